@@ -1,0 +1,197 @@
+//! What a candle is: types whose constructors parse, so that nothing downstream checks again.
+//!
+//! A [`Candle`] is the open, high, low and close of one [`Symbol`] over one period of a [`Timeframe`], with the
+//! number of ticks in it. Its [`Key`] names it: one series has at most one candle at a time.
+
+mod batch;
+mod number;
+mod price;
+mod time;
+mod timeframe;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use batch::{Batch, Phase};
+pub use price::{Ohlc, Price, Side};
+pub use time::{Clock, Timestamp, UtcOffset};
+pub use timeframe::Timeframe;
+
+pub(crate) use number::Number;
+pub(crate) use time::parse_bound;
+
+/// Why a value was refused: a code for programs and a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Stable, lower-case name of the rule that was broken, such as `out_of_range`.
+    pub kind: &'static str,
+    /// What is wrong with the value and what would be right.
+    pub message: String,
+}
+
+impl Invalid {
+    /// Pairs a rule's name with the sentence that explains this breach of it.
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// The name of an instrument exactly as its source spells it: `EURUSD`, `EURUSD.m`, `#AAPL`, `S&P 500`.
+///
+/// Case matters (brokers list `EURUSDm` beside `EURUSDM`) and nothing is stripped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol(Arc<str>);
+
+impl Symbol {
+    /// Longest symbol, in characters. MetaTrader 5 itself stops at 31.
+    pub const MAX_CHARS: usize = 64;
+
+    /// Accepts 1 to 64 printable characters that neither start nor end with a blank.
+    ///
+    /// # Errors
+    /// Names the first rule that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Err(Invalid::new("empty", "is empty; send the symbol's name, such as EURUSD"));
+        }
+        if text.chars().nth(Self::MAX_CHARS).is_some() {
+            return Err(Invalid::new("too_long", "has more than 64 characters"));
+        }
+        if let Some(unprintable) = text.chars().find(|&c| !is_printable(c)) {
+            let code = u32::from(unprintable);
+            return Err(Invalid::new(
+                "unprintable",
+                format!("contains the unprintable character U+{code:04X}; remove it"),
+            ));
+        }
+        if text.starts_with(' ') || text.ends_with(' ') {
+            return Err(Invalid::new("outer_blank", "starts or ends with a blank; remove it"));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The symbol as it came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a person could see `c` on a chart's title and type it back: no control, blank but the space, soft hyphen,
+/// zero-width, bidirectional or replacement character, and nothing outside the assigned planes' text.
+fn is_printable(c: char) -> bool {
+    !(c.is_control()
+        || (c.is_whitespace() && c != ' ')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{e000}'..='\u{f8ff}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{10ffff}'))
+}
+
+/// Number of ticks in a candle's period, 0 to `i64::MAX` (`MetaTrader` calls it tick volume).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Volume(i64);
+
+impl Volume {
+    /// Parses a JSON number that denotes a whole number, however it is written: `1200`, `1200.0`, `1.2E+03`.
+    ///
+    /// # Errors
+    /// When `text` is no JSON number, is not whole, is negative or exceeds `i64::MAX`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let number = Number::scan(text)?;
+        match number.to_i64() {
+            Ok(volume) if volume >= 0 => Ok(Self(volume)),
+            Ok(_) => Err(Invalid::new("out_of_range", "is negative; a volume is 0 or more")),
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    /// The number of ticks.
+    #[must_use]
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// What names a candle: its series (symbol and timeframe) and the time it opened.
+///
+/// Keys order by the bytes of the symbol, then of the timeframe's name, then by time. Every writer stores in this
+/// order, so two batches that overlap never wait for each other in a circle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    symbol: Symbol,
+    timeframe: Timeframe,
+    time: Timestamp,
+}
+
+impl Key {
+    /// Joins the parts, which below H1 must name a whole minute.
+    ///
+    /// # Errors
+    /// When a candle of a timeframe below H1 would open inside a minute.
+    pub fn new(symbol: Symbol, timeframe: Timeframe, time: Timestamp) -> Result<Self, Invalid> {
+        if timeframe.is_below_h1() && time.seconds() % 60 != 0 {
+            return Err(Invalid::new(
+                "not_a_whole_minute",
+                format!(
+                    "is not a whole minute, and candles of {timeframe} open on one; send the time the candle opened"
+                ),
+            ));
+        }
+        Ok(Self { symbol, timeframe, time })
+    }
+
+    /// The instrument.
+    #[must_use]
+    pub fn symbol(&self) -> &Symbol {
+        &self.symbol
+    }
+
+    /// The length of the period.
+    #[must_use]
+    pub fn timeframe(&self) -> Timeframe {
+        self.timeframe
+    }
+
+    /// The start of the period.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// Whether both name candles of one series.
+    #[must_use]
+    pub fn same_series(&self, other: &Self) -> bool {
+        self.timeframe == other.timeframe && self.symbol == other.symbol
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (&self.symbol, self.timeframe.name(), self.time).cmp(&(&other.symbol, other.timeframe.name(), other.time))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// One candle: its name, its four prices and its tick volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candle {
+    /// Symbol, timeframe and opening time.
+    pub key: Key,
+    /// Open, high, low and close, known to be consistent.
+    pub ohlc: Ohlc,
+    /// Ticks in the period.
+    pub volume: Volume,
+}

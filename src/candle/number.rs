@@ -1,0 +1,136 @@
+use rust_decimal::Decimal;
+
+use super::Invalid;
+
+/// A JSON number taken apart but not evaluated, so that no digit of it is lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Number<'a> {
+    negative: bool,
+    integer: &'a str,
+    fraction: &'a str,
+    /// Saturated: a longer exponent than fits is out of every range anyway.
+    exponent: i64,
+}
+
+impl<'a> Number<'a> {
+    /// Reads `text` by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank.
+    pub(crate) fn scan(text: &'a str) -> Result<Self, Invalid> {
+        Self::scan_grammar(text)
+            .ok_or_else(|| Invalid::new("not_a_number", "is not a decimal number; send it as 1.0850 or \"1.0850\""))
+    }
+
+    fn scan_grammar(text: &'a str) -> Option<Self> {
+        let (negative, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (integer, mut rest) = split_digits(rest);
+        if integer.is_empty() || (integer.len() > 1 && integer.starts_with('0')) {
+            return None;
+        }
+        let mut fraction = "";
+        if let Some(after_point) = rest.strip_prefix('.') {
+            (fraction, rest) = split_digits(after_point);
+            if fraction.is_empty() {
+                return None;
+            }
+        }
+        let mut exponent = 0;
+        if let Some(after_e) = rest.strip_prefix(['e', 'E']) {
+            let (sign, digits) = match after_e.strip_prefix(['+', '-']) {
+                Some(digits) if after_e.starts_with('-') => (-1, digits),
+                Some(digits) => (1, digits),
+                None => (1, after_e),
+            };
+            let (digits, after) = split_digits(digits);
+            if digits.is_empty() {
+                return None;
+            }
+            rest = after;
+            let magnitude =
+                digits.bytes().fold(0_i64, |n, digit| n.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+            exponent = sign * magnitude;
+        }
+        rest.is_empty().then_some(Self { negative, integer, fraction, exponent })
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
+        self.integer.bytes().chain(self.fraction.bytes()).map(|digit| digit - b'0')
+    }
+
+    fn is_zero(&self) -> bool {
+        self.digits().all(|digit| digit == 0)
+    }
+
+    /// Digits right of the point once the exponent is worked in; negative when zeros are missing left of it.
+    fn scale(&self) -> i64 {
+        i64::try_from(self.fraction.len()).unwrap_or(i64::MAX).saturating_sub(self.exponent)
+    }
+
+    /// The number as plain decimal with every digit it came with: scale = max(0, fraction digits − exponent).
+    pub(crate) fn to_decimal(self) -> Result<Decimal, Invalid> {
+        const LIMIT: i128 = 10_i128.pow(28);
+        let too_precise =
+            || Invalid::new("too_precise", "has more than 28 digits in all or behind the point; send at most 28");
+        let scale = self.scale();
+        let mut coefficient = 0_i128;
+        for digit in self.digits() {
+            coefficient = coefficient * 10 + i128::from(digit);
+            if coefficient >= LIMIT {
+                return Err(too_precise());
+            }
+        }
+        if scale < 0 && coefficient != 0 {
+            let zeros = u32::try_from(-scale).ok().filter(|&zeros| zeros < 28).ok_or_else(too_precise)?;
+            coefficient *= 10_i128.pow(zeros);
+            if coefficient >= LIMIT {
+                return Err(too_precise());
+            }
+        }
+        if self.negative {
+            coefficient = -coefficient;
+        }
+        let scale = u32::try_from(scale.max(0)).map_err(|_| too_precise())?;
+        Decimal::try_from_i128_with_scale(coefficient, scale).map_err(|_| too_precise())
+    }
+
+    /// The number as an integer, if it denotes one: `1200`, `1200.0`, `1.2E+03`.
+    pub(crate) fn to_i64(self) -> Result<i64, Invalid> {
+        let out_of_range = || Invalid::new("out_of_range", "is too large; it must fit a 64-bit integer");
+        if self.is_zero() {
+            return Ok(0);
+        }
+        let mut missing_zeros = -self.scale();
+        let mut value = 0_i128;
+        let mut pending_zeros = 0_u32;
+        for digit in self.digits() {
+            if digit == 0 {
+                pending_zeros += 1;
+                continue;
+            }
+            value = shift(value, pending_zeros)
+                .and_then(|value| value.checked_mul(10))
+                .and_then(|value| value.checked_add(i128::from(digit)))
+                .ok_or_else(out_of_range)?;
+            pending_zeros = 0;
+        }
+        missing_zeros = missing_zeros.saturating_add(i64::from(pending_zeros));
+        if missing_zeros < 0 {
+            return Err(Invalid::new("not_whole", "is not a whole number"));
+        }
+        let value = u32::try_from(missing_zeros)
+            .ok()
+            .and_then(|zeros| shift(value, zeros))
+            .map(|value| if self.negative { -value } else { value });
+        value.and_then(|value| i64::try_from(value).ok()).ok_or_else(out_of_range)
+    }
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+/// Appends decimal zeros to `value`, which may be 0 however many there are.
+fn shift(value: i128, zeros: u32) -> Option<i128> {
+    if value == 0 { Some(0) } else { value.checked_mul(10_i128.checked_pow(zeros)?) }
+}

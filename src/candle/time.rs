@@ -1,0 +1,228 @@
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Utc};
+
+use super::{Invalid, Number};
+
+/// A whole second in UTC, from year 1 to year 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// How far a broker's clock is ahead of UTC: −14 to +14 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UtcOffset(i64);
+
+/// Tells the time. Handed in from outside, so that tests can choose it.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+/// From here on an epoch number counts milliseconds: as seconds it would be the year 5138.
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+
+impl Timestamp {
+    const MIN: Self = Self(-62_135_596_800);
+    const MAX: Self = Self(253_402_300_799);
+
+    /// Parses every form in which a terminal sends the time a candle opened.
+    ///
+    /// `text` is RFC 3339 with its zone (`2025-08-03T10:00:00Z`), epoch seconds or (from 10^11) milliseconds, or
+    /// `MetaTrader`'s `2025.08.03 10:00[:00]`. The forms without a zone are broker time: `offset` is taken off them.
+    ///
+    /// # Errors
+    /// When the form is unknown, has no zone where it needs one, has both a zone and an `offset`, or is not a whole
+    /// second between the years 1 and 9999.
+    pub fn parse(text: &str, offset: UtcOffset) -> Result<Self, Invalid> {
+        if let Ok(number) = Number::scan(text) {
+            return Self::from_epoch(number.to_i64()?)?.behind(offset);
+        }
+        if let Some(broker_time) = parse_mt5(text) {
+            return Self::from_seconds(broker_time.and_utc().timestamp())?.behind(offset);
+        }
+        let time = parse_rfc3339(text)?;
+        if offset.0 != 0 {
+            return Err(Invalid::new(
+                "zone_and_offset",
+                format!("names its zone, and utc_offset is {} as well; drop one of the two", offset.0),
+            ));
+        }
+        if time.timestamp_subsec_nanos() != 0 || has_fraction(text) {
+            return Err(not_a_whole_second());
+        }
+        Self::from_seconds(time.timestamp())
+    }
+
+    /// Takes epoch seconds.
+    ///
+    /// # Errors
+    /// Outside the years 1 to 9999.
+    pub fn from_seconds(seconds: i64) -> Result<Self, Invalid> {
+        let time = Self(seconds);
+        if (Self::MIN..=Self::MAX).contains(&time) {
+            Ok(time)
+        } else {
+            Err(Invalid::new("out_of_range", "lies outside the years 1 to 9999; send epoch seconds or milliseconds"))
+        }
+    }
+
+    fn from_epoch(number: i64) -> Result<Self, Invalid> {
+        if number.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() {
+            return Self::from_seconds(number);
+        }
+        if number % 1000 != 0 {
+            return Err(not_a_whole_second());
+        }
+        Self::from_seconds(number / 1000)
+    }
+
+    fn behind(self, offset: UtcOffset) -> Result<Self, Invalid> {
+        Self::from_seconds(self.0 - offset.0)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn millis(self) -> i64 {
+        self.0 * 1000
+    }
+
+    /// This time moved by `seconds`, stopping at the ends of the range.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds)).clamp(Self::MIN, Self::MAX)
+    }
+
+    pub(crate) fn days_in_month(self) -> i64 {
+        i64::from(self.to_chrono().num_days_in_month())
+    }
+
+    fn to_chrono(self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.0, 0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+}
+
+impl UtcOffset {
+    /// The clock of the broker is UTC.
+    pub const ZERO: Self = Self(0);
+    /// No zone on Earth is further from UTC.
+    pub(crate) const MAX_SECONDS: i64 = 14 * 3600;
+
+    /// Parses whole seconds, such as `10800` for UTC+3.
+    ///
+    /// # Errors
+    /// When `text` is no whole number or beyond 14 hours.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let seconds = Number::scan(text)?.to_i64()?;
+        if seconds.abs() <= Self::MAX_SECONDS {
+            Ok(Self(seconds))
+        } else {
+            Err(Invalid::new("out_of_range", "is beyond 14 hours; send seconds between -50400 and 50400"))
+        }
+    }
+
+    /// Seconds ahead of UTC, negative west of Greenwich.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+}
+
+impl Clock {
+    /// The machine's own clock.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that may read the wall clock")]
+    pub fn system() -> Self {
+        Self::new(|| Timestamp(Utc::now().timestamp()))
+    }
+
+    /// A clock that says whatever `now` returns.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The current time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
+
+/// A bound of a query in milliseconds: RFC 3339 with its zone, epoch seconds, or (from 10^11) milliseconds.
+///
+/// # Errors
+/// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
+pub(crate) fn parse_bound(text: &str) -> Result<i64, Invalid> {
+    let millis = if let Ok(number) = Number::scan(text) {
+        let number = number.to_i64()?;
+        if number.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() { number * 1000 } else { number }
+    } else {
+        let time = parse_rfc3339(text)?;
+        if time.timestamp_subsec_nanos() % 1_000_000 != 0 {
+            return Err(Invalid::new("too_precise", "is finer than a millisecond"));
+        }
+        time.timestamp_millis()
+    };
+    Timestamp::from_seconds(millis.div_euclid(1000))?;
+    Ok(millis)
+}
+
+fn parse_rfc3339(text: &str) -> Result<DateTime<Utc>, Invalid> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    if DateTime::parse_from_rfc3339(&format!("{text}Z")).is_ok() {
+        return Err(Invalid::new(
+            "no_time_zone",
+            "has no time zone; end it with Z if it is UTC, or with the broker's offset such as +03:00",
+        ));
+    }
+    if DateTime::parse_from_rfc3339(&text.replacen(' ', "+", 1)).is_ok() {
+        return Err(Invalid::new("not_a_time", "has a blank where its zone's plus was; write %2B for a plus in a URL"));
+    }
+    Err(Invalid::new(
+        "not_a_time",
+        "is no time in a known form; send 2025-08-03T10:00:00Z, epoch seconds or epoch milliseconds",
+    ))
+}
+
+/// `MetaTrader`'s `TimeToString`, with or without seconds. Nothing but exactly this form, so that no field is guessed.
+fn parse_mt5(text: &str) -> Option<NaiveDateTime> {
+    let template = match text.len() {
+        16 => "0000.00.00 00:00",
+        19 => "0000.00.00 00:00:00",
+        _ => return None,
+    };
+    let fits = |(byte, expected): (u8, u8)| if expected == b'0' { byte.is_ascii_digit() } else { byte == expected };
+    if !text.bytes().zip(template.bytes()).all(fits) {
+        return None;
+    }
+    let format = if text.len() == 16 { "%Y.%m.%d %H:%M" } else { "%Y.%m.%d %H:%M:%S" };
+    NaiveDateTime::parse_from_str(text, format).ok().filter(|time| time.and_utc().timestamp_subsec_nanos() == 0)
+}
+
+/// Whether a digit other than 0 follows the seconds' point; chrono drops what lies beyond nanoseconds.
+fn has_fraction(text: &str) -> bool {
+    text.split_once('.')
+        .is_some_and(|(_, fraction)| fraction.bytes().take_while(u8::is_ascii_digit).any(|digit| digit != b'0'))
+}
+
+fn not_a_whole_second() -> Invalid {
+    Invalid::new("not_a_whole_second", "is not a whole second; send the time the candle opened")
+}

@@ -1,0 +1,130 @@
+use std::fmt;
+
+use super::{Invalid, Timestamp, UtcOffset};
+
+/// The length of a candle's period: one of the 21 of `MetaTrader` 5 (MQL5 reference, `ENUM_TIMEFRAMES`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the definition")]
+pub enum Timeframe {
+    M1,
+    M2,
+    M3,
+    M4,
+    M5,
+    M6,
+    M10,
+    M12,
+    M15,
+    M20,
+    M30,
+    H1,
+    H2,
+    H3,
+    H4,
+    H6,
+    H8,
+    H12,
+    D1,
+    W1,
+    MN1,
+}
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+impl Timeframe {
+    /// All timeframes, shortest first.
+    #[rustfmt::skip]
+    pub const ALL: [Self; 21] = [
+        Self::M1, Self::M2, Self::M3, Self::M4, Self::M5, Self::M6, Self::M10, Self::M12, Self::M15, Self::M20, Self::M30,
+        Self::H1, Self::H2, Self::H3, Self::H4, Self::H6, Self::H8, Self::H12, Self::D1, Self::W1, Self::MN1,
+    ];
+
+    /// The name `MetaTrader` 5 gives it, and the one that is stored.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.name_and_length().0
+    }
+
+    /// Parses a `MetaTrader` name in any case (`H1`, `PERIOD_H1`) or the short form of charts (`1h`, `15m`, `1d`, `1w`).
+    ///
+    /// `1M` is refused: half the tools mean a minute by it and half a month.
+    ///
+    /// # Errors
+    /// Lists the known names.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text == "1M" {
+            return Err(Invalid::new("ambiguous_timeframe", "could be a minute or a month; send M1 or MN1"));
+        }
+        let upper = text.to_ascii_uppercase();
+        let name = match text.strip_suffix(['m', 'h', 'd', 'w', 'H', 'D', 'W']) {
+            // `15m` is `M15`; an upper-case M behind a number is a month elsewhere, so it is not taken for a minute.
+            Some(number) => format!("{}{number}", &upper[number.len()..]),
+            None => upper.strip_prefix("PERIOD_").unwrap_or(&upper).to_owned(),
+        };
+        Self::ALL.into_iter().find(|timeframe| timeframe.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(" ");
+            Invalid::new("unknown_timeframe", format!("is none of the known timeframes; send one of {names}"))
+        })
+    }
+
+    /// Whether candles open more than once an hour, and so on whole minutes.
+    #[must_use]
+    pub fn is_below_h1(self) -> bool {
+        self.length().is_some_and(|length| length < HOUR)
+    }
+
+    /// The time from which a candle that opened at `open` is certainly closed.
+    ///
+    /// A day is given one hour more than its 24, and longer periods likewise, because a broker's day that sees the
+    /// clocks go back has 25. A month lasts as long as the calendar month in which it opened by the broker's clock,
+    /// which is `utc_offset` ahead of UTC; where that is unknown, 14 hours (no zone lies farther east) reach the first or
+    /// second day of the right month for every zone there is.
+    #[must_use]
+    pub fn certainly_closed_at(self, open: Timestamp, utc_offset: Option<UtcOffset>) -> Timestamp {
+        let length = self.length().unwrap_or_else(|| {
+            let ahead = utc_offset.map_or(UtcOffset::MAX_SECONDS, UtcOffset::seconds);
+            open.plus_seconds(ahead).days_in_month() * DAY
+        });
+        let spare = if length < DAY { 0 } else { HOUR };
+        open.plus_seconds(length + spare)
+    }
+
+    /// Seconds in the period; `None` for a month.
+    pub(crate) fn length(self) -> Option<i64> {
+        self.name_and_length().1
+    }
+
+    fn name_and_length(self) -> (&'static str, Option<i64>) {
+        match self {
+            Self::M1 => ("M1", Some(MINUTE)),
+            Self::M2 => ("M2", Some(2 * MINUTE)),
+            Self::M3 => ("M3", Some(3 * MINUTE)),
+            Self::M4 => ("M4", Some(4 * MINUTE)),
+            Self::M5 => ("M5", Some(5 * MINUTE)),
+            Self::M6 => ("M6", Some(6 * MINUTE)),
+            Self::M10 => ("M10", Some(10 * MINUTE)),
+            Self::M12 => ("M12", Some(12 * MINUTE)),
+            Self::M15 => ("M15", Some(15 * MINUTE)),
+            Self::M20 => ("M20", Some(20 * MINUTE)),
+            Self::M30 => ("M30", Some(30 * MINUTE)),
+            Self::H1 => ("H1", Some(HOUR)),
+            Self::H2 => ("H2", Some(2 * HOUR)),
+            Self::H3 => ("H3", Some(3 * HOUR)),
+            Self::H4 => ("H4", Some(4 * HOUR)),
+            Self::H6 => ("H6", Some(6 * HOUR)),
+            Self::H8 => ("H8", Some(8 * HOUR)),
+            Self::H12 => ("H12", Some(12 * HOUR)),
+            Self::D1 => ("D1", Some(DAY)),
+            Self::W1 => ("W1", Some(7 * DAY)),
+            Self::MN1 => ("MN1", None),
+        }
+    }
+}
+
+impl fmt::Display for Timeframe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
