@@ -1,0 +1,65 @@
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+/// Why the store did not do what it was asked. The texts are for the operator's log, never for a client.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or is too busy; trying again helps.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// It answers, and nothing but an operator's change will make it usable.
+    #[error("{0}")]
+    Unfit(String),
+    /// It did something that we do not understand.
+    #[error("the database failed: {0}")]
+    Internal(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let passes = match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(error) => match sql_state(error.as_ref()) {
+                Some(state) => postgres_failure_passes(state),
+                None => sqlite_code(error.as_ref()).is_some_and(sqlite_failure_passes),
+            },
+            _ => false,
+        };
+        if passes { Self::Unavailable(error.to_string()) } else { Self::Internal(error.to_string()) }
+    }
+}
+
+/// The five characters by which PostgreSQL names a failure.
+pub(super) fn sql_state(error: &dyn DatabaseError) -> Option<&str> {
+    error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code)
+}
+
+/// SQLite's primary result code, the low byte of the extended one.
+pub(super) fn sqlite_code(error: &dyn DatabaseError) -> Option<u32> {
+    error.code()?.parse::<u32>().ok().map(|extended| extended & 0xff)
+}
+
+/// By the classes of PostgreSQL's documentation, appendix A.
+fn postgres_failure_passes(state: &str) -> bool {
+    match state {
+        // A serialization failure or deadlock that outlasted the retries, a lock not had in time, a standby server, a
+        // database that is not created yet.
+        "40001" | "40P01" | "55P03" | "25006" | "3D000" => true,
+        // Connection lost, login refused, out of disk or connections, cancelled or shutting down, disk failing.
+        _ => matches!(state.get(..2), Some("08" | "28" | "53" | "57" | "58")),
+    }
+}
+
+/// By the names of SQLite's documentation, "Result and Error Codes".
+fn sqlite_failure_passes(code: u32) -> bool {
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    const IOERR: u32 = 10;
+    const FULL: u32 = 13;
+    matches!(code, BUSY | LOCKED | IOERR | FULL)
+}

@@ -1,0 +1,219 @@
+//! Where candles are kept: [`postgres`] and [`sqlite`] behave alike and are the only files that know SQL.
+
+mod error;
+pub mod postgres;
+pub mod sqlite;
+
+use crate::candle::{Batch, Symbol, Timeframe};
+use crate::config::DatabaseConfig;
+
+pub use error::StoreError;
+
+/// How many of the newest candles of a series tell its price precision.
+const PRECISION_SAMPLE: i64 = 100;
+
+/// A place where candles are kept. Clones share it.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// A PostgreSQL database, which any number of processes may share.
+    Postgres(postgres::Postgres),
+    /// A SQLite file.
+    Sqlite(sqlite::Sqlite),
+}
+
+/// What a batch changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Closed candles that were not stored before.
+    pub added: usize,
+    /// Forming candles that were stored or replaced their earlier selves.
+    pub live: usize,
+}
+
+/// Candles of one series in a span of time, read from one end of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The instrument.
+    pub symbol: Symbol,
+    /// The length of the period.
+    pub timeframe: Timeframe,
+    /// First millisecond of the span.
+    pub start: i64,
+    /// The millisecond after the span.
+    pub end: i64,
+    /// From which end to count.
+    pub direction: Direction,
+    /// Most candles to return.
+    pub limit: usize,
+}
+
+/// Which candles of a span count as the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The oldest.
+    Up,
+    /// The newest.
+    Down,
+}
+
+/// A candle as it is stored; text and numbers go out as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCandle {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub time: i64,
+    /// Open, high, low and close in plain decimal form, which is also a JSON number.
+    pub prices: [String; 4],
+    /// Ticks in the period.
+    pub volume: i64,
+    /// Whether the period is over.
+    pub closed: bool,
+}
+
+/// What is known of one series from its closed candles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series {
+    /// The instrument.
+    pub symbol: String,
+    /// The length of the period.
+    pub timeframe: String,
+    /// Opening time of the oldest candle in epoch milliseconds.
+    pub first: i64,
+    /// Opening time of the newest candle in epoch milliseconds.
+    pub last: i64,
+    /// Most digits behind the point among the prices of the newest candles.
+    pub price_precision: u32,
+}
+
+/// How many connections a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Open now.
+    pub open: u32,
+    /// Of those, idle.
+    pub idle: u32,
+    /// Most it may open.
+    pub max: u32,
+}
+
+/// Calls the same operation on whichever store this is.
+macro_rules! either {
+    ($store:expr, $inner:ident => $call:expr) => {
+        match $store {
+            Store::Postgres($inner) => $call,
+            Store::Sqlite($inner) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// Prepares to use the database that the configuration names, without touching it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] when the address cannot work.
+    pub fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        let url = config.url.expose();
+        if url.starts_with("sqlite:") {
+            sqlite::Sqlite::open(url, config.max_connections).map(Self::Sqlite)
+        } else {
+            postgres::Postgres::open(url, config.max_connections).map(Self::Postgres)
+        }
+    }
+
+    /// `postgres` or `sqlite`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// First contact: checks that the database fits, brings its tables up to date if `migrate`, and from then on lets
+    /// the other operations through. May be called again after a failure.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Unfit`] is not.
+    pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
+        either!(self, store => store.prepare(migrate).await)
+    }
+
+    /// Stores a batch, all of it or nothing, durably. A closed candle whose key is stored already changes nothing; a
+    /// forming one replaces its earlier self unless a closed one has its key or the stored one has more volume.
+    ///
+    /// Runs to its end even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// The batch may still have been stored if the connection broke after it was sent.
+    pub async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        either!(self, store => store.append(batch).await)
+    }
+
+    /// Reads candles in ascending order, each time once: a closed candle hides a forming one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn range(&self, range: Range) -> Result<Vec<StoredCandle>, StoreError> {
+        either!(self, store => store.range(range).await)
+    }
+
+    /// Lists the series that have closed candles, by the bytes of symbol and timeframe.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn series(
+        &self,
+        symbol: Option<Symbol>,
+        timeframe: Option<Timeframe>,
+    ) -> Result<Vec<Series>, StoreError> {
+        let mut series = either!(self, store => store.series(symbol, timeframe).await)?;
+        series.sort_by(|a, b| (&a.symbol, &a.timeframe).cmp(&(&b.symbol, &b.timeframe)));
+        Ok(series)
+    }
+
+    /// Removes forming candles whose closed form is stored, and says how many.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        either!(self, store => store.sweep().await)
+    }
+
+    /// Returns once the database has answered, on a connection that nothing else uses.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        either!(self, store => store.ping().await)
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        either!(self, store => store.pool_use())
+    }
+
+    /// Waits for what is being written, then closes all connections.
+    pub async fn close(&self) {
+        either!(self, store => store.close().await);
+    }
+}
+
+/// What operations say before [`Store::prepare`] has succeeded.
+fn not_prepared() -> StoreError {
+    StoreError::Unavailable("it has not been reached since the start".to_owned())
+}
+
+fn changed_migration(version: i64) -> String {
+    format!(
+        "Migration {version} ran on this database in another wording than this release has; \
+         run the release that made the database, or one after it."
+    )
+}
+
+/// Runs `work` in a task of its own, so that a caller who stops waiting cannot cut a statement in half.
+async fn to_the_end<T: Send + 'static>(
+    tasks: &tokio_util::task::TaskTracker,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tasks.spawn(work).await.unwrap_or_else(|panic| Err(StoreError::Internal(panic.to_string())))
+}
