@@ -1,0 +1,301 @@
+//! Judges the fields of a batch: every candle becomes a [`Candle`] or a list of what is wrong with it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::body::{BatchFields, CandleFields, Candles, Raw, Shape};
+use crate::candle::{
+    Batch, Candle, Invalid, Key, Ohlc, Phase, Price, Side, Symbol, Timeframe, Timestamp, UtcOffset, Volume,
+};
+use crate::violation::{MAX_LISTED, Step, Violation};
+
+/// How far a candle may open ahead of the server's clock before it is taken for broker time, in seconds.
+const CLOCK_TOLERANCE: i64 = 60;
+
+/// What a batch came to.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) batch: Batch,
+    pub(super) received: usize,
+    pub(super) rejected: Rejected,
+}
+
+/// The candles that break a rule.
+#[derive(Debug, Default)]
+pub(super) struct Rejected {
+    pub(super) candles: usize,
+    /// Index of the candle and one of its violations; the first [`MAX_LISTED`] in the order of the batch.
+    pub(super) listed: Vec<(usize, Violation)>,
+}
+
+/// Judges every candle of a batch by the clock `now`.
+///
+/// # Errors
+/// What is wrong with the batch as a whole, so that no candle of it can be judged.
+pub(super) fn judge(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Judgement, Vec<Violation>> {
+    let whole = |field: Option<&str>, kind, message: &str| {
+        let loc = std::iter::once("body").chain(field).map(Step::from);
+        vec![Violation::new(loc, Invalid::new(kind, message))]
+    };
+    let Shape::Right(fields) = fields else {
+        return Err(whole(None, "wrong_type", "is not an object; send {\"candles\":[…]}"));
+    };
+    let (defaults, mut violations) = Defaults::read(&fields);
+    let candles = match fields.candles {
+        Shape::Right(candles) if !candles.kept.is_empty() => candles,
+        Shape::Right(_) => {
+            violations.extend(whole(Some("candles"), "empty", "is empty; send at least one candle"));
+            Candles::default()
+        }
+        Shape::Wrong => {
+            violations.extend(whole(Some("candles"), "wrong_type", "is not a list; send a list of candles"));
+            Candles::default()
+        }
+        Shape::Absent => {
+            violations.extend(whole(Some("candles"), "missing", "is missing; send a list of candles"));
+            Candles::default()
+        }
+    };
+    if violations.is_empty() { Ok(judge_candles(&candles, defaults, now)) } else { Err(violations) }
+}
+
+fn judge_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> Judgement {
+    let mut judge = Judge { defaults, now, last_symbol: None };
+    let mut rejected = Rejected::default();
+    let mut accepted = Vec::with_capacity(candles.kept.len());
+    for (index, fields) in candles.kept.iter().enumerate() {
+        let mut problems = Problems::default();
+        let candle = match fields {
+            Shape::Right(fields) => judge.candle(fields, &mut problems),
+            Shape::Absent | Shape::Wrong => {
+                problems.note(None, Invalid::new("wrong_type", "is not an object; send a candle's fields"));
+                None
+            }
+        };
+        if let Some(candle) = candle {
+            accepted.push(candle);
+        } else {
+            rejected.candles += 1;
+            let room = MAX_LISTED - rejected.listed.len();
+            rejected.listed.extend(problems.0.into_iter().take(room).map(|(field, invalid)| {
+                let loc = ["body".into(), "candles".into(), index.into()];
+                (index, Violation::new(loc.into_iter().chain(field.map(Step::from)), invalid))
+            }));
+        }
+    }
+    Judgement { batch: close_and_sort(accepted, now), received: candles.count, rejected }
+}
+
+/// A valid candle and what decides its phase.
+struct Accepted {
+    candle: Candle,
+    complete: Option<bool>,
+    utc_offset: Option<UtcOffset>,
+}
+
+/// Decides the phase of each candle: as its sender says, or else closed if the batch holds a newer one of its series or
+/// its period is over.
+fn close_and_sort(accepted: Vec<Accepted>, now: Timestamp) -> Batch {
+    let mut newest: HashMap<(Symbol, Timeframe), Timestamp> = HashMap::new();
+    for Accepted { candle: Candle { key, .. }, .. } in &accepted {
+        let time = newest.entry((key.symbol().clone(), key.timeframe())).or_insert(key.time());
+        *time = key.time().max(*time);
+    }
+    let with_phase = |Accepted { candle, complete, utc_offset }: Accepted| {
+        let key = &candle.key;
+        let closed = complete.unwrap_or_else(|| {
+            newest.get(&(key.symbol().clone(), key.timeframe())).is_some_and(|&newest| key.time() < newest)
+                || key.timeframe().certainly_closed_at(key.time(), utc_offset) <= now
+        });
+        (candle, if closed { Phase::Closed } else { Phase::Forming })
+    };
+    Batch::new(accepted.into_iter().map(with_phase).collect())
+}
+
+/// The fields that stand once beside `candles` for all that do not have their own.
+#[derive(Debug, Default)]
+struct Defaults {
+    symbol: Option<Symbol>,
+    timeframe: Option<Timeframe>,
+    utc_offset: Option<UtcOffset>,
+}
+
+impl Defaults {
+    fn read(fields: &BatchFields<'_>) -> (Self, Vec<Violation>) {
+        let mut problems = Problems::default();
+        let defaults = Self {
+            symbol: problems.optional("symbol", fields.symbol, |raw| Symbol::parse(&string(raw)?)),
+            timeframe: problems.optional("timeframe", fields.timeframe, |raw| Timeframe::parse(&string(raw)?)),
+            utc_offset: problems.optional("utc_offset", fields.utc_offset, |raw| UtcOffset::parse(&scalar(raw)?)),
+        };
+        let place = |(field, invalid): (Option<&'static str>, Invalid)| {
+            Violation::new(std::iter::once("body").chain(field).map(Step::from), invalid)
+        };
+        (defaults, problems.0.into_iter().map(place).collect())
+    }
+}
+
+struct Judge<'a> {
+    defaults: Defaults,
+    now: Timestamp,
+    /// The symbol read last: nearly every batch holds one, and equal text need not be parsed and stored again.
+    last_symbol: Option<(&'a str, Symbol)>,
+}
+
+impl<'a> Judge<'a> {
+    /// The candle, or `None` when `problems` were found.
+    fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<Accepted> {
+        let symbol = match (fields.symbol, &self.defaults.symbol) {
+            (None, Some(symbol)) => Some(symbol.clone()),
+            (raw, _) => problems.required("symbol", raw, |raw| self.symbol(raw)),
+        };
+        let timeframe = match (fields.timeframe, self.defaults.timeframe) {
+            (None, Some(timeframe)) => Some(timeframe),
+            (raw, _) => problems.required("timeframe", raw, |raw| Timeframe::parse(&string(raw)?)),
+        };
+        let utc_offset = problems
+            .optional("utc_offset", fields.utc_offset, |raw| UtcOffset::parse(&scalar(raw)?))
+            .or(self.defaults.utc_offset);
+        let shift = utc_offset.unwrap_or(UtcOffset::ZERO);
+        let time = problems.required("timestamp", fields.timestamp, |raw| Timestamp::parse(&scalar(raw)?, shift));
+        let prices = [fields.open, fields.high, fields.low, fields.close];
+        let prices = std::array::from_fn(|i| {
+            problems.required(Side::ALL[i].name(), prices[i], |raw| Price::parse(&scalar(raw)?))
+        });
+        let volume = problems.required("volume", fields.volume, |raw| Volume::parse(&scalar(raw)?));
+        let complete = problems.optional("complete", fields.complete, boolean);
+
+        if let [Some(open), Some(high), Some(low), Some(close)] = prices {
+            if let Err(broken) = Ohlc::new([open, high, low, close]) {
+                broken.into_iter().for_each(|(side, invalid)| problems.note(Some(side.name()), invalid));
+            }
+        }
+        let key = match (symbol, timeframe, time) {
+            (Some(symbol), Some(timeframe), Some(time)) => {
+                problems.check("timestamp", not_in_the_future(time, timeframe, shift, self.now));
+                problems.check("timestamp", Key::new(symbol, timeframe, time))
+            }
+            _ => None,
+        };
+        if !problems.0.is_empty() {
+            return None;
+        }
+        let [Some(open), Some(high), Some(low), Some(close)] = prices else { return None };
+        let ohlc = Ohlc::new([open, high, low, close]).ok()?;
+        Some(Accepted { candle: Candle { key: key?, ohlc, volume: volume? }, complete, utc_offset })
+    }
+
+    fn symbol(&mut self, raw: &'a RawValue) -> Result<Symbol, Invalid> {
+        if let Some((text, symbol)) = &self.last_symbol {
+            if *text == raw.get() {
+                return Ok(symbol.clone());
+            }
+        }
+        let symbol = Symbol::parse(&string(raw)?)?;
+        self.last_symbol = Some((raw.get(), symbol.clone()));
+        Ok(symbol)
+    }
+}
+
+/// What is wrong with one candle, or with the batch around the candles: a field's name and why.
+#[derive(Default)]
+struct Problems(Vec<(Option<&'static str>, Invalid)>);
+
+impl Problems {
+    fn note(&mut self, field: Option<&'static str>, invalid: Invalid) {
+        self.0.push((field, invalid));
+    }
+
+    fn check<T>(&mut self, field: &'static str, result: Result<T, Invalid>) -> Option<T> {
+        result.map_err(|invalid| self.note(Some(field), invalid)).ok()
+    }
+
+    fn optional<'a, T>(
+        &mut self,
+        field: &'static str,
+        raw: Raw<'a>,
+        parse: impl FnOnce(&'a RawValue) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        raw.and_then(|raw| self.check(field, parse(raw)))
+    }
+
+    fn required<'a, T>(
+        &mut self,
+        field: &'static str,
+        raw: Raw<'a>,
+        parse: impl FnOnce(&'a RawValue) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let parsed = raw.ok_or_else(|| Invalid::new("missing", "is missing")).and_then(parse);
+        self.check(field, parsed)
+    }
+}
+
+/// The text of a number, or of a string that may hold one.
+fn scalar(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
+    match raw.get().as_bytes() {
+        [b'-' | b'0'..=b'9', ..] => Ok(Cow::Borrowed(raw.get())),
+        [b'"', ..] => string(raw),
+        _ => Err(wrong_type(raw, "a number or a string")),
+    }
+}
+
+fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
+    let text = raw.get();
+    if !text.starts_with('"') {
+        return Err(wrong_type(raw, "a string"));
+    }
+    if let Ok(borrowed) = serde_json::from_str::<&str>(text) {
+        return Ok(Cow::Borrowed(borrowed));
+    }
+    serde_json::from_str(text)
+        .map(Cow::Owned)
+        .map_err(|_| Invalid::new("not_text", "holds an escape that is no character; send it as plain UTF-8"))
+}
+
+fn boolean(raw: &RawValue) -> Result<bool, Invalid> {
+    match raw.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(wrong_type(raw, "true or false")),
+    }
+}
+
+fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
+    let found = match raw.get().as_bytes() {
+        [b'n', ..] => "null",
+        [b't' | b'f', ..] => "true or false",
+        [b'"', ..] => "a string",
+        [b'[', ..] => "a list",
+        [b'{', ..] => "an object",
+        _ => "a number",
+    };
+    Invalid::new("wrong_type", format!("is {found}; send {wanted}"))
+}
+
+/// Refuses a candle that opens after `now`, naming the broker's offset that would explain it.
+fn not_in_the_future(time: Timestamp, timeframe: Timeframe, shift: UtcOffset, now: Timestamp) -> Result<(), Invalid> {
+    let ahead = time.seconds() - now.seconds();
+    if ahead <= CLOCK_TOLERANCE {
+        return Ok(());
+    }
+    let advice = match explaining_offset(ahead, timeframe).map(|offset| offset + shift.seconds()) {
+        Some(offset) if offset <= UtcOffset::MAX_SECONDS => {
+            format!("this looks like broker time; send UTC, or set utc_offset to {offset}")
+        }
+        _ => "no broker's clock explains that; check the terminal's time and send seconds or milliseconds".to_owned(),
+    };
+    Err(Invalid::new("future", format!("is {ahead} s ahead of UTC: {advice}")))
+}
+
+/// The offset under which the candle would be the one that is forming now. Brokers keep whole hours, rarely half or
+/// quarter ones.
+fn explaining_offset(ahead: i64, timeframe: Timeframe) -> Option<i64> {
+    const LONGEST_MONTH: i64 = 31 * 24 * 3600;
+    let latest = ahead + timeframe.length().unwrap_or(LONGEST_MONTH) + CLOCK_TOLERANCE;
+    [3600, 1800, 900]
+        .into_iter()
+        .map(|step| (ahead - CLOCK_TOLERANCE + step - 1).div_euclid(step) * step)
+        .find(|&offset| offset < latest && offset <= UtcOffset::MAX_SECONDS)
+}

@@ -1,0 +1,277 @@
+//! The bytes of a posted batch, taken apart but not judged: every value stays the text that was sent.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::schema;
+
+/// A value exactly as it stands in the body; `None` where the field is absent.
+pub(super) type Raw<'a> = Option<&'a RawValue>;
+
+/// One element of `candles`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = Candle)]
+pub struct CandleFields<'a> {
+    /// 1 to 64 printable characters, kept verbatim and case-sensitive. May stand beside `candles` instead.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::text)]
+    pub(super) symbol: Raw<'a>,
+    /// A MetaTrader name (`H1`, `PERIOD_H1`) or `1m` `5m` `1h` `4h` `1d` `1w`. May stand beside `candles` instead.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::text)]
+    pub(super) timeframe: Raw<'a>,
+    /// When the candle opened: RFC 3339 with its zone, epoch seconds or (from 10^11) milliseconds, or MetaTrader's
+    /// `2025.08.03 10:00[:00]`. Forms without a zone are shifted by `utc_offset`.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::moment, required = true)]
+    pub(super) timestamp: Raw<'a>,
+    /// Seconds that the broker's clock is ahead of UTC; 0 if absent. May stand beside `candles` instead.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::offset)]
+    pub(super) utc_offset: Raw<'a>,
+    /// First price of the period.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::price, required = true)]
+    pub(super) open: Raw<'a>,
+    /// Highest price of the period, not below any other.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::price, required = true)]
+    pub(super) high: Raw<'a>,
+    /// Lowest price of the period, not above any other.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::price, required = true)]
+    pub(super) low: Raw<'a>,
+    /// Last price of the period.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::price, required = true)]
+    pub(super) close: Raw<'a>,
+    /// Ticks in the period; `1200.0` and `1.2E+03` are taken too.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::ticks, required = true)]
+    pub(super) volume: Raw<'a>,
+    /// Whether the period is over. If absent, it is when the batch holds a newer candle of the series or the clock says so.
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::flag)]
+    pub(super) complete: Raw<'a>,
+}
+
+/// A batch of candles. Unknown fields are ignored; a field given twice is malformed.
+#[derive(Debug, Default, ToSchema)]
+#[schema(as = Batch)]
+pub struct BatchFields<'a> {
+    /// The symbol of all candles that have none of their own.
+    #[schema(schema_with = schema::text, required = false)]
+    pub(super) symbol: Raw<'a>,
+    /// The timeframe of all candles that have none of their own.
+    #[schema(schema_with = schema::text, required = false)]
+    pub(super) timeframe: Raw<'a>,
+    /// The offset of all candles that have none of their own.
+    #[schema(schema_with = schema::offset, required = false)]
+    pub(super) utc_offset: Raw<'a>,
+    /// 1 to `MAX_BATCH` candles.
+    #[schema(value_type = Vec<CandleFields>, min_items = 1)]
+    pub(super) candles: Shape<Candles<'a>>,
+}
+
+/// A value that should have one JSON type and may have another.
+#[derive(Debug, Default)]
+pub(super) enum Shape<T> {
+    #[default]
+    Absent,
+    Wrong,
+    Right(T),
+}
+
+/// The elements of `candles` up to the limit, and how many there were in all.
+#[derive(Debug, Default)]
+pub(super) struct Candles<'a> {
+    pub(super) kept: Vec<Shape<CandleFields<'a>>>,
+    pub(super) count: usize,
+}
+
+/// Why a body is not JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(pub String);
+
+/// Takes a body apart, keeping at most `max_candles` elements so that a flood of small ones cannot fill the memory.
+pub(super) fn parse(body: &[u8], max_candles: usize) -> Result<Shape<BatchFields<'_>>, Malformed> {
+    let body = trim(body);
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let offset = error.valid_up_to();
+        Malformed(format!("The body is not UTF-8 at byte {offset}; convert it with CP_UTF8 before sending."))
+    })?;
+    if text.is_empty() {
+        return Err(Malformed("The body is empty; send a JSON object with a list named candles.".into()));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    BatchSeed { max_candles }
+        .deserialize(&mut deserializer)
+        .and_then(|batch| deserializer.end().map(|()| batch))
+        .map_err(|error| Malformed(explain(&error)))
+}
+
+/// Drops what terminals add around the text: a byte-order mark before it, and after it the zero that
+/// `StringToCharArray` copies along (MQL5 reference) or blanks.
+fn trim(body: &[u8]) -> &[u8] {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let end = body.iter().rposition(|&byte| byte != 0 && !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
+    &body[..end]
+}
+
+fn explain(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    if error.is_eof() {
+        return format!(
+            "The body is truncated: it ends at line {line}, column {column}, inside a value; \
+             send all of its bytes (StringToCharArray without the last one drops a brace)."
+        );
+    }
+    let text = error.to_string();
+    let cause = text.split(" at line ").next().unwrap_or_default();
+    format!("The body is not valid JSON: {cause} at line {line}, column {column}; correct it and send it again.")
+}
+
+fn as_sent<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Implements the visits that take and drop a JSON value of an unexpected type.
+macro_rules! any_other_type_is_wrong {
+    ($($visit:ident: $type:ty),*) => {
+        $(fn $visit<E>(self, _: $type) -> Result<Self::Value, E> { Ok(Shape::Wrong) })*
+        fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok(Shape::Wrong) }
+    };
+    (but a list) => {
+        any_other_type_is_wrong!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(Shape::Wrong)
+        }
+    };
+    (but an object) => {
+        any_other_type_is_wrong!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(Shape::Wrong)
+        }
+    };
+}
+
+struct BatchSeed {
+    max_candles: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum BatchField {
+    Symbol,
+    Timeframe,
+    UtcOffset,
+    Candles,
+    #[serde(other)]
+    Unknown,
+}
+
+impl<'de> DeserializeSeed<'de> for BatchSeed {
+    type Value = Shape<BatchFields<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BatchSeed {
+    type Value = Shape<BatchFields<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        fn once<'de, A: MapAccess<'de>>(slot: &mut Raw<'de>, map: &mut A, name: &'static str) -> Result<(), A::Error> {
+            match slot.replace(map.next_value()?) {
+                None => Ok(()),
+                Some(_) => Err(serde::de::Error::duplicate_field(name)),
+            }
+        }
+        let mut batch = BatchFields::default();
+        while let Some(field) = map.next_key()? {
+            match field {
+                BatchField::Symbol => once(&mut batch.symbol, &mut map, "symbol")?,
+                BatchField::Timeframe => once(&mut batch.timeframe, &mut map, "timeframe")?,
+                BatchField::UtcOffset => once(&mut batch.utc_offset, &mut map, "utc_offset")?,
+                BatchField::Candles if matches!(batch.candles, Shape::Absent) => {
+                    batch.candles = map.next_value_seed(CandlesSeed { max: self.max_candles })?;
+                }
+                BatchField::Candles => return Err(serde::de::Error::duplicate_field("candles")),
+                BatchField::Unknown => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Shape::Right(batch))
+    }
+
+    any_other_type_is_wrong!(but an object);
+}
+
+struct CandlesSeed {
+    max: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for CandlesSeed {
+    type Value = Shape<Candles<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for CandlesSeed {
+    type Value = Shape<Candles<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut candles = Candles::default();
+        while candles.count < self.max {
+            let Some(candle) = list.next_element()? else { return Ok(Shape::Right(candles)) };
+            candles.kept.push(candle);
+            candles.count += 1;
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            candles.count += 1;
+        }
+        Ok(Shape::Right(candles))
+    }
+
+    any_other_type_is_wrong!(but a list);
+}
+
+impl<'de> Deserialize<'de> for Shape<CandleFields<'de>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CandleVisitor;
+
+        impl<'de> Visitor<'de> for CandleVisitor {
+            type Value = Shape<CandleFields<'de>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                CandleFields::deserialize(MapAccessDeserializer::new(map)).map(Shape::Right)
+            }
+
+            any_other_type_is_wrong!(but an object);
+        }
+
+        deserializer.deserialize_any(CandleVisitor)
+    }
+}

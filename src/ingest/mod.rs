@@ -1,0 +1,159 @@
+//! A posted batch on its way into the store: taken apart ([`body`]), judged ([`batch`]), stored in one statement.
+
+mod batch;
+mod body;
+mod schema;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::candle::{Clock, Timestamp};
+use crate::store::{Store, StoreError};
+use crate::violation::{MAX_LISTED, Violation};
+
+pub use body::{BatchFields, Malformed};
+
+/// Whether one bad candle refuses its whole batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    /// A batch is stored whole or not at all.
+    Strict,
+    /// The good candles of a batch are stored and the bad ones named.
+    Lenient,
+}
+
+/// What became of each candle of a batch: received = added + duplicate + live + rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Candles in the batch.
+    pub received: usize,
+    /// Closed candles stored now.
+    pub added: usize,
+    /// Forming candles that were stored or replaced their earlier selves.
+    pub live: usize,
+    /// Candles that changed nothing: already stored, sent twice in the batch, or older than what is stored.
+    pub duplicate: usize,
+    /// Candles refused under [`Handling::Lenient`].
+    pub rejected: usize,
+    /// The first [`MAX_LISTED`] things wrong with them.
+    pub rejections: Vec<Rejection>,
+}
+
+/// One thing wrong with a candle that was left out of a lenient batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Rejection {
+    /// Position of the candle in `candles`, from 0.
+    pub index: usize,
+    /// What is wrong with it.
+    #[serde(flatten)]
+    pub violation: Violation,
+}
+
+/// Why nothing of a batch was stored, or why it is unknown whether it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The body is not JSON.
+    #[error("{}", .0.0)]
+    Malformed(Malformed),
+    /// There are more candles than a batch may hold.
+    #[error("The batch holds {count} candles and may hold {max}.")]
+    TooMany {
+        /// Candles in the batch.
+        count: usize,
+        /// Most candles in a batch.
+        max: usize,
+    },
+    /// Values of the batch break rules.
+    #[error("{summary}")]
+    Invalid {
+        /// One sentence: how many, the first of them, and what to do.
+        summary: String,
+        /// The first [`MAX_LISTED`] of them.
+        violations: Vec<Violation>,
+    },
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes batches in.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    store: Store,
+    clock: Clock,
+    max_candles: usize,
+    last: Arc<AtomicI64>,
+}
+
+impl Ingest {
+    const NEVER: i64 = i64::MIN;
+
+    /// Writes to `store` batches of at most `max_candles`, judged by `clock`.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, max_candles: usize) -> Self {
+        Self { store, clock, max_candles, last: Arc::new(AtomicI64::new(Self::NEVER)) }
+    }
+
+    /// Stores the batch in `body`. When this returns a receipt, what it counts as added or live is durable.
+    ///
+    /// # Errors
+    /// Nothing of the batch was stored, except that after [`Refusal::Store`] it may have been; posting it again is
+    /// safe in every case.
+    pub async fn submit(&self, body: &[u8], handling: Handling) -> Result<Receipt, Refusal> {
+        let now = self.clock.now();
+        let fields = body::parse(body, self.max_candles).map_err(Refusal::Malformed)?;
+        if let body::Shape::Right(body::BatchFields { candles: body::Shape::Right(candles), .. }) = &fields {
+            if candles.count > self.max_candles {
+                return Err(Refusal::TooMany { count: candles.count, max: self.max_candles });
+            }
+        }
+        let batch::Judgement { batch, received, rejected } = batch::judge(fields, now).map_err(whole_batch_refused)?;
+        if handling == Handling::Strict && rejected.candles > 0 {
+            return Err(candles_refused(rejected, received));
+        }
+        let stored = self.store.append(batch).await?;
+        self.last.store(now.seconds(), Ordering::Relaxed);
+        Ok(Receipt {
+            received,
+            added: stored.added,
+            live: stored.live,
+            duplicate: received - rejected.candles - stored.added - stored.live,
+            rejected: rejected.candles,
+            rejections: rejected.listed.into_iter().map(|(index, violation)| Rejection { index, violation }).collect(),
+        })
+    }
+
+    /// When this process last stored a batch.
+    #[must_use]
+    pub fn last(&self) -> Option<Timestamp> {
+        let seconds = self.last.load(Ordering::Relaxed);
+        (seconds != Self::NEVER).then(|| Timestamp::from_seconds(seconds).ok()).flatten()
+    }
+}
+
+fn whole_batch_refused(mut violations: Vec<Violation>) -> Refusal {
+    violations.truncate(MAX_LISTED);
+    let first = violations.first().map(|first| (place(first), first.msg.clone())).unwrap_or_default();
+    Refusal::Invalid { summary: format!("Nothing was stored: {} {}.", first.0, first.1), violations }
+}
+
+fn candles_refused(rejected: batch::Rejected, received: usize) -> Refusal {
+    let violations: Vec<_> = rejected.listed.into_iter().map(|(_, violation)| violation).collect();
+    let first = violations.first().map(|first| format!("{} {}", place(first), first.msg)).unwrap_or_default();
+    let bad = rejected.candles;
+    let summary = format!(
+        "Nothing was stored, because {bad} of {received} candles cannot be: {first}; \
+         correct what errors lists, or send Prefer: handling=lenient to store the others."
+    );
+    Refusal::Invalid { summary, violations }
+}
+
+fn place(violation: &Violation) -> String {
+    match violation.path() {
+        path if path.is_empty() => "the body".to_owned(),
+        path => path,
+    }
+}

@@ -1,0 +1,164 @@
+//! Which candles a query's parameters select.
+
+use std::borrow::Cow;
+
+use url::form_urlencoded;
+
+use crate::candle::{Invalid, Symbol, Timeframe, parse_bound};
+use crate::store::{Direction, Range};
+use crate::violation::{Step, Violation};
+
+/// Candles returned when no limit is asked for.
+pub const DEFAULT_LIMIT: usize = 1000;
+
+/// A valid query: the candles it asks for and how to ask for those beyond the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// What to read. Its limit is the page's.
+    pub range: Range,
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+/// First millisecond of the year 1 and of the year 10000: the bounds of a query that names none.
+const BEGINNING: i64 = -62_135_596_800_000;
+const END: i64 = 253_402_300_800_000;
+
+impl Selection {
+    /// Reads a query string in which `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and
+    /// `after` exclusive, and `limit` is at most `max_limit`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(query: &str, max_limit: usize) -> Result<Self, Vec<Violation>> {
+        let mut parameters =
+            Parameters::read(query, &["symbol", "timeframe", "from", "to", "before", "after", "limit"]);
+        let symbol = parameters.required("symbol", Symbol::parse);
+        let timeframe = parameters.required("timeframe", Timeframe::parse);
+        let [from, to, before, after] =
+            ["from", "to", "before", "after"].map(|name| parameters.optional(name, parse_bound));
+        let limit = parameters.optional("limit", |text| parse_limit(text, max_limit));
+        for (one, other) in [("from", "after"), ("to", "before"), ("before", "after")] {
+            if parameters.has(one) && parameters.has(other) {
+                let message = format!("cannot stand beside {other}; send one of the two");
+                parameters.refuse(one, Invalid::new("conflict", message));
+            }
+        }
+        let start = from.or(after.map(|after| after + 1)).unwrap_or(BEGINNING);
+        let end = before.or(to.map(|to| to + 1)).unwrap_or(END);
+        if start >= end && parameters.violations.is_empty() {
+            let bound = if before.is_some() { "before" } else { "to" };
+            parameters.refuse(bound, Invalid::new("empty_range", "leaves no time after the lower bound; swap the two"));
+        }
+        let direction =
+            if before.is_none() && (from.is_some() || after.is_some()) { Direction::Up } else { Direction::Down };
+        let limit =
+            limit.unwrap_or(if from.is_some() && to.is_some() { max_limit } else { DEFAULT_LIMIT.min(max_limit) });
+        match (symbol, timeframe) {
+            (Some(symbol), Some(timeframe)) if parameters.violations.is_empty() => {
+                Ok(Self { range: Range { symbol, timeframe, start, end, direction, limit }, from, to })
+            }
+            _ => Err(parameters.violations),
+        }
+    }
+
+    /// The query string for the candles before `first`, within what was asked for.
+    #[must_use]
+    pub fn before(&self, first: i64) -> String {
+        self.beyond("before", first, self.from.map(|from| ("from", from)))
+    }
+
+    /// The query string for the candles after `last`, within what was asked for.
+    #[must_use]
+    pub fn after(&self, last: i64) -> String {
+        self.beyond("after", last, self.to.map(|to| ("to", to)))
+    }
+
+    fn beyond(&self, name: &str, edge: i64, kept: Option<(&str, i64)>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("symbol", self.range.symbol.as_str())
+            .append_pair("timeframe", self.range.timeframe.name())
+            .append_pair(name, &edge.to_string());
+        if let Some((name, bound)) = kept {
+            query.append_pair(name, &bound.to_string());
+        }
+        query.append_pair("limit", &self.range.limit.to_string());
+        query.finish()
+    }
+}
+
+/// The parameters of the series list: both optional.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn parse_series_filter(query: &str) -> Result<(Option<Symbol>, Option<Timeframe>), Vec<Violation>> {
+    let mut parameters = Parameters::read(query, &["symbol", "timeframe"]);
+    let symbol = parameters.optional("symbol", Symbol::parse);
+    let timeframe = parameters.optional("timeframe", Timeframe::parse);
+    if parameters.violations.is_empty() { Ok((symbol, timeframe)) } else { Err(parameters.violations) }
+}
+
+fn parse_limit(text: &str, max_limit: usize) -> Result<usize, Invalid> {
+    let invalid = || Invalid::new("out_of_range", format!("must be a whole number from 1 to {max_limit}"));
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    text.parse().ok().filter(|limit| (1..=max_limit).contains(limit)).ok_or_else(invalid)
+}
+
+/// Decoded parameters, and what is wrong with them so far.
+struct Parameters<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Notes parameters that are not `known` or stand twice.
+    fn read(query: &'a str, known: &[&str]) -> Self {
+        let mut parameters = Self { pairs: Vec::new(), violations: Vec::new() };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !known.contains(&&*name) {
+                let message = format!("is no parameter of this route; known are {}", known.join(", "));
+                parameters.refuse(&shortened(&name), Invalid::new("unknown_parameter", message));
+            } else if parameters.has(&name) {
+                parameters.refuse(&name, Invalid::new("repeated_parameter", "stands more than once; send it once"));
+            } else {
+                parameters.pairs.push((name, value));
+            }
+            if parameters.violations.len() >= crate::violation::MAX_LISTED {
+                break;
+            }
+        }
+        parameters
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(present, _)| present == name)
+    }
+
+    fn refuse(&mut self, name: &str, invalid: Invalid) {
+        self.violations.push(Violation::new([Step::from("query"), Step::from(name)], invalid));
+    }
+
+    fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+        let parsed = parse(&self.pairs.iter().find(|(present, _)| present == name)?.1);
+        parsed.map_err(|invalid| self.refuse(name, invalid)).ok()
+    }
+
+    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+        if !self.has(name) {
+            self.refuse(name, Invalid::new("missing", "is missing"));
+        }
+        self.optional(name, parse)
+    }
+}
+
+/// A name that a stranger chose, cut to a length fit for an answer.
+fn shortened(name: &str) -> String {
+    const LONGEST: usize = 64;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}

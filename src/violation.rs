@@ -1,0 +1,67 @@
+//! What is wrong with a request, value by value.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::candle::Invalid;
+
+/// Most violations that one answer lists.
+pub const MAX_LISTED: usize = 100;
+
+/// One value of a request that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Violation {
+    /// Where the value stands: `body`, `query` or `header`, then field names and indexes.
+    #[schema(value_type = Vec<Object>, example = json!(["body", "candles", 0, "open"]))]
+    pub loc: Vec<Step>,
+    /// What is wrong with it and what would be right.
+    #[schema(example = "is not a decimal number; send it as 1.0850 or \"1.0850\"")]
+    pub msg: String,
+    /// Stable name of the rule that was broken.
+    #[serde(rename = "type")]
+    #[schema(example = "not_a_number")]
+    pub kind: &'static str,
+}
+
+/// A step on the way to a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Step {
+    /// Into a field of an object, or a parameter.
+    Field(String),
+    /// To an element of a list, counted from 0.
+    Index(usize),
+}
+
+impl From<&str> for Step {
+    fn from(field: &str) -> Self {
+        Self::Field(field.to_owned())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl Violation {
+    /// Places `invalid` at `loc`.
+    pub fn new(loc: impl IntoIterator<Item = Step>, invalid: Invalid) -> Self {
+        Self { loc: loc.into_iter().collect(), msg: invalid.message, kind: invalid.kind }
+    }
+
+    /// The place in the notation of most languages: `candles[0].open`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let mut path = String::new();
+        for step in self.loc.iter().skip(1) {
+            match step {
+                Step::Index(index) => path.push_str(&format!("[{index}]")),
+                Step::Field(field) if path.is_empty() => path.push_str(field),
+                Step::Field(field) => path.push_str(&format!(".{field}")),
+            }
+        }
+        path
+    }
+}
