@@ -1,0 +1,410 @@
+//! Configuration: from environment variables ([`sources`]) to validated plain data, with every problem told at once.
+
+mod sources;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub use sources::Variables;
+
+/// A variable that the service reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// What it sets, in one line.
+    pub meaning: &'static str,
+    /// Whether its value must never be shown. It may then be given as the path of a file, under its name and `_FILE`.
+    pub secret: bool,
+}
+
+const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, secret: false }
+}
+
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, secret: true }
+}
+
+/// Every variable there is, as `--help` prints them.
+pub const VARIABLES: [Variable; 14] = [
+    secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
+    plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
+    plain("BIND_ADDR", "127.0.0.1", "IP address to listen on"),
+    plain("PORT", "8000", "port to listen on"),
+    plain("ENVIRONMENT", "development", "development, staging or production"),
+    secret("MT5_API_KEY", "generated", "ingest keys: key or name:key, several by commas; required outside development"),
+    secret("INTERNAL_API_TOKEN", "generated", "read tokens, in the same form; required outside development"),
+    plain("MAX_BATCH", "10000", "most candles in one post"),
+    plain("MAX_BODY_BYTES", "4194304", "largest body of a post"),
+    plain("MAX_LIMIT", "10000", "most candles in one answer"),
+    plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
+    plain("LOG_FORMAT", "text", "text or json; json is the default in production"),
+    plain("MIGRATE_ON_START", "true", "whether serve makes and updates the tables"),
+    plain(
+        "DOCS_ENABLED",
+        "true",
+        "whether /api/docs and the OpenAPI document are served; false is the default in production",
+    ),
+];
+
+/// What the service needs to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What is allowed to be generated or shown.
+    pub environment: Environment,
+    /// Where candles are kept.
+    pub database: DatabaseConfig,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Keys that may post candles.
+    pub ingest_keys: Vec<ApiKey>,
+    /// Tokens that may read them.
+    pub read_tokens: Vec<ApiKey>,
+    /// How much a request may ask.
+    pub limits: Limits,
+    /// How to log.
+    pub log: LogConfig,
+    /// Whether the API's documentation is served.
+    pub docs_enabled: bool,
+}
+
+/// Where candles are kept.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `sqlite://PATH` or `postgres://…`, with its password.
+    pub url: Secret,
+    /// Size of the connection pool.
+    pub max_connections: u32,
+    /// Whether serving makes and updates the tables.
+    pub migrate_on_start: bool,
+}
+
+/// How much a request may ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most candles in one post.
+    pub max_batch: usize,
+    /// Largest body of a post, in bytes.
+    pub max_body_bytes: usize,
+    /// Most candles in one answer.
+    pub max_limit: usize,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy)]
+pub struct LogConfig {
+    /// The least important level that is written.
+    pub level: LogLevel,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+/// A key or token and what it is called in logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Told in logs in place of the secret.
+    pub name: String,
+    /// What callers send.
+    pub secret: Secret,
+    /// Whether it was made here for development, so that the start-up banner may show it.
+    pub generated: bool,
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Gives an enum its names in the environment.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Its name in the environment.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("must be one of: {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+named! {
+    /// How strict to be about what is missing.
+    Environment {
+        /// On the machine of somebody who works on it or tries it.
+        Development = "development",
+        /// As production, for rehearsal.
+        Staging = "staging",
+        /// Nothing is generated and nothing is shown that need not be.
+        Production = "production",
+    }
+}
+
+named! {
+    /// How important a message must be to be written.
+    LogLevel {
+        /// What somebody must look at.
+        Error = "error",
+        /// What somebody may want to look at.
+        Warn = "warn",
+        /// What happens.
+        Info = "info",
+        /// How it happens.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+named! {
+    /// Who reads the log.
+    LogFormat {
+        /// People.
+        Text = "text",
+        /// Programs: one JSON object a line.
+        Json = "json",
+    }
+}
+
+/// Everything that is wrong with the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("The configuration cannot be used:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl Config {
+    /// Reads what `serve` needs. In development, missing keys are generated into a file.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub fn read(variables: &Variables) -> Result<Self, Problems> {
+        let mut reader = Reader::new(variables);
+        let environment = reader.environment();
+        let production = environment == Environment::Production;
+        let database = reader.database(environment);
+        let listen = reader.address();
+        let (ingest_keys, read_tokens) = reader.keys(environment, &database);
+        let limits = Limits {
+            max_batch: reader.size("MAX_BATCH", 10_000, 1..=1_000_000),
+            max_body_bytes: reader.size("MAX_BODY_BYTES", 4_194_304, 1_024..=1_073_741_824),
+            max_limit: reader.size("MAX_LIMIT", 10_000, 1..=1_000_000),
+        };
+        let log = reader.log(environment);
+        let docs_enabled = reader.flag("DOCS_ENABLED", !production);
+        reader.done(Self { environment, database, listen, ingest_keys, read_tokens, limits, log, docs_enabled })
+    }
+
+    /// Reads what `migrate` needs.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub fn read_for_migration(variables: &Variables) -> Result<(DatabaseConfig, LogConfig), Problems> {
+        let mut reader = Reader::new(variables);
+        let environment = reader.environment();
+        let (database, log) = (reader.database(environment), reader.log(environment));
+        reader.done((database, log))
+    }
+
+    /// Reads where a service configured like this listens, for a health check from the same machine.
+    ///
+    /// # Errors
+    /// When the address or the port is no such thing.
+    pub fn read_address(variables: &Variables) -> Result<SocketAddr, Problems> {
+        let mut reader = Reader::new(variables);
+        let address = reader.address();
+        reader.done(address)
+    }
+}
+
+/// Reads variables and collects what is wrong with them.
+struct Reader<'a> {
+    variables: &'a Variables,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(variables: &'a Variables) -> Self {
+        Self { variables, problems: variables.problems().to_vec() }
+    }
+
+    fn done<T>(self, config: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(config) } else { Err(Problems(self.problems)) }
+    }
+
+    fn parsed<T>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
+        match self.variables.get(name).map(parse) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(problem)) => {
+                self.problems.push(format!("{name} {problem}."));
+                default
+            }
+        }
+    }
+
+    fn size<T>(&mut self, name: &str, default: T, allowed: std::ops::RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        self.parsed(name, default, |text| {
+            let size = text.parse().ok().filter(|size| allowed.contains(size));
+            size.ok_or_else(|| format!("must be a whole number from {} to {}", allowed.start(), allowed.end()))
+        })
+    }
+
+    fn flag(&mut self, name: &str, default: bool) -> bool {
+        self.parsed(name, default, |text| text.parse().map_err(|_| "must be true or false".to_owned()))
+    }
+
+    fn environment(&mut self) -> Environment {
+        self.parsed("ENVIRONMENT", Environment::Development, str::parse)
+    }
+
+    fn address(&mut self) -> SocketAddr {
+        let address = self.parsed("BIND_ADDR", IpAddr::from([127, 0, 0, 1]), |text| {
+            text.parse().map_err(|_| "must be an IP address, such as 0.0.0.0; the port goes into PORT".to_owned())
+        });
+        let port = self
+            .parsed("PORT", 8000, |text| text.parse().map_err(|_| "must be a whole number from 0 to 65535".to_owned()));
+        SocketAddr::new(address, port)
+    }
+
+    fn log(&mut self, environment: Environment) -> LogConfig {
+        let default = if environment == Environment::Production { LogFormat::Json } else { LogFormat::Text };
+        LogConfig {
+            level: self.parsed("LOG_LEVEL", LogLevel::Info, str::parse),
+            format: self.parsed("LOG_FORMAT", default, str::parse),
+        }
+    }
+
+    fn database(&mut self, environment: Environment) -> DatabaseConfig {
+        let url = match self.variables.get("DATABASE_URL") {
+            Some(url) => {
+                if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+                    self.problems.push("DATABASE_URL must start with sqlite:// or postgres://.".to_owned());
+                }
+                url
+            }
+            None => {
+                if environment != Environment::Development {
+                    self.problems.push(format!("DATABASE_URL is missing, and {} needs one.", environment.name()));
+                }
+                "sqlite://candlewick.db"
+            }
+        };
+        DatabaseConfig {
+            url: Secret::new(url),
+            max_connections: self.size("DATABASE_MAX_CONNECTIONS", 10, 1..=1000),
+            migrate_on_start: self.flag("MIGRATE_ON_START", true),
+        }
+    }
+
+    fn keys(&mut self, environment: Environment, database: &DatabaseConfig) -> (Vec<ApiKey>, Vec<ApiKey>) {
+        const NAMES: [&str; 2] = ["MT5_API_KEY", "INTERNAL_API_TOKEN"];
+        let missing = NAMES.map(|name| self.variables.get(name).is_none());
+        let mut generated = None;
+        if missing.contains(&true) {
+            if environment == Environment::Development {
+                match sources::generated_keys(&key_file(database.url.expose())) {
+                    Ok(keys) => generated = Some(keys),
+                    Err(problem) => self.problems.push(problem),
+                }
+            } else {
+                for (name, _) in NAMES.iter().zip(missing).filter(|(_, missing)| *missing) {
+                    self.problems.push(format!("{name} is missing, and {} needs one.", environment.name()));
+                }
+            }
+        }
+        let [ingest, read] = [0, 1].map(|i| match (self.variables.get(NAMES[i]), &generated) {
+            (Some(list), _) => self.key_list(NAMES[i], list, environment),
+            (None, Some(keys)) => {
+                vec![ApiKey { name: "development".to_owned(), secret: keys[i].clone(), generated: true }]
+            }
+            (None, None) => Vec::new(),
+        });
+        if ingest.iter().any(|key| read.iter().any(|token| token.secret == key.secret)) {
+            self.problems.push("INTERNAL_API_TOKEN and MT5_API_KEY must not share a key.".to_owned());
+        }
+        (ingest, read)
+    }
+
+    fn key_list(&mut self, variable: &str, list: &str, environment: Environment) -> Vec<ApiKey> {
+        const SHORTEST: usize = 16;
+        let mut keys: Vec<ApiKey> = Vec::new();
+        for (position, entry) in list.split(',').map(str::trim).enumerate() {
+            let number = position + 1;
+            let (name, secret) = match entry.split_once(':') {
+                Some((name, secret)) => (name.to_owned(), secret),
+                None => (format!("key-{number}"), entry),
+            };
+            let problem = if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            {
+                Some("has a name that is not made of letters, digits and ._-")
+            } else if secret.is_empty() {
+                Some("is empty")
+            } else if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+                Some("holds a blank or a character that no HTTP header can carry")
+            } else if secret.len() < SHORTEST && environment != Environment::Development {
+                Some("is shorter than 16 characters")
+            } else if keys.iter().any(|key| key.name == name || key.secret.expose() == secret) {
+                Some("repeats the name or the key of one before it")
+            } else {
+                None
+            };
+            match problem {
+                Some(problem) => self.problems.push(format!("{variable}: entry {number} {problem}.")),
+                None => keys.push(ApiKey { name, secret: Secret::new(secret), generated: false }),
+            }
+        }
+        keys
+    }
+}
+
+/// Where generated keys live: beside the SQLite file, or else in the working directory.
+fn key_file(database_url: &str) -> PathBuf {
+    let database = database_url.strip_prefix("sqlite://").filter(|path| !path.is_empty()).unwrap_or("candlewick.db");
+    PathBuf::from(database).with_extension("keys")
+}
