@@ -1,0 +1,237 @@
+//! The command line.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its answers are for the terminal")]
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, AppError};
+use crate::candle::Clock;
+use crate::config::{ApiKey, Config, Environment, Problems, VARIABLES, Variables};
+use crate::store::{Store, StoreError};
+use crate::{http, telemetry};
+
+/// Keeps OHLCV candles from MetaTrader 5 and serves them to charts.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110, subcommand_required = false)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (what happens without a command, too)
+    Serve,
+    /// Make or update the database's tables, then exit
+    Migrate,
+    /// Ask a running service for its health: exit code 0 if it is well, 1 if not
+    Healthcheck {
+        /// Address to ask [default: /health on BIND_ADDR and PORT]
+        url: Option<String>,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// How a command failed.
+enum Failure {
+    /// It did not work this time: exit code 1.
+    Failed(String),
+    /// It cannot work until somebody changes something: exit code 2.
+    Unusable(String),
+}
+
+/// Runs the program: exit code 0 if all went well, 1 if something failed, 2 if something must be changed first.
+#[must_use]
+pub fn run() -> ExitCode {
+    let matches = Arguments::command().after_help(environment_help()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("Cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let variables = Variables::from_process();
+    let result = runtime.block_on(async {
+        match arguments.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve(&variables).await,
+            Command::Migrate => migrate(&variables).await,
+            Command::Healthcheck { url } => healthcheck(url, &variables).await,
+            Command::Openapi => {
+                println!("{}", http::openapi());
+                Ok(())
+            }
+        }
+    });
+    // A name look-up that hangs must not keep the process alive.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Unusable(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn serve(variables: &Variables) -> Result<(), Failure> {
+    let config = Config::read(variables)?;
+    let _log = telemetry::init(config.log);
+    let stop = stop_signal()?;
+    let app = App::start(&config, Clock::system())?;
+    tracing::info!(address = %app.address(), environment = config.environment.name(), "listening");
+    if config.environment == Environment::Development {
+        let banner = banner(app.address(), &config);
+        let mut ready = app.readiness();
+        tokio::spawn(async move {
+            if ready.wait_for(|ready| *ready).await.is_ok() {
+                println!("{banner}");
+            }
+        });
+    }
+    app.run_until(stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn migrate(variables: &Variables) -> Result<(), Failure> {
+    let (database, log) = Config::read_for_migration(variables)?;
+    let _log = telemetry::init(log);
+    let store = Store::open(&database)?;
+    store.prepare(true).await?;
+    store.close().await;
+    println!("The tables are up to date.");
+    Ok(())
+}
+
+async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let url = match url {
+        Some(url) => url,
+        None => format!("http://{}/health", reachable(Config::read_address(variables)?)),
+    };
+    let uri: hyper::Uri = url.parse().map_err(|_| Failure::Unusable(format!("{url} is not a URL.")))?;
+    let status = tokio::time::timeout(PATIENCE, status(&uri))
+        .await
+        .map_err(|_| Failure::Failed(format!("{url} did not answer within 3 s.")))??;
+    if status.is_success() {
+        println!("{url} is well.");
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("{url} is not well: it answered {status}.")))
+}
+
+async fn status(uri: &hyper::Uri) -> Result<hyper::StatusCode, Failure> {
+    let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        return Err(Failure::Unusable(format!(
+            "{uri} cannot be asked; give an address such as http://127.0.0.1:8000/health."
+        )));
+    };
+    let failed = |error: &dyn std::error::Error| Failure::Failed(format!("{uri} does not answer: {error}."));
+    let port = uri.port_u16().unwrap_or(80);
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|error| failed(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    let exchange = tokio::spawn(connection);
+    let path = uri.path_and_query().map_or("/health", hyper::http::uri::PathAndQuery::as_str);
+    let request = hyper::Request::get(path)
+        .header(hyper::header::HOST, uri.authority().map_or(host, hyper::http::uri::Authority::as_str))
+        .body(Empty::<axum::body::Bytes>::new())
+        .map_err(|error| failed(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    exchange.abort();
+    Ok(response.status())
+}
+
+/// The address at which something on this machine reaches a listener.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// Completes on SIGTERM or Ctrl-C. The handlers are in place when this returns, not only when it is awaited.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let handler = |kind| signal(kind).map_err(|error| Failure::Failed(format!("Cannot listen for signals: {error}")));
+    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+/// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.
+fn banner(listen: SocketAddr, config: &Config) -> String {
+    let url = format!("http://{}", reachable(listen));
+    let shown = |keys: &[ApiKey], variable: &str| match keys.first() {
+        Some(key) if key.generated => key.secret.expose().to_owned(),
+        _ => format!("${variable}"),
+    };
+    let key = shown(&config.ingest_keys, "MT5_API_KEY");
+    let token = shown(&config.read_tokens, "INTERNAL_API_TOKEN");
+    let docs = if config.docs_enabled { format!("\n  API documentation: {url}/api/docs\n") } else { String::new() };
+    format!(
+        r#"
+  candlewick {version} listens on {url}
+
+  Post a candle:
+    curl -i {url}/api/v1/candles -H "X-API-KEY: {key}" -d '{{"candles":[{{"symbol":"EURUSD","timeframe":"H1","timestamp":"2025-08-03T10:00:00Z","open":1.08500,"high":1.08650,"low":1.08480,"close":1.08620,"volume":1200}}]}}'
+
+  Read it back:
+    curl -i "{url}/api/v1/candles?symbol=EURUSD&timeframe=H1" -H "X-Internal-Token: {token}"
+{docs}"#,
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+fn environment_help() -> String {
+    let mut help = String::from("Environment variables (secrets may also stand in a file named by NAME_FILE):\n");
+    for variable in VARIABLES {
+        let _ = writeln!(help, "  {:<25} {} [default: {}]", variable.name, variable.meaning, variable.default);
+    }
+    help
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Unusable(problems.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unfit(sentence) => Self::Unusable(sentence),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Store(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Candles in and out: `/api/v1/candles`.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Serialize;
+use utoipa::openapi::RefOr;
+use utoipa::{IntoResponses, ToSchema};
+
+use super::extract::BatchBody;
+use super::layers::Rows;
+use super::problem::{self, Code, Problem};
+use crate::ingest::{BatchFields, Handling, Ingest, Receipt, Rejection};
+use crate::query::{Page, Query};
+
+/// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ingested {
+    #[schema(example = "success")]
+    status: &'static str,
+    #[schema(example = "Data ingested successfully.")]
+    message: &'static str,
+    /// Candles in the batch.
+    records_received: usize,
+    /// Closed candles that were not stored before.
+    records_added: usize,
+    /// Candles that changed nothing.
+    records_duplicate: usize,
+    /// Forming candles that were stored or replaced their earlier selves.
+    records_live: usize,
+    /// With `Prefer: handling=lenient`: candles that were left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    records_rejected: Option<usize>,
+    /// With `Prefer: handling=lenient`: what is wrong with them, the first 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rejected: Option<Vec<Rejection>>,
+}
+
+/// One candle of an answer.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the bytes that query::page writes, since prices are no floats")]
+pub(super) struct CandleAnswer {
+    /// When the candle opened, in epoch milliseconds.
+    #[schema(example = 1_691_020_800_000_i64)]
+    timestamp: i64,
+    /// First price of the period, with the digits it was posted with.
+    #[schema(value_type = f64, format = "decimal", example = 1.085)]
+    open: String,
+    /// Highest price of the period.
+    #[schema(value_type = f64, format = "decimal", example = 1.0865)]
+    high: String,
+    /// Lowest price of the period.
+    #[schema(value_type = f64, format = "decimal", example = 1.0848)]
+    low: String,
+    /// Last price of the period.
+    #[schema(value_type = f64, format = "decimal", example = 1.0862)]
+    close: String,
+    /// Ticks in the period.
+    #[schema(example = 1200, minimum = 0)]
+    volume: i64,
+    /// `false` on a candle that is still forming; absent on a closed one.
+    #[schema(required = false)]
+    complete: bool,
+}
+
+/// What can go wrong while a batch is posted.
+pub(super) struct PostProblems;
+
+impl IntoResponses for PostProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        problem::responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// What can go wrong while candles or series are read.
+pub(super) struct GetProblems;
+
+impl IntoResponses for GetProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        problem::responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// Post a batch of candles
+///
+/// The 201 is sent once the batch is durable. After any other answer, or none, sending the batch again is safe: a closed
+/// candle that is stored already is counted and not changed. The body is read as JSON whatever its Content-Type.
+#[utoipa::path(
+    post, path = "/api/v1/candles", tag = "Candles", operation_id = "post_candles",
+    security(("ingest_key" = []), ("bearer" = [])),
+    params(("Prefer" = Option<String>, Header, example = "handling=lenient",
+        description = "`handling=lenient` stores the good candles of a batch that holds bad ones.")),
+    request_body(content = BatchFields, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The batch is stored, durably.", body = Ingested,
+         headers(("preference-applied" = String, description = "`handling=lenient` where it was asked for."))),
+        PostProblems,
+    )
+)]
+pub(super) async fn post(
+    State(ingest): State<Ingest>,
+    headers: HeaderMap,
+    BatchBody(body): BatchBody,
+) -> Result<Response, Problem> {
+    let handling = handling(&headers);
+    let receipt = ingest.submit(&body, handling).await?;
+    let rows = Rows { received: receipt.received, added: receipt.added };
+    let mut response = (StatusCode::CREATED, Extension(rows), Json(Ingested::new(receipt, handling))).into_response();
+    if handling == Handling::Lenient {
+        response.headers_mut().insert("preference-applied", HeaderValue::from_static("handling=lenient"));
+    }
+    Ok(response)
+}
+
+/// Read candles
+///
+/// Answers candles of one series in ascending order. `before` reads down from there and `after` up from there; without
+/// them `from` reads up, and otherwise the newest are read, down from `to` if given. Answers HEAD too.
+#[utoipa::path(
+    get, path = "/api/v1/candles", tag = "Candles", operation_id = "get_candles",
+    security(("internal_token" = []), ("bearer" = [])),
+    params(
+        ("symbol" = String, Query, example = "EURUSD", min_length = 1, max_length = 64),
+        ("timeframe" = String, Query, example = "H1"),
+        ("from" = Option<String>, Query, description = "First opening time: epoch seconds, epoch milliseconds (from 10^11) or RFC 3339."),
+        ("to" = Option<String>, Query, description = "Last opening time."),
+        ("before" = Option<String>, Query, description = "Only candles before this time; not with `to` or `after`."),
+        ("after" = Option<String>, Query, description = "Only candles after this time; not with `from` or `before`."),
+        ("limit" = Option<u64>, Query, minimum = 1,
+         description = "Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given."),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag of an earlier answer."),
+    ),
+    responses(
+        (status = 200, description = "Candles in ascending order, each time once; `[]` for an unknown series.",
+         body = [CandleAnswer],
+         headers(
+            ("etag" = String, description = "Weak tag of this answer."),
+            ("cache-control" = String, description = "`private, no-cache`."),
+            ("x-more-before" = bool, description = "Whether the request without a limit has candles before this page."),
+            ("x-more-after" = bool, description = "Whether it has candles after this page."),
+            ("link" = String, description = "`rel=\"prev\"` or `rel=\"next\"` where there are more."),
+         )),
+        (status = 304, description = "Nothing changed since the answer with the given ETag.",
+         headers(
+            ("etag" = String, description = "Weak tag of this answer."),
+            ("cache-control" = String, description = "`private, no-cache`."),
+            ("x-more-before" = bool, description = "As with 200."),
+            ("x-more-after" = bool, description = "As with 200."),
+            ("link" = String, description = "As with 200."),
+         )),
+        GetProblems,
+    )
+)]
+pub(super) async fn get(
+    State(query): State<Query>,
+    RawQuery(parameters): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let page = query.candles(parameters.as_deref().unwrap_or_default()).await?;
+    let mut response = if names_tag(&headers, &page.etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/json")], page.body.clone()).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    for (name, value) in paging_headers(&page) {
+        let value = HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?;
+        headers.append(name, value);
+    }
+    Ok(response)
+}
+
+fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {
+    let link = |query: &String, rel| ("link", format!("</api/v1/candles?{query}>; rel=\"{rel}\""));
+    [
+        Some(("etag", page.etag.clone())),
+        Some(("x-more-before", page.before.is_some().to_string())),
+        Some(("x-more-after", page.after.is_some().to_string())),
+        page.before.as_ref().map(|query| link(query, "prev")),
+        page.after.as_ref().map(|query| link(query, "next")),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Whether `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
+fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+}
+
+/// Reads `Prefer` (RFC 7240): preferences separated by commas, names without regard to case.
+fn handling(headers: &HeaderMap) -> Handling {
+    let lenient = |preference: &str| {
+        let preference = preference.split(';').next().unwrap_or_default();
+        preference.split_once('=').is_some_and(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("handling")
+                && value.trim().trim_matches('"').eq_ignore_ascii_case("lenient")
+        })
+    };
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    if preferences.flat_map(|value| value.split(',')).any(lenient) { Handling::Lenient } else { Handling::Strict }
+}
+
+impl Ingested {
+    fn new(receipt: Receipt, handling: Handling) -> Self {
+        let lenient = handling == Handling::Lenient;
+        Self {
+            status: "success",
+            message: "Data ingested successfully.",
+            records_received: receipt.received,
+            records_added: receipt.added,
+            records_duplicate: receipt.duplicate,
+            records_live: receipt.live,
+            records_rejected: lenient.then_some(receipt.rejected),
+            rejected: lenient.then_some(receipt.rejections),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Whether the service runs and its store answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use utoipa::openapi::RefOr;
+use utoipa::{IntoResponses, ToSchema};
+
+use super::problem::{self, Code};
+use crate::ingest::Ingest;
+use crate::store::Store;
+
+/// Longest that the store may take to answer.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How long one probe's result serves everybody who asks.
+const SHARED: Duration = Duration::from_secs(1);
+
+/// Probes the store, at most about once a second however many ask.
+#[derive(Debug, Clone)]
+pub(super) struct Health {
+    store: Store,
+    ingest: Ingest,
+    started: Instant,
+    last: Arc<Mutex<Option<Probe>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    at: Instant,
+    /// How long the store took; `None` if it did not answer.
+    latency: Option<Duration>,
+}
+
+impl Health {
+    pub(super) fn new(store: Store, ingest: Ingest) -> Self {
+        Self { store, ingest, started: Instant::now(), last: Arc::default() }
+    }
+
+    /// Who asks while a probe runs waits for it and shares its result.
+    async fn probe(&self) -> Probe {
+        let mut last = self.last.lock().await;
+        if let Some(probe) = last.filter(|probe| probe.at.elapsed() < SHARED) {
+            return probe;
+        }
+        let start = Instant::now();
+        let answered = matches!(tokio::time::timeout(DEADLINE, self.store.ping()).await, Ok(Ok(())));
+        let probe = Probe { at: Instant::now(), latency: answered.then(|| start.elapsed()) };
+        *last = Some(probe);
+        probe
+    }
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Status {
+    /// `ok` or `unavailable`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// The state of the service, for its operator.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Details {
+    /// `ok` or `unavailable`, as `/health` says.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The release.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    store: StoreDetails,
+    /// Seconds since the start.
+    uptime_seconds: u64,
+    /// Resident memory in bytes, where the system tells.
+    memory_bytes: Option<u64>,
+    /// When this process last stored a batch, in epoch milliseconds.
+    last_ingest: Option<i64>,
+}
+
+/// The state of the store.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StoreDetails {
+    /// `postgres` or `sqlite`.
+    #[schema(example = "sqlite")]
+    kind: &'static str,
+    /// Milliseconds the last probe took; null if the store did not answer.
+    latency_ms: Option<f64>,
+    /// Connections open now.
+    connections_open: u32,
+    /// Of those, idle.
+    connections_idle: u32,
+    /// Most connections.
+    connections_max: u32,
+}
+
+/// What can go wrong for a route that demands a token and does not fail with the store.
+pub(super) struct DetailProblems;
+
+impl IntoResponses for DetailProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        problem::responses(&[Code::Unauthorized, Code::WrongScope, Code::Internal])
+    }
+}
+
+fn status(ok: bool) -> Response {
+    if ok {
+        return Json(Status { status: "ok" }).into_response();
+    }
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(Status { status: "unavailable" })).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// Gives two paths one handler, each with an operation of its own in the document.
+macro_rules! health_route {
+    ($name:ident, $path:literal, $summary:literal) => {
+        #[doc = $summary]
+        #[utoipa::path(
+            get, path = $path, tag = "Health", security(()),
+            responses(
+                (status = 200, description = "The store answered within a second.", body = Status),
+                (status = 503, description = "The store did not answer; this body is no problem document.", body = Status,
+                 headers(("retry-after" = u64, description = "Seconds to wait before trying again."))),
+            )
+        )]
+        pub(super) async fn $name(State(health): State<Health>) -> Response {
+            status(health.probe().await.latency.is_some())
+        }
+    };
+}
+
+health_route!(health, "/health", "Can the service do its work?");
+health_route!(api_health, "/api/v1/health", "Can the service do its work? (alias of `/health`)");
+
+/// Gives two paths one handler, each with an operation of its own in the document.
+macro_rules! live_route {
+    ($name:ident, $path:literal, $summary:literal) => {
+        #[doc = $summary]
+        #[utoipa::path(
+                    get, path = $path, tag = "Health", security(()),
+                    responses((status = 200, description = "It runs; nothing else was looked at.", body = Status))
+                )]
+        pub(super) async fn $name() -> Response {
+            status(true)
+        }
+    };
+}
+
+live_route!(live, "/health/live", "Does the process run?");
+live_route!(healthz, "/healthz", "Does the process run? (alias of `/health/live`)");
+
+/// How is the service?
+#[utoipa::path(
+    get, path = "/api/v1/health/detailed", tag = "Health", operation_id = "detailed_health",
+    security(("internal_token" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The state of the service, also while the store does not answer.", body = Details),
+        DetailProblems,
+    )
+)]
+pub(super) async fn detailed(State(health): State<Health>) -> Json<Details> {
+    let probe = health.probe().await;
+    let pool = health.store.pool_use();
+    Json(Details {
+        status: if probe.latency.is_some() { "ok" } else { "unavailable" },
+        version: env!("CARGO_PKG_VERSION"),
+        store: StoreDetails {
+            kind: health.store.kind(),
+            latency_ms: probe.latency.map(|latency| (latency.as_secs_f64() * 1_000_000.0).round() / 1000.0),
+            connections_open: pool.open,
+            connections_idle: pool.idle,
+            connections_max: pool.max,
+        },
+        uptime_seconds: health.started.elapsed().as_secs(),
+        memory_bytes: resident_memory(),
+        last_ingest: health.ingest.last().map(crate::candle::Timestamp::millis),
+    })
+}
+
+/// Linux tells it in kibibytes (`proc_pid_status(5)`); other systems have no such file.
+fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}

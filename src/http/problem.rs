@@ -1,0 +1,218 @@
+//! Every answer that is not a success: an RFC 9457 problem.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::{Response as ResponseDoc, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+
+use crate::ingest::Refusal;
+use crate::query::QueryError;
+use crate::store::StoreError;
+use crate::violation::Violation;
+
+/// The media type of a problem.
+pub(super) const CONTENT_TYPE: &str = "application/problem+json";
+
+/// What kind of problem it is, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    Malformed,
+    Unauthorized,
+    WrongScope,
+    NotFound,
+    MethodNotAllowed,
+    TooLarge,
+    UnsupportedEncoding,
+    InvalidValues,
+    Internal,
+    Unavailable,
+}
+
+impl Code {
+    /// Its name in the body, its status and, for the documentation, when it is answered.
+    fn entry(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::Malformed => ("malformed", StatusCode::BAD_REQUEST, "The body is not JSON; the detail says where."),
+            Self::Unauthorized => {
+                ("unauthorized", StatusCode::UNAUTHORIZED, "No key, more than one, or an unknown one.")
+            }
+            Self::WrongScope => ("wrong_scope", StatusCode::FORBIDDEN, "The key is known but not for this route."),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such route."),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route has other methods; Allow lists them.")
+            }
+            Self::TooLarge => {
+                ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "Too many bytes or candles; the detail names the limit.")
+            }
+            Self::UnsupportedEncoding => {
+                ("unsupported_encoding", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is compressed.")
+            }
+            Self::InvalidValues => {
+                ("invalid_values", StatusCode::UNPROCESSABLE_ENTITY, "Values break rules; errors lists the first 100.")
+            }
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the service."),
+            Self::Unavailable => (
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The database does not answer; Retry-After says when to try again.",
+            ),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        self.entry().0
+    }
+
+    fn status(self) -> StatusCode {
+        self.entry().1
+    }
+
+    /// Headers that come with it, and what they say.
+    fn headers(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        match self {
+            Self::Unauthorized => &[("www-authenticate", "Bearer", "How to present a key.")],
+            Self::Unavailable => &[("retry-after", "1", "Seconds to wait before trying again.")],
+            _ => &[],
+        }
+    }
+}
+
+/// An answer that is not a success. [`super::layers`] writes its body, because that needs the request's id.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<Violation>,
+    /// What happened, for the log alone.
+    pub(super) cause: Option<String>,
+}
+
+/// The body of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    kind: &'static str,
+    /// The status in words.
+    #[schema(example = "Unprocessable Entity")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    status: u16,
+    /// One sentence that says what to do.
+    detail: &'a str,
+    /// What kind of problem it is, for programs.
+    #[schema(example = "invalid_values")]
+    code: &'static str,
+    /// The request's id, as in the header `x-request-id` and in the log.
+    request_id: &'a str,
+    /// For 422: what is wrong with each value, the first 100.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    errors: &'a [Violation],
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new(), cause: None }
+    }
+
+    pub(super) fn internal(cause: String) -> Self {
+        const DETAIL: &str = "The service failed on this request; try again, and report the request_id if it persists.";
+        Self { cause: Some(cause), ..Self::new(Code::Internal, DETAIL) }
+    }
+
+    fn invalid(detail: String, errors: Vec<Violation>) -> Self {
+        Self { errors, ..Self::new(Code::InvalidValues, detail) }
+    }
+
+    pub(super) fn body(&self, request_id: &str) -> String {
+        let body = Body {
+            kind: "about:blank",
+            title: self.code.status().canonical_reason().unwrap_or_default(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code.name(),
+            request_id,
+            errors: &self.errors,
+        };
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        for (name, value, _) in self.code.headers() {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed(malformed) => Self::new(Code::Malformed, malformed.0),
+            Refusal::TooMany { count, max } => Self::new(
+                Code::TooLarge,
+                format!("The batch holds {count} candles and at most {max} are taken; send it in parts."),
+            ),
+            Refusal::Invalid { summary, violations } => Self::invalid(summary, violations),
+            Refusal::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Invalid(violations) => {
+                let first =
+                    violations.first().map(|first| format!("{} {}", first.path(), first.msg)).unwrap_or_default();
+                Self::invalid(format!("The query is not valid: {first}."), violations)
+            }
+            QueryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        const DETAIL: &str =
+            "The database does not answer; send the same request again after Retry-After, which is safe.";
+        match error {
+            StoreError::Unavailable(_) | StoreError::Unfit(_) => {
+                Self { cause: Some(error.to_string()), ..Self::new(Code::Unavailable, DETAIL) }
+            }
+            StoreError::Internal(_) => Self::internal(error.to_string()),
+        }
+    }
+}
+
+/// Documents problems as answers of a route.
+pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let document = |code: &Code| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let mut response = ResponseBuilder::new().description(code.entry().2).content(CONTENT_TYPE, content);
+        for (name, _, meaning) in code.headers() {
+            let header = HeaderBuilder::new().schema(Some(text())).description(Some(*meaning));
+            response = response.header(*name, header.build());
+        }
+        (code.status().as_str().to_owned(), RefOr::T(response.build()))
+    };
+    codes.iter().map(document).collect()
+}

@@ -1,0 +1,59 @@
+//! What is stored: `/api/v1/series`.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::candles::GetProblems;
+use super::problem::Problem;
+use crate::query::Query;
+use crate::store;
+
+/// What is known of one series from its closed candles.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Series {
+    #[schema(example = "EURUSD")]
+    symbol: String,
+    #[schema(example = "H1")]
+    timeframe: String,
+    /// When the oldest candle opened, in epoch milliseconds.
+    #[schema(example = 1_691_020_800_000_i64)]
+    first: i64,
+    /// When the newest candle opened, in epoch milliseconds.
+    #[schema(example = 1_754_215_200_000_i64)]
+    last: i64,
+    /// Most digits behind the point among the prices of the newest candles.
+    #[schema(example = 5)]
+    price_precision: u32,
+}
+
+impl From<store::Series> for Series {
+    fn from(series: store::Series) -> Self {
+        let store::Series { symbol, timeframe, first, last, price_precision } = series;
+        Self { symbol, timeframe, first, last, price_precision }
+    }
+}
+
+/// List what is stored
+///
+/// An EA asks this on start, to resume after `last`; a chart, to know how many digits to draw. Answers HEAD too.
+#[utoipa::path(
+    get, path = "/api/v1/series", tag = "Series", operation_id = "get_series",
+    security(("ingest_key" = []), ("internal_token" = []), ("bearer" = [])),
+    params(
+        ("symbol" = Option<String>, Query, example = "EURUSD", min_length = 1, max_length = 64),
+        ("timeframe" = Option<String>, Query, example = "H1"),
+    ),
+    responses(
+        (status = 200, description = "The series that have closed candles, by symbol and timeframe.", body = [Series]),
+        GetProblems,
+    )
+)]
+pub(super) async fn get(
+    State(query): State<Query>,
+    RawQuery(parameters): RawQuery,
+) -> Result<Json<Vec<Series>>, Problem> {
+    let series = query.series(parameters.as_deref().unwrap_or_default()).await?;
+    Ok(Json(series.into_iter().map(Series::from).collect()))
+}

@@ -1,0 +1,17 @@
+//! Candlewick keeps OHLCV candles and serves them to charts.
+//!
+//! In reading order: [`candle`] says what a candle is; [`store`] keeps candles in Postgres or SQLite; [`ingest`] takes
+//! batches in and [`query`] gives pages out; [`violation`] is how both say what is wrong with a request; [`http`] puts
+//! them on the wire; [`config`] reads the environment; [`telemetry`] writes the log; [`app`] puts it all together and
+//! [`cli`] starts it. Imports point from the end of this list to its beginning.
+
+pub mod app;
+pub mod candle;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod ingest;
+pub mod query;
+pub mod store;
+pub mod telemetry;
+pub mod violation;
