@@ -53,6 +53,9 @@ pub(super) fn complete(document: &mut Document) {
         .description(Some("The request's id: the one it came with, or else a new one."))
         .build();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
+        for (status, response) in problem::responses(&[Code::Internal]) {
+            operation.responses.responses.entry(status).or_insert(response);
+        }
         for response in operation.responses.responses.values_mut() {
             if let RefOr::T(response) = response {
                 response.headers.insert("x-request-id".to_owned(), RefOr::T(request_id.clone()));

@@ -3,6 +3,7 @@
 mod lane;
 mod setup;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +23,6 @@ use lane::{Lane, LaneError};
 #[derive(Debug, Clone)]
 pub struct Postgres(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     options: PgConnectOptions,
     work: Lane,
@@ -30,6 +30,18 @@ struct Shared {
     probe: Lane,
     prepared: AtomicBool,
     tasks: TaskTracker,
+}
+
+impl fmt::Debug for Shared {
+    /// Where it connects to, but not as whom: sqlx would print the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres")
+            .field("host", &self.options.get_host())
+            .field("port", &self.options.get_port())
+            .field("database", &self.options.get_database())
+            .field("tls", &self.options.get_ssl_mode())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Columns of both tables in the order in which [`bind_candles`] binds them.

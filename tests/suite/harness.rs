@@ -1,0 +1,395 @@
+//! Starts the service on a store of its own and talks to it as its clients do.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use candlewick::app::{App, AppError};
+use candlewick::candle::{Clock, Timestamp};
+use candlewick::config::{Config, Variables};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection, Row, SqlitePool};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub const KEY: &str = "ingest-key-for-tests";
+pub const TOKEN: &str = "read-token-for-tests";
+
+/// 2026-03-04T12:00:00Z, a Wednesday.
+pub const NOW: i64 = 1_772_625_600;
+
+/// Runs one body on both stores.
+macro_rules! both_stores {
+    ($($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block)+) => {
+        $($(#[$meta])* mod $name {
+            use super::*;
+
+            async fn body($app: TestApp) $body
+
+            #[test]
+            fn sqlite() {
+                crate::harness::run(async { body(TestApp::start(crate::harness::Database::sqlite()).await).await });
+            }
+
+            #[test]
+            fn postgres() {
+                crate::harness::run(async { body(TestApp::start(crate::harness::Database::postgres().await).await).await });
+            }
+        })+
+    };
+}
+pub(crate) use both_stores;
+
+/// Several threads, as the service has, so that tests meet its races.
+pub fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
+}
+
+/// A database of a test's own, deleted with it.
+pub enum Database {
+    Sqlite(TempDir),
+    Postgres(PgDatabase),
+}
+
+impl Database {
+    pub fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub async fn postgres() -> Self {
+        Self::Postgres(PgDatabase::create(&plain_server()).await)
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}", folder.path().join("test.db").display()),
+            Self::Postgres(database) => database.url.clone(),
+        }
+    }
+
+    /// What `select` finds, one line a row, its columns cast to text and joined by blanks.
+    pub async fn rows(&self, select: &str) -> Vec<String> {
+        match self {
+            Self::Sqlite(_) => {
+                let pool = SqlitePool::connect(&self.url()).await.unwrap();
+                let rows = pool.fetch_all(select).await.unwrap();
+                pool.close().await;
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+            Self::Postgres(database) => {
+                let rows = database.connect().await.fetch_all(select).await.unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        }
+    }
+
+    /// All closed candles, in key order, as `symbol timeframe seconds open high low close volume`.
+    pub async fn closed(&self) -> Vec<String> {
+        self.table("market_data_candles").await
+    }
+
+    /// All forming candles, likewise.
+    pub async fn forming(&self) -> Vec<String> {
+        self.table("market_data_live_candles").await
+    }
+
+    async fn table(&self, table: &str) -> Vec<String> {
+        let (seconds, collate) = match self {
+            Self::Sqlite(_) => ("(timestamp / 1000)", ""),
+            Self::Postgres(_) => ("extract(epoch from timestamp)::bigint", "collate \"C\""),
+        };
+        let select = format!(
+            "select symbol || ' ' || timeframe || ' ' || {seconds} || ' ' || open || ' ' || high || ' ' || low || ' ' \
+             || close || ' ' || volume from {table} order by symbol {collate}, timeframe {collate}, timestamp"
+        );
+        self.rows(&select).await
+    }
+}
+
+/// A Postgres database named `candlewick_test_…`, dropped with this value.
+pub struct PgDatabase {
+    pub server: String,
+    pub name: String,
+    pub url: String,
+}
+
+pub fn plain_server() -> String {
+    server("TEST_DATABASE_URL")
+}
+
+pub fn supabase_server() -> String {
+    server("TEST_SUPABASE_DATABASE_URL")
+}
+
+fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set; run `make test`, which starts a server"))
+}
+
+impl PgDatabase {
+    pub async fn create(server: &str) -> Self {
+        Self::create_with(server, "").await
+    }
+
+    pub async fn create_with(server: &str, options: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("candlewick_test_{}_{number}", std::process::id());
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        // template1 cannot be cloned while somebody is connected to it.
+        connection.execute(&*format!("create database {name} template template0 {options}")).await.unwrap();
+        connection.close().await.unwrap();
+        let mut url = url::Url::parse(server).unwrap();
+        url.set_path(&name);
+        Self { server: server.to_owned(), name, url: url.into() }
+    }
+
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        self.connect().await.execute(sql).await.unwrap();
+    }
+
+    /// The address with another host, port or login.
+    pub fn url_with(&self, change: impl FnOnce(&mut url::Url)) -> String {
+        let mut url = url::Url::parse(&self.url).unwrap();
+        change(&mut url);
+        url.into()
+    }
+}
+
+impl Drop for PgDatabase {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A runtime of its own: this may run while the test's is unwinding.
+        let dropping = std::thread::spawn(move || {
+            run(async move {
+                let mut connection = PgConnection::connect(&server).await.unwrap();
+                connection.execute(&*format!("drop database {name} with (force)")).await.unwrap();
+            });
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// Settings as the environment would hold them.
+#[derive(Clone)]
+pub struct Environment(HashMap<&'static str, String>);
+
+impl Environment {
+    pub fn new(database_url: &str) -> Self {
+        Self(HashMap::from([
+            ("DATABASE_URL", database_url.to_owned()),
+            ("PORT", "0".to_owned()),
+            ("MT5_API_KEY", format!("terminal:{KEY}")),
+            ("INTERNAL_API_TOKEN", format!("chart:{TOKEN}")),
+        ]))
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.0.insert(name, value.to_string());
+        self
+    }
+
+    pub fn config(&self) -> Config {
+        Config::read(&Variables::from_lookup(|name| Ok(self.0.get(name).cloned()))).unwrap()
+    }
+}
+
+/// The service, running in this process with a clock that the test sets.
+pub struct TestApp {
+    pub service: Service,
+    pub database: Database,
+}
+
+impl std::ops::Deref for TestApp {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
+    }
+}
+
+impl TestApp {
+    pub async fn start(database: Database) -> Self {
+        Self::start_with(database, |environment| environment).await
+    }
+
+    pub async fn start_with(database: Database, change: impl FnOnce(Environment) -> Environment) -> Self {
+        let service = Service::start(&change(Environment::new(&database.url()))).await;
+        Self { service, database }
+    }
+}
+
+/// A running service without its database.
+pub struct Service {
+    address: SocketAddr,
+    client: reqwest::Client,
+    clock: Arc<AtomicI64>,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<Result<(), AppError>>>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Service {
+    /// Starts and waits until the store has been reached.
+    pub async fn start(environment: &Environment) -> Self {
+        let (service, mut ready) = Self::launch(environment);
+        ready.wait_for(|ready| *ready).await.expect("the store is reached");
+        service
+    }
+
+    /// Starts and waits for nothing.
+    pub fn launch(environment: &Environment) -> (Self, tokio::sync::watch::Receiver<bool>) {
+        let clock = Arc::new(AtomicI64::new(NOW));
+        let seconds = Arc::clone(&clock);
+        let clock_for_app = Clock::new(move || Timestamp::from_seconds(seconds.load(Ordering::SeqCst)).unwrap());
+        let app = App::start(&environment.config(), clock_for_app).unwrap();
+        let (address, ready) = (app.address(), app.readiness());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(app.run_until(async { drop(stopped.await) }));
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let service = Self { address, client, clock, stop: Some(stop), running: Some(running) };
+        (service, ready)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn set_clock(&self, seconds: i64) {
+        self.clock.store(seconds, Ordering::SeqCst);
+    }
+
+    pub async fn stop(&mut self) -> Result<(), AppError> {
+        drop(self.stop.take());
+        self.running.take().expect("it runs").await.unwrap()
+    }
+
+    /// How the service ends by itself.
+    pub async fn end(&mut self) -> Result<(), AppError> {
+        self.running.take().expect("it runs").await.unwrap()
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// Sends bytes as they are and reads the answer until the connection closes.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Posts a body as a terminal does.
+    pub async fn post_bytes(&self, body: impl Into<Vec<u8>>) -> Answer {
+        let request = self.request(Method::POST, "/api/v1/candles").header("X-API-KEY", KEY);
+        send(request.header("Content-Type", "application/x-www-form-urlencoded").body(body.into())).await
+    }
+
+    pub async fn post(&self, body: &Value) -> Answer {
+        self.post_bytes(body.to_string()).await
+    }
+
+    pub async fn post_lenient(&self, body: &Value) -> Answer {
+        let request = self.request(Method::POST, "/api/v1/candles").header("X-API-KEY", KEY);
+        send(request.header("Prefer", "handling=lenient").body(body.to_string())).await
+    }
+
+    /// Posts candles and returns what was counted: added, duplicate, live.
+    pub async fn ingest(&self, candles: &[Value]) -> (u64, u64, u64) {
+        self.post(&json!({ "candles": candles })).await.counts(candles.len())
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path).bearer_auth(TOKEN)).await
+    }
+
+    /// Reads candles of EURUSD H1 unless `query` says otherwise.
+    pub async fn candles(&self, query: &str) -> Answer {
+        self.get(&format!("/api/v1/candles?symbol=EURUSD&timeframe=H1{query}")).await
+    }
+}
+
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, body: response.text().await.unwrap() }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem as the contract describes it, and returns its detail.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let body = self.json();
+        assert_eq!(body["status"], status);
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(body["request_id"].as_str(), self.header("x-request-id"));
+        assert!(body["title"].as_str().is_some_and(|title| !title.is_empty()));
+        assert!(body["type"].is_string());
+        body["detail"].as_str().expect("a detail").to_owned()
+    }
+
+    /// The places and kinds of a 422's errors.
+    #[track_caller]
+    pub fn errors(&self) -> Vec<(String, String)> {
+        self.problem(422, "invalid_values");
+        let text = |error: &Value| (error["loc"].to_string(), error["type"].as_str().unwrap().to_owned());
+        self.json()["errors"].as_array().unwrap().iter().map(text).collect()
+    }
+
+    /// Checks that a batch of `received` was stored and that its counts add up, and returns added, duplicate, live.
+    #[track_caller]
+    pub fn counts(&self, received: usize) -> (u64, u64, u64) {
+        assert_eq!(self.status, StatusCode::CREATED, "{self:?}");
+        let body = self.json();
+        let count = |name: &str| body[name].as_u64().unwrap_or_else(|| panic!("{name} in {body}"));
+        let counts = (count("records_added"), count("records_duplicate"), count("records_live"));
+        let rejected = body.get("records_rejected").map_or(0, |count| count.as_u64().unwrap());
+        assert_eq!(count("records_received"), received as u64);
+        assert_eq!(counts.0 + counts.1 + counts.2 + rejected, received as u64, "{body}");
+        counts
+    }
+}
+
+/// A candle of EURUSD H1 that opened at `time`, with prices around 1.085.
+pub fn candle(time: impl Into<Value>) -> Value {
+    json!({"symbol": "EURUSD", "timeframe": "H1", "timestamp": time.into(),
+           "open": "1.08500", "high": "1.08650", "low": "1.08480", "close": "1.08620", "volume": 1200})
+}
+
+/// Changes some fields of a candle.
+pub fn with(mut candle: Value, fields: Value) -> Value {
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    candle.as_object_mut().unwrap().extend(fields);
+    candle
+}

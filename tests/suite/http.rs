@@ -1,0 +1,251 @@
+//! What every route has in common: who may call, what a refusal looks like, ids, health, documentation.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Answer, Database, KEY, NOW, TOKEN, TestApp, both_stores, candle, run, send};
+
+const GET_CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
+
+async fn call(app: &TestApp, method: Method, path: &str, headers: &[(&'static str, &str)]) -> Answer {
+    let mut request = app.request(method, path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(request.body(json!({"candles": [candle(NOW - 7200)]}).to_string())).await
+}
+
+both_stores! {
+    async fn each_route_takes_its_own_keys(app: TestApp) {
+        let bearer = |secret: &str| format!("Bearer {secret}");
+        let (post, get, series, detailed) = ((Method::POST, "/api/v1/candles"), (Method::GET, GET_CANDLES),
+            (Method::GET, "/api/v1/series"), (Method::GET, "/api/v1/health/detailed"));
+        for ((method, path), credential, expected) in [
+            (&post, ("X-API-KEY", KEY.to_owned()), 201), (&post, ("x-api-key", KEY.to_owned()), 201),
+            (&post, ("Authorization", bearer(KEY)), 201), (&post, ("Authorization", format!("bearer {KEY}")), 201),
+            (&post, ("Authorization", bearer(TOKEN)), 403), (&post, ("X-Internal-Token", TOKEN.to_owned()), 403),
+            (&post, ("X-API-KEY", TOKEN.to_owned()), 401), (&post, ("X-Internal-Token", KEY.to_owned()), 401),
+            (&get, ("Authorization", bearer(TOKEN)), 200), (&get, ("X-Internal-Token", TOKEN.to_owned()), 200),
+            (&get, ("Authorization", bearer(KEY)), 403), (&get, ("X-API-KEY", KEY.to_owned()), 403),
+            (&get, ("X-API-KEY", TOKEN.to_owned()), 401),
+            (&series, ("X-API-KEY", KEY.to_owned()), 200), (&series, ("Authorization", bearer(TOKEN)), 200),
+            (&detailed, ("X-Internal-Token", TOKEN.to_owned()), 200), (&detailed, ("X-API-KEY", KEY.to_owned()), 403),
+        ] {
+            let answer = call(&app, method.clone(), path, &[(credential.0, &credential.1)]).await;
+            assert_eq!(answer.status.as_u16(), expected, "{method} {path} {credential:?}");
+            match expected {
+                401 => assert_eq!(answer.problem(401, "unauthorized"), "Invalid or missing API Key"),
+                403 => drop(answer.problem(403, "wrong_scope")),
+                _ => {}
+            }
+        }
+    }
+
+    async fn a_wrong_key_is_one_answer_whatever_is_wrong_with_it(app: TestApp) {
+        let longer = format!("{KEY}x");
+        let upper = KEY.to_uppercase();
+        let bearer_key = format!("Bearer {KEY}");
+        let cases: Vec<Vec<(&'static str, &str)>> = vec![
+            vec![], vec![("X-API-KEY", "")], vec![("X-API-KEY", " ")], vec![("X-API-KEY", "wrong")],
+            vec![("X-API-KEY", &KEY[1..])], vec![("X-API-KEY", &longer)], vec![("X-API-KEY", &upper)],
+            vec![("X_API_KEY", KEY)], vec![("Cookie", KEY)], vec![("Authorization", KEY)],
+            vec![("Authorization", "Bearer")], vec![("Authorization", "Basic eDp5")], vec![("X-API-KEY", "schlüssel")],
+            // More than one credential is none, even where each is right.
+            vec![("X-API-KEY", KEY), ("X-API-KEY", KEY)], vec![("X-API-KEY", KEY), ("X-API-KEY", "wrong")],
+            vec![("X-API-KEY", KEY), ("Authorization", &bearer_key)], vec![("X-API-KEY", KEY), ("X-Internal-Token", TOKEN)],
+        ];
+        let mut bodies = std::collections::BTreeSet::new();
+        for headers in cases {
+            let answer = call(&app, Method::POST, "/api/v1/candles", &headers).await;
+            assert_eq!(answer.problem(401, "unauthorized"), "Invalid or missing API Key", "{headers:?}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            bodies.insert(answer.body.replace(answer.header("x-request-id").unwrap(), ""));
+        }
+        assert_eq!(bodies.len(), 1);
+        call(&app, Method::POST, &format!("/api/v1/candles?key={KEY}"), &[]).await.problem(401, "unauthorized");
+        assert!(app.database.closed().await.is_empty());
+    }
+
+    async fn unknown_routes_and_methods_are_problems(app: TestApp) {
+        for path in ["/", "/api", "/api/v1/candle", "/api/v1/candles/", "/api/v1/candles/EURUSD", "/API/v1/candles",
+                     "/api/v1/../v1/series/", "/%00", "/health/", "/api/docs/..%2f..%2fCargo.toml", "/api/docs/index.html"] {
+            call(&app, Method::GET, path, &[]).await.problem(404, "not_found");
+        }
+        for (method, path, allowed) in [
+            (Method::PUT, "/api/v1/candles", ["GET", "HEAD", "POST"].as_slice()),
+            (Method::DELETE, GET_CANDLES, &["GET", "HEAD", "POST"]), (Method::POST, "/api/v1/series", &["GET", "HEAD"]),
+            (Method::POST, "/health", &["GET", "HEAD"]), (Method::PATCH, "/api/v1/openapi.json", &["GET", "HEAD"]),
+            (Method::OPTIONS, "/healthz", &["GET", "HEAD"]), (Method::from_bytes(b"FOO").unwrap(), "/api/docs", &["GET", "HEAD"]),
+        ] {
+            let answer = call(&app, method.clone(), path, &[]).await;
+            answer.problem(405, "method_not_allowed");
+            let mut allow: Vec<&str> = answer.header("allow").unwrap().split(',').map(str::trim).collect();
+            allow.sort_unstable();
+            assert_eq!(allow, allowed, "{method} {path}");
+        }
+        let head = call(&app, Method::HEAD, "/nowhere", &[]).await;
+        assert_eq!((head.status.as_u16(), head.body.as_str()), (404, ""));
+        assert_eq!(head.header("content-type"), Some("application/problem+json"));
+    }
+
+    async fn an_id_that_is_harmless_comes_back_and_any_other_is_replaced(app: TestApp) {
+        for id in ["a", "0f-3_x.Y", &"x".repeat(64)] {
+            assert_eq!(call(&app, Method::GET, "/healthz", &[("x-request-id", id)]).await.header("x-request-id"), Some(id));
+        }
+        for id in ["", "with blank", "\"quote", "ü", &"x".repeat(65)] {
+            let answer = call(&app, Method::GET, "/nowhere", &[("x-request-id", id)]).await;
+            answer.problem(404, "not_found");
+            let made = answer.header("x-request-id").unwrap();
+            assert!(made.len() == 32 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
+        }
+    }
+
+    async fn health_is_open_to_all(app: TestApp) {
+        for path in ["/health", "/api/v1/health", "/health/live", "/healthz"] {
+            let answer = call(&app, Method::GET, path, &[]).await;
+            assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"{"status":"ok"}"#), "{path}");
+            let head = call(&app, Method::HEAD, path, &[]).await;
+            assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""), "{path}");
+        }
+        call(&app, Method::GET, "/api/v1/health/detailed", &[]).await.problem(401, "unauthorized");
+        let details = app.get("/api/v1/health/detailed").await.json();
+        assert_eq!(details["status"], "ok");
+        assert_eq!(details["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(details["last_ingest"], json!(null));
+        let kind = if matches!(app.database, Database::Sqlite(_)) { "sqlite" } else { "postgres" };
+        assert_eq!(details["store"]["kind"], kind);
+        for count in ["connections_open", "connections_idle", "connections_max"] {
+            assert!(details["store"][count].is_u64(), "{details}");
+        }
+        assert!(details["store"]["latency_ms"].is_f64() && details["uptime_seconds"].is_u64(), "{details}");
+        assert!(details["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{details}");
+        app.ingest(&[candle(NOW)]).await;
+        assert_eq!(app.get("/api/v1/health/detailed").await.json()["last_ingest"], NOW * 1000);
+    }
+
+    async fn many_askers_of_health_share_a_probe(app: TestApp) {
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            asking.spawn(send(app.request(Method::GET, "/health")));
+        }
+        assert!(asking.join_all().await.iter().all(|answer| answer.status == 200));
+        assert!(app.get("/api/v1/health/detailed").await.json()["store"]["connections_open"].as_u64().unwrap() <= 2);
+    }
+}
+
+#[test]
+fn the_committed_openapi_document_is_the_one_that_is_served() {
+    run(async {
+        let committed = include_str!("../../docs/openapi.json");
+        let current = candlewick::http::openapi();
+        assert!(committed.trim_end() == current, "docs/openapi.json is out of date; run `make openapi`");
+        let app = TestApp::start(Database::sqlite()).await;
+        let served = call(&app, Method::GET, "/api/v1/openapi.json", &[]).await;
+        assert_eq!(served.header("content-type"), Some("application/json"));
+        assert_eq!(served.body, current);
+    });
+}
+
+#[test]
+fn the_openapi_document_is_complete() {
+    let document: serde_json::Value = serde_json::from_str(&candlewick::http::openapi()).unwrap();
+    let operations: Vec<(String, &serde_json::Value)> = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        item.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
+    }).collect();
+    let statuses = |name: &str| -> Vec<&str> {
+        let (_, operation) = operations.iter().find(|(found, _)| found == name).unwrap_or_else(|| panic!("{name}"));
+        operation["responses"].as_object().unwrap().keys().map(String::as_str).collect()
+    };
+    assert_eq!(statuses("post /api/v1/candles"), ["201", "400", "401", "403", "413", "415", "422", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "401", "403", "422", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/series"), ["200", "401", "403", "422", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "401", "403", "500"]);
+    for name in ["get /health", "get /api/v1/health"] {
+        assert_eq!(statuses(name), ["200", "500", "503"]);
+    }
+    assert_eq!(statuses("get /health/live"), ["200", "500"]);
+    assert_eq!(statuses("get /healthz"), ["200", "500"]);
+    assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "500"]);
+    assert_eq!(operations.len(), 9);
+
+    let mut ids = std::collections::BTreeSet::new();
+    for (name, operation) in &operations {
+        assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{name}");
+        assert!(operation["summary"].is_string(), "{name}");
+        assert!(operation["security"].is_array(), "{name}");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(response["headers"]["x-request-id"].is_object(), "{name} {status}");
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} {status}");
+            let content = response["content"].as_object().and_then(|content| content.keys().next()).map(String::as_str);
+            let expected = match status.as_str() {
+                "304" => None,
+                "503" if name.contains("health") => Some("application/json"),
+                status if status.starts_with('2') => Some("application/json"),
+                _ => Some("application/problem+json"),
+            };
+            assert_eq!(content, expected, "{name} {status}");
+            match status.as_str() {
+                "401" => assert!(response["headers"]["www-authenticate"].is_object(), "{name}"),
+                "503" => assert!(response["headers"]["retry-after"].is_object(), "{name}"),
+                _ => {}
+            }
+        }
+    }
+    let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "ingest_key", "internal_token"]);
+
+    // Whatever is referred to is there.
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
+}
+
+#[test]
+fn the_documentation_page_comes_whole_out_of_the_binary() {
+    run(async {
+        let app = TestApp::start(Database::sqlite()).await;
+        let page = call(&app, Method::GET, "/api/docs", &[]).await;
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(call(&app, Method::GET, "/api/docs/", &[]).await.body, page.body, "no redirect");
+        let mut files = Vec::new();
+        for part in page.body.split(['"']).filter(|part| part.starts_with("/api/docs/")) {
+            let file = call(&app, Method::GET, part, &[]).await;
+            assert_eq!(file.status, 200, "{part}");
+            files.push((part.rsplit('.').next().unwrap().to_owned(), file.header("content-type").unwrap().to_owned()));
+        }
+        let types = [("css", "text/css"), ("png", "image/png"), ("js", "text/javascript"), ("js", "text/javascript")];
+        assert_eq!(files, types.map(|(ending, kind)| (ending.to_owned(), kind.to_owned())));
+        assert!(!page.body.contains("http://") && !page.body.contains("https://"), "nothing from elsewhere");
+
+        let app = TestApp::start_with(Database::sqlite(), |env| env.with("DOCS_ENABLED", false)).await;
+        for path in ["/api/docs", "/api/v1/openapi.json", "/api/docs/swagger-ui.css"] {
+            call(&app, Method::GET, path, &[]).await.problem(404, "not_found");
+        }
+    });
+}
+
+#[test]
+fn no_input_is_a_fault_of_the_service() {
+    run(async {
+        let app = TestApp::start(Database::sqlite()).await;
+        let deep = format!("{{\"candles\":[{}{}]}}", "[".repeat(100_000), "]".repeat(100_000));
+        let deep_objects = format!("{{\"candles\":{}", "{\"a\":".repeat(100_000));
+        let odd = [deep, deep_objects, "{\"candles\":[{\"symbol\":\"\\ud800\"}]}".into(), "{\"\\ud800\":1}".into(),
+                   "{\"candles\":[1e999]}".into(), "{\"candles\":[{\"volume\":1e999999999999999999999}]}".into(),
+                   "{\"candles\":[{\"timestamp\":-9223372036854775808}]}".into(), "{\"candles\":[{\"timestamp\":1e18}]}".into(),
+                   "{\"candles\":[{\"timestamp\":\"-262143-01-01T00:00:00Z\"}]}".into(),
+                   "{\"candles\":[{\"timestamp\":\"0000-01-01T00:00:00+14:00\",\"utc_offset\":\"1e400\"}]}".into(),
+                   "{\"candles\":[{\"timestamp\":\"2025.08.03 24:60:60\"}]}".into(), "\"\\u0000\"".into()];
+        for body in odd {
+            let answer = app.post_bytes(body.clone()).await;
+            assert!(answer.status.is_client_error(), "{answer:?} for {:.80}", body);
+        }
+        for query in ["&from=-9223372036854775808", "&before=9223372036854775807", "&after=253402300799999", "&to=253402300799",
+                      "&from=-62135596800", "&before=0001-01-01T00:00:00Z", "&from=%F0%9F&to=%", "&=", "&&&", "&limit=%31"] {
+            let answer = app.candles(query).await;
+            assert!(!answer.status.is_server_error(), "{answer:?} for {query}");
+        }
+    });
+}

@@ -1,0 +1,198 @@
+//! A database that goes away and comes back, seen through a proxy that the test can cut.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use candlewick::candle::Clock;
+use reqwest::Method;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::harness::{Answer, Environment, NOW, PgDatabase, Service, TOKEN, candle, plain_server, run, send};
+
+/// A port behind which the database stands, until it does not.
+struct Proxy {
+    address: SocketAddr,
+    target: String,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Reserves a port on which nobody listens yet.
+    async fn to(database: &PgDatabase) -> Self {
+        let url = url::Url::parse(&database.url).unwrap();
+        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        Self { address, target, running: None }
+    }
+
+    fn url(&self, database: &PgDatabase) -> String {
+        database.url_with(|url| {
+            url.set_host(Some("127.0.0.1")).unwrap();
+            url.set_port(Some(self.address.port())).unwrap();
+        })
+    }
+
+    async fn up(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        let target = self.target.clone();
+        self.running = Some(tokio::spawn(async move {
+            // Dropping the set with this task cuts every connection.
+            let mut connections = JoinSet::new();
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let target = target.clone();
+                connections.spawn(async move {
+                    let mut server = TcpStream::connect(target).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        }));
+    }
+
+    async fn down(&mut self) {
+        let running = self.running.take().expect("it is up");
+        running.abort();
+        let _ = running.await;
+    }
+}
+
+async fn health(service: &Service) -> Answer {
+    send(service.request(Method::GET, "/health")).await
+}
+
+/// The bounds of the contract, with room for a busy machine: they tell a wait from a hang.
+const REFUSAL: Duration = Duration::from_millis(2500);
+const HEALING: Duration = Duration::from_secs(10);
+
+/// Checks how each route behaves without a database.
+async fn refuses_everything_that_needs_the_database(service: &Service) {
+    let live = send(service.request(Method::GET, "/health/live")).await;
+    assert_eq!(live.status, 200);
+    let start = Instant::now();
+    let (health, post, get, series) = tokio::join!(
+        health(service),
+        service.post(&json!({"candles": [candle(NOW - 7200)]})),
+        service.candles(""),
+        service.get("/api/v1/series"),
+    );
+    assert!(start.elapsed() < REFUSAL, "{:?}", start.elapsed());
+    assert_eq!((health.status.as_u16(), health.body.as_str()), (503, r#"{"status":"unavailable"}"#));
+    for answer in [&post, &get, &series] {
+        let detail = answer.problem(503, "unavailable");
+        assert!(!detail.contains("connection") && !detail.contains("127.0.0.1"), "{detail}");
+        assert!(answer.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
+    }
+    // What needs no database does not wait for one.
+    service.post_bytes("{").await.problem(400, "malformed");
+    send(service.request(Method::GET, "/api/v1/series")).await.problem(401, "unauthorized");
+    let details = service.get("/api/v1/health/detailed").await.json();
+    assert_eq!((&details["status"], &details["store"]["latency_ms"]), (&json!("unavailable"), &json!(null)));
+}
+
+async fn heals(service: &Service) {
+    let start = Instant::now();
+    while health(service).await.status != 200 {
+        assert!(start.elapsed() < HEALING);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("healthy {:?} after the database came back", start.elapsed());
+}
+
+#[test]
+fn a_database_that_is_down_at_the_start_and_later_is_waited_for() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let mut proxy = Proxy::to(&database).await;
+        let (mut service, mut ready) = Service::launch(&Environment::new(&proxy.url(&database)));
+        refuses_everything_that_needs_the_database(&service).await;
+
+        proxy.up().await;
+        heals(&service).await;
+        ready.wait_for(|ready| *ready).await.unwrap();
+        assert_eq!(service.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
+
+        for _ in 0..2 {
+            proxy.down().await;
+            // A result of before the cut may be shared for a second.
+            while health(&service).await.status == 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            refuses_everything_that_needs_the_database(&service).await;
+            proxy.up().await;
+            heals(&service).await;
+            assert_eq!(service.candles("").await.json().as_array().unwrap().len(), 2);
+            assert_eq!(service.ingest(&[candle(NOW - 7200)]).await, (0, 1, 0));
+        }
+        service.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn connections_that_the_server_ends_are_replaced() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let service = Service::start(&Environment::new(&database.url)).await;
+        service.ingest(&[candle(NOW)]).await;
+        for _ in 0..3 {
+            database.execute("select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid()").await;
+            assert_eq!(service.candles("").await.status, 200, "an idle connection is tested before it is used");
+            assert_eq!(service.ingest(&[candle(NOW)]).await, (0, 0, 1));
+        }
+    });
+}
+
+#[test]
+fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
+        service.ingest(&[candle(NOW - 7200)]).await;
+        let mut lock = database.connect().await;
+        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode").await.unwrap();
+        let mut posts = JoinSet::new();
+        for _ in 0..6 {
+            let body = json!({"candles": [candle(NOW - 3600)]}).to_string();
+            posts.spawn(send(service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", crate::harness::KEY).body(body)));
+        }
+        for answer in posts.join_all().await {
+            answer.problem(503, "unavailable");
+        }
+        assert_eq!(health(&service).await.status, 200, "the probe has a connection of its own");
+        sqlx::Executor::execute(&mut lock, "rollback").await.unwrap();
+        assert_eq!(service.ingest(&[candle(NOW - 3600)]).await, (1, 0, 0));
+    });
+}
+
+#[test]
+fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let service = Service::start(&Environment::new(&database.url)).await;
+        let mut lock = database.connect().await;
+        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode").await.unwrap();
+        let body = json!({"candles": (1..=500).map(|n| candle(NOW - n * 3600)).collect::<Vec<_>>()}).to_string();
+        let post = service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", crate::harness::KEY).body(body);
+        let post = tokio::spawn(send(post));
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let mut watch = database.connect().await;
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {}
+        post.abort();
+        let _ = post.await;
+        sqlx::Executor::execute(&mut lock, "rollback").await.unwrap();
+        let count = "select count(*) from market_data_candles";
+        loop {
+            match sqlx::query_scalar::<_, i64>(count).fetch_one(&mut watch).await.unwrap() {
+                0 => {}
+                stored => break assert_eq!(stored, 500),
+            }
+        }
+        // The connection it used serves the next request in a clean state.
+        for _ in 0..20 {
+            assert_eq!(service.candles("&limit=1").await.json().as_array().unwrap().len(), 1);
+        }
+        let _ = (TOKEN, Clock::system());
+    });
+}

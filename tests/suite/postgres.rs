@@ -1,0 +1,385 @@
+//! What only Postgres has: tables made by others, row security, roles, TLS, and several services at once.
+
+use candlewick::app::AppError;
+use candlewick::store::{Store, StoreError};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::harness::{
+    Database, Environment, NOW, PgDatabase, Service, TestApp, candle, plain_server, run, supabase_server, with,
+};
+
+/// The table that services before candlewick made.
+pub const ADOPTED: &str = "create table market_data_candles (
+    id bigserial primary key, symbol text not null, timeframe text not null, timestamp timestamptz not null,
+    open numeric not null, high numeric not null, low numeric not null, close numeric not null,
+    volume bigint not null, created_at timestamptz default now(), unique (symbol, timeframe, timestamp))";
+
+async fn prepare(url: &str, migrate: bool) -> Result<(), StoreError> {
+    let store = Store::open(&Environment::new(url).config().database)?;
+    let result = store.prepare(migrate).await;
+    store.close().await;
+    result
+}
+
+async fn unfit(url: &str) -> String {
+    match prepare(url, true).await {
+        Err(StoreError::Unfit(sentence)) => sentence,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn scalar(database: &PgDatabase, sql: &str) -> String {
+    sqlx::query_scalar(sql).fetch_one(&mut database.connect().await).await.unwrap()
+}
+
+#[test]
+fn a_new_table_has_the_natural_key_and_no_index_on_id() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        prepare(&database.url, true).await.unwrap();
+        prepare(&database.url, true).await.unwrap();
+        let indexes = "select string_agg(indexdef, '; ') from pg_indexes where tablename = 'market_data_candles'";
+        let indexes = scalar(&database, indexes).await;
+        assert!(indexes.ends_with("(symbol, timeframe, \"timestamp\")") && !indexes.contains(';'), "{indexes}");
+        let collations = "select string_agg(distinct collation_name, ' ') from information_schema.columns
+            where table_name like 'market_data%' and data_type = 'text'";
+        assert_eq!(scalar(&database, collations).await, "C");
+        let burdens = "select (select count(*) from pg_trigger) || ' ' || (select count(*) from pg_constraint where contype = 'f')";
+        assert_eq!(scalar(&database, burdens).await, "0 0");
+        let secured = "select string_agg(relname || ' ' || relrowsecurity || ' ' || relforcerowsecurity, ', ' order by relname)
+            from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
+        assert_eq!(scalar(&database, secured).await,
+            "_sqlx_migrations true false, market_data_candles true false, market_data_live_candles true false");
+    });
+}
+
+#[test]
+fn an_existing_table_is_adopted_as_it_is() {
+    run(async {
+        let database = PgDatabase::create(&supabase_server()).await;
+        database.execute(ADOPTED).await;
+        // As a service with ids of its own would leave it: the sequence lags behind the rows.
+        database.execute("
+            insert into market_data_candles (id, symbol, timeframe, timestamp, open, high, low, close, volume)
+            values (41, 'EURUSD', 'H1', '2025-08-03T10:00:00Z', 1.08500, 1.08650, 1.08480, 1.08620, 1200),
+                   (42, 'EURUSD', 'H1', '2025-08-03T11:00:00Z', 1, 2.50, 0.5, 1.10, 7);
+            alter table market_data_candles enable row level security;
+            create policy mine on market_data_candles for select to authenticated using (symbol = 'EURUSD');
+            grant select on market_data_candles to anon;").await;
+        let before = describe(&database).await;
+        let app = TestApp::start(Database::Postgres(database)).await;
+        let Database::Postgres(database) = &app.database else { unreachable!() };
+        assert_eq!(describe(database).await, before, "rows, policies and grants are untouched");
+
+        let again = with(candle("2025-08-03T10:00:00Z"), json!({"close": "1.08630"}));
+        assert_eq!(app.ingest(&[again, candle("2025-08-03T12:00:00Z"), candle(NOW)]).await, (1, 1, 1));
+        assert_eq!(scalar(database, "select max(id)::text from market_data_candles").await, "44", "43 went to the duplicate");
+        let answer = app.candles("").await;
+        assert_eq!(answer.json().as_array().unwrap().len(), 4);
+        assert_eq!(answer.json()[3]["complete"], false);
+        assert!(answer.body.contains(r#""close":1.08620,"#) && answer.body.contains(r#""high":2.50,"#), "{answer:?}");
+        assert_eq!(app.get("/api/v1/series").await.json()[0]["price_precision"], 5);
+    });
+}
+
+async fn describe(database: &PgDatabase) -> String {
+    scalar(database, "select concat_ws(' | ',
+        (select string_agg(c::text, ',' order by id) from market_data_candles c where id <= 42),
+        (select string_agg(p::text, ',') from pg_policies p where tablename = 'market_data_candles'),
+        (select string_agg(g.grantee || g.privilege_type, ',' order by g.grantee, g.privilege_type)
+         from information_schema.role_table_grants g where table_name = 'market_data_candles'),
+        (select string_agg(i.indexdef, ',' order by i.indexname) from pg_indexes i where tablename = 'market_data_candles'))").await
+}
+
+#[test]
+fn a_sequence_that_does_not_lag_is_left_alone() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        database.execute(ADOPTED).await;
+        database.execute("select setval('market_data_candles_id_seq', 500)").await;
+        prepare(&database.url, true).await.unwrap();
+        assert_eq!(scalar(&database, "select nextval('market_data_candles_id_seq')::text").await, "501");
+    });
+}
+
+#[test]
+fn a_table_that_cannot_hold_every_candle_is_refused_with_what_to_do() {
+    run(async {
+        for (change, sentence) in [
+            ("alter table market_data_candles alter column open type numeric(18, 5)", "column open of market_data_candles is numeric(18,5)"),
+            ("alter table market_data_candles alter column close type double precision", "column close of market_data_candles is double precision"),
+            ("alter table market_data_candles alter column timestamp type timestamp", "column timestamp of market_data_candles is timestamp without time zone"),
+            ("alter table market_data_candles alter column symbol type varchar(10)", "character varying(10)"),
+            ("alter table market_data_candles alter column volume type integer", "is integer"),
+            ("alter table market_data_candles drop column volume", "without the column volume"),
+            ("alter table market_data_candles add column broker text not null", "column broker of market_data_candles must be given"),
+            ("alter table market_data_candles drop constraint market_data_candles_symbol_timeframe_timestamp_key", "without a unique key"),
+        ] {
+            let database = PgDatabase::create(&plain_server()).await;
+            database.execute(ADOPTED).await;
+            database.execute(change).await;
+            let refusal = unfit(&database.url).await;
+            assert!(refusal.contains(sentence), "{refusal}");
+            assert_eq!(scalar(&database, "select count(*)::text from pg_tables where schemaname = 'public'").await, "1", "nothing was made");
+        }
+    });
+}
+
+#[test]
+fn supabase_roles_get_what_they_may_have_and_no_more() {
+    run(async {
+        let database = PgDatabase::create(&supabase_server()).await;
+        // Supabase grants everything on new tables to its roles.
+        database.execute("
+            alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+            alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;").await;
+        prepare(&database.url, true).await.unwrap();
+        let url = database.url.clone();
+        let app = Service::start(&Environment::new(&url)).await;
+        app.ingest(&[candle(NOW - 7200), candle(NOW)]).await;
+
+        let insert = |table: &str| format!("insert into {table} (symbol, timeframe, timestamp, open, high, low, close, volume) values ('X', 'H1', now(), 1, 1, 1, 1, 1)");
+        let (closed, live) = ("market_data_candles", "market_data_live_candles");
+        let select = |table: &str| format!("select 1 from {table}");
+        let cases: Vec<(&str, String, Result<u64, ()>)> = vec![
+            ("anon", select(closed), Err(())), ("anon", select(live), Err(())), ("anon", select("_sqlx_migrations"), Err(())),
+            ("anon", insert(closed), Err(())), ("anon", "select nextval('market_data_candles_id_seq')".into(), Err(())),
+            ("anon", "delete from _sqlx_migrations".into(), Err(())),
+            ("authenticated", select(closed), Ok(1)), ("authenticated", select(live), Ok(1)),
+            ("authenticated", select("_sqlx_migrations"), Err(())), ("authenticated", insert(closed), Err(())),
+            ("authenticated", insert(live), Err(())), ("authenticated", "delete from market_data_candles".into(), Err(())),
+            ("service_role", select(closed), Ok(1)), ("service_role", select(live), Ok(1)),
+            ("service_role", insert(closed), Ok(1)), ("service_role", insert(live), Ok(1)),
+            ("service_role", format!("update {live} set volume = 2"), Ok(2)), ("service_role", format!("delete from {live}"), Ok(2)),
+        ];
+        let mut connection = database.connect().await;
+        for (role, sql, expected) in cases {
+            connection.execute(&*format!("set role {role}")).await.unwrap();
+            let result = connection.execute(&*sql).await;
+            let result = result.map(|done| done.rows_affected()).map_err(|error| {
+                assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("42501"), "{role}: {sql}: {error}");
+            });
+            assert_eq!(result, expected, "{role}: {sql}");
+            connection.execute("reset role").await.unwrap();
+        }
+    });
+}
+
+/// A login with rights on the tables but, at first, no policy. Dropped with its database's objects by the caller.
+struct Login {
+    name: String,
+    server: String,
+}
+
+impl Login {
+    async fn create(database: &PgDatabase) -> (Self, String) {
+        let login = Self { name: format!("{}_login", database.name), server: database.server.clone() };
+        let name = &login.name;
+        database.execute(&format!("create role {name} login password 'secret-{name}'")).await;
+        let url = database.url_with(|url| {
+            url.set_username(name).unwrap();
+            url.set_password(Some(&format!("secret-{name}"))).unwrap();
+        });
+        (login, url)
+    }
+
+    async fn drop(self, database: PgDatabase) {
+        drop(database);
+        let mut connection = PgConnection::connect(&self.server).await.unwrap();
+        connection.execute(&*format!("drop role {}", self.name)).await.unwrap();
+    }
+}
+
+#[test]
+fn a_login_that_row_security_would_silence_is_refused() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        prepare(&database.url, true).await.unwrap();
+        let (login, url) = Login::create(&database).await;
+        let name = &login.name;
+        let refusal = async || match prepare(&url, false).await {
+            Err(StoreError::Unfit(sentence)) => sentence,
+            other => panic!("{other:?}"),
+        };
+        assert!(refusal().await.contains(&format!("The login {name} may not select on market_data_candles")));
+        database.execute(&format!("
+            grant select, insert on market_data_candles to {name};
+            grant select, insert, update, delete on market_data_live_candles to {name};")).await;
+        assert!(refusal().await.contains(&format!("would silently hide rows from the login {name}")));
+        database.execute(&format!("
+            create policy p on market_data_candles to {name} using (symbol = 'EURUSD') with check (true);
+            create policy p on market_data_live_candles to {name} using (true) with check (true);")).await;
+        assert!(refusal().await.contains("would silently hide rows"), "a policy that lets some rows through hides the others");
+        database.execute("drop policy p on market_data_candles").await;
+        database.execute(&format!("create policy p on market_data_candles to {name} using (true) with check (true)")).await;
+        assert!(refusal().await.contains("sequence"));
+        // As the service, before the last grant, so that the refusal is seen to be one to exit with.
+        let (mut service, _) = Service::launch(&Environment::new(&url).with("MIGRATE_ON_START", false));
+        assert!(matches!(service.end().await, Err(AppError::Store(StoreError::Unfit(_)))));
+        database.execute(&format!("grant usage on sequence market_data_candles_id_seq to {name}")).await;
+
+        let mut app = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
+        assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
+        assert_eq!(app.candles("").await.json().as_array().unwrap().len(), 2);
+        app.stop().await.unwrap();
+        database.execute("create policy narrow on market_data_candles as restrictive using (symbol = 'EURUSD')").await;
+        assert!(refusal().await.contains("would silently hide rows"));
+        login.drop(database).await;
+    });
+}
+
+#[test]
+fn the_role_that_the_documentation_ships_is_enough() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        prepare(&database.url, true).await.unwrap();
+        let login = Login { name: format!("{}_login", database.name), server: database.server.clone() };
+        let sql = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login.name);
+        database.execute(&sql).await;
+        database.execute(&format!("alter role {} password 'pass-word'", login.name)).await;
+        let url = database.url_with(|url| {
+            url.set_username(&login.name).unwrap();
+            url.set_password(Some("pass-word")).unwrap();
+        });
+        let mut app = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
+        assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
+        app.stop().await.unwrap();
+        let refusal = match prepare(&url, true).await {
+            Err(StoreError::Unfit(sentence)) => sentence,
+            other => panic!("{other:?}"),
+        };
+        assert!(refusal.contains("MIGRATE_ON_START=false"), "{refusal}");
+        login.drop(database).await;
+    });
+}
+
+#[test]
+fn a_host_elsewhere_gets_tls_unless_the_address_says_otherwise() {
+    let debug = |url: &str| format!("{:?}", Store::open(&Environment::new(url).config().database).unwrap());
+    run(async {
+    for (url, expected) in [
+        ("postgres://u:hidden@localhost/db", "Prefer"),
+        ("postgres://u:hidden@127.0.0.1:5433/db", "Prefer"),
+        ("postgres://u:hidden@[::1]/db", "Prefer"),
+        ("postgres:///db?host=/run/postgresql", "Prefer"),
+        ("postgres://u:hidden@db.example.com/db", "Require"),
+        ("postgresql://u:hidden@10.0.0.5/db", "Require"),
+        ("postgres://u:hidden@localhost.example.com/db", "Require"),
+        ("postgres://u:hidden@db.example.com/db?sslmode=disable", "Disable"),
+        ("postgres://u:hidden@db.example.com/db?sslmode=verify-full&sslrootcert=/ca.crt", "VerifyFull"),
+        ("postgres://u:hidden@localhost/db?host=db.example.com", "Require"),
+    ] {
+        let shown = debug(url);
+        assert!(shown.contains(&format!("tls: {expected}")), "{url}: {shown}");
+        assert!(!shown.contains("hidden"), "{shown}");
+    }
+    });
+}
+
+#[test]
+fn tls_is_spoken_and_verified_where_the_server_has_it() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let with_mode = |query: &str| database.url_with(|url| url.set_query(Some(query)));
+        let encrypted = "select ssl::text from pg_stat_ssl where pid = pg_backend_pid()";
+        if scalar(&database, "select current_setting('ssl')").await == "off" {
+            assert!(matches!(prepare(&with_mode("sslmode=require"), true).await, Err(StoreError::Unavailable(_))));
+            return;
+        }
+        prepare(&with_mode("sslmode=require"), true).await.unwrap();
+        let mut connection = PgConnection::connect(&with_mode("sslmode=require")).await.unwrap();
+        assert_eq!(sqlx::query_scalar::<_, String>(encrypted).fetch_one(&mut connection).await.unwrap(), "true");
+        connection.close().await.unwrap();
+        let unverified = prepare(&with_mode("sslmode=verify-full"), true).await;
+        assert!(matches!(unverified, Err(StoreError::Unavailable(_))), "an authority nobody knows: {unverified:?}");
+        if let Ok(authority) = std::env::var("TEST_DATABASE_CA") {
+            prepare(&with_mode(&format!("sslmode=verify-full&sslrootcert={authority}")), true).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_waiting_cannot_heal_is_a_sentence() {
+    run(async {
+        for (url, sentence) in [
+            ("postgres://u:p@127.0.0.1:6543/db", "port 6543, the transaction pooler"),
+            ("postgres://u:p@127.0.0.1/db?sslmode=sometimes", "parameter or value"),
+            ("postgres://u:p@ss@[bad/db", "is not a URL"),
+        ] {
+            match Store::open(&Environment::new(url).config().database) {
+                Err(StoreError::Unfit(refusal)) => {
+                    assert!(refusal.contains(sentence), "{refusal}");
+                    assert!(!refusal.contains("u:p"), "{refusal}");
+                }
+                other => panic!("{url}: {other:?}"),
+            }
+        }
+        let database = PgDatabase::create(&plain_server()).await;
+        prepare(&database.url, true).await.unwrap();
+        database.execute("update _sqlx_migrations set checksum = '\\x00'").await;
+        assert!(unfit(&database.url).await.contains("Migration 1 ran on this database in another wording"));
+        // The release after this one may have left more.
+        database.execute("delete from _sqlx_migrations").await;
+        database.execute("drop table market_data_candles, market_data_live_candles").await;
+        prepare(&database.url, true).await.unwrap();
+        database.execute("insert into _sqlx_migrations select 99, 'later', now(), true, checksum, 1 from _sqlx_migrations").await;
+        prepare(&database.url, true).await.unwrap();
+
+        let latin = PgDatabase::create_with(&plain_server(), "encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'").await;
+        assert!(unfit(&latin.url).await.contains("encoding is LATIN1"));
+    });
+}
+
+#[test]
+fn two_services_on_one_database_neither_lose_nor_double_a_candle() {
+    run(async {
+        const SERIES: i64 = 4;
+        const CANDLES: i64 = 300;
+        let database = PgDatabase::create(&plain_server()).await;
+        // Both find an empty database and migrate it at once.
+        let environment = Environment::new(&database.url);
+        let (one, other) = tokio::join!(Service::start(&environment), Service::start(&environment));
+        let services = [std::sync::Arc::new(one), std::sync::Arc::new(other)];
+
+        let mut posts = tokio::task::JoinSet::new();
+        for worker in 0..8_i64 {
+            let service = std::sync::Arc::clone(&services[usize::try_from(worker % 2).unwrap()]);
+            posts.spawn(async move {
+                let (mut added, mut live) = (0, 0);
+                for round in 0..4 {
+                    let mut candles: Vec<Value> = (0..SERIES).flat_map(|series| (0..CANDLES).map(move |n| {
+                        with(candle(NOW - (n + 1) * 3600), json!({"symbol": format!("SYM{series}"), "complete": true}))
+                    })).collect();
+                    candles.extend((0..SERIES).map(|series| {
+                        with(candle(NOW), json!({"symbol": format!("SYM{series}"), "complete": false, "volume": 100 + round}))
+                    }));
+                    if worker % 2 == 1 {
+                        candles.reverse();
+                    }
+                    let (now_added, _, now_live) = service.ingest(&candles).await;
+                    added += now_added;
+                    live += now_live;
+                    let read = service.get("/api/v1/candles?symbol=SYM0&timeframe=H1").await.json();
+                    let times: Vec<i64> = read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
+                    assert_eq!(times.len() as i64, CANDLES + 1, "a batch is there as a whole once it is acknowledged");
+                    assert!(times.is_sorted_by(|a, b| a < b), "each time once");
+                }
+                (added, live)
+            });
+        }
+        let counts = posts.join_all().await;
+        assert_eq!(counts.iter().map(|(added, _)| added).sum::<u64>(), (SERIES * CANDLES) as u64, "each candle was added once");
+        assert!(counts.iter().map(|(_, live)| live).sum::<u64>() >= SERIES as u64);
+        let database = Database::Postgres(database);
+        assert_eq!(database.closed().await.len() as i64, SERIES * CANDLES);
+        let forming = database.forming().await;
+        assert_eq!(forming.len() as i64, SERIES);
+        assert!(forming.iter().all(|row| row.ends_with(" 103")), "the one with most volume stays: {forming:?}");
+        let deadlocks = "select deadlocks::text from pg_stat_database where datname = current_database()";
+        assert_eq!(database.rows(deadlocks).await, ["0"]);
+        for service in services {
+            std::sync::Arc::into_inner(service).unwrap().stop().await.unwrap();
+        }
+    });
+}

@@ -1,0 +1,239 @@
+//! What holds for every input: digits survive, pages tile a series, counts add up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::{Value, json};
+
+use crate::harness::{Database, NOW, TestApp, candle, with};
+
+const HOUR: i64 = 3600;
+
+/// Runs one property on both stores, each with one service for all its cases.
+macro_rules! both_stores_hold {
+    ($($name:ident: $cases:literal cases of $strategy:expr => $check:path;)+) => {
+        $(mod $name {
+            use super::*;
+
+            fn hold(database: impl Future<Output = Database>) {
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+                let app = runtime.block_on(async { TestApp::start(database.await).await });
+                let mut runner = TestRunner::new(Config { cases: $cases, failure_persistence: None, ..Config::default() });
+                let case = std::cell::Cell::new(0);
+                let result = runner.run(&$strategy, |input| {
+                    // A symbol of its own keeps one case's candles from another's.
+                    case.set(case.get() + 1);
+                    runtime.block_on($check(&app, &format!("CASE{}", case.get()), input))
+                });
+                result.unwrap();
+            }
+
+            #[test]
+            fn sqlite() {
+                hold(async { Database::sqlite() });
+            }
+
+            #[test]
+            fn postgres() {
+                hold(Database::postgres());
+            }
+        })+
+    };
+}
+
+both_stores_hold! {
+    digits_survive: 48 cases of proptest::collection::vec(decimal(), 1..40) => digits_come_back;
+    pages_tile_a_series: 24 cases of series() => walks_meet_each_candle_once;
+    counts_add_up: 32 cases of proptest::collection::vec(proptest::collection::vec(post(), 1..12), 1..6) => the_store_agrees_with_a_model;
+}
+
+/// A decimal as a terminal may write it, and its canonical form.
+fn decimal() -> impl Strategy<Value = (String, String)> {
+    let digits = (any::<bool>(), 0..28_usize, "[0-9]{1,28}", -6..7_i32, 0..4_u8);
+    digits.prop_filter_map("within 28 digits", |(negative, point, digits, exponent, style)| {
+        let point = point.min(digits.len());
+        let (integer, fraction) = digits.split_at(digits.len() - point);
+        let integer = match integer.trim_start_matches('0') {
+            "" => "0",
+            trimmed => trimmed,
+        };
+        let mut text = String::from(if negative { "-" } else { "" });
+        text.push_str(integer);
+        if !fraction.is_empty() {
+            text.push('.');
+            text.push_str(fraction);
+        }
+        let exponent = if style == 0 { 0 } else { exponent };
+        match style {
+            0 => {}
+            1 => text.push_str(&format!("e{exponent}")),
+            2 => text.push_str(&format!("E{exponent:+}")),
+            _ => text.push_str(&format!("e{exponent:+03}")),
+        }
+        canonical(negative, &format!("{integer}{fraction}"), fraction.len() as i32 - exponent).map(|form| (text, form))
+    })
+}
+
+/// The contract's rule by string arithmetic alone: scale = max(0, fraction digits − exponent).
+fn canonical(negative: bool, digits: &str, scale: i32) -> Option<String> {
+    let significant = digits.trim_start_matches('0');
+    let zeros = if significant.is_empty() { 0 } else { usize::try_from(-scale).unwrap_or(0) };
+    let coefficient = format!("{significant}{}", "0".repeat(zeros));
+    let scale = usize::try_from(scale).unwrap_or(0);
+    if coefficient.len() > 28 || scale > 28 {
+        return None;
+    }
+    let padded = format!("{coefficient:0>width$}", width = scale + 1);
+    let (integer, fraction) = padded.split_at(padded.len() - scale);
+    let sign = if negative && !significant.is_empty() { "-" } else { "" };
+    Some(if scale == 0 { format!("{sign}{integer}") } else { format!("{sign}{integer}.{fraction}") })
+}
+
+async fn digits_come_back(app: &TestApp, symbol: &str, decimals: Vec<(String, String)>) -> Result<(), TestCaseError> {
+    let mut candles = Vec::new();
+    for (n, (text, _)) in decimals.iter().enumerate() {
+        let price = if n % 2 == 0 { text.clone() } else { format!("\"{text}\"") };
+        let time = NOW - (n as i64 + 1) * HOUR;
+        candles.push(format!(r#"{{"symbol":"{symbol}","timeframe":"H1","timestamp":{time},"open":{price},"high":{price},"low":{price},"close":{price},"volume":1}}"#));
+    }
+    let answer = app.post_bytes(format!(r#"{{"candles":[{}]}}"#, candles.join(","))).await;
+    prop_assert_eq!(answer.counts(decimals.len()).0, decimals.len() as u64);
+    let answer = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1")).await;
+    let expected: Vec<_> = decimals.iter().enumerate().rev().map(|(n, (_, form))| {
+        let time = (NOW - (n as i64 + 1) * HOUR) * 1000;
+        format!(r#"{{"timestamp":{time},"open":{form},"high":{form},"low":{form},"close":{form},"volume":1}}"#)
+    }).collect();
+    prop_assert_eq!(answer.body, format!("[{}]", expected.join(",")));
+    Ok(())
+}
+
+/// Hours before now at which a candle opened, and whether it closed; gaps between them; and the size of a page.
+fn series() -> impl Strategy<Value = (BTreeMap<i64, bool>, usize)> {
+    (proptest::collection::btree_map(1..60_i64, any::<bool>(), 0..30), 1..12_usize)
+}
+
+async fn walks_meet_each_candle_once(
+    app: &TestApp,
+    symbol: &str,
+    (hours, page): (BTreeMap<i64, bool>, usize),
+) -> Result<(), TestCaseError> {
+    let at = |hours: i64, closed: bool| {
+        with(candle(NOW - hours * HOUR), json!({"symbol": symbol, "complete": closed}))
+    };
+    let candles: Vec<Value> = hours.iter().map(|(hours, closed)| at(*hours, *closed)).collect();
+    if !candles.is_empty() {
+        app.ingest(&candles).await;
+    }
+    let expected: Vec<(i64, bool)> = hours.iter().rev().map(|(hours, closed)| (NOW - hours * HOUR, *closed)).collect();
+    let oldest = expected.first().map_or(NOW, |(time, _)| *time);
+
+    // While a walk goes on, a newer candle arrives after each page, and what was forming on a page read already closes.
+    let mut newest = NOW;
+    for (parameter, start) in [("before", NOW), ("after", oldest - 1)] {
+        let mut met: Vec<(i64, bool)> = Vec::new();
+        let mut path = format!("/api/v1/candles?symbol={symbol}&timeframe=H1&limit={page}&{parameter}={start}");
+        loop {
+            let answer = app.get(&path).await;
+            let body = answer.json();
+            let mut times: Vec<(i64, bool)> = body.as_array().unwrap().iter().map(|candle| {
+                (candle["timestamp"].as_i64().unwrap() / 1000, candle.get("complete").is_none())
+            }).collect();
+            prop_assert!(times.len() <= page);
+            prop_assert!(times.is_sorted_by(|a, b| a.0 < b.0));
+            if parameter == "before" {
+                times.append(&mut met);
+                met = times;
+            } else {
+                met.append(&mut times);
+            }
+            let Some(link) = answer.header("link") else { break };
+            prop_assert_eq!(body.as_array().unwrap().len(), page, "only the last page is short");
+            path = link[1..link.find('>').unwrap()].to_owned();
+            if met.len() > 4 * 60 {
+                break;
+            }
+            if parameter == "before" {
+                newest += HOUR;
+                app.set_clock(newest);
+                app.ingest(&[with(candle(newest), json!({"symbol": symbol, "complete": false}))]).await;
+            }
+        }
+        let met: Vec<_> = met.into_iter().filter(|(time, _)| *time < NOW).collect();
+        prop_assert_eq!(&met, &expected, "{}", parameter);
+    }
+
+    // The parameters by hand, as a chart sends them, without following links.
+    let mut met = BTreeSet::new();
+    let mut before = NOW * 1000;
+    loop {
+        let body = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1&limit={page}&before={before}")).await.json();
+        let Some(first) = body[0]["timestamp"].as_i64() else { break };
+        for candle in body.as_array().unwrap() {
+            prop_assert!(met.insert(candle["timestamp"].as_i64().unwrap() / 1000), "twice");
+        }
+        before = first;
+    }
+    prop_assert_eq!(met.into_iter().collect::<Vec<_>>(), expected.iter().map(|(time, _)| *time).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// A candle as posted: hours before now, closed or forming, volume.
+fn post() -> impl Strategy<Value = (i64, bool, i64)> {
+    (1..6_i64, any::<bool>(), 0..5_i64)
+}
+
+/// Posts batches that overlap and compares counts and contents with the simplest thing that could be right.
+async fn the_store_agrees_with_a_model(
+    app: &TestApp,
+    symbol: &str,
+    batches: Vec<Vec<(i64, bool, i64)>>,
+) -> Result<(), TestCaseError> {
+    let mut closed: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut forming: BTreeMap<i64, i64> = BTreeMap::new();
+    for batch in batches {
+        let candles: Vec<Value> = batch.iter().map(|(hours, complete, volume)| {
+            with(candle(NOW - hours * HOUR), json!({"symbol": symbol, "complete": complete, "volume": volume}))
+        }).collect();
+        let mut last: BTreeMap<i64, (bool, i64)> = BTreeMap::new();
+        for (hours, complete, volume) in &batch {
+            let entry = last.entry(*hours).or_insert((*complete, *volume));
+            if *complete || !entry.0 {
+                *entry = (*complete, *volume);
+            }
+        }
+        let (mut added, mut live) = (0, 0);
+        for (hours, (complete, volume)) in &last {
+            if *complete {
+                if !closed.contains_key(hours) {
+                    closed.insert(*hours, *volume);
+                    added += 1;
+                }
+            }
+        }
+        for (hours, (complete, volume)) in &last {
+            if !*complete && !closed.contains_key(hours) && forming.get(hours).is_none_or(|stored| stored <= volume) {
+                forming.insert(*hours, *volume);
+                live += 1;
+            }
+        }
+        let counts = app.ingest(&candles).await;
+        prop_assert_eq!(counts, (added, batch.len() as u64 - added - live, live));
+    }
+    let stored = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1")).await.json();
+    let stored: Vec<(i64, i64, bool)> = stored.as_array().unwrap().iter().map(|candle| {
+        let hours = (NOW - candle["timestamp"].as_i64().unwrap() / 1000) / HOUR;
+        (hours, candle["volume"].as_i64().unwrap(), candle.get("complete").is_none())
+    }).collect();
+    let mut expected: BTreeMap<i64, (i64, bool)> = forming.into_iter().map(|(hours, volume)| (hours, (volume, false))).collect();
+    expected.extend(closed.into_iter().map(|(hours, volume)| (hours, (volume, true))));
+    let expected: Vec<_> = expected.into_iter().rev().map(|(hours, (volume, closed))| (hours, volume, closed)).collect();
+    prop_assert_eq!(stored, expected);
+    Ok(())
+}
+
+#[test]
+fn the_canonical_form_is_the_contracts() {
+    assert_eq!(canonical(false, "10850", 3).as_deref(), Some("10.850"));
+    assert_eq!(canonical(true, "000", 2).as_deref(), Some("0.00"));
+}
