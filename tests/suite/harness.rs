@@ -268,10 +268,6 @@ impl Service {
         (service, ready)
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     pub fn set_clock(&self, seconds: i64) {
         self.clock.store(seconds, Ordering::SeqCst);
     }

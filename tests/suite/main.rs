@@ -3,8 +3,11 @@
 
 mod harness;
 
+mod cli;
+mod config;
 mod http;
 mod ingest;
+mod outage;
 mod phases;
 mod postgres;
 mod properties;
