@@ -321,19 +321,16 @@ impl<'a> Reader<'a> {
     }
 
     fn database(&mut self, environment: Environment) -> DatabaseConfig {
-        let url = match self.variables.get("DATABASE_URL") {
-            Some(url) => {
-                if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-                    self.problems.push("DATABASE_URL must start with sqlite:// or postgres://.".to_owned());
-                }
-                url
+        let url = if let Some(url) = self.variables.get("DATABASE_URL") {
+            if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+                self.problems.push("DATABASE_URL must start with sqlite:// or postgres://.".to_owned());
             }
-            None => {
-                if environment != Environment::Development {
-                    self.problems.push(format!("DATABASE_URL is missing, and {} needs one.", environment.name()));
-                }
-                "sqlite://candlewick.db"
+            url
+        } else {
+            if environment != Environment::Development {
+                self.problems.push(format!("DATABASE_URL is missing, and {} needs one.", environment.name()));
             }
+            "sqlite://candlewick.db"
         };
         DatabaseConfig {
             url: Secret::new(url),

@@ -110,7 +110,7 @@ impl IntoResponses for GetProblems {
     security(("ingest_key" = []), ("bearer" = [])),
     params(("Prefer" = Option<String>, Header, example = "handling=lenient",
         description = "`handling=lenient` stores the good candles of a batch that holds bad ones.")),
-    request_body(content = BatchFields, content_type = "application/json"),
+    request_body(content = BatchFields<'_>, content_type = "application/json"),
     responses(
         (status = 201, description = "The batch is stored, durably.", body = Ingested,
          headers(("preference-applied" = String, description = "`handling=lenient` where it was asked for."))),

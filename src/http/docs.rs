@@ -23,7 +23,7 @@ use super::problem::{self, Code, Problem};
             Every answer carries `x-request-id`. Every failure but that of `/health` is an `application/problem+json`. \
             GET routes answer HEAD too.",
     ),
-    components(schemas(problem::Body)),
+    components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]
 pub(super) struct Base;
@@ -88,11 +88,11 @@ pub(super) async fn page() -> Html<&'static str> {
 
 /// The page's own script and the files of Swagger UI.
 pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+    const SERVED: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
     if name == "start.js" {
         let script = include_str!("docs.js");
         return Ok(([(header::CONTENT_TYPE, "text/javascript")], script).into_response());
     }
-    const SERVED: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
     let unknown = || Problem::new(Code::NotFound, "The documentation has no such file; open /api/docs.");
     if !SERVED.contains(&name.as_str()) {
         return Err(unknown());

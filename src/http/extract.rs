@@ -39,7 +39,7 @@ impl FromRequest<AppState> for BatchBody {
 
 async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
     axum::body::to_bytes(body, max).await.map_err(|error| {
-        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+        if error.source().is_some_and(<dyn std::error::Error + 'static>::is::<LengthLimitError>) {
             return too_large(max);
         }
         Problem::new(Code::Malformed, "The body broke off or its chunks are not valid HTTP; send it again.")

@@ -44,6 +44,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
 }
 
 /// Turns a panic of a handler into a problem.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that tower-http calls")]
 pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Response {
     let text = payload.downcast_ref::<&str>().map(ToString::to_string);
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());

@@ -3,6 +3,7 @@
 mod auth;
 mod candles;
 mod docs;
+mod drain;
 mod extract;
 mod health;
 mod layers;
@@ -65,6 +66,7 @@ pub fn router(store: Store, ingest: Ingest, query: Query, settings: &Settings<'_
         })
         // The last layer is the outermost: it sees every answer, also that of a panic.
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(middleware::from_fn(drain::hear_out))
         .layer(middleware::from_fn(layers::observe))
         .with_state(state)
 }

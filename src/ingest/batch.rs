@@ -167,9 +167,11 @@ impl<'a> Judge<'a> {
         let volume = problems.required("volume", fields.volume, |raw| Volume::parse(&scalar(raw)?));
         let complete = problems.optional("complete", fields.complete, boolean);
 
-        if let [Some(open), Some(high), Some(low), Some(close)] = prices {
-            if let Err(broken) = Ohlc::new([open, high, low, close]) {
-                broken.into_iter().for_each(|(side, invalid)| problems.note(Some(side.name()), invalid));
+        if let [Some(open), Some(high), Some(low), Some(close)] = prices
+            && let Err(broken) = Ohlc::new([open, high, low, close])
+        {
+            for (side, invalid) in broken {
+                problems.note(Some(side.name()), invalid);
             }
         }
         let key = match (symbol, timeframe, time) {
@@ -188,10 +190,10 @@ impl<'a> Judge<'a> {
     }
 
     fn symbol(&mut self, raw: &'a RawValue) -> Result<Symbol, Invalid> {
-        if let Some((text, symbol)) = &self.last_symbol {
-            if *text == raw.get() {
-                return Ok(symbol.clone());
-            }
+        if let Some((text, symbol)) = &self.last_symbol
+            && *text == raw.get()
+        {
+            return Ok(symbol.clone());
         }
         let symbol = Symbol::parse(&string(raw)?)?;
         self.last_symbol = Some((raw.get(), symbol.clone()));

@@ -17,7 +17,7 @@ pub(super) type Raw<'a> = Option<&'a RawValue>;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(as = Candle)]
-pub struct CandleFields<'a> {
+pub(super) struct CandleFields<'a> {
     /// 1 to 64 printable characters, kept verbatim and case-sensitive. May stand beside `candles` instead.
     #[serde(borrow, deserialize_with = "as_sent")]
     #[schema(schema_with = schema::text)]
@@ -75,7 +75,7 @@ pub struct BatchFields<'a> {
     #[schema(schema_with = schema::offset, required = false)]
     pub(super) utc_offset: Raw<'a>,
     /// 1 to `MAX_BATCH` candles.
-    #[schema(value_type = Vec<CandleFields>, min_items = 1)]
+    #[schema(value_type = Vec<CandleFields<'_>>, min_items = 1)]
     pub(super) candles: Shape<Candles<'a>>,
 }
 

@@ -105,10 +105,10 @@ impl Ingest {
     pub async fn submit(&self, body: &[u8], handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
         let fields = body::parse(body, self.max_candles).map_err(Refusal::Malformed)?;
-        if let body::Shape::Right(body::BatchFields { candles: body::Shape::Right(candles), .. }) = &fields {
-            if candles.count > self.max_candles {
-                return Err(Refusal::TooMany { count: candles.count, max: self.max_candles });
-            }
+        if let body::Shape::Right(body::BatchFields { candles: body::Shape::Right(candles), .. }) = &fields
+            && candles.count > self.max_candles
+        {
+            return Err(Refusal::TooMany { count: candles.count, max: self.max_candles });
         }
         let batch::Judgement { batch, received, rejected } = batch::judge(fields, now).map_err(whole_batch_refused)?;
         if handling == Handling::Strict && rejected.candles > 0 {

@@ -92,7 +92,7 @@ impl Selection {
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub fn parse_series_filter(query: &str) -> Result<(Option<Symbol>, Option<Timeframe>), Vec<Violation>> {
+pub(super) fn parse_series_filter(query: &str) -> Result<(Option<Symbol>, Option<Timeframe>), Vec<Violation>> {
     let mut parameters = Parameters::read(query, &["symbol", "timeframe"]);
     let symbol = parameters.optional("symbol", Symbol::parse);
     let timeframe = parameters.optional("timeframe", Timeframe::parse);

@@ -296,7 +296,7 @@ fn rows(candles: &[Candle]) -> String {
             candle.volume.get()
         ])
     };
-    serde_json::Value::from_iter(candles.iter().map(row)).to_string()
+    candles.iter().map(row).collect::<serde_json::Value>().to_string()
 }
 
 fn stored_candle(row: &SqliteRow) -> sqlx::Result<StoredCandle> {

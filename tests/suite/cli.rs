@@ -110,7 +110,9 @@ fn the_banners_lines_can_be_pasted_also_after_a_restart() {
         assert_eq!(serving.end().0, Some(0));
     }
     assert_eq!(pasted[0], pasted[1], "the keys last");
-    let permissions = std::os::unix::fs::PermissionsExt::mode(&folder.path().join("candlewick.keys").metadata().unwrap().permissions());
+    let permissions = std::os::unix::fs::PermissionsExt::mode(
+        &folder.path().join("candlewick.keys").metadata().unwrap().permissions(),
+    );
     assert_eq!(permissions & 0o777, 0o600);
 }
 
@@ -120,16 +122,24 @@ fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
         for signal in ["TERM", "INT"] {
             let database = PgDatabase::create(&plain_server()).await;
             let folder = folder();
-            let variables = [("PORT", "0"), ("DATABASE_URL", database.url.as_str()), ("MT5_API_KEY", "k-1"), ("INTERNAL_API_TOKEN", "t-1")];
+            let variables = [
+                ("PORT", "0"),
+                ("DATABASE_URL", database.url.as_str()),
+                ("MT5_API_KEY", "k-1"),
+                ("INTERNAL_API_TOKEN", "t-1"),
+            ];
             let mut serving = Serving::start(folder.path(), &variables);
             serving.line_with("ready");
             let mut lock = database.connect().await;
-            sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode").await.unwrap();
+            sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode")
+                .await
+                .unwrap();
             let client = reqwest::Client::new();
             let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
             let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", "k-1").body(body);
             let post = tokio::spawn(crate::harness::send(post));
-            let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            let waiting =
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
             let mut watch = database.connect().await;
             while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {}
             // A connection on which nothing was asked must not hold it up either.
@@ -158,9 +168,11 @@ fn acknowledged_candles_survive_a_kill() {
             serving.line_with("ready");
             let client = reqwest::Client::new();
             for n in 0..20 {
-                let candles: Vec<Value> = (0..50).map(|m| candle(1_600_000_000 / 3600 * 3600 + ((round * 20 + n) * 50 + m) * 3600)).collect();
+                let candles: Vec<Value> =
+                    (0..50).map(|m| candle(1_600_000_000 / 3600 * 3600 + ((round * 20 + n) * 50 + m) * 3600)).collect();
                 let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", "k-1");
-                acknowledged += crate::harness::send(post.body(json!({"candles": candles}).to_string())).await.counts(50).0;
+                acknowledged +=
+                    crate::harness::send(post.body(json!({"candles": candles}).to_string())).await.counts(50).0;
             }
             serving.signal("KILL");
             assert_eq!(serving.end().0, None);
@@ -168,7 +180,8 @@ fn acknowledged_candles_survive_a_kill() {
         assert_eq!(acknowledged, 3000);
         let url = format!("sqlite://{}", folder.path().join("candlewick.db").display());
         let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-        let stored: i64 = sqlx::query_scalar("select count(*) from market_data_candles").fetch_one(&pool).await.unwrap();
+        let stored: i64 =
+            sqlx::query_scalar("select count(*) from market_data_candles").fetch_one(&pool).await.unwrap();
         assert_eq!(stored, 3000);
     });
 }
@@ -177,27 +190,41 @@ fn acknowledged_candles_survive_a_kill() {
 fn a_request_is_one_line_in_the_log() {
     run(async {
         let folder = folder();
-        let keys = [("MT5_API_KEY", "terminal-7:ingest-secret-0001"), ("INTERNAL_API_TOKEN", "chart:reading-secret-0001")];
-        let variables = [&keys[..], &[("PORT", "0"), ("ENVIRONMENT", "production"), ("DATABASE_URL", "sqlite://x.db")]].concat();
+        let keys =
+            [("MT5_API_KEY", "terminal-7:ingest-secret-0001"), ("INTERNAL_API_TOKEN", "chart:reading-secret-0001")];
+        let variables =
+            [&keys[..], &[("PORT", "0"), ("ENVIRONMENT", "production"), ("DATABASE_URL", "sqlite://x.db")]].concat();
         let mut serving = Serving::start(folder.path(), &variables);
         serving.line_with("ready");
         let client = reqwest::Client::new();
         let body = json!({"candles": [candle(1_754_215_200), candle(1_754_215_200)]}).to_string();
-        let post = client.post(format!("{}/api/v1/candles?secret=yes", serving.url)).header("X-API-KEY", "ingest-secret-0001");
+        let post =
+            client.post(format!("{}/api/v1/candles?secret=yes", serving.url)).header("X-API-KEY", "ingest-secret-0001");
         crate::harness::send(post.header("x-request-id", "my-id").body(body)).await.counts(2);
         let line: Value = serde_json::from_str(&serving.line_with("\"POST\"")).unwrap();
         for (field, expected) in [
-            ("level", json!("INFO")), ("method", json!("POST")), ("route", json!("/api/v1/candles")), ("status", json!(201)),
-            ("request_id", json!("my-id")), ("key", json!("terminal-7")), ("rows_received", json!(2)), ("rows_added", json!(1)),
+            ("level", json!("INFO")),
+            ("method", json!("POST")),
+            ("route", json!("/api/v1/candles")),
+            ("status", json!(201)),
+            ("request_id", json!("my-id")),
+            ("key", json!("terminal-7")),
+            ("rows_received", json!(2)),
+            ("rows_added", json!(1)),
         ] {
             assert_eq!(line[field], expected, "{field} in {line}");
         }
         assert!(line["duration_ms"].is_f64() && line["timestamp"].is_string(), "{line}");
 
-        let wrong = client.get(format!("{}/no/such?key=ingest-secret-0001", serving.url)).header("X-API-KEY", "ingest-secret-0001");
+        let wrong = client
+            .get(format!("{}/no/such?key=ingest-secret-0001", serving.url))
+            .header("X-API-KEY", "ingest-secret-0001");
         crate::harness::send(wrong.header("x-request-id", "x\"y")).await.problem(404, "not_found");
         let line: Value = serde_json::from_str(&serving.line_with("not_found")).unwrap();
-        assert_eq!((&line["route"], &line["code"], &line["key"]), (&json!("<unmatched>"), &json!("not_found"), &Value::Null));
+        assert_eq!(
+            (&line["route"], &line["code"], &line["key"]),
+            (&json!("<unmatched>"), &json!("not_found"), &Value::Null)
+        );
         serving.signal("TERM");
         let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
         assert_eq!(code, Some(0));
@@ -210,7 +237,10 @@ fn a_request_is_one_line_in_the_log() {
 #[test]
 fn a_banner_never_shows_a_key_that_somebody_chose() {
     let folder = folder();
-    let mut serving = Serving::start(folder.path(), &[("PORT", "0"), ("MT5_API_KEY", "chosen-key"), ("INTERNAL_API_TOKEN", "chosen-token")]);
+    let mut serving = Serving::start(
+        folder.path(),
+        &[("PORT", "0"), ("MT5_API_KEY", "chosen-key"), ("INTERNAL_API_TOKEN", "chosen-token")],
+    );
     assert!(serving.line_with("curl -i").contains("X-API-KEY: $MT5_API_KEY"));
     assert!(serving.line_with("curl -i").contains("X-Internal-Token: $INTERNAL_API_TOKEN"));
     assert!(!serving.printed.contains("chosen"));
@@ -220,15 +250,31 @@ fn a_banner_never_shows_a_key_that_somebody_chose() {
 #[test]
 fn every_problem_with_the_configuration_is_told_at_once() {
     let folder = folder();
-    let (code, _, errors) = output(&mut program(folder.path(), &[
-        ("ENVIRONMENT", "production"), ("MT5_API_KEY", "short"), ("PORT", "80000"), ("MAX_BATCH", "many"), ("LOG_LEVEL", "loud"),
-    ]));
+    let (code, _, errors) = output(&mut program(
+        folder.path(),
+        &[
+            ("ENVIRONMENT", "production"),
+            ("MT5_API_KEY", "short"),
+            ("PORT", "80000"),
+            ("MAX_BATCH", "many"),
+            ("LOG_LEVEL", "loud"),
+        ],
+    ));
     assert_eq!(code, 2);
-    for sentence in ["DATABASE_URL is missing", "INTERNAL_API_TOKEN is missing", "MT5_API_KEY: entry 1 is shorter than 16",
-                     "PORT must be", "MAX_BATCH must be a whole number from 1 to 1000000", "LOG_LEVEL must be one of"] {
+    for sentence in [
+        "DATABASE_URL is missing",
+        "INTERNAL_API_TOKEN is missing",
+        "MT5_API_KEY: entry 1 is shorter than 16",
+        "PORT must be",
+        "MAX_BATCH must be a whole number from 1 to 1000000",
+        "LOG_LEVEL must be one of",
+    ] {
         assert!(errors.contains(sentence), "{sentence} in {errors}");
     }
-    assert!(!errors.contains("short\"") && std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");
+    assert!(
+        !errors.contains("short\"") && std::fs::read_dir(folder.path()).unwrap().next().is_none(),
+        "nothing was made"
+    );
 }
 
 #[test]
@@ -261,12 +307,17 @@ fn migrate_makes_the_tables_and_may_run_again() {
         let sqlite = format!("sqlite://{}", folder.path().join("m.db").display());
         for url in [database.url.as_str(), &sqlite] {
             let serve_without = |migrate: &str| {
-                let mut serving = Serving::start(folder.path(), &[("DATABASE_URL", url), ("MIGRATE_ON_START", migrate), ("PORT", "0")]);
+                let mut serving = Serving::start(
+                    folder.path(),
+                    &[("DATABASE_URL", url), ("MIGRATE_ON_START", migrate), ("PORT", "0")],
+                );
                 serving.line_with("ready");
             };
             // In production it needs the database alone.
             for _ in 0..2 {
-                let (code, printed, errors) = output(program(folder.path(), &[("DATABASE_URL", url), ("ENVIRONMENT", "production")]).arg("migrate"));
+                let (code, printed, errors) = output(
+                    program(folder.path(), &[("DATABASE_URL", url), ("ENVIRONMENT", "production")]).arg("migrate"),
+                );
                 assert_eq!((code, printed.as_str()), (0, "The tables are up to date.\n"), "{errors}");
             }
             serve_without("false");
@@ -294,7 +345,9 @@ fn healthcheck_tells_by_its_exit_code() {
     let mut serving = Serving::start(folder.path(), &[("PORT", "0")]);
     serving.line_with("ready");
     let port = serving.url.rsplit(':').next().unwrap().to_owned();
-    let check = |arguments: &[&str], port: &str| output(program(folder.path(), &[("PORT", port), ("BIND_ADDR", "0.0.0.0")]).arg("healthcheck").args(arguments));
+    let check = |arguments: &[&str], port: &str| {
+        output(program(folder.path(), &[("PORT", port), ("BIND_ADDR", "0.0.0.0")]).arg("healthcheck").args(arguments))
+    };
     let (code, printed, _) = check(&[], &port);
     assert_eq!((code, printed), (0, format!("http://127.0.0.1:{port}/health is well.\n")));
     assert_eq!(check(&[&format!("{}/health/live", serving.url)], "1").0, 0);
@@ -342,25 +395,31 @@ fn a_taken_port_is_a_sentence() {
 #[test]
 fn dotenv_is_read_in_development_alone() {
     let folder = folder();
-    std::fs::write(folder.path().join(".env"), "# comment\nPORT=0\nMT5_API_KEY='dotenv-key'\nexport LOG_FORMAT=json\n").unwrap();
+    std::fs::write(folder.path().join(".env"), "# comment\nPORT=0\nMT5_API_KEY='dotenv-key'\nexport LOG_FORMAT=json\n")
+        .unwrap();
     let serving = Serving::start(folder.path(), &[("INTERNAL_API_TOKEN", "t")]);
     assert!(serving.printed.starts_with('{'), "{}", serving.printed);
     drop(serving);
     let serving = Serving::start(folder.path(), &[("INTERNAL_API_TOKEN", "t"), ("LOG_FORMAT", "text")]);
     assert!(!serving.printed.starts_with('{'), "the environment comes first: {}", serving.printed);
     drop(serving);
-    let (code, _, errors) = output(&mut program(folder.path(), &[("ENVIRONMENT", "staging"), ("DATABASE_URL", "sqlite://x.db")]));
+    let (code, _, errors) =
+        output(&mut program(folder.path(), &[("ENVIRONMENT", "staging"), ("DATABASE_URL", "sqlite://x.db")]));
     assert!(code == 2 && errors.contains("MT5_API_KEY is missing"), "{errors}");
     std::fs::write(folder.path().join(".env"), "MT5_API_KEY=secret\nno assignment\n").unwrap();
     let (code, _, errors) = output(&mut program(folder.path(), &[]));
-    assert!(code == 2 && errors.contains(".env has a line that is not NAME=value") && !errors.contains("secret"), "{errors}");
+    assert!(
+        code == 2 && errors.contains(".env has a line that is not NAME=value") && !errors.contains("secret"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn a_log_that_nobody_reads_stops_nothing() {
     run(async {
         let folder = folder();
-        let mut serving = Serving::start(folder.path(), &[("PORT", "0"), ("INTERNAL_API_TOKEN", "t"), ("MT5_API_KEY", "k")]);
+        let mut serving =
+            Serving::start(folder.path(), &[("PORT", "0"), ("INTERNAL_API_TOKEN", "t"), ("MT5_API_KEY", "k")]);
         serving.line_with("ready");
         // More lines than the pipe holds, none of them read.
         let client = reqwest::Client::new();

@@ -194,7 +194,7 @@ impl Environment {
         ]))
     }
 
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.0.insert(name, value.to_string());
         self
     }

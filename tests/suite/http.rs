@@ -149,9 +149,14 @@ fn the_committed_openapi_document_is_the_one_that_is_served() {
 #[test]
 fn the_openapi_document_is_complete() {
     let document: serde_json::Value = serde_json::from_str(&candlewick::http::openapi()).unwrap();
-    let operations: Vec<(String, &serde_json::Value)> = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
-        item.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
-    }).collect();
+    let operations: Vec<(String, &serde_json::Value)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
+        })
+        .collect();
     let statuses = |name: &str| -> Vec<&str> {
         let (_, operation) = operations.iter().find(|(found, _)| found == name).unwrap_or_else(|| panic!("{name}"));
         operation["responses"].as_object().unwrap().keys().map(String::as_str).collect()
@@ -232,18 +237,36 @@ fn no_input_is_a_fault_of_the_service() {
         let app = TestApp::start(Database::sqlite()).await;
         let deep = format!("{{\"candles\":[{}{}]}}", "[".repeat(100_000), "]".repeat(100_000));
         let deep_objects = format!("{{\"candles\":{}", "{\"a\":".repeat(100_000));
-        let odd = [deep, deep_objects, "{\"candles\":[{\"symbol\":\"\\ud800\"}]}".into(), "{\"\\ud800\":1}".into(),
-                   "{\"candles\":[1e999]}".into(), "{\"candles\":[{\"volume\":1e999999999999999999999}]}".into(),
-                   "{\"candles\":[{\"timestamp\":-9223372036854775808}]}".into(), "{\"candles\":[{\"timestamp\":1e18}]}".into(),
-                   "{\"candles\":[{\"timestamp\":\"-262143-01-01T00:00:00Z\"}]}".into(),
-                   "{\"candles\":[{\"timestamp\":\"0000-01-01T00:00:00+14:00\",\"utc_offset\":\"1e400\"}]}".into(),
-                   "{\"candles\":[{\"timestamp\":\"2025.08.03 24:60:60\"}]}".into(), "\"\\u0000\"".into()];
+        let odd = [
+            deep,
+            deep_objects,
+            "{\"candles\":[{\"symbol\":\"\\ud800\"}]}".into(),
+            "{\"\\ud800\":1}".into(),
+            "{\"candles\":[1e999]}".into(),
+            "{\"candles\":[{\"volume\":1e999999999999999999999}]}".into(),
+            "{\"candles\":[{\"timestamp\":-9223372036854775808}]}".into(),
+            "{\"candles\":[{\"timestamp\":1e18}]}".into(),
+            "{\"candles\":[{\"timestamp\":\"-262143-01-01T00:00:00Z\"}]}".into(),
+            "{\"candles\":[{\"timestamp\":\"0000-01-01T00:00:00+14:00\",\"utc_offset\":\"1e400\"}]}".into(),
+            "{\"candles\":[{\"timestamp\":\"2025.08.03 24:60:60\"}]}".into(),
+            "\"\\u0000\"".into(),
+        ];
         for body in odd {
             let answer = app.post_bytes(body.clone()).await;
-            assert!(answer.status.is_client_error(), "{answer:?} for {:.80}", body);
+            assert!(answer.status.is_client_error(), "{answer:?} for {body:.80}");
         }
-        for query in ["&from=-9223372036854775808", "&before=9223372036854775807", "&after=253402300799999", "&to=253402300799",
-                      "&from=-62135596800", "&before=0001-01-01T00:00:00Z", "&from=%F0%9F&to=%", "&=", "&&&", "&limit=%31"] {
+        for query in [
+            "&from=-9223372036854775808",
+            "&before=9223372036854775807",
+            "&after=253402300799999",
+            "&to=253402300799",
+            "&from=-62135596800",
+            "&before=0001-01-01T00:00:00Z",
+            "&from=%F0%9F&to=%",
+            "&=",
+            "&&&",
+            "&limit=%31",
+        ] {
             let answer = app.candles(query).await;
             assert!(!answer.status.is_server_error(), "{answer:?} for {query}");
         }

@@ -327,6 +327,18 @@ both_stores! {
         }
     }
 
+    async fn a_client_that_sends_before_it_listens_learns_why_it_is_refused(app: TestApp) {
+        for (key, length, status) in [(crate::harness::KEY, 12_000_000, "413"), ("wrong", 12_000_000, "401"), ("wrong", 100_000, "401")] {
+            let head = format!("POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+            let answer = app.raw(&[head.as_bytes(), &vec![b' '; length]].concat()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(answer.contains("application/problem+json"), "{answer}");
+        }
+        // Who asks first is told before it sends.
+        let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 9999999\r\n\r\n";
+        assert!(app.raw(head.as_bytes()).await.starts_with("HTTP/1.1 401 "));
+    }
+
     async fn a_compressed_body_is_refused(app: TestApp) {
         let request = app.request(reqwest::Method::POST, "/api/v1/candles").bearer_auth(crate::harness::KEY);
         crate::harness::send(request.header("Content-Encoding", "gzip").body("x")).await.problem(415, "unsupported_encoding");

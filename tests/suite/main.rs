@@ -1,6 +1,11 @@
 //! Every test of the service, in one binary: on both stores, over HTTP or the command line, with the truth read from the
 //! database.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and shows what it measured")]
+#![expect(unreachable_pub, reason = "a test binary exports nothing")]
+#![expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
+#![expect(clippy::disallowed_methods, reason = "the servers to test against are named by the environment")]
+
 mod harness;
 
 mod cli;

@@ -71,12 +71,8 @@ async fn refuses_everything_that_needs_the_database(service: &Service) {
     assert_eq!(live.status, 200);
     let start = Instant::now();
     let batch = json!({"candles": [candle(NOW - 7200)]});
-    let (health, post, get, series) = tokio::join!(
-        health(service),
-        service.post(&batch),
-        service.candles(""),
-        service.get("/api/v1/series"),
-    );
+    let (health, post, get, series) =
+        tokio::join!(health(service), service.post(&batch), service.candles(""), service.get("/api/v1/series"),);
     assert!(start.elapsed() < REFUSAL, "{:?}", start.elapsed());
     assert_eq!((health.status.as_u16(), health.body.as_str()), (503, r#"{"status":"unavailable"}"#));
     for answer in [&post, &get, &series] {
@@ -133,8 +129,12 @@ fn connections_that_the_server_ends_are_replaced() {
         let service = Service::start(&Environment::new(&database.url)).await;
         service.ingest(&[candle(NOW)]).await;
         for _ in 0..3 {
-            database.execute("select pg_terminate_backend(pid) from pg_stat_activity
-                where datname = current_database() and pid <> pg_backend_pid()").await;
+            database
+                .execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid()",
+                )
+                .await;
             assert_eq!(service.candles("").await.status, 200, "an idle connection is tested before it is used");
             assert_eq!(service.ingest(&[candle(NOW)]).await, (0, 0, 1));
         }
@@ -148,11 +148,15 @@ fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
         let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
         service.ingest(&[candle(NOW - 7200)]).await;
         let mut lock = database.connect().await;
-        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode").await.unwrap();
+        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode")
+            .await
+            .unwrap();
         let mut posts = JoinSet::new();
         for _ in 0..6 {
             let body = json!({"candles": [candle(NOW - 3600)]}).to_string();
-            posts.spawn(send(service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", crate::harness::KEY).body(body)));
+            posts.spawn(send(
+                service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", crate::harness::KEY).body(body),
+            ));
         }
         for answer in posts.join_all().await {
             answer.problem(503, "unavailable");
@@ -169,11 +173,14 @@ fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url)).await;
         let mut lock = database.connect().await;
-        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode").await.unwrap();
+        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode")
+            .await
+            .unwrap();
         let body = json!({"candles": (1..=500).map(|n| candle(NOW - n * 3600)).collect::<Vec<_>>()}).to_string();
         let post = service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", crate::harness::KEY).body(body);
         let post = tokio::spawn(send(post));
-        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         let mut watch = database.connect().await;
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {}
         post.abort();

@@ -132,7 +132,7 @@ both_stores! {
     async fn forming_rows_that_a_closed_candle_hides_are_swept(app: TestApp) {
         app.ingest(&[candle(FORMING)]).await;
         let hidden = with(candle(FORMING), json!({"symbol": "HIDDEN", "complete": false}));
-        app.ingest(&[hidden.clone()]).await;
+        app.ingest(std::slice::from_ref(&hidden)).await;
         app.ingest(&[with(hidden, json!({"complete": true}))]).await;
         assert_eq!(app.database.forming().await.len(), 2);
         let store = candlewick::store::Store::open(&crate::harness::Environment::new(&app.database.url()).config().database).unwrap();

@@ -47,10 +47,13 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
         assert_eq!(scalar(&database, collations).await, "C");
         let burdens = "select (select count(*) from pg_trigger) || ' ' || (select count(*) from pg_constraint where contype = 'f')";
         assert_eq!(scalar(&database, burdens).await, "0 0");
-        let secured = "select string_agg(relname || ' ' || relrowsecurity || ' ' || relforcerowsecurity, ', ' order by relname)
+        let secured =
+            "select string_agg(relname || ' ' || relrowsecurity || ' ' || relforcerowsecurity, ', ' order by relname)
             from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
-        assert_eq!(scalar(&database, secured).await,
-            "_sqlx_migrations true false, market_data_candles true false, market_data_live_candles true false");
+        assert_eq!(
+            scalar(&database, secured).await,
+            "_sqlx_migrations true false, market_data_candles true false, market_data_live_candles true false"
+        );
     });
 }
 
@@ -60,13 +63,17 @@ fn an_existing_table_is_adopted_as_it_is() {
         let database = PgDatabase::create(&supabase_server()).await;
         database.execute(ADOPTED).await;
         // As a service with ids of its own would leave it: the sequence lags behind the rows.
-        database.execute("
+        database
+            .execute(
+                "
             insert into market_data_candles (id, symbol, timeframe, timestamp, open, high, low, close, volume)
             values (41, 'EURUSD', 'H1', '2025-08-03T10:00:00Z', 1.08500, 1.08650, 1.08480, 1.08620, 1200),
                    (42, 'EURUSD', 'H1', '2025-08-03T11:00:00Z', 1, 2.50, 0.5, 1.10, 7);
             alter table market_data_candles enable row level security;
             create policy mine on market_data_candles for select to authenticated using (symbol = 'EURUSD');
-            grant select on market_data_candles to anon;").await;
+            grant select on market_data_candles to anon;",
+            )
+            .await;
         let before = describe(&database).await;
         let app = TestApp::start(Database::Postgres(database)).await;
         let Database::Postgres(database) = &app.database else { unreachable!() };
@@ -74,7 +81,11 @@ fn an_existing_table_is_adopted_as_it_is() {
 
         let again = with(candle("2025-08-03T10:00:00Z"), json!({"close": "1.08630"}));
         assert_eq!(app.ingest(&[again, candle("2025-08-03T12:00:00Z"), candle(NOW)]).await, (1, 1, 1));
-        assert_eq!(scalar(database, "select max(id)::text from market_data_candles").await, "44", "43 went to the duplicate");
+        assert_eq!(
+            scalar(database, "select max(id)::text from market_data_candles").await,
+            "44",
+            "43 went to the duplicate"
+        );
         let answer = app.candles("").await;
         assert_eq!(answer.json().as_array().unwrap().len(), 4);
         assert_eq!(answer.json()[3]["complete"], false);
@@ -107,21 +118,40 @@ fn a_sequence_that_does_not_lag_is_left_alone() {
 fn a_table_that_cannot_hold_every_candle_is_refused_with_what_to_do() {
     run(async {
         for (change, sentence) in [
-            ("alter table market_data_candles alter column open type numeric(18, 5)", "column open of market_data_candles is numeric(18,5)"),
-            ("alter table market_data_candles alter column close type double precision", "column close of market_data_candles is double precision"),
-            ("alter table market_data_candles alter column timestamp type timestamp", "column timestamp of market_data_candles is timestamp without time zone"),
+            (
+                "alter table market_data_candles alter column open type numeric(18, 5)",
+                "column open of market_data_candles is numeric(18,5)",
+            ),
+            (
+                "alter table market_data_candles alter column close type double precision",
+                "column close of market_data_candles is double precision",
+            ),
+            (
+                "alter table market_data_candles alter column timestamp type timestamp",
+                "column timestamp of market_data_candles is timestamp without time zone",
+            ),
             ("alter table market_data_candles alter column symbol type varchar(10)", "character varying(10)"),
             ("alter table market_data_candles alter column volume type integer", "is integer"),
             ("alter table market_data_candles drop column volume", "without the column volume"),
-            ("alter table market_data_candles add column broker text not null", "column broker of market_data_candles must be given"),
-            ("alter table market_data_candles drop constraint market_data_candles_symbol_timeframe_timestamp_key", "without a unique key"),
+            (
+                "alter table market_data_candles add column broker text not null",
+                "column broker of market_data_candles must be given",
+            ),
+            (
+                "alter table market_data_candles drop constraint market_data_candles_symbol_timeframe_timestamp_key",
+                "without a unique key",
+            ),
         ] {
             let database = PgDatabase::create(&plain_server()).await;
             database.execute(ADOPTED).await;
             database.execute(change).await;
             let refusal = unfit(&database.url).await;
             assert!(refusal.contains(sentence), "{refusal}");
-            assert_eq!(scalar(&database, "select count(*)::text from pg_tables where schemaname = 'public'").await, "1", "nothing was made");
+            assert_eq!(
+                scalar(&database, "select count(*)::text from pg_tables where schemaname = 'public'").await,
+                "1",
+                "nothing was made"
+            );
         }
     });
 }
@@ -131,34 +161,55 @@ fn supabase_roles_get_what_they_may_have_and_no_more() {
     run(async {
         let database = PgDatabase::create(&supabase_server()).await;
         // Supabase grants everything on new tables to its roles.
-        database.execute("
+        database
+            .execute(
+                "
             alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
-            alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;").await;
+            alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;",
+            )
+            .await;
         prepare(&database.url, true).await.unwrap();
         let url = database.url.clone();
         let app = Service::start(&Environment::new(&url)).await;
         app.ingest(&[candle(NOW - 7200), candle(NOW)]).await;
 
-        let insert = |table: &str| format!("insert into {table} (symbol, timeframe, timestamp, open, high, low, close, volume) values ('X', 'H1', now(), 1, 1, 1, 1, 1)");
+        let insert = |table: &str| {
+            format!(
+                "insert into {table} (symbol, timeframe, timestamp, open, high, low, close, volume) values ('X', 'H1', now(), 1, 1, 1, 1, 1)"
+            )
+        };
         let (closed, live) = ("market_data_candles", "market_data_live_candles");
         let select = |table: &str| format!("select 1 from {table}");
         let cases: Vec<(&str, String, Result<u64, ()>)> = vec![
-            ("anon", select(closed), Err(())), ("anon", select(live), Err(())), ("anon", select("_sqlx_migrations"), Err(())),
-            ("anon", insert(closed), Err(())), ("anon", "select nextval('market_data_candles_id_seq')".into(), Err(())),
+            ("anon", select(closed), Err(())),
+            ("anon", select(live), Err(())),
+            ("anon", select("_sqlx_migrations"), Err(())),
+            ("anon", insert(closed), Err(())),
+            ("anon", "select nextval('market_data_candles_id_seq')".into(), Err(())),
             ("anon", "delete from _sqlx_migrations".into(), Err(())),
-            ("authenticated", select(closed), Ok(1)), ("authenticated", select(live), Ok(1)),
-            ("authenticated", select("_sqlx_migrations"), Err(())), ("authenticated", insert(closed), Err(())),
-            ("authenticated", insert(live), Err(())), ("authenticated", "delete from market_data_candles".into(), Err(())),
-            ("service_role", select(closed), Ok(1)), ("service_role", select(live), Ok(1)),
-            ("service_role", insert(closed), Ok(1)), ("service_role", insert(live), Ok(1)),
-            ("service_role", format!("update {live} set volume = 2"), Ok(2)), ("service_role", format!("delete from {live}"), Ok(2)),
+            ("authenticated", select(closed), Ok(1)),
+            ("authenticated", select(live), Ok(1)),
+            ("authenticated", select("_sqlx_migrations"), Err(())),
+            ("authenticated", insert(closed), Err(())),
+            ("authenticated", insert(live), Err(())),
+            ("authenticated", "delete from market_data_candles".into(), Err(())),
+            ("service_role", select(closed), Ok(1)),
+            ("service_role", select(live), Ok(1)),
+            ("service_role", insert(closed), Ok(1)),
+            ("service_role", insert(live), Ok(1)),
+            ("service_role", format!("update {live} set volume = 2"), Ok(2)),
+            ("service_role", format!("delete from {live}"), Ok(2)),
         ];
         let mut connection = database.connect().await;
         for (role, sql, expected) in cases {
             connection.execute(&*format!("set role {role}")).await.unwrap();
             let result = connection.execute(&*sql).await;
             let result = result.map(|done| done.rows_affected()).map_err(|error| {
-                assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("42501"), "{role}: {sql}: {error}");
+                assert_eq!(
+                    error.as_database_error().unwrap().code().as_deref(),
+                    Some("42501"),
+                    "{role}: {sql}: {error}"
+                );
             });
             assert_eq!(result, expected, "{role}: {sql}");
             connection.execute("reset role").await.unwrap();
@@ -203,16 +254,29 @@ fn a_login_that_row_security_would_silence_is_refused() {
             other => panic!("{other:?}"),
         };
         assert!(refusal().await.contains(&format!("The login {name} may not select on market_data_candles")));
-        database.execute(&format!("
+        database
+            .execute(&format!(
+                "
             grant select, insert on market_data_candles to {name};
-            grant select, insert, update, delete on market_data_live_candles to {name};")).await;
+            grant select, insert, update, delete on market_data_live_candles to {name};"
+            ))
+            .await;
         assert!(refusal().await.contains(&format!("would silently hide rows from the login {name}")));
-        database.execute(&format!("
+        database
+            .execute(&format!(
+                "
             create policy p on market_data_candles to {name} using (symbol = 'EURUSD') with check (true);
-            create policy p on market_data_live_candles to {name} using (true) with check (true);")).await;
-        assert!(refusal().await.contains("would silently hide rows"), "a policy that lets some rows through hides the others");
+            create policy p on market_data_live_candles to {name} using (true) with check (true);"
+            ))
+            .await;
+        assert!(
+            refusal().await.contains("would silently hide rows"),
+            "a policy that lets some rows through hides the others"
+        );
         database.execute("drop policy p on market_data_candles").await;
-        database.execute(&format!("create policy p on market_data_candles to {name} using (true) with check (true)")).await;
+        database
+            .execute(&format!("create policy p on market_data_candles to {name} using (true) with check (true)"))
+            .await;
         assert!(refusal().await.contains("sequence"));
         // As the service, before the last grant, so that the refusal is seen to be one to exit with.
         let (mut service, _) = Service::launch(&Environment::new(&url).with("MIGRATE_ON_START", false));
@@ -258,22 +322,22 @@ fn the_role_that_the_documentation_ships_is_enough() {
 fn a_host_elsewhere_gets_tls_unless_the_address_says_otherwise() {
     let debug = |url: &str| format!("{:?}", Store::open(&Environment::new(url).config().database).unwrap());
     run(async {
-    for (url, expected) in [
-        ("postgres://u:hidden@localhost/db", "Prefer"),
-        ("postgres://u:hidden@127.0.0.1:5433/db", "Prefer"),
-        ("postgres://u:hidden@[::1]/db", "Prefer"),
-        ("postgres:///db?host=/run/postgresql", "Prefer"),
-        ("postgres://u:hidden@db.example.com/db", "Require"),
-        ("postgresql://u:hidden@10.0.0.5/db", "Require"),
-        ("postgres://u:hidden@localhost.example.com/db", "Require"),
-        ("postgres://u:hidden@db.example.com/db?sslmode=disable", "Disable"),
-        ("postgres://u:hidden@db.example.com/db?sslmode=verify-full&sslrootcert=/ca.crt", "VerifyFull"),
-        ("postgres://u:hidden@localhost/db?host=db.example.com", "Require"),
-    ] {
-        let shown = debug(url);
-        assert!(shown.contains(&format!("tls: {expected}")), "{url}: {shown}");
-        assert!(!shown.contains("hidden"), "{shown}");
-    }
+        for (url, expected) in [
+            ("postgres://u:hidden@localhost/db", "Prefer"),
+            ("postgres://u:hidden@127.0.0.1:5433/db", "Prefer"),
+            ("postgres://u:hidden@[::1]/db", "Prefer"),
+            ("postgres:///db?host=/run/postgresql", "Prefer"),
+            ("postgres://u:hidden@db.example.com/db", "Require"),
+            ("postgresql://u:hidden@10.0.0.5/db", "Require"),
+            ("postgres://u:hidden@localhost.example.com/db", "Require"),
+            ("postgres://u:hidden@db.example.com/db?sslmode=disable", "Disable"),
+            ("postgres://u:hidden@db.example.com/db?sslmode=verify-full&sslrootcert=/ca.crt", "VerifyFull"),
+            ("postgres://u:hidden@localhost/db?host=db.example.com", "Require"),
+        ] {
+            let shown = debug(url);
+            assert!(shown.contains(&format!("tls: {expected}")), "{url}: {shown}");
+            assert!(!shown.contains("hidden"), "{shown}");
+        }
     });
 }
 
@@ -323,7 +387,9 @@ fn what_waiting_cannot_heal_is_a_sentence() {
         database.execute("delete from _sqlx_migrations").await;
         database.execute("drop table market_data_candles, market_data_live_candles").await;
         prepare(&database.url, true).await.unwrap();
-        database.execute("insert into _sqlx_migrations select 99, 'later', now(), true, checksum, 1 from _sqlx_migrations").await;
+        database
+            .execute("insert into _sqlx_migrations select 99, 'later', now(), true, checksum, 1 from _sqlx_migrations")
+            .await;
         prepare(&database.url, true).await.unwrap();
 
         let latin = PgDatabase::create_with(&plain_server(), "encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'").await;
@@ -348,11 +414,21 @@ fn two_services_on_one_database_neither_lose_nor_double_a_candle() {
             posts.spawn(async move {
                 let (mut added, mut live) = (0, 0);
                 for round in 0..4 {
-                    let mut candles: Vec<Value> = (0..SERIES).flat_map(|series| (0..CANDLES).map(move |n| {
-                        with(candle(NOW - (n + 1) * 3600), json!({"symbol": format!("SYM{series}"), "complete": true}))
-                    })).collect();
+                    let mut candles: Vec<Value> = (0..SERIES)
+                        .flat_map(|series| {
+                            (0..CANDLES).map(move |n| {
+                                with(
+                                    candle(NOW - (n + 1) * 3600),
+                                    json!({"symbol": format!("SYM{series}"), "complete": true}),
+                                )
+                            })
+                        })
+                        .collect();
                     candles.extend((0..SERIES).map(|series| {
-                        with(candle(NOW), json!({"symbol": format!("SYM{series}"), "complete": false, "volume": 100 + round}))
+                        with(
+                            candle(NOW),
+                            json!({"symbol": format!("SYM{series}"), "complete": false, "volume": 100 + round}),
+                        )
                     }));
                     if worker % 2 == 1 {
                         candles.reverse();
@@ -361,7 +437,8 @@ fn two_services_on_one_database_neither_lose_nor_double_a_candle() {
                     added += now_added;
                     live += now_live;
                     let read = service.get("/api/v1/candles?symbol=SYM0&timeframe=H1").await.json();
-                    let times: Vec<i64> = read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
+                    let times: Vec<i64> =
+                        read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
                     assert_eq!(times.len() as i64, CANDLES + 1, "a batch is there as a whole once it is acknowledged");
                     assert!(times.is_sorted_by(|a, b| a < b), "each time once");
                 }
@@ -369,7 +446,11 @@ fn two_services_on_one_database_neither_lose_nor_double_a_candle() {
             });
         }
         let counts = posts.join_all().await;
-        assert_eq!(counts.iter().map(|(added, _)| added).sum::<u64>(), (SERIES * CANDLES) as u64, "each candle was added once");
+        assert_eq!(
+            counts.iter().map(|(added, _)| added).sum::<u64>(),
+            (SERIES * CANDLES) as u64,
+            "each candle was added once"
+        );
         assert!(counts.iter().map(|(_, live)| live).sum::<u64>() >= SERIES as u64);
         let database = Database::Postgres(database);
         assert_eq!(database.closed().await.len() as i64, SERIES * CANDLES);

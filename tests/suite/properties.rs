@@ -100,10 +100,15 @@ async fn digits_come_back(app: &TestApp, symbol: &str, decimals: Vec<(String, St
     let answer = app.post_bytes(format!(r#"{{"candles":[{}]}}"#, candles.join(","))).await;
     prop_assert_eq!(answer.counts(decimals.len()).0, decimals.len() as u64);
     let answer = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1")).await;
-    let expected: Vec<_> = decimals.iter().enumerate().rev().map(|(n, (_, form))| {
-        let time = (NOW - (n as i64 + 1) * HOUR) * 1000;
-        format!(r#"{{"timestamp":{time},"open":{form},"high":{form},"low":{form},"close":{form},"volume":1}}"#)
-    }).collect();
+    let expected: Vec<_> = decimals
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(n, (_, form))| {
+            let time = (NOW - (n as i64 + 1) * HOUR) * 1000;
+            format!(r#"{{"timestamp":{time},"open":{form},"high":{form},"low":{form},"close":{form},"volume":1}}"#)
+        })
+        .collect();
     prop_assert_eq!(answer.body, format!("[{}]", expected.join(",")));
     Ok(())
 }
@@ -118,9 +123,7 @@ async fn walks_meet_each_candle_once(
     symbol: &str,
     (hours, page): (BTreeMap<i64, bool>, usize),
 ) -> Result<(), TestCaseError> {
-    let at = |hours: i64, closed: bool| {
-        with(candle(NOW - hours * HOUR), json!({"symbol": symbol, "complete": closed}))
-    };
+    let at = |hours: i64, closed: bool| with(candle(NOW - hours * HOUR), json!({"symbol": symbol, "complete": closed}));
     let candles: Vec<Value> = hours.iter().map(|(hours, closed)| at(*hours, *closed)).collect();
     if !candles.is_empty() {
         app.ingest(&candles).await;
@@ -136,9 +139,12 @@ async fn walks_meet_each_candle_once(
         loop {
             let answer = app.get(&path).await;
             let body = answer.json();
-            let mut times: Vec<(i64, bool)> = body.as_array().unwrap().iter().map(|candle| {
-                (candle["timestamp"].as_i64().unwrap() / 1000, candle.get("complete").is_none())
-            }).collect();
+            let mut times: Vec<(i64, bool)> = body
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|candle| (candle["timestamp"].as_i64().unwrap() / 1000, candle.get("complete").is_none()))
+                .collect();
             prop_assert!(times.len() <= page);
             prop_assert!(times.is_sorted_by(|a, b| a.0 < b.0));
             if parameter == "before" {
@@ -167,7 +173,8 @@ async fn walks_meet_each_candle_once(
     let mut met = BTreeSet::new();
     let mut before = NOW * 1000;
     loop {
-        let body = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1&limit={page}&before={before}")).await.json();
+        let body =
+            app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1&limit={page}&before={before}")).await.json();
         let Some(first) = body[0]["timestamp"].as_i64() else { break };
         for candle in body.as_array().unwrap() {
             prop_assert!(met.insert(candle["timestamp"].as_i64().unwrap() / 1000), "twice");
@@ -192,9 +199,12 @@ async fn the_store_agrees_with_a_model(
     let mut closed: BTreeMap<i64, i64> = BTreeMap::new();
     let mut forming: BTreeMap<i64, i64> = BTreeMap::new();
     for batch in batches {
-        let candles: Vec<Value> = batch.iter().map(|(hours, complete, volume)| {
-            with(candle(NOW - hours * HOUR), json!({"symbol": symbol, "complete": complete, "volume": volume}))
-        }).collect();
+        let candles: Vec<Value> = batch
+            .iter()
+            .map(|(hours, complete, volume)| {
+                with(candle(NOW - hours * HOUR), json!({"symbol": symbol, "complete": complete, "volume": volume}))
+            })
+            .collect();
         let mut last: BTreeMap<i64, (bool, i64)> = BTreeMap::new();
         for (hours, complete, volume) in &batch {
             let entry = last.entry(*hours).or_insert((*complete, *volume));
@@ -204,11 +214,9 @@ async fn the_store_agrees_with_a_model(
         }
         let (mut added, mut live) = (0, 0);
         for (hours, (complete, volume)) in &last {
-            if *complete {
-                if !closed.contains_key(hours) {
-                    closed.insert(*hours, *volume);
-                    added += 1;
-                }
+            if *complete && !closed.contains_key(hours) {
+                closed.insert(*hours, *volume);
+                added += 1;
             }
         }
         for (hours, (complete, volume)) in &last {
@@ -221,13 +229,20 @@ async fn the_store_agrees_with_a_model(
         prop_assert_eq!(counts, (added, batch.len() as u64 - added - live, live));
     }
     let stored = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1")).await.json();
-    let stored: Vec<(i64, i64, bool)> = stored.as_array().unwrap().iter().map(|candle| {
-        let hours = (NOW - candle["timestamp"].as_i64().unwrap() / 1000) / HOUR;
-        (hours, candle["volume"].as_i64().unwrap(), candle.get("complete").is_none())
-    }).collect();
-    let mut expected: BTreeMap<i64, (i64, bool)> = forming.into_iter().map(|(hours, volume)| (hours, (volume, false))).collect();
+    let stored: Vec<(i64, i64, bool)> = stored
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|candle| {
+            let hours = (NOW - candle["timestamp"].as_i64().unwrap() / 1000) / HOUR;
+            (hours, candle["volume"].as_i64().unwrap(), candle.get("complete").is_none())
+        })
+        .collect();
+    let mut expected: BTreeMap<i64, (i64, bool)> =
+        forming.into_iter().map(|(hours, volume)| (hours, (volume, false))).collect();
     expected.extend(closed.into_iter().map(|(hours, volume)| (hours, (volume, true))));
-    let expected: Vec<_> = expected.into_iter().rev().map(|(hours, (volume, closed))| (hours, volume, closed)).collect();
+    let expected: Vec<_> =
+        expected.into_iter().rev().map(|(hours, (volume, closed))| (hours, volume, closed)).collect();
     prop_assert_eq!(stored, expected);
     Ok(())
 }

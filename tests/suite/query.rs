@@ -183,7 +183,7 @@ both_stores! {
         assert_eq!(detail, "The query is not valid: limit must be a whole number from 1 to 10000.");
         let answer = app.candles("&from=2025-08-03T10:00:00+02:00").await;
         assert!(answer.json()["errors"][0]["msg"].as_str().unwrap().contains("%2B"), "{answer:?}");
-        let flood: String = (0..500).map(|n| format!("&x{n}=1")).collect();
+        let flood: String = (0..500).fold(String::new(), |query, n| format!("{query}&x{n}=1"));
         assert_eq!(app.candles(&flood).await.errors().len(), 100);
     }
 

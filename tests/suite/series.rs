@@ -79,7 +79,8 @@ fn on_postgres_the_plan_hops_over_the_index_of_100000_rows() {
                     database.execute("analyze market_data_candles").await;
                 }
                 let mut connection = database.connect().await;
-                let explain = format!("explain (analyze, buffers, format json) {}", candlewick::store::postgres::SELECT_SERIES);
+                let explain =
+                    format!("explain (analyze, buffers, format json) {}", candlewick::store::postgres::SELECT_SERIES);
                 let plan: Value = sqlx::query(&explain)
                     .bind(None::<&str>)
                     .bind(None::<&str>)
@@ -96,7 +97,8 @@ fn on_postgres_the_plan_hops_over_the_index_of_100000_rows() {
                         rows_read += node["Rows Removed by Filter"].as_f64().unwrap_or(0.0);
                     }
                 });
-                let buffers = plan[0]["Plan"]["Shared Hit Blocks"].as_i64().unwrap() + plan[0]["Plan"]["Shared Read Blocks"].as_i64().unwrap();
+                let buffers = plan[0]["Plan"]["Shared Hit Blocks"].as_i64().unwrap()
+                    + plan[0]["Plan"]["Shared Read Blocks"].as_i64().unwrap();
                 println!("{table} table, analyzed: {analyzed}: {scans:?} read {rows_read} rows and {buffers} blocks");
                 assert!(scans.iter().all(|scan| scan.starts_with("Index")), "{plan:#}");
                 // 20 hops, two ends of 20 series and the newest 100 candles of each.
@@ -119,14 +121,17 @@ fn on_sqlite_the_plan_searches_and_never_scans() {
     crate::harness::run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let pool = SqlitePool::connect(&app.database.url()).await.unwrap();
-        let numbers = "(with recursive n(n) as (select 1 union all select n + 1 from n where n < 5000) select n from n)";
-        let fill = FILL.replace("{time}", "n.n * 3600000").replace("{price}", "'1.08500'").replace("{numbers}", numbers);
+        let numbers =
+            "(with recursive n(n) as (select 1 union all select n + 1 from n where n < 5000) select n from n)";
+        let fill =
+            FILL.replace("{time}", "n.n * 3600000").replace("{price}", "'1.08500'").replace("{numbers}", numbers);
         pool.execute(&*fill).await.unwrap();
         let explain = format!("explain query plan {}", candlewick::store::sqlite::SELECT_SERIES);
         let plan: Vec<String> =
             pool.fetch_all(&*explain).await.unwrap().iter().map(|row| row.get::<String, _>("detail")).collect();
         println!("{plan:#?}");
-        let on_table: Vec<_> = plan.iter().filter(|step| step.contains("market_data_candles") || step.contains(" c ")).collect();
+        let on_table: Vec<_> =
+            plan.iter().filter(|step| step.contains("market_data_candles") || step.contains(" c ")).collect();
         assert!(on_table.len() >= 6, "{plan:#?}");
         assert!(on_table.iter().all(|step| step.starts_with("SEARCH")), "{plan:#?}");
         assert_eq!(app.get("/api/v1/series").await.json().as_array().unwrap().len(), 20);

@@ -51,27 +51,30 @@ macro_rules! columns {
     };
 }
 
-const INSERT_CLOSED: &str = concat!(
-    "insert into market_data_candles (",
-    columns!(),
-    r#") select * from unnest(
-           $1::text[], $2::text[], $3::timestamptz[], $4::text[]::numeric[], $5::text[]::numeric[],
-           $6::text[]::numeric[], $7::text[]::numeric[], $8::bigint[])
-       on conflict (symbol, timeframe, "timestamp") do nothing"#
-);
+/// Binds `$1` to `$8`.
+macro_rules! insert_closed {
+    () => {
+        concat!(
+            "insert into market_data_candles (",
+            columns!(),
+            r#") select * from unnest(
+                   $1::text[], $2::text[], $3::timestamptz[], $4::text[]::numeric[], $5::text[]::numeric[],
+                   $6::text[]::numeric[], $7::text[]::numeric[], $8::bigint[])
+               on conflict (symbol, timeframe, "timestamp") do nothing"#
+        )
+    };
+}
+
+const INSERT_CLOSED: &str = insert_closed!();
 
 /// One statement for both kinds, so that a batch needs no transaction of several round trips. `live` reads `closed`
 /// and is therefore written after it: every writer locks rows in the same order.
 const INSERT_BOTH: &str = concat!(
-    "with closed as (insert into market_data_candles (",
-    columns!(),
-    r#") select * from unnest(
-           $1::text[], $2::text[], $3::timestamptz[], $4::text[]::numeric[], $5::text[]::numeric[],
-           $6::text[]::numeric[], $7::text[]::numeric[], $8::bigint[])
-       on conflict (symbol, timeframe, "timestamp") do nothing
-       returning 1),
+    "with closed as (",
+    insert_closed!(),
+    " returning 1),
      counted as (select count(*) as added from closed),
-     live as (insert into market_data_live_candles as stored ("#,
+     live as (insert into market_data_live_candles as stored (",
     columns!(),
     r#") select f.symbol, f.timeframe, f."timestamp", f.open, f.high, f.low, f.close, f.volume
        from counted, unnest(
@@ -231,7 +234,7 @@ impl Postgres {
                 .bind(PRECISION_SAMPLE);
             lane.run(async |connection| query.fetch_all(connection).await).await
         };
-        self.on(&self.0.work, select).await?.iter().map(|row| series(row).map_err(unreadable)).collect()
+        self.on(&self.0.work, select).await?.iter().map(|row| series(row).map_err(|error| unreadable(&error))).collect()
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
@@ -299,10 +302,10 @@ fn bind_candles<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) ->
 }
 
 fn stored_candle(row: &PgRow) -> Result<StoredCandle, StoreError> {
-    let time: DateTime<Utc> = row.try_get(0).map_err(unreadable)?;
+    let time: DateTime<Utc> = row.try_get(0).map_err(|error| unreadable(&error))?;
     let mut prices = <[String; 4]>::default();
     for (index, price) in prices.iter_mut().enumerate() {
-        *price = row.try_get(index + 1).map_err(unreadable)?;
+        *price = row.try_get(index + 1).map_err(|error| unreadable(&error))?;
         // A table that others write too may hold NaN or Infinity, which no JSON number can say.
         if price.ends_with(['N', 'y']) {
             return Err(StoreError::Internal(format!("market_data_candles holds the price {price} at {time}")));
@@ -311,8 +314,8 @@ fn stored_candle(row: &PgRow) -> Result<StoredCandle, StoreError> {
     Ok(StoredCandle {
         time: time.timestamp_millis(),
         prices,
-        volume: row.try_get(5).map_err(unreadable)?,
-        closed: row.try_get(6).map_err(unreadable)?,
+        volume: row.try_get(5).map_err(|error| unreadable(&error))?,
+        closed: row.try_get(6).map_err(|error| unreadable(&error))?,
     })
 }
 
@@ -334,6 +337,6 @@ fn count(rows: u64) -> usize {
     usize::try_from(rows).unwrap_or(usize::MAX)
 }
 
-fn unreadable(error: sqlx::Error) -> StoreError {
+fn unreadable(error: &sqlx::Error) -> StoreError {
     StoreError::Internal(format!("a stored row cannot be read: {error}"))
 }

@@ -96,12 +96,12 @@ async fn check_server(connection: &mut PgConnection) -> Result<(), StoreError> {
 
 /// Refuses a `market_data_candles` made by others that cannot hold every candle exactly and once.
 async fn check_adopted_table(connection: &mut PgConnection) -> Result<(), StoreError> {
-    const COLUMNS: &str = r#"
+    const COLUMNS: &str = r"
         select attname::text as name, format_type(atttypid, atttypmod) as type,
                attnotnull and not atthasdef and attidentity = '' as must_be_given
         from pg_attribute
-        where attrelid = to_regclass('market_data_candles') and attnum > 0 and not attisdropped"#;
-    const HAS_KEY: &str = r#"
+        where attrelid = to_regclass('market_data_candles') and attnum > 0 and not attisdropped";
+    const HAS_KEY: &str = r"
         select exists (
             select from pg_index i
             where i.indrelid = to_regclass('market_data_candles') and i.indisunique and i.indimmediate and i.indisvalid
@@ -109,7 +109,7 @@ async fn check_adopted_table(connection: &mut PgConnection) -> Result<(), StoreE
               and (select array_agg(a.attname::text order by a.attname)
                    from unnest(i.indkey[0:i.indnkeyatts - 1]) as k
                    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k)
-                  = array['symbol', 'timeframe', 'timestamp'])"#;
+                  = array['symbol', 'timeframe', 'timestamp'])";
     let columns = sqlx::query(COLUMNS).fetch_all(&mut *connection).await?;
     if columns.is_empty() {
         return Ok(());
@@ -169,7 +169,7 @@ async fn check_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
 
 /// Refuses a login that may not do what the service does, or from which row security would hide rows without a word.
 async fn check_access(connection: &mut PgConnection) -> Result<(), StoreError> {
-    const ACCESS: &str = r#"
+    const ACCESS: &str = r"
         with applicable as (
             select polrelid, polcmd::text as command, polpermissive as permissive,
                    coalesce(pg_get_expr(polqual, polrelid), 'true') = 'true'
@@ -189,11 +189,11 @@ async fn check_access(connection: &mut PgConnection) -> Result<(), StoreError> {
             ('market_data_candles', 'select', 'r'), ('market_data_candles', 'insert', 'a'),
             ('market_data_live_candles', 'select', 'r'), ('market_data_live_candles', 'insert', 'a'),
             ('market_data_live_candles', 'update', 'w'), ('market_data_live_candles', 'delete', 'd')
-        ) as needed(relation, command, letter)"#;
-    const SEQUENCE: &str = r#"
+        ) as needed(relation, command, letter)";
+    const SEQUENCE: &str = r"
         select coalesce(bool_and(has_sequence_privilege(s.oid, 'usage')), true)
         from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
-        where d.refobjid = 'market_data_candles'::regclass and d.deptype = 'a'"#;
+        where d.refobjid = 'market_data_candles'::regclass and d.deptype = 'a'";
     let user: String = sqlx::query_scalar("select current_user::text").fetch_one(&mut *connection).await?;
     let access = sqlx::query_as::<_, (String, String, bool, bool)>(ACCESS).fetch_all(&mut *connection).await?;
     for (table, command, granted, all_rows) in access {
@@ -224,7 +224,7 @@ fn migration_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::VersionMismatch(version) => StoreError::Unfit(changed_migration(version)),
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
                 Some("42501") => StoreError::Unfit(
                     "The login may not create tables; run candlewick migrate with one that may, \
                      and serve with MIGRATE_ON_START=false."
