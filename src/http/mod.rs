@@ -59,6 +59,11 @@ pub fn router(store: Store, ingest: Ingest, query: Query, settings: &Settings<'_
         let (documentation, _) = documentation().split_for_parts();
         routes = routes.merge(documentation.layer(Extension(docs::DocumentText(openapi().into()))));
     }
+    with_layers(routes).with_state(state)
+}
+
+/// Puts around the routes what holds for every request.
+fn with_layers<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .fallback(async || Problem::new(Code::NotFound, "There is no such route; docs/api.md lists them."))
         .method_not_allowed_fallback(async || {
@@ -68,7 +73,6 @@ pub fn router(store: Store, ingest: Ingest, query: Query, settings: &Settings<'_
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(middleware::from_fn(drain::hear_out))
         .layer(middleware::from_fn(layers::observe))
-        .with_state(state)
 }
 
 /// The OpenAPI document in pretty JSON.
@@ -104,4 +108,27 @@ fn documentation() -> OpenApiRouter<AppState> {
         .route("/api/docs", get(docs::page))
         .route("/api/docs/", get(docs::page))
         .route("/api/docs/{name}", get(docs::file))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+        let panics = async || {
+            assert!(std::env::args().count() == 0, "the password is hidden");
+        };
+        let routes = with_layers(Router::new().route("/", get(panics)));
+        let request = Request::get("/").header("x-request-id", "id-1").body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], problem::CONTENT_TYPE);
+        let body = String::from_utf8(to_bytes(response.into_body(), 10_000).await.unwrap().into()).unwrap();
+        assert!(body.contains(r#""code":"internal","request_id":"id-1""#) && !body.contains("hidden"), "{body}");
+    }
 }
