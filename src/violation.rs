@@ -12,7 +12,7 @@ pub const MAX_LISTED: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Violation {
     /// Where the value stands: `body`, `query` or `header`, then field names and indexes.
-    #[schema(value_type = Vec<Object>, example = json!(["body", "candles", 0, "open"]))]
+    #[schema(example = json!(["body", "candles", 0, "open"]))]
     pub loc: Vec<Step>,
     /// What is wrong with it and what would be right.
     #[schema(example = "is not a decimal number; send it as 1.0850 or \"1.0850\"")]
@@ -24,7 +24,7 @@ pub struct Violation {
 }
 
 /// A step on the way to a value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Step {
     /// Into a field of an object, or a parameter.

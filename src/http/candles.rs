@@ -43,6 +43,7 @@ pub(super) struct Ingested {
 
 /// One candle of an answer.
 #[derive(Debug, ToSchema)]
+#[schema(as = Candle)]
 #[expect(dead_code, reason = "documents the bytes that query::page writes, since prices are no floats")]
 pub(super) struct CandleAnswer {
     /// When the candle opened, in epoch milliseconds.
@@ -110,7 +111,10 @@ impl IntoResponses for GetProblems {
     security(("ingest_key" = []), ("bearer" = [])),
     params(("Prefer" = Option<String>, Header, example = "handling=lenient",
         description = "`handling=lenient` stores the good candles of a batch that holds bad ones.")),
-    request_body(content = BatchFields<'_>, content_type = "application/json"),
+    request_body(content = BatchFields<'_>, content_type = "application/json", example = json!({"candles": [{
+        "symbol": "EURUSD", "timeframe": "H1", "timestamp": "2025-08-03T10:00:00Z",
+        "open": "1.08500", "high": "1.08650", "low": "1.08480", "close": "1.08620", "volume": 1200, "complete": true
+    }]})),
     responses(
         (status = 201, description = "The batch is stored, durably.", body = Ingested,
          headers(("preference-applied" = String, description = "`handling=lenient` where it was asked for."))),

@@ -23,6 +23,7 @@ use super::problem::{self, Code, Problem};
             Every answer carries `x-request-id`. Every failure but that of `/health` is an `application/problem+json`. \
             GET routes answer HEAD too.",
     ),
+    tags((name = "Candles"), (name = "Series"), (name = "Health"), (name = "Documentation")),
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]

@@ -13,51 +13,40 @@ use super::schema;
 /// A value exactly as it stands in the body; `None` where the field is absent.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
 
-/// One element of `candles`.
+/// One element of `candles`. What its fields mean stands in [`schema`].
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-#[schema(as = Candle)]
-pub(super) struct CandleFields<'a> {
-    /// 1 to 64 printable characters, kept verbatim and case-sensitive. May stand beside `candles` instead.
+#[schema(as = PostedCandle)]
+pub struct CandleFields<'a> {
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::text)]
+    #[schema(schema_with = schema::symbol, required = false)]
     pub(super) symbol: Raw<'a>,
-    /// A MetaTrader name (`H1`, `PERIOD_H1`) or `1m` `5m` `1h` `4h` `1d` `1w`. May stand beside `candles` instead.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::text)]
+    #[schema(schema_with = schema::timeframe, required = false)]
     pub(super) timeframe: Raw<'a>,
-    /// When the candle opened: RFC 3339 with its zone, epoch seconds or (from 10^11) milliseconds, or MetaTrader's
-    /// `2025.08.03 10:00[:00]`. Forms without a zone are shifted by `utc_offset`.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::moment, required = true)]
+    #[schema(schema_with = schema::timestamp, required = true)]
     pub(super) timestamp: Raw<'a>,
-    /// Seconds that the broker's clock is ahead of UTC; 0 if absent. May stand beside `candles` instead.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::offset)]
+    #[schema(schema_with = schema::utc_offset, required = false)]
     pub(super) utc_offset: Raw<'a>,
-    /// First price of the period.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::price, required = true)]
+    #[schema(schema_with = schema::open, required = true)]
     pub(super) open: Raw<'a>,
-    /// Highest price of the period, not below any other.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::price, required = true)]
+    #[schema(schema_with = schema::high, required = true)]
     pub(super) high: Raw<'a>,
-    /// Lowest price of the period, not above any other.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::price, required = true)]
+    #[schema(schema_with = schema::low, required = true)]
     pub(super) low: Raw<'a>,
-    /// Last price of the period.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::price, required = true)]
+    #[schema(schema_with = schema::close, required = true)]
     pub(super) close: Raw<'a>,
-    /// Ticks in the period; `1200.0` and `1.2E+03` are taken too.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::ticks, required = true)]
+    #[schema(schema_with = schema::volume, required = true)]
     pub(super) volume: Raw<'a>,
-    /// Whether the period is over. If absent, it is when the batch holds a newer candle of the series or the clock says so.
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::flag)]
+    #[schema(schema_with = schema::complete, required = false)]
     pub(super) complete: Raw<'a>,
 }
 
@@ -65,14 +54,11 @@ pub(super) struct CandleFields<'a> {
 #[derive(Debug, Default, ToSchema)]
 #[schema(as = Batch)]
 pub struct BatchFields<'a> {
-    /// The symbol of all candles that have none of their own.
-    #[schema(schema_with = schema::text, required = false)]
+    #[schema(schema_with = schema::symbol, required = false)]
     pub(super) symbol: Raw<'a>,
-    /// The timeframe of all candles that have none of their own.
-    #[schema(schema_with = schema::text, required = false)]
+    #[schema(schema_with = schema::timeframe, required = false)]
     pub(super) timeframe: Raw<'a>,
-    /// The offset of all candles that have none of their own.
-    #[schema(schema_with = schema::offset, required = false)]
+    #[schema(schema_with = schema::utc_offset, required = false)]
     pub(super) utc_offset: Raw<'a>,
     /// 1 to `MAX_BATCH` candles.
     #[schema(value_type = Vec<CandleFields<'_>>, min_items = 1)]

@@ -14,7 +14,7 @@ use crate::candle::{Clock, Timestamp};
 use crate::store::{Store, StoreError};
 use crate::violation::{MAX_LISTED, Violation};
 
-pub use body::{BatchFields, Malformed};
+pub use body::{BatchFields, CandleFields, Malformed};
 
 /// Whether one bad candle refuses its whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
