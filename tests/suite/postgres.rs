@@ -392,6 +392,10 @@ fn what_waiting_cannot_heal_is_a_sentence() {
             .await;
         prepare(&database.url, true).await.unwrap();
 
+        let occupied = PgDatabase::create(&plain_server()).await;
+        occupied.execute("create table market_data_live_candles (mine text)").await;
+        assert!(unfit(&occupied.url).await.contains("market_data_live_candles"));
+
         let latin = PgDatabase::create_with(&plain_server(), "encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'").await;
         assert!(unfit(&latin.url).await.contains("encoding is LATIN1"));
     });

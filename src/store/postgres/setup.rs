@@ -11,6 +11,9 @@ use crate::store::{StoreError, changed_migration};
 
 /// Longest that reaching the database may take before first contact is tried anew.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Longest that first contact may take once it is made. Migrations only make tables; a server that froze meanwhile is
+/// tried anew.
+const FIRST_CONTACT: Duration = Duration::from_secs(60);
 /// The release in which `extract` became exact and which the oldest supported distributions ship.
 const OLDEST_SERVER: i32 = 140_000;
 /// Supabase's pooler lends a connection for one transaction on this port (Supabase documentation, "Connect to your
@@ -57,7 +60,9 @@ pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result
     let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(options));
     let mut connection =
         connecting.await.map_err(|_| StoreError::Unavailable("connecting to it took too long".to_owned()))??;
-    let result = prepare_on(&mut connection, migrate).await;
+    let result = tokio::time::timeout(FIRST_CONTACT, prepare_on(&mut connection, migrate))
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unavailable("it did not answer while it was checked".to_owned())));
     // Its outcome changes nothing: the connection is not used again.
     drop(connection.close().await);
     result
@@ -224,12 +229,17 @@ fn migration_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::VersionMismatch(version) => StoreError::Unfit(changed_migration(version)),
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
+            let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            match state.as_deref() {
                 Some("42501") => StoreError::Unfit(
                     "The login may not create tables; run candlewick migrate with one that may, \
                      and serve with MIGRATE_ON_START=false."
                         .to_owned(),
                 ),
+                // Something else in the database has a name that we need, or is not what we take it for.
+                Some(state) if state.starts_with("42") => {
+                    StoreError::Unfit(format!("The tables cannot be made in this database: {error}."))
+                }
                 _ => StoreError::from(error),
             }
         }
