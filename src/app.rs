@@ -19,7 +19,7 @@ use crate::store::{Store, StoreError};
 
 /// How long requests in flight may take to finish once the service is told to stop. With [`CLOSE`] it stays below the
 /// 10 s after which container engines kill.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(7);
 /// How long statements that nobody waits for may take after that.
 const CLOSE: Duration = Duration::from_millis(1500);
 /// How long to wait before another try at first contact with the database.
@@ -34,7 +34,7 @@ pub struct App {
     store: Store,
     handle: Handle<SocketAddr>,
     server: JoinHandle<io::Result<()>>,
-    caretaker: JoinHandle<StoreError>,
+    maintenance: JoinHandle<StoreError>,
     ready: watch::Receiver<bool>,
 }
 
@@ -58,7 +58,7 @@ pub enum AppError {
 }
 
 impl App {
-    /// Starts to listen and to look after the store, which need not be reachable yet.
+    /// Starts to listen and to maintain the store, which need not be reachable yet.
     ///
     /// # Errors
     /// When the address cannot be listened on or the database's address cannot work.
@@ -83,8 +83,8 @@ impl App {
         let server = tokio::spawn(server.serve(routes.into_make_service()));
 
         let (readiness, ready) = watch::channel(false);
-        let caretaker = tokio::spawn(look_after(store.clone(), config.database.migrate_on_start, readiness));
-        Ok(Self { address, store, handle, server, caretaker, ready })
+        let maintenance = tokio::spawn(maintain(store.clone(), config.database.migrate_on_start, readiness));
+        Ok(Self { address, store, handle, server, maintenance, ready })
     }
 
     /// Where the service listens; the port is the real one where 0 was asked for.
@@ -107,7 +107,7 @@ impl App {
         let mut server_ended = false;
         let result = tokio::select! {
             () = stop => Ok(()),
-            unfit = &mut self.caretaker => Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into()),
+            unfit = &mut self.maintenance => Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into()),
             ended = &mut self.server => {
                 server_ended = true;
                 Err(AppError::Server(ended.map_err(io::Error::other).and_then(|result| result).err().unwrap_or_else(|| io::Error::other("it ended"))))
@@ -116,9 +116,9 @@ impl App {
         self.handle.graceful_shutdown(Some(DRAIN));
         if !server_ended {
             // Its result can only repeat that it was told to stop.
-            drop(self.server.await);
+            let _ = self.server.await;
         }
-        self.caretaker.abort();
+        self.maintenance.abort();
         if timeout(CLOSE, self.store.close()).await.is_err() {
             warn!("closed with statements still unanswered");
         }
@@ -128,7 +128,7 @@ impl App {
 
 /// Reaches the store for the first time, however long that takes, then sweeps it now and then. Ends only when waiting
 /// cannot help.
-async fn look_after(store: Store, migrate: bool, readiness: watch::Sender<bool>) -> StoreError {
+async fn maintain(store: Store, migrate: bool, readiness: watch::Sender<bool>) -> StoreError {
     let mut last_trouble = String::new();
     loop {
         match store.prepare(migrate).await {
@@ -147,11 +147,11 @@ async fn look_after(store: Store, migrate: bool, readiness: watch::Sender<bool>)
     info!(store = store.kind(), "ready");
     readiness.send_replace(true);
     loop {
+        sleep(SWEEP).await;
         match store.sweep().await {
             Ok(0) => {}
             Ok(removed) => info!(removed, "removed forming candles whose closed form is stored"),
             Err(error) => warn!(cause = %error, "could not look for forming candles to remove"),
         }
-        sleep(SWEEP).await;
     }
 }

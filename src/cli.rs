@@ -1,7 +1,8 @@
 //! The command line.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its answers are for the terminal")]
+#![expect(clippy::print_stderr, reason = "its refusals are for the terminal")]
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -68,7 +69,7 @@ pub fn run() -> ExitCode {
             Command::Migrate => migrate(&variables).await,
             Command::Healthcheck { url } => healthcheck(url, &variables).await,
             Command::Openapi => {
-                println!("{}", http::openapi());
+                print(&http::openapi());
                 Ok(())
             }
         }
@@ -88,6 +89,11 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Writes a line. A reader that has seen enough and closed the pipe is no failure.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 async fn serve(variables: &Variables) -> Result<(), Failure> {
     let config = Config::read(variables)?;
     let _log = telemetry::init(config.log);
@@ -99,7 +105,7 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
         let mut ready = app.readiness();
         tokio::spawn(async move {
             if ready.wait_for(|ready| *ready).await.is_ok() {
-                println!("{banner}");
+                print(&banner);
             }
         });
     }
@@ -114,7 +120,7 @@ async fn migrate(variables: &Variables) -> Result<(), Failure> {
     let store = Store::open(&database)?;
     store.prepare(true).await?;
     store.close().await;
-    println!("The tables are up to date.");
+    print("The tables are up to date.");
     Ok(())
 }
 
@@ -129,7 +135,7 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), F
         .await
         .map_err(|_| Failure::Failed(format!("{url} did not answer within 3 s.")))??;
     if status.is_success() {
-        println!("{url} is well.");
+        print(&format!("{url} is well."));
         return Ok(());
     }
     Err(Failure::Failed(format!("{url} is not well: it answered {status}.")))
@@ -147,10 +153,13 @@ async fn status(uri: &hyper::Uri) -> Result<hyper::StatusCode, Failure> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
     let exchange = tokio::spawn(connection);
-    let path = uri.path_and_query().map_or("/health", hyper::http::uri::PathAndQuery::as_str);
+    let path = match uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str) {
+        None | Some("/") => "/health",
+        Some(path) => path,
+    };
     let request = hyper::Request::get(path)
         .header(hyper::header::HOST, uri.authority().map_or(host, hyper::http::uri::Authority::as_str))
-        .body(Empty::<axum::body::Bytes>::new())
+        .body(Empty::<&[u8]>::new())
         .map_err(|error| failed(&error))?;
     let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
     exchange.abort();
@@ -183,12 +192,12 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 /// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.
 fn banner(listen: SocketAddr, config: &Config) -> String {
     let url = format!("http://{}", reachable(listen));
-    let shown = |keys: &[ApiKey], variable: &str| match keys.first() {
+    let shown = |keys: &[ApiKey], stand_in: &str| match keys.first() {
         Some(key) if key.generated => key.secret.expose().to_owned(),
-        _ => format!("${variable}"),
+        _ => stand_in.to_owned(),
     };
-    let key = shown(&config.ingest_keys, "MT5_API_KEY");
-    let token = shown(&config.read_tokens, "INTERNAL_API_TOKEN");
+    let key = shown(&config.ingest_keys, "YOUR_INGEST_KEY");
+    let token = shown(&config.read_tokens, "YOUR_READ_TOKEN");
     let docs = if config.docs_enabled { format!("\n  API documentation: {url}/api/docs\n") } else { String::new() };
     format!(
         r#"

@@ -1,5 +1,7 @@
 //! What is wrong with a request, value by value.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,9 +59,9 @@ impl Violation {
         let mut path = String::new();
         for step in self.loc.iter().skip(1) {
             match step {
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
+                Step::Index(index) => drop(write!(path, "[{index}]")),
                 Step::Field(field) if path.is_empty() => path.push_str(field),
-                Step::Field(field) => path.push_str(&format!(".{field}")),
+                Step::Field(field) => drop(write!(path, ".{field}")),
             }
         }
         path

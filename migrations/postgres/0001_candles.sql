@@ -1,5 +1,6 @@
 -- Tables for closed and forming candles. A migration that has shipped is never edited: its checksum is stored.
--- Names of Supabase's roles stand only where the role exists, so that plain Postgres takes the same file.
+-- Names of Supabase's roles stand only where the role exists, so that plain Postgres takes the same file. What its default
+-- privileges grant them on new tables is taken back first.
 
 do $$
 declare
@@ -35,6 +36,8 @@ begin
             create policy candlewick_read on market_data_candles for select to authenticated using (true);
         end if;
         if exists (select from pg_roles where rolname = 'service_role') then
+            revoke all on market_data_candles from service_role;
+            revoke all on sequence market_data_candles_id_seq from service_role;
             grant select, insert on market_data_candles to service_role;
             grant usage on sequence market_data_candles_id_seq to service_role;
             create policy candlewick_service on market_data_candles to service_role using (true) with check (true);
@@ -93,7 +96,11 @@ begin
         end if;
     end if;
     if exists (select from pg_roles where rolname = 'service_role') then
+        revoke all on market_data_live_candles from service_role;
         grant select, insert, update, delete on market_data_live_candles to service_role;
+        if to_regclass('_sqlx_migrations') is not null then
+            revoke all on _sqlx_migrations from service_role;
+        end if;
         create policy candlewick_service on market_data_live_candles to service_role using (true) with check (true);
     end if;
 end

@@ -190,7 +190,7 @@ fn parse_rfc3339(text: &str) -> Result<DateTime<Utc>, Invalid> {
     if DateTime::parse_from_rfc3339(&format!("{text}Z")).is_ok() {
         return Err(Invalid::new(
             "no_time_zone",
-            "has no time zone; end it with Z if it is UTC, or with the broker's offset such as +03:00",
+            "has no time zone; end it with Z if it is UTC, or send broker time as 2025.08.03 13:00 with utc_offset",
         ));
     }
     if DateTime::parse_from_rfc3339(&text.replacen(' ', "+", 1)).is_ok() {

@@ -226,7 +226,6 @@ impl Config {
         let production = environment == Environment::Production;
         let database = reader.database(environment);
         let listen = reader.address();
-        let (ingest_keys, read_tokens) = reader.keys(environment, &database);
         let limits = Limits {
             max_batch: reader.size("MAX_BATCH", 10_000, 1..=1_000_000),
             max_body_bytes: reader.size("MAX_BODY_BYTES", 4_194_304, 1_024..=1_073_741_824),
@@ -234,6 +233,8 @@ impl Config {
         };
         let log = reader.log(environment);
         let docs_enabled = reader.flag("DOCS_ENABLED", !production);
+        // Last, because keys are generated only for a configuration that is otherwise right.
+        let (ingest_keys, read_tokens) = reader.keys(environment, &database);
         reader.done(Self { environment, database, listen, ingest_keys, read_tokens, limits, log, docs_enabled })
     }
 
@@ -300,7 +301,13 @@ impl<'a> Reader<'a> {
     }
 
     fn environment(&mut self) -> Environment {
-        self.parsed("ENVIRONMENT", Environment::Development, str::parse)
+        // One that is misspelt was not meant to be development: what else is missing is told too.
+        let fallback = if self.variables.get("ENVIRONMENT").is_some() {
+            Environment::Production
+        } else {
+            Environment::Development
+        };
+        self.parsed("ENVIRONMENT", fallback, str::parse)
     }
 
     fn address(&mut self) -> SocketAddr {
@@ -344,12 +351,12 @@ impl<'a> Reader<'a> {
         let missing = NAMES.map(|name| self.variables.get(name).is_none());
         let mut generated = None;
         if missing.contains(&true) {
-            if environment == Environment::Development {
+            if environment == Environment::Development && self.problems.is_empty() {
                 match sources::generated_keys(&key_file(database.url.expose())) {
                     Ok(keys) => generated = Some(keys),
                     Err(problem) => self.problems.push(problem),
                 }
-            } else {
+            } else if environment != Environment::Development {
                 for (name, _) in NAMES.iter().zip(missing).filter(|(_, missing)| *missing) {
                     self.problems.push(format!("{name} is missing, and {} needs one.", environment.name()));
                 }

@@ -1,7 +1,6 @@
 //! Where variables come from: the process's environment, files named by it, `.env` and the generated keys.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,7 +29,14 @@ impl Variables {
                 Ok(lines) => {
                     for line in lines {
                         match line {
-                            Ok((name, value)) => drop(dotenv.insert(name, value)),
+                            Ok((name, value)) => {
+                                dotenv.insert(name, value);
+                            }
+                            // It would repeat for ever, as for a folder of this name.
+                            Err(dotenvy::Error::Io(_)) => {
+                                problems.push(".env cannot be read.".to_owned());
+                                break;
+                            }
                             // The error quotes the line, which may hold a secret.
                             Err(_) => problems.push(".env has a line that is not NAME=value.".to_owned()),
                         }
@@ -54,7 +60,9 @@ impl Variables {
         let mut variables = Self::default();
         for variable in VARIABLES {
             match lookup_one(&lookup, variable.name, variable.secret) {
-                Ok(Some(value)) => drop(variables.values.insert(variable.name, value)),
+                Ok(Some(value)) => {
+                    variables.values.insert(variable.name, value);
+                }
                 Ok(None) => {}
                 Err(problem) => variables.problems.push(problem),
             }
@@ -143,11 +151,7 @@ fn write_new_keys(path: &Path) -> io::Result<()> {
 
 /// 128 random bits in hexadecimal.
 fn random_key() -> io::Result<String> {
-    let mut bytes = [0; 16];
+    let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let mut key = String::new();
-    for byte in bytes {
-        let _ = write!(key, "{byte:02x}");
-    }
-    Ok(key)
+    Ok(hex::encode(bytes))
 }

@@ -49,10 +49,9 @@ impl Keyring {
         Self(entries(ingest, Scope::Ingest).into_iter().chain(entries(read, Scope::Read)).collect())
     }
 
-    /// Finds the key that `headers` present, if it may do what one of `scopes` may.
-    fn judge(&self, headers: &HeaderMap, scopes: &[Scope]) -> Result<Caller, Problem> {
-        let unauthorized = || Problem::new(Code::Unauthorized, "Invalid or missing API Key");
-        let (secret, presented_as) = credential(headers).ok_or_else(unauthorized)?;
+    /// The key that `headers` present.
+    fn find(&self, headers: &HeaderMap) -> Option<&Entry> {
+        let (secret, presented_as) = credential(headers)?;
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let mut found = None;
         for entry in self.0.iter() {
@@ -61,15 +60,7 @@ impl Keyring {
                 found = Some(entry);
             }
         }
-        let entry = found.ok_or_else(unauthorized)?;
-        if scopes.contains(&entry.scope) {
-            return Ok(Caller(Arc::clone(&entry.name)));
-        }
-        let detail = match entry.scope {
-            Scope::Ingest => "This key may post candles and list series; read with the internal token.",
-            Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
-        };
-        Err(Problem::new(Code::WrongScope, detail))
+        found
     }
 }
 
@@ -100,12 +91,18 @@ pub(super) struct Guard {
 
 /// Lets a request through if its key has one of the guard's scopes, and leaves the key's name for the log.
 pub(super) async fn require(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.keyring.judge(request.headers(), guard.scopes) {
-        Ok(caller) => {
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(caller);
-            response
-        }
-        Err(problem) => problem.into_response(),
-    }
+    let Some(entry) = guard.keyring.find(request.headers()) else {
+        return Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response();
+    };
+    let mut response = if guard.scopes.contains(&entry.scope) {
+        next.run(request).await
+    } else {
+        let detail = match entry.scope {
+            Scope::Ingest => "This key may post candles and list series; read with the internal token.",
+            Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
+        };
+        Problem::new(Code::WrongScope, detail).into_response()
+    };
+    response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
+    response
 }

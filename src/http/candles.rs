@@ -181,18 +181,16 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let page = query.candles(parameters.as_deref().unwrap_or_default()).await?;
-    let mut response = if names_tag(&headers, &page.etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, "application/json")], page.body.clone()).into_response()
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    let mut found = HeaderMap::new();
+    found.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     for (name, value) in paging_headers(&page) {
-        let value = HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?;
-        headers.append(name, value);
+        found.append(name, HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?);
     }
-    Ok(response)
+    if names_tag(&headers, &page.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, found).into_response());
+    }
+    found.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok((found, page.body).into_response())
 }
 
 fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {

@@ -23,7 +23,7 @@ const MOST: usize = 16 * 1024 * 1024;
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Reads what a handler left of the body, within limits, before its refusal is sent.
-pub(super) async fn hear_out(request: Request, next: Next) -> Response {
+pub(super) async fn drain_body(request: Request, next: Next) -> Response {
     // Who asks before sending has not sent anything.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
@@ -40,7 +40,7 @@ pub(super) async fn hear_out(request: Request, next: Next) -> Response {
             }
         };
         // The refusal is sent whether or not all was heard.
-        drop(timeout(LONGEST, drain).await);
+        let _ = timeout(LONGEST, drain).await;
     }
     response
 }

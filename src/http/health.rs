@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
+use super::milliseconds;
 use super::problem::{self, Code};
 use crate::ingest::Ingest;
 use crate::store::Store;
@@ -43,17 +44,24 @@ impl Health {
         Self { store, ingest, started: Instant::now(), last: Arc::default() }
     }
 
-    /// Who asks while a probe runs waits for it and shares its result.
+    /// Who asks while a probe runs waits for it and shares its result. In a task of its own, so that one who stops asking
+    /// does not make the others start anew.
     async fn probe(&self) -> Probe {
-        let mut last = self.last.lock().await;
-        if let Some(probe) = last.filter(|probe| probe.at.elapsed() < SHARED) {
-            return probe;
-        }
+        let health = self.clone();
+        let probing = tokio::spawn(async move {
+            let mut last = health.last.lock().await;
+            match *last {
+                Some(probe) if probe.at.elapsed() < SHARED => probe,
+                _ => *last.insert(health.ask().await),
+            }
+        });
+        probing.await.unwrap_or_else(|_| Probe { at: Instant::now(), latency: None })
+    }
+
+    async fn ask(&self) -> Probe {
         let start = Instant::now();
         let answered = matches!(tokio::time::timeout(DEADLINE, self.store.ping()).await, Ok(Ok(())));
-        let probe = Probe { at: Instant::now(), latency: answered.then(|| start.elapsed()) };
-        *last = Some(probe);
-        probe
+        Probe { at: Instant::now(), latency: answered.then(|| start.elapsed()) }
     }
 }
 
@@ -79,7 +87,7 @@ pub(super) struct Details {
     uptime_seconds: u64,
     /// Resident memory in bytes, where the system tells.
     memory_bytes: Option<u64>,
-    /// When this process last stored a batch, in epoch milliseconds.
+    /// When this process last acknowledged a batch, in epoch milliseconds.
     last_ingest: Option<i64>,
 }
 
@@ -172,7 +180,7 @@ pub(super) async fn detailed(State(health): State<Health>) -> Json<Details> {
         version: env!("CARGO_PKG_VERSION"),
         store: StoreDetails {
             kind: health.store.kind(),
-            latency_ms: probe.latency.map(|latency| (latency.as_secs_f64() * 1_000_000.0).round() / 1000.0),
+            latency_ms: probe.latency.map(milliseconds),
             connections_open: pool.open,
             connections_idle: pool.idle,
             connections_max: pool.max,

@@ -1,7 +1,6 @@
 //! What happens to every request around its handler: an id, a line in the log, and a body for its problem.
 
 use std::any::Any;
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -11,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::auth::Caller;
+use super::milliseconds;
 use super::problem::Problem;
 
 /// The header that carries a request's id in both directions.
@@ -25,21 +25,23 @@ pub(super) struct Rows {
 
 /// Gives the request an id, answers with it, completes a problem's body and writes the request's one line to the log.
 pub(super) async fn observe(request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let request_id = request_id(request.headers());
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let line = LogLine {
+        method: request.method().clone(),
+        route: request.extensions().get::<MatchedPath>().cloned(),
+        request_id: request_id(request.headers()),
+        start: Instant::now(),
+        written: false,
+    };
     let mut response = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
+    if let Ok(value) = HeaderValue::from_str(&line.request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     if let Some(problem) = response.extensions().get::<Problem>() {
-        let body = problem.body(&request_id);
+        let body = problem.body(&line.request_id);
         response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
-        *response.body_mut() = if method == Method::HEAD { Body::empty() } else { body.into() };
+        *response.body_mut() = if line.method == Method::HEAD { Body::empty() } else { body.into() };
     }
-    let route = route.as_ref().map_or("<unmatched>", MatchedPath::as_str);
-    log(&method, route, &request_id, start, &response);
+    line.write(&response);
     response
 }
 
@@ -63,40 +65,63 @@ fn request_id(headers: &HeaderMap) -> String {
     let mut bytes = [0_u8; 16];
     // Without randomness an id of zeros still serves: nothing but reading the log depends on it.
     let _ = getrandom::fill(&mut bytes);
-    bytes.iter().fold(String::with_capacity(32), |mut id, byte| {
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    hex::encode(bytes)
 }
 
-/// To the microsecond; more digits would only look exact.
-fn milliseconds(start: Instant) -> f64 {
-    (start.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0
+/// What a request's line in the log says before it is known how the request ends.
+struct LogLine {
+    method: Method,
+    route: Option<MatchedPath>,
+    request_id: String,
+    start: Instant,
+    written: bool,
 }
 
-fn log(method: &Method, route: &str, request_id: &str, start: Instant, response: &Response) {
-    /// `tracing` wants the level when it compiles.
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                method = method.as_str(),
-                route,
-                status = response.status().as_u16(),
-                duration_ms = milliseconds(start),
-                request_id,
-                key = response.extensions().get::<Caller>().map(|caller| &*caller.0),
-                rows_received = response.extensions().get::<Rows>().map(|rows| rows.received),
-                rows_added = response.extensions().get::<Rows>().map(|rows| rows.added),
-                code = response.extensions().get::<Problem>().map(|problem| problem.code.name()),
-                cause = response.extensions().get::<Problem>().and_then(|problem| problem.cause.as_deref()),
-                "request"
-            )
-        };
+impl LogLine {
+    fn write(mut self, response: &Response) {
+        self.written = true;
+        /// `tracing` wants the level when it compiles.
+        macro_rules! write_at {
+            ($level:ident) => {
+                tracing::$level!(
+                    method = self.method.as_str(),
+                    route = self.route(),
+                    status = response.status().as_u16(),
+                    duration_ms = milliseconds(self.start.elapsed()),
+                    request_id = self.request_id,
+                    key = response.extensions().get::<Caller>().map(|caller| &*caller.0),
+                    rows_received = response.extensions().get::<Rows>().map(|rows| rows.received),
+                    rows_added = response.extensions().get::<Rows>().map(|rows| rows.added),
+                    code = response.extensions().get::<Problem>().map(|problem| problem.code.name()),
+                    cause = response.extensions().get::<Problem>().and_then(|problem| problem.cause.as_deref()),
+                    "request"
+                )
+            };
+        }
+        match response.status() {
+            status if status.is_server_error() => write_at!(error),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => write_at!(warn),
+            _ if self.route().contains("health") => write_at!(debug),
+            _ => write_at!(info),
+        }
     }
-    match response.status() {
-        status if status.is_server_error() => line!(error),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => line!(warn),
-        _ if route.contains("health") => line!(debug),
-        _ => line!(info),
+
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("<unmatched>", MatchedPath::as_str)
+    }
+}
+
+impl Drop for LogLine {
+    /// A client that hangs up before its answer ends the request's future, and nothing after its last await runs.
+    fn drop(&mut self) {
+        if !self.written {
+            tracing::warn!(
+                method = self.method.as_str(),
+                route = self.route(),
+                duration_ms = milliseconds(self.start.elapsed()),
+                request_id = self.request_id,
+                "the client left before its answer; what it posted may be stored"
+            );
+        }
     }
 }

@@ -10,6 +10,8 @@ mod layers;
 mod problem;
 mod series;
 
+use std::time::Duration;
+
 use axum::extract::FromRef;
 use axum::routing::get;
 use axum::{Extension, Router, middleware};
@@ -65,14 +67,19 @@ pub fn router(store: Store, ingest: Ingest, query: Query, settings: &Settings<'_
 /// Puts around the routes what holds for every request.
 fn with_layers<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
-        .fallback(async || Problem::new(Code::NotFound, "There is no such route; docs/api.md lists them."))
+        .fallback(async || Problem::new(Code::NotFound, "There is no such route; the API's documentation lists them."))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
         })
         // The last layer is the outermost: it sees every answer, also that of a panic.
         .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(middleware::from_fn(drain::hear_out))
+        .layer(middleware::from_fn(drain::drain_body))
         .layer(middleware::from_fn(layers::observe))
+}
+
+/// To the microsecond; more digits would only look exact.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 /// The OpenAPI document in pretty JSON.

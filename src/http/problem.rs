@@ -197,6 +197,14 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::Unfit(_) => {
                 Self { cause: Some(error.to_string()), ..Self::new(Code::Unavailable, DETAIL) }
             }
+            StoreError::Refused(_) => Self {
+                cause: Some(error.to_string()),
+                ..Self::new(
+                    Code::InvalidValues,
+                    "Nothing was stored, because a constraint of the database's own refuses a candle of the batch; \
+                     ask its operator, who finds which by the request_id in the log.",
+                )
+            },
             StoreError::Internal(_) => Self::internal(error.to_string()),
         }
     }

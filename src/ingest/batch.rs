@@ -1,4 +1,4 @@
-//! Judges the fields of a batch: every candle becomes a [`Candle`] or a list of what is wrong with it.
+//! Validates the fields of a batch: every candle becomes a [`Candle`] or a list of what is wrong with it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ const CLOCK_TOLERANCE: i64 = 60;
 
 /// What a batch came to.
 #[derive(Debug)]
-pub(super) struct Judgement {
+pub(super) struct Validated {
     pub(super) batch: Batch,
     pub(super) received: usize,
     pub(super) rejected: Rejected,
@@ -30,11 +30,11 @@ pub(super) struct Rejected {
     pub(super) listed: Vec<(usize, Violation)>,
 }
 
-/// Judges every candle of a batch by the clock `now`.
+/// Validates every candle of a batch by the clock `now`.
 ///
 /// # Errors
-/// What is wrong with the batch as a whole, so that no candle of it can be judged.
-pub(super) fn judge(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Judgement, Vec<Violation>> {
+/// What is wrong with the batch as a whole, so that no candle of it can be.
+pub(super) fn validate(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Validated, Vec<Violation>> {
     let whole = |field: Option<&str>, kind, message: &str| {
         let loc = std::iter::once("body").chain(field).map(Step::from);
         vec![Violation::new(loc, Invalid::new(kind, message))]
@@ -58,17 +58,17 @@ pub(super) fn judge(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Ju
             Candles::default()
         }
     };
-    if violations.is_empty() { Ok(judge_candles(&candles, defaults, now)) } else { Err(violations) }
+    if violations.is_empty() { Ok(validate_candles(&candles, defaults, now)) } else { Err(violations) }
 }
 
-fn judge_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> Judgement {
-    let mut judge = Judge { defaults, now, last_symbol: None };
+fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> Validated {
+    let mut validator = Validator { defaults, now, last_symbol: None };
     let mut rejected = Rejected::default();
     let mut accepted = Vec::with_capacity(candles.kept.len());
     for (index, fields) in candles.kept.iter().enumerate() {
         let mut problems = Problems::default();
         let candle = match fields {
-            Shape::Right(fields) => judge.candle(fields, &mut problems),
+            Shape::Right(fields) => validator.candle(fields, &mut problems),
             Shape::Absent | Shape::Wrong => {
                 problems.note(None, Invalid::new("wrong_type", "is not an object; send a candle's fields"));
                 None
@@ -85,7 +85,7 @@ fn judge_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> J
             }));
         }
     }
-    Judgement { batch: close_and_sort(accepted, now), received: candles.count, rejected }
+    Validated { batch: close_and_sort(accepted, now), received: candles.count, rejected }
 }
 
 /// A valid candle and what decides its phase.
@@ -137,14 +137,14 @@ impl Defaults {
     }
 }
 
-struct Judge<'a> {
+struct Validator<'a> {
     defaults: Defaults,
     now: Timestamp,
     /// The symbol read last: nearly every batch holds one, and equal text need not be parsed and stored again.
     last_symbol: Option<(&'a str, Symbol)>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Validator<'a> {
     /// The candle, or `None` when `problems` were found.
     fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<Accepted> {
         let symbol = match (fields.symbol, &self.defaults.symbol) {
@@ -160,6 +160,7 @@ impl<'a> Judge<'a> {
             .or(self.defaults.utc_offset);
         let shift = utc_offset.unwrap_or(UtcOffset::ZERO);
         let time = problems.required("timestamp", fields.timestamp, |raw| Timestamp::parse(&scalar(raw)?, shift));
+        let names_zone = fields.timestamp.is_some_and(|raw| raw.get().contains('-') && raw.get().contains(':'));
         let prices = [fields.open, fields.high, fields.low, fields.close];
         let prices = std::array::from_fn(|i| {
             problems.required(Side::ALL[i].name(), prices[i], |raw| Price::parse(&scalar(raw)?))
@@ -176,7 +177,7 @@ impl<'a> Judge<'a> {
         }
         let key = match (symbol, timeframe, time) {
             (Some(symbol), Some(timeframe), Some(time)) => {
-                problems.check("timestamp", not_in_the_future(time, timeframe, shift, self.now));
+                problems.check("timestamp", not_in_the_future(time, timeframe, shift, names_zone, self.now));
                 problems.check("timestamp", Key::new(symbol, timeframe, time))
             }
             _ => None,
@@ -277,14 +278,22 @@ fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
 }
 
 /// Refuses a candle that opens after `now`, naming the broker's offset that would explain it.
-fn not_in_the_future(time: Timestamp, timeframe: Timeframe, shift: UtcOffset, now: Timestamp) -> Result<(), Invalid> {
+fn not_in_the_future(
+    time: Timestamp,
+    timeframe: Timeframe,
+    shift: UtcOffset,
+    names_zone: bool,
+    now: Timestamp,
+) -> Result<(), Invalid> {
     let ahead = time.seconds() - now.seconds();
     if ahead <= CLOCK_TOLERANCE {
         return Ok(());
     }
     let advice = match explaining_offset(ahead, timeframe).map(|offset| offset + shift.seconds()) {
         Some(offset) if offset <= UtcOffset::MAX_SECONDS => {
-            format!("this looks like broker time; send UTC, or set utc_offset to {offset}")
+            // Terminals append a Z to broker time; the offset is refused beside it.
+            let without_zone = if names_zone { ", with the time as 2025.08.03 13:00 and no zone" } else { "" };
+            format!("this looks like broker time; send UTC, or set utc_offset to {offset}{without_zone}")
         }
         _ => "no broker's clock explains that; check the terminal's time and send seconds or milliseconds".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! The bytes of a posted batch, taken apart but not judged: every value stays the text that was sent.
+//! The bytes of a posted batch, taken apart but not validated: every value stays the text that was sent.
 
 use std::fmt;
 
@@ -90,6 +90,12 @@ pub(super) fn parse(body: &[u8], max_candles: usize) -> Result<Shape<BatchFields
     let body = trim(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let offset = error.valid_up_to();
+        if error.error_len().is_none() {
+            return Malformed(format!(
+                "The body is truncated: it ends at byte {offset}, inside a character; \
+                 send all of its bytes (StringLen counts characters, not bytes)."
+            ));
+        }
         Malformed(format!("The body is not UTF-8 at byte {offset}; convert it with CP_UTF8 before sending."))
     })?;
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! A posted batch on its way into the store: taken apart ([`body`]), judged ([`batch`]), stored in one statement.
+//! A posted batch on its way into the store: taken apart ([`body`]), validated ([`batch`]), stored in one statement.
 
 mod batch;
 mod body;
@@ -53,13 +53,11 @@ pub struct Rejection {
 }
 
 /// Why nothing of a batch was stored, or why it is unknown whether it was.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Refusal {
     /// The body is not JSON.
-    #[error("{}", .0.0)]
     Malformed(Malformed),
     /// There are more candles than a batch may hold.
-    #[error("The batch holds {count} candles and may hold {max}.")]
     TooMany {
         /// Candles in the batch.
         count: usize,
@@ -67,7 +65,6 @@ pub enum Refusal {
         max: usize,
     },
     /// Values of the batch break rules.
-    #[error("{summary}")]
     Invalid {
         /// One sentence: how many, the first of them, and what to do.
         summary: String,
@@ -75,8 +72,13 @@ pub enum Refusal {
         violations: Vec<Violation>,
     },
     /// The store did not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Takes batches in.
@@ -91,7 +93,7 @@ pub struct Ingest {
 impl Ingest {
     const NEVER: i64 = i64::MIN;
 
-    /// Writes to `store` batches of at most `max_candles`, judged by `clock`.
+    /// Writes to `store` batches of at most `max_candles`, validated by `clock`.
     #[must_use]
     pub fn new(store: Store, clock: Clock, max_candles: usize) -> Self {
         Self { store, clock, max_candles, last: Arc::new(AtomicI64::new(Self::NEVER)) }
@@ -110,7 +112,8 @@ impl Ingest {
         {
             return Err(Refusal::TooMany { count: candles.count, max: self.max_candles });
         }
-        let batch::Judgement { batch, received, rejected } = batch::judge(fields, now).map_err(whole_batch_refused)?;
+        let batch::Validated { batch, received, rejected } =
+            batch::validate(fields, now).map_err(whole_batch_refused)?;
         if handling == Handling::Strict && rejected.candles > 0 {
             return Err(candles_refused(rejected, received));
         }
@@ -126,7 +129,7 @@ impl Ingest {
         })
     }
 
-    /// When this process last stored a batch.
+    /// When this process last acknowledged a batch.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
         let seconds = self.last.load(Ordering::Relaxed);

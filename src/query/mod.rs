@@ -17,14 +17,18 @@ pub struct Query {
 }
 
 /// Why a query was not answered.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum QueryError {
     /// Its parameters break rules.
-    #[error("the query has invalid parameters")]
     Invalid(Vec<Violation>),
     /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl Query {

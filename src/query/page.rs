@@ -42,11 +42,7 @@ impl Page {
             digest.update(part.map_or(&[][..], |part| part.as_bytes()));
             digest.update([u8::from(part.is_some())]);
         }
-        let mut etag = String::from("W/\"");
-        for byte in digest.finalize().iter().take(16) {
-            let _ = write!(etag, "{byte:02x}");
-        }
-        etag.push('"');
+        let etag = format!("W/\"{}\"", hex::encode(&digest.finalize()[..16]));
         Self { body, etag, before, after }
     }
 }

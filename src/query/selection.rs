@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use crate::candle::{Invalid, Symbol, Timeframe, parse_bound};
 use crate::store::{Direction, Range};
-use crate::violation::{Step, Violation};
+use crate::violation::{MAX_LISTED, Step, Violation};
 
 /// Candles returned when no limit is asked for.
 pub const DEFAULT_LIMIT: usize = 1000;
@@ -58,7 +58,7 @@ impl Selection {
             (Some(symbol), Some(timeframe)) if parameters.violations.is_empty() => {
                 Ok(Self { range: Range { symbol, timeframe, start, end, direction, limit }, from, to })
             }
-            _ => Err(parameters.violations),
+            _ => Err(parameters.refusal()),
         }
     }
 
@@ -96,7 +96,7 @@ pub(super) fn parse_series_filter(query: &str) -> Result<(Option<Symbol>, Option
     let mut parameters = Parameters::read(query, &["symbol", "timeframe"]);
     let symbol = parameters.optional("symbol", Symbol::parse);
     let timeframe = parameters.optional("timeframe", Timeframe::parse);
-    if parameters.violations.is_empty() { Ok((symbol, timeframe)) } else { Err(parameters.violations) }
+    if parameters.violations.is_empty() { Ok((symbol, timeframe)) } else { Err(parameters.refusal()) }
 }
 
 fn parse_limit(text: &str, max_limit: usize) -> Result<usize, Invalid> {
@@ -126,11 +126,14 @@ impl<'a> Parameters<'a> {
             } else {
                 parameters.pairs.push((name, value));
             }
-            if parameters.violations.len() >= crate::violation::MAX_LISTED {
-                break;
-            }
         }
         parameters
+    }
+
+    /// What was wrong, as far as an answer lists it.
+    fn refusal(mut self) -> Vec<Violation> {
+        self.violations.truncate(MAX_LISTED);
+        self.violations
     }
 
     fn has(&self, name: &str) -> bool {

@@ -10,6 +10,9 @@ pub enum StoreError {
     /// It answers, and nothing but an operator's change will make it usable.
     #[error("{0}")]
     Unfit(String),
+    /// It refuses a candle by a constraint that we did not make; nothing was stored.
+    #[error("the database refuses a candle: {0}")]
+    Refused(String),
     /// It did something that we do not understand.
     #[error("the database failed: {0}")]
     Internal(String),
@@ -17,6 +20,9 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some("23") = error.as_database_error().and_then(sql_state).and_then(|state| state.get(..2)) {
+            return Self::Refused(error.to_string());
+        }
         let passes = match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)

@@ -338,6 +338,6 @@ fn migration_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::VersionMismatch(version) => StoreError::Unfit(super::changed_migration(version)),
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => first_contact_error(error),
-        other => StoreError::Internal(other.to_string()),
+        other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
     }
 }

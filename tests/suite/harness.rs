@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use candlewick::app::{App, AppError};
 use candlewick::candle::{Clock, Timestamp};
@@ -49,7 +50,10 @@ pub(crate) use both_stores;
 
 /// Several threads, as the service has, so that tests meet its races.
 pub fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
+    const HANGS: Duration = Duration::from_secs(120);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(HANGS, test).await.expect("the test ends") });
+    runtime.shutdown_background();
 }
 
 /// A database of a test's own, deleted with it.
@@ -138,9 +142,9 @@ impl PgDatabase {
     }
 
     pub async fn create_with(server: &str, options: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("candlewick_test_{}_{number}", std::process::id());
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).unwrap();
+        let name = format!("candlewick_test_{}", hex::encode(random));
         let mut connection = PgConnection::connect(server).await.unwrap();
         // template1 cannot be cloned while somebody is connected to it.
         connection.execute(&*format!("create database {name} template template0 {options}")).await.unwrap();
@@ -148,6 +152,11 @@ impl PgDatabase {
         let mut url = url::Url::parse(server).unwrap();
         url.set_path(&name);
         Self { server: server.to_owned(), name, url: url.into() }
+    }
+
+    /// A name for a login of this database, which is dropped with it.
+    pub fn login(&self) -> String {
+        format!("{}_login", self.name)
     }
 
     pub async fn connect(&self) -> PgConnection {
@@ -174,6 +183,7 @@ impl Drop for PgDatabase {
             run(async move {
                 let mut connection = PgConnection::connect(&server).await.unwrap();
                 connection.execute(&*format!("drop database {name} with (force)")).await.unwrap();
+                connection.execute(&*format!("drop role if exists {name}_login")).await.unwrap();
             });
         });
         let _ = dropping.join();

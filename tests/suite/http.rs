@@ -125,11 +125,12 @@ both_stores! {
 
     async fn many_askers_of_health_share_a_probe(app: TestApp) {
         let mut asking = tokio::task::JoinSet::new();
-        for _ in 0..200 {
-            asking.spawn(send(app.request(Method::GET, "/health")));
+        for _ in 0..100 {
+            asking.spawn(send(app.request(Method::GET, "/api/v1/health/detailed").bearer_auth(TOKEN)));
         }
-        assert!(asking.join_all().await.iter().all(|answer| answer.status == 200));
-        assert!(app.get("/api/v1/health/detailed").await.json()["store"]["connections_open"].as_u64().unwrap() <= 2);
+        let latencies: std::collections::BTreeSet<String> =
+            asking.join_all().await.iter().map(|answer| answer.json()["store"]["latency_ms"].to_string()).collect();
+        assert!(latencies.len() <= 3, "of 100 askers, all but a few a second share: {latencies:?}");
     }
 }
 
@@ -231,10 +232,8 @@ fn the_documentation_page_comes_whole_out_of_the_binary() {
     });
 }
 
-#[test]
-fn no_input_is_a_fault_of_the_service() {
-    run(async {
-        let app = TestApp::start(Database::sqlite()).await;
+both_stores! {
+    async fn no_input_is_a_fault_of_the_service(app: TestApp) {
         let deep = format!("{{\"candles\":[{}{}]}}", "[".repeat(100_000), "]".repeat(100_000));
         let deep_objects = format!("{{\"candles\":{}", "{\"a\":".repeat(100_000));
         let odd = [
@@ -270,5 +269,5 @@ fn no_input_is_a_fault_of_the_service() {
             let answer = app.candles(query).await;
             assert!(!answer.status.is_server_error(), "{answer:?} for {query}");
         }
-    });
+    }
 }

@@ -172,6 +172,7 @@ both_stores! {
             (b"{\"candles\":[],\"candles\":[]}".to_vec(), "duplicate field `candles`"),
             (b"{\"symbol\":\"A\",\"symbol\":\"A\",\"candles\":[]}".to_vec(), "duplicate field `symbol`"),
             (b"{\"candles\":[{\"symbol\":\"\xff\"}]}".to_vec(), "not UTF-8 at byte 23"),
+            (b"{\"candles\":[{\"symbol\":\"\xc3".to_vec(), "truncated"),
             (b"// a comment\n{}".to_vec(), "line 1, column"),
         ];
         for (body, sentence) in cases {
@@ -284,6 +285,11 @@ both_stores! {
         let post = async |fields: Value| app.post(&json!({"candles": [with(candle(0), fields)]})).await;
         assert_eq!(message(&post(json!({"timestamp": NOW + 10800})).await),
             "is 10800 s ahead of UTC: this looks like broker time; send UTC, or set utc_offset to 10800");
+        // Terminals append a Z to broker time; what is advised must then be accepted.
+        let answer = post(json!({"timestamp": "2026-03-04T15:00:00Z"})).await;
+        assert!(message(&answer).ends_with("set utc_offset to 10800, with the time as 2025.08.03 13:00 and no zone"), "{answer:?}");
+        let advised = with(candle("2026.03.04 15:00"), json!({"symbol": "ADVISED", "utc_offset": 10800}));
+        assert_eq!(app.ingest(&[advised]).await, (0, 0, 1));
         for (now, sent, timeframe, offset) in [
             (NOW + 1200, NOW + 10800, "H1", 10800),     // 12:20 UTC, the 15:00 candle of a broker at +3
             (NOW + 30, NOW + 7200, "M1", 7200),
@@ -337,6 +343,27 @@ both_stores! {
         // Who asks first is told before it sends.
         let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 9999999\r\n\r\n";
         assert!(app.raw(head.as_bytes()).await.starts_with("HTTP/1.1 401 "));
+    }
+
+    async fn a_history_posted_in_batches_comes_back_in_every_digit(app: TestApp) {
+        let price = |n: i64, side: i64| format!("1.{:05}", 8000 + (n * 7919) % 900 + side);
+        let line = |n: i64| {
+            let (open, high, low, close) = (price(n, 20), price(n, 40), price(n, 0), price(n, 11));
+            (format!(r#""open":{open},"high":{high},"low":{low},"close":{close},"volume":{}"#, n % 3000), TEN + n * 3600)
+        };
+        for added in [1500, 0] {
+            let mut total = 0;
+            for batch in 0..3 {
+                let candles: Vec<String> = (batch * 500..(batch + 1) * 500).map(line)
+                    .map(|(prices, time)| format!(r#"{{"timestamp":{time},{prices}}}"#)).collect();
+                let body = format!(r#"{{"symbol":"EURUSD","timeframe":"H1","candles":[{}]}}"#, candles.join(","));
+                total += app.post_bytes(body).await.counts(500).0;
+            }
+            assert_eq!(total, added);
+        }
+        let answer = app.candles(&format!("&from={TEN}&to={}", TEN + 1499 * 3600)).await;
+        let expected: Vec<String> = (0..1500).map(line).map(|(prices, time)| format!(r#"{{"timestamp":{},{prices}}}"#, time * 1000)).collect();
+        assert!(answer.body == format!("[{}]", expected.join(",")));
     }
 
     async fn a_compressed_body_is_refused(app: TestApp) {

@@ -2,8 +2,8 @@
 
 use candlewick::app::AppError;
 use candlewick::store::{Store, StoreError};
-use serde_json::{Value, json};
-use sqlx::{Connection, Executor, PgConnection};
+use serde_json::json;
+use sqlx::Executor;
 
 use crate::harness::{
     Database, Environment, NOW, PgDatabase, Service, TestApp, candle, plain_server, run, supabase_server, with,
@@ -132,6 +132,10 @@ fn a_table_that_cannot_hold_every_candle_is_refused_with_what_to_do() {
             ),
             ("alter table market_data_candles alter column symbol type varchar(10)", "character varying(10)"),
             ("alter table market_data_candles alter column volume type integer", "is integer"),
+            (
+                "alter table market_data_candles alter column close drop not null",
+                "column close of market_data_candles may be null",
+            ),
             ("alter table market_data_candles drop column volume", "without the column volume"),
             (
                 "alter table market_data_candles add column broker text not null",
@@ -139,7 +143,21 @@ fn a_table_that_cannot_hold_every_candle_is_refused_with_what_to_do() {
             ),
             (
                 "alter table market_data_candles drop constraint market_data_candles_symbol_timeframe_timestamp_key",
-                "without a unique key",
+                "without a unique key that tells every symbol apart",
+            ),
+            (
+                "alter table market_data_candles drop constraint market_data_candles_symbol_timeframe_timestamp_key;
+                 create unique index on market_data_candles (timestamp, symbol, timeframe)",
+                "without a unique key that tells every symbol apart",
+            ),
+            (
+                "create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+                 alter table market_data_candles alter column symbol type text collate blind",
+                "without a unique key that tells every symbol apart",
+            ),
+            (
+                "alter table market_data_candles alter column timestamp type timestamp",
+                "using \"timestamp\" at time zone 'UTC'",
             ),
         ] {
             let database = PgDatabase::create(&plain_server()).await;
@@ -197,6 +215,9 @@ fn supabase_roles_get_what_they_may_have_and_no_more() {
             ("service_role", select(live), Ok(1)),
             ("service_role", insert(closed), Ok(1)),
             ("service_role", insert(live), Ok(1)),
+            ("service_role", format!("delete from {closed}"), Err(())),
+            ("service_role", format!("update {closed} set volume = 2"), Err(())),
+            ("service_role", select("_sqlx_migrations"), Err(())),
             ("service_role", format!("update {live} set volume = 2"), Ok(2)),
             ("service_role", format!("delete from {live}"), Ok(2)),
         ];
@@ -217,38 +238,17 @@ fn supabase_roles_get_what_they_may_have_and_no_more() {
     });
 }
 
-/// A login with rights on the tables but, at first, no policy. Dropped with its database's objects by the caller.
-struct Login {
-    name: String,
-    server: String,
-}
-
-impl Login {
-    async fn create(database: &PgDatabase) -> (Self, String) {
-        let login = Self { name: format!("{}_login", database.name), server: database.server.clone() };
-        let name = &login.name;
-        database.execute(&format!("create role {name} login password 'secret-{name}'")).await;
-        let url = database.url_with(|url| {
-            url.set_username(name).unwrap();
-            url.set_password(Some(&format!("secret-{name}"))).unwrap();
-        });
-        (login, url)
-    }
-
-    async fn drop(self, database: PgDatabase) {
-        drop(database);
-        let mut connection = PgConnection::connect(&self.server).await.unwrap();
-        connection.execute(&*format!("drop role {}", self.name)).await.unwrap();
-    }
-}
-
 #[test]
 fn a_login_that_row_security_would_silence_is_refused() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         prepare(&database.url, true).await.unwrap();
-        let (login, url) = Login::create(&database).await;
-        let name = &login.name;
+        let name = database.login();
+        database.execute(&format!("create role {name} login password 'secret-{name}'")).await;
+        let url = database.url_with(|url| {
+            url.set_username(&name).unwrap();
+            url.set_password(Some(&format!("secret-{name}"))).unwrap();
+        });
         let refusal = async || match prepare(&url, false).await {
             Err(StoreError::Unfit(sentence)) => sentence,
             other => panic!("{other:?}"),
@@ -289,7 +289,6 @@ fn a_login_that_row_security_would_silence_is_refused() {
         app.stop().await.unwrap();
         database.execute("create policy narrow on market_data_candles as restrictive using (symbol = 'EURUSD')").await;
         assert!(refusal().await.contains("would silently hide rows"));
-        login.drop(database).await;
     });
 }
 
@@ -298,12 +297,12 @@ fn the_role_that_the_documentation_ships_is_enough() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         prepare(&database.url, true).await.unwrap();
-        let login = Login { name: format!("{}_login", database.name), server: database.server.clone() };
-        let sql = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login.name);
+        let login = database.login();
+        let sql = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
         database.execute(&sql).await;
-        database.execute(&format!("alter role {} password 'pass-word'", login.name)).await;
+        database.execute(&format!("alter role {login} password 'pass-word'")).await;
         let url = database.url_with(|url| {
-            url.set_username(&login.name).unwrap();
+            url.set_username(&login).unwrap();
             url.set_password(Some("pass-word")).unwrap();
         });
         let mut app = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
@@ -314,7 +313,6 @@ fn the_role_that_the_documentation_ships_is_enough() {
             other => panic!("{other:?}"),
         };
         assert!(refusal.contains("MIGRATE_ON_START=false"), "{refusal}");
-        login.drop(database).await;
     });
 }
 
@@ -346,15 +344,16 @@ fn tls_is_spoken_and_verified_where_the_server_has_it() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let with_mode = |query: &str| database.url_with(|url| url.set_query(Some(query)));
-        let encrypted = "select ssl::text from pg_stat_ssl where pid = pg_backend_pid()";
         if scalar(&database, "select current_setting('ssl')").await == "off" {
             assert!(matches!(prepare(&with_mode("sslmode=require"), true).await, Err(StoreError::Unavailable(_))));
             return;
         }
-        prepare(&with_mode("sslmode=require"), true).await.unwrap();
-        let mut connection = PgConnection::connect(&with_mode("sslmode=require")).await.unwrap();
-        assert_eq!(sqlx::query_scalar::<_, String>(encrypted).fetch_one(&mut connection).await.unwrap(), "true");
-        connection.close().await.unwrap();
+        let mut app = Service::start(&Environment::new(&with_mode("sslmode=require"))).await;
+        app.ingest(&[candle(NOW)]).await;
+        let encrypted = "select bool_and(ssl)::text from pg_stat_ssl join pg_stat_activity using (pid)
+            where datname = current_database() and application_name = 'candlewick'";
+        assert_eq!(scalar(&database, encrypted).await, "true");
+        app.stop().await.unwrap();
         let unverified = prepare(&with_mode("sslmode=verify-full"), true).await;
         assert!(matches!(unverified, Err(StoreError::Unavailable(_))), "an authority nobody knows: {unverified:?}");
         if let Ok(authority) = std::env::var("TEST_DATABASE_CA") {
@@ -368,7 +367,8 @@ fn what_waiting_cannot_heal_is_a_sentence() {
     run(async {
         for (url, sentence) in [
             ("postgres://u:p@127.0.0.1:6543/db", "port 6543, the transaction pooler"),
-            ("postgres://u:p@127.0.0.1/db?sslmode=sometimes", "parameter or value"),
+            ("postgres://u:p@127.0.0.1/db?sslmode=sometimes", "a value that is not known"),
+            ("postgres://u:p@127.0.0.1/db?sslmod=verify-full", "the parameter sslmod, which is not known"),
             ("postgres://u:p@ss@[bad/db", "is not a URL"),
         ] {
             match Store::open(&Environment::new(url).config().database) {
@@ -402,69 +402,39 @@ fn what_waiting_cannot_heal_is_a_sentence() {
 }
 
 #[test]
-fn two_services_on_one_database_neither_lose_nor_double_a_candle() {
+fn a_constraint_of_somebody_elses_is_a_refusal_and_no_fault() {
     run(async {
-        const SERIES: i64 = 4;
-        const CANDLES: i64 = 300;
         let database = PgDatabase::create(&plain_server()).await;
-        // Both find an empty database and migrate it at once.
-        let environment = Environment::new(&database.url);
-        let (one, other) = tokio::join!(Service::start(&environment), Service::start(&environment));
-        let services = [std::sync::Arc::new(one), std::sync::Arc::new(other)];
+        database.execute(ADOPTED).await;
+        database.execute("alter table market_data_candles add constraint busy check (volume > 0)").await;
+        let app = TestApp::start(Database::Postgres(database)).await;
+        let batch = json!({"candles": [candle(NOW - 7200), with(candle(NOW - 3600), json!({"volume": 0}))]});
+        let detail = app.post(&batch).await.problem(422, "invalid_values");
+        assert!(detail.contains("constraint of the database's own") && !detail.contains("busy"), "{detail}");
+        assert!(app.database.closed().await.is_empty());
+        assert_eq!(app.ingest(&[candle(NOW - 7200)]).await, (1, 0, 0));
+    });
+}
 
-        let mut posts = tokio::task::JoinSet::new();
-        for worker in 0..8_i64 {
-            let service = std::sync::Arc::clone(&services[usize::try_from(worker % 2).unwrap()]);
-            posts.spawn(async move {
-                let (mut added, mut live) = (0, 0);
-                for round in 0..4 {
-                    let mut candles: Vec<Value> = (0..SERIES)
-                        .flat_map(|series| {
-                            (0..CANDLES).map(move |n| {
-                                with(
-                                    candle(NOW - (n + 1) * 3600),
-                                    json!({"symbol": format!("SYM{series}"), "complete": true}),
-                                )
-                            })
-                        })
-                        .collect();
-                    candles.extend((0..SERIES).map(|series| {
-                        with(
-                            candle(NOW),
-                            json!({"symbol": format!("SYM{series}"), "complete": false, "volume": 100 + round}),
-                        )
-                    }));
-                    if worker % 2 == 1 {
-                        candles.reverse();
-                    }
-                    let (now_added, _, now_live) = service.ingest(&candles).await;
-                    added += now_added;
-                    live += now_live;
-                    let read = service.get("/api/v1/candles?symbol=SYM0&timeframe=H1").await.json();
-                    let times: Vec<i64> =
-                        read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
-                    assert_eq!(times.len() as i64, CANDLES + 1, "a batch is there as a whole once it is acknowledged");
-                    assert!(times.is_sorted_by(|a, b| a < b), "each time once");
-                }
-                (added, live)
-            });
-        }
-        let counts = posts.join_all().await;
+#[test]
+fn times_without_end_in_an_adopted_table_are_passed_over() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        database.execute(ADOPTED).await;
+        let app = TestApp::start(Database::Postgres(database)).await;
+        let Database::Postgres(database) = &app.database else { unreachable!() };
+        app.ingest(&[candle(NOW - 7200)]).await;
+        database
+            .execute(
+                "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+                 values ('EURUSD', 'H1', 'infinity', 1, 1, 1, 1, 1), ('EURUSD', 'H1', '-infinity', 1, 1, 1, 1, 1)",
+            )
+            .await;
+        assert_eq!(app.candles("").await.json().as_array().unwrap().len(), 1);
+        let series = app.get("/api/v1/series").await.json();
         assert_eq!(
-            counts.iter().map(|(added, _)| added).sum::<u64>(),
-            (SERIES * CANDLES) as u64,
-            "each candle was added once"
+            (&series[0]["first"], &series[0]["last"]),
+            (&json!((NOW - 7200) * 1000), &json!((NOW - 7200) * 1000))
         );
-        assert!(counts.iter().map(|(_, live)| live).sum::<u64>() >= SERIES as u64);
-        let database = Database::Postgres(database);
-        assert_eq!(database.closed().await.len() as i64, SERIES * CANDLES);
-        let forming = database.forming().await;
-        assert_eq!(forming.len() as i64, SERIES);
-        assert!(forming.iter().all(|row| row.ends_with(" 103")), "the one with most volume stays: {forming:?}");
-        let deadlocks = "select deadlocks::text from pg_stat_database where datname = current_database()";
-        assert_eq!(database.rows(deadlocks).await, ["0"]);
-        for service in services {
-            std::sync::Arc::into_inner(service).unwrap().stop().await.unwrap();
-        }
     });
 }

@@ -185,6 +185,8 @@ both_stores! {
         assert!(answer.json()["errors"][0]["msg"].as_str().unwrap().contains("%2B"), "{answer:?}");
         let flood: String = (0..500).fold(String::new(), |query, n| format!("{query}&x{n}=1"));
         assert_eq!(app.candles(&flood).await.errors().len(), 100);
+        let errors = app.get(&format!("/api/v1/candles?{}&symbol=A&timeframe=H1", &flood[1..])).await.errors();
+        assert!(errors.len() == 100 && errors.iter().all(|(_, kind)| kind == "unknown_parameter"), "{errors:?}");
     }
 
     async fn the_default_limit_is_1000_and_between_two_bounds_the_largest(app: TestApp) {

@@ -134,6 +134,9 @@ fn on_sqlite_the_plan_searches_and_never_scans() {
             plan.iter().filter(|step| step.contains("market_data_candles") || step.contains(" c ")).collect();
         assert!(on_table.len() >= 6, "{plan:#?}");
         assert!(on_table.iter().all(|step| step.starts_with("SEARCH")), "{plan:#?}");
+        for hop in ["(symbol>?)", "(symbol=? AND timeframe>?)"] {
+            assert!(on_table.iter().any(|step| step.ends_with(hop)), "{hop} in {plan:#?}");
+        }
         assert_eq!(app.get("/api/v1/series").await.json().as_array().unwrap().len(), 20);
     });
 }

@@ -1,6 +1,6 @@
-//! Candles in PostgreSQL. [`setup`] makes first contact, [`lane`] lends connections, this file holds the operations.
+//! Candles in PostgreSQL. [`setup`] makes first contact, [`pool`] lends connections, this file holds the operations.
 
-mod lane;
+mod pool;
 mod setup;
 
 use std::fmt;
@@ -17,7 +17,7 @@ use super::{
     Appended, Direction, PRECISION_SAMPLE, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end,
 };
 use crate::candle::{Batch, Candle, Side, Symbol, Timeframe};
-use lane::{Lane, LaneError};
+use pool::{Pool, PoolError};
 
 /// A PostgreSQL database. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -25,9 +25,9 @@ pub struct Postgres(Arc<Shared>);
 
 struct Shared {
     options: PgConnectOptions,
-    work: Lane,
+    work: Pool,
     /// One connection of its own, so that a probe never waits behind work.
-    probe: Lane,
+    probe: Pool,
     prepared: AtomicBool,
     tasks: TaskTracker,
 }
@@ -144,10 +144,10 @@ pub const SELECT_SERIES: &str = r#"
     select s.symbol, s.timeframe, oldest."timestamp" as oldest, newest."timestamp" as newest, digits.most as precision
     from series s,
         lateral (select c."timestamp" from market_data_candles c
-                 where c.symbol = s.symbol and c.timeframe = s.timeframe
+                 where c.symbol = s.symbol and c.timeframe = s.timeframe and isfinite(c."timestamp")
                  order by c."timestamp" limit 1) oldest,
         lateral (select c."timestamp" from market_data_candles c
-                 where c.symbol = s.symbol and c.timeframe = s.timeframe
+                 where c.symbol = s.symbol and c.timeframe = s.timeframe and isfinite(c."timestamp")
                  order by c."timestamp" desc limit 1) newest,
         lateral (select max(greatest(scale(n.open), scale(n.high), scale(n.low), scale(n.close))) as most
                  from (select c.open, c.high, c.low, c.close from market_data_candles c
@@ -172,8 +172,8 @@ impl Postgres {
         let options = setup::options(url)?;
         let tasks = TaskTracker::new();
         Ok(Self(Arc::new(Shared {
-            work: Lane::new(&options, max_connections),
-            probe: Lane::new(&options, 1),
+            work: Pool::new(&options, max_connections, pool::WORK),
+            probe: Pool::new(&options, 1, pool::PROBE),
             options,
             prepared: AtomicBool::new(false),
             tasks,
@@ -187,10 +187,10 @@ impl Postgres {
     }
 
     pub(super) async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
-        self.on(&self.0.work, move |lane| async move {
+        self.on(&self.0.work, move |pool| async move {
             let mut attempt = 0;
             loop {
-                match lane.run(async |connection| insert(connection, &batch).await).await {
+                match pool.run(async |connection| insert(connection, &batch).await).await {
                     Err(error) if attempt < RETRIES && error.is_conflict() => attempt += 1,
                     result => return result,
                 }
@@ -201,7 +201,7 @@ impl Postgres {
 
     pub(super) async fn range(&self, range: Range) -> Result<Vec<StoredCandle>, StoreError> {
         let direction = range.direction;
-        let select = move |lane: Lane| async move {
+        let select = move |pool: Pool| async move {
             let sql = match direction {
                 Direction::Up => SELECT_UP,
                 Direction::Down => SELECT_DOWN,
@@ -212,7 +212,7 @@ impl Postgres {
                 .bind(at(range.start))
                 .bind(at(range.end))
                 .bind(i64::try_from(range.limit).unwrap_or(i64::MAX));
-            lane.run(async |connection| query.fetch_all(connection).await).await
+            pool.run(async |connection| query.fetch_all(connection).await).await
         };
         let rows = self.on(&self.0.work, select).await?;
         let mut candles = rows.iter().map(stored_candle).collect::<Result<Vec<_>, _>>()?;
@@ -227,26 +227,26 @@ impl Postgres {
         symbol: Option<Symbol>,
         timeframe: Option<Timeframe>,
     ) -> Result<Vec<Series>, StoreError> {
-        let select = move |lane: Lane| async move {
+        let select = move |pool: Pool| async move {
             let query = sqlx::query(SELECT_SERIES)
                 .bind(symbol.as_ref().map(Symbol::as_str))
                 .bind(timeframe.map(Timeframe::name))
                 .bind(PRECISION_SAMPLE);
-            lane.run(async |connection| query.fetch_all(connection).await).await
+            pool.run(async |connection| query.fetch_all(connection).await).await
         };
         self.on(&self.0.work, select).await?.iter().map(|row| series(row).map_err(|error| unreadable(&error))).collect()
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
-        let delete = |lane: Lane| async move {
-            lane.run(async |connection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await).await
+        let delete = |pool: Pool| async move {
+            pool.run(async |connection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await).await
         };
         Ok(self.on(&self.0.work, delete).await?.rows_affected())
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        let ping = |lane: Lane| async move {
-            lane.run(async |connection| sqlx::query("select 1").execute(connection).await).await
+        let ping = |pool: Pool| async move {
+            pool.run(async |connection| sqlx::query("select 1").execute(connection).await).await
         };
         self.on(&self.0.probe, ping).await.map(drop)
     }
@@ -262,16 +262,16 @@ impl Postgres {
         self.0.probe.close().await;
     }
 
-    /// Runs `work` to its end on `lane`, whether or not the caller still waits.
-    async fn on<T, F>(&self, lane: &Lane, work: impl FnOnce(Lane) -> F) -> Result<T, StoreError>
+    /// Runs `work` to its end on `pool`, whether or not the caller still waits.
+    async fn on<T, F>(&self, pool: &Pool, work: impl FnOnce(Pool) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, LaneError>> + Send + 'static,
+        F: Future<Output = Result<T, PoolError>> + Send + 'static,
     {
         if !self.0.prepared.load(Ordering::Acquire) {
             return Err(not_prepared());
         }
-        let work = work(lane.clone());
+        let work = work(pool.clone());
         to_the_end(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
     }
 }

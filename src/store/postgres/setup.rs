@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::store::{StoreError, changed_migration};
 
-/// Longest that reaching the database may take before first contact is tried anew.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Longest that reaching the database may take before it is tried anew.
+const CONNECT: Duration = Duration::from_secs(3);
 /// Longest that first contact may take once it is made. Migrations only make tables; a server that froze meanwhile is
 /// tried anew.
 const FIRST_CONTACT: Duration = Duration::from_secs(60);
@@ -20,7 +20,29 @@ const OLDEST_SERVER: i32 = 140_000;
 /// database").
 const TRANSACTION_POOLER: u16 = 6543;
 
-/// Reads a `postgres://` address. A host that is not this machine gets TLS unless the address says otherwise.
+/// Parameters of an address that sqlx acts on. It would pass over any other, and with it perhaps a misspelt `sslmode`.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Reads a `postgres://` address. A host that is not this machine gets TLS unless the address, or PGSSLMODE, says otherwise.
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let unfit = |sentence: &str| StoreError::Unfit(sentence.to_owned());
     let parsed = url::Url::parse(url).map_err(|_| {
@@ -29,8 +51,14 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     if !matches!(parsed.scheme(), "postgres" | "postgresql") {
         return Err(unfit("DATABASE_URL names no known database; it starts with sqlite:// or postgres://"));
     }
+    let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
+    if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| !known(name)) {
+        return Err(StoreError::Unfit(format!(
+            "DATABASE_URL holds the parameter {name}, which is not known; remove it"
+        )));
+    }
     let mut options = PgConnectOptions::from_str(url).map_err(|_| {
-        unfit("DATABASE_URL holds a parameter or value that PostgreSQL does not know; see docs/api.md for the form")
+        unfit("DATABASE_URL holds a parameter with a value that is not known; correct it, as in sslmode=verify-full")
     })?;
     if options.get_port() == TRANSACTION_POOLER {
         return Err(unfit(
@@ -39,7 +67,8 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
         ));
     }
     let names_sslmode = parsed.query_pairs().any(|(name, _)| matches!(&*name, "sslmode" | "ssl-mode"));
-    if !names_sslmode && !is_local(&options) {
+    let falls_back_to_plain = matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer);
+    if !names_sslmode && falls_back_to_plain && !is_local(&options) {
         options = options.ssl_mode(PgSslMode::Require);
     }
     // Poolers refuse a start-up parameter that they do not know, and extra_float_digits concerns no type of ours.
@@ -99,67 +128,85 @@ async fn check_server(connection: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The columns that we read and write, with their types.
+const COLUMNS: [(&str, &str); 8] = [
+    ("symbol", "text"),
+    ("timeframe", "text"),
+    ("timestamp", "timestamp with time zone"),
+    ("open", "numeric"),
+    ("high", "numeric"),
+    ("low", "numeric"),
+    ("close", "numeric"),
+    ("volume", "bigint"),
+];
+
 /// Refuses a `market_data_candles` made by others that cannot hold every candle exactly and once.
 async fn check_adopted_table(connection: &mut PgConnection) -> Result<(), StoreError> {
-    const COLUMNS: &str = r"
-        select attname::text as name, format_type(atttypid, atttypmod) as type,
+    const FOUND: &str = "
+        select attname::text as name, format_type(atttypid, atttypmod) as type, attnotnull as not_null,
                attnotnull and not atthasdef and attidentity = '' as must_be_given
         from pg_attribute
         where attrelid = to_regclass('market_data_candles') and attnum > 0 and not attisdropped";
-    const HAS_KEY: &str = r"
+    // In this order, because reading hops over the index; with deterministic collations, because others take EURUSDm
+    // and EURUSDM for one symbol; not deferrable, because "on conflict" cannot use such a key.
+    const HAS_KEY: &str = "
         select exists (
             select from pg_index i
             where i.indrelid = to_regclass('market_data_candles') and i.indisunique and i.indimmediate and i.indisvalid
               and i.indpred is null and i.indexprs is null
-              and (select array_agg(a.attname::text order by a.attname)
-                   from unnest(i.indkey[0:i.indnkeyatts - 1]) as k
-                   join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k)
-                  = array['symbol', 'timeframe', 'timestamp'])";
-    let columns = sqlx::query(COLUMNS).fetch_all(&mut *connection).await?;
-    if columns.is_empty() {
+              and (select array_agg(a.attname::text order by k.position)
+                   from unnest(i.indkey[0:i.indnkeyatts - 1]) with ordinality as k(number, position)
+                   join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number)
+                  = array['symbol', 'timeframe', 'timestamp']
+              and not exists (select from unnest(i.indcollation::oid[]) as used
+                              join pg_collation c on c.oid = used and not c.collisdeterministic))";
+    let found = sqlx::query_as::<_, (String, String, bool, bool)>(FOUND).fetch_all(&mut *connection).await?;
+    if found.is_empty() {
         return Ok(());
     }
-    let mut wanted = vec![
-        ("symbol", "text"),
-        ("timeframe", "text"),
-        ("timestamp", "timestamp with time zone"),
-        ("open", "numeric"),
-        ("high", "numeric"),
-        ("low", "numeric"),
-        ("close", "numeric"),
-        ("volume", "bigint"),
-    ];
-    for column in &columns {
-        let (name, found): (String, String) = (column.try_get("name")?, column.try_get("type")?);
-        if let Some(position) = wanted.iter().position(|(wanted, _)| *wanted == name) {
-            let (_, right) = wanted.swap_remove(position);
-            if found != right && !(right == "text" && found == "character varying") {
-                return Err(StoreError::Unfit(format!(
-                    "The column {name} of market_data_candles is {found}, which cannot hold every value exactly; \
-                     run: alter table market_data_candles alter column \"{name}\" type {right}"
-                )));
-            }
-        } else if column.try_get("must_be_given")? {
+    if let Some((missing, right)) = COLUMNS.iter().find(|(name, _)| !found.iter().any(|(found, ..)| found == name)) {
+        return Err(StoreError::Unfit(format!(
+            "The table market_data_candles exists without the column {missing}; add it as {right} or rename the table."
+        )));
+    }
+    for (name, found, not_null, must_be_given) in &found {
+        if let Some((_, right)) = COLUMNS.iter().find(|(wanted, _)| wanted == name) {
+            check_adopted_column(name, found, *not_null, right)?;
+        } else if *must_be_given {
             return Err(StoreError::Unfit(format!(
                 "The column {name} of market_data_candles must be given a value that candlewick does not know; \
                  give it a default or drop its not-null constraint."
             )));
         }
     }
-    if let Some((name, right)) = wanted.first() {
-        return Err(StoreError::Unfit(format!(
-            "The table market_data_candles exists without the column {name}; add it as {right} or rename the table."
-        )));
-    }
-    let has_key: bool = sqlx::query_scalar(HAS_KEY).fetch_one(connection).await?;
-    if has_key {
+    if sqlx::query_scalar::<_, bool>(HAS_KEY).fetch_one(connection).await? {
         return Ok(());
     }
     Err(StoreError::Unfit(
-        "The table market_data_candles exists without a unique key, so candles could be stored twice; \
-         run: alter table market_data_candles add unique (symbol, timeframe, \"timestamp\")"
+        "The table market_data_candles exists without a unique key that tells every symbol apart, so candles could be \
+         stored twice or lost; run: alter table market_data_candles add unique (symbol, timeframe, \"timestamp\")"
             .to_owned(),
     ))
+}
+
+fn check_adopted_column(name: &str, found: &str, not_null: bool, right: &str) -> Result<(), StoreError> {
+    let alter = format!("alter table market_data_candles alter column \"{name}\"");
+    if found != right && !(right == "text" && found == "character varying") {
+        let remedy = if found == "timestamp without time zone" {
+            format!("if it holds UTC, run: {alter} type {right} using \"{name}\" at time zone 'UTC'")
+        } else {
+            format!("run: {alter} type {right}")
+        };
+        return Err(StoreError::Unfit(format!(
+            "The column {name} of market_data_candles is {found}, which cannot hold every value exactly; {remedy}"
+        )));
+    }
+    if !not_null {
+        return Err(StoreError::Unfit(format!(
+            "The column {name} of market_data_candles may be null, and a candle has every value; run: {alter} set not null"
+        )));
+    }
+    Ok(())
 }
 
 async fn check_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
@@ -243,6 +290,6 @@ fn migration_error(error: MigrateError) -> StoreError {
                 _ => StoreError::from(error),
             }
         }
-        other => StoreError::Internal(other.to_string()),
+        other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
     }
 }

@@ -1,0 +1,145 @@
+//! Lends connections for a bounded time, and decides by the outcome whether one may be used again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Executor as _, PgConnection, PgPool, Postgres as Pg};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::store::error::sql_state;
+use crate::store::{PoolUse, StoreError};
+
+/// Longest that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
+const WAIT: Duration = Duration::from_secs(1);
+/// How long a pool's users are ready to wait for the server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Longest that opening a connection may take, which with TLS to another continent is more than [`WAIT`]. It goes on
+    /// when the request that began it has given up, and retries at most a fifth of it apart (sqlx).
+    pub(super) connect: Duration,
+    /// Longest that we wait for a statement's answer.
+    pub(super) answer: Duration,
+}
+
+/// For requests: the server cancels a statement after 5 s, and one that cannot even do that is gone.
+pub(super) const WORK: Patience = Patience { connect: Duration::from_secs(3), answer: Duration::from_millis(5500) };
+/// For probes, whose next one must not wait long behind one that went unanswered.
+pub(super) const PROBE: Patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1) };
+
+/// Longest that a statement runs on the server, in the spelling of its settings.
+const STATEMENT_SETTINGS: &str = "
+    set statement_timeout = '5s';
+    set lock_timeout = '5s';
+    set idle_in_transaction_session_timeout = '10s';
+    -- A 201 means durable, also where the database's default is to answer before the disk has.
+    select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
+/// Connections of which each does one statement at a time. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    connections: PgPool,
+    /// One per connection. Waiting happens here, so that the pool is asked only for what it has or may open.
+    permits: Arc<Semaphore>,
+    max_connections: u32,
+    patience: Patience,
+}
+
+/// Why a statement on a pool did not succeed.
+#[derive(Debug)]
+pub(super) enum PoolError {
+    /// No connection was free in time.
+    Busy,
+    /// The statement was sent and not answered.
+    NoAnswer,
+    /// The driver or the server reported a failure.
+    Failed(sqlx::Error),
+}
+
+impl Pool {
+    pub(super) fn new(options: &PgConnectOptions, max_connections: u32, patience: Patience) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(patience.connect)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(STATEMENT_SETTINGS).await.map(drop) })
+            })
+            .connect_lazy_with(options.clone());
+        let permits = Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS));
+        Self { connections: pool, permits: Arc::new(permits), max_connections, patience }
+    }
+
+    /// Runs one statement. A connection that was lost or did not answer in time is closed, not lent again.
+    pub(super) async fn run<T>(
+        &self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, PoolError> {
+        let (mut connection, permit) = self.connection().await?;
+        let result = match timeout(self.patience.answer, statement(&mut connection)).await {
+            Ok(result) => result.map_err(PoolError::Failed),
+            Err(_) => Err(PoolError::NoAnswer),
+        };
+        if result.as_ref().is_err_and(PoolError::spoils_the_connection) {
+            drop(connection.detach());
+        } else {
+            // The pool pings what it takes back, without a time-out of its own: a peer that died would keep the place.
+            let returned = connection.return_to_pool();
+            tokio::spawn(async move {
+                let _ = timeout(WAIT, returned).await;
+                drop(permit);
+            });
+        }
+        result
+    }
+
+    async fn connection(&self) -> Result<(PoolConnection<Pg>, OwnedSemaphorePermit), PoolError> {
+        let acquire = async {
+            let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
+            let pool = self.connections.clone();
+            // In a task of its own: a connection that takes longer than this request waits serves the next one.
+            let connecting = tokio::spawn(async move { (pool.acquire().await, permit) });
+            let (connection, permit) = connecting.await.map_err(|_| PoolError::Busy)?;
+            Ok((connection.map_err(PoolError::Failed)?, permit))
+        };
+        timeout(WAIT, acquire).await.unwrap_or(Err(PoolError::Busy))
+    }
+
+    pub(super) fn pool_use(&self) -> PoolUse {
+        let idle = u32::try_from(self.connections.num_idle()).unwrap_or(u32::MAX);
+        PoolUse { open: self.connections.size(), idle, max: self.max_connections }
+    }
+
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+impl PoolError {
+    /// Whether another transaction made the server cancel this one, so that the same again is likely to succeed.
+    pub(super) fn is_conflict(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        matches!(error.as_database_error().and_then(sql_state), Some("40001" | "40P01"))
+    }
+
+    fn spoils_the_connection(&self) -> bool {
+        match self {
+            Self::Busy => false,
+            // A server that shuts down, or that has become a standby while another took its place.
+            Self::Failed(sqlx::Error::Database(error)) => {
+                sql_state(error.as_ref()).is_some_and(|state| state == "25006" || state.starts_with("57P"))
+            }
+            Self::NoAnswer | Self::Failed(_) => true,
+        }
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Busy => Self::Unavailable("no connection to it was free or could be opened in time".to_owned()),
+            PoolError::NoAnswer => Self::Unavailable("it did not answer a statement in time".to_owned()),
+            PoolError::Failed(error) => Self::from(error),
+        }
+    }
+}
