@@ -42,7 +42,7 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The address to listen on is not to be had.
-    #[error("Cannot listen on {address}: {error}; stop what uses it or set BIND_ADDR or PORT.")]
+    #[error("Cannot listen on {address}: {error}; free the port, or set BIND_ADDR and PORT to one of this machine.")]
     Listen {
         /// The address.
         address: SocketAddr,

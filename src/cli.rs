@@ -1,5 +1,4 @@
 //! The command line.
-#![expect(clippy::print_stderr, reason = "its refusals are for the terminal")]
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -58,7 +57,7 @@ pub fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("Cannot start: {error}");
+            complain(&format!("Cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -68,10 +67,7 @@ pub fn run() -> ExitCode {
             Command::Serve => serve(&variables).await,
             Command::Migrate => migrate(&variables).await,
             Command::Healthcheck { url } => healthcheck(url, &variables).await,
-            Command::Openapi => {
-                print(&http::openapi());
-                Ok(())
-            }
+            Command::Openapi => print(&http::openapi()),
         }
     });
     // A name look-up that hangs must not keep the process alive.
@@ -79,19 +75,29 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => {
-            eprintln!("{message}");
+            complain(&message);
             ExitCode::from(1)
         }
         Err(Failure::Unusable(message)) => {
-            eprintln!("{message}");
+            complain(&message);
             ExitCode::from(2)
         }
     }
 }
 
 /// Writes a line. A reader that has seen enough and closed the pipe is no failure.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+fn print(text: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("Cannot write the answer: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says why the program ends, if anybody listens.
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 async fn serve(variables: &Variables) -> Result<(), Failure> {
@@ -105,7 +111,7 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
         let mut ready = app.readiness();
         tokio::spawn(async move {
             if ready.wait_for(|ready| *ready).await.is_ok() {
-                print(&banner);
+                let _ = print(&banner);
             }
         });
     }
@@ -120,8 +126,7 @@ async fn migrate(variables: &Variables) -> Result<(), Failure> {
     let store = Store::open(&database)?;
     store.prepare(true).await?;
     store.close().await;
-    print("The tables are up to date.");
-    Ok(())
+    print("The tables are up to date.")
 }
 
 async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), Failure> {
@@ -130,40 +135,38 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), F
         Some(url) => url,
         None => format!("http://{}/health", reachable(Config::read_address(variables)?)),
     };
-    let uri: hyper::Uri = url.parse().map_err(|_| Failure::Unusable(format!("{url} is not a URL.")))?;
-    let status = tokio::time::timeout(PATIENCE, status(&uri))
-        .await
-        .map_err(|_| Failure::Failed(format!("{url} did not answer within 3 s.")))??;
-    if status.is_success() {
-        print(&format!("{url} is well."));
-        return Ok(());
-    }
-    Err(Failure::Failed(format!("{url} is not well: it answered {status}.")))
-}
-
-async fn status(uri: &hyper::Uri) -> Result<hyper::StatusCode, Failure> {
+    let uri: hyper::Uri = url.parse().map_err(|_| {
+        Failure::Unusable("The address to ask is not a URL; give one such as http://127.0.0.1:8000/health.".to_owned())
+    })?;
     let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
-        return Err(Failure::Unusable(format!(
-            "{uri} cannot be asked; give an address such as http://127.0.0.1:8000/health."
-        )));
+        return Err(Failure::Unusable("The address to ask must start with http:// and name a host.".to_owned()));
     };
-    let failed = |error: &dyn std::error::Error| Failure::Failed(format!("{uri} does not answer: {error}."));
     let port = uri.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-    let exchange = tokio::spawn(connection);
     let path = match uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str) {
         None | Some("/") => "/health",
         Some(path) => path,
     };
-    let request = hyper::Request::get(path)
-        .header(hyper::header::HOST, uri.authority().map_or(host, hyper::http::uri::Authority::as_str))
-        .body(Empty::<&[u8]>::new())
-        .map_err(|error| failed(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    // Not the address as given, which may hold a password.
+    let shown = format!("http://{host}:{port}{path}");
+    let status = tokio::time::timeout(PATIENCE, ask(host, port, path))
+        .await
+        .map_err(|_| Failure::Failed(format!("{shown} did not answer within 3 s.")))?
+        .map_err(|error| Failure::Failed(format!("{shown} does not answer: {error}.")))?;
+    if status.is_success() {
+        return print(&format!("{shown} is well."));
+    }
+    Err(Failure::Failed(format!("{shown} is not well: it answered {status}.")))
+}
+
+async fn ask(host: &str, port: u16, path: &str) -> Result<hyper::StatusCode, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let exchange = tokio::spawn(connection);
+    let request =
+        hyper::Request::get(path).header(hyper::header::HOST, format!("{host}:{port}")).body(Empty::<&[u8]>::new())?;
+    let status = sender.send_request(request).await?.status();
     exchange.abort();
-    Ok(response.status())
+    Ok(status)
 }
 
 /// The address at which something on this machine reaches a listener.

@@ -17,7 +17,7 @@ pub struct Violation {
     #[schema(example = json!(["body", "candles", 0, "open"]))]
     pub loc: Vec<Step>,
     /// What is wrong with it and what would be right.
-    #[schema(example = "is not a decimal number; send it as 1.0850 or \"1.0850\"")]
+    #[schema(example = "is not a number; send digits, such as 1200 or 1.0850")]
     pub msg: String,
     /// Stable name of the rule that was broken.
     #[serde(rename = "type")]

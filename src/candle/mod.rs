@@ -18,7 +18,7 @@ pub use time::{Clock, Timestamp, UtcOffset};
 pub use timeframe::Timeframe;
 
 pub(crate) use number::Number;
-pub(crate) use time::parse_bound;
+pub(crate) use time::{format_bound, parse_bound};
 
 /// Why a value was refused: a code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,14 +137,7 @@ impl Key {
     /// # Errors
     /// When a candle of a timeframe below H1 would open inside a minute.
     pub fn new(symbol: Symbol, timeframe: Timeframe, time: Timestamp) -> Result<Self, Invalid> {
-        if timeframe.is_below_h1() && time.seconds() % 60 != 0 {
-            return Err(Invalid::new(
-                "not_a_whole_minute",
-                format!(
-                    "is not a whole minute, and candles of {timeframe} open on one; send the time the candle opened"
-                ),
-            ));
-        }
+        timeframe.check_opening(time)?;
         Ok(Self { symbol, timeframe, time })
     }
 

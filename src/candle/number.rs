@@ -16,7 +16,7 @@ impl<'a> Number<'a> {
     /// Reads `text` by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank.
     pub(crate) fn scan(text: &'a str) -> Result<Self, Invalid> {
         Self::scan_grammar(text)
-            .ok_or_else(|| Invalid::new("not_a_number", "is not a decimal number; send it as 1.0850 or \"1.0850\""))
+            .ok_or_else(|| Invalid::new("not_a_number", "is not a number; send digits, such as 1200 or 1.0850"))
     }
 
     fn scan_grammar(text: &'a str) -> Option<Self> {
@@ -82,10 +82,8 @@ impl<'a> Number<'a> {
         }
         if scale < 0 && coefficient != 0 {
             let zeros = u32::try_from(-scale).ok().filter(|&zeros| zeros < 28).ok_or_else(too_precise)?;
-            coefficient *= 10_i128.pow(zeros);
-            if coefficient >= LIMIT {
-                return Err(too_precise());
-            }
+            let shifted = shift(coefficient, zeros).filter(|&shifted| shifted < LIMIT);
+            coefficient = shifted.ok_or_else(too_precise)?;
         }
         if self.negative {
             coefficient = -coefficient;

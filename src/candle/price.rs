@@ -74,23 +74,32 @@ impl Ohlc {
     ///
     /// # Errors
     /// Every side that contradicts the others, with the reason.
-    pub fn new([open, high, low, close]: [Price; 4]) -> Result<Self, Vec<(Side, Invalid)>> {
-        let mut broken = Vec::new();
-        if low > high {
-            broken.push((Side::High, Invalid::new("inconsistent", format!("is {high}, below the low of {low}"))));
-        } else {
-            for (side, price) in [(Side::Open, open), (Side::Close, close)] {
-                let name = side.name();
-                if price > high {
-                    let message = format!("is {high}, below the {name} of {price}");
-                    broken.push((Side::High, Invalid::new("inconsistent", message)));
-                } else if price < low {
-                    let message = format!("is {low}, above the {name} of {price}");
-                    broken.push((Side::Low, Invalid::new("inconsistent", message)));
-                }
+    pub fn new(prices: [Price; 4]) -> Result<Self, Vec<(Side, Invalid)>> {
+        let contradictions = Self::contradictions(prices.map(Some));
+        let [open, high, low, close] = prices;
+        if contradictions.is_empty() { Ok(Self { open, high, low, close }) } else { Err(contradictions) }
+    }
+
+    /// The sides that contradict others, as far as the prices are known.
+    #[must_use]
+    pub fn contradictions([open, high, low, close]: [Option<Price>; 4]) -> Vec<(Side, Invalid)> {
+        let mut found = Vec::new();
+        let inconsistent = |message| Invalid::new("inconsistent", message);
+        if let (Some(high), Some(low)) = (high, low)
+            && low > high
+        {
+            return vec![(Side::High, inconsistent(format!("is {high}, below the low of {low}")))];
+        }
+        for (side, price) in [(Side::Open, open), (Side::Close, close)] {
+            let (name, Some(price)) = (side.name(), price) else { continue };
+            if let Some(high) = high.filter(|&high| price > high) {
+                found.push((Side::High, inconsistent(format!("is {high}, below the {name} of {price}"))));
+            }
+            if let Some(low) = low.filter(|&low| price < low) {
+                found.push((Side::Low, inconsistent(format!("is {low}, above the {name} of {price}"))));
             }
         }
-        if broken.is_empty() { Ok(Self { open, high, low, close }) } else { Err(broken) }
+        found
     }
 
     /// The price of one side.

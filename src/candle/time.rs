@@ -183,6 +183,16 @@ pub(crate) fn parse_bound(text: &str) -> Result<i64, Invalid> {
     Ok(millis)
 }
 
+/// Writes a bound so that [`parse_bound`] reads the same: in milliseconds, unless they would be taken for seconds.
+pub(crate) fn format_bound(millis: i64) -> String {
+    match DateTime::from_timestamp_millis(millis) {
+        Some(time) if millis.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() => {
+            time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        }
+        _ => millis.to_string(),
+    }
+}
+
 fn parse_rfc3339(text: &str) -> Result<DateTime<Utc>, Invalid> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());

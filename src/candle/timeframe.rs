@@ -69,10 +69,18 @@ impl Timeframe {
         })
     }
 
-    /// Whether candles open more than once an hour, and so on whole minutes.
-    #[must_use]
-    pub fn is_below_h1(self) -> bool {
-        self.length().is_some_and(|length| length < HOUR)
+    /// Checks that a candle may open at `time`: below H1, on a whole minute.
+    ///
+    /// # Errors
+    /// When `time` lies inside a minute.
+    pub fn check_opening(self, time: Timestamp) -> Result<(), Invalid> {
+        if self.length().is_some_and(|length| length < HOUR) && time.seconds() % MINUTE != 0 {
+            return Err(Invalid::new(
+                "not_a_whole_minute",
+                format!("is not a whole minute, and candles of {self} open on one; send the time the candle opened"),
+            ));
+        }
+        Ok(())
     }
 
     /// The time from which a candle that opened at `open` is certainly closed.

@@ -102,9 +102,11 @@ fn lookup_one(
     let file_variable = format!("{name}_FILE");
     match (value, set(&file_variable)?) {
         (Some(_), Some(_)) => Err(format!("{name} and {file_variable} are both set; keep one of them.")),
-        (None, Some(path)) => fs::read_to_string(path.trim())
-            .map(Some)
-            .map_err(|error| format!("{file_variable} names a file that cannot be read: {error}.")),
+        (None, Some(path)) => match fs::read_to_string(path.trim()) {
+            Ok(value) if value.trim().is_empty() => Err(format!("{file_variable} names a file that is empty.")),
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(format!("{file_variable} names a file that cannot be read: {error}.")),
+        },
         (value, None) => Ok(value),
     }
 }

@@ -43,22 +43,21 @@ pub(super) fn validate(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result
         return Err(whole(None, "wrong_type", "is not an object; send {\"candles\":[…]}"));
     };
     let (defaults, mut violations) = Defaults::read(&fields);
-    let candles = match fields.candles {
-        Shape::Right(candles) if !candles.kept.is_empty() => candles,
-        Shape::Right(_) => {
-            violations.extend(whole(Some("candles"), "empty", "is empty; send at least one candle"));
-            Candles::default()
-        }
-        Shape::Wrong => {
-            violations.extend(whole(Some("candles"), "wrong_type", "is not a list; send a list of candles"));
-            Candles::default()
-        }
-        Shape::Absent => {
-            violations.extend(whole(Some("candles"), "missing", "is missing; send a list of candles"));
-            Candles::default()
-        }
+    let missing = match &fields.candles {
+        Shape::Right(candles) if !candles.kept.is_empty() => None,
+        Shape::Right(_) => Some(("empty", "is empty; send at least one candle")),
+        Shape::Wrong => Some(("wrong_type", "is not a list; send a list of candles")),
+        Shape::Absent => Some(("missing", "is missing; send a list of candles")),
     };
-    if violations.is_empty() { Ok(validate_candles(&candles, defaults, now)) } else { Err(violations) }
+    if let Some((kind, message)) = missing {
+        violations.extend(whole(Some("candles"), kind, message));
+    }
+    let validated = validate_candles(&fields.candles.right().unwrap_or_default(), defaults, now);
+    if violations.is_empty() {
+        return Ok(validated);
+    }
+    violations.extend(validated.rejected.listed.into_iter().map(|(_, violation)| violation));
+    Err(violations)
 }
 
 fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> Validated {
@@ -115,11 +114,11 @@ fn close_and_sort(accepted: Vec<Accepted>, now: Timestamp) -> Batch {
 }
 
 /// The fields that stand once beside `candles` for all that do not have their own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Defaults {
-    symbol: Option<Symbol>,
-    timeframe: Option<Timeframe>,
-    utc_offset: Option<UtcOffset>,
+    symbol: Shape<Symbol>,
+    timeframe: Shape<Timeframe>,
+    utc_offset: Shape<UtcOffset>,
 }
 
 impl Defaults {
@@ -145,49 +144,63 @@ struct Validator<'a> {
 }
 
 impl<'a> Validator<'a> {
-    /// The candle, or `None` when `problems` were found.
+    /// The candle, or `None` when `problems` were found in it or in a default that it relies on.
     fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<Accepted> {
         let symbol = match (fields.symbol, &self.defaults.symbol) {
-            (None, Some(symbol)) => Some(symbol.clone()),
+            (None, Shape::Right(symbol)) => Some(symbol.clone()),
+            (None, Shape::Wrong) => None,
             (raw, _) => problems.required("symbol", raw, |raw| self.symbol(raw)),
         };
         let timeframe = match (fields.timeframe, self.defaults.timeframe) {
-            (None, Some(timeframe)) => Some(timeframe),
+            (None, Shape::Right(timeframe)) => Some(timeframe),
+            (None, Shape::Wrong) => None,
             (raw, _) => problems.required("timeframe", raw, |raw| Timeframe::parse(&string(raw)?)),
         };
-        let utc_offset = problems
-            .optional("utc_offset", fields.utc_offset, |raw| UtcOffset::parse(&scalar(raw)?))
-            .or(self.defaults.utc_offset);
-        let shift = utc_offset.unwrap_or(UtcOffset::ZERO);
-        let time = problems.required("timestamp", fields.timestamp, |raw| Timestamp::parse(&scalar(raw)?, shift));
-        let names_zone = fields.timestamp.is_some_and(|raw| raw.get().contains('-') && raw.get().contains(':'));
+        let utc_offset = match problems.optional("utc_offset", fields.utc_offset, |raw| UtcOffset::parse(&scalar(raw)?))
+        {
+            Shape::Absent => self.defaults.utc_offset,
+            own => own,
+        };
+        let time = self.opening_time(fields.timestamp, timeframe, utc_offset, problems);
         let prices = [fields.open, fields.high, fields.low, fields.close];
         let prices = std::array::from_fn(|i| {
             problems.required(Side::ALL[i].name(), prices[i], |raw| Price::parse(&scalar(raw)?))
         });
-        let volume = problems.required("volume", fields.volume, |raw| Volume::parse(&scalar(raw)?));
-        let complete = problems.optional("complete", fields.complete, boolean);
-
-        if let [Some(open), Some(high), Some(low), Some(close)] = prices
-            && let Err(broken) = Ohlc::new([open, high, low, close])
-        {
-            for (side, invalid) in broken {
-                problems.note(Some(side.name()), invalid);
-            }
+        for (side, invalid) in Ohlc::contradictions(prices) {
+            problems.note(Some(side.name()), invalid);
         }
-        let key = match (symbol, timeframe, time) {
-            (Some(symbol), Some(timeframe), Some(time)) => {
-                problems.check("timestamp", not_in_the_future(time, timeframe, shift, names_zone, self.now));
-                problems.check("timestamp", Key::new(symbol, timeframe, time))
-            }
-            _ => None,
-        };
+        let volume = problems.required("volume", fields.volume, |raw| Volume::parse(&scalar(raw)?));
+        let complete = problems.optional("complete", fields.complete, boolean).right();
         if !problems.0.is_empty() {
             return None;
         }
         let [Some(open), Some(high), Some(low), Some(close)] = prices else { return None };
-        let ohlc = Ohlc::new([open, high, low, close]).ok()?;
-        Some(Accepted { candle: Candle { key: key?, ohlc, volume: volume? }, complete, utc_offset })
+        let candle = Candle {
+            key: Key::new(symbol?, timeframe?, time?).ok()?,
+            ohlc: Ohlc::new([open, high, low, close]).ok()?,
+            volume: volume?,
+        };
+        Some(Accepted { candle, complete, utc_offset: utc_offset.right() })
+    }
+
+    fn opening_time(
+        &self,
+        raw: Raw<'a>,
+        timeframe: Option<Timeframe>,
+        utc_offset: Shape<UtcOffset>,
+        problems: &mut Problems,
+    ) -> Option<Timestamp> {
+        let shift = utc_offset.right().unwrap_or(UtcOffset::ZERO);
+        let time = problems.required("timestamp", raw, |raw| Timestamp::parse(&scalar(raw)?, shift))?;
+        if let Some(timeframe) = timeframe {
+            problems.check("timestamp", timeframe.check_opening(time));
+        }
+        // By an offset that is wrong nobody can tell.
+        if !matches!(utc_offset, Shape::Wrong) {
+            let names_zone = raw.is_some_and(|raw| raw.get().contains('-') && raw.get().contains(':'));
+            problems.check("timestamp", not_in_the_future(time, timeframe, shift, names_zone, self.now));
+        }
+        Some(time)
     }
 
     fn symbol(&mut self, raw: &'a RawValue) -> Result<Symbol, Invalid> {
@@ -220,8 +233,11 @@ impl Problems {
         field: &'static str,
         raw: Raw<'a>,
         parse: impl FnOnce(&'a RawValue) -> Result<T, Invalid>,
-    ) -> Option<T> {
-        raw.and_then(|raw| self.check(field, parse(raw)))
+    ) -> Shape<T> {
+        match raw {
+            None => Shape::Absent,
+            Some(raw) => self.check(field, parse(raw)).map_or(Shape::Wrong, Shape::Right),
+        }
     }
 
     fn required<'a, T>(
@@ -280,7 +296,7 @@ fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
 /// Refuses a candle that opens after `now`, naming the broker's offset that would explain it.
 fn not_in_the_future(
     time: Timestamp,
-    timeframe: Timeframe,
+    timeframe: Option<Timeframe>,
     shift: UtcOffset,
     names_zone: bool,
     now: Timestamp,
@@ -302,9 +318,10 @@ fn not_in_the_future(
 
 /// The offset under which the candle would be the one that is forming now. Brokers keep whole hours, rarely half or
 /// quarter ones.
-fn explaining_offset(ahead: i64, timeframe: Timeframe) -> Option<i64> {
+fn explaining_offset(ahead: i64, timeframe: Option<Timeframe>) -> Option<i64> {
     const LONGEST_MONTH: i64 = 31 * 24 * 3600;
-    let latest = ahead + timeframe.length().unwrap_or(LONGEST_MONTH) + CLOCK_TOLERANCE;
+    let length = timeframe.map_or(Some(0), Timeframe::length).unwrap_or(LONGEST_MONTH);
+    let latest = ahead + length + CLOCK_TOLERANCE;
     [3600, 1800, 900]
         .into_iter()
         .map(|step| (ahead - CLOCK_TOLERANCE + step - 1).div_euclid(step) * step)

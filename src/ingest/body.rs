@@ -65,13 +65,22 @@ pub struct BatchFields<'a> {
     pub(super) candles: Shape<Candles<'a>>,
 }
 
-/// A value that should have one JSON type and may have another.
-#[derive(Debug, Default)]
+/// A value that may be absent, or not what it should be.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Shape<T> {
     #[default]
     Absent,
     Wrong,
     Right(T),
+}
+
+impl<T> Shape<T> {
+    pub(super) fn right(self) -> Option<T> {
+        match self {
+            Self::Right(value) => Some(value),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
 }
 
 /// The elements of `candles` up to the limit, and how many there were in all.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use crate::candle::{Invalid, Symbol, Timeframe, parse_bound};
+use crate::candle::{Invalid, Symbol, Timeframe, format_bound, parse_bound};
 use crate::store::{Direction, Range};
 use crate::violation::{MAX_LISTED, Step, Violation};
 
@@ -47,8 +47,9 @@ impl Selection {
         let start = from.or(after.map(|after| after + 1)).unwrap_or(BEGINNING);
         let end = before.or(to.map(|to| to + 1)).unwrap_or(END);
         if start >= end && parameters.violations.is_empty() {
-            let bound = if before.is_some() { "before" } else { "to" };
-            parameters.refuse(bound, Invalid::new("empty_range", "leaves no time after the lower bound; swap the two"));
+            let given = ["before", "to", "after", "from"].into_iter().find(|name| parameters.has(name)).unwrap_or("to");
+            parameters
+                .refuse(given, Invalid::new("empty_range", "leaves no time between the bounds; move one of them"));
         }
         let direction =
             if before.is_none() && (from.is_some() || after.is_some()) { Direction::Up } else { Direction::Down };
@@ -79,9 +80,9 @@ impl Selection {
         query
             .append_pair("symbol", self.range.symbol.as_str())
             .append_pair("timeframe", self.range.timeframe.name())
-            .append_pair(name, &edge.to_string());
+            .append_pair(name, &format_bound(edge));
         if let Some((name, bound)) = kept {
-            query.append_pair(name, &bound.to_string());
+            query.append_pair(name, &format_bound(bound));
         }
         query.append_pair("limit", &self.range.limit.to_string());
         query.finish()

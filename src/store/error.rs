@@ -20,7 +20,7 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if let Some("23") = error.as_database_error().and_then(sql_state).and_then(|state| state.get(..2)) {
+        if error.as_database_error().is_some_and(is_refusal) {
             return Self::Refused(error.to_string());
         }
         let passes = match &error {
@@ -50,6 +50,15 @@ pub(super) fn sqlite_code(error: &dyn DatabaseError) -> Option<u32> {
     error.code()?.parse::<u32>().ok().map(|extended| extended & 0xff)
 }
 
+/// Whether a constraint was violated. Ours cannot be: the keys' conflicts are handled, and types see to the rest.
+fn is_refusal(error: &dyn DatabaseError) -> bool {
+    const SQLITE_CONSTRAINT: u32 = 19;
+    match sql_state(error) {
+        Some(state) => state.starts_with("23"),
+        None => sqlite_code(error) == Some(SQLITE_CONSTRAINT),
+    }
+}
+
 /// By the classes of PostgreSQL's documentation, appendix A.
 fn postgres_failure_passes(state: &str) -> bool {
     match state {
@@ -65,7 +74,9 @@ fn postgres_failure_passes(state: &str) -> bool {
 fn sqlite_failure_passes(code: u32) -> bool {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
+    const READONLY: u32 = 8;
     const IOERR: u32 = 10;
     const FULL: u32 = 13;
-    matches!(code, BUSY | LOCKED | IOERR | FULL)
+    const CANTOPEN: u32 = 14;
+    matches!(code, BUSY | LOCKED | READONLY | IOERR | FULL | CANTOPEN)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
@@ -160,12 +160,16 @@ impl Sqlite {
             let mut migrations = sqlx::migrate!("migrations/sqlite");
             // A rollback to the release before leaves newer migrations in place; they only ever add.
             migrations.set_ignore_missing(true);
-            // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run:
-            // another process that starts on the same file waits here.
-            let mut transaction = self.0.writer.begin_with("begin immediate").await.map_err(first_contact_error)?;
-            // Not `run`: its bounds keep this future from being spawned (sqlx).
-            migrations.run_direct(&mut *transaction).await.map_err(migration_error)?;
-            transaction.commit().await.map_err(first_contact_error)?;
+            let run = write(&self.0.writer, async |connection| {
+                // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run:
+                // another process that starts on the same file waits here.
+                let mut transaction = connection.begin_with("begin immediate").await?;
+                // Not `run`: its bounds keep this future from being spawned (sqlx).
+                let result = migrations.run_direct(&mut *transaction).await;
+                transaction.commit().await?;
+                Ok(result)
+            });
+            run.await.map_err(first_contact_error)?.map_err(migration_error)?;
         }
         let tables: i64 = sqlx::query_scalar(
             "select count(*) from sqlite_schema where name in ('market_data_candles', 'market_data_live_candles')",
@@ -182,21 +186,7 @@ impl Sqlite {
 
     pub(super) async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
         let writer = self.0.writer.clone();
-        self.run(async move {
-            let mut transaction = writer.begin_with("begin immediate").await?;
-            let mut appended = Appended { added: 0, live: 0 };
-            if !batch.closed().is_empty() {
-                let done = sqlx::query(INSERT_CLOSED).bind(rows(batch.closed())).execute(&mut *transaction).await?;
-                appended.added = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
-            }
-            if !batch.forming().is_empty() {
-                let done = sqlx::query(UPSERT_FORMING).bind(rows(batch.forming())).execute(&mut *transaction).await?;
-                appended.live = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
-            }
-            transaction.commit().await?;
-            Ok(appended)
-        })
-        .await
+        self.run(async move { write(&writer, async |connection| insert(connection, &batch).await).await }).await
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<Vec<StoredCandle>, StoreError> {
@@ -244,7 +234,9 @@ impl Sqlite {
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
         let writer = self.0.writer.clone();
-        self.run(async move { Ok(sqlx::query(DELETE_CLOSED_LIVE).execute(&writer).await?.rows_affected()) }).await
+        let delete =
+            async |connection: &mut SqliteConnection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await;
+        Ok(self.run(async move { write(&writer, delete).await }).await?.rows_affected())
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -279,6 +271,36 @@ impl Sqlite {
         }
         to_the_end(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
     }
+}
+
+/// Runs `work` on the writer. A connection on which something failed is closed: where SQLite has rolled back by itself, as
+/// on a full disk, sqlx still counts a transaction and would begin no other.
+async fn write<T>(
+    writer: &SqlitePool,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
+) -> sqlx::Result<T> {
+    let mut connection = writer.acquire().await?;
+    let result = work(&mut connection).await;
+    if result.is_err() {
+        // What matters is that it is not used again.
+        let _ = connection.close().await;
+    }
+    result
+}
+
+async fn insert(connection: &mut SqliteConnection, batch: &Batch) -> sqlx::Result<Appended> {
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    let mut appended = Appended { added: 0, live: 0 };
+    if !batch.closed().is_empty() {
+        let done = sqlx::query(INSERT_CLOSED).bind(rows(batch.closed())).execute(&mut *transaction).await?;
+        appended.added = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
+    }
+    if !batch.forming().is_empty() {
+        let done = sqlx::query(UPSERT_FORMING).bind(rows(batch.forming())).execute(&mut *transaction).await?;
+        appended.live = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
+    }
+    transaction.commit().await?;
+    Ok(appended)
 }
 
 fn rows(candles: &[Candle]) -> String {

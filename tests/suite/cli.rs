@@ -553,6 +553,8 @@ fn healthcheck_tells_by_its_exit_code() {
     let (code, _, errors) = check(&[&format!("{}/nowhere", serving.url)], "1");
     assert!(code == 1 && errors.contains("404"), "{errors}");
     assert_eq!(check(&[&serving.url], "1").0, 0, "without a path it asks /health");
+    let (_, _, errors) = check(&["http://user:hidden@127.0.0.1:1/"], "1");
+    assert!(errors.contains("http://127.0.0.1:1/health does not answer") && !errors.contains("hidden"), "{errors}");
     assert_eq!(check(&["ftp://127.0.0.1/"], "1").0, 2);
     assert_eq!(check(&["not a url"], "1").0, 2);
     serving.signal("KILL");
@@ -568,6 +570,22 @@ fn openapi_prints_the_document_without_a_database_or_keys() {
     assert_eq!(code, 0);
     let committed = include_str!("../../docs/openapi.json");
     assert!(printed == committed, "docs/openapi.json is out of date; run `make openapi`");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_panic() {
+    let folder = folder();
+    for command in ["openapi", "migrate"] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = program(folder.path(), &[]).arg(command).stdout(full).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{command}");
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = program(folder.path(), &[("PORT", "none")]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+    let mut child = program(folder.path(), &[]).arg("openapi").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0), "a reader that has seen enough is no failure");
 }
 
 #[test]

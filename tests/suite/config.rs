@@ -144,6 +144,9 @@ fn secrets_may_stand_in_files() {
     );
     let problems = production(&[("MT5_API_KEY", ""), ("MT5_API_KEY_FILE", "/no/such/file")]).unwrap_err();
     assert!(problems[0].starts_with("MT5_API_KEY_FILE names a file that cannot be read"), "{problems:?}");
+    std::fs::write(&file, " \n").unwrap();
+    let problems = production(&[("MT5_API_KEY", ""), ("MT5_API_KEY_FILE", path)]).unwrap_err();
+    assert_eq!(problems[0], "MT5_API_KEY_FILE names a file that is empty.");
     assert!(production(&[("PORT_FILE", path)]).is_ok(), "only secrets");
 }
 

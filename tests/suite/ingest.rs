@@ -193,9 +193,6 @@ both_stores! {
             (r#"{"candles":null}"#, r#"["body","candles"]"#, "wrong_type"),
             (r#"{"candles":[7]}"#, r#"["body","candles",0]"#, "wrong_type"),
             (r#"{"candles":[["EURUSD"]]}"#, r#"["body","candles",0]"#, "wrong_type"),
-            (r#"{"symbol":"","candles":[{}]}"#, r#"["body","symbol"]"#, "empty"),
-            (r#"{"timeframe":"1M","candles":[{}]}"#, r#"["body","timeframe"]"#, "ambiguous_timeframe"),
-            (r#"{"utc_offset":50401,"candles":[{}]}"#, r#"["body","utc_offset"]"#, "out_of_range"),
         ] {
             let errors = app.post_bytes(body).await.errors();
             assert_eq!(errors, [(place.to_owned(), kind.to_owned())], "{body}");
@@ -241,6 +238,24 @@ both_stores! {
         let detail = answer.problem(422, "invalid_values");
         assert!(detail.starts_with("Nothing was stored, because 16 of 17 candles cannot be: candles[1].timeframe is missing"), "{detail}");
         assert!(app.database.closed().await.is_empty() && app.database.forming().await.is_empty());
+    }
+
+    async fn a_problem_does_not_hide_the_others(app: TestApp) {
+        let body = json!({"symbol": "", "timeframe": "1M", "utc_offset": 50401, "candles": [
+            {"timestamp": NOW + 9_999_999, "open": "x", "high": 1, "low": 2, "close": 9, "volume": 1},
+            {"symbol": "A", "timestamp": NOW + 99_999, "utc_offset": 0, "open": 1, "high": 1, "low": 1, "close": 9, "volume": 1},
+            {"timeframe": "M5", "timestamp": NOW + 30, "utc_offset": 0, "open": 1, "high": "x", "low": 3, "close": 2, "volume": 1},
+        ]});
+        let expected = [
+            (r#"["body","symbol"]"#, "empty"), (r#"["body","timeframe"]"#, "ambiguous_timeframe"), (r#"["body","utc_offset"]"#, "out_of_range"),
+            (r#"["body","candles",0,"open"]"#, "not_a_number"), (r#"["body","candles",0,"high"]"#, "inconsistent"),
+            (r#"["body","candles",1,"timestamp"]"#, "future"), (r#"["body","candles",1,"high"]"#, "inconsistent"),
+            (r#"["body","candles",2,"timestamp"]"#, "not_a_whole_minute"), (r#"["body","candles",2,"high"]"#, "not_a_number"),
+            (r#"["body","candles",2,"low"]"#, "inconsistent"), (r#"["body","candles",2,"low"]"#, "inconsistent"),
+        ].map(|(place, kind)| (place.to_owned(), kind.to_owned()));
+        assert_eq!(app.post(&body).await.errors(), expected);
+        // What is wrong around the candles leaves none of them to keep.
+        assert_eq!(app.post_lenient(&body).await.errors(), expected);
     }
 
     async fn the_first_hundred_problems_are_listed(app: TestApp) {

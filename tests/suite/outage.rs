@@ -8,7 +8,9 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::harness::{Answer, Environment, NOW, PgDatabase, Service, candle, plain_server, run, send};
+use crate::harness::{
+    Answer, Database, Environment, NOW, PgDatabase, Service, TestApp, candle, plain_server, run, send, with,
+};
 
 /// A port behind which the database stands, until it does not.
 struct Proxy {
@@ -197,5 +199,24 @@ fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
         for _ in 0..20 {
             assert_eq!(service.candles("&limit=1").await.json().as_array().unwrap().len(), 1);
         }
+    });
+}
+
+#[test]
+fn sqlite_that_rolled_back_by_itself_takes_the_next_batch() {
+    run(async {
+        // As it does when the disk is full, which a trigger can stand in for.
+        let app = TestApp::start(Database::sqlite()).await;
+        let pool = sqlx::SqlitePool::connect(&app.database.url()).await.unwrap();
+        let trigger = "create trigger full before insert on market_data_candles when new.symbol = 'FULL'
+            begin select raise(rollback, 'full'); end";
+        sqlx::Executor::execute(&pool, trigger).await.unwrap();
+        let good = candle(NOW - 7200);
+        let bad = with(good.clone(), json!({"symbol": "FULL"}));
+        for _ in 0..3 {
+            app.post(&json!({"candles": [good, bad]})).await.problem(422, "invalid_values");
+            assert!(app.database.closed().await.is_empty(), "all or nothing");
+        }
+        assert_eq!(app.ingest(&[good]).await, (1, 0, 0));
     });
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
-use crate::harness::{Database, NOW, TestApp, candle, with};
+use crate::harness::{Database, KEY, NOW, TestApp, candle, send, with};
 
 const HOUR: i64 = 3600;
 
@@ -44,6 +44,7 @@ macro_rules! both_stores_hold {
 
 both_stores_hold! {
     digits_survive: 48 cases of proptest::collection::vec(decimal(), 1..40) => digits_come_back;
+    numbers_are_stored_exactly_or_refused: 48 cases of proptest::collection::vec(number(), 1..40) => each_number_is_exact_or_refused;
     pages_tile_a_series: 24 cases of series() => walks_meet_each_candle_once;
     counts_add_up: 32 cases of proptest::collection::vec(proptest::collection::vec(post(), 1..12), 1..6) => the_store_agrees_with_a_model;
 }
@@ -73,6 +74,20 @@ fn decimal() -> impl Strategy<Value = (String, String)> {
         }
         canonical(negative, &format!("{integer}{fraction}"), fraction.len() as i32 - exponent).map(|form| (text, form))
     })
+}
+
+/// Any JSON number, however long, and its canonical form if it has one.
+fn number() -> impl Strategy<Value = (String, Option<String>)> {
+    ("-?", "0|[1-9][0-9]{0,39}", proptest::option::of("[0-9]{1,39}"), proptest::option::of(-60..61_i32)).prop_map(
+        |(sign, integer, fraction, exponent)| {
+            let fraction = fraction.unwrap_or_default();
+            let point = if fraction.is_empty() { "" } else { "." };
+            let power = exponent.map_or(String::new(), |exponent| format!("e{exponent}"));
+            let scale = fraction.len() as i32 - exponent.unwrap_or(0);
+            let form = canonical(!sign.is_empty(), &format!("{integer}{fraction}"), scale);
+            (format!("{sign}{integer}{point}{fraction}{power}"), form)
+        },
+    )
 }
 
 /// The contract's rule by string arithmetic alone: scale = max(0, fraction digits − exponent).
@@ -110,6 +125,42 @@ async fn digits_come_back(app: &TestApp, symbol: &str, decimals: Vec<(String, St
         })
         .collect();
     prop_assert_eq!(answer.body, format!("[{}]", expected.join(",")));
+    Ok(())
+}
+
+async fn each_number_is_exact_or_refused(
+    app: &TestApp,
+    symbol: &str,
+    numbers: Vec<(String, Option<String>)>,
+) -> Result<(), TestCaseError> {
+    let time = |n: usize| NOW - (n as i64 + 1) * HOUR;
+    let sent: Vec<String> = numbers
+        .iter()
+        .enumerate()
+        .map(|(n, (text, _))| {
+            let time = time(n);
+            format!(r#"{{"symbol":"{symbol}","timeframe":"H1","timestamp":{time},"open":{text},"high":{text},"low":"{text}","close":"{text}","volume":1}}"#)
+        })
+        .collect();
+    let request = app.request(reqwest::Method::POST, "/api/v1/candles").header("X-API-KEY", KEY);
+    let body = format!(r#"{{"candles":[{}]}}"#, sent.join(","));
+    let answer = send(request.header("Prefer", "handling=lenient").body(body)).await;
+    let exact = numbers.iter().filter(|(_, form)| form.is_some()).count();
+    prop_assert_eq!(answer.counts(numbers.len()).0, exact as u64);
+    for rejection in answer.json()["rejected"].as_array().unwrap() {
+        prop_assert_eq!(&rejection["type"], "too_precise");
+    }
+    let read = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1")).await.body;
+    let expected: Vec<_> = (0..numbers.len())
+        .rev()
+        .filter_map(|n| {
+            let (form, time) = (numbers[n].1.as_ref()?, time(n) * 1000);
+            Some(format!(
+                r#"{{"timestamp":{time},"open":{form},"high":{form},"low":{form},"close":{form},"volume":1}}"#
+            ))
+        })
+        .collect();
+    prop_assert_eq!(read, format!("[{}]", expected.join(",")));
     Ok(())
 }
 

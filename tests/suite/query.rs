@@ -108,6 +108,26 @@ both_stores! {
         assert_eq!((page.header("link"), page.header("x-more-after")), (None, Some("false")), "to is kept");
     }
 
+    async fn links_lead_through_the_years_whose_milliseconds_look_like_seconds(app: TestApp) {
+        const DAY: i64 = 86_400;
+        // From 1966 to 1974, so that both ends of those years are crossed.
+        let times: Vec<i64> = (0..40).map(|n| -120_000_000 / DAY * DAY + n * 77 * DAY).collect();
+        let candles: Vec<Value> = times.iter().map(|time| with(candle(*time), json!({"timeframe": "D1"}))).collect();
+        app.ingest(&candles).await;
+        for first in ["limit=3", "limit=3&from=1960-01-01T00:00:00Z", "limit=3&from=1960-01-01T00:00:00Z&before=1980-01-01T00:00:00Z"] {
+            let mut met = Vec::new();
+            let mut path = Some(format!("/api/v1/candles?symbol=EURUSD&timeframe=D1&{first}"));
+            while let Some(next) = path {
+                let answer = app.get(&next).await;
+                met.extend(answer.json().as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap() / 1000));
+                assert!(met.len() <= times.len(), "{met:?}");
+                path = answer.header("link").map(|link| link[1..link.find('>').unwrap()].to_owned());
+            }
+            met.sort_unstable();
+            assert_eq!(met, times, "{first}");
+        }
+    }
+
     async fn an_unchanged_page_is_answered_with_304(app: TestApp) {
         fill(&app).await;
         let get = async |query: &str, tag: &str| {
