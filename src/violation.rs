@@ -58,11 +58,11 @@ impl Violation {
     pub fn path(&self) -> String {
         let mut path = String::new();
         for step in self.loc.iter().skip(1) {
-            match step {
-                Step::Index(index) => drop(write!(path, "[{index}]")),
-                Step::Field(field) if path.is_empty() => path.push_str(field),
-                Step::Field(field) => drop(write!(path, ".{field}")),
-            }
+            let _ = match step {
+                Step::Index(index) => write!(path, "[{index}]"),
+                Step::Field(field) if path.is_empty() => write!(path, "{field}"),
+                Step::Field(field) => write!(path, ".{field}"),
+            };
         }
         path
     }

@@ -211,7 +211,9 @@ impl<'de> Visitor<'de> for BatchSeed {
                     batch.candles = map.next_value_seed(CandlesSeed { max: self.max_candles })?;
                 }
                 BatchField::Candles => return Err(serde::de::Error::duplicate_field("candles")),
-                BatchField::Unknown => drop(map.next_value::<IgnoredAny>()?),
+                BatchField::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(Shape::Right(batch))

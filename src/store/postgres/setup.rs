@@ -93,7 +93,7 @@ pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result
         .await
         .unwrap_or_else(|_| Err(StoreError::Unavailable("it did not answer while it was checked".to_owned())));
     // Its outcome changes nothing: the connection is not used again.
-    drop(connection.close().await);
+    let _ = connection.close().await;
     result
 }
 
