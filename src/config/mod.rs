@@ -1,12 +1,13 @@
 //! Configuration: from environment variables ([`sources`]) to validated plain data, with every problem told at once.
 
+mod keys;
 mod sources;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::str::FromStr;
 
+pub use keys::ApiKey;
 pub use sources::Variables;
 
 /// A variable that the service reads.
@@ -102,17 +103,6 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// For people or for programs.
     pub format: LogFormat,
-}
-
-/// A key or token and what it is called in logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiKey {
-    /// Told in logs in place of the secret.
-    pub name: String,
-    /// What callers send.
-    pub secret: Secret,
-    /// Whether it was made here for development, so that the start-up banner may show it.
-    pub generated: bool,
 }
 
 /// A value that is never printed.
@@ -345,70 +335,4 @@ impl<'a> Reader<'a> {
             migrate_on_start: self.flag("MIGRATE_ON_START", true),
         }
     }
-
-    fn keys(&mut self, environment: Environment, database: &DatabaseConfig) -> (Vec<ApiKey>, Vec<ApiKey>) {
-        const NAMES: [&str; 2] = ["MT5_API_KEY", "INTERNAL_API_TOKEN"];
-        let missing = NAMES.map(|name| self.variables.get(name).is_none());
-        let mut generated = None;
-        if missing.contains(&true) {
-            if environment == Environment::Development && self.problems.is_empty() {
-                match sources::generated_keys(&key_file(database.url.expose())) {
-                    Ok(keys) => generated = Some(keys),
-                    Err(problem) => self.problems.push(problem),
-                }
-            } else if environment != Environment::Development {
-                for (name, _) in NAMES.iter().zip(missing).filter(|(_, missing)| *missing) {
-                    self.problems.push(format!("{name} is missing, and {} needs one.", environment.name()));
-                }
-            }
-        }
-        let [ingest, read] = [0, 1].map(|i| match (self.variables.get(NAMES[i]), &generated) {
-            (Some(list), _) => self.key_list(NAMES[i], list, environment),
-            (None, Some(keys)) => {
-                vec![ApiKey { name: "development".to_owned(), secret: keys[i].clone(), generated: true }]
-            }
-            (None, None) => Vec::new(),
-        });
-        if ingest.iter().any(|key| read.iter().any(|token| token.secret == key.secret)) {
-            self.problems.push("INTERNAL_API_TOKEN and MT5_API_KEY must not share a key.".to_owned());
-        }
-        (ingest, read)
-    }
-
-    fn key_list(&mut self, variable: &str, list: &str, environment: Environment) -> Vec<ApiKey> {
-        const SHORTEST: usize = 16;
-        let mut keys: Vec<ApiKey> = Vec::new();
-        for (position, entry) in list.split(',').map(str::trim).enumerate() {
-            let number = position + 1;
-            let (name, secret) = match entry.split_once(':') {
-                Some((name, secret)) => (name.to_owned(), secret),
-                None => (format!("key-{number}"), entry),
-            };
-            let problem = if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-            {
-                Some("has a name that is not made of letters, digits and ._-")
-            } else if secret.is_empty() {
-                Some("is empty")
-            } else if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-                Some("holds a blank or a character that no HTTP header can carry")
-            } else if secret.len() < SHORTEST && environment != Environment::Development {
-                Some("is shorter than 16 characters")
-            } else if keys.iter().any(|key| key.name == name || key.secret.expose() == secret) {
-                Some("repeats the name or the key of one before it")
-            } else {
-                None
-            };
-            match problem {
-                Some(problem) => self.problems.push(format!("{variable}: entry {number} {problem}.")),
-                None => keys.push(ApiKey { name, secret: Secret::new(secret), generated: false }),
-            }
-        }
-        keys
-    }
-}
-
-/// Where generated keys live: beside the SQLite file, or else in the working directory.
-fn key_file(database_url: &str) -> PathBuf {
-    let database = database_url.strip_prefix("sqlite://").filter(|path| !path.is_empty()).unwrap_or("candlewick.db");
-    PathBuf::from(database).with_extension("keys")
 }

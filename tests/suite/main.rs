@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the servers to test against are named by the environment")]
 
 mod harness;
+mod program;
 
 mod cli;
 mod config;
@@ -18,3 +19,4 @@ mod postgres;
 mod properties;
 mod query;
 mod series;
+mod serving;

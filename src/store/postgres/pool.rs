@@ -14,6 +14,7 @@ use crate::store::{PoolUse, StoreError};
 
 /// Longest that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
 const WAIT: Duration = Duration::from_secs(1);
+
 /// How long a pool's users are ready to wait for the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -36,6 +37,7 @@ const STATEMENT_SETTINGS: &str = "
     set idle_in_transaction_session_timeout = '10s';
     -- A 201 means durable, also where the database's default is to answer before the disk has.
     select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
+
 /// Connections of which each does one statement at a time. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {

@@ -1,0 +1,109 @@
+//! The built program, as a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// The program in a folder of its own, with nothing but `variables` in its environment.
+pub fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
+    command.current_dir(folder).env_clear().envs(variables.iter().copied());
+    // Coverage of the program itself, where it is measured.
+    if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+        command.env("LLVM_PROFILE_FILE", profile);
+    }
+    command
+}
+
+pub fn output(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code().expect("no signal"), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+pub fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A running `serve`, killed with this value, or after a minute if a test hangs on it.
+pub struct Serving {
+    pub child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    pub url: String,
+    /// Everything it printed so far.
+    pub printed: String,
+    _watched: mpsc::Sender<()>,
+}
+
+impl Serving {
+    pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = program(folder, variables).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (watched, ended) = mpsc::channel();
+        let pid = child.id();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                kill(pid, "KILL");
+            }
+        });
+        let mut serving = Self { child, lines, url: String::new(), printed: String::new(), _watched: watched };
+        let line = serving.line_with("listening");
+        let address = line.split("127.0.0.1:").nth(1).unwrap();
+        let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+        serving.url = format!("http://127.0.0.1:{port}");
+        serving
+    }
+
+    /// Reads on until a line contains `text`.
+    pub fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.lines.next().expect("it still runs").unwrap();
+            self.printed.push_str(&line);
+            self.printed.push('\n');
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The banner's lines to paste, which may come before or after the log's first lines: those are written by a thread.
+    pub fn curl_lines(&mut self) -> [String; 2] {
+        loop {
+            let mut found = self.printed.lines().map(str::trim).filter(|line| line.starts_with("curl -i"));
+            if let (Some(post), Some(get)) = (found.next(), found.next()) {
+                return [post.to_owned(), get.to_owned()];
+            }
+            self.line_with("curl -i");
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        kill(self.child.id(), name);
+    }
+
+    /// Waits for its end and returns the exit code and all it printed.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        for line in self.lines.by_ref() {
+            self.printed.push_str(&line.unwrap());
+            self.printed.push('\n');
+        }
+        self.child.stderr.take().unwrap().read_to_string(&mut self.printed).unwrap();
+        (self.child.wait().unwrap().code(), std::mem::take(&mut self.printed))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The shell's own `kill`, since slim systems have no other.
+pub fn kill(pid: u32, signal: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap();
+    assert!(status.success());
+}

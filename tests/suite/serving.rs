@@ -1,0 +1,350 @@
+//! The program while it serves: the banner, signals, logs, and several processes at once.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{HeaderMap, HeaderName};
+use serde_json::{Value, json};
+
+use crate::harness::{Database, NOW, PgDatabase, candle, plain_server, run, send, with};
+use crate::program::{Serving, folder};
+
+/// Sends the request that a shell makes of a `curl` line and returns the answer's body. The shell takes the line apart;
+/// curl itself need not be there.
+async fn paste(line: &str) -> String {
+    let apart = format!("curl() {{ for word in \"$@\"; do printf '%s\\0' \"$word\"; done; }}; {line}");
+    let output = Command::new("sh").args(["-c", &apart]).output().unwrap();
+    assert!(output.status.success(), "{line}: {output:?}");
+    let words = String::from_utf8(output.stdout).unwrap();
+    let mut words = words.split_terminator('\0');
+    let (mut url, mut headers, mut body) = (String::new(), HeaderMap::new(), None);
+    while let Some(word) = words.next() {
+        match word {
+            "-i" => {}
+            "-H" => {
+                let (name, value) = words.next().unwrap().split_once(": ").unwrap();
+                headers.insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+            }
+            "-d" => body = words.next().map(str::to_owned),
+            address => url = address.to_owned(),
+        }
+    }
+    let client = reqwest::Client::new();
+    let request = match body {
+        Some(body) => client.post(url).body(body),
+        None => client.get(url),
+    };
+    let answer = send(request.headers(headers)).await;
+    assert!(answer.status.is_success(), "{line}: {answer:?}");
+    answer.body
+}
+
+#[test]
+fn the_banners_lines_can_be_pasted_also_after_a_restart() {
+    run(async {
+        let folder = folder();
+        let mut keys: Vec<String> = Vec::new();
+        for added in [1, 0] {
+            let mut serving = Serving::start(folder.path(), &[("PORT", "0"), ("PATH", "")]);
+            let [post, get] = serving.curl_lines();
+            let receipt: Value = serde_json::from_str(&paste(&post).await).unwrap();
+            assert_eq!(receipt["records_added"], added);
+            let read = paste(&get).await;
+            assert!(read.starts_with(r#"[{"timestamp":1754215200000,"open":1.08500,"#), "{read}");
+            let key = |line: &str| line.split("X-").nth(1).unwrap().split('"').next().unwrap().to_owned();
+            keys.push(format!("{} {}", key(&post), key(&get)));
+            serving.signal("TERM");
+            assert_eq!(serving.end().0, Some(0));
+        }
+        assert_eq!(keys[0], keys[1], "the keys last");
+        let permissions = folder.path().join("candlewick.keys").metadata().unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o600);
+    });
+}
+
+#[test]
+fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
+    run(async {
+        for signal in ["TERM", "INT"] {
+            let database = PgDatabase::create(&plain_server()).await;
+            let folder = folder();
+            let variables = [
+                ("PORT", "0"),
+                ("DATABASE_URL", database.url.as_str()),
+                ("MT5_API_KEY", "k-1"),
+                ("INTERNAL_API_TOKEN", "t-1"),
+            ];
+            let mut serving = Serving::start(folder.path(), &variables);
+            serving.line_with("ready");
+            let mut lock = database.connect().await;
+            sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode")
+                .await
+                .unwrap();
+            let client = reqwest::Client::new();
+            let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
+            let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", "k-1").body(body);
+            let post = tokio::spawn(send(post));
+            let waiting =
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            let mut watch = database.connect().await;
+            while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {}
+            // A connection on which nothing was asked must not hold it up either.
+            let _idle = tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.unwrap();
+            serving.signal(signal);
+            serving.line_with("stopping");
+            while tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.is_ok() {}
+            sqlx::Executor::execute(&mut lock, "rollback").await.unwrap();
+            post.await.unwrap().counts(1);
+            let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
+            assert_eq!(code, Some(0));
+            assert!(printed.contains("stopped"), "{printed}");
+            assert_eq!(Database::Postgres(database).closed().await.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let folder = folder();
+        let variables = [
+            ("PORT", "0"),
+            ("DATABASE_URL", database.url.as_str()),
+            ("MT5_API_KEY", "k-1"),
+            ("INTERNAL_API_TOKEN", "t-1"),
+        ];
+        let mut serving = Serving::start(folder.path(), &variables);
+        serving.line_with("ready");
+        let mut lock = database.connect().await;
+        let locked = "begin; lock table market_data_candles in access exclusive mode";
+        sqlx::Executor::execute(&mut lock, locked).await.unwrap();
+        let address = serving.url.trim_start_matches("http://").to_owned();
+        // One waits for the database, one never sends the rest of its body.
+        let post = |length: usize| {
+            let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
+            let length = length.max(body.len());
+            format!(
+                "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: k-1\r\nContent-Length: {length}\r\n\r\n{body}"
+            )
+        };
+        let mut waiting = Vec::new();
+        for length in [0, 1_000_000] {
+            let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, post(length).as_bytes()).await.unwrap();
+            waiting.push(stream);
+        }
+        let blocked =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let mut watch = database.connect().await;
+        while sqlx::query_scalar::<_, i64>(blocked).fetch_one(&mut watch).await.unwrap() == 0 {}
+        let start = Instant::now();
+        serving.signal("TERM");
+        let (code, _) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
+        println!("stopped {:?} after the signal", start.elapsed());
+        assert_eq!(code, Some(0));
+        assert!(start.elapsed() < Duration::from_secs(10), "container engines kill after 10 s");
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut waiting[0], &mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    });
+}
+
+#[test]
+fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
+    run(async {
+        const SERIES: i64 = 4;
+        const CANDLES: i64 = 300;
+        let database = PgDatabase::create(&plain_server()).await;
+        let folder = folder();
+        let variables = [
+            ("PORT", "0"),
+            ("DATABASE_URL", database.url.as_str()),
+            ("MT5_API_KEY", "k-1"),
+            ("INTERNAL_API_TOKEN", "t-1"),
+        ];
+        // Both find an empty database and migrate it at once.
+        let mut services = [Serving::start(folder.path(), &variables), Serving::start(folder.path(), &variables)];
+        for service in &mut services {
+            service.line_with("ready");
+        }
+
+        let client = reqwest::Client::new();
+        let mut posts = tokio::task::JoinSet::new();
+        for worker in 0..8_usize {
+            let (client, url) = (client.clone(), services[worker % 2].url.clone());
+            posts.spawn(async move {
+                let (mut added, mut live) = (0, 0);
+                for round in 0..4 {
+                    let candles = (0..SERIES).flat_map(|series| (0..CANDLES).map(move |n| (series, n)));
+                    let mut candles: Vec<Value> = candles
+                        .map(|(series, n)| {
+                            let symbol = format!("SYM{series}");
+                            with(candle(NOW - (n + 1) * 3600), json!({"symbol": symbol, "complete": true}))
+                        })
+                        .collect();
+                    candles.extend((0..SERIES).map(|series| {
+                        let fields =
+                            json!({"symbol": format!("SYM{series}"), "complete": false, "volume": 100 + round});
+                        with(candle(NOW), fields)
+                    }));
+                    if worker % 2 == 1 {
+                        candles.reverse();
+                    }
+                    let post = client.post(format!("{url}/api/v1/candles")).header("X-API-KEY", "k-1");
+                    let counts = send(post.body(json!({"candles": candles}).to_string())).await.counts(candles.len());
+                    added += counts.0;
+                    live += counts.2;
+                    let get = client.get(format!("{url}/api/v1/candles?symbol=SYM0&timeframe=H1")).bearer_auth("t-1");
+                    let read = send(get).await.json();
+                    let times: Vec<i64> =
+                        read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
+                    assert_eq!(times.len() as i64, CANDLES + 1, "what is acknowledged is read");
+                    assert!(times.is_sorted_by(|a, b| a < b), "no time twice");
+                }
+                (added, live)
+            });
+        }
+        let counts = posts.join_all().await;
+        assert_eq!(counts.iter().map(|(added, _)| *added as i64).sum::<i64>(), SERIES * CANDLES, "each added once");
+        assert!(counts.iter().map(|(_, live)| *live as i64).sum::<i64>() >= SERIES);
+        for service in services {
+            service.signal("TERM");
+            let (code, printed) = tokio::task::spawn_blocking(|| service.end()).await.unwrap();
+            assert_eq!(code, Some(0));
+            assert!(!printed.contains("ERROR"), "{printed}");
+        }
+        let database = Database::Postgres(database);
+        assert_eq!(database.closed().await.len() as i64, SERIES * CANDLES);
+        let forming = database.forming().await;
+        assert_eq!(forming.len() as i64, SERIES);
+        assert!(forming.iter().all(|row| row.ends_with(" 103")), "the one with most volume stays: {forming:?}");
+        // The server counts a connection's deadlocks when it ends, as all of the services' have.
+        let deadlocks = "select deadlocks::text from pg_stat_database where datname = current_database()";
+        assert_eq!(database.rows(deadlocks).await, ["0"]);
+    });
+}
+
+#[test]
+fn a_client_that_leaves_is_a_line_in_the_log_too() {
+    run(async {
+        let folder = folder();
+        let variables = [("PORT", "0"), ("MT5_API_KEY", "k-1"), ("INTERNAL_API_TOKEN", "t-1")];
+        let mut serving = Serving::start(folder.path(), &variables);
+        serving.line_with("ready");
+        let mut stream = tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.unwrap();
+        let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: k-1\r\nx-request-id: left\r\nContent-Length: 99\r\n\r\n{";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+        drop(stream);
+        let line = serving.line_with("request_id=\"left\"");
+        assert!(line.contains("/api/v1/candles"), "{line}");
+    });
+}
+
+#[test]
+fn acknowledged_candles_survive_a_kill() {
+    run(async {
+        let folder = folder();
+        let mut acknowledged = 0;
+        for round in 0..3_i64 {
+            let variables = [("PORT", "0"), ("MT5_API_KEY", "k-1"), ("INTERNAL_API_TOKEN", "t-1")];
+            let mut serving = Serving::start(folder.path(), &variables);
+            serving.line_with("ready");
+            let client = reqwest::Client::new();
+            for n in 0..20 {
+                let candles: Vec<Value> =
+                    (0..50).map(|m| candle(1_600_000_000 / 3600 * 3600 + ((round * 20 + n) * 50 + m) * 3600)).collect();
+                let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", "k-1");
+                acknowledged += send(post.body(json!({"candles": candles}).to_string())).await.counts(50).0;
+            }
+            serving.signal("KILL");
+            assert_eq!(serving.end().0, None);
+        }
+        assert_eq!(acknowledged, 3000);
+        let url = format!("sqlite://{}", folder.path().join("candlewick.db").display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let stored: i64 =
+            sqlx::query_scalar("select count(*) from market_data_candles").fetch_one(&pool).await.unwrap();
+        assert_eq!(stored, 3000);
+    });
+}
+
+#[test]
+fn a_request_is_one_line_in_the_log() {
+    run(async {
+        let folder = folder();
+        let keys =
+            [("MT5_API_KEY", "terminal-7:ingest-secret-0001"), ("INTERNAL_API_TOKEN", "chart:reading-secret-0001")];
+        let variables =
+            [&keys[..], &[("PORT", "0"), ("ENVIRONMENT", "production"), ("DATABASE_URL", "sqlite://x.db")]].concat();
+        let mut serving = Serving::start(folder.path(), &variables);
+        serving.line_with("ready");
+        let client = reqwest::Client::new();
+        let body = json!({"candles": [candle(1_754_215_200), candle(1_754_215_200)]}).to_string();
+        let post =
+            client.post(format!("{}/api/v1/candles?secret=yes", serving.url)).header("X-API-KEY", "ingest-secret-0001");
+        send(post.header("x-request-id", "my-id").body(body)).await.counts(2);
+        let line: Value = serde_json::from_str(&serving.line_with("\"POST\"")).unwrap();
+        for (field, expected) in [
+            ("level", json!("INFO")),
+            ("method", json!("POST")),
+            ("route", json!("/api/v1/candles")),
+            ("status", json!(201)),
+            ("request_id", json!("my-id")),
+            ("key", json!("terminal-7")),
+            ("rows_received", json!(2)),
+            ("rows_added", json!(1)),
+        ] {
+            assert_eq!(line[field], expected, "{field} in {line}");
+        }
+        assert!(line["duration_ms"].is_f64() && line["timestamp"].is_string(), "{line}");
+
+        let wrong = client
+            .get(format!("{}/no/such?key=ingest-secret-0001", serving.url))
+            .header("X-API-KEY", "ingest-secret-0001");
+        send(wrong.header("x-request-id", "x\"y")).await.problem(404, "not_found");
+        let line: Value = serde_json::from_str(&serving.line_with("not_found")).unwrap();
+        assert_eq!(
+            (&line["route"], &line["code"], &line["key"]),
+            (&json!("<unmatched>"), &json!("not_found"), &Value::Null)
+        );
+        serving.signal("TERM");
+        let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
+        assert_eq!(code, Some(0));
+        assert!(!printed.contains("secret"), "{printed}");
+        assert!(!printed.contains("curl"), "no banner outside development");
+        assert!(printed.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{printed}");
+    });
+}
+
+#[test]
+fn a_banner_never_shows_a_key_that_somebody_chose() {
+    let folder = folder();
+    let mut serving = Serving::start(
+        folder.path(),
+        &[("PORT", "0"), ("MT5_API_KEY", "chosen-key"), ("INTERNAL_API_TOKEN", "chosen-token")],
+    );
+    let [post, get] = serving.curl_lines();
+    assert!(post.contains("X-API-KEY: YOUR_INGEST_KEY") && get.contains("X-Internal-Token: YOUR_READ_TOKEN"));
+    assert!(!serving.printed.contains("chosen"));
+    assert!(!folder.path().join("candlewick.keys").exists());
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    run(async {
+        let folder = folder();
+        let mut serving =
+            Serving::start(folder.path(), &[("PORT", "0"), ("INTERNAL_API_TOKEN", "t"), ("MT5_API_KEY", "k")]);
+        serving.line_with("ready");
+        // More lines than the pipe holds, none of them read.
+        let client = reqwest::Client::new();
+        for _ in 0..3000 {
+            let answer = send(client.get(format!("{}/nowhere", serving.url))).await;
+            assert_eq!(answer.status, 404);
+        }
+        serving.signal("TERM");
+        let code = tokio::task::spawn_blocking(move || serving.child.wait().unwrap().code()).await.unwrap();
+        assert_eq!(code, Some(0), "stops while nobody reads");
+    });
+}
