@@ -175,6 +175,31 @@ impl PgDatabase {
     }
 }
 
+/// A lock on the table of closed candles, behind which every statement of a service waits.
+pub struct TableLock {
+    holder: PgConnection,
+    watch: PgConnection,
+}
+
+impl TableLock {
+    pub async fn take(database: &PgDatabase) -> Self {
+        let (mut holder, watch) = (database.connect().await, database.connect().await);
+        holder.execute("begin; lock table market_data_candles in access exclusive mode").await.unwrap();
+        Self { holder, watch }
+    }
+
+    /// Returns once a statement waits for the lock.
+    pub async fn is_awaited(&mut self) {
+        const WAITING: &str =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut self.watch).await.unwrap() == 0 {}
+    }
+
+    pub async fn release(mut self) {
+        self.holder.execute("rollback").await.unwrap();
+    }
+}
+
 impl Drop for PgDatabase {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());

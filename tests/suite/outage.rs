@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::harness::{
-    Answer, Database, Environment, NOW, PgDatabase, Service, TestApp, candle, plain_server, run, send, with,
+    Answer, Database, Environment, NOW, PgDatabase, Service, TableLock, TestApp, candle, plain_server, run, send, with,
 };
 
 /// A port behind which the database stands, until it does not.
@@ -149,10 +149,7 @@ fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
         service.ingest(&[candle(NOW - 7200)]).await;
-        let mut lock = database.connect().await;
-        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode")
-            .await
-            .unwrap();
+        let lock = TableLock::take(&database).await;
         let mut posts = JoinSet::new();
         for _ in 0..6 {
             let body = json!({"candles": [candle(NOW - 3600)]}).to_string();
@@ -164,7 +161,7 @@ fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
             answer.problem(503, "unavailable");
         }
         assert_eq!(health(&service).await.status, 200, "the probe has a connection of its own");
-        sqlx::Executor::execute(&mut lock, "rollback").await.unwrap();
+        lock.release().await;
         assert_eq!(service.ingest(&[candle(NOW - 3600)]).await, (1, 0, 0));
     });
 }
@@ -174,23 +171,17 @@ fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url)).await;
-        let mut lock = database.connect().await;
-        sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode")
-            .await
-            .unwrap();
+        let mut lock = TableLock::take(&database).await;
         let body = json!({"candles": (1..=500).map(|n| candle(NOW - n * 3600)).collect::<Vec<_>>()}).to_string();
         let post = service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", crate::harness::KEY).body(body);
         let post = tokio::spawn(send(post));
-        let waiting =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        let mut watch = database.connect().await;
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {}
+        lock.is_awaited().await;
         post.abort();
         let _ = post.await;
-        sqlx::Executor::execute(&mut lock, "rollback").await.unwrap();
+        lock.release().await;
         let count = "select count(*) from market_data_candles";
         loop {
-            match sqlx::query_scalar::<_, i64>(count).fetch_one(&mut watch).await.unwrap() {
+            match sqlx::query_scalar::<_, i64>(count).fetch_one(&mut database.connect().await).await.unwrap() {
                 0 => {}
                 stored => break assert_eq!(stored, 500),
             }

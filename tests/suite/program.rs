@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::harness::{KEY, TOKEN};
+
 /// The program in a folder of its own, with nothing but `variables` in its environment.
 pub fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
@@ -54,6 +56,14 @@ impl Serving {
         let address = line.split("127.0.0.1:").nth(1).unwrap();
         let port: String = address.chars().take_while(char::is_ascii_digit).collect();
         serving.url = format!("http://127.0.0.1:{port}");
+        serving
+    }
+
+    /// Starts on a database with the keys of all tests, and waits until it is ready.
+    pub fn on(folder: &Path, database_url: &str) -> Self {
+        let keys = [("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
+        let mut serving = Self::start(folder, &[&keys[..], &[("PORT", "0"), ("DATABASE_URL", database_url)]].concat());
+        serving.line_with("ready");
         serving
     }
 

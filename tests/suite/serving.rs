@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use crate::harness::{Database, NOW, PgDatabase, candle, plain_server, run, send, with};
+use crate::harness::{Database, KEY, NOW, PgDatabase, TOKEN, TableLock, candle, plain_server, run, send, with};
 use crate::program::{Serving, folder};
 
 /// Sends the request that a shell makes of a `curl` line and returns the answer's body. The shell takes the line apart;
@@ -68,32 +68,19 @@ fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
         for signal in ["TERM", "INT"] {
             let database = PgDatabase::create(&plain_server()).await;
             let folder = folder();
-            let variables = [
-                ("PORT", "0"),
-                ("DATABASE_URL", database.url.as_str()),
-                ("MT5_API_KEY", "k-1"),
-                ("INTERNAL_API_TOKEN", "t-1"),
-            ];
-            let mut serving = Serving::start(folder.path(), &variables);
-            serving.line_with("ready");
-            let mut lock = database.connect().await;
-            sqlx::Executor::execute(&mut lock, "begin; lock table market_data_candles in access exclusive mode")
-                .await
-                .unwrap();
+            let mut serving = Serving::on(folder.path(), &database.url);
+            let mut lock = TableLock::take(&database).await;
             let client = reqwest::Client::new();
             let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
-            let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", "k-1").body(body);
+            let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY).body(body);
             let post = tokio::spawn(send(post));
-            let waiting =
-                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-            let mut watch = database.connect().await;
-            while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == 0 {}
+            lock.is_awaited().await;
             // A connection on which nothing was asked must not hold it up either.
             let _idle = tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.unwrap();
             serving.signal(signal);
             serving.line_with("stopping");
             while tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.is_ok() {}
-            sqlx::Executor::execute(&mut lock, "rollback").await.unwrap();
+            lock.release().await;
             post.await.unwrap().counts(1);
             let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
             assert_eq!(code, Some(0));
@@ -108,24 +95,15 @@ fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
-        let variables = [
-            ("PORT", "0"),
-            ("DATABASE_URL", database.url.as_str()),
-            ("MT5_API_KEY", "k-1"),
-            ("INTERNAL_API_TOKEN", "t-1"),
-        ];
-        let mut serving = Serving::start(folder.path(), &variables);
-        serving.line_with("ready");
-        let mut lock = database.connect().await;
-        let locked = "begin; lock table market_data_candles in access exclusive mode";
-        sqlx::Executor::execute(&mut lock, locked).await.unwrap();
+        let serving = Serving::on(folder.path(), &database.url);
+        let mut lock = TableLock::take(&database).await;
         let address = serving.url.trim_start_matches("http://").to_owned();
         // One waits for the database, one never sends the rest of its body.
         let post = |length: usize| {
             let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
             let length = length.max(body.len());
             format!(
-                "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: k-1\r\nContent-Length: {length}\r\n\r\n{body}"
+                "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
             )
         };
         let mut waiting = Vec::new();
@@ -134,10 +112,7 @@ fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
             tokio::io::AsyncWriteExt::write_all(&mut stream, post(length).as_bytes()).await.unwrap();
             waiting.push(stream);
         }
-        let blocked =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        let mut watch = database.connect().await;
-        while sqlx::query_scalar::<_, i64>(blocked).fetch_one(&mut watch).await.unwrap() == 0 {}
+        lock.is_awaited().await;
         let start = Instant::now();
         serving.signal("TERM");
         let (code, _) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
@@ -157,17 +132,13 @@ fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
         const CANDLES: i64 = 300;
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
-        let variables = [
-            ("PORT", "0"),
-            ("DATABASE_URL", database.url.as_str()),
-            ("MT5_API_KEY", "k-1"),
-            ("INTERNAL_API_TOKEN", "t-1"),
-        ];
         // Both find an empty database and migrate it at once.
-        let mut services = [Serving::start(folder.path(), &variables), Serving::start(folder.path(), &variables)];
-        for service in &mut services {
-            service.line_with("ready");
-        }
+        let start = || {
+            let (folder, url) = (folder.path().to_owned(), database.url.clone());
+            tokio::task::spawn_blocking(move || Serving::on(&folder, &url))
+        };
+        let (one, other) = tokio::join!(start(), start());
+        let services = [one.unwrap(), other.unwrap()];
 
         let client = reqwest::Client::new();
         let mut posts = tokio::task::JoinSet::new();
@@ -191,11 +162,11 @@ fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
                     if worker % 2 == 1 {
                         candles.reverse();
                     }
-                    let post = client.post(format!("{url}/api/v1/candles")).header("X-API-KEY", "k-1");
+                    let post = client.post(format!("{url}/api/v1/candles")).header("X-API-KEY", KEY);
                     let counts = send(post.body(json!({"candles": candles}).to_string())).await.counts(candles.len());
                     added += counts.0;
                     live += counts.2;
-                    let get = client.get(format!("{url}/api/v1/candles?symbol=SYM0&timeframe=H1")).bearer_auth("t-1");
+                    let get = client.get(format!("{url}/api/v1/candles?symbol=SYM0&timeframe=H1")).bearer_auth(TOKEN);
                     let read = send(get).await.json();
                     let times: Vec<i64> =
                         read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
@@ -228,16 +199,18 @@ fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
 #[test]
 fn a_client_that_leaves_is_a_line_in_the_log_too() {
     run(async {
+        let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
-        let variables = [("PORT", "0"), ("MT5_API_KEY", "k-1"), ("INTERNAL_API_TOKEN", "t-1")];
-        let mut serving = Serving::start(folder.path(), &variables);
-        serving.line_with("ready");
-        let mut stream = tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.unwrap();
-        let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: k-1\r\nx-request-id: left\r\nContent-Length: 99\r\n\r\n{";
-        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
-        drop(stream);
-        let line = serving.line_with("request_id=\"left\"");
-        assert!(line.contains("/api/v1/candles"), "{line}");
+        let mut serving = Serving::on(folder.path(), &database.url);
+        let mut lock = TableLock::take(&database).await;
+        let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
+        let post = reqwest::Client::new().post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
+        let post = tokio::spawn(send(post.header("x-request-id", "left-early").body(body)));
+        lock.is_awaited().await;
+        post.abort();
+        let line = serving.line_with("left-early");
+        assert!(line.contains("the client left before its answer") && line.contains("/api/v1/candles"), "{line}");
+        lock.release().await;
     });
 }
 
@@ -247,14 +220,14 @@ fn acknowledged_candles_survive_a_kill() {
         let folder = folder();
         let mut acknowledged = 0;
         for round in 0..3_i64 {
-            let variables = [("PORT", "0"), ("MT5_API_KEY", "k-1"), ("INTERNAL_API_TOKEN", "t-1")];
+            let variables = [("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
             let mut serving = Serving::start(folder.path(), &variables);
             serving.line_with("ready");
             let client = reqwest::Client::new();
             for n in 0..20 {
                 let candles: Vec<Value> =
                     (0..50).map(|m| candle(1_600_000_000 / 3600 * 3600 + ((round * 20 + n) * 50 + m) * 3600)).collect();
-                let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", "k-1");
+                let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
                 acknowledged += send(post.body(json!({"candles": candles}).to_string())).await.counts(50).0;
             }
             serving.signal("KILL");
