@@ -8,10 +8,18 @@ grant usage on schema public to candlewick_service;
 
 grant select, insert on market_data_candles to candlewick_service;
 grant select, insert, update, delete on market_data_live_candles to candlewick_service;
--- The sequence of market_data_candles.id, under whatever name an adopted table gave it.
+-- The sequence of market_data_candles.id, if the table has one, under whatever name an adopted table gave it.
 do $$
+declare
+    id_sequence regclass;
 begin
-    execute format('grant usage on sequence %s to candlewick_service', pg_get_serial_sequence('market_data_candles', 'id'));
+    for id_sequence in
+        select s.oid from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
+        where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
+          and d.refobjid = 'market_data_candles'::regclass and d.deptype = 'a'
+    loop
+        execute format('grant usage on sequence %s to candlewick_service', id_sequence);
+    end loop;
 end
 $$;
 

@@ -174,7 +174,10 @@ pub(crate) fn parse_bound(text: &str) -> Result<i64, Invalid> {
         if number.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() { number * 1000 } else { number }
     } else {
         let time = parse_rfc3339(text)?;
-        if time.timestamp_subsec_nanos() % 1_000_000 != 0 {
+        let beyond_milliseconds = text.split_once('.').is_some_and(|(_, fraction)| {
+            fraction.bytes().take_while(u8::is_ascii_digit).skip(3).any(|digit| digit != b'0')
+        });
+        if beyond_milliseconds || time.timestamp_subsec_nanos() % 1_000_000 != 0 {
             return Err(Invalid::new("too_precise", "is finer than a millisecond"));
         }
         time.timestamp_millis()

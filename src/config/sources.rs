@@ -24,7 +24,7 @@ impl Variables {
         let environment = std::env::var("ENVIRONMENT").unwrap_or_default();
         let mut problems = Vec::new();
         let mut dotenv = BTreeMap::new();
-        if matches!(environment.as_str(), "" | "development") {
+        if matches!(environment.trim(), "" | "development") {
             match dotenvy::from_path_iter(".env") {
                 Ok(lines) => {
                     for line in lines {
@@ -47,8 +47,8 @@ impl Variables {
             }
         }
         let mut variables = Self::from_lookup(|name| match std::env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(std::env::VarError::NotPresent) => Ok(dotenv.get(name).cloned()),
+            Ok(value) if !value.trim().is_empty() => Ok(Some(value)),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(dotenv.get(name).cloned()),
             Err(std::env::VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8.")),
         });
         variables.problems.splice(0..0, problems);
@@ -125,7 +125,7 @@ pub(super) fn generated_keys(path: &Path) -> Result<[Secret; 2], String> {
     let text = fs::read_to_string(path).map_err(failed)?;
     let find = |name: &str| {
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.map(|value| Secret::new(value.trim()))
+        value.map(str::trim).filter(|value| !value.is_empty()).map(Secret::new)
     };
     match (find("MT5_API_KEY"), find("INTERNAL_API_TOKEN")) {
         (Some(key), Some(token)) => Ok([key, token]),

@@ -77,34 +77,31 @@ impl Pool {
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, PoolError> {
-        let (mut connection, permit) = self.connection().await?;
-        let result = match timeout(self.patience.answer, statement(&mut connection)).await {
+        let mut loan = self.lend().await?;
+        let Some(connection) = &mut loan.connection else { return Err(PoolError::Busy) };
+        let result = match timeout(self.patience.answer, statement(connection)).await {
             Ok(result) => result.map_err(PoolError::Failed),
             Err(_) => Err(PoolError::NoAnswer),
         };
         if result.as_ref().is_err_and(PoolError::spoils_the_connection) {
-            drop(connection.detach());
-        } else {
-            // The pool pings what it takes back, without a time-out of its own: a peer that died would keep the place.
-            let returned = connection.return_to_pool();
-            tokio::spawn(async move {
-                let _ = timeout(WAIT, returned).await;
-                drop(permit);
-            });
+            // Out of the pool at once: saying goodbye to a peer that does not answer could take as long as the peer likes.
+            drop(loan.connection.take().map(PoolConnection::detach));
         }
         result
     }
 
-    async fn connection(&self) -> Result<(PoolConnection<Pg>, OwnedSemaphorePermit), PoolError> {
-        let acquire = async {
+    async fn lend(&self) -> Result<Loan, PoolError> {
+        let lend = async {
             let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let pool = self.connections.clone();
             // In a task of its own: a connection that takes longer than this request waits serves the next one.
-            let connecting = tokio::spawn(async move { (pool.acquire().await, permit) });
-            let (connection, permit) = connecting.await.map_err(|_| PoolError::Busy)?;
-            Ok((connection.map_err(PoolError::Failed)?, permit))
+            let connecting = tokio::spawn(async move {
+                let connection = pool.acquire().await?;
+                Ok(Loan { connection: Some(connection), permit: Some(permit) })
+            });
+            connecting.await.map_err(|_| PoolError::Busy)?.map_err(PoolError::Failed)
         };
-        timeout(WAIT, acquire).await.unwrap_or(Err(PoolError::Busy))
+        timeout(WAIT, lend).await.unwrap_or(Err(PoolError::Busy))
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {
@@ -114,6 +111,27 @@ impl Pool {
 
     pub(super) async fn close(&self) {
         self.connections.close().await;
+    }
+}
+
+/// A connection on loan and the place it takes, given back however the loan ends.
+struct Loan {
+    connection: Option<PoolConnection<Pg>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let permit = self.permit.take();
+        let Some(mut connection) = self.connection.take() else { return };
+        // The pool pings what it takes back, without a time-out of its own: a peer that died would keep the place.
+        let returned = connection.return_to_pool();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = timeout(WAIT, returned).await;
+                drop(permit);
+            });
+        }
     }
 }
 
@@ -127,10 +145,10 @@ impl PoolError {
     fn spoils_the_connection(&self) -> bool {
         match self {
             Self::Busy => false,
-            // A server that shuts down, or that has become a standby while another took its place.
-            Self::Failed(sqlx::Error::Database(error)) => {
-                sql_state(error.as_ref()).is_some_and(|state| state == "25006" || state.starts_with("57P"))
-            }
+            // A server that shuts down or has become a standby while another took its place; a statement that was prepared
+            // before a table changed or a pooler forgot it.
+            Self::Failed(sqlx::Error::Database(error)) => sql_state(error.as_ref())
+                .is_some_and(|state| matches!(state, "25006" | "0A000" | "26000") || state.starts_with("57P")),
             Self::NoAnswer | Self::Failed(_) => true,
         }
     }

@@ -159,7 +159,10 @@ async fn check_adopted_table(connection: &mut PgConnection) -> Result<(), StoreE
                    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number)
                   = array['symbol', 'timeframe', 'timestamp']
               and not exists (select from unnest(i.indcollation::oid[]) as used
-                              join pg_collation c on c.oid = used and not c.collisdeterministic))";
+                              join pg_collation c on c.oid = used and not c.collisdeterministic))
+            and not exists (
+                select from pg_attribute a join pg_collation c on c.oid = a.attcollation and not c.collisdeterministic
+                where a.attrelid = to_regclass('market_data_candles') and a.attname in ('symbol', 'timeframe'))";
     let found = sqlx::query_as::<_, (String, String, bool, bool)>(FOUND).fetch_all(&mut *connection).await?;
     if found.is_empty() {
         return Ok(());
