@@ -54,7 +54,7 @@ impl<'a> Number<'a> {
         rest.is_empty().then_some(Self { negative, integer, fraction, exponent })
     }
 
-    fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
+    fn digits(&self) -> impl DoubleEndedIterator<Item = u8> + use<'a> {
         self.integer.bytes().chain(self.fraction.bytes()).map(|digit| digit - b'0')
     }
 
@@ -98,23 +98,16 @@ impl<'a> Number<'a> {
         if self.is_zero() {
             return Ok(0);
         }
-        let mut missing_zeros = -self.scale();
-        let mut value = 0_i128;
-        let mut pending_zeros = 0_u32;
-        for digit in self.digits() {
-            if digit == 0 {
-                pending_zeros += 1;
-                continue;
-            }
-            value = shift(value, pending_zeros)
-                .and_then(|value| value.checked_mul(10))
-                .and_then(|value| value.checked_add(i128::from(digit)))
-                .ok_or_else(out_of_range)?;
-            pending_zeros = 0;
-        }
-        missing_zeros = missing_zeros.saturating_add(i64::from(pending_zeros));
+        let trailing_zeros = self.digits().rev().take_while(|&digit| digit == 0).count();
+        let missing_zeros = i64::try_from(trailing_zeros).unwrap_or(i64::MAX).saturating_sub(self.scale());
         if missing_zeros < 0 {
             return Err(Invalid::new("not_whole", "is not a whole number"));
+        }
+        let significant = self.integer.len() + self.fraction.len() - trailing_zeros;
+        let mut value = 0_i128;
+        for digit in self.digits().take(significant) {
+            let shifted = value.checked_mul(10).and_then(|value| value.checked_add(i128::from(digit)));
+            value = shifted.ok_or_else(out_of_range)?;
         }
         let value = u32::try_from(missing_zeros)
             .ok()

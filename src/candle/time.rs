@@ -46,7 +46,7 @@ impl Timestamp {
                 format!("names its zone, and utc_offset is {} as well; drop one of the two", offset.0),
             ));
         }
-        if time.timestamp_subsec_nanos() != 0 || has_fraction(text) {
+        if time.timestamp_subsec_nanos() != 0 || has_digits_beyond(0, text) {
             return Err(not_a_whole_second());
         }
         Self::from_seconds(time.timestamp())
@@ -174,10 +174,7 @@ pub(crate) fn parse_bound(text: &str) -> Result<i64, Invalid> {
         if number.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() { number * 1000 } else { number }
     } else {
         let time = parse_rfc3339(text)?;
-        let beyond_milliseconds = text.split_once('.').is_some_and(|(_, fraction)| {
-            fraction.bytes().take_while(u8::is_ascii_digit).skip(3).any(|digit| digit != b'0')
-        });
-        if beyond_milliseconds || time.timestamp_subsec_nanos() % 1_000_000 != 0 {
+        if has_digits_beyond(3, text) {
             return Err(Invalid::new("too_precise", "is finer than a millisecond"));
         }
         time.timestamp_millis()
@@ -230,10 +227,11 @@ fn parse_mt5(text: &str) -> Option<NaiveDateTime> {
     NaiveDateTime::parse_from_str(text, format).ok().filter(|time| time.and_utc().timestamp_subsec_nanos() == 0)
 }
 
-/// Whether a digit other than 0 follows the seconds' point; chrono drops what lies beyond nanoseconds.
-fn has_fraction(text: &str) -> bool {
-    text.split_once('.')
-        .is_some_and(|(_, fraction)| fraction.bytes().take_while(u8::is_ascii_digit).any(|digit| digit != b'0'))
+/// Whether a digit other than 0 stands more than `places` behind the point; chrono drops what lies beyond nanoseconds.
+fn has_digits_beyond(places: usize, text: &str) -> bool {
+    text.split_once('.').is_some_and(|(_, fraction)| {
+        fraction.bytes().take_while(u8::is_ascii_digit).skip(places).any(|digit| digit != b'0')
+    })
 }
 
 fn not_a_whole_second() -> Invalid {

@@ -165,9 +165,10 @@ impl Sqlite {
                 // another process that starts on the same file waits here.
                 let mut transaction = connection.begin_with("begin immediate").await?;
                 // Not `run`: its bounds keep this future from being spawned (sqlx).
-                let result = migrations.run_direct(&mut *transaction).await;
-                transaction.commit().await?;
-                Ok(result)
+                match migrations.run_direct(&mut *transaction).await {
+                    Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(error),
+                    result => transaction.commit().await.map(|()| result),
+                }
             });
             run.await.map_err(first_contact_error)?.map_err(migration_error)?;
         }
@@ -359,7 +360,6 @@ fn first_contact_error(error: sqlx::Error) -> StoreError {
 fn migration_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::VersionMismatch(version) => StoreError::Unfit(super::changed_migration(version)),
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => first_contact_error(error),
         other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
     }
 }

@@ -240,6 +240,20 @@ both_stores! {
         assert!(app.database.closed().await.is_empty() && app.database.forming().await.is_empty());
     }
 
+    async fn a_volume_is_told_whether_it_is_broken_or_too_large(app: TestApp) {
+        let long = format!("1.{}1", "0".repeat(40));
+        let zeros = format!("12{}e-40", "0".repeat(40));
+        for (volume, kind) in [(&*long, "not_whole"), ("0.5", "not_whole"), ("12e-1", "not_whole"), ("1e-400", "not_whole"),
+                               ("1e19", "out_of_range"), ("1e400", "out_of_range"), ("9223372036854775808", "out_of_range")] {
+            let errors = app.post(&json!({"candles": [with(candle(TEN), json!({"volume": volume}))]})).await.errors();
+            assert_eq!(errors[0].1, kind, "{volume}");
+        }
+        for (n, volume) in (0..).zip([&*zeros, "120e-1", "12.000", "1.2e1", "0.000012e6"]) {
+            app.ingest(&[with(candle(TEN + n * 3600), json!({"volume": volume}))]).await;
+        }
+        assert!(app.database.closed().await.iter().all(|row| row.ends_with(" 12")), "{:?}", app.database.closed().await);
+    }
+
     async fn a_problem_does_not_hide_the_others(app: TestApp) {
         let body = json!({"symbol": "", "timeframe": "1M", "utc_offset": 50401, "candles": [
             {"timestamp": NOW + 9_999_999, "open": "x", "high": 1, "low": 2, "close": 9, "volume": 1},

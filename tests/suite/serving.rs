@@ -39,6 +39,12 @@ async fn paste(line: &str) -> String {
     answer.body
 }
 
+/// Lets the service open a connection to its database, so that the next request does not wait for one.
+async fn open_a_connection(url: &str) {
+    let series = reqwest::Client::new().get(format!("{url}/api/v1/series")).bearer_auth(TOKEN);
+    assert_eq!(send(series).await.status, 200);
+}
+
 #[test]
 fn the_banners_lines_can_be_pasted_also_after_a_restart() {
     run(async {
@@ -69,6 +75,7 @@ fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
             let database = PgDatabase::create(&plain_server()).await;
             let folder = folder();
             let mut serving = Serving::on(folder.path(), &database.url);
+            open_a_connection(&serving.url).await;
             let mut lock = TableLock::take(&database).await;
             let client = reqwest::Client::new();
             let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
@@ -96,6 +103,7 @@ fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
         let serving = Serving::on(folder.path(), &database.url);
+        open_a_connection(&serving.url).await;
         let mut lock = TableLock::take(&database).await;
         let address = serving.url.trim_start_matches("http://").to_owned();
         // One waits for the database, one never sends the rest of its body.
@@ -202,6 +210,7 @@ fn a_client_that_leaves_is_a_line_in_the_log_too() {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
         let mut serving = Serving::on(folder.path(), &database.url);
+        open_a_connection(&serving.url).await;
         let mut lock = TableLock::take(&database).await;
         let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
         let post = reqwest::Client::new().post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
