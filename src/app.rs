@@ -4,93 +4,119 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use axum::Router;
 use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::candle::Clock;
 use crate::config::Config;
-use crate::http::{self, Settings};
+use crate::http::{self, Service};
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
-/// How long requests in flight may take to finish once the service is told to stop. With [`CLOSE`] it stays below the
-/// 10 s after which container engines kill.
-const DRAIN: Duration = Duration::from_secs(7);
+/// How long new connections are still taken once the service is told to stop, while `/health` says so: nothing that a
+/// proxy sends before it has noticed is refused.
+const NOTICE: Duration = Duration::from_secs(1);
+/// How long requests in flight may take to finish after that. With [`NOTICE`] and [`CLOSE`] it stays below the 10 s after
+/// which container engines kill.
+const DRAIN: Duration = Duration::from_secs(6);
 /// How long statements that nobody waits for may take after that.
 const CLOSE: Duration = Duration::from_millis(1500);
 /// How long to wait before another try at first contact with the database.
 const RETRY: Duration = Duration::from_millis(500);
-/// How often forming candles whose closed form is stored are removed.
+/// How often forming candles whose closed form is stored are removed, and the newest candles looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// The running service.
 #[derive(Debug)]
 pub struct App {
-    address: SocketAddr,
     store: Store,
-    handle: Handle<SocketAddr>,
-    server: JoinHandle<io::Result<()>>,
+    public: Listening,
+    admin: Option<Listening>,
     maintenance: JoinHandle<StoreError>,
+    upkeep: Vec<JoinHandle<()>>,
+    stopping: CancellationToken,
     ready: watch::Receiver<bool>,
 }
 
 /// Why the service did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The address to listen on is not to be had.
-    #[error("Cannot listen on {address}: {error}; free the port, or set BIND_ADDR and PORT to one of this machine.")]
+    /// An address to listen on is not to be had.
+    #[error("Cannot listen on {address}: {error}; free the port, or set {variables} to one of this machine.")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What sets it.
+        variables: &'static str,
         /// Why not.
         error: io::Error,
     },
+    /// The certificate cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// The database cannot be used until an operator changes something.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The listener broke.
     #[error("The listener failed: {0}")]
     Server(io::Error),
+    /// It was told to stop a second time before everything in flight was answered.
+    #[error("Stopped at once, as a second signal asked; posts that were not answered may or may not be stored.")]
+    Hurried,
 }
 
 impl App {
-    /// Starts to listen and to maintain the store, which need not be reachable yet.
+    /// Starts to listen and to maintain the store, which need not be reachable yet. Where `metrics` are counted and the
+    /// configuration names an address for them, they are served there.
     ///
     /// # Errors
-    /// When the address cannot be listened on or the database's address cannot work.
-    pub fn start(config: &Config, clock: Clock) -> Result<Self, AppError> {
+    /// When an address cannot be listened on, or the certificate or the database's address cannot work.
+    pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
         let store = Store::open(&config.database)?;
         let ingest = Ingest::new(store.clone(), clock, config.limits.max_batch);
         let query = Query::new(store.clone(), config.limits.max_limit);
-        let settings = Settings {
-            ingest_keys: &config.ingest_keys,
-            read_tokens: &config.read_tokens,
-            max_body_bytes: config.limits.max_body_bytes,
-            docs_enabled: config.docs_enabled,
-        };
-        let routes = http::router(store.clone(), ingest, query, &settings);
+        let stopping = CancellationToken::new();
+        let service = Service::new(config, store.clone(), ingest.clone(), query, stopping.clone());
+        let tls = config.tls.as_ref().map(http::tls::load).transpose().map_err(AppError::Certificate)?;
 
-        let listen_error = |error| AppError::Listen { address: config.listen, error };
-        let listener = TcpListener::bind(config.listen).map_err(listen_error)?;
-        listener.set_nonblocking(true).map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
-        let handle = Handle::new();
-        let server = axum_server::from_tcp(listener).map_err(listen_error)?.handle(handle.clone()).http1_only();
-        let server = tokio::spawn(server.serve(routes.into_make_service()));
+        let mut upkeep = Vec::new();
+        let mut admin = None;
+        let counts = metrics.is_some();
+        if let (Some(address), Some(metrics)) = (config.admin, metrics) {
+            let routes = http::admin::routes(&service, metrics.clone());
+            admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, service.proxies.clone(), None)?);
+            upkeep.push(tokio::spawn(metrics.maintain()));
+        }
+        let address = (config.listen, "BIND_ADDR and PORT");
+        let public = Listening::start(address, service.routes, service.proxies, tls.clone())?;
+        if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
+            upkeep.push(tokio::spawn(http::tls::renew(current, files)));
+        }
 
         let (readiness, ready) = watch::channel(false);
-        let maintenance = tokio::spawn(maintain(store.clone(), config.database.migrate_on_start, readiness));
-        Ok(Self { address, store, handle, server, maintenance, ready })
+        let watched = counts.then_some(ingest);
+        let maintenance = tokio::spawn(maintain(store.clone(), config.database.migrate_on_start, watched, readiness));
+        Ok(Self { store, public, admin, maintenance, upkeep, stopping, ready })
     }
 
     /// Where the service listens; the port is the real one where 0 was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.public.address
+    }
+
+    /// Where metrics are served, if anywhere.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// Turns true once the store has been reached for the first time.
@@ -99,36 +125,92 @@ impl App {
         self.ready.clone()
     }
 
-    /// Serves until `stop` completes, then answers what is in flight and closes the store.
+    /// Serves until `stop` completes, then answers what is in flight and closes the store; at once if `hurry` completes
+    /// too.
     ///
     /// # Errors
-    /// When the service cannot go on by itself.
-    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
-        let mut server_ended = false;
+    /// When the service cannot go on by itself, or was hurried.
+    pub async fn run_until(
+        mut self,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
         let result = tokio::select! {
             () = stop => Ok(()),
-            unfit = &mut self.maintenance => Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into()),
-            ended = &mut self.server => {
-                server_ended = true;
-                Err(AppError::Server(ended.map_err(io::Error::other).and_then(|result| result).err().unwrap_or_else(|| io::Error::other("it ended"))))
+            unfit = &mut self.maintenance => {
+                Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into())
             }
+            error = self.public.broke() => Err(error),
         };
-        self.handle.graceful_shutdown(Some(DRAIN));
-        if !server_ended {
-            // Its result can only repeat that it was told to stop.
-            let _ = self.server.await;
+        let hurried = tokio::select! {
+            () = self.wind_down(result.is_ok()) => Ok(()),
+            () = hurry => Err(AppError::Hurried),
+        };
+        result.and(hurried)
+    }
+
+    /// Stops in order: tell, answer, close.
+    async fn wind_down(&mut self, gently: bool) {
+        self.stopping.cancel();
+        if gently {
+            sleep(NOTICE).await;
         }
+        self.public.drain().await;
         self.maintenance.abort();
         if timeout(CLOSE, self.store.close()).await.is_err() {
             warn!("closed with statements still unanswered");
         }
-        result
+        for task in &self.upkeep {
+            task.abort();
+        }
+        if let Some(admin) = &self.admin {
+            admin.handle.shutdown();
+        }
     }
 }
 
-/// Reaches the store for the first time, however long that takes, then sweeps it now and then. Ends only when waiting
-/// cannot help.
-async fn maintain(store: Store, migrate: bool, readiness: watch::Sender<bool>) -> StoreError {
+/// A listener and the task that serves it.
+#[derive(Debug)]
+struct Listening {
+    address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Listening {
+    fn start(
+        (address, variables): (SocketAddr, &'static str),
+        routes: Router,
+        proxies: http::Proxies,
+        tls: Option<RustlsConfig>,
+    ) -> Result<Self, AppError> {
+        let error = |error| AppError::Listen { address, variables, error };
+        let listener = TcpListener::bind(address).map_err(error)?;
+        let address = listener.local_addr().map_err(error)?;
+        let handle = Handle::new();
+        let server = tokio::spawn(http::listener::serve(listener, routes, handle.clone(), proxies, tls));
+        Ok(Self { address, handle, server })
+    }
+
+    /// Completes only when it fails.
+    async fn broke(&mut self) -> AppError {
+        let ended = (&mut self.server).await.map_err(io::Error::other).and_then(|result| result);
+        AppError::Server(ended.err().unwrap_or_else(|| io::Error::other("it ended")))
+    }
+
+    /// Takes no more connections and answers what is in flight.
+    async fn drain(&mut self) {
+        self.handle.graceful_shutdown(Some(DRAIN));
+        if !self.server.is_finished() {
+            // Its result can only repeat that it was told to stop.
+            let _ = (&mut self.server).await;
+        }
+    }
+}
+
+/// Reaches the store for the first time, however long that takes, then sweeps it now and then and, where that is counted,
+/// has `watched` look for its newest candles. Ends only when waiting cannot help.
+async fn maintain(store: Store, migrate: bool, watched: Option<Ingest>, readiness: watch::Sender<bool>) -> StoreError {
     let mut last_trouble = String::new();
     loop {
         match store.prepare(migrate).await {
@@ -147,6 +229,11 @@ async fn maintain(store: Store, migrate: bool, readiness: watch::Sender<bool>) -
     info!(store = store.kind(), "ready");
     readiness.send_replace(true);
     loop {
+        if let Some(ingest) = &watched
+            && let Err(error) = ingest.look_for_newest().await
+        {
+            warn!(cause = %error, "could not look for the newest candles");
+        }
         sleep(SWEEP).await;
         match store.sweep().await {
             Ok(0) => {}

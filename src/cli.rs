@@ -9,13 +9,18 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::app::{App, AppError};
 use crate::candle::Clock;
-use crate::config::{ApiKey, Config, Environment, Problems, VARIABLES, Variables};
+use crate::config::{self, ApiKey, Config, Environment, Problems, VARIABLES, Variables};
 use crate::store::{Store, StoreError};
+use crate::telemetry::failures;
+use crate::telemetry::metrics::Metrics;
 use crate::{http, telemetry};
 
 /// Keeps OHLCV candles from MetaTrader 5 and serves them to charts.
@@ -39,6 +44,8 @@ enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+    /// Print a new key for MT5_API_KEY or INTERNAL_API_TOKEN
+    Keygen,
 }
 
 /// How a command failed.
@@ -68,6 +75,7 @@ pub fn run() -> ExitCode {
             Command::Migrate => migrate(&variables).await,
             Command::Healthcheck { url } => healthcheck(url, &variables).await,
             Command::Openapi => print(&http::openapi()),
+            Command::Keygen => keygen(),
         }
     });
     // A name look-up that hangs must not keep the process alive.
@@ -102,10 +110,14 @@ fn complain(message: &str) {
 
 async fn serve(variables: &Variables) -> Result<(), Failure> {
     let config = Config::read(variables)?;
-    let _log = telemetry::init(config.log);
-    let stop = stop_signal()?;
-    let app = App::start(&config, Clock::system())?;
-    tracing::info!(address = %app.address(), environment = config.environment.name(), "listening");
+    let log = telemetry::init(config.log);
+    let _failures = config.sentry_dsn.as_ref().map(|dsn| failures::init(dsn, config.environment));
+    let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
+    let metrics = metrics.map_err(|error| Failure::Failed(format!("Cannot count: {error}")))?;
+    let (stop, hurry) = stop_signals()?;
+    let app = App::start(&config, Clock::system(), metrics)?;
+    let admin = app.admin_address().map(tracing::field::display);
+    tracing::info!(address = %app.address(), admin, environment = config.environment.name(), "listening");
     if config.environment == Environment::Development {
         let banner = banner(app.address(), &config);
         let mut ready = app.readiness();
@@ -115,7 +127,13 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
             }
         });
     }
-    app.run_until(stop).await?;
+    let ended = app.run_until(stop, hurry).await;
+    if let Err(error) = &ended
+        && !matches!(error, AppError::Hurried)
+    {
+        failures::report_end(&error.to_string());
+    }
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -129,26 +147,33 @@ async fn migrate(variables: &Variables) -> Result<(), Failure> {
     print("The tables are up to date.")
 }
 
+fn keygen() -> Result<(), Failure> {
+    let key = config::strong_key();
+    print(&key.map_err(|error| Failure::Failed(format!("The system gives no randomness: {error}")))?)
+}
+
 async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_secs(3);
     let url = match url {
         Some(url) => url,
-        None => format!("http://{}/health", reachable(Config::read_address(variables)?)),
+        None => own_url(Config::read_address(variables)?) + "/health",
     };
     let uri: hyper::Uri = url.parse().map_err(|_| {
         Failure::Unusable("The address to ask is not a URL; give one such as http://127.0.0.1:8000/health.".to_owned())
     })?;
-    let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
-        return Err(Failure::Unusable("The address to ask must start with http:// and name a host.".to_owned()));
+    let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        let problem = "The address to ask must start with http:// or https:// and name a host.";
+        return Err(Failure::Unusable(problem.to_owned()));
     };
-    let port = uri.port_u16().unwrap_or(80);
+    let tls = scheme == "https";
+    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
     let path = match uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str) {
         None | Some("/") => "/health",
         Some(path) => path,
     };
     // Not the address as given, which may hold a password.
-    let shown = format!("http://{host}:{port}{path}");
-    let status = tokio::time::timeout(PATIENCE, ask(host, port, path))
+    let shown = format!("{scheme}://{host}:{port}{path}");
+    let status = tokio::time::timeout(PATIENCE, ask(tls, host, port, path))
         .await
         .map_err(|_| Failure::Failed(format!("{shown} did not answer within 3 s.")))?
         .map_err(|error| Failure::Failed(format!("{shown} does not answer: {error}.")))?;
@@ -158,8 +183,25 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), F
     Err(Failure::Failed(format!("{shown} is not well: it answered {status}.")))
 }
 
-async fn ask(host: &str, port: u16, path: &str) -> Result<hyper::StatusCode, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+type AskError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn ask(tls: bool, host: &str, port: u16, path: &str) -> Result<hyper::StatusCode, AskError> {
+    let host_name = host.trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host_name, port)).await?;
+    if tls {
+        let name = ServerName::try_from(host_name.to_owned())?;
+        ask_on(http::tls::connector_that_trusts_anybody().connect(name, stream).await?, host, port, path).await
+    } else {
+        ask_on(stream, host, port, path).await
+    }
+}
+
+async fn ask_on(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: &str,
+    port: u16,
+    path: &str,
+) -> Result<hyper::StatusCode, AskError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = tokio::spawn(connection);
     let request =
@@ -167,6 +209,11 @@ async fn ask(host: &str, port: u16, path: &str) -> Result<hyper::StatusCode, Box
     let status = sender.send_request(request).await?.status();
     exchange.abort();
     Ok(status)
+}
+
+/// Where something on this machine reaches the service, by the address that it listens on and whether it speaks TLS.
+fn own_url((listen, tls): (SocketAddr, bool)) -> String {
+    format!("{}://{}", if tls { "https" } else { "http" }, reachable(listen))
 }
 
 /// The address at which something on this machine reaches a listener.
@@ -179,22 +226,30 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Completes on SIGTERM or Ctrl-C. The handlers are in place when this returns, not only when it is awaited.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+/// Completes on the first and on the second SIGTERM or Ctrl-C. The handlers are in place when this returns, not only when
+/// it is awaited.
+fn stop_signals() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), Failure> {
     let handler = |kind| signal(kind).map_err(|error| Failure::Failed(format!("Cannot listen for signals: {error}")));
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let (first, stop) = oneshot::channel::<()>();
+    let (second, hurry) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        for completed in [first, second] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping");
+            // Nobody waits any more when the service ends by itself.
+            let _ = completed.send(());
         }
-        tracing::info!("stopping");
-    })
+    });
+    Ok((async { drop(stop.await) }, async { drop(hurry.await) }))
 }
 
 /// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.
 fn banner(listen: SocketAddr, config: &Config) -> String {
-    let url = format!("http://{}", reachable(listen));
+    let url = own_url((listen, config.tls.is_some()));
     let shown = |keys: &[ApiKey], stand_in: &str| match keys.first() {
         Some(key) if key.generated => key.secret.expose().to_owned(),
         _ => stand_in.to_owned(),
@@ -243,6 +298,7 @@ impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Store(error) => error.into(),
+            AppError::Certificate(problem) => Self::Unusable(problem),
             other => Self::Failed(other.to_string()),
         }
     }

@@ -1,5 +1,6 @@
 //! Keys and tokens: given in the environment, or generated for development.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::{DatabaseConfig, Environment, Reader, Secret, sources};
@@ -75,6 +76,16 @@ impl Reader<'_> {
         }
         keys
     }
+}
+
+/// A new key: 256 random bits in hexadecimal.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn strong_key() -> io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(hex::encode(bytes))
 }
 
 /// Where generated keys live: beside the SQLite file, or else in the working directory.

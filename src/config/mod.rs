@@ -1,5 +1,6 @@
 //! Configuration: from environment variables ([`sources`]) to validated plain data, with every problem told at once.
 
+mod exposure;
 mod keys;
 mod sources;
 
@@ -7,7 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-pub use keys::ApiKey;
+pub use exposure::{Access, RateLimit, RateLimits, TlsFiles};
+pub use keys::{ApiKey, strong_key};
 pub use sources::Variables;
 
 /// A variable that the service reads.
@@ -32,17 +34,32 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// Every variable there is, as `--help` prints them.
-pub const VARIABLES: [Variable; 14] = [
+pub const VARIABLES: [Variable; 25] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     plain("BIND_ADDR", "127.0.0.1", "IP address to listen on"),
     plain("PORT", "8000", "port to listen on"),
+    plain("ADMIN_ADDR", "", "ADDRESS:PORT of a second listener, for /metrics and health alone"),
     plain("ENVIRONMENT", "development", "development, staging or production"),
     secret("MT5_API_KEY", "generated", "ingest keys: key or name:key, several by commas; required outside development"),
     secret("INTERNAL_API_TOKEN", "generated", "read tokens, in the same form; required outside development"),
+    plain("ALLOWED_ORIGINS", "", "origins whose pages may call, such as https://chart.example.com, several by commas"),
+    plain("ALLOWED_HOSTS", "", "host names that are served, several by commas; all if empty"),
+    plain("TRUSTED_PROXIES", "", "addresses or CIDR ranges of proxies whose forwarding headers are believed"),
+    plain("CLIENT_IP_HEADER", "x-forwarded-for", "header in which trusted proxies name the client"),
+    plain("RATE_LIMIT_INGEST", "200/s", "requests of each ingest key: n/s, n/m or off; bursts may be twice that"),
+    plain("RATE_LIMIT_QUERY", "200/s", "requests of each read token, likewise"),
+    plain(
+        "RATE_LIMIT_ANONYMOUS",
+        "10/s",
+        "requests without a valid key of each client address, likewise; off also lifts the limit on wrong keys",
+    ),
+    plain("TLS_CERT", "", "PEM file of the certificate and its chain, to serve HTTPS directly"),
+    plain("TLS_KEY", "", "PEM file of the certificate's private key"),
     plain("MAX_BATCH", "10000", "most candles in one post"),
     plain("MAX_BODY_BYTES", "4194304", "largest body of a post"),
     plain("MAX_LIMIT", "10000", "most candles in one answer"),
+    secret("SENTRY_DSN", "", "where failures are reported: the DSN of a Sentry project"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     plain("LOG_FORMAT", "text", "text or json; json is the default in production"),
     plain("MIGRATE_ON_START", "true", "whether serve makes and updates the tables"),
@@ -62,14 +79,24 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to serve metrics, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// The certificate, if HTTPS is served directly.
+    pub tls: Option<TlsFiles>,
     /// Keys that may post candles.
     pub ingest_keys: Vec<ApiKey>,
     /// Tokens that may read them.
     pub read_tokens: Vec<ApiKey>,
+    /// From where requests are taken.
+    pub access: Access,
+    /// How many requests are taken.
+    pub rate_limits: RateLimits,
     /// How much a request may ask.
     pub limits: Limits,
     /// How to log.
     pub log: LogConfig,
+    /// Where failures are reported, if anywhere.
+    pub sentry_dsn: Option<Secret>,
     /// Whether the API's documentation is served.
     pub docs_enabled: bool,
 }
@@ -216,16 +243,35 @@ impl Config {
         let production = environment == Environment::Production;
         let database = reader.database(environment);
         let listen = reader.address();
+        let admin = reader.admin();
+        let tls = reader.tls();
+        let access = reader.access(environment);
+        let rate_limits = reader.rate_limits();
         let limits = Limits {
             max_batch: reader.size("MAX_BATCH", 10_000, 1..=1_000_000),
             max_body_bytes: reader.size("MAX_BODY_BYTES", 4_194_304, 1_024..=1_073_741_824),
             max_limit: reader.size("MAX_LIMIT", 10_000, 1..=1_000_000),
         };
         let log = reader.log(environment);
+        let sentry_dsn = reader.sentry_dsn();
         let docs_enabled = reader.flag("DOCS_ENABLED", !production);
         // Last, because keys are generated only for a configuration that is otherwise right.
         let (ingest_keys, read_tokens) = reader.keys(environment, &database);
-        reader.done(Self { environment, database, listen, ingest_keys, read_tokens, limits, log, docs_enabled })
+        reader.done(Self {
+            environment,
+            database,
+            listen,
+            admin,
+            tls,
+            ingest_keys,
+            read_tokens,
+            access,
+            rate_limits,
+            limits,
+            log,
+            sentry_dsn,
+            docs_enabled,
+        })
     }
 
     /// Reads what `migrate` needs.
@@ -239,13 +285,14 @@ impl Config {
         reader.done((database, log))
     }
 
-    /// Reads where a service configured like this listens, for a health check from the same machine.
+    /// Reads where a service configured like this listens and whether it speaks TLS there, for a health check from the
+    /// same machine.
     ///
     /// # Errors
     /// When the address or the port is no such thing.
-    pub fn read_address(variables: &Variables) -> Result<SocketAddr, Problems> {
+    pub fn read_address(variables: &Variables) -> Result<(SocketAddr, bool), Problems> {
         let mut reader = Reader::new(variables);
-        let address = reader.address();
+        let address = (reader.address(), reader.tls().is_some());
         reader.done(address)
     }
 }
@@ -263,6 +310,19 @@ impl<'a> Reader<'a> {
 
     fn done<T>(self, config: T) -> Result<T, Problems> {
         if self.problems.is_empty() { Ok(config) } else { Err(Problems(self.problems)) }
+    }
+
+    /// Parses every entry of a list that is separated by commas. Entries that are not what they should be are problems.
+    fn list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let entries = self.variables.get(name).unwrap_or_default().split(',').map(str::trim);
+        let mut list = Vec::new();
+        for entry in entries.filter(|entry| !entry.is_empty()) {
+            match parse(entry) {
+                Ok(value) => list.push(value),
+                Err(problem) => self.problems.push(format!("{name}: \"{entry}\" {problem}.")),
+            }
+        }
+        list
     }
 
     fn parsed<T>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::keys::strong_key;
 use super::{Secret, VARIABLES};
 
 /// The values of [`VARIABLES`] that are set.
@@ -138,7 +139,7 @@ fn write_new_keys(path: &Path) -> io::Result<()> {
     let draft = path.with_extension(format!("keys.{}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     let result = (|| {
-        let (key, token) = (random_key()?, random_key()?);
+        let (key, token) = (strong_key()?, strong_key()?);
         writeln!(file, "# Made for development by candlewick; delete this file to get new keys.")?;
         writeln!(file, "MT5_API_KEY={key}\nINTERNAL_API_TOKEN={token}")?;
         file.sync_all()?;
@@ -149,11 +150,4 @@ fn write_new_keys(path: &Path) -> io::Result<()> {
     })();
     fs::remove_file(&draft)?;
     result
-}
-
-/// 128 random bits in hexadecimal.
-fn random_key() -> io::Result<String> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(hex::encode(bytes))
 }

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use metrics::counter;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::forwarded::Client;
+use super::limit::Limiter;
 use super::problem::{Code, Problem};
 use crate::config::ApiKey;
+use crate::telemetry::metrics::AUTH_FAILURES;
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,84 +30,129 @@ pub(super) enum Scope {
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) Arc<str>);
 
+/// A key that is accepted.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: Arc<str>,
+    digest: [u8; 32],
+    pub(super) scope: Scope,
+}
+
+/// Whom a request comes from, by the credential that it presents.
+#[derive(Debug, Clone)]
+pub(super) enum Identity {
+    /// The holder of a key.
+    Known(Arc<Entry>),
+    /// Nobody: there is no credential.
+    Anonymous,
+    /// Somebody whose credential is none of ours.
+    Unknown,
+    /// Somebody with several credentials: which of them counts would be decided by whoever reads first, us or a proxy.
+    Several,
+}
+
+impl Identity {
+    /// What is wrong with it where a key is demanded, for the metrics.
+    fn failure(&self) -> &'static str {
+        match self {
+            Self::Known(_) => "wrong_scope",
+            Self::Anonymous => "missing",
+            Self::Unknown => "unknown",
+            Self::Several => "several",
+        }
+    }
+}
+
 /// The keys that are accepted, as digests: a comparison takes as long whatever was sent.
 #[derive(Debug, Clone)]
-pub(super) struct Keyring(Arc<[Entry]>);
-
-#[derive(Debug)]
-struct Entry {
-    name: Arc<str>,
-    digest: [u8; 32],
-    scope: Scope,
-}
+pub(super) struct Keyring(Arc<[Arc<Entry>]>);
 
 impl Keyring {
     pub(super) fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
-        let entries = |keys: &[ApiKey], scope| -> Vec<Entry> {
-            let entry = |key: &ApiKey| Entry {
-                name: key.name.as_str().into(),
-                digest: Sha256::digest(key.secret.expose()).into(),
-                scope,
-            };
-            keys.iter().map(entry).collect()
+        let entry = |key: &ApiKey, scope| {
+            let digest = Sha256::digest(key.secret.expose()).into();
+            Arc::new(Entry { name: key.name.as_str().into(), digest, scope })
         };
-        Self(entries(ingest, Scope::Ingest).into_iter().chain(entries(read, Scope::Read)).collect())
+        let ingest = ingest.iter().map(|key| entry(key, Scope::Ingest));
+        Self(ingest.chain(read.iter().map(|key| entry(key, Scope::Read))).collect())
     }
 
-    /// The key that `headers` present.
-    fn find(&self, headers: &HeaderMap) -> Option<&Entry> {
-        let (secret, presented_as) = credential(headers)?;
+    /// Whose credential `headers` hold.
+    pub(super) fn identify(&self, headers: &HeaderMap) -> Identity {
+        const HEADERS: [(&str, Option<Scope>); 3] =
+            [("x-api-key", Some(Scope::Ingest)), ("x-internal-token", Some(Scope::Read)), ("authorization", None)];
+        let mut presented =
+            HEADERS.iter().flat_map(|(name, scope)| headers.get_all(*name).iter().map(move |value| (value, *scope)));
+        let Some((value, scope)) = presented.next() else { return Identity::Anonymous };
+        if presented.next().is_some() {
+            return Identity::Several;
+        }
+        let secret = if scope.is_some() { Some(value.as_bytes()) } else { bearer(value.as_bytes()) };
+        secret.and_then(|secret| self.find(secret, scope)).map_or(Identity::Unknown, Identity::Known)
+    }
+
+    /// Looks at every key, so that the time taken tells nothing.
+    fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Entry>> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let mut found = None;
         for entry in self.0.iter() {
             let equal: bool = entry.digest.ct_eq(&digest).into();
-            if equal && presented_as.is_none_or(|scope| scope == entry.scope) {
-                found = Some(entry);
+            if equal && scope.is_none_or(|scope| scope == entry.scope) {
+                found = Some(Arc::clone(entry));
             }
         }
         found
     }
 }
 
-/// The one credential in `headers`, and the scope that its header stands for. More than one is none: which of them
-/// counts would be decided by whoever reads first, us or a proxy.
-fn credential(headers: &HeaderMap) -> Option<(&[u8], Option<Scope>)> {
-    const HEADERS: [(&str, Option<Scope>); 3] =
-        [("x-api-key", Some(Scope::Ingest)), ("x-internal-token", Some(Scope::Read)), ("authorization", None)];
-    let mut presented =
-        HEADERS.iter().flat_map(|(name, scope)| headers.get_all(*name).iter().map(move |value| (value, *scope)));
-    let (value, scope) = presented.next()?;
-    if presented.next().is_some() {
-        return None;
-    }
-    if scope.is_some() {
-        return Some((value.as_bytes(), scope));
-    }
-    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some((token.trim_ascii(), None))
+/// The token of `Authorization: Bearer`.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
 /// What a group of routes demands of its callers.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
-    pub(super) keyring: Keyring,
+    pub(super) limiter: Limiter,
     pub(super) scopes: &'static [Scope],
 }
 
-/// Lets a request through if its key has one of the guard's scopes, and leaves the key's name for the log.
-pub(super) async fn require(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let Some(entry) = guard.keyring.find(request.headers()) else {
-        return Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response();
-    };
-    let mut response = if guard.scopes.contains(&entry.scope) {
-        next.run(request).await
-    } else {
-        let detail = match entry.scope {
-            Scope::Ingest => "This key may post candles and list series; read with the internal token.",
-            Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
-        };
-        Problem::new(Code::WrongScope, detail).into_response()
-    };
-    response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
-    response
+/// Lets a request through if its key has one of the guard's scopes, and leaves the key's name for the log. Runs before the
+/// body is read.
+pub(super) async fn require(
+    State(guard): State<Guard>,
+    Extension(identity): Extension<Identity>,
+    Extension(client): Extension<Client>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Identity::Known(entry) = &identity
+        && guard.scopes.contains(&entry.scope)
+    {
+        let mut response = next.run(request).await;
+        response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
+        return response;
+    }
+    counter!(AUTH_FAILURES, "kind" => identity.failure()).increment(1);
+    match identity {
+        Identity::Known(entry) => {
+            let detail = match entry.scope {
+                Scope::Ingest => "This key may post candles and list series; read with the internal token.",
+                Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
+            };
+            let mut response = Problem::new(Code::WrongScope, detail).into_response();
+            response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
+            response
+        }
+        Identity::Anonymous => unauthorized(),
+        Identity::Unknown | Identity::Several => match guard.limiter.wrong_key(client) {
+            Ok(()) => unauthorized(),
+            Err(too_often) => too_often.into_response(),
+        },
+    }
+}
+
+fn unauthorized() -> Response {
+    Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response()
 }

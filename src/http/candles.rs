@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
+use super::capacity::Capacity;
 use super::extract::BatchBody;
 use super::layers::Rows;
 use super::problem::{self, Code, Problem};
@@ -78,6 +79,7 @@ impl IntoResponses for PostProblems {
             Code::Malformed,
             Code::Unauthorized,
             Code::WrongScope,
+            Code::TooSlow,
             Code::TooLarge,
             Code::UnsupportedEncoding,
             Code::InvalidValues,
@@ -124,10 +126,10 @@ impl IntoResponses for GetProblems {
 pub(super) async fn post(
     State(ingest): State<Ingest>,
     headers: HeaderMap,
-    BatchBody(body): BatchBody,
+    body: BatchBody,
 ) -> Result<Response, Problem> {
     let handling = handling(&headers);
-    let receipt = ingest.submit(&body, handling).await?;
+    let receipt = ingest.submit(&body.bytes, handling).await?;
     let rows = Rows { received: receipt.received, added: receipt.added };
     let mut response = (StatusCode::CREATED, Extension(rows), Json(Ingested::new(receipt, handling))).into_response();
     if handling == Handling::Lenient {
@@ -177,6 +179,7 @@ pub(super) async fn post(
 )]
 pub(super) async fn get(
     State(query): State<Query>,
+    State(capacity): State<Capacity>,
     RawQuery(parameters): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -190,7 +193,7 @@ pub(super) async fn get(
         return Ok((StatusCode::NOT_MODIFIED, found).into_response());
     }
     found.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok((found, page.body).into_response())
+    Ok((found, capacity.hold(page.body.into_bytes())?).into_response())
 }
 
 fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {

@@ -1,11 +1,13 @@
 //! The API's documentation: the OpenAPI document and a page that shows it, both out of the binary.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
-use axum::Extension;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
+use utoipa::openapi::Response as ResponseDoc;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -47,21 +49,43 @@ impl Modify for Security {
     }
 }
 
-/// Adds what holds for every operation: the request's id in each answer, and the answer to a panic.
+/// Adds what holds for every operation: the answers of the layers around it, and the headers of each answer.
 pub(super) fn complete(document: &mut Document) {
-    let request_id = HeaderBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .description(Some("The request's id: the one it came with, or else a new one."))
-        .build();
+    /// Answers of layers that probes do not pass.
+    const LAYERS: [Code; 4] = [Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded];
+    let header = |kind, meaning: &str| {
+        let schema = ObjectBuilder::new().schema_type(kind);
+        RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(meaning)).build())
+    };
     for operation in document.paths.paths.values_mut().flat_map(operations) {
-        for (status, response) in problem::responses(&[Code::Internal]) {
-            operation.responses.responses.entry(status).or_insert(response);
+        let probe = operation.tags.iter().flatten().any(|tag| tag == "Health")
+            && operation.operation_id.as_deref() != Some("detailed_health");
+        let mut codes = vec![Code::ForeignOrigin, Code::Internal];
+        codes.extend(LAYERS.into_iter().filter(|_| !probe));
+        for (status, response) in problem::responses(&codes) {
+            add(&mut operation.responses.responses, status, response);
         }
-        for response in operation.responses.responses.values_mut() {
-            if let RefOr::T(response) = response {
-                response.headers.insert("x-request-id".to_owned(), RefOr::T(request_id.clone()));
+        for (status, response) in &mut operation.responses.responses {
+            let RefOr::T(response) = response else { continue };
+            let mut say = |name: &str, kind, meaning| response.headers.insert(name.to_owned(), header(kind, meaning));
+            say("x-request-id", Type::String, "The request's id: the one it came with, or else a new one.");
+            if !probe && status != "403" && status != "500" && status != "503" {
+                say("ratelimit-limit", Type::Integer, "Most requests at once, where requests are limited.");
+                say("ratelimit-remaining", Type::Integer, "Requests left now.");
+                say("ratelimit-reset", Type::Integer, "Seconds until all of them are.");
             }
         }
+    }
+}
+
+/// Adds an answer, or its meaning to what is said of its status already.
+fn add(responses: &mut BTreeMap<String, RefOr<ResponseDoc>>, status: String, response: RefOr<ResponseDoc>) {
+    match (responses.get_mut(&status), response) {
+        (Some(RefOr::T(said)), RefOr::T(response)) => {
+            said.description = format!("{} {}", said.description, response.description);
+            said.headers.extend(response.headers);
+        }
+        (_, response) => drop(responses.insert(status, response)),
     }
 }
 
@@ -69,39 +93,60 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi:
     item.get.iter_mut().chain(item.post.iter_mut())
 }
 
-/// The document as it is served and as `candlewick openapi` prints it.
-#[derive(Debug, Clone)]
-pub(super) struct DocumentText(pub(super) Arc<str>);
+/// What the page may do in a browser: load its own files, and call the API that served it. Swagger UI styles its elements
+/// one by one.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// For how long the page's files may be reused without asking.
+const REUSED: &str = "public, max-age=3600";
 
 /// This document
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "Documentation", operation_id = "openapi", security(()),
     responses((status = 200, description = "The OpenAPI document.", body = Object))
 )]
-pub(super) async fn openapi(Extension(document): Extension<DocumentText>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document.0.to_string()).into_response()
+pub(super) async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(super::openapi()));
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], DOCUMENT.clone())
+        .into_response()
 }
 
 /// The page that shows the document.
-pub(super) async fn page() -> Html<&'static str> {
-    Html(include_str!("docs.html"))
+pub(super) async fn page() -> Response {
+    let headers = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY), (header::CACHE_CONTROL, "no-cache")];
+    (headers, Html(include_str!("docs.html"))).into_response()
+}
+
+/// A file of the page.
+struct File {
+    name: &'static str,
+    kind: String,
+    /// Shared by all who load it: a slow reader costs no memory.
+    bytes: Bytes,
 }
 
 /// The page's own script and the files of Swagger UI.
-pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
-    const SERVED: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
-    if name == "start.js" {
-        let script = include_str!("docs.js");
-        return Ok(([(header::CONTENT_TYPE, "text/javascript")], script).into_response());
-    }
-    let unknown = || Problem::new(Code::NotFound, "The documentation has no such file; open /api/docs.");
-    if !SERVED.contains(&name.as_str()) {
-        return Err(unknown());
-    }
+fn files() -> Result<Vec<File>, String> {
     let config = Arc::new(utoipa_swagger_ui::Config::default());
-    match utoipa_swagger_ui::serve(&name, config) {
-        Ok(Some(file)) => Ok(([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response()),
-        Ok(None) => Err(unknown()),
-        Err(error) => Err(Problem::internal(error.to_string())),
-    }
+    let of_swagger = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].map(|name| {
+        let file = utoipa_swagger_ui::serve(name, Arc::clone(&config)).map_err(|error| error.to_string())?;
+        let file = file.ok_or_else(|| format!("{name} is not in the binary"))?;
+        Ok(File { name, kind: file.content_type, bytes: Bytes::from(file.bytes.into_owned()) })
+    });
+    let bytes = Bytes::from_static(include_bytes!("docs.js"));
+    let start = File { name: "start.js", kind: "text/javascript".to_owned(), bytes };
+    of_swagger.into_iter().chain([Ok(start)]).collect()
+}
+
+/// Serves a file of the page.
+pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+    static FILES: LazyLock<Result<Vec<File>, String>> = LazyLock::new(files);
+    let files = FILES.as_ref().map_err(|error| Problem::internal(error.clone()))?;
+    let file = files
+        .iter()
+        .find(|file| file.name == name)
+        .ok_or_else(|| Problem::new(Code::NotFound, "The documentation has no such file; open /api/docs."))?;
+    let headers = [(header::CONTENT_TYPE, file.kind.as_str()), (header::CACHE_CONTROL, REUSED)];
+    Ok((headers, file.bytes.clone()).into_response())
 }

@@ -1,19 +1,32 @@
-//! Bodies, read under a limit whose breach is a problem with a sentence.
+//! Bodies, read under limits of size and time whose breach is a problem with a sentence.
 
-use std::error::Error as _;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
-use http_body_util::LengthLimitError;
+use axum::http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::AppState;
+use super::capacity::{Capacity, Room};
 use super::problem::{Code, Problem};
+
+/// Longest that a body may take from its first byte to its last.
+pub(super) const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest that it may pause.
+const BODY_PAUSE: Duration = Duration::from_secs(5);
+/// Room that is taken at a time for a body whose length was not announced.
+const STEP: usize = 64 * 1024;
 
 /// The bytes of a posted batch, whatever its Content-Type: terminals name a form unless told otherwise (MQL5 article
 /// 16043).
 #[derive(Debug)]
-pub(super) struct BatchBody(pub(super) Bytes);
+pub(super) struct BatchBody {
+    pub(super) bytes: Vec<u8>,
+    /// Given back with the bytes.
+    _rooms: Vec<Room>,
+}
 
 impl FromRequest<AppState> for BatchBody {
     type Rejection = Problem;
@@ -27,23 +40,66 @@ impl FromRequest<AppState> for BatchBody {
                 "The body is compressed, and only plain JSON is taken; send it without Content-Encoding.",
             ));
         }
-        let max = state.max_body_bytes;
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|announced| announced > max as u64) {
+        let (max, announced) = (state.max_body_bytes, announced_length(headers));
+        if announced > max as u64 {
             return Err(too_large(max));
         }
-        read(request.into_body(), max).await.map(Self)
+        let mut reading = Reading { max, bytes: Vec::new(), rooms: Vec::new(), taken: 0 };
+        reading.make_room(usize::try_from(announced).unwrap_or(max), &state.capacity)?;
+        reading.read(request.into_body(), &state.capacity).await?;
+        Ok(Self { bytes: reading.bytes, _rooms: reading.rooms })
     }
 }
 
-async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, max).await.map_err(|error| {
-        if error.source().is_some_and(<dyn std::error::Error + 'static>::is::<LengthLimitError>) {
-            return too_large(max);
+fn announced_length(headers: &HeaderMap) -> u64 {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// A body on its way in.
+struct Reading {
+    max: usize,
+    bytes: Vec<u8>,
+    rooms: Vec<Room>,
+    taken: usize,
+}
+
+impl Reading {
+    async fn read(&mut self, mut body: Body, capacity: &Capacity) -> Result<(), Problem> {
+        let deadline = Instant::now() + BODY_DEADLINE;
+        loop {
+            let frame = timeout_at(deadline, timeout(BODY_PAUSE, body.frame())).await.map_err(|_| too_slow())?;
+            let frame = match frame.map_err(|_| too_slow())? {
+                None => return Ok(()),
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => {
+                    const DETAIL: &str = "The body broke off or its chunks are not valid HTTP; send it again.";
+                    return Err(Problem::new(Code::Malformed, DETAIL));
+                }
+            };
+            let data = frame.into_data().unwrap_or_default();
+            self.append(&data, capacity)?;
         }
-        Problem::new(Code::Malformed, "The body broke off or its chunks are not valid HTTP; send it again.")
-    })
+    }
+
+    fn append(&mut self, data: &Bytes, capacity: &Capacity) -> Result<(), Problem> {
+        let length = self.bytes.len() + data.len();
+        if length > self.max {
+            return Err(too_large(self.max));
+        }
+        if length > self.taken {
+            self.make_room((length - self.taken).max(STEP), capacity)?;
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn make_room(&mut self, bytes: usize, capacity: &Capacity) -> Result<(), Problem> {
+        if bytes > 0 {
+            self.rooms.push(capacity.reserve_body(bytes)?);
+            self.taken += bytes;
+        }
+        Ok(())
+    }
 }
 
 fn too_large(max: usize) -> Problem {
@@ -51,4 +107,9 @@ fn too_large(max: usize) -> Problem {
         Code::TooLarge,
         format!("The body is larger than the {max} bytes that are taken; send fewer candles a post."),
     )
+}
+
+fn too_slow() -> Problem {
+    const DETAIL: &str = "The body took longer than 10 s or paused for more than 5 s; send it again, with fewer candles if the line is slow.";
+    Problem::new(Code::TooSlow, DETAIL)
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use metrics::gauge;
 use serde::Serialize;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -17,6 +19,7 @@ use super::milliseconds;
 use super::problem::{self, Code};
 use crate::ingest::Ingest;
 use crate::store::Store;
+use crate::telemetry::metrics::{NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX};
 
 /// Longest that the store may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -29,6 +32,7 @@ pub(super) struct Health {
     store: Store,
     ingest: Ingest,
     started: Instant,
+    stopping: CancellationToken,
     last: Arc<Mutex<Option<Probe>>>,
 }
 
@@ -40,8 +44,14 @@ struct Probe {
 }
 
 impl Health {
-    pub(super) fn new(store: Store, ingest: Ingest) -> Self {
-        Self { store, ingest, started: Instant::now(), last: Arc::default() }
+    /// Once `stopping` is cancelled, no more work should be sent here.
+    pub(super) fn new(store: Store, ingest: Ingest, stopping: CancellationToken) -> Self {
+        Self { store, ingest, started: Instant::now(), stopping, last: Arc::default() }
+    }
+
+    /// Whether the service can do its work.
+    async fn is_ready(&self) -> bool {
+        !self.stopping.is_cancelled() && self.probe().await.latency.is_some()
     }
 
     /// Who asks while a probe runs waits for it and shares its result. In a task of its own, so that one who stops asking
@@ -58,11 +68,30 @@ impl Health {
         probing.await.unwrap_or_else(|_| Probe { at: Instant::now(), latency: None })
     }
 
+    /// Tells the metrics how the store's connections are used and how old the newest candles are.
+    pub(super) fn measure(&self) {
+        let pool = self.store.pool_use();
+        gauge!(POOL_CONNECTIONS, "state" => "idle").set(pool.idle);
+        gauge!(POOL_CONNECTIONS, "state" => "used").set(pool.open.saturating_sub(pool.idle));
+        gauge!(POOL_MAX).set(pool.max);
+        for (timeframe, age) in self.ingest.newest_ages() {
+            #[expect(clippy::cast_precision_loss, reason = "no candle is 2^53 seconds old")]
+            gauge!(NEWEST_AGE, "timeframe" => timeframe.name()).set(age as f64);
+        }
+    }
+
     async fn ask(&self) -> Probe {
         let start = Instant::now();
         let answered = matches!(tokio::time::timeout(DEADLINE, self.store.ping()).await, Ok(Ok(())));
         Probe { at: Instant::now(), latency: answered.then(|| start.elapsed()) }
     }
+}
+
+/// Whether a request asks for no more than whether the service lives or works: that is answered to anybody, under any host
+/// name and whatever the load.
+pub(super) fn is_probe(request: &Request) -> bool {
+    const PROBES: [&str; 4] = ["/health", "/api/v1/health", "/health/live", "/healthz"];
+    request.extensions().get::<MatchedPath>().is_some_and(|route| PROBES.contains(&route.as_str()))
 }
 
 /// Whether the service can do its work.
@@ -133,12 +162,12 @@ macro_rules! health_route {
             get, path = $path, tag = "Health", security(()),
             responses(
                 (status = 200, description = "The store answered within a second.", body = Status),
-                (status = 503, description = "The store did not answer; this body is no problem document.", body = Status,
+                (status = 503, description = "The store did not answer, or the service is stopping; this body is no problem document.", body = Status,
                  headers(("retry-after" = u64, description = "Seconds to wait before trying again."))),
             )
         )]
-        pub(super) async fn $name(State(health): State<Health>) -> Response {
-            status(health.probe().await.latency.is_some())
+        pub(in crate::http) async fn $name(State(health): State<Health>) -> Response {
+            status(health.is_ready().await)
         }
     };
 }
@@ -154,7 +183,7 @@ macro_rules! live_route {
                     get, path = $path, tag = "Health", security(()),
                     responses((status = 200, description = "It runs; nothing else was looked at.", body = Status))
                 )]
-        pub(super) async fn $name() -> Response {
+        pub(in crate::http) async fn $name() -> Response {
             status(true)
         }
     };

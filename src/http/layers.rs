@@ -1,17 +1,22 @@
-//! What happens to every request around its handler: an id, a line in the log, and a body for its problem.
+//! What happens to every request around its handler: an id, a line in the log, its metrics, and a body for its problem.
 
 use std::any::Any;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use metrics::{gauge, histogram};
 
 use super::auth::Caller;
+use super::forwarded::{Client, Proxies};
 use super::milliseconds;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
+use crate::telemetry::failures::{self, Failure};
+use crate::telemetry::metrics::{ACTIVE_REQUESTS, REQUEST_DURATION};
+use crate::telemetry::panic_text;
 
 /// The header that carries a request's id in both directions.
 const REQUEST_ID: &str = "x-request-id";
@@ -23,12 +28,19 @@ pub(super) struct Rows {
     pub(super) added: usize,
 }
 
-/// Gives the request an id, answers with it, completes a problem's body and writes the request's one line to the log.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
+/// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
+/// request's one line to the log.
+pub(super) async fn observe(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
+    let client = proxies.client(&request);
+    request.extensions_mut().insert(client);
+    gauge!(ACTIVE_REQUESTS).increment(1);
     let line = LogLine {
         method: request.method().clone(),
         route: request.extensions().get::<MatchedPath>().cloned(),
         request_id: request_id(request.headers()),
+        client,
+        trace: TraceParent::read(request.headers()),
+        user_agent: user_agent(request.headers()),
         start: Instant::now(),
         written: false,
     };
@@ -41,6 +53,8 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
         *response.body_mut() = if line.method == Method::HEAD { Body::empty() } else { body.into() };
     }
+    line.count(response.status());
+    line.report(&response);
     line.write(&response);
     response
 }
@@ -48,9 +62,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
 /// Turns a panic of a handler into a problem.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that tower-http calls")]
 pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Response {
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    Problem::internal(format!("panic: {}", text.unwrap_or_default())).into_response()
+    Problem::internal(format!("panic: {}", panic_text(&*payload))).into_response()
 }
 
 /// The caller's id if it cannot harm a log line, or else a new one.
@@ -68,11 +80,42 @@ fn request_id(headers: &HeaderMap) -> String {
     hex::encode(bytes)
 }
 
+/// The program that a client says it is: terminals tell their build and system. Some tell more than is worth keeping.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    const LONGEST: usize = 128;
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().take(LONGEST).collect())
+}
+
+/// Where a request stands in its caller's trace (W3C Trace Context, `traceparent`).
+struct TraceParent {
+    trace_id: String,
+    span_id: String,
+}
+
+impl TraceParent {
+    /// Takes version 00 and, as the standard demands, what later ones have in common with it.
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+        let (version, trace_id, span_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let hex = |text: &str, length| {
+            text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let id = |text: &str, length| hex(text, length) && text.bytes().any(|byte| byte != b'0');
+        let known = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+        let valid = known && id(trace_id, 32) && id(span_id, 16) && hex(flags, 2);
+        valid.then(|| Self { trace_id: trace_id.to_owned(), span_id: span_id.to_owned() })
+    }
+}
+
 /// What a request's line in the log says before it is known how the request ends.
 struct LogLine {
     method: Method,
     route: Option<MatchedPath>,
     request_id: String,
+    client: Client,
+    trace: Option<TraceParent>,
+    user_agent: Option<String>,
     start: Instant,
     written: bool,
 }
@@ -89,6 +132,10 @@ impl LogLine {
                     status = response.status().as_u16(),
                     duration_ms = milliseconds(self.start.elapsed()),
                     request_id = self.request_id,
+                    trace_id = self.trace.as_ref().map(|trace| &*trace.trace_id),
+                    span_id = self.trace.as_ref().map(|trace| &*trace.span_id),
+                    client = %self.client.address,
+                    user_agent = self.user_agent.as_deref(),
                     key = response.extensions().get::<Caller>().map(|caller| &*caller.0),
                     rows_received = response.extensions().get::<Rows>().map(|rows| rows.received),
                     rows_added = response.extensions().get::<Rows>().map(|rows| rows.added),
@@ -106,6 +153,35 @@ impl LogLine {
         }
     }
 
+    fn count(&self, status: StatusCode) {
+        let known =
+            [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH];
+        let labels = [
+            (
+                "http_request_method",
+                if known.contains(&self.method) { self.method.to_string() } else { "_OTHER".to_owned() },
+            ),
+            ("http_route", self.route().to_owned()),
+            ("http_response_status_code", status.as_str().to_owned()),
+        ];
+        histogram!(REQUEST_DURATION, &labels).record(self.start.elapsed());
+    }
+
+    /// Tells of faults of ours and of the store. Refusals for lack of room are no fault, and are counted.
+    fn report(&self, response: &Response) {
+        if let Some(problem) = response.extensions().get::<Problem>()
+            && matches!(problem.code, Code::Internal | Code::Unavailable)
+        {
+            failures::report(Failure {
+                kind: problem.code.name(),
+                cause: problem.cause.as_deref().unwrap_or_default(),
+                request_id: &self.request_id,
+                route: format!("{} {}", self.method, self.route()),
+                status: response.status().as_u16(),
+            });
+        }
+    }
+
     fn route(&self) -> &str {
         self.route.as_ref().map_or("<unmatched>", MatchedPath::as_str)
     }
@@ -114,12 +190,14 @@ impl LogLine {
 impl Drop for LogLine {
     /// A client that hangs up before its answer ends the request's future, and nothing after its last await runs.
     fn drop(&mut self) {
+        gauge!(ACTIVE_REQUESTS).decrement(1);
         if !self.written {
             tracing::warn!(
                 method = self.method.as_str(),
                 route = self.route(),
                 duration_ms = milliseconds(self.start.elapsed()),
                 request_id = self.request_id,
+                client = %self.client.address,
                 "the client left before its answer; what it posted may be stored"
             );
         }

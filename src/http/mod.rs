@@ -1,31 +1,45 @@
 //! The service on the wire: every route, and the one stack of layers around them.
 
+pub(crate) mod admin;
 mod auth;
 mod candles;
+mod capacity;
 mod docs;
 mod drain;
 mod extract;
+mod forwarded;
+mod gate;
+mod headers;
 mod health;
 mod layers;
+mod limit;
+pub(crate) mod listener;
 mod problem;
 mod series;
+pub(crate) mod tls;
 
 use std::time::Duration;
 
 use axum::extract::FromRef;
 use axum::routing::get;
-use axum::{Extension, Router, middleware};
+use axum::{Router, middleware};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::ApiKey;
+pub(crate) use forwarded::Proxies;
+
+use crate::config::{Config, RateLimit, RateLimits};
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
 use auth::{Guard, Keyring, Scope};
+use capacity::Capacity;
+use gate::Gate;
 use health::Health;
+use limit::Limiter;
 use problem::{Code, Problem};
 
 /// What the routes work with.
@@ -34,48 +48,80 @@ pub(crate) struct AppState {
     ingest: Ingest,
     query: Query,
     health: Health,
+    capacity: Capacity,
     #[from_ref(skip)]
     max_body_bytes: usize,
 }
 
-/// How the routes are set up.
+/// The service on the wire.
 #[derive(Debug)]
-pub struct Settings<'a> {
-    /// Keys that may post candles.
-    pub ingest_keys: &'a [ApiKey],
-    /// Tokens that may read them.
-    pub read_tokens: &'a [ApiKey],
-    /// Largest body of a post.
-    pub max_body_bytes: usize,
-    /// Whether the API's documentation is served.
-    pub docs_enabled: bool,
+pub(crate) struct Service {
+    /// Its public routes.
+    pub(crate) routes: Router,
+    /// Whose word on clients is believed.
+    pub(crate) proxies: Proxies,
+    health: Health,
+    limiter: Limiter,
 }
 
-/// Builds the service's routes.
-pub fn router(store: Store, ingest: Ingest, query: Query, settings: &Settings<'_>) -> Router {
-    let keyring = Keyring::new(settings.ingest_keys, settings.read_tokens);
-    let health = Health::new(store, ingest.clone());
-    let state = AppState { ingest, query, health, max_body_bytes: settings.max_body_bytes };
-    let (mut routes, _) = api(&keyring).split_for_parts();
-    if settings.docs_enabled {
-        let (documentation, _) = documentation().split_for_parts();
-        routes = routes.merge(documentation.layer(Extension(docs::DocumentText(openapi().into()))));
+impl Service {
+    /// Builds the routes. Once `stopping` is cancelled, `/health` says that no more work should be sent here.
+    pub(crate) fn new(
+        config: &Config,
+        store: Store,
+        ingest: Ingest,
+        query: Query,
+        stopping: CancellationToken,
+    ) -> Self {
+        let access = &config.access;
+        let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
+        let limiter = Limiter::new(Keyring::new(&config.ingest_keys, &config.read_tokens), &config.rate_limits);
+        let health = Health::new(store, ingest.clone(), stopping);
+        let capacity = Capacity::new(config.limits.max_body_bytes);
+        let max_body_bytes = config.limits.max_body_bytes;
+        let state = AppState { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes };
+        let (mut routes, _) = api(&limiter).split_for_parts();
+        if config.docs_enabled {
+            routes = routes.merge(documentation().split_for_parts().0);
+        }
+        let layers = Layers { proxies: proxies.clone(), gate: Gate::new(access), capacity, limiter: limiter.clone() };
+        Self { routes: layers.around(routes).with_state(state), proxies, health, limiter }
     }
-    with_layers(routes).with_state(state)
 }
 
-/// Puts around the routes what holds for every request.
-fn with_layers<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
-    routes
-        .fallback(async || Problem::new(Code::NotFound, "There is no such route; the API's documentation lists them."))
-        .method_not_allowed_fallback(async || {
-            Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
-        })
-        // The last layer is the outermost: it sees every answer, also that of a panic.
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(middleware::from_fn(drain::drain_body))
-        .layer(middleware::from_fn(layers::observe))
+/// What stands around every route.
+struct Layers {
+    proxies: Proxies,
+    gate: Gate,
+    capacity: Capacity,
+    limiter: Limiter,
 }
+
+impl Layers {
+    /// The one stack of layers. The last one is the outermost.
+    fn around<S: Clone + Send + Sync + 'static>(self, routes: Router<S>) -> Router<S> {
+        routes
+            .fallback(async || {
+                Problem::new(Code::NotFound, "There is no such route; the API's documentation lists them.")
+            })
+            .method_not_allowed_fallback(async || {
+                Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
+            })
+            .layer(CatchPanicLayer::custom(layers::panicked))
+            .layer(middleware::from_fn(drain::drain_body))
+            // Who asks too often takes no place from others.
+            .layer(middleware::from_fn_with_state(self.capacity, capacity::admit))
+            .layer(middleware::from_fn_with_state(self.limiter, limit::meter))
+            // Outside of both, so that pages of allowed origins can read their refusals too.
+            .layer(middleware::from_fn_with_state(self.gate, gate::check))
+            .layer(middleware::from_fn(headers::secure))
+            // Sees every answer.
+            .layer(middleware::from_fn_with_state(self.proxies, layers::observe))
+    }
+}
+
+/// For routes that are only described or tried.
+const UNLIMITED: RateLimits = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
 
 /// To the microsecond; more digits would only look exact.
 fn milliseconds(duration: Duration) -> f64 {
@@ -85,15 +131,15 @@ fn milliseconds(duration: Duration) -> f64 {
 /// The OpenAPI document in pretty JSON.
 #[must_use]
 pub fn openapi() -> String {
-    let mut document = api(&Keyring::new(&[], &[])).merge(documentation()).into_openapi();
+    let mut document = api(&Limiter::new(Keyring::new(&[], &[]), &UNLIMITED)).merge(documentation()).into_openapi();
     docs::complete(&mut document);
     document.to_pretty_json().unwrap_or_default()
 }
 
 /// Every route that the document describes, grouped by who may call it.
-fn api(keyring: &Keyring) -> OpenApiRouter<AppState> {
+fn api(limiter: &Limiter) -> OpenApiRouter<AppState> {
     let guarded = |routes: OpenApiRouter<AppState>, scopes| {
-        let guard = Guard { keyring: keyring.clone(), scopes };
+        let guard = Guard { limiter: limiter.clone(), scopes };
         routes.route_layer(middleware::from_fn_with_state(guard, auth::require))
     };
     let open = OpenApiRouter::with_openapi(docs::Base::openapi())
@@ -124,18 +170,51 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::config::Access;
 
-    #[tokio::test]
-    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+    /// The stack around a route that panics, as it stands around every route.
+    fn panicking() -> Router {
         let panics = async || {
             assert!(std::env::args().count() == 0, "the password is hidden");
         };
-        let routes = with_layers(Router::new().route("/", get(panics)));
-        let request = Request::get("/").header("x-request-id", "id-1").body(Body::empty()).unwrap();
-        let response = routes.oneshot(request).await.unwrap();
+        let access = Access {
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            client_ip_header: String::new(),
+            https_only: false,
+        };
+        let layers = Layers {
+            proxies: Proxies::new(&[], "", false),
+            gate: Gate::new(&access),
+            capacity: Capacity::new(0),
+            limiter: Limiter::new(Keyring::new(&[], &[]), &UNLIMITED),
+        };
+        layers.around(Router::new().route("/", get(panics)))
+    }
+
+    async fn call(routes: Router) -> String {
+        let request = Request::get("/?symbol=SECRET").header("x-request-id", "id-1").header("x-api-key", "SECRET");
+        let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], problem::CONTENT_TYPE);
-        let body = String::from_utf8(to_bytes(response.into_body(), 10_000).await.unwrap().into()).unwrap();
+        String::from_utf8(to_bytes(response.into_body(), 10_000).await.unwrap().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+        let body = call(panicking()).await;
         assert!(body.contains(r#""code":"internal","request_id":"id-1""#) && !body.contains("hidden"), "{body}");
+    }
+
+    #[test]
+    fn a_panic_is_reported_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let events = sentry::test::with_captured_events(|| drop(runtime.block_on(call(panicking()))));
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(event.tags["request_id"], "id-1");
+        assert_eq!(event.transaction.as_deref(), Some("GET /"));
+        assert!(event.exception[0].value.as_deref().unwrap().contains("the password is hidden"));
+        assert!(!serde_json::to_string(event).unwrap().contains("SECRET"));
     }
 }

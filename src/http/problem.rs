@@ -26,13 +26,19 @@ pub(super) enum Code {
     Malformed,
     Unauthorized,
     WrongScope,
+    ForeignOrigin,
+    ForeignHost,
+    PlainHttp,
     NotFound,
     MethodNotAllowed,
+    TooSlow,
     TooLarge,
     UnsupportedEncoding,
     InvalidValues,
+    RateLimited,
     Internal,
     Unavailable,
+    Overloaded,
 }
 
 impl Code {
@@ -44,10 +50,16 @@ impl Code {
                 ("unauthorized", StatusCode::UNAUTHORIZED, "No key, more than one, or an unknown one.")
             }
             Self::WrongScope => ("wrong_scope", StatusCode::FORBIDDEN, "The key is known but not for this route."),
+            Self::ForeignOrigin => {
+                ("foreign_origin", StatusCode::FORBIDDEN, "The request comes from a page whose origin is not allowed.")
+            }
+            Self::ForeignHost => ("foreign_host", StatusCode::FORBIDDEN, "The host name is not one that is served."),
+            Self::PlainHttp => ("plain_http", StatusCode::FORBIDDEN, "The request came over plain HTTP to a proxy."),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such route."),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route has other methods; Allow lists them.")
             }
+            Self::TooSlow => ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body took or paused too long."),
             Self::TooLarge => {
                 ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "Too many bytes or candles; the detail names the limit.")
             }
@@ -57,11 +69,21 @@ impl Code {
             Self::InvalidValues => {
                 ("invalid_values", StatusCode::UNPROCESSABLE_ENTITY, "Values break rules; errors lists the first 100.")
             }
+            Self::RateLimited => (
+                "rate_limited",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests, or too many wrong keys; Retry-After says when to try again.",
+            ),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the service."),
             Self::Unavailable => (
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The database does not answer; Retry-After says when to try again.",
+            ),
+            Self::Overloaded => (
+                "overloaded",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The service has no room for the request, or gave it up after 10 s; Retry-After says when to try again.",
             ),
         }
     }
@@ -70,7 +92,7 @@ impl Code {
         self.entry().0
     }
 
-    fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         self.entry().1
     }
 
@@ -78,7 +100,11 @@ impl Code {
     fn headers(self) -> &'static [(&'static str, &'static str, &'static str)] {
         match self {
             Self::Unauthorized => &[("www-authenticate", "Bearer", "How to present a key.")],
-            Self::Unavailable => &[("retry-after", "1", "Seconds to wait before trying again.")],
+            Self::Unavailable | Self::Overloaded | Self::RateLimited => {
+                &[("retry-after", "1", "Seconds to wait before trying again.")]
+            }
+            // The rest of the body, if any comes, is not read.
+            Self::TooSlow => &[("connection", "close", "The connection ends with this answer.")],
             _ => &[],
         }
     }
@@ -210,17 +236,23 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// Documents problems as answers of a route.
+/// Documents problems as answers of a route: one answer for each status, which tells of all its codes.
 pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> {
-    let text = || ObjectBuilder::new().schema_type(Type::String);
-    let document = |code: &Code| {
+    let mut by_status: BTreeMap<StatusCode, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status()).or_default().push(*code);
+    }
+    let document = |(status, codes): (StatusCode, Vec<Code>)| {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let mut response = ResponseBuilder::new().description(code.entry().2).content(CONTENT_TYPE, content);
-        for (name, _, meaning) in code.headers() {
-            let header = HeaderBuilder::new().schema(Some(text())).description(Some(*meaning));
-            response = response.header(*name, header.build());
+        let meaning = |code: &Code| format!("`{}`: {}", code.name(), code.entry().2);
+        let description = codes.iter().map(meaning).collect::<Vec<_>>().join(" ");
+        let mut response = ResponseBuilder::new().description(description).content(CONTENT_TYPE, content);
+        for (name, _, meaning) in codes.iter().flat_map(|code| code.headers()) {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            response =
+                response.header(*name, HeaderBuilder::new().schema(Some(text)).description(Some(*meaning)).build());
         }
-        (code.status().as_str().to_owned(), RefOr::T(response.build()))
+        (status.as_str().to_owned(), RefOr::T(response.build()))
     };
-    codes.iter().map(document).collect()
+    by_status.into_iter().map(document).collect()
 }

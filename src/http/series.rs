@@ -1,11 +1,13 @@
 //! What is stored: `/api/v1/series`.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::candles::GetProblems;
+use super::capacity::Capacity;
 use super::problem::Problem;
 use crate::query::Query;
 use crate::store;
@@ -52,8 +54,12 @@ impl From<store::Series> for Series {
 )]
 pub(super) async fn get(
     State(query): State<Query>,
+    State(capacity): State<Capacity>,
     RawQuery(parameters): RawQuery,
-) -> Result<Json<Vec<Series>>, Problem> {
+) -> Result<Response, Problem> {
     let series = query.series(parameters.as_deref().unwrap_or_default()).await?;
-    Ok(Json(series.into_iter().map(Series::from).collect()))
+    let series: Vec<Series> = series.into_iter().map(Series::from).collect();
+    let answer = serde_json::to_vec(&series).map_err(|error| Problem::internal(error.to_string()))?;
+    let json = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, json)], capacity.hold(answer)?).into_response())
 }

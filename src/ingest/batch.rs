@@ -1,7 +1,7 @@
 //! Validates the fields of a batch: every candle becomes a [`Candle`] or a list of what is wrong with it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
@@ -28,6 +28,8 @@ pub(super) struct Rejected {
     pub(super) candles: usize,
     /// Index of the candle and one of its violations; the first [`MAX_LISTED`] in the order of the batch.
     pub(super) listed: Vec<(usize, Violation)>,
+    /// How many candles broke which rule first.
+    pub(super) reasons: BTreeMap<&'static str, u64>,
 }
 
 /// Validates every candle of a batch by the clock `now`.
@@ -77,6 +79,9 @@ fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -
             accepted.push(candle);
         } else {
             rejected.candles += 1;
+            if let Some((_, first)) = problems.0.first() {
+                *rejected.reasons.entry(first.kind).or_default() += 1;
+            }
             let room = MAX_LISTED - rejected.listed.len();
             rejected.listed.extend(problems.0.into_iter().take(room).map(|(field, invalid)| {
                 let loc = ["body".into(), "candles".into(), index.into()];

@@ -4,14 +4,17 @@ mod batch;
 mod body;
 mod schema;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use metrics::counter;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::candle::{Clock, Timestamp};
+use crate::candle::{Batch, Candle, Clock, Timeframe, Timestamp};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::{CANDLES, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
 
 pub use body::{BatchFields, CandleFields, Malformed};
@@ -87,7 +90,16 @@ pub struct Ingest {
     store: Store,
     clock: Clock,
     max_candles: usize,
-    last: Arc<AtomicI64>,
+    seen: Arc<Seen>,
+}
+
+/// What this process has seen go by, in epoch seconds.
+#[derive(Debug)]
+struct Seen {
+    /// The last acknowledged batch.
+    last: AtomicI64,
+    /// When the newest candle of each timeframe opened, in the order of [`Timeframe::ALL`].
+    newest: [AtomicI64; Timeframe::ALL.len()],
 }
 
 impl Ingest {
@@ -96,7 +108,9 @@ impl Ingest {
     /// Writes to `store` batches of at most `max_candles`, validated by `clock`.
     #[must_use]
     pub fn new(store: Store, clock: Clock, max_candles: usize) -> Self {
-        Self { store, clock, max_candles, last: Arc::new(AtomicI64::new(Self::NEVER)) }
+        let never = || AtomicI64::new(Self::NEVER);
+        let seen = Seen { last: never(), newest: std::array::from_fn(|_| never()) };
+        Self { store, clock, max_candles, seen: Arc::new(seen) }
     }
 
     /// Stores the batch in `body`. When this returns a receipt, what it counts as added or live is durable.
@@ -114,16 +128,28 @@ impl Ingest {
         }
         let batch::Validated { batch, received, rejected } =
             batch::validate(fields, now).map_err(whole_batch_refused)?;
+        for (reason, count) in &rejected.reasons {
+            counter!(REJECTED, "reason" => *reason).increment(*count);
+        }
+        counter!(CANDLES, "result" => "rejected").increment(rejected.candles as u64);
         if handling == Handling::Strict && rejected.candles > 0 {
             return Err(candles_refused(rejected, received));
         }
+        let newest = newest(&batch);
         let stored = self.store.append(batch).await?;
-        self.last.store(now.seconds(), Ordering::Relaxed);
+        self.seen.last.store(now.seconds(), Ordering::Relaxed);
+        for (timeframe, time) in newest {
+            self.note_newest(timeframe, time.seconds());
+        }
+        let duplicate = received - rejected.candles - stored.added - stored.live;
+        for (result, count) in [("added", stored.added), ("live", stored.live), ("duplicate", duplicate)] {
+            counter!(CANDLES, "result" => result).increment(count as u64);
+        }
         Ok(Receipt {
             received,
             added: stored.added,
             live: stored.live,
-            duplicate: received - rejected.candles - stored.added - stored.live,
+            duplicate,
             rejected: rejected.candles,
             rejections: rejected.listed.into_iter().map(|(index, violation)| Rejection { index, violation }).collect(),
         })
@@ -132,9 +158,42 @@ impl Ingest {
     /// When this process last acknowledged a batch.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
-        let seconds = self.last.load(Ordering::Relaxed);
+        let seconds = self.seen.last.load(Ordering::Relaxed);
         (seconds != Self::NEVER).then(|| Timestamp::from_seconds(seconds).ok()).flatten()
     }
+
+    /// Learns which candles of each timeframe are the newest that are stored, by whomever.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn look_for_newest(&self) -> Result<(), StoreError> {
+        for (timeframe, time) in self.store.newest().await? {
+            self.note_newest(timeframe, time.div_euclid(1000));
+        }
+        Ok(())
+    }
+
+    /// How many seconds ago the newest candle opened, of each timeframe that has any.
+    pub fn newest_ages(&self) -> impl Iterator<Item = (Timeframe, i64)> {
+        let now = self.clock.now().seconds();
+        let newest = self.seen.newest.iter().map(|time| time.load(Ordering::Relaxed));
+        let ages = Timeframe::ALL.into_iter().zip(newest).filter(|(_, time)| *time != Self::NEVER);
+        ages.map(move |(timeframe, time)| (timeframe, now - time)).collect::<Vec<_>>().into_iter()
+    }
+
+    fn note_newest(&self, timeframe: Timeframe, seconds: i64) {
+        self.seen.newest[timeframe as usize].fetch_max(seconds, Ordering::Relaxed);
+    }
+}
+
+/// When the newest candle of each timeframe of a batch opened.
+fn newest(batch: &Batch) -> HashMap<Timeframe, Timestamp> {
+    let mut newest = HashMap::new();
+    for Candle { key, .. } in batch.closed().iter().chain(batch.forming()) {
+        let time = newest.entry(key.timeframe()).or_insert(key.time());
+        *time = key.time().max(*time);
+    }
+    newest
 }
 
 fn whole_batch_refused(mut violations: Vec<Violation>) -> Refusal {

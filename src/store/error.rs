@@ -18,6 +18,18 @@ pub enum StoreError {
     Internal(String),
 }
 
+impl StoreError {
+    /// Its name in the metrics.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Unfit(_) => "unfit",
+            Self::Refused(_) => "refused",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if error.as_database_error().is_some_and(is_refusal) {

@@ -4,8 +4,14 @@ mod error;
 pub mod postgres;
 pub mod sqlite;
 
+use std::collections::HashMap;
+use std::time::Instant;
+
+use metrics::histogram;
+
 use crate::candle::{Batch, Symbol, Timeframe};
 use crate::config::DatabaseConfig;
+use crate::telemetry::metrics::OPERATION_DURATION;
 
 pub use error::StoreError;
 
@@ -105,6 +111,18 @@ macro_rules! either {
     };
 }
 
+/// Measures an operation, waiting for a connection included.
+async fn measured<T>(
+    name: &'static str,
+    operation: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let start = Instant::now();
+    let result = operation.await;
+    let error = result.as_ref().err().map_or("", StoreError::kind);
+    histogram!(OPERATION_DURATION, "db_operation_name" => name, "error_type" => error).record(start.elapsed());
+    result
+}
+
 impl Store {
     /// Prepares to use the database that the configuration names, without touching it.
     ///
@@ -145,7 +163,7 @@ impl Store {
     /// # Errors
     /// The batch may still have been stored if the connection broke after it was sent.
     pub async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
-        either!(self, store => store.append(batch).await)
+        measured("append", async { either!(self, store => store.append(batch).await) }).await
     }
 
     /// Reads candles in ascending order, each time once: a closed candle hides a forming one.
@@ -153,7 +171,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn range(&self, range: Range) -> Result<Vec<StoredCandle>, StoreError> {
-        either!(self, store => store.range(range).await)
+        measured("range", async { either!(self, store => store.range(range).await) }).await
     }
 
     /// Lists the series that have closed candles, by the bytes of symbol and timeframe.
@@ -165,9 +183,26 @@ impl Store {
         symbol: Option<Symbol>,
         timeframe: Option<Timeframe>,
     ) -> Result<Vec<Series>, StoreError> {
-        let mut series = either!(self, store => store.series(symbol, timeframe).await)?;
+        let series = async { either!(self, store => store.series(symbol, timeframe).await) };
+        let mut series = measured("series", series).await?;
         series.sort_by(|a, b| (&a.symbol, &a.timeframe).cmp(&(&b.symbol, &b.timeframe)));
         Ok(series)
+    }
+
+    /// When the newest closed candle of each timeframe opened, in epoch milliseconds.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn newest(&self) -> Result<HashMap<Timeframe, i64>, StoreError> {
+        let mut newest = HashMap::new();
+        for Series { timeframe, last, .. } in self.series(None, None).await? {
+            // Rows of an adopted table may have names that are none of ours.
+            if let Ok(timeframe) = Timeframe::parse(&timeframe) {
+                let time = newest.entry(timeframe).or_insert(last);
+                *time = last.max(*time);
+            }
+        }
+        Ok(newest)
     }
 
     /// Removes forming candles whose closed form is stored, and says how many.
@@ -175,7 +210,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        either!(self, store => store.sweep().await)
+        measured("sweep", async { either!(self, store => store.sweep().await) }).await
     }
 
     /// Returns once the database has answered, on a connection that nothing else uses.

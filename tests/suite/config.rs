@@ -47,7 +47,9 @@ fn the_example_file_lists_every_variable_with_its_default_and_nothing_else() {
     }
     let readme = include_str!("../../README.md");
     for variable in VARIABLES {
-        assert!(readme.contains(&format!("| `{}` |", variable.name)), "{} in the README", variable.name);
+        let rows = readme.lines().filter(|line| line.starts_with("| `"));
+        let named = rows.filter_map(|row| row.split('|').nth(1)).any(|names| names.contains(&format!("`{}`", variable.name)));
+        assert!(named, "{} in the README", variable.name);
     }
 }
 

@@ -226,6 +226,8 @@ impl Environment {
             ("PORT", "0".to_owned()),
             ("MT5_API_KEY", format!("terminal:{KEY}")),
             ("INTERNAL_API_TOKEN", format!("chart:{TOKEN}")),
+            // All tests come from one address.
+            ("RATE_LIMIT_ANONYMOUS", "off".to_owned()),
         ]))
     }
 
@@ -294,10 +296,10 @@ impl Service {
         let clock = Arc::new(AtomicI64::new(NOW));
         let seconds = Arc::clone(&clock);
         let clock_for_app = Clock::new(move || Timestamp::from_seconds(seconds.load(Ordering::SeqCst)).unwrap());
-        let app = App::start(&environment.config(), clock_for_app).unwrap();
+        let app = App::start(&environment.config(), clock_for_app, None).unwrap();
         let (address, ready) = (app.address(), app.readiness());
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(app.run_until(async { drop(stopped.await) }));
+        let running = tokio::spawn(app.run_until(async { drop(stopped.await) }, std::future::pending()));
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let service = Self { address, client, clock, stop: Some(stop), running: Some(running) };
         (service, ready)

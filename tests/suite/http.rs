@@ -162,16 +162,19 @@ fn the_openapi_document_is_complete() {
         let (_, operation) = operations.iter().find(|(found, _)| found == name).unwrap_or_else(|| panic!("{name}"));
         operation["responses"].as_object().unwrap().keys().map(String::as_str).collect()
     };
-    assert_eq!(statuses("post /api/v1/candles"), ["201", "400", "401", "403", "413", "415", "422", "500", "503"]);
-    assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "401", "403", "422", "500", "503"]);
-    assert_eq!(statuses("get /api/v1/series"), ["200", "401", "403", "422", "500", "503"]);
-    assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "401", "403", "500"]);
+    assert_eq!(
+        statuses("post /api/v1/candles"),
+        ["201", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"]
+    );
+    assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "401", "403", "422", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/series"), ["200", "401", "403", "422", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "401", "403", "429", "500", "503"]);
     for name in ["get /health", "get /api/v1/health"] {
-        assert_eq!(statuses(name), ["200", "500", "503"]);
+        assert_eq!(statuses(name), ["200", "403", "500", "503"]);
     }
-    assert_eq!(statuses("get /health/live"), ["200", "500"]);
-    assert_eq!(statuses("get /healthz"), ["200", "500"]);
-    assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "500"]);
+    assert_eq!(statuses("get /health/live"), ["200", "403", "500"]);
+    assert_eq!(statuses("get /healthz"), ["200", "403", "500"]);
+    assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "403", "429", "500", "503"]);
     assert_eq!(operations.len(), 9);
 
     let mut ids = std::collections::BTreeSet::new();
@@ -185,7 +188,7 @@ fn the_openapi_document_is_complete() {
             let content = response["content"].as_object().and_then(|content| content.keys().next()).map(String::as_str);
             let expected = match status.as_str() {
                 "304" => None,
-                "503" if name.contains("health") => Some("application/json"),
+                "503" if name.contains("health") && !name.contains("detailed") => Some("application/json"),
                 status if status.starts_with('2') => Some("application/json"),
                 _ => Some("application/problem+json"),
             };

@@ -17,7 +17,7 @@ use super::{
     Appended, Direction, PRECISION_SAMPLE, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end,
 };
 use crate::candle::{Batch, Candle, Side, Symbol, Timeframe};
-use pool::{Pool, PoolError};
+use pool::{Pool, PoolError, Purpose};
 
 /// A PostgreSQL database. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -190,7 +190,7 @@ impl Postgres {
         self.on(&self.0.work, move |pool| async move {
             let mut attempt = 0;
             loop {
-                match pool.run(async |connection| insert(connection, &batch).await).await {
+                match pool.run(Purpose::Write, async |connection| insert(connection, &batch).await).await {
                     Err(error) if attempt < RETRIES && error.is_conflict() => attempt += 1,
                     result => return result,
                 }
@@ -212,7 +212,7 @@ impl Postgres {
                 .bind(at(range.start))
                 .bind(at(range.end))
                 .bind(i64::try_from(range.limit).unwrap_or(i64::MAX));
-            pool.run(async |connection| query.fetch_all(connection).await).await
+            pool.run(Purpose::Read, async |connection| query.fetch_all(connection).await).await
         };
         let rows = self.on(&self.0.work, select).await?;
         let mut candles = rows.iter().map(stored_candle).collect::<Result<Vec<_>, _>>()?;
@@ -232,21 +232,21 @@ impl Postgres {
                 .bind(symbol.as_ref().map(Symbol::as_str))
                 .bind(timeframe.map(Timeframe::name))
                 .bind(PRECISION_SAMPLE);
-            pool.run(async |connection| query.fetch_all(connection).await).await
+            pool.run(Purpose::Read, async |connection| query.fetch_all(connection).await).await
         };
         self.on(&self.0.work, select).await?.iter().map(|row| series(row).map_err(|error| unreadable(&error))).collect()
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
         let delete = |pool: Pool| async move {
-            pool.run(async |connection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await).await
+            pool.run(Purpose::Write, async |connection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await).await
         };
         Ok(self.on(&self.0.work, delete).await?.rows_affected())
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         let ping = |pool: Pool| async move {
-            pool.run(async |connection| sqlx::query("select 1").execute(connection).await).await
+            pool.run(Purpose::Read, async |connection| sqlx::query("select 1").execute(connection).await).await
         };
         self.on(&self.0.probe, ping).await.map(drop)
     }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{counter, gauge, histogram};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor as _, PgConnection, PgPool, Postgres as Pg};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
+use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
 
 /// Longest that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
 const WAIT: Duration = Duration::from_secs(1);
@@ -38,12 +40,24 @@ const STATEMENT_SETTINGS: &str = "
     -- A 201 means durable, also where the database's default is to answer before the disk has.
     select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
 
+/// What a connection is wanted for. Neither kind may take the last connections from the other: a crowd of charts must
+/// not keep candles out, nor a flood of candles the charts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// To read.
+    Read,
+    /// To write.
+    Write,
+}
+
 /// Connections of which each does one statement at a time. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     connections: PgPool,
     /// One per connection. Waiting happens here, so that the pool is asked only for what it has or may open.
     permits: Arc<Semaphore>,
+    /// One per connection that readers may hold at once, and likewise for writers.
+    shares: [Arc<Semaphore>; 2],
     max_connections: u32,
     patience: Patience,
 }
@@ -68,16 +82,20 @@ impl Pool {
                 Box::pin(async move { connection.execute(STATEMENT_SETTINGS).await.map(drop) })
             })
             .connect_lazy_with(options.clone());
-        let permits = Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS));
-        Self { connections: pool, permits: Arc::new(permits), max_connections, patience }
+        let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
+        // A fifth is kept from either, where there is more than one connection to share.
+        let share = if max_connections > 1 { max_connections - max_connections.div_ceil(5) } else { 1 };
+        let shares = [permits(share), permits(share)];
+        Self { connections: pool, permits: permits(max_connections), shares, max_connections, patience }
     }
 
     /// Runs one statement. A connection that was lost or did not answer in time is closed, not lent again.
     pub(super) async fn run<T>(
         &self,
+        purpose: Purpose,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, PoolError> {
-        let mut loan = self.lend().await?;
+        let mut loan = self.lend(purpose).await?;
         let Some(connection) = &mut loan.connection else { return Err(PoolError::Busy) };
         let result = match timeout(self.patience.answer, statement(connection)).await {
             Ok(result) => result.map_err(PoolError::Failed),
@@ -90,18 +108,27 @@ impl Pool {
         result
     }
 
-    async fn lend(&self) -> Result<Loan, PoolError> {
+    async fn lend(&self, purpose: Purpose) -> Result<Loan, PoolError> {
         let lend = async {
-            let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
+            let share =
+                Arc::clone(&self.shares[purpose as usize]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
+            let place = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let pool = self.connections.clone();
             // In a task of its own: a connection that takes longer than this request waits serves the next one.
             let connecting = tokio::spawn(async move {
                 let connection = pool.acquire().await?;
-                Ok(Loan { connection: Some(connection), permit: Some(permit) })
+                Ok(Loan { connection: Some(connection), permits: Some([share, place]) })
             });
             connecting.await.map_err(|_| PoolError::Busy)?.map_err(PoolError::Failed)
         };
-        timeout(WAIT, lend).await.unwrap_or(Err(PoolError::Busy))
+        let _pending = Pending::new();
+        let start = Instant::now();
+        let loan = timeout(WAIT, lend).await.unwrap_or(Err(PoolError::Busy));
+        histogram!(POOL_WAIT).record(start.elapsed());
+        if matches!(loan, Err(PoolError::Busy)) {
+            counter!(POOL_TIMEOUTS).increment(1);
+        }
+        loan
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {
@@ -117,19 +144,35 @@ impl Pool {
 /// A connection on loan and the place it takes, given back however the loan ends.
 struct Loan {
     connection: Option<PoolConnection<Pg>>,
-    permit: Option<OwnedSemaphorePermit>,
+    permits: Option<[OwnedSemaphorePermit; 2]>,
+}
+
+/// Counts a request that waits for a connection, however the waiting ends.
+struct Pending;
+
+impl Pending {
+    fn new() -> Self {
+        gauge!(POOL_PENDING).increment(1);
+        Self
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        gauge!(POOL_PENDING).decrement(1);
+    }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        let permit = self.permit.take();
+        let permits = self.permits.take();
         let Some(mut connection) = self.connection.take() else { return };
         // The pool pings what it takes back, without a time-out of its own: a peer that died would keep the place.
         let returned = connection.return_to_pool();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let _ = timeout(WAIT, returned).await;
-                drop(permit);
+                drop(permits);
             });
         }
     }

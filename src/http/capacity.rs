@@ -1,0 +1,118 @@
+//! How much is worked on at once. What does not fit is refused at once instead of waiting: a caller learns within
+//! milliseconds that it should come again, and memory stays bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
+use metrics::counter;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::extract::BODY_DEADLINE;
+use super::health;
+use super::problem::{Code, Problem};
+use crate::telemetry::metrics::SHED;
+
+/// Requests that are worked on at once.
+const REQUESTS: usize = 1024;
+/// Bytes of bodies, and of answers on their way out, that are in memory at once. More where one alone may be larger.
+const BYTES: usize = 64 * 1024 * 1024;
+/// Longest that the work on a request may take once its body is there. Time-outs of the parts end it earlier; this is for
+/// what nobody thought of.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is left of the room. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Capacity {
+    requests: Arc<Semaphore>,
+    bodies: Budget,
+    answers: Budget,
+}
+
+impl Capacity {
+    /// Room for at least one body of `largest_body` bytes.
+    pub(super) fn new(largest_body: usize) -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(REQUESTS)),
+            bodies: Budget::new(largest_body.max(BYTES), "body_memory"),
+            answers: Budget::new(BYTES, "answer_memory"),
+        }
+    }
+
+    /// Takes room for a part of a body. The room is free again when what is returned is dropped.
+    pub(super) fn reserve_body(&self, bytes: usize) -> Result<Room, Problem> {
+        self.bodies.reserve(bytes)
+    }
+
+    /// Takes room for an answer until it has been written to its connection.
+    pub(super) fn hold(&self, answer: Vec<u8>) -> Result<Bytes, Problem> {
+        let room = self.answers.reserve(answer.len())?;
+        Ok(Bytes::from_owner(Held { answer, _room: room }))
+    }
+}
+
+/// Bytes and the room that they take. The last part of a connection to drop them gives it back.
+struct Held {
+    answer: Vec<u8>,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer
+    }
+}
+
+/// Room in memory, counted in pieces.
+#[derive(Debug, Clone)]
+struct Budget {
+    pieces: Arc<Semaphore>,
+    all: u32,
+    name: &'static str,
+}
+
+/// Room that was taken; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Room(#[expect(dead_code, reason = "does its work when it is dropped")] OwnedSemaphorePermit);
+
+impl Budget {
+    const PIECE: usize = 1024;
+
+    fn new(bytes: usize, name: &'static str) -> Self {
+        let all = u32::try_from(bytes.div_ceil(Self::PIECE)).unwrap_or(u32::MAX);
+        Self { pieces: Arc::new(Semaphore::new(all as usize)), all, name }
+    }
+
+    /// What is larger than all of the room takes all of it.
+    fn reserve(&self, bytes: usize) -> Result<Room, Problem> {
+        let pieces = u32::try_from(bytes.div_ceil(Self::PIECE)).unwrap_or(u32::MAX).min(self.all);
+        let taken = Arc::clone(&self.pieces).try_acquire_many_owned(pieces);
+        taken.map(Room).map_err(|_| overloaded(self.name))
+    }
+}
+
+fn overloaded(reason: &'static str) -> Problem {
+    counter!(SHED, "reason" => reason).increment(1);
+    Problem::new(Code::Overloaded, "The service has no room for this now; send it again after Retry-After.")
+}
+
+/// Refuses a request when as many are worked on as should be, and ends one that is worked on for too long.
+pub(super) async fn admit(State(capacity): State<Capacity>, request: Request, next: Next) -> Response {
+    if health::is_probe(&request) {
+        return next.run(request).await;
+    }
+    let Ok(_place) = capacity.requests.try_acquire() else {
+        return overloaded("requests").into_response();
+    };
+    let deadline = if request.body().is_end_stream() { DEADLINE } else { BODY_DEADLINE + DEADLINE };
+    timeout(deadline, next.run(request)).await.unwrap_or_else(|_| {
+        counter!(SHED, "reason" => "deadline").increment(1);
+        let detail = "This took too long and was given up; send it again after Retry-After, which is safe.";
+        Problem::new(Code::Overloaded, detail).into_response()
+    })
+}

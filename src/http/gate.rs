@@ -1,0 +1,148 @@
+//! From where a request may come: hosts that are served, over TLS in production, and pages of allowed origins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tower::{Layer, ServiceExt};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::forwarded::{Client, Transport};
+use super::health;
+use super::problem::{Code, Problem};
+use crate::config::Access;
+
+/// How long a browser may remember what it was allowed.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// Decides from where requests are taken. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Gate(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    https_only: bool,
+    cors: CorsLayer,
+}
+
+impl Gate {
+    pub(super) fn new(access: &Access) -> Self {
+        let origins = access.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+        let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+        // Without credentials: no cookie ever means anything here.
+        let cors = CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_headers(names(&[
+                "authorization",
+                "content-type",
+                "if-none-match",
+                "prefer",
+                "traceparent",
+                "x-api-key",
+                "x-internal-token",
+                "x-request-id",
+            ]))
+            .expose_headers(names(&[
+                "etag",
+                "link",
+                "preference-applied",
+                "ratelimit-limit",
+                "ratelimit-remaining",
+                "ratelimit-reset",
+                "retry-after",
+                "x-more-after",
+                "x-more-before",
+                "x-request-id",
+            ]))
+            .max_age(REMEMBERED);
+        let (hosts, origins, https_only) = (access.hosts.clone(), access.origins.clone(), access.https_only);
+        Self(Arc::new(Inner { hosts, origins, https_only, cors }))
+    }
+
+    fn check_host(&self, request: &Request) -> Result<(), Problem> {
+        let problem = |detail| Err(Problem::new(Code::ForeignHost, detail));
+        let mut lines = request.headers().get_all(header::HOST).iter();
+        let host = lines.next();
+        if lines.next().is_some() {
+            return problem("The request names more than one Host; send one.");
+        }
+        let served = |host: &str| self.0.hosts.iter().any(|served| served.eq_ignore_ascii_case(host));
+        // A request line may name a host too, and then counts (RFC 9112 section 3.2.2).
+        let by_header = host.and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+        let by_line = request.uri().authority().cloned();
+        let mut names = by_header.iter().chain(&by_line).peekable();
+        if self.0.hosts.is_empty() || (names.peek().is_some() && names.all(|name| served(name.host()))) {
+            return Ok(());
+        }
+        problem("This service is not served under that host name; use one of ALLOWED_HOSTS.")
+    }
+
+    fn check_transport(&self, client: Client) -> Result<(), Problem> {
+        if self.0.https_only && client.transport == Transport::ForwardedHttp {
+            const DETAIL: &str =
+                "This came over plain HTTP, where keys can be read on the way; use https:// and change the key.";
+            return Err(Problem::new(Code::PlainHttp, DETAIL));
+        }
+        Ok(())
+    }
+
+    /// What a request's `Origin` makes of it.
+    fn judge_origin(&self, request: &Request, client: Client) -> Result<Page, Problem> {
+        let mut named = request.headers().get_all(header::ORIGIN).iter();
+        let Some(origin) = named.next() else { return Ok(Page::NoneOrOwn) };
+        let only = named.next().is_none();
+        let origin = origin.to_str().unwrap_or_default();
+        let scheme = if client.transport == Transport::Https { "https" } else { "http" };
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if only && origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")) == Some(host) {
+            return Ok(Page::NoneOrOwn);
+        }
+        if only && self.0.origins.iter().any(|allowed| allowed == origin) {
+            return Ok(Page::Allowed);
+        }
+        let detail = "Pages of this origin may not call; add it to ALLOWED_ORIGINS, or call from a server.";
+        Err(Problem::new(Code::ForeignOrigin, detail))
+    }
+}
+
+/// What kind of page a request comes from.
+enum Page {
+    /// From no page at all, or from one that this service has served itself.
+    NoneOrOwn,
+    /// From a page of an origin that the operator allows.
+    Allowed,
+}
+
+/// Refuses requests from where none are taken, and tells browsers what the rest may do. A browser's preflight is answered
+/// here, since it carries no key.
+pub(super) async fn check(
+    State(gate): State<Gate>,
+    Extension(client): Extension<Client>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let reached = if health::is_probe(&request) {
+        Ok(())
+    } else {
+        gate.check_host(&request).and_then(|()| gate.check_transport(client))
+    };
+    let mut response = match reached.and_then(|()| gate.judge_origin(&request, client)) {
+        Ok(Page::NoneOrOwn) => next.run(request).await,
+        Ok(Page::Allowed) => {
+            let Ok(response) = gate.0.cors.layer(next).oneshot(request).await;
+            response.map(Body::new)
+        }
+        Err(problem) => problem.into_response(),
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+    response
+}

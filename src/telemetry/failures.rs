@@ -1,0 +1,76 @@
+//! Failures, told to Sentry where a DSN is configured.
+//!
+//! An event is made here from what is safe to tell, not collected from the request: no header, no query string, no body
+//! and no address can be in it.
+
+use std::num::NonZeroU32;
+use std::sync::OnceLock;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use sentry::protocol::{Event, Exception};
+use sentry::{ClientInitGuard, ClientOptions, Level};
+
+use super::REVISION;
+use crate::config::{Environment, Secret};
+
+/// Most failures that are told a minute, once as many have been told at once: an outage must not eat up a quota.
+const A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
+
+/// Sends what is still to be sent, for at most 2 s, when it is dropped.
+#[must_use = "dropping it ends the reports"]
+pub struct FailureGuard(#[expect(dead_code, reason = "does its work when it is dropped")] ClientInitGuard);
+
+impl std::fmt::Debug for FailureGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FailureGuard")
+    }
+}
+
+/// One request that failed.
+#[derive(Debug)]
+pub struct Failure<'a> {
+    /// What kind of failure, in one word, as the answer said.
+    pub kind: &'a str,
+    /// What happened, as in the log.
+    pub cause: &'a str,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// Its method and the template of its route.
+    pub route: String,
+    /// The status it was answered with.
+    pub status: u16,
+}
+
+/// Starts to report failures to the project that `dsn` names.
+pub fn init(dsn: &Secret, environment: Environment) -> FailureGuard {
+    let release = format!("{}@{}+{REVISION}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    let options = ClientOptions::new()
+        .dsn(dsn.expose())
+        .release(release)
+        .environment(environment.name())
+        .server_name(env!("CARGO_PKG_NAME"))
+        .send_default_pii(false);
+    FailureGuard(sentry::init(options))
+}
+
+/// Reports why the service ended by itself.
+pub fn report_end(cause: &str) {
+    send("ended", cause, Event::default());
+}
+
+/// Reports a failed request, unless reports come faster than one a second for long.
+pub fn report(failure: Failure<'_>) {
+    static LIMIT: OnceLock<DefaultDirectRateLimiter> = OnceLock::new();
+    let reported = sentry::Hub::current().client().is_some_and(|client| client.is_enabled());
+    if !reported || LIMIT.get_or_init(|| RateLimiter::direct(Quota::per_minute(A_MINUTE))).check().is_err() {
+        return;
+    }
+    let tags = [("request_id", failure.request_id.to_owned()), ("status", failure.status.to_string())];
+    let tags = tags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    send(failure.kind, failure.cause, Event { transaction: Some(failure.route), tags, ..Event::default() });
+}
+
+fn send(kind: &str, cause: &str, event: Event<'static>) {
+    let exception = Exception { ty: kind.to_owned(), value: Some(cause.to_owned()), ..Exception::default() };
+    sentry::capture_event(Event { level: Level::Error, exception: vec![exception].into(), ..event });
+}

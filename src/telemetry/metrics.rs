@@ -1,0 +1,129 @@
+//! The names of all metrics, and what counts where.
+//!
+//! Names follow OpenTelemetry's semantic conventions in Prometheus' spelling where those have one, and start with
+//! `candlewick_` where not. No label holds a symbol, a path or an address: the number of series stays bounded.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_appender::non_blocking::ErrorCounter;
+
+use super::REVISION;
+
+/// Requests: how long until the head of the answer, by `http_request_method`, `http_route` and `http_response_status_code`.
+pub const REQUEST_DURATION: &str = "http_server_request_duration_seconds";
+/// Requests being worked on.
+pub const ACTIVE_REQUESTS: &str = "http_server_active_requests";
+/// Operations of the store, by `db_operation_name` and, where they failed, `error_type`.
+pub const OPERATION_DURATION: &str = "db_client_operation_duration_seconds";
+/// Connections to the store, by `state`: `idle` or `used`.
+pub const POOL_CONNECTIONS: &str = "db_client_connection_count";
+/// Most connections to the store.
+pub const POOL_MAX: &str = "db_client_connection_max";
+/// Requests that wait for a connection.
+pub const POOL_PENDING: &str = "db_client_connection_pending_requests";
+/// Requests that got no connection in time.
+pub const POOL_TIMEOUTS: &str = "db_client_connection_timeouts_total";
+/// How long requests waited for a connection.
+pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
+/// Candles posted, by `result`: `added`, `duplicate`, `live` or `rejected`.
+pub const CANDLES: &str = "candlewick_candles_total";
+/// Candles rejected, by `reason`: the first rule that each broke.
+pub const REJECTED: &str = "candlewick_candles_rejected_total";
+/// Age of the newest candle by `timeframe`: seconds since it opened.
+pub const NEWEST_AGE: &str = "candlewick_newest_candle_age_seconds";
+/// Requests without a valid key for their route, by `kind`.
+pub const AUTH_FAILURES: &str = "candlewick_auth_failures_total";
+/// Requests refused for coming too often, by `scope`.
+pub const RATE_LIMITED: &str = "candlewick_rate_limited_total";
+/// Client addresses that the limiter remembers.
+pub const LIMITER_ADDRESSES: &str = "candlewick_rate_limiter_addresses";
+/// Requests refused for lack of room, by `reason`.
+pub const SHED: &str = "candlewick_load_shed_total";
+/// Connections of clients that are open.
+pub const CONNECTIONS: &str = "candlewick_connections_open";
+/// Connections of clients that were closed at once, by `reason`.
+pub const CONNECTIONS_REFUSED: &str = "candlewick_connections_refused_total";
+/// Connections of clients that were closed because they were too slow, by `phase`.
+pub const CONNECTIONS_TIMED_OUT: &str = "candlewick_connections_timed_out_total";
+/// Lines of the log that nobody read in time.
+pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
+/// Always 1; its labels tell `version` and `revision`.
+pub const BUILD_INFO: &str = "candlewick_build_info";
+
+/// OpenTelemetry's buckets for request durations, and two below them: most answers take less than 5 ms.
+const SECONDS: [f64; 16] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// How often what is counted is folded into buckets when nobody asks for it.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What has been counted since the start. Clones share it.
+#[derive(Clone)]
+pub struct Metrics {
+    prometheus: PrometheusHandle,
+    process: metrics_process::Collector,
+    dropped_lines: ErrorCounter,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Starts to count; the log counts `dropped_lines` itself. In processes that never call this, counting costs nothing.
+    ///
+    /// # Errors
+    /// When the process counts already.
+    pub fn install(dropped_lines: ErrorCounter) -> Result<Self, BuildError> {
+        let prometheus = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+            .install_recorder()?;
+        describe();
+        let process = metrics_process::Collector::default();
+        process.describe();
+        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "revision" => REVISION).set(1.0);
+        Ok(Self { prometheus, process, dropped_lines })
+    }
+
+    /// Everything counted, in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.process.collect();
+        counter!(LOG_LINES_DROPPED).absolute(self.dropped_lines.dropped_lines() as u64);
+        self.prometheus.render()
+    }
+
+    /// Keeps the memory of what nobody asks for bounded. Never ends.
+    pub async fn maintain(self) {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            self.prometheus.run_upkeep();
+        }
+    }
+}
+
+fn describe() {
+    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time until the head of the answer.");
+    describe_gauge!(ACTIVE_REQUESTS, "Requests being worked on.");
+    describe_histogram!(OPERATION_DURATION, Unit::Seconds, "Time of operations of the store, waiting included.");
+    describe_gauge!(POOL_CONNECTIONS, "Connections to the store.");
+    describe_gauge!(POOL_MAX, "Most connections to the store.");
+    describe_gauge!(POOL_PENDING, "Requests that wait for a connection to the store.");
+    describe_counter!(POOL_TIMEOUTS, "Requests that got no connection to the store in time.");
+    describe_histogram!(POOL_WAIT, Unit::Seconds, "Time that requests waited for a connection to the store.");
+    describe_counter!(CANDLES, "Candles posted, by what became of them.");
+    describe_counter!(REJECTED, "Candles rejected, by the first rule that each broke.");
+    describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest candle of a timeframe opened.");
+    describe_counter!(AUTH_FAILURES, "Requests without a valid key for their route.");
+    describe_counter!(RATE_LIMITED, "Requests refused for coming too often.");
+    describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter remembers.");
+    describe_counter!(SHED, "Requests refused for lack of room.");
+    describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
+    describe_counter!(CONNECTIONS_REFUSED, "Connections of clients that were closed at once.");
+    describe_counter!(CONNECTIONS_TIMED_OUT, "Connections of clients that were closed for being too slow.");
+    describe_counter!(LOG_LINES_DROPPED, "Lines of the log that nobody read in time.");
+    describe_gauge!(BUILD_INFO, "Always 1; the labels tell the build.");
+}
