@@ -80,6 +80,7 @@ impl App {
     /// # Errors
     /// When an address cannot be listened on, or the certificate or the database's address cannot work.
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
+        http::listener::make_room_for_connections();
         let store = Store::open(&config.database)?;
         let ingest = Ingest::new(store.clone(), clock, config.limits.max_batch);
         let query = Query::new(store.clone(), config.limits.max_limit);

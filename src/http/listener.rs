@@ -42,6 +42,17 @@ const TAKE: Duration = Duration::from_secs(30);
 /// Largest head of a request, and most bytes that are buffered for a connection.
 const HEAD_BYTES: usize = 16 * 1024;
 
+/// Asks the system for as many open files as [`MOST`] connections and the rest of the service may need: the usual limit of
+/// 1024 is only where one starts from.
+pub(crate) fn make_room_for_connections() {
+    const FILES: u64 = MOST as u64 + 1024;
+    match rlimit::increase_nofile_limit(FILES) {
+        Ok(files) if files >= FILES => {}
+        Ok(files) => tracing::warn!(files, wanted = FILES, "the system allows fewer open files than connections need"),
+        Err(error) => tracing::warn!(%error, "cannot ask how many files may be open"),
+    }
+}
+
 /// Serves `routes` on `listener` until `handle` says otherwise.
 pub(crate) async fn serve(
     listener: TcpListener,

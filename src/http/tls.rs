@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::TlsFiles;
 
 /// How often the files are read again, since certificates are renewed while the service runs.
-const RELOAD: Duration = Duration::from_secs(60);
+const RELOAD: Duration = Duration::from_secs(5);
 
 /// Reads the certificate: TLS 1.2 and 1.3, HTTP/1.1.
 ///

@@ -4,7 +4,8 @@
 //! and no address can be in it.
 
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use sentry::protocol::{Event, Exception};
@@ -16,9 +17,25 @@ use crate::config::{Environment, Secret};
 /// Most failures that are told a minute, once as many have been told at once: an outage must not eat up a quota.
 const A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
-/// Sends what is still to be sent, for at most 2 s, when it is dropped.
+/// Longest that the end of the process waits for reports that are still to be sent.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Sends what is still to be sent when it is dropped.
 #[must_use = "dropping it ends the reports"]
-pub struct FailureGuard(#[expect(dead_code, reason = "does its work when it is dropped")] ClientInitGuard);
+pub struct FailureGuard(Option<ClientInitGuard>);
+
+impl Drop for FailureGuard {
+    /// On a thread of its own, because sentry's end waits for a server that does not answer for as long as that likes.
+    fn drop(&mut self) {
+        let (done, finished) = mpsc::channel::<()>();
+        let guard = self.0.take();
+        std::thread::spawn(move || {
+            drop(guard);
+            drop(done);
+        });
+        let _ = finished.recv_timeout(FLUSH);
+    }
+}
 
 impl std::fmt::Debug for FailureGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,7 +67,7 @@ pub fn init(dsn: &Secret, environment: Environment) -> FailureGuard {
         .environment(environment.name())
         .server_name(env!("CARGO_PKG_NAME"))
         .send_default_pii(false);
-    FailureGuard(sentry::init(options))
+    FailureGuard(Some(sentry::init(options)))
 }
 
 /// Reports why the service ended by itself.

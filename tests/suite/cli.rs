@@ -82,7 +82,7 @@ fn migrate_makes_the_tables_and_may_run_again() {
                     folder.path(),
                     &[("DATABASE_URL", url), ("MIGRATE_ON_START", migrate), ("PORT", "0")],
                 );
-                serving.line_with("ready");
+                serving.is_ready();
             };
             // In production it needs the database alone.
             for _ in 0..2 {
@@ -114,7 +114,7 @@ fn a_service_that_may_not_migrate_waits_for_somebody_who_does() {
 fn healthcheck_tells_by_its_exit_code() {
     let folder = folder();
     let mut serving = Serving::start(folder.path(), &[("PORT", "0")]);
-    serving.line_with("ready");
+    serving.is_ready();
     let port = serving.url.rsplit(':').next().unwrap().to_owned();
     let check = |arguments: &[&str], port: &str| {
         output(program(folder.path(), &[("PORT", port), ("BIND_ADDR", "0.0.0.0")]).arg("healthcheck").args(arguments))
@@ -209,4 +209,25 @@ fn dotenv_is_read_in_development_alone() {
         code == 2 && errors.contains(".env has a line that is not NAME=value") && !errors.contains("secret"),
         "{errors}"
     );
+}
+
+#[test]
+fn a_new_key_is_strong_and_serves_at_once() {
+    let folder = folder();
+    let keygen = || {
+        let (code, printed, _) = output(program(folder.path(), &[]).arg("keygen"));
+        assert_eq!(code, 0);
+        printed.trim_end().to_owned()
+    };
+    let (key, token) = (keygen(), keygen());
+    assert!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "256 bits: {key}");
+    assert_ne!(key, token);
+    let production = [
+        ("ENVIRONMENT", "production"),
+        ("DATABASE_URL", "sqlite://x.db"),
+        ("MT5_API_KEY", &key),
+        ("INTERNAL_API_TOKEN", &token),
+        ("PORT", "0"),
+    ];
+    Serving::start(folder.path(), &production).is_ready();
 }

@@ -1,8 +1,10 @@
 //! The environment: what is read, what is refused, what is documented.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
-use candlewick::config::{Config, Environment, LogFormat, VARIABLES, Variables};
+use candlewick::config::{Config, Environment, LogFormat, RateLimit, VARIABLES, Variables};
 
 fn variables(set: &[(&str, &str)]) -> Variables {
     let set: HashMap<String, String> =
@@ -48,7 +50,8 @@ fn the_example_file_lists_every_variable_with_its_default_and_nothing_else() {
     let readme = include_str!("../../README.md");
     for variable in VARIABLES {
         let rows = readme.lines().filter(|line| line.starts_with("| `"));
-        let named = rows.filter_map(|row| row.split('|').nth(1)).any(|names| names.contains(&format!("`{}`", variable.name)));
+        let named =
+            rows.filter_map(|row| row.split('|').nth(1)).any(|names| names.contains(&format!("`{}`", variable.name)));
         assert!(named, "{} in the README", variable.name);
     }
 }
@@ -161,4 +164,74 @@ fn secrets_are_never_shown() {
     }
     let set = variables(&[("MT5_API_KEY", "ingest-key-0123456789")]);
     assert!(!format!("{set:?}").contains("ingest-key"));
+}
+
+#[test]
+fn how_the_service_stands_on_the_network_is_read() {
+    let config = production(&[
+        ("ADMIN_ADDR", "127.0.0.1:9100"),
+        ("ALLOWED_ORIGINS", "https://chart.example.com, http://localhost:3000,"),
+        ("ALLOWED_HOSTS", "API.example.com,[::1]"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, 127.0.0.1, ::1"),
+        ("CLIENT_IP_HEADER", "CF-Connecting-IP"),
+        ("RATE_LIMIT_INGEST", "30/m"),
+        ("RATE_LIMIT_QUERY", "off"),
+        ("TLS_CERT", "/etc/cert.pem"),
+        ("TLS_KEY", "/etc/key.pem"),
+        ("SENTRY_DSN", "https://hidden-key@sentry.example.com/42"),
+    ])
+    .unwrap();
+    assert_eq!(config.admin, Some("127.0.0.1:9100".parse().unwrap()));
+    assert_eq!(config.access.origins, ["https://chart.example.com", "http://localhost:3000"]);
+    assert_eq!(config.access.hosts, ["api.example.com", "[::1]"]);
+    let proxies: Vec<String> = config.access.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "127.0.0.1/32", "::1/128"]);
+    assert_eq!(config.access.client_ip_header, "cf-connecting-ip");
+    assert!(config.access.https_only);
+    let per = |times, seconds| RateLimit::Per {
+        times: NonZeroU32::new(times).unwrap(),
+        period: Duration::from_secs(seconds),
+    };
+    let limits = config.rate_limits;
+    assert_eq!((limits.ingest, limits.query, limits.anonymous), (per(30, 60), RateLimit::Off, per(10, 1)));
+    assert_eq!(config.tls.as_ref().unwrap().cert.to_str(), Some("/etc/cert.pem"));
+    assert!(config.sentry_dsn.is_some());
+    assert!(!format!("{config:?}").contains("hidden"), "{config:?}");
+
+    let development = Config::read(&variables(&[("MT5_API_KEY", "k"), ("INTERNAL_API_TOKEN", "t")])).unwrap();
+    assert!(!development.access.https_only && development.admin.is_none() && development.tls.is_none());
+    assert_eq!(development.access.client_ip_header, "x-forwarded-for");
+    assert_eq!((development.rate_limits.ingest, development.rate_limits.query), (per(200, 1), per(200, 1)));
+}
+
+#[test]
+fn what_would_open_it_too_far_or_means_nothing_stops_the_start() {
+    for (name, value, said) in [
+        ("ALLOWED_ORIGINS", "*", "is a wildcard"),
+        ("ALLOWED_ORIGINS", "https://*.example.com", "is a wildcard"),
+        ("ALLOWED_ORIGINS", "null", "is not an origin"),
+        ("ALLOWED_ORIGINS", "chart.example.com", "is not an origin"),
+        ("ALLOWED_ORIGINS", "https://chart.example.com/", "write https://chart.example.com"),
+        ("ALLOWED_ORIGINS", "https://Chart.example.com:443/app", "write https://chart.example.com"),
+        ("ALLOWED_HOSTS", "https://api.example.com", "is not a host name"),
+        ("ALLOWED_HOSTS", "api.example.com:8000", "without scheme and port"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33", "is neither an IP address nor a range"),
+        ("TRUSTED_PROXIES", "proxy", "is neither an IP address nor a range"),
+        ("CLIENT_IP_HEADER", "Forwarded", "is not supported"),
+        ("CLIENT_IP_HEADER", "x forwarded", "is not the name of a header"),
+        ("RATE_LIMIT_INGEST", "200", "must be off, or a number"),
+        ("RATE_LIMIT_QUERY", "0/s", "must be off, or a number"),
+        ("RATE_LIMIT_ANONYMOUS", "10/h", "must be off, or a number"),
+        ("RATE_LIMIT_ANONYMOUS", "-1/s", "must be off, or a number"),
+        ("ADMIN_ADDR", "9100", "must be an IP address and a port"),
+        ("TLS_CERT", "cert.pem", "TLS_CERT and TLS_KEY belong together"),
+        ("SENTRY_DSN", "https://sentry.example.com/hidden", "is not a DSN"),
+    ] {
+        let problems = production(&[(name, value)]).unwrap_err();
+        assert!(
+            problems.len() == 1 && problems[0].contains(said) && problems[0].contains(name),
+            "{value}: {problems:?}"
+        );
+        assert!(name != "SENTRY_DSN" || !problems[0].contains("hidden"), "{problems:?}");
+    }
 }

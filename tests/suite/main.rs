@@ -9,10 +9,13 @@
 mod harness;
 mod program;
 
+mod access;
+mod capacity;
 mod cli;
 mod config;
 mod http;
 mod ingest;
+mod limits;
 mod outage;
 mod phases;
 mod postgres;
@@ -20,3 +23,5 @@ mod properties;
 mod query;
 mod series;
 mod serving;
+mod telemetry;
+mod tls;

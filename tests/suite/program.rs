@@ -63,8 +63,15 @@ impl Serving {
     pub fn on(folder: &Path, database_url: &str) -> Self {
         let keys = [("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
         let mut serving = Self::start(folder, &[&keys[..], &[("PORT", "0"), ("DATABASE_URL", database_url)]].concat());
-        serving.line_with("ready");
+        serving.is_ready();
         serving
+    }
+
+    /// Returns once its store has been reached, which may be said before or after it listens.
+    pub fn is_ready(&mut self) {
+        if !self.printed.contains(" ready") && !self.printed.contains("\"ready\"") {
+            self.line_with("ready");
+        }
     }
 
     /// Reads on until a line contains `text`.

@@ -231,7 +231,7 @@ fn acknowledged_candles_survive_a_kill() {
         for round in 0..3_i64 {
             let variables = [("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
             let mut serving = Serving::start(folder.path(), &variables);
-            serving.line_with("ready");
+            serving.is_ready();
             let client = reqwest::Client::new();
             for n in 0..20 {
                 let candles: Vec<Value> =
@@ -260,7 +260,7 @@ fn a_request_is_one_line_in_the_log() {
         let variables =
             [&keys[..], &[("PORT", "0"), ("ENVIRONMENT", "production"), ("DATABASE_URL", "sqlite://x.db")]].concat();
         let mut serving = Serving::start(folder.path(), &variables);
-        serving.line_with("ready");
+        serving.is_ready();
         let client = reqwest::Client::new();
         let body = json!({"candles": [candle(1_754_215_200), candle(1_754_215_200)]}).to_string();
         let post =
@@ -316,12 +316,11 @@ fn a_banner_never_shows_a_key_that_somebody_chose() {
 fn a_log_that_nobody_reads_stops_nothing() {
     run(async {
         let folder = folder();
-        let mut serving =
-            Serving::start(
-                folder.path(),
-                &[("PORT", "0"), ("INTERNAL_API_TOKEN", "t"), ("MT5_API_KEY", "k"), ("RATE_LIMIT_ANONYMOUS", "off")],
-            );
-        serving.line_with("ready");
+        let mut serving = Serving::start(
+            folder.path(),
+            &[("PORT", "0"), ("INTERNAL_API_TOKEN", "t"), ("MT5_API_KEY", "k"), ("RATE_LIMIT_ANONYMOUS", "off")],
+        );
+        serving.is_ready();
         // More lines than the pipe holds, none of them read.
         let client = reqwest::Client::new();
         for _ in 0..3000 {

@@ -1,0 +1,238 @@
+//! Who may call from where: origins, hosts, transport, and what every answer tells browsers.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Answer, Database, Environment, KEY, NOW, Service, TOKEN, TestApp, candle, run, send};
+
+const CHART: &str = "https://chart.example.com";
+
+async fn call(app: &Service, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request =
+        headers.iter().fold(app.request(method, path), |request, (name, value)| request.header(*name, *value));
+    send(request).await
+}
+
+async fn with_origin(change: impl FnOnce(Environment) -> Environment) -> TestApp {
+    TestApp::start_with(Database::sqlite(), |environment| change(environment.with("ALLOWED_ORIGINS", CHART))).await
+}
+
+const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
+
+#[test]
+fn pages_of_allowed_origins_may_call_and_no_others() {
+    run(async {
+        let app = with_origin(|environment| environment).await;
+        let bearer = format!("Bearer {TOKEN}");
+        let answer = call(&app, Method::GET, CANDLES, &[("Origin", CHART), ("Authorization", &bearer)]).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(CHART));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert_eq!(answer.header("vary"), Some("origin"));
+        let exposed = answer.header("access-control-expose-headers").unwrap();
+        for name in ["etag", "link", "x-more-before", "x-more-after", "x-request-id", "retry-after"] {
+            assert!(exposed.split(',').any(|exposed| exposed == name), "{name} in {exposed}");
+        }
+        // A page can read why it was refused, too.
+        let refused = call(&app, Method::GET, CANDLES, &[("Origin", CHART)]).await;
+        refused.problem(401, "unauthorized");
+        assert_eq!(refused.header("access-control-allow-origin"), Some(CHART));
+
+        for origin in [
+            "null",
+            "https://evil.example",
+            "http://chart.example.com",
+            "https://chart.example.com.evil.example",
+            "https://evilchart.example.com",
+            "https://chart.example.com:8443",
+            "https://chart.example.com/",
+            "HTTPS://CHART.EXAMPLE.COM",
+            "https://sub.chart.example.com",
+            "*",
+            "",
+            "file://",
+            "https://127.0.0.1",
+        ] {
+            for (method, path) in [
+                (Method::GET, CANDLES),
+                (Method::POST, "/api/v1/candles"),
+                (Method::GET, "/api/v1/series"),
+                (Method::GET, "/api/v1/openapi.json"),
+                (Method::OPTIONS, "/api/v1/candles"),
+                (Method::GET, "/nowhere"),
+                (Method::GET, "/api/v1/health"),
+            ] {
+                let headers = [("Origin", origin), ("X-API-KEY", KEY), ("Access-Control-Request-Method", "POST")];
+                let answer = call(&app, method.clone(), path, &headers).await;
+                answer.problem(403, "foreign_origin");
+                assert_eq!(answer.header("access-control-allow-origin"), None, "{origin} {method} {path}");
+                assert_eq!(answer.header("vary"), Some("origin"));
+            }
+        }
+        // More than one is none.
+        let two = [("Origin", CHART), ("Origin", CHART), ("Authorization", &*bearer)];
+        call(&app, Method::GET, CANDLES, &two).await.problem(403, "foreign_origin");
+        // Without one, the key alone decides.
+        assert_eq!(app.get(CANDLES).await.status, 200);
+        assert!(app.database.closed().await.is_empty());
+    });
+}
+
+#[test]
+fn a_preflight_is_answered_before_any_key_is_asked_for() {
+    run(async {
+        let app = with_origin(|environment| environment).await;
+        let headers = [
+            ("Origin", CHART),
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "x-api-key,content-type,x-evil"),
+        ];
+        let answer = call(&app, Method::OPTIONS, "/api/v1/candles", &headers).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""));
+        assert_eq!(answer.header("access-control-allow-origin"), Some(CHART));
+        assert_eq!(answer.header("access-control-allow-methods"), Some("GET,HEAD,POST"));
+        let allowed = answer.header("access-control-allow-headers").unwrap();
+        assert!(allowed.contains("x-api-key") && allowed.contains("x-internal-token") && !allowed.contains("evil"));
+        assert_eq!(answer.header("access-control-max-age"), Some("600"));
+        assert_eq!(answer.header("vary"), Some("origin"));
+    });
+}
+
+#[test]
+fn its_own_pages_may_call_whatever_the_list_says() {
+    run(async {
+        let app = TestApp::start(Database::sqlite()).await;
+        let own = app.url();
+        let answer = call(&app, Method::GET, "/api/v1/openapi.json", &[("Origin", &own)]).await;
+        assert_eq!(answer.status, 200);
+        let body = json!({"candles": [candle(NOW - 7200)]}).to_string();
+        let post = app.request(Method::POST, "/api/v1/candles").header("Origin", &own).header("X-API-KEY", KEY);
+        assert_eq!(send(post.body(body)).await.counts(1), (1, 0, 0));
+        // The same host over another scheme, or another port, is somebody else.
+        for origin in [own.replace("http:", "https:"), "http://127.0.0.1:1".to_owned(), "http://127.0.0.1".to_owned()] {
+            call(&app, Method::GET, CANDLES, &[("Origin", &origin)]).await.problem(403, "foreign_origin");
+        }
+    });
+}
+
+#[test]
+fn only_the_hosts_that_are_listed_are_served_but_health_is_under_any() {
+    run(async {
+        let app = TestApp::start_with(Database::sqlite(), |environment| {
+            environment.with("ALLOWED_HOSTS", "api.example.com, [::1]")
+        })
+        .await;
+        for host in ["api.example.com", "API.example.com", "api.example.com:8000", "[::1]:8000", "[::1]"] {
+            assert_eq!(call(&app, Method::GET, "/api/v1/openapi.json", &[("Host", host)]).await.status, 200, "{host}");
+        }
+        for host in ["127.0.0.1", "evil.example", "api.example.com.evil.example", "xapi.example.com", "a b", "::1"] {
+            for path in ["/api/v1/openapi.json", CANDLES, "/nowhere", "/api/v1/health/detailed"] {
+                let headers = [("Host", host), ("X-Internal-Token", TOKEN)];
+                call(&app, Method::GET, path, &headers).await.problem(403, "foreign_host");
+            }
+            for path in ["/health", "/api/v1/health", "/health/live", "/healthz"] {
+                assert_eq!(call(&app, Method::GET, path, &[("Host", host)]).await.status, 200, "{host}{path}");
+            }
+        }
+        // What the request line says counts as well, and nothing is not a name that is served.
+        for head in [
+            "GET http://evil.example/api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\n",
+            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\nHost: api.example.com\r\n",
+            "GET /api/v1/openapi.json HTTP/1.1\r\n",
+        ] {
+            let answer = app.raw(format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("foreign_host"), "{head} {answer}");
+        }
+    });
+}
+
+#[test]
+fn what_a_proxy_says_came_over_plain_http_is_refused_in_production_and_never_redirected() {
+    run(async {
+        let production = |environment: Environment| {
+            environment
+                .with("ENVIRONMENT", "production")
+                .with("DOCS_ENABLED", true)
+                .with("TRUSTED_PROXIES", "127.0.0.0/8")
+        };
+        let app = TestApp::start_with(Database::sqlite(), production).await;
+        let get = async |proto: &[&str], path: &str| {
+            let mut headers: Vec<_> = proto.iter().map(|proto| ("X-Forwarded-Proto", *proto)).collect();
+            headers.push(("X-Internal-Token", TOKEN));
+            call(&app, Method::GET, path, &headers).await
+        };
+        for proto in [&["http"][..], &["HTTP"], &["https, http"], &["http, https"], &["http", "https"], &["ftp"]] {
+            let answer = get(proto, CANDLES).await;
+            assert!(answer.problem(403, "plain_http").contains("https://"), "{proto:?}");
+            assert_eq!(answer.header("strict-transport-security"), None);
+            assert_eq!(get(proto, "/health").await.status, 200);
+        }
+        for proto in [&["https"][..], &["HTTPS"], &["https, https"]] {
+            let answer = get(proto, CANDLES).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{proto:?}");
+        }
+        // A proxy that says nothing of it.
+        let answer = get(&[], CANDLES).await;
+        assert_eq!((answer.status.as_u16(), answer.header("strict-transport-security")), (200, None));
+        // Its own page, seen over TLS by the browser.
+        let origin = app.url().replace("http:", "https:");
+        let headers = [("X-Forwarded-Proto", "https"), ("Origin", origin.as_str())];
+        assert_eq!(call(&app, Method::GET, "/api/v1/openapi.json", &headers).await.status, 200);
+
+        // From somebody who is no trusted proxy it means nothing.
+        let direct = |environment: Environment| environment.with("ENVIRONMENT", "production");
+        let app = TestApp::start_with(Database::sqlite(), direct).await;
+        for proto in ["http", "https"] {
+            let headers = [("X-Forwarded-Proto", proto), ("X-Internal-Token", TOKEN)];
+            let answer = call(&app, Method::GET, CANDLES, &headers).await;
+            assert_eq!((answer.status.as_u16(), answer.header("strict-transport-security")), (200, None));
+        }
+    });
+}
+
+#[test]
+fn every_answer_tells_browsers_and_caches_what_not_to_do() {
+    run(async {
+        let app = TestApp::start_with(Database::sqlite(), |environment| environment.with("MAX_BODY_BYTES", 2048)).await;
+        let key = ("X-API-KEY", KEY);
+        let large = "x".repeat(3000);
+        let post = async |body: &str| {
+            send(app.request(Method::POST, "/api/v1/candles").header(key.0, key.1).body(body.to_owned())).await
+        };
+        let batch = json!({"candles": [candle(NOW - 7200)]}).to_string();
+        let cases = [
+            (201, "no-store", post(&batch).await),
+            (400, "no-store", post("{").await),
+            (413, "no-store", post(&large).await),
+            (422, "no-store", post("{}").await),
+            (401, "no-store", call(&app, Method::GET, CANDLES, &[]).await),
+            (403, "no-store", call(&app, Method::GET, CANDLES, &[key]).await),
+            (403, "no-store", call(&app, Method::GET, CANDLES, &[("Origin", "null")]).await),
+            (404, "no-store", call(&app, Method::GET, "/nowhere", &[]).await),
+            (405, "no-store", call(&app, Method::PUT, "/api/v1/candles", &[]).await),
+            (200, "no-store", call(&app, Method::GET, "/health", &[]).await),
+            (200, "no-store", app.get("/api/v1/series").await),
+            (200, "no-store", app.get("/api/v1/health/detailed").await),
+            (200, "private, no-cache", app.candles("").await),
+            (200, "no-cache", call(&app, Method::GET, "/api/v1/openapi.json", &[]).await),
+        ];
+        for (status, cache, answer) in &cases {
+            assert_eq!(answer.status.as_u16(), *status, "{answer:?}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+            let policy = Some("default-src 'none'; frame-ancestors 'none'");
+            assert_eq!(answer.header("content-security-policy"), policy, "{answer:?}");
+            assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{answer:?}");
+            assert_eq!(answer.header("cache-control"), Some(*cache), "{answer:?}");
+            assert_eq!(answer.header("strict-transport-security"), None, "{answer:?}");
+            assert_eq!(answer.header("vary"), Some("origin"), "{answer:?}");
+            assert_eq!(answer.header("server"), None);
+        }
+        let page = call(&app, Method::GET, "/api/docs", &[]).await;
+        let policy = page.header("content-security-policy").unwrap();
+        for rule in ["default-src 'none'", "frame-ancestors 'none'", "script-src 'self'", "connect-src 'self'"] {
+            assert!(policy.contains(rule), "{rule} in {policy}");
+        }
+        assert!(!policy.split(';').any(|rule| rule.contains("script-src") && rule.contains("unsafe")));
+    });
+}

@@ -1,0 +1,182 @@
+//! More than fits: refused at once, while health answers and nobody takes everything from the others.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::harness::{
+    Database, Environment, KEY, NOW, PgDatabase, Service, TOKEN, TestApp, candle, plain_server, run, send,
+};
+
+/// A post whose head is sent and whose body is yet to come.
+async fn begun_post(app: &Service, length: usize) -> TcpStream {
+    let mut stream = app.connect().await;
+    let head =
+        format!("POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: {KEY}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn health_answers(app: &Service) {
+    for path in ["/health", "/health/live"] {
+        assert_eq!(send(app.request(Method::GET, path)).await.status, 200);
+    }
+}
+
+#[test]
+fn a_request_too_many_is_refused_at_once_and_health_is_not() {
+    run(async {
+        const REQUESTS: usize = 1024;
+        // More connections than one address may have, but for a proxy's.
+        let app = TestApp::start_with(Database::sqlite(), |environment| {
+            environment
+                .with("TRUSTED_PROXIES", "127.0.0.1")
+                .with("MAX_BODY_BYTES", 60_000)
+                .with("RATE_LIMIT_INGEST", "off")
+        })
+        .await;
+        let mut begun = Vec::new();
+        for _ in 0..REQUESTS {
+            begun.push(begun_post(&app, 1000).await);
+        }
+        // Each of them has its place once this one finds none.
+        let refused = loop {
+            let answer = app.candles("").await;
+            if answer.status != 200 {
+                break answer;
+            }
+        };
+        refused.problem(503, "overloaded");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        health_answers(&app).await;
+        // Whoever leaves makes room.
+        drop(begun);
+        while app.candles("").await.status == 503 {}
+        assert_eq!(app.ingest(&[candle(NOW - 7200)]).await, (1, 0, 0));
+    });
+}
+
+#[test]
+fn bodies_fill_no_more_than_their_part_of_the_memory() {
+    run(async {
+        const EACH: usize = 4 * 1024 * 1024;
+        let app = TestApp::start(Database::sqlite()).await;
+        app.ingest(&[candle(NOW - 7200)]).await;
+        let mut begun = Vec::new();
+        for _ in 0..64 / 4 {
+            begun.push(begun_post(&app, EACH).await);
+        }
+        let post = async || app.post(&json!({"candles": [candle(NOW - 3600)]})).await;
+        let refused = loop {
+            let answer = post().await;
+            if answer.status != 201 {
+                break answer;
+            }
+        };
+        refused.problem(503, "overloaded");
+        assert_eq!(app.candles("").await.status, 200, "readers have their own part");
+        health_answers(&app).await;
+        // A body that does not say how long it is is refused where the room ends.
+        let mut endless = app.connect().await;
+        let head = format!(
+            "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: {KEY}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        endless.write_all(head.as_bytes()).await.unwrap();
+        endless.write_all(b"1\r\n{\r\n0\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        endless.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 503");
+        drop(begun);
+        while post().await.status == 503 {}
+    });
+}
+
+#[test]
+fn answers_that_nobody_takes_fill_no_more_than_their_part_of_the_memory() {
+    run(async {
+        const CANDLES: i64 = 80_000;
+        const BATCH: i64 = 10_000;
+        let app = TestApp::start_with(Database::sqlite(), |environment| environment.with("MAX_LIMIT", CANDLES)).await;
+        for batch in 0..CANDLES / BATCH {
+            let candles: Vec<Value> = (0..BATCH).map(|n| candle(NOW - 3600 * (1 + batch * BATCH + n))).collect();
+            app.ingest(&candles).await;
+        }
+        let query = format!("/api/v1/candles?symbol=EURUSD&timeframe=H1&limit={CANDLES}");
+        let request = format!("GET {query} HTTP/1.1\r\nHost: x\r\nX-Internal-Token: {TOKEN}\r\n\r\n");
+        let mut asleep = Vec::new();
+        // Each answer is some 9 MB, of which the system takes a part off the service's hands.
+        let status = loop {
+            let mut stream = app.connect().await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).await.unwrap();
+            asleep.push(stream);
+            if &status != b"HTTP/1.1 200" {
+                break status;
+            }
+            assert!(asleep.len() < 100, "100 answers of 9 MB are in memory");
+        };
+        assert_eq!(&status, b"HTTP/1.1 503");
+        println!("refused after {} answers that nobody takes", asleep.len() - 1);
+        app.candles("&limit=1").await;
+        assert_eq!(app.ingest(&[candle(NOW - 3600)]).await, (0, 1, 0), "writers have their own part");
+        health_answers(&app).await;
+        // One that is taken makes room for the next.
+        drop(asleep);
+        while app.get(&query).await.status == 503 {}
+    });
+}
+
+/// Starts a service with two connections and a lock on one of its tables that another connection holds.
+async fn locked(lock: &str) -> (PgDatabase, Service, sqlx::PgConnection) {
+    let database = PgDatabase::create(&plain_server()).await;
+    let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
+    // Both connections are open before anything has to wait for the lock.
+    let (one, other) = tokio::join!(service.candles(""), service.candles(""));
+    assert!(one.status == 200 && other.status == 200);
+    service.ingest(&[candle(NOW - 7200)]).await;
+    let mut holder = database.connect().await;
+    holder.execute(&*format!("begin; {lock}")).await.unwrap();
+    (database, service, holder)
+}
+
+#[test]
+fn readers_leave_writers_a_connection() {
+    run(async {
+        // What readers wait for and writers of closed candles do not need.
+        let (_database, service, holder) = locked("lock table market_data_live_candles in access exclusive mode").await;
+        let mut reads = JoinSet::new();
+        for _ in 0..8 {
+            let read = service.request(Method::GET, "/api/v1/candles?symbol=EURUSD&timeframe=H1").bearer_auth(TOKEN);
+            reads.spawn(send(read));
+        }
+        // The first reader to be refused shows that the rest of them hold what they may.
+        reads.join_next().await.unwrap().unwrap().problem(503, "unavailable");
+        assert_eq!(service.ingest(&[candle(NOW - 3600)]).await, (1, 0, 0));
+        holder.close().await.unwrap();
+        reads.join_all().await;
+        assert_eq!(service.candles("").await.status, 200);
+    });
+}
+
+#[test]
+fn writers_leave_readers_a_connection() {
+    run(async {
+        let (_database, service, holder) = locked("lock table market_data_candles in share mode").await;
+        let mut posts = JoinSet::new();
+        for _ in 0..8 {
+            let body = json!({"candles": [candle(NOW - 3600)]}).to_string();
+            let post = service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", KEY);
+            posts.spawn(send(post.body(body)));
+        }
+        posts.join_next().await.unwrap().unwrap().problem(503, "unavailable");
+        assert_eq!(service.candles("").await.status, 200);
+        assert_eq!(service.get("/api/v1/series").await.status, 200);
+        holder.close().await.unwrap();
+        posts.join_all().await;
+        assert_eq!(service.post(&json!({"candles": [candle(NOW - 3600)]})).await.status, 201);
+    });
+}

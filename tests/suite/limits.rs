@@ -1,0 +1,196 @@
+//! How often one may call, and by which address one is counted.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Answer, Database, Environment, KEY, NOW, Service, TOKEN, TestApp, candle, run, send};
+
+const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
+
+async fn limited(change: impl FnOnce(Environment) -> Environment) -> TestApp {
+    TestApp::start_with(Database::sqlite(), |environment| change(environment.with("RATE_LIMIT_ANONYMOUS", "3/m"))).await
+}
+
+async fn get(app: &Service, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = app.request(Method::GET, path);
+    send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+}
+
+#[track_caller]
+fn standing(answer: &Answer) -> (u32, u32, u32) {
+    let number = |name: &str| answer.header(name).unwrap_or_else(|| panic!("{name} in {answer:?}")).parse().unwrap();
+    (number("ratelimit-limit"), number("ratelimit-remaining"), number("ratelimit-reset"))
+}
+
+#[track_caller]
+fn is_refused(answer: &Answer) {
+    answer.problem(429, "rate_limited");
+    let (_, remaining, reset) = standing(answer);
+    let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!(remaining == 0 && (1..=reset).contains(&wait), "{answer:?}");
+}
+
+#[test]
+fn each_key_and_each_token_has_a_limit_of_its_own() {
+    run(async {
+        let app = limited(|environment| {
+            environment
+                .with("MT5_API_KEY", format!("one:{KEY},two:another-ingest-key-0"))
+                .with("INTERNAL_API_TOKEN", format!("{TOKEN},other:another-read-token-0"))
+                .with("RATE_LIMIT_INGEST", "2/m")
+                .with("RATE_LIMIT_QUERY", "1/m")
+        })
+        .await;
+        let post = async |key: &str| {
+            let body = json!({"candles": [candle(NOW - 7200)]}).to_string();
+            send(app.request(Method::POST, "/api/v1/candles").header("X-API-KEY", key).body(body)).await
+        };
+        // Twice the limit at once, then no more, and what was refused was not stored.
+        for left in (0..4).rev() {
+            let answer = post(KEY).await;
+            assert_eq!(answer.status, 201);
+            let (limit, remaining, reset) = standing(&answer);
+            assert_eq!((limit, remaining), (4, left));
+            assert!(reset <= (4 - left) * 30, "{reset}");
+        }
+        is_refused(&post(KEY).await);
+        // It counts against the key wherever it is used and however it is sent.
+        is_refused(&get(&app, "/api/v1/series", &[("Authorization", &format!("Bearer {KEY}"))]).await);
+        is_refused(&get(&app, "/nowhere", &[("X-API-KEY", KEY)]).await);
+        // Others are not touched.
+        assert_eq!(post("another-ingest-key-0").await.status, 201);
+        for _ in 0..2 {
+            assert_eq!(get(&app, CANDLES, &[("X-Internal-Token", TOKEN)]).await.status, 200);
+        }
+        is_refused(&get(&app, CANDLES, &[("X-Internal-Token", TOKEN)]).await);
+        assert_eq!(get(&app, CANDLES, &[("X-Internal-Token", "another-read-token-0")]).await.status, 200);
+        assert_eq!(get(&app, "/api/v1/openapi.json", &[]).await.status, 200);
+        // A refusal for another reason tells where one stands, too.
+        assert_eq!(standing(&get(&app, CANDLES, &[("X-API-KEY", "another-ingest-key-0")]).await).1, 2);
+    });
+}
+
+#[test]
+fn who_has_no_key_is_counted_by_address_and_health_is_not_counted() {
+    run(async {
+        let app = limited(|environment| environment).await;
+        for path in ["/api/v1/openapi.json", "/nowhere", CANDLES, "/api/docs/start.js", "/api/docs", "/api/v1/series"] {
+            let answer = get(&app, path, &[]).await;
+            assert_ne!(answer.status, 429);
+            assert_eq!(standing(&answer).0, 6);
+        }
+        is_refused(&get(&app, "/api/docs", &[]).await);
+        is_refused(&get(&app, CANDLES, &[]).await);
+        for path in ["/health", "/health/live", "/healthz", "/api/v1/health"] {
+            let answer = get(&app, path, &[]).await;
+            assert_eq!((answer.status.as_u16(), answer.header("ratelimit-limit")), (200, None));
+        }
+        assert_eq!(app.candles("").await.status, 200, "who has a key is not touched");
+    });
+}
+
+#[test]
+fn wrong_keys_are_slowed_and_right_ones_from_the_same_address_are_not() {
+    run(async {
+        let app = limited(|environment| environment.with("RATE_LIMIT_ANONYMOUS", "1000/s")).await;
+        let attempt = async |n: usize| get(&app, CANDLES, &[("X-Internal-Token", &format!("guess-{n}"))]).await;
+        for n in 0..10 {
+            attempt(n).await.problem(401, "unauthorized");
+        }
+        for n in 10..40 {
+            let answer = attempt(n).await;
+            is_refused(&answer);
+            assert_eq!(standing(&answer).0, 10);
+            assert_eq!(app.candles("").await.status, 200);
+        }
+        let two = [("X-Internal-Token", TOKEN), ("X-API-KEY", KEY)];
+        is_refused(&get(&app, CANDLES, &two).await);
+        // To forget the key is no guess.
+        get(&app, CANDLES, &[]).await.problem(401, "unauthorized");
+    });
+}
+
+#[test]
+fn a_forwarded_address_counts_only_where_a_trusted_proxy_tells_it() {
+    run(async {
+        // From an untrusted peer, whatever it says: one bucket.
+        let app = limited(|environment| environment).await;
+        for n in 0..6 {
+            let spoofed = format!("203.0.113.{n}");
+            let headers = [("X-Forwarded-For", spoofed.as_str()), ("X-Real-IP", &spoofed), ("Forwarded", &spoofed)];
+            get(&app, "/nowhere", &headers).await.problem(404, "not_found");
+        }
+        is_refused(&get(&app, "/nowhere", &[("X-Forwarded-For", "198.51.100.1")]).await);
+
+        // From a trusted one: the last address that no trusted proxy has, over all lines.
+        let trusting =
+            |environment: Environment| environment.with("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8, fd00::/8");
+        let app = limited(trusting).await;
+        let use_up = async |lines: &[&str]| {
+            let headers: Vec<_> = lines.iter().map(|line| ("X-Forwarded-For", *line)).collect();
+            for _ in 0..6 {
+                get(&app, "/nowhere", &headers).await.problem(404, "not_found");
+            }
+            is_refused(&get(&app, "/nowhere", &headers).await);
+        };
+        let is_used_up = async |lines: &[&str]| {
+            let headers: Vec<_> = lines.iter().map(|line| ("X-Forwarded-For", *line)).collect();
+            is_refused(&get(&app, "/nowhere", &headers).await);
+        };
+        use_up(&["203.0.113.1"]).await;
+        for same in [
+            &["203.0.113.1, 10.1.2.3"][..],
+            &["evil, 203.0.113.1"],
+            &["198.51.100.7, 203.0.113.1,10.0.0.1, 127.0.0.1"],
+            &["198.51.100.7", "203.0.113.1"],
+            &["198.51.100.7, 203.0.113.1", "10.0.0.1"],
+            &["203.0.113.1:4711"],
+            &["::ffff:203.0.113.1"],
+            &["1.1.1.1, 203.0.113.1, fd00::1"],
+        ] {
+            is_used_up(same).await;
+        }
+        use_up(&["203.0.113.1, 203.0.113.2"]).await;
+        // The 2^64 addresses of an IPv6 network are one client; its neighbour is another.
+        use_up(&["2001:db8::1"]).await;
+        is_used_up(&["2001:db8::ffff:1:2:3"]).await;
+        is_used_up(&["[2001:db8::5]:443"]).await;
+        use_up(&["2001:db8:0:1::1"]).await;
+        // What is no address is the proxy's own fault, and counts for it.
+        use_up(&["not an address"]).await;
+        is_used_up(&["203.0.113.9, unknown"]).await;
+        is_used_up(&[]).await;
+    });
+}
+
+#[test]
+fn another_header_may_name_the_client() {
+    run(async {
+        let app = limited(|environment| {
+            environment.with("TRUSTED_PROXIES", "127.0.0.1").with("CLIENT_IP_HEADER", "Fly-Client-IP")
+        })
+        .await;
+        for n in 0..7 {
+            let spoofed = format!("198.51.100.{n}");
+            let headers = [("Fly-Client-IP", "203.0.113.1"), ("X-Forwarded-For", spoofed.as_str())];
+            let answer = get(&app, "/nowhere", &headers).await;
+            assert_eq!(answer.status == 429, n == 6);
+        }
+        get(&app, "/nowhere", &[("Fly-Client-IP", "203.0.113.2")]).await.problem(404, "not_found");
+    });
+}
+
+#[test]
+fn without_limits_nothing_is_counted() {
+    run(async {
+        let app = TestApp::start_with(Database::sqlite(), |environment| {
+            environment.with("RATE_LIMIT_INGEST", "off").with("RATE_LIMIT_QUERY", "off")
+        })
+        .await;
+        for _ in 0..500 {
+            let answer = app.candles("").await;
+            assert_eq!((answer.status.as_u16(), answer.header("ratelimit-limit")), (200, None));
+        }
+        get(&app, CANDLES, &[("X-Internal-Token", "wrong")]).await.problem(401, "unauthorized");
+    });
+}

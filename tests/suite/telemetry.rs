@@ -1,0 +1,323 @@
+//! What the service tells of itself: metrics, failures, traces, and the order in which it stops.
+
+#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, KEY, PgDatabase, TOKEN, TableLock, candle, plain_server, run, send, with};
+use crate::program::{Serving, folder};
+
+/// A running program with a second listener, and where that is.
+fn start(folder: &std::path::Path, variables: &[(&str, &str)]) -> (Serving, String) {
+    let own = [("PORT", "0"), ("ADMIN_ADDR", "127.0.0.1:0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
+    let mut serving = Serving::start(folder, &[&own[..], variables].concat());
+    let admin = serving.printed.lines().find_map(|line| line.split_once("admin=")).expect("the admin address").1;
+    let admin = format!("http://{}", admin.split_whitespace().next().unwrap());
+    serving.is_ready();
+    (serving, admin)
+}
+
+async fn get(url: &str) -> Answer {
+    send(reqwest::Client::new().get(url)).await
+}
+
+async fn post(serving: &Serving, body: Value) -> Answer {
+    let post = reqwest::Client::new().post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
+    send(post.body(body.to_string())).await
+}
+
+/// Every sample of a scrape, by its name and labels.
+async fn scrape(admin: &str) -> BTreeMap<String, f64> {
+    let answer = get(&format!("{admin}/metrics")).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    let samples = answer.body.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    samples
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn what_happens_is_counted_under_names_that_hold_no_symbol() {
+    run(async {
+        let folder = folder();
+        let (serving, admin) = start(folder.path(), &[("MAX_BATCH", "3")]);
+        let symbol = json!({"symbol": "SECRETPAIR"});
+        let batch = [
+            with(candle(1_754_215_200), symbol.clone()),
+            with(candle(1_754_215_200), symbol.clone()),
+            with(candle(1_754_218_800), with(symbol.clone(), json!({"complete": false}))),
+        ];
+        assert_eq!(post(&serving, json!({"candles": batch})).await.counts(3), (1, 1, 1));
+        let bad = with(candle(1_754_215_200), json!({"volume": -1}));
+        post(&serving, json!({"candles": [bad]})).await.problem(422, "invalid_values");
+        get(&format!("{}/api/v1/candles?symbol=SECRETPAIR&timeframe=H1", serving.url))
+            .await
+            .problem(401, "unauthorized");
+        get(&format!("{}/no/SECRETPAIR", serving.url)).await.problem(404, "not_found");
+
+        let samples = scrape(&admin).await;
+        let count = |name: &str| samples.get(name).copied().unwrap_or_else(|| panic!("{name} in {samples:#?}"));
+        for (result, expected) in [("added", 1.0), ("duplicate", 1.0), ("live", 1.0), ("rejected", 1.0)] {
+            assert_eq!(count(&format!("candlewick_candles_total{{result=\"{result}\"}}")), expected, "{result}");
+        }
+        assert_eq!(count("candlewick_candles_rejected_total{reason=\"out_of_range\"}"), 1.0);
+        assert_eq!(count("candlewick_auth_failures_total{kind=\"missing\"}"), 1.0);
+        assert!(count("candlewick_newest_candle_age_seconds{timeframe=\"H1\"}") > 0.0);
+        assert!(count("candlewick_connections_open") >= 1.0, "the reader of the metrics has one");
+        assert_eq!(count("http_server_active_requests"), 1.0);
+        assert_eq!(count("candlewick_rate_limiter_addresses"), 1.0);
+        let requests = "http_server_request_duration_seconds_count";
+        let labels = "http_request_method=\"POST\",http_route=\"/api/v1/candles\",http_response_status_code=\"201\"";
+        assert_eq!(count(&format!("{requests}{{{labels}}}")), 1.0);
+        let unmatched = "http_request_method=\"GET\",http_route=\"<unmatched>\",http_response_status_code=\"404\"";
+        assert_eq!(count(&format!("{requests}{{{unmatched}}}")), 1.0);
+        for bound in
+            ["0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1", "2.5", "5", "7.5", "10"]
+        {
+            count(&format!("http_server_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}}"));
+        }
+        assert!(
+            count("db_client_operation_duration_seconds_count{db_operation_name=\"append\",error_type=\"\"}") >= 1.0
+        );
+        assert!(count("db_client_connection_max") >= 10.0);
+        assert!(samples.contains_key("db_client_connection_count{state=\"idle\"}"));
+        let version = env!("CARGO_PKG_VERSION");
+        let build = samples.keys().find(|name| name.starts_with("candlewick_build_info{")).unwrap();
+        assert!(build.contains(&format!("version=\"{version}\"")) && build.contains("revision="), "{build}");
+        for name in ["process_resident_memory_bytes", "process_open_fds", "process_start_time_seconds"] {
+            assert!(count(name) > 0.0);
+        }
+        assert!(samples.keys().all(|name| !name.contains("SECRET")), "no label holds what callers send");
+
+        // The second listener has nothing else, and the first has no metrics.
+        get(&format!("{}/metrics", serving.url)).await.problem(404, "not_found");
+        get(&format!("{admin}/api/v1/candles")).await.problem(404, "not_found");
+        assert_eq!(get(&format!("{admin}/health")).await.status, 200);
+        assert_eq!(get(&format!("{admin}/health/live")).await.body, r#"{"status":"ok"}"#);
+    });
+}
+
+#[test]
+fn the_age_of_the_newest_candle_is_known_from_the_start() {
+    run(async {
+        let folder = folder();
+        for restarted in [false, true] {
+            let (serving, admin) = start(folder.path(), &[]);
+            if restarted {
+                let name = "candlewick_newest_candle_age_seconds{timeframe=\"H1\"}";
+                // It is looked for once the store is there.
+                while !scrape(&admin).await.contains_key(name) {}
+            } else {
+                post(&serving, json!({"candles": [candle(1_754_215_200)]})).await.counts(1);
+            }
+        }
+    });
+}
+
+/// A stand-in for Sentry: takes whatever is posted and passes the envelopes on.
+fn sentry() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dsn = format!("http://publickey@{}/42", listener.local_addr().unwrap());
+    let (sender, envelopes) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, sender) = (stream.unwrap(), sender.clone());
+            std::thread::spawn(move || take_envelopes(stream, &sender));
+        }
+    });
+    (dsn, envelopes)
+}
+
+fn take_envelopes(stream: TcpStream, sender: &mpsc::Sender<String>) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut length, mut chunked) = (0, false);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+            chunked |= line == "transfer-encoding: chunked";
+            if line.is_empty() {
+                break;
+            }
+        }
+        assert!(!chunked, "the stand-in reads bodies of a known length");
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        sender.send(String::from_utf8(body).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_failure_is_one_event_without_a_secret_and_a_refusal_is_none() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let (dsn, envelopes) = sentry();
+        let folder = folder();
+        let variables = [("DATABASE_URL", database.url.as_str()), ("SENTRY_DSN", &dsn), ("ENVIRONMENT", "development")];
+        let (serving, _admin) = start(folder.path(), &variables);
+        let good = json!({"candles": [with(candle(1_754_215_200), json!({"symbol": "SECRETPAIR"}))]});
+        post(&serving, good.clone()).await.counts(1);
+        // Refusals of every kind.
+        post(&serving, json!({})).await.problem(422, "invalid_values");
+        get(&format!("{}/api/v1/candles", serving.url)).await.problem(401, "unauthorized");
+        get(&format!("{}/nowhere", serving.url)).await.problem(404, "not_found");
+        // A fault: somebody renamed a column.
+        database.execute("alter table market_data_candles rename column volume to ticks").await;
+        for n in 0..3 {
+            let url = format!("{}/api/v1/candles?symbol=SECRETPAIR&timeframe=H1&limit={}", serving.url, n + 1);
+            let request =
+                reqwest::Client::new().get(url).bearer_auth(TOKEN).header("x-request-id", format!("fault-{n}"));
+            send(request).await.problem(500, "internal");
+        }
+        // What has not been sent is sent before the end.
+        serving.signal("TERM");
+        let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
+        assert_eq!(code, Some(0), "{printed}");
+        let envelopes: Vec<String> = std::iter::from_fn(|| envelopes.try_recv().ok()).collect();
+        assert_eq!(envelopes.len(), 3, "{envelopes:#?}");
+        for (n, envelope) in envelopes.iter().enumerate() {
+            // An envelope is its header, an item's header and the item, each a line.
+            let event: Value = serde_json::from_str(envelope.lines().nth(2).unwrap()).unwrap();
+            assert_eq!(event["tags"]["request_id"], format!("fault-{n}"));
+            assert_eq!(event["tags"]["status"], "500");
+            assert_eq!(event["transaction"], "GET /api/v1/candles");
+            assert_eq!(event["environment"], "development");
+            let release = event["release"].as_str().unwrap();
+            assert!(release.starts_with(&format!("candlewick@{}+", env!("CARGO_PKG_VERSION"))), "{release}");
+            assert!(event["exception"]["values"][0]["value"].as_str().unwrap().contains("volume"), "{event}");
+            for secret in [KEY, TOKEN, "SECRETPAIR", "limit=", &database.url, "postgres:"] {
+                assert!(!envelope.contains(secret), "{secret} in {envelope}");
+            }
+            assert!(event.get("request").is_none() && event.get("user").is_none(), "{event}");
+        }
+    });
+}
+
+#[test]
+fn a_sentry_that_never_answers_slows_neither_requests_nor_the_end() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        // Takes connections and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dsn = format!("http://publickey@{}/42", silent.local_addr().unwrap());
+        let folder = folder();
+        let (serving, _admin) = start(folder.path(), &[("DATABASE_URL", database.url.as_str()), ("SENTRY_DSN", &dsn)]);
+        database.execute("alter table market_data_candles rename column volume to ticks").await;
+        for _ in 0..100 {
+            let url = format!("{}/api/v1/candles?symbol=EURUSD&timeframe=H1", serving.url);
+            send(reqwest::Client::new().get(url).bearer_auth(TOKEN)).await.problem(500, "internal");
+        }
+        serving.signal("TERM");
+        let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
+        assert_eq!(code, Some(0), "{printed}");
+    });
+}
+
+#[test]
+fn the_callers_trace_and_address_are_in_the_log() {
+    run(async {
+        let folder = folder();
+        let mut serving = Serving::start(
+            folder.path(),
+            &[
+                ("PORT", "0"),
+                ("LOG_FORMAT", "json"),
+                ("TRUSTED_PROXIES", "127.0.0.1"),
+                ("MT5_API_KEY", KEY),
+                ("INTERNAL_API_TOKEN", TOKEN),
+            ],
+        );
+        let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        let line = async |serving: &mut Serving, id: &str, parent: &str| -> Value {
+            let request = reqwest::Client::new().get(format!("{}/nowhere", serving.url)).header("traceparent", parent);
+            let request = request.header("x-request-id", id).header("X-Forwarded-For", "203.0.113.7");
+            send(request.header("User-Agent", "MetaTrader 5 Terminal/5.5120")).await.problem(404, "not_found");
+            serde_json::from_str(&serving.line_with(id)).unwrap()
+        };
+        let told = line(&mut serving, "with-trace", &format!("00-{trace}-{span}-01")).await;
+        assert_eq!((&told["trace_id"], &told["span_id"]), (&json!(trace), &json!(span)), "{told}");
+        assert_eq!(
+            (&told["client"], &told["user_agent"]),
+            (&json!("203.0.113.7"), &json!("MetaTrader 5 Terminal/5.5120"))
+        );
+        let later = line(&mut serving, "later-version", &format!("01-{trace}-{span}-01-more")).await;
+        assert_eq!(later["trace_id"], json!(trace), "{later}");
+        let zeros = "0".repeat(32);
+        for (n, parent) in [
+            format!("00-{zeros}-{span}-01"),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("ff-{trace}-{span}-01"),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("00-{trace}-{span}-01-more"),
+            format!("00-{trace}-{span}"),
+            "nonsense".to_owned(),
+            String::new(),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let told = line(&mut serving, &format!("bad-{n}"), parent).await;
+            assert!(told.get("trace_id").is_none() && told.get("span_id").is_none(), "{parent}: {told}");
+        }
+    });
+}
+
+#[test]
+fn health_says_that_it_stops_before_connections_are_refused() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let folder = folder();
+        let (mut serving, admin) = start(folder.path(), &[("DATABASE_URL", &database.url)]);
+        let mut lock = TableLock::take(&database).await;
+        let url = format!("{}/api/v1/candles", serving.url);
+        let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
+        let waiting = tokio::spawn(send(reqwest::Client::new().post(url).header("X-API-KEY", KEY).body(body)));
+        lock.is_awaited().await;
+        assert_eq!(get(&format!("{}/health", serving.url)).await.status, 200);
+        serving.signal("TERM");
+        serving.line_with("stopping");
+        // On a new connection, and on the second listener as long as the service lives.
+        assert_eq!(get(&format!("{}/health", serving.url)).await.status, 503);
+        assert_eq!(get(&format!("{admin}/health")).await.status, 503);
+        assert_eq!(get(&format!("{admin}/health/live")).await.status, 200);
+        lock.release().await;
+        waiting.await.unwrap().counts(1);
+        assert_eq!(tokio::task::spawn_blocking(|| serving.end()).await.unwrap().0, Some(0));
+    });
+}
+
+#[test]
+fn a_second_signal_stops_it_at_once() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let folder = folder();
+        let (mut serving, _admin) = start(folder.path(), &[("DATABASE_URL", &database.url)]);
+        let mut lock = TableLock::take(&database).await;
+        let url = format!("{}/api/v1/candles", serving.url);
+        let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
+        let waiting = tokio::spawn(reqwest::Client::new().post(url).header("X-API-KEY", KEY).body(body).send());
+        lock.is_awaited().await;
+        serving.signal("TERM");
+        serving.line_with("stopping");
+        serving.signal("INT");
+        let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
+        assert_eq!(code, Some(1), "{printed}");
+        assert!(printed.contains("Stopped at once"), "{printed}");
+        assert!(waiting.await.unwrap().is_err(), "it was not answered");
+        lock.release().await;
+    });
+}
