@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt;
@@ -31,7 +31,8 @@ pub(super) async fn drain_body(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut body = SharedBody(Arc::new(Mutex::new(body)));
     let response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
-    if !response.status().is_success() {
+    // Who was too slow is not waited for again.
+    if !response.status().is_success() && response.status() != StatusCode::REQUEST_TIMEOUT {
         let drain = async {
             let mut dropped = 0;
             while dropped < MOST {

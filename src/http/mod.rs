@@ -108,12 +108,13 @@ impl Layers {
                 Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
             })
             .layer(CatchPanicLayer::custom(layers::panicked))
-            .layer(middleware::from_fn(drain::drain_body))
             // Who asks too often takes no place from others.
             .layer(middleware::from_fn_with_state(self.capacity, capacity::admit))
             .layer(middleware::from_fn_with_state(self.limiter, limit::meter))
             // Outside of both, so that pages of allowed origins can read their refusals too.
             .layer(middleware::from_fn_with_state(self.gate, gate::check))
+            // Whoever refuses, the client is heard out first.
+            .layer(middleware::from_fn(drain::drain_body))
             .layer(middleware::from_fn(headers::secure))
             // Sees every answer.
             .layer(middleware::from_fn_with_state(self.proxies, layers::observe))
