@@ -234,12 +234,12 @@ fn stop_signals() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>)
     let (first, stop) = oneshot::channel::<()>();
     let (second, hurry) = oneshot::channel::<()>();
     tokio::spawn(async move {
-        for completed in [first, second] {
+        for (completed, said) in [(first, "stopping"), (second, "stopping at once")] {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            tracing::info!("stopping");
+            tracing::info!("{said}");
             // Nobody waits any more when the service ends by itself.
             let _ = completed.send(());
         }

@@ -15,7 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
+use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use metrics::{counter, gauge};
 
@@ -179,7 +179,7 @@ fn seconds(duration: Duration) -> u64 {
 /// A bucket for each key, or none where there is no limit.
 struct Buckets<K: Clone + Hash + Eq>(Option<Keyed<K>>);
 
-type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
+type Keyed<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
 impl<K: Clone + Hash + Eq> Buckets<K> {
     /// Lets through `limit`, and at once `burst` times as many.
@@ -187,7 +187,7 @@ impl<K: Clone + Hash + Eq> Buckets<K> {
         let RateLimit::Per { times, period } = limit else { return Self(None) };
         let quota = Quota::with_period(period / times.get())
             .map(|quota| quota.allow_burst(times.saturating_mul(NonZeroU32::MIN.saturating_add(burst - 1))));
-        Self(quota.map(|quota| RateLimiter::dashmap(quota).with_middleware()))
+        Self(quota.map(|quota| RateLimiter::hashmap(quota).with_middleware()))
     }
 
     fn take(&self, key: &K) -> Result<Option<Standing>, Standing> {
