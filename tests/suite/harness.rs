@@ -50,9 +50,13 @@ pub(crate) use both_stores;
 
 /// Several threads, as the service has, so that tests meet its races.
 pub fn run(test: impl Future<Output = ()>) {
-    const HANGS: Duration = Duration::from_secs(120);
+    run_within(Duration::from_secs(120), test);
+}
+
+/// As [`run`], for a test that may take longer before it counts as hanging.
+pub fn run_within(limit: Duration, test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(HANGS, test).await.expect("the test ends") });
+    runtime.block_on(async { tokio::time::timeout(limit, test).await.expect("the test ends") });
     runtime.shutdown_background();
 }
 

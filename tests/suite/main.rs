@@ -8,11 +8,13 @@
 
 mod harness;
 mod program;
+mod proxy;
 
 mod access;
 mod capacity;
 mod cli;
 mod config;
+mod faults;
 mod http;
 mod ingest;
 mod limits;

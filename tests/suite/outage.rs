@@ -1,63 +1,15 @@
 //! A database that goes away and comes back, seen through a proxy that the test can cut.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::harness::{
     Answer, Database, Environment, NOW, PgDatabase, Service, TableLock, TestApp, candle, plain_server, run, send, with,
 };
-
-/// A port behind which the database stands, until it does not.
-struct Proxy {
-    address: SocketAddr,
-    target: String,
-    running: Option<JoinHandle<()>>,
-}
-
-impl Proxy {
-    /// Reserves a port on which nobody listens yet.
-    async fn to(database: &PgDatabase) -> Self {
-        let url = url::Url::parse(&database.url).unwrap();
-        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        Self { address, target, running: None }
-    }
-
-    fn url(&self, database: &PgDatabase) -> String {
-        database.url_with(|url| {
-            url.set_host(Some("127.0.0.1")).unwrap();
-            url.set_port(Some(self.address.port())).unwrap();
-        })
-    }
-
-    async fn up(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        let target = self.target.clone();
-        self.running = Some(tokio::spawn(async move {
-            // Dropping the set with this task cuts every connection.
-            let mut connections = JoinSet::new();
-            loop {
-                let (mut client, _) = listener.accept().await.unwrap();
-                let target = target.clone();
-                connections.spawn(async move {
-                    let mut server = TcpStream::connect(target).await.unwrap();
-                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-                });
-            }
-        }));
-    }
-
-    async fn down(&mut self) {
-        let running = self.running.take().expect("it is up");
-        running.abort();
-        let _ = running.await;
-    }
-}
+use crate::proxy::Proxy;
 
 async fn health(service: &Service) -> Answer {
     send(service.request(Method::GET, "/health")).await

@@ -30,7 +30,7 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A running `serve`, killed with this value, or after a minute if a test hangs on it.
+/// A running `serve`, killed with this value, or by its watchdog if a test hangs on it.
 pub struct Serving {
     pub child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
@@ -42,12 +42,17 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_for(Duration::from_secs(60), folder, variables)
+    }
+
+    /// Starts a process that may run for `lifetime` before its watchdog kills it.
+    pub fn start_for(lifetime: Duration, folder: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = program(folder, variables).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (watched, ended) = mpsc::channel();
         let pid = child.id();
         std::thread::spawn(move || {
-            if ended.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(lifetime) == Err(mpsc::RecvTimeoutError::Timeout) {
                 kill(pid, "KILL");
             }
         });

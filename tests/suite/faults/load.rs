@@ -1,0 +1,166 @@
+//! Terminals that post one batch after the other, write down every answer and never try a batch again.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::Random;
+use super::batch::Batch;
+use crate::harness::KEY;
+
+/// More than the pool has connections, so that some wait for one.
+pub const WORKERS: usize = 6;
+/// The service answers within 10 s of a whole request; the rest is room for a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(15);
+/// Every so many batches one is sent twice at once.
+const TWICE: usize = 7;
+
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// 201 with its count of added candles.
+    Stored(usize),
+    /// 503 with a code of the contract and `Retry-After`.
+    Unavailable,
+    /// Any other answer.
+    Wrong(String),
+    /// None: the connection broke, or the deadline passed.
+    Broken(String),
+    /// The client left before the answer, having sent all of it or not.
+    Left { sent_all: bool },
+}
+
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub batch: Batch,
+    pub began: Instant,
+    pub ended: Instant,
+    pub answer: Answer,
+}
+
+/// Where the service listens, which changes when it starts again, and every attempt so far.
+#[derive(Clone)]
+pub struct Log {
+    pub url: watch::Sender<String>,
+    attempts: Arc<Mutex<Vec<Attempt>>>,
+    /// How many batches were acknowledged, and when the last one was.
+    acknowledged: watch::Sender<(usize, Instant)>,
+    refused: watch::Sender<Instant>,
+}
+
+impl Log {
+    pub fn write(&self, attempt: Attempt) {
+        match attempt.answer {
+            Answer::Stored(_) => self.acknowledged.send_modify(|(count, last)| {
+                (*count, *last) = (*count + 1, attempt.ended.max(*last));
+            }),
+            Answer::Unavailable => drop(self.refused.send_replace(attempt.ended)),
+            _ => {}
+        }
+        self.attempts.lock().unwrap().push(attempt);
+    }
+}
+
+pub struct Load {
+    pub log: Log,
+    stop: watch::Sender<bool>,
+    workers: JoinSet<()>,
+}
+
+impl Load {
+    pub fn start(url: &str, random: &mut Random) -> Self {
+        let log = Log {
+            url: watch::Sender::new(url.to_owned()),
+            attempts: Arc::default(),
+            acknowledged: watch::Sender::new((0, Instant::now())),
+            refused: watch::Sender::new(Instant::now()),
+        };
+        let stop = watch::Sender::new(false);
+        let mut workers = JoinSet::new();
+        for worker in 0..WORKERS {
+            workers.spawn(work(worker, log.clone(), stop.subscribe(), Random(random.next())));
+        }
+        Self { log, stop, workers }
+    }
+
+    /// Returns when a batch was acknowledged after `since`.
+    pub async fn acknowledged_after(&self, since: Instant) -> Instant {
+        self.log.acknowledged.subscribe().wait_for(|(_, last)| *last > since).await.unwrap().1
+    }
+
+    /// Returns when a batch was refused after `since`.
+    pub async fn refused_after(&self, since: Instant) {
+        self.log.refused.subscribe().wait_for(|last| *last > since).await.unwrap();
+    }
+
+    /// Returns once `more` batches have been acknowledged.
+    pub async fn flows(&self, more: usize) {
+        let mut acknowledged = self.log.acknowledged.subscribe();
+        let enough = acknowledged.borrow_and_update().0 + more;
+        acknowledged.wait_for(|(count, _)| *count >= enough).await.unwrap();
+    }
+
+    /// Lets what is in flight end, and returns all attempts in the order of their ends.
+    pub async fn stop(&mut self) -> Vec<Attempt> {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.workers.join_next().await {
+            ended.unwrap();
+        }
+        std::mem::take(&mut *self.log.attempts.lock().unwrap())
+    }
+}
+
+async fn work(worker: usize, log: Log, stop: watch::Receiver<bool>, mut random: Random) {
+    let client = client();
+    for sequence in 0.. {
+        if *stop.borrow() {
+            return;
+        }
+        let batch = Batch::random(worker, sequence, &mut random);
+        let url = log.url.borrow().clone();
+        if sequence % TWICE == TWICE - 1 {
+            let (one, other) = tokio::join!(post(&client, &url, batch), post(&client, &url, batch));
+            log.write(one);
+            log.write(other);
+        } else {
+            log.write(post(&client, &url, batch).await);
+        }
+        // The pace of the load. It must leave the machine to the tests that run beside it.
+        sleep(random.millis(5..40)).await;
+    }
+}
+
+pub fn client() -> Client {
+    Client::builder().timeout(DEADLINE).build().unwrap()
+}
+
+pub async fn post(client: &Client, url: &str, batch: Batch) -> Attempt {
+    let post = client.post(format!("{url}/api/v1/candles")).header("X-API-KEY", KEY).body(batch.body());
+    let began = Instant::now();
+    let answer = match post.send().await {
+        Ok(response) => read(response).await,
+        Err(error) => Answer::Broken(format!("{error:?}")),
+    };
+    Attempt { batch, began, ended: Instant::now(), answer }
+}
+
+async fn read(response: reqwest::Response) -> Answer {
+    let status = response.status().as_u16();
+    let waits = response.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
+    let body = match response.text().await {
+        Ok(body) => body,
+        Err(error) => return Answer::Broken(format!("{error:?}")),
+    };
+    let json: Value = serde_json::from_str(&body).unwrap_or_default();
+    match (status, json["records_added"].as_u64(), json["code"].as_str()) {
+        (201, Some(added), _) => Answer::Stored(added as usize),
+        (503, _, Some("unavailable" | "overloaded")) if waits.is_some_and(|seconds| seconds >= 1) => {
+            Answer::Unavailable
+        }
+        _ => Answer::Wrong(format!("{status} {body}")),
+    }
+}

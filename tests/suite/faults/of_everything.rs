@@ -1,0 +1,60 @@
+//! Several faults at once, in an order that the seed chooses.
+
+use std::time::Duration;
+
+use super::database_server::{DatabaseServer, end_sessions};
+use super::rounds;
+use super::scenario::{Scenario, on_a_link};
+use super::verdict::Broken;
+use crate::harness::TableLock;
+use crate::proxy::Link;
+
+#[test]
+fn everything_at_once() {
+    on_a_link("several at once", async |scenario, server, proxy| {
+        scenario.broken = Broken::Anything;
+        for _ in 0..rounds(1, 15) {
+            scenario.random_point().await;
+            let links = [
+                Link::Open,
+                Link::BlackHole,
+                Link::Delayed(Duration::from_millis(50)),
+                Link::Sliced,
+                Link::CutAfter(2000),
+                Link::AnswerLost,
+            ];
+            proxy.set(links[scenario.random.below(links.len())]);
+            scenario.lasts(0..200, 1000).await;
+            something_else(scenario, server).await;
+            scenario.clients_come_and_leave(10).await;
+            proxy.reset();
+            proxy.set(Link::Open);
+            scenario.heals().await;
+        }
+    });
+}
+
+async fn something_else(scenario: &mut Scenario, server: &DatabaseServer) {
+    match scenario.random.below(5) {
+        0 => {
+            scenario.end_service("KILL");
+            scenario.start_service();
+        }
+        1 => {
+            server.stop("immediate");
+            scenario.lasts(0..500, 2000).await;
+            server.start_again().await;
+        }
+        2 => {
+            let frozen = server.freeze().await;
+            scenario.lasts(0..500, 7000).await;
+            drop(frozen);
+        }
+        3 => {
+            let lock = TableLock::take(scenario.postgres()).await;
+            scenario.lasts(0..500, 7000).await;
+            lock.release().await;
+        }
+        _ => drop(end_sessions(&mut server.connect().await).await),
+    }
+}

@@ -1,0 +1,68 @@
+//! PostgreSQL is stopped, crashes, restarts, freezes, and ends sessions.
+
+use super::database_server::{end_sessions, kill_a_session};
+use super::rounds;
+use super::scenario::on_postgres;
+
+#[test]
+fn the_server_crashes_and_is_started() {
+    on_postgres("server stopped (immediate)", async |scenario, server| {
+        for _ in 0..rounds(1, 5) {
+            scenario.random_point().await;
+            server.stop("immediate");
+            scenario.lasts(500..1500, 5000).await;
+            server.start_again().await;
+            scenario.heals().await;
+        }
+    });
+}
+
+#[test]
+fn the_server_restarts() {
+    on_postgres("server restarted (fast)", async |scenario, server| {
+        for _ in 0..rounds(2, 10) {
+            scenario.random_point().await;
+            server.stop("fast");
+            server.start_again().await;
+            scenario.heals().await;
+        }
+    });
+}
+
+#[test]
+fn a_session_of_the_server_is_killed() {
+    on_postgres("one backend killed", async |scenario, server| {
+        for _ in 0..rounds(2, 10) {
+            scenario.random_point().await;
+            // The server ends all other sessions too, and recovers.
+            kill_a_session(server.connect().await, &mut scenario.random).await;
+            server.accepts().await;
+            scenario.heals().await;
+        }
+    });
+}
+
+#[test]
+fn the_server_ends_every_session() {
+    on_postgres("all backends terminated", async |scenario, server| {
+        let mut watch = server.connect().await;
+        for _ in 0..rounds(3, 30) {
+            scenario.random_point().await;
+            end_sessions(&mut watch).await;
+            scenario.heals().await;
+        }
+    });
+}
+
+#[test]
+fn the_server_freezes() {
+    on_postgres("server frozen (SIGSTOP)", async |scenario, server| {
+        for _ in 0..rounds(1, 4) {
+            scenario.random_point().await;
+            let frozen = server.freeze().await;
+            scenario.lasts(1000..2000, 12_000).await;
+            drop(frozen);
+            scenario.heals().await;
+        }
+    });
+}

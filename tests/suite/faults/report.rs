@@ -1,0 +1,92 @@
+//! What a scenario measured: a sentence beside the other tests, a row of a table in the long form.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::SEED;
+
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    pub scenario: &'static str,
+    pub faults: usize,
+    pub requests: usize,
+    pub acknowledged: usize,
+    /// Answered with something else.
+    pub refused: usize,
+    /// Not answered.
+    pub unknown: usize,
+    /// Batches that were not acknowledged and are stored: what a client must be able to send again.
+    pub stored_all_the_same: usize,
+    pub lost: usize,
+    pub partial: usize,
+    pub wrong: usize,
+    pub phantom: usize,
+    pub longest_gap: Duration,
+    pub heals: Vec<Duration>,
+    pub longest_request: Duration,
+}
+
+const HEADINGS: [&str; 15] = [
+    "scenario",
+    "faults",
+    "requests",
+    "acknowledged",
+    "refused",
+    "unknown",
+    "stored though not acknowledged",
+    "lost",
+    "partial",
+    "wrong",
+    "phantom",
+    "longest gap",
+    "healed in (median)",
+    "healed in (longest)",
+    "longest request",
+];
+
+impl Figures {
+    pub fn slowest_heal(&self) -> Duration {
+        self.heals.iter().max().copied().unwrap_or_default()
+    }
+
+    fn median_heal(&self) -> Duration {
+        let mut heals = self.heals.clone();
+        heals.sort();
+        heals.get(heals.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// Shows them, and adds them to the table if there is one.
+    pub fn tell(&self) {
+        let seconds = |span: Duration| format!("{:.2} s", span.as_secs_f64());
+        let mut values = vec![self.scenario.to_owned()];
+        let counts = [self.faults, self.requests, self.acknowledged, self.refused, self.unknown];
+        values.extend(counts.iter().map(ToString::to_string));
+        let counts = [self.stored_all_the_same, self.lost, self.partial, self.wrong, self.phantom];
+        values.extend(counts.iter().map(ToString::to_string));
+        values.extend([self.longest_gap, self.median_heal(), self.slowest_heal(), self.longest_request].map(seconds));
+        let told: Vec<String> =
+            HEADINGS.iter().zip(&values).skip(1).map(|(heading, value)| format!("{heading} {value}")).collect();
+        say(&format!("{}: {} (seed {})", self.scenario, told.join(", "), *SEED));
+        add_to_table(&values.join(" | "));
+    }
+}
+
+/// Says that a scenario cannot run here, and why.
+pub fn left_out(scenario: &str, reason: &str) {
+    say(&format!("{scenario}: LEFT OUT, because {reason}"));
+    add_to_table(&format!("{scenario} | left out: {reason}"));
+}
+
+/// Past the capture of a test's output, which shows it only if the test fails.
+fn say(line: &str) {
+    std::io::stderr().write_all(format!("faults: {line}\n").as_bytes()).unwrap();
+}
+
+fn add_to_table(row: &str) {
+    let Some(path) = std::env::var_os("CANDLEWICK_FAULTS_TABLE") else { return };
+    let mut table = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    if table.metadata().unwrap().len() == 0 {
+        writeln!(table, "{}", HEADINGS.join(" | ")).unwrap();
+    }
+    writeln!(table, "{row}").unwrap();
+}

@@ -1,0 +1,196 @@
+//! One scenario: the built program on a database of its own, under load, while the test breaks something.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use super::database_server::DatabaseServer;
+use super::leavers::come_and_leave;
+use super::load::Load;
+use super::report::{Figures, left_out};
+use super::small_disk::SmallDisk;
+use super::verdict::{Broken, judge};
+use super::{Random, full};
+use crate::harness::{Database, KEY, PgDatabase, TOKEN, run_within};
+use crate::program::{Serving, folder};
+use crate::proxy::Proxy;
+
+/// What healing may take, on a machine that has nothing else to do.
+const HEALS_WITHIN: Duration = Duration::from_secs(2);
+/// What it may take beside other tests.
+const HEALS_AT_ALL: Duration = Duration::from_secs(10);
+
+pub struct Scenario {
+    pub random: Random,
+    pub load: Load,
+    pub figures: Figures,
+    /// What a broken connection may mean in this scenario.
+    pub broken: Broken,
+    service: Option<Serving>,
+    service_folder: TempDir,
+    /// The database as the service reaches it.
+    service_url: String,
+    database: Database,
+}
+
+/// Runs a scenario on a PostgreSQL server of its own.
+pub fn on_postgres(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario, &DatabaseServer)) {
+    run_within(limit(), async {
+        let Some((server, database)) = postgres(name, Path::new("/tmp")).await else { return };
+        let url = database.url.clone();
+        let mut running = Scenario::start(name, Database::Postgres(database), url);
+        scenario(&mut running, &server).await;
+        running.end().await;
+    });
+}
+
+/// Runs a scenario in which a proxy stands between the service and its PostgreSQL server.
+pub fn on_a_link(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario, &DatabaseServer, &Proxy)) {
+    run_within(limit(), async {
+        let Some((server, database)) = postgres(name, Path::new("/tmp")).await else { return };
+        let mut proxy = Proxy::to(&database).await;
+        proxy.up().await;
+        let url = proxy.url(&database);
+        let mut running = Scenario::start(name, Database::Postgres(database), url);
+        scenario(&mut running, &server, &proxy).await;
+        running.end().await;
+    });
+}
+
+/// Runs a scenario on a PostgreSQL server whose disk can be filled.
+pub fn on_a_small_disk(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario, &DatabaseServer, &SmallDisk)) {
+    run_within(limit(), async {
+        let disk = match SmallDisk::mount(160) {
+            Ok(disk) => disk,
+            Err(reason) => return left_out(name, &reason),
+        };
+        let Some((server, database)) = postgres(name, disk.path()).await else { return };
+        let url = database.url.clone();
+        let mut running = Scenario::start(name, Database::Postgres(database), url);
+        scenario(&mut running, &server, &disk).await;
+        running.end().await;
+    });
+}
+
+/// Runs a scenario on a SQLite file below `place`, or where temporary files are.
+pub fn on_sqlite(name: &'static str, place: Option<&Path>, scenario: impl AsyncFnOnce(&mut Scenario)) {
+    run_within(limit(), async {
+        let folder = place.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
+        let database = Database::Sqlite(folder);
+        let url = database.url();
+        let mut running = Scenario::start(name, database, url);
+        scenario(&mut running).await;
+        running.end().await;
+    });
+}
+
+async fn postgres(name: &str, place: &Path) -> Option<(DatabaseServer, PgDatabase)> {
+    match DatabaseServer::start(place, &["max_connections=40"]) {
+        Ok(server) => {
+            let database = PgDatabase::create(&server.url).await;
+            Some((server, database))
+        }
+        Err(reason) => {
+            left_out(name, &reason);
+            None
+        }
+    }
+}
+
+/// After which a scenario counts as hanging.
+fn limit() -> Duration {
+    Duration::from_secs(if full() { 600 } else { 120 })
+}
+
+impl Scenario {
+    fn start(name: &'static str, database: Database, service_url: String) -> Self {
+        let mut random = Random::of(name);
+        let service_folder = folder();
+        let mut service = serve(&service_folder, &service_url);
+        service.line_with("ready");
+        let load = Load::start(&service.url, &mut random);
+        let figures = Figures { scenario: name, ..Figures::default() };
+        let service = Some(service);
+        Self { random, load, figures, broken: Broken::Never, service, service_folder, service_url, database }
+    }
+
+    pub fn postgres(&self) -> &PgDatabase {
+        let Database::Postgres(database) = &self.database else { panic!("the scenario is not on PostgreSQL") };
+        database
+    }
+
+    /// A point of the load that the seed chooses, for the next fault.
+    pub async fn random_point(&mut self) {
+        self.load.flows(10).await;
+        sleep(self.random.millis(0..200)).await;
+    }
+
+    /// Lets what is broken stay so for a time that the seed chooses: in the short form, or up to the longest.
+    pub async fn lasts(&mut self, short: Range<u64>, longest: u64) {
+        let range = if full() { short.start..longest } else { short };
+        sleep(self.random.millis(range)).await;
+    }
+
+    /// Sends the service a signal, waits for its end and returns its exit code.
+    pub fn end_service(&mut self, signal: &str) -> Option<i32> {
+        let service = self.service.take().expect("it runs");
+        service.signal(signal);
+        service.end().0
+    }
+
+    /// Starts the service where it ended, on another port, and returns when that began.
+    pub fn start_service(&mut self) -> Instant {
+        let began = Instant::now();
+        let service = serve(&self.service_folder, &self.service_url);
+        self.load.log.url.send_replace(service.url.clone());
+        self.service = Some(service);
+        began
+    }
+
+    /// To be called when a fault's cause has just ended: returns once batches are acknowledged again.
+    pub async fn heals(&mut self) {
+        self.heals_since(Instant::now()).await;
+    }
+
+    pub async fn heals_since(&mut self, since: Instant) {
+        let healed = timeout(HEALS_AT_ALL, self.load.acknowledged_after(since)).await;
+        let healed =
+            healed.unwrap_or_else(|_| panic!("{}: nothing is stored {HEALS_AT_ALL:?} later", self.figures.scenario));
+        self.figures.faults += 1;
+        self.figures.heals.push(healed - since);
+        self.load.flows(20).await;
+    }
+
+    pub async fn clients_come_and_leave(&mut self, count: usize) {
+        come_and_leave(&self.load.log, count, &mut self.random).await;
+    }
+
+    async fn end(&mut self) {
+        let attempts = self.load.stop().await;
+        let service = self.service.as_ref().expect("it runs");
+        let complaints = judge(attempts, &self.database, &service.url, self.broken, &mut self.figures).await;
+        self.figures.tell();
+        complaints.are_none(self.figures.scenario);
+        assert!(self.figures.faults > 0 && self.figures.acknowledged > 0, "{:?}", self.figures);
+        if full() {
+            assert!(self.figures.slowest_heal() <= HEALS_WITHIN, "{:?}", self.figures);
+        }
+    }
+}
+
+/// Starts the program on few connections, so that the load has to wait for them.
+fn serve(folder: &TempDir, database_url: &str) -> Serving {
+    let variables = [
+        ("MT5_API_KEY", KEY),
+        ("INTERNAL_API_TOKEN", TOKEN),
+        ("PORT", "0"),
+        ("DATABASE_URL", database_url),
+        ("DATABASE_MAX_CONNECTIONS", "4"),
+        ("RATE_LIMIT_INGEST", "off"),
+        ("RATE_LIMIT_ANONYMOUS", "off"),
+    ];
+    Serving::start_for(limit(), folder.path(), &variables)
+}
