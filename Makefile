@@ -1,4 +1,4 @@
-.PHONY: run test ci fmt clippy doc openapi
+.PHONY: run test faults ci fmt clippy doc openapi
 
 # How tests are run; `make ci` runs them once, under coverage where that can be measured.
 CARGO_TEST ?= cargo test --locked
@@ -8,6 +8,10 @@ run:
 
 test:
 	scripts/with-postgres $(CARGO_TEST)
+
+# The long form of what `make test` does in a minute: faults while terminals post.
+faults:
+	scripts/faults
 
 ci: fmt clippy doc test
 

@@ -35,6 +35,7 @@ const STATEMENT_WITH_VALUES: usize = 1000;
 #[derive(Clone)]
 struct Controls {
     link: watch::Sender<Link>,
+    forgotten: watch::Sender<usize>,
     resets: watch::Sender<usize>,
     cuts: watch::Sender<usize>,
 }
@@ -54,6 +55,7 @@ impl Proxy {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let controls = Controls {
             link: watch::Sender::new(Link::Open),
+            forgotten: watch::Sender::new(0),
             resets: watch::Sender::new(0),
             cuts: watch::Sender::new(0),
         };
@@ -79,7 +81,8 @@ impl Proxy {
                 connections.spawn(async move {
                     // A database that is down closes the client's connection.
                     if let Ok(server) = TcpStream::connect(target).await {
-                        Connection { controls, swallowed: false, unanswered: 0 }.carry(client, server).await;
+                        let forgotten = *controls.forgotten.borrow();
+                        Connection { controls, forgotten, swallowed: false, unanswered: 0 }.carry(client, server).await;
                     }
                 });
             }
@@ -101,6 +104,11 @@ impl Proxy {
         self.controls.resets.send_modify(|resets| *resets += 1);
     }
 
+    /// Lets every connection fall silent for ever, as when a firewall forgets them; new ones work.
+    pub fn forget(&self) {
+        self.controls.forgotten.send_modify(|times| *times += 1);
+    }
+
     /// Returns once `more` connections have been cut by [`Link::CutAfter`] or [`Link::AnswerLost`].
     pub async fn cuts(&self, more: usize) {
         let mut cuts = self.controls.cuts.subscribe();
@@ -111,6 +119,8 @@ impl Proxy {
 
 struct Connection {
     controls: Controls,
+    /// How often connections had been forgotten when this one began.
+    forgotten: usize,
     /// Whether a byte was lost.
     swallowed: bool,
     /// Bytes sent to the database since it last answered.
@@ -175,7 +185,7 @@ impl Connection {
     }
 
     async fn pass(&mut self, link: Link, to: &mut TcpStream, bytes: &[u8]) -> io::Result<Passed> {
-        self.swallowed |= link == Link::BlackHole;
+        self.swallowed |= link == Link::BlackHole || *self.controls.forgotten.borrow() > self.forgotten;
         if !self.swallowed {
             let segment = if link == Link::Sliced { 1 } else { bytes.len() };
             for segment in bytes.chunks(segment) {

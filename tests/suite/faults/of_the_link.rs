@@ -30,6 +30,17 @@ fn the_link_swallows_everything() {
     });
 }
 
+#[test]
+fn the_link_forgets_its_connections() {
+    on_a_link("link forgets its connections", async |scenario, _, proxy| {
+        for _ in 0..rounds(2, 15) {
+            scenario.random_point().await;
+            proxy.forget();
+            scenario.heals().await;
+        }
+    });
+}
+
 /// The lost COMMIT: the batch is stored, and the service cannot know.
 #[test]
 fn the_link_breaks_before_the_answer() {

@@ -102,7 +102,7 @@ async fn postgres(name: &str, place: &Path) -> Option<(DatabaseServer, PgDatabas
 
 /// After which a scenario counts as hanging.
 fn limit() -> Duration {
-    Duration::from_secs(if full() { 600 } else { 120 })
+    Duration::from_secs(if full() { 300 } else { 120 })
 }
 
 impl Scenario {
