@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor as _, PgConnection, PgPool, Postgres as Pg};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres as Pg};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -16,6 +16,10 @@ use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
 
 /// Longest that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// Longest that an idle connection may take to show that it lives before it is replaced: longer than the way to another
+/// continent and back, and short enough to open one within [`WAIT`].
+const PING: Duration = Duration::from_millis(500);
 
 /// How long a pool's users are ready to wait for the server.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +82,15 @@ impl Pool {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(patience.connect)
+            // The pool's own test of an idle connection waits without a bound of its own, and so would a request for each
+            // connection that a firewall has forgotten.
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    let answered = timeout(PING, connection.ping()).await;
+                    answered.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(STATEMENT_SETTINGS).await.map(drop) })
             })
