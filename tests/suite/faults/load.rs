@@ -47,16 +47,24 @@ pub struct Attempt {
 pub struct Log {
     pub url: watch::Sender<String>,
     attempts: Arc<Mutex<Vec<Attempt>>>,
-    /// How many batches were acknowledged, and when the last one was.
-    acknowledged: watch::Sender<(usize, Instant)>,
+    acknowledged: watch::Sender<Acknowledged>,
     refused: watch::Sender<Instant>,
+}
+
+struct Acknowledged {
+    batches: usize,
+    last: Instant,
+    /// When each worker's last acknowledged request began.
+    began: [Instant; WORKERS],
 }
 
 impl Log {
     pub fn write(&self, attempt: Attempt) {
         match attempt.answer {
-            Answer::Stored(_) => self.acknowledged.send_modify(|(count, last)| {
-                (*count, *last) = (*count + 1, attempt.ended.max(*last));
+            Answer::Stored(_) => self.acknowledged.send_modify(|acknowledged| {
+                acknowledged.batches += 1;
+                acknowledged.last = attempt.ended.max(acknowledged.last);
+                acknowledged.began[attempt.batch.worker] = attempt.began;
             }),
             Answer::Unavailable => drop(self.refused.send_replace(attempt.ended)),
             _ => {}
@@ -73,11 +81,12 @@ pub struct Load {
 
 impl Load {
     pub fn start(url: &str, random: &mut Random) -> Self {
+        let now = Instant::now();
         let log = Log {
             url: watch::Sender::new(url.to_owned()),
             attempts: Arc::default(),
-            acknowledged: watch::Sender::new((0, Instant::now())),
-            refused: watch::Sender::new(Instant::now()),
+            acknowledged: watch::Sender::new(Acknowledged { batches: 0, last: now, began: [now; WORKERS] }),
+            refused: watch::Sender::new(now),
         };
         let stop = watch::Sender::new(false);
         let mut workers = JoinSet::new();
@@ -89,7 +98,14 @@ impl Load {
 
     /// Returns when a batch was acknowledged after `since`.
     pub async fn acknowledged_after(&self, since: Instant) -> Instant {
-        self.log.acknowledged.subscribe().wait_for(|(_, last)| *last > since).await.unwrap().1
+        self.log.acknowledged.subscribe().wait_for(|acknowledged| acknowledged.last > since).await.unwrap().last
+    }
+
+    /// Returns when every worker had a batch acknowledged that it posted after `since`: none still waits for an answer to
+    /// one from before.
+    pub async fn all_acknowledged_after(&self, since: Instant) {
+        let all = |acknowledged: &Acknowledged| acknowledged.began.iter().all(|began| *began > since);
+        drop(self.log.acknowledged.subscribe().wait_for(all).await.unwrap());
     }
 
     /// Returns when a batch was refused after `since`.
@@ -100,8 +116,8 @@ impl Load {
     /// Returns once `more` batches have been acknowledged.
     pub async fn flows(&self, more: usize) {
         let mut acknowledged = self.log.acknowledged.subscribe();
-        let enough = acknowledged.borrow_and_update().0 + more;
-        acknowledged.wait_for(|(count, _)| *count >= enough).await.unwrap();
+        let enough = acknowledged.borrow_and_update().batches + more;
+        acknowledged.wait_for(|acknowledged| acknowledged.batches >= enough).await.unwrap();
     }
 
     /// Lets what is in flight end, and returns all attempts in the order of their ends.

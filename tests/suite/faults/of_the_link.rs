@@ -33,7 +33,7 @@ fn the_link_swallows_everything() {
 #[test]
 fn the_link_forgets_its_connections() {
     on_a_link("link forgets its connections", async |scenario, _, proxy| {
-        for _ in 0..rounds(2, 15) {
+        for _ in 0..rounds(1, 6) {
             scenario.random_point().await;
             proxy.forget();
             scenario.heals().await;

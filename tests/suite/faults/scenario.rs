@@ -23,6 +23,12 @@ const HEALS_WITHIN: Duration = Duration::from_secs(2);
 /// What it may take beside other tests.
 const HEALS_AT_ALL: Duration = Duration::from_secs(10);
 
+/// So few connections that the load has to wait for them.
+const FEW: &str = "4";
+/// As many as the load asks for at once. A connection whose statement goes unanswered is waited for longer than healing may
+/// take; the next request needs another.
+const ENOUGH: &str = "12";
+
 pub struct Scenario {
     pub random: Random,
     pub load: Load,
@@ -33,6 +39,7 @@ pub struct Scenario {
     service_folder: TempDir,
     /// The database as the service reaches it.
     service_url: String,
+    connections: &'static str,
     database: Database,
 }
 
@@ -41,7 +48,7 @@ pub fn on_postgres(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario,
     run_within(limit(), async {
         let Some((server, database)) = postgres(name, Path::new("/tmp")).await else { return };
         let url = database.url.clone();
-        let mut running = Scenario::start(name, Database::Postgres(database), url);
+        let mut running = Scenario::start(name, Database::Postgres(database), url, FEW);
         scenario(&mut running, &server).await;
         running.end().await;
     });
@@ -54,7 +61,7 @@ pub fn on_a_link(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario, &
         let mut proxy = Proxy::to(&database).await;
         proxy.up().await;
         let url = proxy.url(&database);
-        let mut running = Scenario::start(name, Database::Postgres(database), url);
+        let mut running = Scenario::start(name, Database::Postgres(database), url, ENOUGH);
         scenario(&mut running, &server, &proxy).await;
         running.end().await;
     });
@@ -69,7 +76,7 @@ pub fn on_a_small_disk(name: &'static str, scenario: impl AsyncFnOnce(&mut Scena
         };
         let Some((server, database)) = postgres(name, disk.path()).await else { return };
         let url = database.url.clone();
-        let mut running = Scenario::start(name, Database::Postgres(database), url);
+        let mut running = Scenario::start(name, Database::Postgres(database), url, FEW);
         scenario(&mut running, &server, &disk).await;
         running.end().await;
     });
@@ -81,7 +88,7 @@ pub fn on_sqlite(name: &'static str, place: Option<&Path>, scenario: impl AsyncF
         let folder = place.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
         let database = Database::Sqlite(folder);
         let url = database.url();
-        let mut running = Scenario::start(name, database, url);
+        let mut running = Scenario::start(name, database, url, FEW);
         scenario(&mut running).await;
         running.end().await;
     });
@@ -106,15 +113,25 @@ fn limit() -> Duration {
 }
 
 impl Scenario {
-    fn start(name: &'static str, database: Database, service_url: String) -> Self {
+    fn start(name: &'static str, database: Database, service_url: String, connections: &'static str) -> Self {
         let mut random = Random::of(name);
         let service_folder = folder();
-        let mut service = serve(&service_folder, &service_url);
+        let mut service = serve(&service_folder, &service_url, connections);
         service.line_with("ready");
         let load = Load::start(&service.url, &mut random);
         let figures = Figures { scenario: name, ..Figures::default() };
         let service = Some(service);
-        Self { random, load, figures, broken: Broken::Never, service, service_folder, service_url, database }
+        Self {
+            random,
+            load,
+            figures,
+            broken: Broken::Never,
+            service,
+            service_folder,
+            service_url,
+            connections,
+            database,
+        }
     }
 
     pub fn postgres(&self) -> &PgDatabase {
@@ -144,7 +161,7 @@ impl Scenario {
     /// Starts the service where it ended, on another port, and returns when that began.
     pub fn start_service(&mut self) -> Instant {
         let began = Instant::now();
-        let service = serve(&self.service_folder, &self.service_url);
+        let service = serve(&self.service_folder, &self.service_url, self.connections);
         self.load.log.url.send_replace(service.url.clone());
         self.service = Some(service);
         began
@@ -161,7 +178,8 @@ impl Scenario {
             healed.unwrap_or_else(|_| panic!("{}: nothing is stored {HEALS_AT_ALL:?} later", self.figures.scenario));
         self.figures.faults += 1;
         self.figures.heals.push(healed - since);
-        self.load.flows(20).await;
+        // The next fault meets a load that is over this one.
+        self.load.all_acknowledged_after(healed).await;
     }
 
     pub async fn clients_come_and_leave(&mut self, count: usize) {
@@ -181,14 +199,13 @@ impl Scenario {
     }
 }
 
-/// Starts the program on few connections, so that the load has to wait for them.
-fn serve(folder: &TempDir, database_url: &str) -> Serving {
+fn serve(folder: &TempDir, database_url: &str, connections: &str) -> Serving {
     let variables = [
         ("MT5_API_KEY", KEY),
         ("INTERNAL_API_TOKEN", TOKEN),
         ("PORT", "0"),
         ("DATABASE_URL", database_url),
-        ("DATABASE_MAX_CONNECTIONS", "4"),
+        ("DATABASE_MAX_CONNECTIONS", connections),
         ("RATE_LIMIT_INGEST", "off"),
         ("RATE_LIMIT_ANONYMOUS", "off"),
     ];
