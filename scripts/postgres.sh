@@ -52,10 +52,11 @@ install_server() {
     fi
 }
 
+# Below the ports that Linux gives to outgoing connections: a server that is stopped finds its port free again.
 free_port() {
     local port
     while :; do
-        port=$((20000 + RANDOM))
+        port=$((20000 + RANDOM % 12000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$port"
             return

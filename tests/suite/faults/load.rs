@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -76,6 +76,8 @@ impl Log {
 pub struct Load {
     pub log: Log,
     stop: watch::Sender<bool>,
+    /// Shared by those who post.
+    posting: Arc<RwLock<()>>,
     workers: JoinSet<()>,
 }
 
@@ -89,11 +91,13 @@ impl Load {
             refused: watch::Sender::new(now),
         };
         let stop = watch::Sender::new(false);
+        let posting = Arc::new(RwLock::new(()));
         let mut workers = JoinSet::new();
         for worker in 0..WORKERS {
-            workers.spawn(work(worker, log.clone(), stop.subscribe(), Random(random.next())));
+            let random = Random(random.next());
+            workers.spawn(work(worker, log.clone(), stop.subscribe(), Arc::clone(&posting), random));
         }
-        Self { log, stop, workers }
+        Self { log, stop, posting, workers }
     }
 
     /// Returns when a batch was acknowledged after `since`.
@@ -120,6 +124,11 @@ impl Load {
         acknowledged.wait_for(|acknowledged| acknowledged.batches >= enough).await.unwrap();
     }
 
+    /// Returns once nothing is in flight. Nobody posts until the result is dropped.
+    pub async fn pause(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.posting).write_owned().await
+    }
+
     /// Lets what is in flight end, and returns all attempts in the order of their ends.
     pub async fn stop(&mut self) -> Vec<Attempt> {
         self.stop.send_replace(true);
@@ -130,13 +139,14 @@ impl Load {
     }
 }
 
-async fn work(worker: usize, log: Log, stop: watch::Receiver<bool>, mut random: Random) {
+async fn work(worker: usize, log: Log, stop: watch::Receiver<bool>, posting: Arc<RwLock<()>>, mut random: Random) {
     let client = client();
     for sequence in 0.. {
         if *stop.borrow() {
             return;
         }
         let batch = Batch::random(worker, sequence, &mut random);
+        let now_i_may = posting.read().await;
         let url = log.url.borrow().clone();
         if sequence % TWICE == TWICE - 1 {
             let (one, other) = tokio::join!(post(&client, &url, batch), post(&client, &url, batch));
@@ -145,6 +155,7 @@ async fn work(worker: usize, log: Log, stop: watch::Receiver<bool>, mut random: 
         } else {
             log.write(post(&client, &url, batch).await);
         }
+        drop(now_i_may);
         // The pace of the load. It must leave the machine to the tests that run beside it.
         sleep(random.millis(5..40)).await;
     }

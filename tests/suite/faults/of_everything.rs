@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::database_server::{DatabaseServer, end_sessions};
 use super::rounds;
-use super::scenario::{Scenario, on_a_link};
+use super::scenario::{ENOUGH, Scenario, on_a_link};
 use super::verdict::Broken;
 use crate::harness::TableLock;
 use crate::proxy::Link;
 
 #[test]
 fn everything_at_once() {
-    on_a_link("several at once", async |scenario, server, proxy| {
+    on_a_link("several at once", ENOUGH, async |scenario, server, proxy| {
         scenario.broken = Broken::Anything;
         for _ in 0..rounds(1, 15) {
             scenario.random_point().await;
@@ -27,8 +27,9 @@ fn everything_at_once() {
             scenario.lasts(0..200, 1000).await;
             something_else(scenario, server).await;
             scenario.clients_come_and_leave(10).await;
-            proxy.reset();
             proxy.set(Link::Open);
+            // A link that swallowed bytes stays silent, and for how long that is felt is another scenario's question.
+            proxy.reset();
             scenario.heals().await;
         }
     });

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::rounds;
-use super::scenario::on_a_link;
+use super::scenario::{ENOUGH, FEW, on_a_link};
 use crate::proxy::Link;
 
 #[test]
 fn the_link_is_reset() {
-    on_a_link("link reset", async |scenario, _, proxy| {
+    on_a_link("link reset", ENOUGH, async |scenario, _, proxy| {
         for _ in 0..rounds(3, 30) {
             scenario.random_point().await;
             proxy.reset();
@@ -19,7 +19,7 @@ fn the_link_is_reset() {
 
 #[test]
 fn the_link_swallows_everything() {
-    on_a_link("link is a black hole", async |scenario, _, proxy| {
+    on_a_link("link is a black hole", ENOUGH, async |scenario, _, proxy| {
         for _ in 0..rounds(1, 5) {
             scenario.random_point().await;
             proxy.set(Link::BlackHole);
@@ -31,11 +31,13 @@ fn the_link_swallows_everything() {
 }
 
 #[test]
-fn the_link_forgets_its_connections() {
-    on_a_link("link forgets its connections", async |scenario, _, proxy| {
-        for _ in 0..rounds(1, 6) {
-            scenario.random_point().await;
+fn the_link_forgets_idle_connections() {
+    on_a_link("link forgets idle connections", FEW, async |scenario, _, proxy| {
+        for _ in 0..rounds(2, 15) {
+            // While idle, as at night.
+            let pause = scenario.load.pause().await;
             proxy.forget();
+            drop(pause);
             scenario.heals().await;
         }
     });
@@ -44,7 +46,7 @@ fn the_link_forgets_its_connections() {
 /// The lost COMMIT: the batch is stored, and the service cannot know.
 #[test]
 fn the_link_breaks_before_the_answer() {
-    on_a_link("link cut before the answer", async |scenario, _, proxy| {
+    on_a_link("link cut before the answer", ENOUGH, async |scenario, _, proxy| {
         for _ in 0..rounds(3, 20) {
             scenario.random_point().await;
             proxy.set(Link::AnswerLost);
@@ -57,7 +59,7 @@ fn the_link_breaks_before_the_answer() {
 
 #[test]
 fn the_link_breaks_within_a_statement() {
-    on_a_link("link cut within a statement", async |scenario, _, proxy| {
+    on_a_link("link cut within a statement", ENOUGH, async |scenario, _, proxy| {
         for _ in 0..rounds(3, 30) {
             scenario.random_point().await;
             proxy.set(Link::CutAfter(600 + scenario.random.below(8000)));
@@ -70,7 +72,7 @@ fn the_link_breaks_within_a_statement() {
 
 #[test]
 fn the_link_is_slow() {
-    on_a_link("link slow (+200 ms, one-byte slices)", async |scenario, _, proxy| {
+    on_a_link("link slow (+200 ms, one-byte slices)", ENOUGH, async |scenario, _, proxy| {
         for _ in 0..rounds(1, 5) {
             for slow in [Link::Delayed(Duration::from_millis(200)), Link::Sliced] {
                 scenario.random_point().await;

@@ -24,10 +24,9 @@ const HEALS_WITHIN: Duration = Duration::from_secs(2);
 const HEALS_AT_ALL: Duration = Duration::from_secs(10);
 
 /// So few connections that the load has to wait for them.
-const FEW: &str = "4";
-/// As many as the load asks for at once. A connection whose statement goes unanswered is waited for longer than healing may
-/// take; the next request needs another.
-const ENOUGH: &str = "12";
+pub const FEW: &str = "4";
+/// As many as the load asks for at once: one whose statement goes unanswered is waited for longer than healing may take.
+pub const ENOUGH: &str = "12";
 
 pub struct Scenario {
     pub random: Random,
@@ -55,13 +54,17 @@ pub fn on_postgres(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario,
 }
 
 /// Runs a scenario in which a proxy stands between the service and its PostgreSQL server.
-pub fn on_a_link(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario, &DatabaseServer, &Proxy)) {
+pub fn on_a_link(
+    name: &'static str,
+    connections: &'static str,
+    scenario: impl AsyncFnOnce(&mut Scenario, &DatabaseServer, &Proxy),
+) {
     run_within(limit(), async {
         let Some((server, database)) = postgres(name, Path::new("/tmp")).await else { return };
         let mut proxy = Proxy::to(&database).await;
         proxy.up().await;
         let url = proxy.url(&database);
-        let mut running = Scenario::start(name, Database::Postgres(database), url, ENOUGH);
+        let mut running = Scenario::start(name, Database::Postgres(database), url, connections);
         scenario(&mut running, &server, &proxy).await;
         running.end().await;
     });
