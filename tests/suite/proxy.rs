@@ -111,9 +111,12 @@ impl Proxy {
 
     /// Returns once `more` connections have been cut by [`Link::CutAfter`] or [`Link::AnswerLost`].
     pub async fn cuts(&self, more: usize) {
-        let mut cuts = self.controls.cuts.subscribe();
-        let enough = *cuts.borrow_and_update() + more;
-        cuts.wait_for(|cuts| *cuts >= enough).await.unwrap();
+        let enough = self.cuts_so_far() + more;
+        self.controls.cuts.subscribe().wait_for(|cuts| *cuts >= enough).await.unwrap();
+    }
+
+    pub fn cuts_so_far(&self) -> usize {
+        *self.controls.cuts.borrow()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::program::kill;
 pub struct DatabaseServer {
     folder: TempDir,
     pub url: String,
-    /// Stops the server when this process ends, however it does.
+    /// Stops and deletes the server when this process ends, however it does.
     holder: Child,
 }
 

@@ -64,7 +64,9 @@ impl Log {
             Answer::Stored(_) => self.acknowledged.send_modify(|acknowledged| {
                 acknowledged.batches += 1;
                 acknowledged.last = attempt.ended.max(acknowledged.last);
-                acknowledged.began[attempt.batch.worker] = attempt.began;
+                if let Some(began) = acknowledged.began.get_mut(attempt.batch.worker) {
+                    *began = attempt.began;
+                }
             }),
             Answer::Unavailable => drop(self.refused.send_replace(attempt.ended)),
             _ => {}

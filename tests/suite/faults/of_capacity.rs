@@ -12,7 +12,7 @@ use crate::harness::TableLock;
 #[test]
 fn the_table_is_locked() {
     on_postgres("table locked", async |scenario, _| {
-        for _ in 0..rounds(1, 5) {
+        for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             let lock = TableLock::take(scenario.postgres()).await;
             scenario.lasts(1200..2000, 9000).await;
@@ -25,7 +25,7 @@ fn the_table_is_locked() {
 #[test]
 fn no_connection_is_left() {
     on_postgres("max_connections used up", async |scenario, server| {
-        for _ in 0..rounds(1, 5) {
+        for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             let mut watch = server.connect().await;
             // Others take every place, also those that the service's connections had.
@@ -47,7 +47,7 @@ fn no_connection_is_left() {
 #[test]
 fn the_disk_of_the_server_is_full() {
     on_a_small_disk("server's disk full", async |scenario, server, disk| {
-        for _ in 0..rounds(1, 5) {
+        for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             disk.fill();
             scenario.load.refused_after(Instant::now()).await;

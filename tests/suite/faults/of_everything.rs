@@ -13,7 +13,7 @@ use crate::proxy::Link;
 fn everything_at_once() {
     on_a_link("several at once", ENOUGH, async |scenario, server, proxy| {
         scenario.broken = Broken::Anything;
-        for _ in 0..rounds(1, 15) {
+        for _ in 0..rounds(1, 8) {
             scenario.random_point().await;
             let links = [
                 Link::Open,

@@ -29,7 +29,7 @@ fn the_disk_is_full() {
         Err(reason) => return left_out(NAME, &reason),
     };
     on_sqlite(NAME, Some(disk.path()), async |scenario| {
-        for _ in 0..rounds(2, 10) {
+        for _ in 0..rounds(2, 6) {
             scenario.random_point().await;
             disk.fill();
             scenario.load.refused_after(Instant::now()).await;
@@ -43,7 +43,7 @@ fn the_disk_is_full() {
 #[test]
 fn clients_leave() {
     on_sqlite("SQLite: clients leave", None, async |scenario| {
-        for _ in 0..rounds(1, 10) {
+        for _ in 0..rounds(1, 5) {
             scenario.clients_come_and_leave(100).await;
             scenario.heals().await;
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::batch::Batch;
+use super::load::{Answer, WORKERS};
 use super::rounds;
 use super::scenario::{ENOUGH, FEW, on_a_link};
 use crate::proxy::Link;
@@ -20,7 +22,7 @@ fn the_link_is_reset() {
 #[test]
 fn the_link_swallows_everything() {
     on_a_link("link is a black hole", ENOUGH, async |scenario, _, proxy| {
-        for _ in 0..rounds(1, 5) {
+        for _ in 0..rounds(1, 3) {
             scenario.random_point().await;
             proxy.set(Link::BlackHole);
             scenario.lasts(1000..2000, 9000).await;
@@ -33,7 +35,7 @@ fn the_link_swallows_everything() {
 #[test]
 fn the_link_forgets_idle_connections() {
     on_a_link("link forgets idle connections", FEW, async |scenario, _, proxy| {
-        for _ in 0..rounds(2, 15) {
+        for _ in 0..rounds(2, 10) {
             // While idle, as at night.
             let pause = scenario.load.pause().await;
             proxy.forget();
@@ -54,6 +56,22 @@ fn the_link_breaks_before_the_answer() {
             proxy.set(Link::Open);
             scenario.heals().await;
         }
+        let pause = scenario.load.pause().await;
+        proxy.set(Link::AnswerLost);
+        let batch = Batch { worker: WORKERS, sequence: 0, size: 100 };
+        // A busy machine may refuse it before it is sent.
+        let cuts = proxy.cuts_so_far();
+        while proxy.cuts_so_far() == cuts {
+            let answer = scenario.post(batch).await;
+            assert!(matches!(answer, Answer::Unavailable), "{answer:?}");
+        }
+        proxy.set(Link::Open);
+        let mut again = scenario.post(batch).await;
+        while matches!(again, Answer::Unavailable) {
+            again = scenario.post(batch).await;
+        }
+        assert!(matches!(again, Answer::Stored(0)), "stored at the first time: {again:?}");
+        drop(pause);
     });
 }
 
@@ -73,7 +91,7 @@ fn the_link_breaks_within_a_statement() {
 #[test]
 fn the_link_is_slow() {
     on_a_link("link slow (+200 ms, one-byte slices)", ENOUGH, async |scenario, _, proxy| {
-        for _ in 0..rounds(1, 5) {
+        for _ in 0..rounds(1, 3) {
             for slow in [Link::Delayed(Duration::from_millis(200)), Link::Sliced] {
                 scenario.random_point().await;
                 proxy.set(slow);

@@ -7,7 +7,7 @@ use super::scenario::on_postgres;
 #[test]
 fn the_server_crashes_and_is_started() {
     on_postgres("server stopped (immediate)", async |scenario, server| {
-        for _ in 0..rounds(1, 5) {
+        for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             server.stop("immediate");
             scenario.lasts(500..1500, 5000).await;
@@ -57,7 +57,7 @@ fn the_server_ends_every_session() {
 #[test]
 fn the_server_freezes() {
     on_postgres("server frozen (SIGSTOP)", async |scenario, server| {
-        for _ in 0..rounds(1, 4) {
+        for _ in 0..rounds(1, 3) {
             scenario.random_point().await;
             let frozen = server.freeze().await;
             scenario.lasts(1000..2000, 12_000).await;

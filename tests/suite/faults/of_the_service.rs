@@ -40,7 +40,7 @@ fn the_service_is_told_to_stop() {
 #[test]
 fn clients_leave() {
     on_postgres("clients leave", async |scenario, _| {
-        for _ in 0..rounds(1, 10) {
+        for _ in 0..rounds(1, 5) {
             scenario.clients_come_and_leave(100).await;
             scenario.heals().await;
         }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
+use super::batch::Batch;
 use super::database_server::DatabaseServer;
 use super::leavers::come_and_leave;
-use super::load::Load;
+use super::load::{Answer, Load, client, post};
 use super::report::{Figures, left_out};
 use super::small_disk::SmallDisk;
 use super::verdict::{Broken, judge};
@@ -183,6 +184,15 @@ impl Scenario {
         self.figures.heals.push(healed - since);
         // The next fault meets a load that is over this one.
         self.load.all_acknowledged_after(healed).await;
+    }
+
+    /// Posts a batch beside the load.
+    pub async fn post(&self, batch: Batch) -> Answer {
+        let url = self.load.log.url.borrow().clone();
+        let attempt = post(&client(), &url, batch).await;
+        let answer = attempt.answer.clone();
+        self.load.log.write(attempt);
+        answer
     }
 
     pub async fn clients_come_and_leave(&mut self, count: usize) {

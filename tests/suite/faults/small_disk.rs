@@ -29,7 +29,8 @@ impl SmallDisk {
         }
         // In a group of its own: what a terminal's Ctrl-C ends first must not be what cleans up.
         let mut holder = Command::new("sh");
-        let holder = holder.args(["-c", "trap '' INT TERM; cat; umount -l \"$1\"", "sh"]).arg(folder.path());
+        let holder =
+            holder.args(["-c", "trap '' INT TERM; cat; umount -l \"$1\" && rmdir \"$1\"", "sh"]).arg(folder.path());
         let holder = holder.process_group(0).stdin(Stdio::piped()).spawn().unwrap();
         Ok(Self { folder, holder })
     }
