@@ -12,6 +12,7 @@ pub mod config;
 pub mod http;
 pub mod ingest;
 pub mod query;
+pub mod schema;
 pub mod store;
 pub mod telemetry;
 pub mod violation;

@@ -16,6 +16,7 @@ use super::layers::Rows;
 use super::problem::{self, Code, Problem};
 use crate::ingest::{BatchFields, Handling, Ingest, Receipt, Rejection};
 use crate::query::{Page, Query};
+use crate::schema::{Bound, SymbolParameter, TimeframeParameter};
 
 /// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
 #[derive(Debug, Serialize, ToSchema)]
@@ -111,7 +112,7 @@ impl IntoResponses for GetProblems {
 #[utoipa::path(
     post, path = "/api/v1/candles", tag = "Candles", operation_id = "post_candles",
     security(("ingest_key" = []), ("bearer" = [])),
-    params(("Prefer" = Option<String>, Header, example = "handling=lenient",
+    params(("Prefer" = Option<String>, Header, nullable = false, example = "handling=lenient",
         description = "`handling=lenient` stores the good candles of a batch that holds bad ones.")),
     request_body(content = BatchFields<'_>, content_type = "application/json", example = json!({"candles": [{
         "symbol": "EURUSD", "timeframe": "H1", "timestamp": "2025-08-03T10:00:00Z",
@@ -119,7 +120,9 @@ impl IntoResponses for GetProblems {
     }]})),
     responses(
         (status = 201, description = "The batch is stored, durably.", body = Ingested,
-         headers(("preference-applied" = String, description = "`handling=lenient` where it was asked for."))),
+         headers(("preference-applied" = String, description = "`handling=lenient` where it was asked for.")),
+         links(("ReadBack" = (operation_id = "get_candles", description = "The series of the first candle.",
+            parameters(("symbol" = "$request.body#/candles/0/symbol"), ("timeframe" = "$request.body#/candles/0/timeframe")))))),
         PostProblems,
     )
 )]
@@ -146,15 +149,15 @@ pub(super) async fn post(
     get, path = "/api/v1/candles", tag = "Candles", operation_id = "get_candles",
     security(("internal_token" = []), ("bearer" = [])),
     params(
-        ("symbol" = String, Query, example = "EURUSD", min_length = 1, max_length = 64),
-        ("timeframe" = String, Query, example = "H1"),
-        ("from" = Option<String>, Query, description = "First opening time: epoch seconds, epoch milliseconds (from 10^11) or RFC 3339."),
-        ("to" = Option<String>, Query, description = "Last opening time."),
-        ("before" = Option<String>, Query, description = "Only candles before this time; not with `to` or `after`."),
-        ("after" = Option<String>, Query, description = "Only candles after this time; not with `from` or `before`."),
+        ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
+        ("timeframe" = inline(TimeframeParameter), Query, example = "H1"),
+        ("from" = inline(Option<Bound>), Query, description = "First opening time: epoch seconds, epoch milliseconds (from 10^11) or RFC 3339."),
+        ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
+        ("before" = inline(Option<Bound>), Query, description = "Only candles before this time; not with `to` or `after`."),
+        ("after" = inline(Option<Bound>), Query, description = "Only candles after this time; not with `from` or `before`."),
         ("limit" = Option<u64>, Query, minimum = 1,
          description = "Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given."),
-        ("If-None-Match" = Option<String>, Header, description = "An ETag of an earlier answer."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
     ),
     responses(
         (status = 200, description = "Candles in ascending order, each time once; `[]` for an unknown series.",

@@ -10,6 +10,7 @@ use super::candles::GetProblems;
 use super::capacity::Capacity;
 use super::problem::Problem;
 use crate::query::Query;
+use crate::schema::{SymbolParameter, TimeframeParameter};
 use crate::store;
 
 /// What is known of one series from its closed candles.
@@ -44,11 +45,13 @@ impl From<store::Series> for Series {
     get, path = "/api/v1/series", tag = "Series", operation_id = "get_series",
     security(("ingest_key" = []), ("internal_token" = []), ("bearer" = [])),
     params(
-        ("symbol" = Option<String>, Query, example = "EURUSD", min_length = 1, max_length = 64),
-        ("timeframe" = Option<String>, Query, example = "H1"),
+        ("symbol" = inline(Option<SymbolParameter>), Query, example = "EURUSD"),
+        ("timeframe" = inline(Option<TimeframeParameter>), Query, example = "H1"),
     ),
     responses(
-        (status = 200, description = "The series that have closed candles, by symbol and timeframe.", body = [Series]),
+        (status = 200, description = "The series that have closed candles, by symbol and timeframe.", body = [Series],
+         links(("ReadSeries" = (operation_id = "get_candles", description = "The candles of the first series.",
+            parameters(("symbol" = "$response.body#/0/symbol"), ("timeframe" = "$response.body#/0/timeframe")))))),
         GetProblems,
     )
 )]

@@ -8,12 +8,12 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::schema;
+use crate::schema;
 
 /// A value exactly as it stands in the body; `None` where the field is absent.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
 
-/// One element of `candles`. What its fields mean stands in [`schema`].
+/// One element of `candles`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(as = PostedCandle)]

@@ -2,7 +2,6 @@
 
 mod batch;
 mod body;
-mod schema;
 
 use std::collections::HashMap;
 use std::sync::Arc;

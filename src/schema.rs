@@ -1,0 +1,148 @@
+//! What the values of a request may be, for the OpenAPI document.
+
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A JSON number, as a string may hold one. Not `\d`, which to some engines is any script's digit.
+const NUMBER: &str = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$";
+/// No outer blank; which characters are printable is more than a pattern can say.
+const SYMBOL: &str = r"^\S(.*\S)?$";
+/// What `Timeframe::parse` takes.
+const TIMEFRAME: &str = "^([Pp][Ee][Rr][Ii][Oo][Dd]_)?([Mm]([1-6]|10|12|15|20|30)|[Hh]([1-468]|12)|[Dd]1|[Ww]1|[Mm][Nn]1)$\
+                         |^([1-6]|10|12|15|20|30)m$|^([1-468]|12)[hH]$|^1[dDwW]$";
+const BROKER_TIME: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$";
+
+/// First second of the year 1, last of the year 9999, and where an epoch number begins to count milliseconds.
+const FIRST: i64 = -62_135_596_800;
+const LAST: i64 = 253_402_300_799;
+const MILLISECONDS: i64 = 100_000_000_000;
+
+/// The parameter `symbol` of a query.
+#[derive(Debug)]
+pub struct SymbolParameter;
+
+/// The parameter `timeframe` of a query.
+#[derive(Debug)]
+pub struct TimeframeParameter;
+
+/// A bound in time of a query.
+#[derive(Debug)]
+pub struct Bound;
+
+impl PartialSchema for SymbolParameter {
+    fn schema() -> RefOr<Schema> {
+        symbol_text().into()
+    }
+}
+
+impl PartialSchema for TimeframeParameter {
+    fn schema() -> RefOr<Schema> {
+        string().pattern(Some(TIMEFRAME)).into()
+    }
+}
+
+impl PartialSchema for Bound {
+    fn schema() -> RefOr<Schema> {
+        let epoch = whole().minimum(Some(FIRST)).maximum(Some(LAST * 1000 + 999));
+        let early_milliseconds = whole().minimum(Some(FIRST * 1000)).maximum(Some(-MILLISECONDS));
+        any_of([epoch, early_milliseconds, rfc3339()]).into()
+    }
+}
+
+impl ToSchema for SymbolParameter {}
+impl ToSchema for TimeframeParameter {}
+impl ToSchema for Bound {}
+
+pub(crate) fn symbol() -> RefOr<Schema> {
+    let meaning =
+        "1 to 64 printable characters, kept verbatim. In the candle, or beside `candles` for all without one.";
+    symbol_text().description(Some(meaning)).examples(["EURUSD"]).into()
+}
+
+pub(crate) fn timeframe() -> RefOr<Schema> {
+    let meaning = "A MetaTrader name (`H1`, `PERIOD_H1`) or `1m` `5m` `1h` `4h` `1d` `1w`. In the candle, or beside \
+                   `candles` for all without one.";
+    string().pattern(Some(TIMEFRAME)).description(Some(meaning)).examples(["H1"]).into()
+}
+
+pub(crate) fn timestamp() -> RefOr<Schema> {
+    let meaning = "When the candle opened: RFC 3339 with its zone, epoch seconds or (from 10^11) milliseconds, or \
+                   `2025.08.03 10:00[:00]`. Forms without a zone are shifted by `utc_offset`. Whole seconds, below H1 \
+                   whole minutes, and not in the future.";
+    let seconds = whole().minimum(Some(FIRST)).maximum(Some(MILLISECONDS - 1));
+    let milliseconds = || whole().multiple_of(Some(1000));
+    let late = milliseconds().minimum(Some(MILLISECONDS)).maximum(Some(LAST * 1000));
+    let early = milliseconds().minimum(Some(FIRST * 1000)).maximum(Some(-MILLISECONDS));
+    let broker_time = string().pattern(Some(BROKER_TIME));
+    let forms = any_of([rfc3339(), seconds, late, early, broker_time, number_in_a_string()]);
+    forms.description(Some(meaning)).examples(["2025.08.03 13:00"]).into()
+}
+
+pub(crate) fn utc_offset() -> RefOr<Schema> {
+    let meaning = "Seconds that the broker's clock is ahead of UTC; not beside a time that names its zone. In the candle, \
+                   or beside `candles` for all without one.";
+    let offset = whole().minimum(Some(-50_400)).maximum(Some(50_400));
+    any_of([offset, number_in_a_string()]).description(Some(meaning)).examples([10_800]).into()
+}
+
+pub(crate) fn open() -> RefOr<Schema> {
+    price("First price of the period.")
+}
+
+pub(crate) fn high() -> RefOr<Schema> {
+    price("Highest price of the period: no other is above it.")
+}
+
+pub(crate) fn low() -> RefOr<Schema> {
+    price("Lowest price of the period: no other is below it.")
+}
+
+pub(crate) fn close() -> RefOr<Schema> {
+    price("Last price of the period.")
+}
+
+pub(crate) fn volume() -> RefOr<Schema> {
+    let meaning = "Ticks in the period, a whole number; `1200.0` and `1.2E+03` are taken too.";
+    let ticks = whole().minimum(Some(0)).maximum(Some(i64::MAX));
+    any_of([ticks, number_in_a_string()]).description(Some(meaning)).examples([1200]).into()
+}
+
+pub(crate) fn complete() -> RefOr<Schema> {
+    let meaning = "Whether the period is over. Where absent, it is if the batch holds a newer candle of the series or the \
+                   period has ended by the server's clock.";
+    ObjectBuilder::new().schema_type(Type::Boolean).description(Some(meaning)).into()
+}
+
+fn price(meaning: &str) -> RefOr<Schema> {
+    const LIMIT: f64 = 1e28;
+    let decimal = SchemaFormat::Custom("decimal".to_owned());
+    let number = ObjectBuilder::new().schema_type(Type::Number).format(Some(decimal));
+    let number = number.exclusive_minimum(Some(-LIMIT)).exclusive_maximum(Some(LIMIT));
+    let price = any_of([number, number_in_a_string()]);
+    price.description(Some(format!("{meaning} At most 28 digits in all and behind the point."))).into()
+}
+
+fn symbol_text() -> ObjectBuilder {
+    string().min_length(Some(1)).max_length(Some(64)).pattern(Some(SYMBOL))
+}
+
+fn rfc3339() -> ObjectBuilder {
+    string().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+}
+
+fn number_in_a_string() -> ObjectBuilder {
+    string().pattern(Some(NUMBER))
+}
+
+fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn whole() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+}
+
+fn any_of(forms: impl IntoIterator<Item = ObjectBuilder>) -> AnyOfBuilder {
+    forms.into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item)
+}
