@@ -60,8 +60,10 @@ impl Timeframe {
         let upper = text.to_ascii_uppercase();
         let name = match text.strip_suffix(['m', 'h', 'd', 'w', 'H', 'D', 'W']) {
             // `15m` is `M15`; an upper-case M behind a number is a month elsewhere, so it is not taken for a minute.
-            Some(number) => format!("{}{number}", &upper[number.len()..]),
-            None => upper.strip_prefix("PERIOD_").unwrap_or(&upper).to_owned(),
+            Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("{}{number}", &upper[number.len()..])
+            }
+            _ => upper.strip_prefix("PERIOD_").unwrap_or(&upper).to_owned(),
         };
         Self::ALL.into_iter().find(|timeframe| timeframe.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(" ");

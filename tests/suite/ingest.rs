@@ -113,7 +113,7 @@ both_stores! {
             let stored = app.database.closed().await;
             assert!(stored.iter().any(|row| row.starts_with(&format!("{spelling} {name} "))), "{spelling}");
         }
-        for refused in ["1M", "5M", "M7", "60m", "H", "", "1", "PERIOD_CURRENT", "1mn", "é"] {
+        for refused in ["1M", "5M", "M7", "60m", "H", "", "1", "PERIOD_CURRENT", "1mn", "N1m", "é"] {
             let errors = app.post(&json!({"candles": [with(candle(TEN), json!({"timeframe": refused}))]})).await.errors();
             let kind = if refused == "1M" { "ambiguous_timeframe" } else { "unknown_timeframe" };
             assert_eq!(errors, [(r#"["body","candles",0,"timeframe"]"#.to_owned(), kind.to_owned())], "{refused}");
