@@ -16,27 +16,31 @@ const CLOCK_TOLERANCE: i64 = 60;
 
 /// What a batch came to.
 #[derive(Debug)]
-pub(super) struct Validated {
-    pub(super) batch: Batch,
-    pub(super) received: usize,
-    pub(super) rejected: Rejected,
+pub struct Checked {
+    /// The candles that may be stored.
+    pub batch: Batch,
+    /// Candles in the body.
+    pub received: usize,
+    /// Those that may not.
+    pub rejected: Rejected,
 }
 
 /// The candles that break a rule.
 #[derive(Debug, Default)]
-pub(super) struct Rejected {
-    pub(super) candles: usize,
+pub struct Rejected {
+    /// How many.
+    pub candles: usize,
     /// Index of the candle and one of its violations; the first [`MAX_LISTED`] in the order of the batch.
-    pub(super) listed: Vec<(usize, Violation)>,
+    pub listed: Vec<(usize, Violation)>,
     /// How many candles broke which rule first.
-    pub(super) reasons: BTreeMap<&'static str, u64>,
+    pub reasons: BTreeMap<&'static str, u64>,
 }
 
 /// Validates every candle of a batch by the clock `now`.
 ///
 /// # Errors
 /// What is wrong with the batch as a whole, so that no candle of it can be.
-pub(super) fn validate(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Validated, Vec<Violation>> {
+pub(super) fn validate(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Checked, Vec<Violation>> {
     let whole = |field: Option<&str>, kind, message: &str| {
         let loc = std::iter::once("body").chain(field).map(Step::from);
         vec![Violation::new(loc, Invalid::new(kind, message))]
@@ -62,7 +66,7 @@ pub(super) fn validate(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result
     Err(violations)
 }
 
-fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> Validated {
+fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> Checked {
     let mut validator = Validator { defaults, now, last_symbol: None };
     let mut rejected = Rejected::default();
     let mut accepted = Vec::with_capacity(candles.kept.len());
@@ -89,7 +93,7 @@ fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -
             }));
         }
     }
-    Validated { batch: close_and_sort(accepted, now), received: candles.count, rejected }
+    Checked { batch: close_and_sort(accepted, now), received: candles.count, rejected }
 }
 
 /// A valid candle and what decides its phase.

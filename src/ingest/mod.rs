@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{CANDLES, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
 
+pub use batch::{Checked, Rejected};
 pub use body::{BatchFields, CandleFields, Malformed};
 
 /// Whether one bad candle refuses its whole batch.
@@ -119,14 +120,7 @@ impl Ingest {
     /// safe in every case.
     pub async fn submit(&self, body: &[u8], handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
-        let fields = body::parse(body, self.max_candles).map_err(Refusal::Malformed)?;
-        if let body::Shape::Right(body::BatchFields { candles: body::Shape::Right(candles), .. }) = &fields
-            && candles.count > self.max_candles
-        {
-            return Err(Refusal::TooMany { count: candles.count, max: self.max_candles });
-        }
-        let batch::Validated { batch, received, rejected } =
-            batch::validate(fields, now).map_err(whole_batch_refused)?;
+        let Checked { batch, received, rejected } = check(body, now, self.max_candles)?;
         for (reason, count) in &rejected.reasons {
             counter!(REJECTED, "reason" => *reason).increment(*count);
         }
@@ -195,13 +189,27 @@ fn newest(batch: &Batch) -> HashMap<Timeframe, Timestamp> {
     newest
 }
 
+/// Takes the batch in `body` apart and validates it by the clock `now`, without storing anything.
+///
+/// # Errors
+/// When not one candle of it could be stored, because of the body, its size or what stands beside `candles`.
+pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<Checked, Refusal> {
+    let fields = body::parse(body, max_candles).map_err(Refusal::Malformed)?;
+    if let body::Shape::Right(body::BatchFields { candles: body::Shape::Right(candles), .. }) = &fields
+        && candles.count > max_candles
+    {
+        return Err(Refusal::TooMany { count: candles.count, max: max_candles });
+    }
+    batch::validate(fields, now).map_err(whole_batch_refused)
+}
+
 fn whole_batch_refused(mut violations: Vec<Violation>) -> Refusal {
     violations.truncate(MAX_LISTED);
     let first = violations.first().map(|first| (place(first), first.msg.clone())).unwrap_or_default();
     Refusal::Invalid { summary: format!("Nothing was stored: {} {}.", first.0, first.1), violations }
 }
 
-fn candles_refused(rejected: batch::Rejected, received: usize) -> Refusal {
+fn candles_refused(rejected: Rejected, received: usize) -> Refusal {
     let violations: Vec<_> = rejected.listed.into_iter().map(|(_, violation)| violation).collect();
     let first = violations.first().map(|first| format!("{} {}", place(first), first.msg)).unwrap_or_default();
     let bad = rejected.candles;

@@ -27,3 +27,4 @@ mod series;
 mod serving;
 mod telemetry;
 mod tls;
+mod untrusted;

@@ -1,0 +1,276 @@
+//! What holds for every byte that a stranger may send. Each function panics where it does not, and returns whether the
+//! input was accepted.
+//!
+//! The fuzz targets call these functions, and so do the proptests of the service's own test binary.
+
+use candlewick::candle::{Candle, Price, Side, Timestamp, Volume};
+use candlewick::ingest::{Checked, Refusal, check};
+use candlewick::query::Selection;
+use candlewick::store::Direction;
+use candlewick::violation::{MAX_LISTED, Step, Violation};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// 2026-03-04T12:00:00Z.
+const NOW: i64 = 1_772_625_600;
+/// Few, so that inputs reach them.
+const MAX_CANDLES: usize = 50;
+const MAX_LIMIT: usize = 10_000;
+/// Longest sentence about one value, in bytes, and the longest name of one: however long the input, it is not sent back.
+const LONGEST_SENTENCE: usize = 300;
+const LONGEST_NAME: usize = 300;
+
+/// A posted body is stored by the rules or refused by a sentence.
+pub fn batch_body(body: &[u8]) -> bool {
+    let now = Timestamp::from_seconds(NOW).expect("a time in range");
+    match check(body, now, MAX_CANDLES) {
+        Ok(checked) => {
+            check_counts(&checked);
+            let candles = || checked.batch.closed().iter().chain(checked.batch.forming());
+            for candle in candles() {
+                check_candle(candle);
+            }
+            assert!(checked.batch.closed().is_sorted_by(|a, b| a.key < b.key), "closed keys ascend, each once");
+            assert!(checked.batch.forming().is_sorted_by(|a, b| a.key < b.key), "forming keys ascend, each once");
+            for forming in checked.batch.forming() {
+                let closed = checked.batch.closed().binary_search_by(|closed| closed.key.cmp(&forming.key));
+                assert!(closed.is_err(), "a candle is closed or forming, not both");
+            }
+            check_read_back(&checked, now);
+            candles().next().is_some()
+        }
+        Err(refusal) => {
+            check_refusal(body, &refusal);
+            false
+        }
+    }
+}
+
+/// A query string selects candles by the rules, pages included, or is refused by a sentence for each parameter.
+pub fn query_string(query: &[u8]) -> bool {
+    let Ok(query) = std::str::from_utf8(query) else { return false };
+    match Selection::parse(query, MAX_LIMIT) {
+        Ok(selection) => {
+            let range = &selection.range;
+            assert!(range.start < range.end, "the span is not empty");
+            assert!((1..=MAX_LIMIT).contains(&range.limit), "the limit is within bounds");
+            check_symbol(range.symbol.as_str());
+            let edge = range.start + (range.end - range.start) / 2;
+            if edge > range.start {
+                let before = parsed(&selection.before(edge));
+                assert_eq!((before.range.end, before.range.direction), (edge, Direction::Down));
+                assert_same_series(&before, &selection);
+            }
+            if edge + 1 < range.end {
+                let after = parsed(&selection.after(edge));
+                assert_eq!((after.range.start, after.range.direction), (edge + 1, Direction::Up));
+                assert_same_series(&after, &selection);
+            }
+            true
+        }
+        Err(violations) => {
+            check_violations(&violations, "query");
+            false
+        }
+    }
+}
+
+/// A number becomes a price with exactly its value and digits, or is refused because it is none or does not fit; and
+/// likewise a volume.
+pub fn decimal(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let number = Number::read(text);
+    let price = Price::parse(text);
+    match (&price, &number) {
+        (Ok(price), Some(number)) => {
+            assert_eq!(Some(price.to_string()), number.price(), "{text}");
+            check_canonical(*price);
+        }
+        (Ok(price), None) => panic!("{text} is no number, yet the price {price}"),
+        (Err(invalid), number) => {
+            assert_eq!(number.as_ref().and_then(Number::price), None, "{text} is refused: {invalid:?}");
+            let kind = if number.is_some() { "too_precise" } else { "not_a_number" };
+            assert_eq!(invalid.kind, kind, "{text}");
+            check_sentence(&invalid.message);
+        }
+    }
+    match Volume::parse(text) {
+        Ok(volume) => assert_eq!(Some(volume.get()), number.and_then(|number| number.volume()), "{text}"),
+        Err(invalid) => {
+            assert_eq!(number.and_then(|number| number.volume()), None, "{text} is refused: {invalid:?}");
+            check_sentence(&invalid.message);
+        }
+    }
+    price.is_ok()
+}
+
+fn check_counts(checked: &Checked) {
+    let Checked { batch, received, rejected } = checked;
+    assert!((1..=MAX_CANDLES).contains(received));
+    assert!(rejected.candles <= *received);
+    let (kept, stored) = (received - rejected.candles, batch.closed().len() + batch.forming().len());
+    assert!(stored <= kept, "nothing is added");
+    assert_eq!(stored == 0, kept == 0, "what is kept is stored, each key once");
+    assert_eq!(rejected.listed.is_empty(), rejected.candles == 0, "what is left out is listed");
+    assert!(rejected.listed.len() <= MAX_LISTED);
+    for (index, violation) in &rejected.listed {
+        assert!(index < received);
+        check_violation(violation, "body");
+        assert_eq!(violation.loc[1..3], [Step::from("candles"), Step::from(*index)]);
+    }
+}
+
+fn check_candle(candle: &Candle) {
+    check_symbol(candle.key.symbol().as_str());
+    assert!(candle.key.time().seconds() <= NOW + 60, "no candle is from the future");
+    assert!(candle.key.timeframe().check_opening(candle.key.time()).is_ok());
+    assert!(candle.volume.get() >= 0);
+    let (high, low) = (candle.ohlc.get(Side::High), candle.ohlc.get(Side::Low));
+    for side in Side::ALL {
+        let price = candle.ohlc.get(side);
+        check_canonical(price);
+        assert!(low <= price && price <= high);
+    }
+}
+
+/// What is kept can be posted again in its canonical form, and comes to the same.
+fn check_read_back(checked: &Checked, now: Timestamp) {
+    let written = |candles: &[Candle], complete: bool| -> Vec<Value> {
+        let write = |candle: &Candle| {
+            let mut fields = json!({
+                "symbol": candle.key.symbol().as_str(), "timeframe": candle.key.timeframe().name(),
+                "timestamp": candle.key.time().to_string(), "volume": candle.volume.get(), "complete": complete,
+            });
+            for side in Side::ALL {
+                fields[side.name()] = candle.ohlc.get(side).to_string().into();
+            }
+            fields
+        };
+        candles.iter().map(write).collect()
+    };
+    let (closed, forming) = (checked.batch.closed(), checked.batch.forming());
+    let candles: Vec<Value> = written(closed, true).into_iter().chain(written(forming, false)).collect();
+    if candles.is_empty() {
+        return;
+    }
+    let again = check(json!({ "candles": candles }).to_string().as_bytes(), now, MAX_CANDLES).expect("it was accepted");
+    assert_eq!(again.rejected.candles, 0, "{:?}", again.rejected);
+    assert_eq!((again.batch.closed(), again.batch.forming()), (closed, forming));
+}
+
+fn check_refusal(body: &[u8], refusal: &Refusal) {
+    match refusal {
+        Refusal::Malformed(malformed) => {
+            check_sentence(&malformed.0);
+            let duplicate = malformed.0.contains("duplicate field");
+            assert!(duplicate || serde_json::from_slice::<Value>(body).is_err(), "well-formed, yet {}", malformed.0);
+        }
+        Refusal::TooMany { count, max } => assert!(count > max && *max == MAX_CANDLES),
+        Refusal::Invalid { summary, violations } => {
+            assert!(!summary.is_empty() && summary.len() <= LONGEST_SENTENCE + LONGEST_NAME, "{summary}");
+            check_violations(violations, "body");
+        }
+        Refusal::Store(error) => panic!("nothing was stored, yet {error}"),
+    }
+}
+
+fn check_violations(violations: &[Violation], origin: &str) {
+    assert!((1..=MAX_LISTED).contains(&violations.len()));
+    for violation in violations {
+        check_violation(violation, origin);
+    }
+}
+
+fn check_violation(violation: &Violation, origin: &str) {
+    assert_eq!(violation.loc[0], Step::from(origin));
+    for step in &violation.loc {
+        assert!(matches!(step, Step::Index(_)) || matches!(step, Step::Field(name) if name.len() <= LONGEST_NAME));
+    }
+    assert!(!violation.kind.is_empty());
+    check_sentence(&violation.msg);
+}
+
+fn check_sentence(sentence: &str) {
+    assert!(!sentence.is_empty() && sentence.len() <= LONGEST_SENTENCE, "{sentence}");
+}
+
+fn check_symbol(symbol: &str) {
+    assert!((1..=64).contains(&symbol.chars().count()), "{symbol:?}");
+    assert!(symbol.trim() == symbol && !symbol.contains(char::is_control), "{symbol:?}");
+}
+
+fn parsed(query: &str) -> Selection {
+    Selection::parse(query, MAX_LIMIT).unwrap_or_else(|violations| panic!("our own link {query}: {violations:?}"))
+}
+
+fn assert_same_series(one: &Selection, other: &Selection) {
+    assert_eq!(one.range.symbol, other.range.symbol);
+    assert_eq!(one.range.timeframe, other.range.timeframe);
+    assert_eq!(one.range.limit, other.range.limit);
+}
+
+fn check_canonical(price: Price) {
+    let text = price.to_string();
+    assert_eq!(Number::read(&text).and_then(|number| number.price()).as_deref(), Some(&*text));
+    assert_eq!(Price::parse(&text), Ok(price));
+}
+
+/// A JSON number by string arithmetic alone: its digits without the point, and how many of them stand behind it.
+struct Number {
+    negative: bool,
+    digits: String,
+    scale: i128,
+}
+
+impl Number {
+    fn read(text: &str) -> Option<Self> {
+        // Whether it is a number is left to serde_json, which knows nothing of ours.
+        let raw: &RawValue = serde_json::from_str(text).ok()?;
+        if raw.get() != text || !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            return None;
+        }
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        // Too long for an i128 is too long for everything.
+        let beyond = if exponent.starts_with('-') { i128::MIN / 2 } else { i128::MAX / 2 };
+        let exponent = exponent.parse().unwrap_or(beyond).clamp(i128::MIN / 2, i128::MAX / 2);
+        let digits = format!("{}{fraction}", integer.trim_start_matches('-'));
+        let scale = i128::try_from(fraction.len()).ok()? - exponent;
+        Some(Self { negative: integer.starts_with('-'), digits, scale })
+    }
+
+    /// The digits without zeros in front.
+    fn significant(&self) -> &str {
+        self.digits.trim_start_matches('0')
+    }
+
+    /// The canonical form of the contract: plain, scale = max(0, fraction digits − exponent), no leading zeros, no minus on
+    /// zero; `None` for more than 28 digits in all or behind the point.
+    fn price(&self) -> Option<String> {
+        let zeros = if self.significant().is_empty() { 0 } else { -self.scale.min(0) };
+        if self.scale > 28 || zeros > 28 {
+            return None;
+        }
+        let (zeros, scale) = (usize::try_from(zeros).ok()?, usize::try_from(self.scale.max(0)).ok()?);
+        if self.significant().len() + zeros > 28 {
+            return None;
+        }
+        let coefficient = format!("{}{}", self.significant(), "0".repeat(zeros));
+        let padded = format!("{coefficient:0>width$}", width = scale + 1);
+        let (integer, fraction) = padded.split_at(padded.len() - scale);
+        let sign = if self.negative && !self.significant().is_empty() { "-" } else { "" };
+        let point = if fraction.is_empty() { "" } else { "." };
+        Some(format!("{sign}{integer}{point}{fraction}"))
+    }
+
+    /// The whole number, if it is one from 0 to 2^63 − 1.
+    fn volume(&self) -> Option<i64> {
+        let trimmed = self.significant().trim_end_matches('0');
+        if trimmed.is_empty() {
+            return Some(0);
+        }
+        let zeros = i128::try_from(self.significant().len() - trimmed.len()).ok()? - self.scale;
+        let zeros = usize::try_from(zeros).ok().filter(|&zeros| zeros < 20)?;
+        if self.negative { None } else { format!("{trimmed}{}", "0".repeat(zeros)).parse().ok() }
+    }
+}
