@@ -1,4 +1,4 @@
-.PHONY: run test faults ci fmt clippy doc openapi
+.PHONY: run test faults contract fuzz ci fmt clippy doc openapi
 
 # How tests are run; `make ci` runs them once, under coverage where that can be measured.
 CARGO_TEST ?= cargo test --locked
@@ -13,7 +13,16 @@ test:
 faults:
 	scripts/faults
 
-ci: fmt clippy doc test
+# Traffic generated from the OpenAPI document: `make contract EXAMPLES=1000 SEED=2` sends more and others.
+contract:
+	scripts/with-postgres scripts/contract
+
+# Coverage-guided fuzzing, so many seconds a target.
+SECONDS ?= 60
+fuzz:
+	scripts/fuzz $(SECONDS)
+
+ci: fmt clippy doc test contract
 
 fmt:
 	cargo fmt --check
