@@ -121,7 +121,7 @@ impl Scenario {
         let mut random = Random::of(name);
         let service_folder = folder();
         let mut service = serve(&service_folder, &service_url, connections);
-        service.line_with("ready");
+        service.is_ready();
         let load = Load::start(&service.url, &mut random);
         let figures = Figures { scenario: name, ..Figures::default() };
         let service = Some(service);
