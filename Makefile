@@ -1,4 +1,4 @@
-.PHONY: run test faults contract fuzz ci fmt clippy doc openapi
+.PHONY: run test abuse faults contract fuzz ci fmt clippy doc openapi
 
 # How tests are run; `make ci` runs them once, under coverage where that can be measured.
 CARGO_TEST ?= cargo test --locked
@@ -7,7 +7,12 @@ run:
 	cargo run --locked
 
 test:
-	scripts/with-postgres $(CARGO_TEST)
+	scripts/with-proxies scripts/with-postgres $(CARGO_TEST)
+
+# Attacks alone, with floods that need thousands of open files. One test at a time, because each measures.
+abuse:
+	ulimit -n "$$(ulimit -Hn)" && CANDLEWICK_FAULTS=full scripts/with-proxies scripts/with-postgres \
+		$(CARGO_TEST) abuse:: -- --nocapture --test-threads=1
 
 # The long form of what `make test` does in a minute: faults while terminals post.
 faults:
