@@ -10,6 +10,7 @@ mod harness;
 mod program;
 mod proxy;
 
+mod abuse;
 mod access;
 mod capacity;
 mod cli;
