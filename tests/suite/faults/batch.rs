@@ -15,9 +15,9 @@ pub struct Batch {
 const START: usize = 1_600_000_020;
 
 impl Batch {
-    /// Small, middling or large, up to 500 candles.
+    /// Up to 500 candles, and mostly few: it is the number of batches that meets a fault.
     pub fn random(worker: usize, sequence: usize, random: &mut Random) -> Self {
-        let most = [10, 100, 500][random.below(3)];
+        let most = [5, 10, 20, 50, 100, 500][random.below(6)];
         Self { worker, sequence, size: 1 + random.below(most) }
     }
 

@@ -43,8 +43,8 @@ fn the_disk_is_full() {
 #[test]
 fn clients_leave() {
     on_sqlite("SQLite: clients leave", None, async |scenario| {
-        for _ in 0..rounds(1, 5) {
-            scenario.clients_come_and_leave(100).await;
+        for _ in 0..rounds(1, 10) {
+            scenario.clients_come_and_leave(50).await;
             scenario.heals().await;
         }
     });

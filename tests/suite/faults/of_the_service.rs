@@ -40,8 +40,8 @@ fn the_service_is_told_to_stop() {
 #[test]
 fn clients_leave() {
     on_postgres("clients leave", async |scenario, _| {
-        for _ in 0..rounds(1, 5) {
-            scenario.clients_come_and_leave(100).await;
+        for _ in 0..rounds(1, 10) {
+            scenario.clients_come_and_leave(50).await;
             scenario.heals().await;
         }
     });

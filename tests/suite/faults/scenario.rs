@@ -145,7 +145,7 @@ impl Scenario {
 
     /// A point of the load that the seed chooses, for the next fault.
     pub async fn random_point(&mut self) {
-        self.load.flows(10).await;
+        self.load.flows(5).await;
         sleep(self.random.millis(0..200)).await;
     }
 
