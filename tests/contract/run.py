@@ -94,6 +94,8 @@ class Service:
             **variables,
         }
         self.lines = []
+        # Either may be said first.
+        self.awaited = {"listening", "ready"}
         self.ready = threading.Event()
         self.process = subprocess.Popen(
             [service], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -109,7 +111,8 @@ class Service:
                 # The banner, or a panic's message.
                 line = {"level": "", "message": text}
             self.lines.append(line)
-            if line.get("message") == "ready":
+            self.awaited.discard(line.get("message"))
+            if not self.awaited:
                 self.ready.set()
         self.ready.set()
 
