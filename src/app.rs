@@ -1,20 +1,21 @@
 //! Puts the service together, keeps its store ready, and takes it down in order.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::candle::Clock;
 use crate::config::Config;
+use crate::http::listener::Door;
 use crate::http::{self, Service};
 use crate::ingest::Ingest;
 use crate::query::Query;
@@ -24,11 +25,11 @@ use crate::telemetry::metrics::Metrics;
 /// How long new connections are still taken once the service is told to stop, while `/health` says so: nothing that a
 /// proxy sends before it has noticed is refused.
 const NOTICE: Duration = Duration::from_secs(1);
-/// How long requests in flight may take to finish after that. With [`NOTICE`] and [`CLOSE`] it stays below the 10 s after
-/// which container engines kill.
-const DRAIN: Duration = Duration::from_secs(6);
+/// How long requests in flight may take to finish after that: as long as a statement. With [`NOTICE`], [`CLOSE`] and what
+/// the log and Sentry take at the end it stays below the 10 s after which container engines kill.
+const DRAIN: Duration = Duration::from_secs(5);
 /// How long statements that nobody waits for may take after that.
-const CLOSE: Duration = Duration::from_millis(1500);
+const CLOSE: Duration = Duration::from_secs(1);
 /// How long to wait before another try at first contact with the database.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often forming candles whose closed form is stored are removed, and the newest candles looked for.
@@ -41,7 +42,7 @@ pub struct App {
     public: Listening,
     admin: Option<Listening>,
     maintenance: JoinHandle<StoreError>,
-    upkeep: Vec<JoinHandle<()>>,
+    upkeep: JoinSet<()>,
     stopping: CancellationToken,
     ready: watch::Receiver<bool>,
 }
@@ -68,6 +69,9 @@ pub enum AppError {
     /// The listener broke.
     #[error("The listener failed: {0}")]
     Server(io::Error),
+    /// A task broke that keeps the service up to date.
+    #[error("The service cannot keep itself up to date: {0}")]
+    Upkeep(String),
     /// It was told to stop a second time before everything in flight was answered.
     #[error("Stopped at once, as a second signal asked; posts that were not answered may or may not be stored.")]
     Hurried,
@@ -80,7 +84,7 @@ impl App {
     /// # Errors
     /// When an address cannot be listened on, or the certificate or the database's address cannot work.
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
-        http::listener::make_room_for_connections();
+        let most_connections = http::listener::make_room_for_connections();
         let store = Store::open(&config.database)?;
         let ingest = Ingest::new(store.clone(), clock, config.limits.max_batch);
         let query = Query::new(store.clone(), config.limits.max_limit);
@@ -88,18 +92,20 @@ impl App {
         let service = Service::new(config, store.clone(), ingest.clone(), query, stopping.clone());
         let tls = config.tls.as_ref().map(http::tls::load).transpose().map_err(AppError::Certificate)?;
 
-        let mut upkeep = Vec::new();
+        let mut upkeep = JoinSet::new();
         let mut admin = None;
         let counts = metrics.is_some();
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
-            let routes = http::admin::routes(&service, metrics.clone());
-            admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, service.proxies.clone(), None)?);
-            upkeep.push(tokio::spawn(metrics.maintain()));
+            let routes = http::admin::routes(&service, store.clone(), ingest.clone(), metrics.clone());
+            let door = Door::new("admin", most_connections, service.proxies.clone());
+            admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, door, None)?);
+            upkeep.spawn(metrics.maintain());
         }
         let address = (config.listen, "BIND_ADDR and PORT");
-        let public = Listening::start(address, service.routes, service.proxies, tls.clone())?;
+        let door = Door::new("public", most_connections, service.proxies);
+        let public = Listening::start(address, service.routes, door, tls.clone())?;
         if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
-            upkeep.push(tokio::spawn(http::tls::renew(current, files)));
+            upkeep.spawn(http::tls::renew(current, files));
         }
 
         let (readiness, ready) = watch::channel(false);
@@ -142,6 +148,9 @@ impl App {
                 Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into())
             }
             error = self.public.broke() => Err(error),
+            Some(ended) = self.upkeep.join_next() => {
+                Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".to_owned(), |panic| panic.to_string())))
+            }
         };
         let hurried = tokio::select! {
             () = self.wind_down(result.is_ok()) => Ok(()),
@@ -161,9 +170,7 @@ impl App {
         if timeout(CLOSE, self.store.close()).await.is_err() {
             warn!("closed with statements still unanswered");
         }
-        for task in &self.upkeep {
-            task.abort();
-        }
+        self.upkeep.abort_all();
         if let Some(admin) = &self.admin {
             admin.handle.shutdown();
         }
@@ -182,14 +189,14 @@ impl Listening {
     fn start(
         (address, variables): (SocketAddr, &'static str),
         routes: Router,
-        proxies: http::Proxies,
+        door: Door,
         tls: Option<RustlsConfig>,
     ) -> Result<Self, AppError> {
         let error = |error| AppError::Listen { address, variables, error };
-        let listener = TcpListener::bind(address).map_err(error)?;
+        let listener = http::listener::listen(address).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
         let handle = Handle::new();
-        let server = tokio::spawn(http::listener::serve(listener, routes, handle.clone(), proxies, tls));
+        let server = tokio::spawn(http::listener::serve(listener, routes, handle.clone(), door, tls));
         Ok(Self { address, handle, server })
     }
 

@@ -19,7 +19,7 @@ use crate::app::{App, AppError};
 use crate::candle::Clock;
 use crate::config::{self, ApiKey, Config, Environment, Problems, VARIABLES, Variables};
 use crate::store::{Store, StoreError};
-use crate::telemetry::failures;
+use crate::telemetry::failures::{self, FailureGuard};
 use crate::telemetry::metrics::Metrics;
 use crate::{http, telemetry};
 
@@ -111,7 +111,7 @@ fn complain(message: &str) {
 async fn serve(variables: &Variables) -> Result<(), Failure> {
     let config = Config::read(variables)?;
     let log = telemetry::init(config.log);
-    let _failures = config.sentry_dsn.as_ref().map(|dsn| failures::init(dsn, config.environment));
+    let reports = config.sentry_dsn.as_ref().map(|dsn| failures::init(dsn, config.environment));
     let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
     let metrics = metrics.map_err(|error| Failure::Failed(format!("Cannot count: {error}")))?;
     let (stop, hurry) = stop_signals()?;
@@ -128,10 +128,10 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
         });
     }
     let ended = app.run_until(stop, hurry).await;
-    if let Err(error) = &ended
-        && !matches!(error, AppError::Hurried)
-    {
-        failures::report_end(&error.to_string());
+    match &ended {
+        Ok(()) => {}
+        Err(AppError::Hurried) => drop(reports.map(FailureGuard::abandon)),
+        Err(error) => failures::report_end(&error.to_string()),
     }
     ended?;
     tracing::info!("stopped");

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use url::Url;
 
 use super::{Environment, Reader, Secret};
@@ -157,9 +157,16 @@ fn host(text: &str) -> Result<String, String> {
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "is neither an IP address nor a range such as 10.0.0.0/8".to_owned())
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = network.map_err(|_| "is neither an IP address nor a range such as 10.0.0.0/8".to_owned())?;
+    // Addresses are compared in their own family.
+    if let IpNet::V6(mapped) = network
+        && let Some(address) = mapped.addr().to_ipv4_mapped()
+    {
+        let prefix = mapped.prefix_len().checked_sub(96).and_then(|length| Ipv4Net::new(address, length).ok());
+        return prefix.map(IpNet::V4).ok_or_else(|| "is no range of IPv4 addresses; write it as 10.0.0.0/8".to_owned());
+    }
+    Ok(network)
 }
 
 fn header_name(text: &str) -> Result<String, String> {

@@ -11,8 +11,6 @@ use metrics::counter;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::forwarded::Client;
-use super::limit::Limiter;
 use super::problem::{Code, Problem};
 use crate::config::ApiKey;
 use crate::telemetry::metrics::AUTH_FAILURES;
@@ -51,18 +49,6 @@ pub(super) enum Identity {
     Several,
 }
 
-impl Identity {
-    /// What is wrong with it where a key is demanded, for the metrics.
-    fn failure(&self) -> &'static str {
-        match self {
-            Self::Known(_) => "wrong_scope",
-            Self::Anonymous => "missing",
-            Self::Unknown => "unknown",
-            Self::Several => "several",
-        }
-    }
-}
-
 /// The keys that are accepted, as digests: a comparison takes as long whatever was sent.
 #[derive(Debug, Clone)]
 pub(super) struct Keyring(Arc<[Arc<Entry>]>);
@@ -78,7 +64,7 @@ impl Keyring {
     }
 
     /// Whose credential `headers` hold.
-    pub(super) fn identify(&self, headers: &HeaderMap) -> Identity {
+    fn identify(&self, headers: &HeaderMap) -> Identity {
         const HEADERS: [(&str, Option<Scope>); 3] =
             [("x-api-key", Some(Scope::Ingest)), ("x-internal-token", Some(Scope::Read)), ("authorization", None)];
         let mut presented =
@@ -111,48 +97,37 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
-/// What a group of routes demands of its callers.
-#[derive(Debug, Clone)]
-pub(super) struct Guard {
-    pub(super) limiter: Limiter,
-    pub(super) scopes: &'static [Scope],
+/// Identifies the caller of a request and leaves the [`Identity`] for whoever asks further in.
+pub(super) async fn identify(State(keyring): State<Keyring>, mut request: Request, next: Next) -> Response {
+    let identity = keyring.identify(request.headers());
+    request.extensions_mut().insert(identity);
+    next.run(request).await
 }
 
-/// Lets a request through if its key has one of the guard's scopes, and leaves the key's name for the log. Runs before the
-/// body is read.
+/// Lets a request through if its key has one of `scopes`, and leaves the key's name for the log. Runs before the body is
+/// read.
 pub(super) async fn require(
-    State(guard): State<Guard>,
+    State(scopes): State<&'static [Scope]>,
     Extension(identity): Extension<Identity>,
-    Extension(client): Extension<Client>,
     request: Request,
     next: Next,
 ) -> Response {
-    if let Identity::Known(entry) = &identity
-        && guard.scopes.contains(&entry.scope)
-    {
-        let mut response = next.run(request).await;
-        response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
-        return response;
-    }
-    counter!(AUTH_FAILURES, "kind" => identity.failure()).increment(1);
-    match identity {
-        Identity::Known(entry) => {
-            let detail = match entry.scope {
-                Scope::Ingest => "This key may post candles and list series; read with the internal token.",
-                Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
-            };
-            let mut response = Problem::new(Code::WrongScope, detail).into_response();
-            response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
-            response
+    let Identity::Known(entry) = identity else {
+        if matches!(identity, Identity::Anonymous) {
+            counter!(AUTH_FAILURES, "kind" => "missing").increment(1);
         }
-        Identity::Anonymous => unauthorized(),
-        Identity::Unknown | Identity::Several => match guard.limiter.wrong_key(client) {
-            Ok(()) => unauthorized(),
-            Err(too_often) => too_often.into_response(),
-        },
-    }
-}
-
-fn unauthorized() -> Response {
-    Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response()
+        return Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response();
+    };
+    let mut response = if scopes.contains(&entry.scope) {
+        next.run(request).await
+    } else {
+        counter!(AUTH_FAILURES, "kind" => "wrong_scope").increment(1);
+        let detail = match entry.scope {
+            Scope::Ingest => "This key may post candles and list series; read with the internal token.",
+            Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
+        };
+        Problem::new(Code::WrongScope, detail).into_response()
+    };
+    response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
+    response
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
-use super::capacity::Capacity;
+use super::capacity::{self, Capacity};
 use super::extract::BatchBody;
 use super::layers::Rows;
 use super::problem::{self, Code, Problem};
@@ -132,7 +132,9 @@ pub(super) async fn post(
     body: BatchBody,
 ) -> Result<Response, Problem> {
     let handling = handling(&headers);
-    let receipt = ingest.submit(&body.bytes, handling).await?;
+    // In a task of its own: what becomes of the batch is counted, and the room for it held, also when the client has left.
+    let work = tokio::spawn(async move { ingest.submit(&body.bytes, handling).await });
+    let receipt = capacity::in_time(work).await?.map_err(|panic| Problem::internal(panic.to_string()))??;
     let rows = Rows { received: receipt.received, added: receipt.added };
     let mut response = (StatusCode::CREATED, Extension(rows), Json(Ingested::new(receipt, handling))).into_response();
     if handling == Handling::Lenient {

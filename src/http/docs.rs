@@ -52,7 +52,7 @@ impl Modify for Security {
 /// Adds what holds for every operation: the answers of the layers around it, and the headers of each answer.
 pub(super) fn complete(document: &mut Document) {
     /// Answers of layers that probes do not pass.
-    const LAYERS: [Code; 4] = [Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded];
+    const LAYERS: [Code; 5] = [Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded, Code::TimedOut];
     let header = |kind, meaning: &str| {
         let schema = ObjectBuilder::new().schema_type(kind);
         RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(meaning)).build())

@@ -9,15 +9,13 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::AppState;
-use super::capacity::{Capacity, Room};
+use super::capacity::{BODY_DEADLINE, Capacity, Room};
 use super::problem::{Code, Problem};
 
-/// Longest that a body may take from its first byte to its last.
-pub(super) const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Longest that it may pause.
 const BODY_PAUSE: Duration = Duration::from_secs(5);
-/// Room that is taken at a time for a body whose length was not announced.
-const STEP: usize = 64 * 1024;
+/// Most room that is taken at a time.
+const MOST_AT_A_TIME: usize = 64 * 1024;
 
 /// The bytes of a posted batch, whatever its Content-Type: terminals name a form unless told otherwise (MQL5 article
 /// 16043).
@@ -44,8 +42,10 @@ impl FromRequest<AppState> for BatchBody {
         if announced > max as u64 {
             return Err(too_large(max));
         }
-        let mut reading = Reading { max, bytes: Vec::new(), rooms: Vec::new(), taken: 0 };
-        reading.make_room(usize::try_from(announced).unwrap_or(max), &state.capacity)?;
+        state.capacity.expect_body(announced)?;
+        // Memory that nothing is written to is none yet.
+        let bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(max));
+        let mut reading = Reading { max, bytes, rooms: Vec::new(), taken: 0 };
         reading.read(request.into_body(), &state.capacity).await?;
         Ok(Self { bytes: reading.bytes, _rooms: reading.rooms })
     }
@@ -87,17 +87,12 @@ impl Reading {
             return Err(too_large(self.max));
         }
         if length > self.taken {
-            self.make_room((length - self.taken).max(STEP), capacity)?;
+            // As much again as there is, so that small bodies take little and large ones ask seldom.
+            let step = (length - self.taken).max(self.taken.min(MOST_AT_A_TIME));
+            self.rooms.push(capacity.reserve_body(step)?);
+            self.taken += step;
         }
         self.bytes.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn make_room(&mut self, bytes: usize, capacity: &Capacity) -> Result<(), Problem> {
-        if bytes > 0 {
-            self.rooms.push(capacity.reserve_body(bytes)?);
-            self.taken += bytes;
-        }
         Ok(())
     }
 }

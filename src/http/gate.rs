@@ -63,6 +63,8 @@ impl Gate {
                 "x-more-before",
                 "x-request-id",
             ]))
+            // Said of every answer, not only of those to allowed origins.
+            .vary(Vec::<HeaderName>::new())
             .max_age(REMEMBERED);
         let (hosts, origins, https_only) = (access.hosts.clone(), access.origins.clone(), access.https_only);
         Self(Arc::new(Inner { hosts, origins, https_only, cors }))
@@ -75,12 +77,15 @@ impl Gate {
         if lines.next().is_some() {
             return problem("The request names more than one Host; send one.");
         }
-        let served = |host: &str| self.0.hosts.iter().any(|served| served.eq_ignore_ascii_case(host));
+        let served = |name: &Authority| {
+            host_name(name).is_some_and(|host| self.0.hosts.iter().any(|served| served.eq_ignore_ascii_case(host)))
+        };
         // A request line may name a host too, and then counts (RFC 9112 section 3.2.2).
-        let by_header = host.and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-        let by_line = request.uri().authority().cloned();
-        let mut names = by_header.iter().chain(&by_line).peekable();
-        if self.0.hosts.is_empty() || (names.peek().is_some() && names.all(|name| served(name.host()))) {
+        let by_header = host.map(|host| host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()));
+        let mut names = by_header.into_iter().chain(request.uri().authority().cloned().map(Some)).peekable();
+        if self.0.hosts.is_empty()
+            || (names.peek().is_some() && names.all(|name| name.is_some_and(|name| served(&name))))
+        {
             return Ok(());
         }
         problem("This service is not served under that host name; use one of ALLOWED_HOSTS.")
@@ -114,6 +119,12 @@ impl Gate {
     }
 }
 
+/// The host in `HOST` or `HOST:PORT`; what has anything more is read differently by different programs.
+fn host_name(authority: &Authority) -> Option<&str> {
+    let rest = authority.as_str().strip_prefix(authority.host())?;
+    (rest.is_empty() || rest.strip_prefix(':')?.parse::<u16>().is_ok()).then_some(authority.host())
+}
+
 /// What kind of page a request comes from.
 enum Page {
     /// From no page at all, or from one that this service has served itself.
@@ -143,6 +154,6 @@ pub(super) async fn check(
         }
         Err(problem) => problem.into_response(),
     };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     response
 }

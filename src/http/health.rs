@@ -8,7 +8,6 @@ use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use metrics::gauge;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,6 @@ use super::milliseconds;
 use super::problem::{self, Code};
 use crate::ingest::Ingest;
 use crate::store::Store;
-use crate::telemetry::metrics::{NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX};
 
 /// Longest that the store may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -66,18 +64,6 @@ impl Health {
             }
         });
         probing.await.unwrap_or_else(|_| Probe { at: Instant::now(), latency: None })
-    }
-
-    /// Tells the metrics how the store's connections are used and how old the newest candles are.
-    pub(super) fn measure(&self) {
-        let pool = self.store.pool_use();
-        gauge!(POOL_CONNECTIONS, "state" => "idle").set(pool.idle);
-        gauge!(POOL_CONNECTIONS, "state" => "used").set(pool.open.saturating_sub(pool.idle));
-        gauge!(POOL_MAX).set(pool.max);
-        for (timeframe, age) in self.ingest.newest_ages() {
-            #[expect(clippy::cast_precision_loss, reason = "no candle is 2^53 seconds old")]
-            gauge!(NEWEST_AGE, "timeframe" => timeframe.name()).set(age as f64);
-        }
     }
 
     async fn ask(&self) -> Probe {

@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics::{gauge, histogram};
+use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
 use super::forwarded::{Client, Proxies};
-use super::milliseconds;
 use super::problem::{Code, Problem};
+use super::{health, milliseconds};
 use crate::telemetry::failures::{self, Failure};
 use crate::telemetry::metrics::{ACTIVE_REQUESTS, REQUEST_DURATION};
 use crate::telemetry::panic_text;
@@ -28,13 +29,24 @@ pub(super) struct Rows {
     pub(super) added: usize,
 }
 
+/// What [`observe`] knows of the listener that it stands in.
+#[derive(Debug, Clone)]
+pub(super) struct Listener {
+    pub(super) proxies: Proxies,
+    /// Once this is cancelled, connections end with the answer that is on its way.
+    pub(super) stopping: CancellationToken,
+    /// Whether its requests are counted.
+    pub(super) public: bool,
+}
+
 /// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
 /// request's one line to the log.
-pub(super) async fn observe(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
-    let client = proxies.client(&request);
+pub(super) async fn observe(State(listener): State<Listener>, mut request: Request, next: Next) -> Response {
+    let client = listener.proxies.client(&request);
     request.extensions_mut().insert(client);
-    gauge!(ACTIVE_REQUESTS).increment(1);
     let line = LogLine {
+        probe: health::is_probe(&request),
+        active: listener.public.then(Active::new),
         method: request.method().clone(),
         route: request.extensions().get::<MatchedPath>().cloned(),
         request_id: request_id(request.headers()),
@@ -53,7 +65,10 @@ pub(super) async fn observe(State(proxies): State<Proxies>, mut request: Request
         response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
         *response.body_mut() = if line.method == Method::HEAD { Body::empty() } else { body.into() };
     }
-    line.count(response.status());
+    if listener.stopping.is_cancelled() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    line.count(response.status().as_str());
     line.report(&response);
     line.write(&response);
     response
@@ -110,6 +125,8 @@ impl TraceParent {
 
 /// What a request's line in the log says before it is known how the request ends.
 struct LogLine {
+    probe: bool,
+    active: Option<Active>,
     method: Method,
     route: Option<MatchedPath>,
     request_id: String,
@@ -118,6 +135,22 @@ struct LogLine {
     user_agent: Option<String>,
     start: Instant,
     written: bool,
+}
+
+/// Counts a request among those that are worked on.
+struct Active;
+
+impl Active {
+    fn new() -> Self {
+        gauge!(ACTIVE_REQUESTS).increment(1);
+        Self
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        gauge!(ACTIVE_REQUESTS).decrement(1);
+    }
 }
 
 impl LogLine {
@@ -148,12 +181,15 @@ impl LogLine {
         match response.status() {
             status if status.is_server_error() => write_at!(error),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => write_at!(warn),
-            _ if self.route().contains("health") => write_at!(debug),
+            _ if self.probe || self.active.is_none() => write_at!(debug),
             _ => write_at!(info),
         }
     }
 
-    fn count(&self, status: StatusCode) {
+    fn count(&self, status: &str) {
+        if self.active.is_none() {
+            return;
+        }
         let known =
             [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH];
         let labels = [
@@ -162,7 +198,7 @@ impl LogLine {
                 if known.contains(&self.method) { self.method.to_string() } else { "_OTHER".to_owned() },
             ),
             ("http_route", self.route().to_owned()),
-            ("http_response_status_code", status.as_str().to_owned()),
+            ("http_response_status_code", status.to_owned()),
         ];
         histogram!(REQUEST_DURATION, &labels).record(self.start.elapsed());
     }
@@ -170,7 +206,7 @@ impl LogLine {
     /// Tells of faults of ours and of the store. Refusals for lack of room are no fault, and are counted.
     fn report(&self, response: &Response) {
         if let Some(problem) = response.extensions().get::<Problem>()
-            && matches!(problem.code, Code::Internal | Code::Unavailable)
+            && matches!(problem.code, Code::Internal | Code::Unavailable | Code::TimedOut)
         {
             failures::report(Failure {
                 kind: problem.code.name(),
@@ -190,8 +226,10 @@ impl LogLine {
 impl Drop for LogLine {
     /// A client that hangs up before its answer ends the request's future, and nothing after its last await runs.
     fn drop(&mut self) {
-        gauge!(ACTIVE_REQUESTS).decrement(1);
+        /// As nginx calls it: there was nobody to answer.
+        const CLIENT_LEFT: &str = "499";
         if !self.written {
+            self.count(CLIENT_LEFT);
             tracing::warn!(
                 method = self.method.as_str(),
                 route = self.route(),

@@ -2,8 +2,10 @@
 
 pub(crate) mod admin;
 mod auth;
+mod buckets;
 mod candles;
 mod capacity;
+mod connection;
 mod docs;
 mod drain;
 mod extract;
@@ -29,13 +31,13 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use forwarded::Proxies;
+use forwarded::Proxies;
 
-use crate::config::{Config, RateLimit, RateLimits};
+use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
-use auth::{Guard, Keyring, Scope};
+use auth::{Keyring, Scope};
 use capacity::Capacity;
 use gate::Gate;
 use health::Health;
@@ -62,6 +64,7 @@ pub(crate) struct Service {
     pub(crate) proxies: Proxies,
     health: Health,
     limiter: Limiter,
+    stopping: CancellationToken,
 }
 
 impl Service {
@@ -75,26 +78,33 @@ impl Service {
     ) -> Self {
         let access = &config.access;
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
-        let limiter = Limiter::new(Keyring::new(&config.ingest_keys, &config.read_tokens), &config.rate_limits);
-        let health = Health::new(store, ingest.clone(), stopping);
+        let limiter = Limiter::new(&config.rate_limits);
+        let health = Health::new(store, ingest.clone(), stopping.clone());
         let capacity = Capacity::new(config.limits.max_body_bytes);
         let max_body_bytes = config.limits.max_body_bytes;
         let state = AppState { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes };
-        let (mut routes, _) = api(&limiter).split_for_parts();
+        let (mut routes, _) = api().split_for_parts();
         if config.docs_enabled {
             routes = routes.merge(documentation().split_for_parts().0);
         }
-        let layers = Layers { proxies: proxies.clone(), gate: Gate::new(access), capacity, limiter: limiter.clone() };
-        Self { routes: layers.around(routes).with_state(state), proxies, health, limiter }
+        let layers = Layers {
+            listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), public: true },
+            gate: Gate::new(access),
+            keyring: Keyring::new(&config.ingest_keys, &config.read_tokens),
+            limiter: limiter.clone(),
+            capacity,
+        };
+        Self { routes: layers.around(routes).with_state(state), proxies, health, limiter, stopping }
     }
 }
 
-/// What stands around every route.
+/// What stands around every route, in the order in which a request passes it.
 struct Layers {
-    proxies: Proxies,
+    listener: layers::Listener,
     gate: Gate,
-    capacity: Capacity,
+    keyring: Keyring,
     limiter: Limiter,
+    capacity: Capacity,
 }
 
 impl Layers {
@@ -107,22 +117,20 @@ impl Layers {
             .method_not_allowed_fallback(async || {
                 Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
             })
-            .layer(CatchPanicLayer::custom(layers::panicked))
             // Who asks too often takes no place from others.
             .layer(middleware::from_fn_with_state(self.capacity, capacity::admit))
             .layer(middleware::from_fn_with_state(self.limiter, limit::meter))
-            // Outside of both, so that pages of allowed origins can read their refusals too.
+            .layer(middleware::from_fn_with_state(self.keyring, auth::identify))
+            // Outside of them, so that pages of allowed origins can read their refusals too.
             .layer(middleware::from_fn_with_state(self.gate, gate::check))
             // Whoever refuses, the client is heard out first.
             .layer(middleware::from_fn(drain::drain_body))
+            .layer(CatchPanicLayer::custom(layers::panicked))
             .layer(middleware::from_fn(headers::secure))
             // Sees every answer.
-            .layer(middleware::from_fn_with_state(self.proxies, layers::observe))
+            .layer(middleware::from_fn_with_state(self.listener, layers::observe))
     }
 }
-
-/// For routes that are only described or tried.
-const UNLIMITED: RateLimits = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
 
 /// To the microsecond; more digits would only look exact.
 fn milliseconds(duration: Duration) -> f64 {
@@ -132,16 +140,15 @@ fn milliseconds(duration: Duration) -> f64 {
 /// The OpenAPI document in pretty JSON.
 #[must_use]
 pub fn openapi() -> String {
-    let mut document = api(&Limiter::new(Keyring::new(&[], &[]), &UNLIMITED)).merge(documentation()).into_openapi();
+    let mut document = api().merge(documentation()).into_openapi();
     docs::complete(&mut document);
     document.to_pretty_json().unwrap_or_default()
 }
 
 /// Every route that the document describes, grouped by who may call it.
-fn api(limiter: &Limiter) -> OpenApiRouter<AppState> {
-    let guarded = |routes: OpenApiRouter<AppState>, scopes| {
-        let guard = Guard { limiter: limiter.clone(), scopes };
-        routes.route_layer(middleware::from_fn_with_state(guard, auth::require))
+fn api() -> OpenApiRouter<AppState> {
+    let guarded = |routes: OpenApiRouter<AppState>, scopes: &'static [Scope]| {
+        routes.route_layer(middleware::from_fn_with_state(scopes, auth::require))
     };
     let open = OpenApiRouter::with_openapi(docs::Base::openapi())
         .routes(routes!(health::health))
@@ -171,7 +178,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::config::Access;
+    use crate::config::{Access, RateLimit, RateLimits};
 
     /// The stack around a route that panics, as it stands around every route.
     fn panicking() -> Router {
@@ -185,11 +192,14 @@ mod tests {
             client_ip_header: String::new(),
             https_only: false,
         };
+        let unlimited = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
+        let proxies = Proxies::new(&[], "", false);
         let layers = Layers {
-            proxies: Proxies::new(&[], "", false),
+            listener: layers::Listener { proxies, stopping: CancellationToken::new(), public: true },
             gate: Gate::new(&access),
+            keyring: Keyring::new(&[], &[]),
+            limiter: Limiter::new(&unlimited),
             capacity: Capacity::new(0),
-            limiter: Limiter::new(Keyring::new(&[], &[]), &UNLIMITED),
         };
         layers.around(Router::new().route("/", get(panics)))
     }

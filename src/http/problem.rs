@@ -39,6 +39,7 @@ pub(super) enum Code {
     Internal,
     Unavailable,
     Overloaded,
+    TimedOut,
 }
 
 impl Code {
@@ -83,7 +84,12 @@ impl Code {
             Self::Overloaded => (
                 "overloaded",
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The service has no room for the request, or gave it up after 10 s; Retry-After says when to try again.",
+                "The service has no room for the request now; Retry-After says when to try again.",
+            ),
+            Self::TimedOut => (
+                "timed_out",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The work on the request took longer than 10 s; Retry-After says when to try again.",
             ),
         }
     }
@@ -100,7 +106,7 @@ impl Code {
     fn headers(self) -> &'static [(&'static str, &'static str, &'static str)] {
         match self {
             Self::Unauthorized => &[("www-authenticate", "Bearer", "How to present a key.")],
-            Self::Unavailable | Self::Overloaded | Self::RateLimited => {
+            Self::Unavailable | Self::Overloaded | Self::TimedOut | Self::RateLimited => {
                 &[("retry-after", "1", "Seconds to wait before trying again.")]
             }
             // The rest of the body, if any comes, is not read.
@@ -154,7 +160,12 @@ impl Problem {
 
     pub(super) fn internal(cause: String) -> Self {
         const DETAIL: &str = "The service failed on this request; try again, and report the request_id if it persists.";
-        Self { cause: Some(cause), ..Self::new(Code::Internal, DETAIL) }
+        Self::new(Code::Internal, DETAIL).caused_by(cause)
+    }
+
+    /// Says in the log what happened.
+    pub(super) fn caused_by(self, cause: String) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 
     fn invalid(detail: String, errors: Vec<Violation>) -> Self {
@@ -221,16 +232,14 @@ impl From<StoreError> for Problem {
             "The database does not answer; send the same request again after Retry-After, which is safe.";
         match error {
             StoreError::Unavailable(_) | StoreError::Unfit(_) => {
-                Self { cause: Some(error.to_string()), ..Self::new(Code::Unavailable, DETAIL) }
+                Self::new(Code::Unavailable, DETAIL).caused_by(error.to_string())
             }
-            StoreError::Refused(_) => Self {
-                cause: Some(error.to_string()),
-                ..Self::new(
-                    Code::InvalidValues,
-                    "Nothing was stored, because a constraint of the database's own refuses a candle of the batch; \
-                     ask its operator, who finds which by the request_id in the log.",
-                )
-            },
+            StoreError::Refused(_) => Self::new(
+                Code::InvalidValues,
+                "Nothing was stored, because a constraint of the database's own refuses a candle of the batch; \
+                 ask its operator, who finds which by the request_id in the log.",
+            )
+            .caused_by(error.to_string()),
             StoreError::Internal(_) => Self::internal(error.to_string()),
         }
     }

@@ -98,7 +98,7 @@ pub struct Ingest {
 struct Seen {
     /// The last acknowledged batch.
     last: AtomicI64,
-    /// When the newest candle of each timeframe opened, in the order of [`Timeframe::ALL`].
+    /// When the newest closed candle of each timeframe opened, in the order of [`Timeframe::ALL`].
     newest: [AtomicI64; Timeframe::ALL.len()],
 }
 
@@ -166,7 +166,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// How many seconds ago the newest candle opened, of each timeframe that has any.
+    /// How many seconds ago the newest closed candle opened, of each timeframe that has any.
     pub fn newest_ages(&self) -> impl Iterator<Item = (Timeframe, i64)> {
         let now = self.clock.now().seconds();
         let newest = self.seen.newest.iter().map(|time| time.load(Ordering::Relaxed));
@@ -179,10 +179,10 @@ impl Ingest {
     }
 }
 
-/// When the newest candle of each timeframe of a batch opened.
+/// When the newest closed candle of each timeframe of a batch opened.
 fn newest(batch: &Batch) -> HashMap<Timeframe, Timestamp> {
     let mut newest = HashMap::new();
-    for Candle { key, .. } in batch.closed().iter().chain(batch.forming()) {
+    for Candle { key, .. } in batch.closed() {
         let time = newest.entry(key.timeframe()).or_insert(key.time());
         *time = key.time().max(*time);
     }

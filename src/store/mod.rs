@@ -17,6 +17,8 @@ pub use error::StoreError;
 
 /// How many of the newest candles of a series tell its price precision.
 const PRECISION_SAMPLE: i64 = 100;
+/// For who does not ask for the precision.
+const NO_SAMPLE: i64 = 0;
 
 /// A place where candles are kept. Clones share it.
 #[derive(Debug, Clone)]
@@ -183,8 +185,8 @@ impl Store {
         symbol: Option<Symbol>,
         timeframe: Option<Timeframe>,
     ) -> Result<Vec<Series>, StoreError> {
-        let series = async { either!(self, store => store.series(symbol, timeframe).await) };
-        let mut series = measured("series", series).await?;
+        let read = async { either!(self, store => store.series(symbol, timeframe, PRECISION_SAMPLE).await) };
+        let mut series = measured("series", read).await?;
         series.sort_by(|a, b| (&a.symbol, &a.timeframe).cmp(&(&b.symbol, &b.timeframe)));
         Ok(series)
     }
@@ -194,8 +196,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn newest(&self) -> Result<HashMap<Timeframe, i64>, StoreError> {
+        let read = async { either!(self, store => store.series(None, None, NO_SAMPLE).await) };
         let mut newest = HashMap::new();
-        for Series { timeframe, last, .. } in self.series(None, None).await? {
+        for Series { timeframe, last, .. } in measured("newest", read).await? {
             // Rows of an adopted table may have names that are none of ours.
             if let Ok(timeframe) = Timeframe::parse(&timeframe) {
                 let time = newest.entry(timeframe).or_insert(last);

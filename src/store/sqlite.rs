@@ -12,9 +12,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
-use super::{
-    Appended, Direction, PRECISION_SAMPLE, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end,
-};
+use super::{Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end};
 use crate::candle::{Batch, Candle, Side, Symbol, Timeframe};
 
 /// A SQLite file. Clones share its connections.
@@ -217,13 +215,14 @@ impl Sqlite {
         &self,
         symbol: Option<Symbol>,
         timeframe: Option<Timeframe>,
+        sample: i64,
     ) -> Result<Vec<Series>, StoreError> {
         let readers = self.0.readers.clone();
         self.run(async move {
             sqlx::query(SELECT_SERIES)
                 .bind(symbol.as_ref().map(Symbol::as_str))
                 .bind(timeframe.map(Timeframe::name))
-                .bind(PRECISION_SAMPLE)
+                .bind(sample)
                 .fetch_all(&readers)
                 .await?
                 .iter()
@@ -337,7 +336,7 @@ fn series(row: &SqliteRow) -> sqlx::Result<Series> {
         timeframe: row.try_get("timeframe")?,
         first: row.try_get("oldest")?,
         last: row.try_get("newest")?,
-        price_precision: row.try_get("precision")?,
+        price_precision: row.try_get::<Option<u32>, _>("precision")?.unwrap_or(0),
     })
 }
 

@@ -18,17 +18,24 @@ use crate::config::{Environment, Secret};
 const A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
 /// Longest that the end of the process waits for reports that are still to be sent.
-const FLUSH: Duration = Duration::from_secs(2);
+const FLUSH: Duration = Duration::from_millis(1500);
 
 /// Sends what is still to be sent when it is dropped.
 #[must_use = "dropping it ends the reports"]
 pub struct FailureGuard(Option<ClientInitGuard>);
 
+impl FailureGuard {
+    /// Ends the reports at once.
+    pub fn abandon(mut self) {
+        std::mem::forget(self.0.take());
+    }
+}
+
 impl Drop for FailureGuard {
     /// On a thread of its own, because sentry's end waits for a server that does not answer for as long as that likes.
     fn drop(&mut self) {
+        let Some(guard) = self.0.take() else { return };
         let (done, finished) = mpsc::channel::<()>();
-        let guard = self.0.take();
         std::thread::spawn(move || {
             drop(guard);
             drop(done);

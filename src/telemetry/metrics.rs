@@ -11,7 +11,8 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use super::REVISION;
 
-/// Requests: how long until the head of the answer, by `http_request_method`, `http_route` and `http_response_status_code`.
+/// Requests: how long until the head of the answer, by `http_request_method`, `http_route` and `http_response_status_code`,
+/// which is 499 where the client left before.
 pub const REQUEST_DURATION: &str = "http_server_request_duration_seconds";
 /// Requests being worked on.
 pub const ACTIVE_REQUESTS: &str = "http_server_active_requests";
@@ -31,7 +32,7 @@ pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
 pub const CANDLES: &str = "candlewick_candles_total";
 /// Candles rejected, by `reason`: the first rule that each broke.
 pub const REJECTED: &str = "candlewick_candles_rejected_total";
-/// Age of the newest candle by `timeframe`: seconds since it opened.
+/// Age of the newest closed candle by `timeframe`: seconds since it opened.
 pub const NEWEST_AGE: &str = "candlewick_newest_candle_age_seconds";
 /// Requests without a valid key for their route, by `kind`.
 pub const AUTH_FAILURES: &str = "candlewick_auth_failures_total";
@@ -41,7 +42,7 @@ pub const RATE_LIMITED: &str = "candlewick_rate_limited_total";
 pub const LIMITER_ADDRESSES: &str = "candlewick_rate_limiter_addresses";
 /// Requests refused for lack of room, by `reason`.
 pub const SHED: &str = "candlewick_load_shed_total";
-/// Connections of clients that are open.
+/// Connections of clients that are open, by `listener`: `public` or `admin`.
 pub const CONNECTIONS: &str = "candlewick_connections_open";
 /// Connections of clients that were closed at once, by `reason`.
 pub const CONNECTIONS_REFUSED: &str = "candlewick_connections_refused_total";
@@ -116,7 +117,7 @@ fn describe() {
     describe_histogram!(POOL_WAIT, Unit::Seconds, "Time that requests waited for a connection to the store.");
     describe_counter!(CANDLES, "Candles posted, by what became of them.");
     describe_counter!(REJECTED, "Candles rejected, by the first rule that each broke.");
-    describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest candle of a timeframe opened.");
+    describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest closed candle of a timeframe opened.");
     describe_counter!(AUTH_FAILURES, "Requests without a valid key for their route.");
     describe_counter!(RATE_LIMITED, "Requests refused for coming too often.");
     describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter remembers.");

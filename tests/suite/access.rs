@@ -139,6 +139,10 @@ fn only_the_hosts_that_are_listed_are_served_but_health_is_under_any() {
             "GET http://evil.example/api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\n",
             "GET /api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\nHost: api.example.com\r\n",
             "GET /api/v1/openapi.json HTTP/1.1\r\n",
+            "GET http://api.example.com/api/v1/openapi.json HTTP/1.1\r\nHost: a b\r\n",
+            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: evil@api.example.com\r\n",
+            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com:port\r\n",
+            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com:99999\r\n",
         ] {
             let answer = app.raw(format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("foreign_host"), "{head} {answer}");

@@ -172,7 +172,7 @@ fn how_the_service_stands_on_the_network_is_read() {
         ("ADMIN_ADDR", "127.0.0.1:9100"),
         ("ALLOWED_ORIGINS", "https://chart.example.com, http://localhost:3000,"),
         ("ALLOWED_HOSTS", "API.example.com,[::1]"),
-        ("TRUSTED_PROXIES", "10.0.0.0/8, 127.0.0.1, ::1"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, 127.0.0.1, ::1, ::ffff:192.0.2.1, ::ffff:198.51.100.0/120"),
         ("CLIENT_IP_HEADER", "CF-Connecting-IP"),
         ("RATE_LIMIT_INGEST", "30/m"),
         ("RATE_LIMIT_QUERY", "off"),
@@ -185,7 +185,7 @@ fn how_the_service_stands_on_the_network_is_read() {
     assert_eq!(config.access.origins, ["https://chart.example.com", "http://localhost:3000"]);
     assert_eq!(config.access.hosts, ["api.example.com", "[::1]"]);
     let proxies: Vec<String> = config.access.trusted_proxies.iter().map(ToString::to_string).collect();
-    assert_eq!(proxies, ["10.0.0.0/8", "127.0.0.1/32", "::1/128"]);
+    assert_eq!(proxies, ["10.0.0.0/8", "127.0.0.1/32", "::1/128", "192.0.2.1/32", "198.51.100.0/24"]);
     assert_eq!(config.access.client_ip_header, "cf-connecting-ip");
     assert!(config.access.https_only);
     let per = |times, seconds| RateLimit::Per {
@@ -217,6 +217,7 @@ fn what_would_open_it_too_far_or_means_nothing_stops_the_start() {
         ("ALLOWED_HOSTS", "api.example.com:8000", "without scheme and port"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "is neither an IP address nor a range"),
         ("TRUSTED_PROXIES", "proxy", "is neither an IP address nor a range"),
+        ("TRUSTED_PROXIES", "::ffff:10.0.0.0/90", "is no range of IPv4 addresses"),
         ("CLIENT_IP_HEADER", "Forwarded", "is not supported"),
         ("CLIENT_IP_HEADER", "x forwarded", "is not the name of a header"),
         ("RATE_LIMIT_INGEST", "200", "must be off, or a number"),

@@ -323,6 +323,10 @@ impl Service {
         self.running.take().expect("it runs").await.unwrap()
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

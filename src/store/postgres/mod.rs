@@ -13,9 +13,7 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres as Pg, Row};
 use tokio_util::task::TaskTracker;
 
-use super::{
-    Appended, Direction, PRECISION_SAMPLE, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end,
-};
+use super::{Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end};
 use crate::candle::{Batch, Candle, Side, Symbol, Timeframe};
 use pool::{Pool, PoolError, Purpose};
 
@@ -226,12 +224,13 @@ impl Postgres {
         &self,
         symbol: Option<Symbol>,
         timeframe: Option<Timeframe>,
+        sample: i64,
     ) -> Result<Vec<Series>, StoreError> {
         let select = move |pool: Pool| async move {
             let query = sqlx::query(SELECT_SERIES)
                 .bind(symbol.as_ref().map(Symbol::as_str))
                 .bind(timeframe.map(Timeframe::name))
-                .bind(PRECISION_SAMPLE);
+                .bind(sample);
             pool.run(Purpose::Read, async |connection| query.fetch_all(connection).await).await
         };
         self.on(&self.0.work, select).await?.iter().map(|row| series(row).map_err(|error| unreadable(&error))).collect()

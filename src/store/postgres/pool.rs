@@ -29,12 +29,16 @@ pub(super) struct Patience {
     pub(super) connect: Duration,
     /// Longest that we wait for a statement's answer.
     pub(super) answer: Duration,
+    /// Whether the waiting is counted: that of probes would hide what requests meet.
+    counted: bool,
 }
 
 /// For requests: the server cancels a statement after 5 s, and one that cannot even do that is gone.
-pub(super) const WORK: Patience = Patience { connect: Duration::from_secs(3), answer: Duration::from_millis(5500) };
+pub(super) const WORK: Patience =
+    Patience { connect: Duration::from_secs(3), answer: Duration::from_millis(5500), counted: true };
 /// For probes, whose next one must not wait long behind one that went unanswered.
-pub(super) const PROBE: Patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1) };
+pub(super) const PROBE: Patience =
+    Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1), counted: false };
 
 /// Longest that a statement runs on the server, in the spelling of its settings.
 const STATEMENT_SETTINGS: &str = "
@@ -134,12 +138,12 @@ impl Pool {
             });
             connecting.await.map_err(|_| PoolError::Busy)?.map_err(PoolError::Failed)
         };
-        let _pending = Pending::new();
+        let _pending = self.patience.counted.then(Pending::new);
         let start = Instant::now();
         let loan = timeout(WAIT, lend).await.unwrap_or(Err(PoolError::Busy));
-        histogram!(POOL_WAIT).record(start.elapsed());
-        if matches!(loan, Err(PoolError::Busy)) {
-            counter!(POOL_TIMEOUTS).increment(1);
+        if self.patience.counted {
+            histogram!(POOL_WAIT).record(start.elapsed());
+            counter!(POOL_TIMEOUTS).increment(u64::from(matches!(loan, Err(PoolError::Busy))));
         }
         loan
     }

@@ -1,0 +1,204 @@
+//! What is remembered of who called how often.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
+use governor::{Quota, RateLimiter};
+
+use super::forwarded::Client;
+use crate::config::RateLimit;
+
+/// Keys or addresses that are remembered, some 100 bytes each. Those that come when there are so many share one bucket.
+const MOST: usize = 100_000;
+/// How often, in seconds, addresses that were quiet for long are forgotten.
+const TIDY: u64 = 10;
+
+/// Where a caller stands: how many requests it may have at once, how many it has left, until when it has all again, and
+/// how long until it has the next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) limit: u32,
+    pub(super) remaining: u32,
+    pub(super) reset: Duration,
+    pub(super) wait: Duration,
+}
+
+impl Standing {
+    fn new(quota: Quota, remaining: u32, wait: Duration) -> Self {
+        let limit = quota.burst_size().get();
+        let reset = wait + quota.replenish_interval() * (limit - remaining.min(limit));
+        Self { limit, remaining, reset, wait }
+    }
+}
+
+/// A bucket for each key, or none where there is no limit.
+pub(super) struct Buckets<K: Clone + Hash + Eq>(
+    Option<RateLimiter<K, Bounded<K>, DefaultClock, StateInformationMiddleware>>,
+);
+
+impl<K: Clone + Hash + Eq> Buckets<K> {
+    /// Lets through `limit`, and at once `burst` times as many.
+    pub(super) fn new(limit: RateLimit, burst: u32) -> Self {
+        let RateLimit::Per { times, period } = limit else { return Self(None) };
+        let quota = Quota::with_period(period / times.get())
+            .map(|quota| quota.allow_burst(times.saturating_mul(NonZeroU32::MIN.saturating_add(burst - 1))));
+        Self(quota.map(|quota| RateLimiter::new(quota, Bounded::new(MOST), DefaultClock::default())))
+    }
+
+    pub(super) fn take(&self, key: &K) -> Result<Option<Standing>, Standing> {
+        let Some(buckets) = &self.0 else { return Ok(None) };
+        match buckets.check_key(key) {
+            Ok(state) => Ok(Some(Standing::new(state.quota(), state.remaining_burst_capacity(), Duration::ZERO))),
+            Err(not_yet) => {
+                let wait = not_yet.wait_time_from(DefaultClock::default().now());
+                Err(Standing::new(not_yet.quota(), 0, wait))
+            }
+        }
+    }
+}
+
+impl<K: Clone + Hash + Eq> fmt::Debug for Buckets<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Buckets").field(&self.0.is_some()).finish()
+    }
+}
+
+/// The state of at most so many buckets: keys that come when there are as many share one.
+struct Bounded<K> {
+    each: Mutex<HashMap<K, InMemoryState>>,
+    most: usize,
+    shared: InMemoryState,
+}
+
+impl<K: Clone + Hash + Eq> Bounded<K> {
+    fn new(most: usize) -> Self {
+        Self { each: Mutex::default(), most, shared: InMemoryState::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, InMemoryState>> {
+        self.each.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Hash + Eq> StateStore for Bounded<K> {
+    type Key = K;
+
+    fn measure_and_replace<T, F, E>(&self, key: &K, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut each = self.lock();
+        let state = if each.len() >= self.most && !each.contains_key(key) {
+            &self.shared
+        } else {
+            each.entry(key.clone()).or_default()
+        };
+        state.measure_and_replace(&NotKeyed::NonKey, measure)
+    }
+}
+
+impl<K: Clone + Hash + Eq> ShrinkableKeyedStateStore<K> for Bounded<K> {
+    fn retain_recent(&self, drop_below: Nanos) {
+        // A state tells its time only to whoever measures it.
+        let is_recent = |state: &InMemoryState| {
+            state.measure_and_replace(&NotKeyed::NonKey, |time| Err::<((), Nanos), _>(time > Some(drop_below)))
+                == Err(true)
+        };
+        self.lock().retain(|_, state| is_recent(state));
+    }
+
+    fn shrink_to_fit(&self) {
+        self.lock().shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+}
+
+/// A bucket for each client address, of which there may be any number; the memory for them is bounded all the same.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    buckets: Buckets<IpAddr>,
+    start: Instant,
+    /// Seconds from the start to the last time that quiet addresses were forgotten.
+    tidied: AtomicU64,
+}
+
+impl Addresses {
+    pub(super) fn new(limit: RateLimit, burst: u32) -> Self {
+        Self { buckets: Buckets::new(limit, burst), start: Instant::now(), tidied: AtomicU64::new(0) }
+    }
+
+    pub(super) fn take(&self, client: Client) -> Result<Option<Standing>, Standing> {
+        self.tidy();
+        self.buckets.take(&client.group())
+    }
+
+    /// Forgets addresses whose bucket is full again: to forget them changes nothing.
+    fn tidy(&self) {
+        let now = self.start.elapsed().as_secs();
+        let last = self.tidied.load(Ordering::Relaxed);
+        let due = now >= last + TIDY;
+        if due
+            && self.tidied.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && let Some(buckets) = &self.buckets.0
+        {
+            buckets.retain_recent();
+            buckets.shrink_to_fit();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.buckets.0.as_ref().map_or(0, RateLimiter::len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::middleware::NoOpMiddleware;
+
+    use super::*;
+
+    type Plain = RateLimiter<&'static str, Bounded<&'static str>, DefaultClock, NoOpMiddleware<Instant>>;
+
+    fn of_two(quota: Quota) -> Plain {
+        RateLimiter::new(quota, Bounded::new(2), DefaultClock::default())
+    }
+
+    #[test]
+    fn newcomers_share_a_bucket_when_there_are_as_many_as_are_remembered_and_nobody_else_does() {
+        let buckets = of_two(Quota::per_hour(NonZeroU32::MIN));
+        assert!(buckets.check_key(&"first").is_ok() && buckets.check_key(&"second").is_ok());
+        assert!(buckets.check_key(&"third").is_ok(), "the shared bucket");
+        assert!(buckets.check_key(&"fourth").is_err(), "the same");
+        assert!(buckets.check_key(&"first").is_err() && buckets.check_key(&"second").is_err(), "each its own");
+        assert_eq!(buckets.len(), 2);
+    }
+
+    #[test]
+    fn buckets_that_are_full_again_are_forgotten_and_others_are_not() {
+        let quota = Quota::with_period(Duration::from_nanos(1)).unwrap();
+        let quick = of_two(quota);
+        let slow = of_two(Quota::per_hour(NonZeroU32::MIN));
+        assert!(quick.check_key(&"a").is_ok() && slow.check_key(&"a").is_ok());
+        quick.retain_recent();
+        slow.retain_recent();
+        assert_eq!((quick.len(), slow.len()), (0, 1));
+    }
+}
