@@ -85,7 +85,12 @@ fn misplaced() -> Vec<Attack> {
         unauthorized("a header named by Connection", "Connection: X-API-KEY\r\n"),
         target("in the query", &format!("/api/v1/series?api_key={KEY}")),
         target("as a parameter of the header's name", &format!("/api/v1/series?X-API-KEY={KEY}&token={TOKEN}")),
-        target("as a login", &format!("http://x:{KEY}@localhost/api/v1/series")),
+        Attack::new(
+            "as a login",
+            get(&format!("http://x:{KEY}@localhost/api/v1/series"), ""),
+            Problem(403, "foreign_host"),
+        )
+        .mended_by_proxies(Problem(401, "unauthorized")),
         Attack::new(
             "in the body",
             post("", format!(r#"{{"api_key":"{KEY}","candles":[]}}"#)),
