@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::candle::Clock;
 use crate::config::Config;
-use crate::http::listener::Door;
+use crate::http::listener::{Door, MOST_OF_ADMIN};
 use crate::http::{self, Service};
 use crate::ingest::Ingest;
 use crate::query::Query;
@@ -97,7 +97,7 @@ impl App {
         let counts = metrics.is_some();
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
             let routes = http::admin::routes(&service, store.clone(), ingest.clone(), metrics.clone());
-            let door = Door::new("admin", most_connections, service.proxies.clone());
+            let door = Door::new("admin", MOST_OF_ADMIN, service.proxies.clone());
             admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, door, None)?);
             upkeep.spawn(metrics.maintain());
         }

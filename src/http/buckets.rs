@@ -37,7 +37,9 @@ pub(super) struct Standing {
 impl Standing {
     fn new(quota: Quota, remaining: u32, wait: Duration) -> Self {
         let limit = quota.burst_size().get();
-        let reset = wait + quota.replenish_interval() * (limit - remaining.min(limit));
+        // Who has to wait has the next one at the end of it.
+        let missing = limit.saturating_sub(remaining + u32::from(!wait.is_zero()));
+        let reset = wait + quota.replenish_interval() * missing;
         Self { limit, remaining, reset, wait }
     }
 }

@@ -225,17 +225,18 @@ fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
 }
 
-/// Reads `Prefer` (RFC 7240): preferences separated by commas, names without regard to case.
+/// Reads `Prefer` (RFC 7240): preferences separated by commas, names without regard to case, the first of a name counts.
 fn handling(headers: &HeaderMap) -> Handling {
-    let lenient = |preference: &str| {
-        let preference = preference.split(';').next().unwrap_or_default();
-        preference.split_once('=').is_some_and(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("handling")
-                && value.trim().trim_matches('"').eq_ignore_ascii_case("lenient")
-        })
+    let handling = |preference: &str| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("handling").then(|| value.eq_ignore_ascii_case("lenient"))
     };
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    if preferences.flat_map(|value| value.split(',')).any(lenient) { Handling::Lenient } else { Handling::Strict }
+    match preferences.flat_map(|value| value.split(',')).find_map(handling) {
+        Some(true) => Handling::Lenient,
+        Some(false) | None => Handling::Strict,
+    }
 }
 
 impl Ingested {

@@ -4,13 +4,14 @@
 //! connection (RFC 9112 section 9.6), and they never learn that the batch was too large or the key wrong.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt;
@@ -22,48 +23,71 @@ const MOST: usize = 16 * 1024 * 1024;
 /// Longest that a refusal waits for them.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Reads what a handler left of the body, within limits, before its refusal is sent.
+/// Reads what was left of the body, within limits, before a refusal is sent, and says so where the connection has to end
+/// because there is still more.
 pub(super) async fn drain_body(request: Request, next: Next) -> Response {
-    // Who asks before sending has not sent anything.
-    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
+    if request.body().is_end_stream() {
         return next.run(request).await;
     }
+    let asks_first = request.headers().contains_key(header::EXPECT);
     let (parts, body) = request.into_parts();
-    let mut body = SharedBody(Arc::new(Mutex::new(body)));
-    let response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
-    // Who was too slow is not waited for again.
-    if !response.status().is_success() && response.status() != StatusCode::REQUEST_TIMEOUT {
-        let drain = async {
-            let mut dropped = 0;
-            while dropped < MOST {
-                let Some(Ok(frame)) = body.frame().await else { break };
-                dropped += frame.data_ref().map_or(0, Bytes::len);
-            }
-        };
-        // The refusal is sent whether or not all was heard.
-        let _ = timeout(LONGEST, drain).await;
+    let mut body = SharedBody { body: Arc::new(Mutex::new(body)), wanted: Arc::default() };
+    let mut response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
+    if response.status().is_success() {
+        return response;
+    }
+    // Who asks before sending, and was not told to, has not sent anything; who was too slow is not waited for again.
+    let sends = !asks_first || body.wanted.load(Ordering::Relaxed);
+    let heard_out = sends
+        && response.status() != StatusCode::REQUEST_TIMEOUT
+        && timeout(LONGEST, body.drain()).await.unwrap_or(false);
+    if !heard_out {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
 /// A body that can be read on after a handler has dropped it.
 #[derive(Debug, Clone)]
-struct SharedBody(Arc<Mutex<Body>>);
+struct SharedBody {
+    body: Arc<Mutex<Body>>,
+    /// Whether anybody has begun to read it.
+    wanted: Arc<AtomicBool>,
+}
+
+impl SharedBody {
+    /// Reads and drops the rest. Says whether that was all of it.
+    async fn drain(&mut self) -> bool {
+        let mut dropped = 0;
+        while dropped < MOST {
+            match self.frame().await {
+                None => return true,
+                Some(Ok(frame)) => dropped += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) => return false,
+            }
+        }
+        false
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Body> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl HttpBody for SharedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Pin::new(&mut *body).poll_frame(cx)
+        self.wanted.store(true, Ordering::Relaxed);
+        Pin::new(&mut *self.lock()).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+        self.lock().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+        self.lock().size_hint()
     }
 }

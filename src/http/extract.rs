@@ -31,8 +31,13 @@ impl FromRequest<AppState> for BatchBody {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let headers = request.headers();
-        let plain = |encoding: &axum::http::HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        let only = |name, plain: &'static str| {
+            headers
+                .get_all(name)
+                .iter()
+                .all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(plain.as_bytes()))
+        };
+        if !only(header::CONTENT_ENCODING, "identity") || !only(header::TRANSFER_ENCODING, "chunked") {
             return Err(Problem::new(
                 Code::UnsupportedEncoding,
                 "The body is compressed, and only plain JSON is taken; send it without Content-Encoding.",

@@ -122,7 +122,8 @@ impl Gate {
 /// The host in `HOST` or `HOST:PORT`; what has anything more is read differently by different programs.
 fn host_name(authority: &Authority) -> Option<&str> {
     let rest = authority.as_str().strip_prefix(authority.host())?;
-    (rest.is_empty() || rest.strip_prefix(':')?.parse::<u16>().is_ok()).then_some(authority.host())
+    let has_no_more = matches!(rest, "" | ":") || rest.strip_prefix(':')?.parse::<u16>().is_ok();
+    has_no_more.then_some(authority.host())
 }
 
 /// What kind of page a request comes from.

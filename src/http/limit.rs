@@ -51,19 +51,23 @@ impl Limiter {
 
     /// Counts a request.
     fn take(&self, identity: &Identity, client: Client) -> Result<Option<Standing>, TooOften> {
-        let wrong = match identity {
+        let wrong_key = match identity {
             Identity::Known(key) => return self.take_of(key),
             Identity::Anonymous => None,
             Identity::Unknown => Some("unknown"),
             Identity::Several => Some("several"),
         };
-        if let Some(kind) = wrong {
+        let mut of_wrong_keys = None;
+        if let Some(kind) = wrong_key {
             counter!(AUTH_FAILURES, "kind" => kind).increment(1);
             let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
-            self.0.wrong_keys.take(client).map_err(|standing| TooOften::new("wrong_key", detail, standing))?;
+            of_wrong_keys =
+                self.0.wrong_keys.take(client).map_err(|standing| TooOften::new("wrong_key", detail, standing))?;
         }
         let detail = "Too many requests without a valid key came from this address; wait for Retry-After.";
-        self.0.anonymous.take(client).map_err(|standing| TooOften::new("anonymous", detail, standing))
+        let standing =
+            self.0.anonymous.take(client).map_err(|standing| TooOften::new("anonymous", detail, standing))?;
+        Ok(of_wrong_keys.into_iter().chain(standing).min_by_key(|standing| standing.remaining))
     }
 
     /// Counts a request of a key's holder.

@@ -23,6 +23,8 @@ use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED};
 const MOST: usize = 4096;
 /// Most of them from one address, or one /64 of IPv6, that is not a trusted proxy's.
 const MOST_EACH: usize = 512;
+/// Most of the second listener, whose clients are few.
+pub(crate) const MOST_OF_ADMIN: usize = 64;
 /// Most that may wait to be let in.
 const BACKLOG: u32 = 4096;
 /// Longest that a connection may stay open without a request: longer than Caddy (2 minutes) and nginx (1 minute) keep theirs.
@@ -33,7 +35,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Asks the system for as many open files as [`MOST`] connections and the rest of the service may need: the usual limit of
 /// 1024 is only where one starts from. Says how many connections there may be, which leaves files for the database.
 pub(crate) fn make_room_for_connections() -> usize {
-    const OTHERS: u64 = 256;
+    const OTHERS: u64 = 320;
     let wanted = MOST as u64 + OTHERS;
     let files = rlimit::increase_nofile_limit(wanted).unwrap_or(MOST as u64);
     let most = usize::try_from(files - (files / 2).min(OTHERS)).unwrap_or(MOST).min(MOST);
@@ -62,15 +64,16 @@ pub(crate) async fn serve(
     door: Door,
     tls: Option<RustlsConfig>,
 ) -> io::Result<()> {
-    let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle).http1_only();
+    let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_BYTES);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     match tls {
-        None => server.acceptor(door).serve(routes).await,
+        // HTTP/1.1 alone, said last: to set an acceptor forgets it (axum-server).
+        None => server.acceptor(door).http1_only().serve(routes).await,
         Some(tls) => {
             let tls = RustlsAcceptor::new(tls).handshake_timeout(HEAD);
-            server.acceptor(tls.acceptor(door)).serve(routes).await
+            server.acceptor(tls.acceptor(door)).http1_only().serve(routes).await
         }
     }
 }

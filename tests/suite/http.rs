@@ -235,6 +235,32 @@ fn the_documentation_page_comes_whole_out_of_the_binary() {
     });
 }
 
+#[test]
+fn it_speaks_no_other_http_than_1() {
+    run(async {
+        let app = TestApp::start(Database::sqlite()).await;
+        // HTTP/2's preface and an empty SETTINGS frame, to which a server that knows them sends its own.
+        let answer = app.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        assert!(answer.is_empty(), "{answer:?}");
+    });
+}
+
+#[test]
+fn who_is_refused_before_sending_all_is_told_that_the_connection_ends() {
+    run(async {
+        let app = TestApp::start(Database::sqlite()).await;
+        let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n";
+        for unsent in [format!("{head}Expect: 100-continue\r\n\r\n"), format!("{head}\r\n{{")] {
+            let answer = app.raw(unsent.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close\r\n"), "{answer}");
+        }
+        let sent =
+            format!("{head}\r\n{}GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", " ".repeat(1000));
+        let answers = app.raw(sent.as_bytes()).await;
+        assert!(answers.starts_with("HTTP/1.1 401 ") && answers.contains("HTTP/1.1 200 OK"), "{answers}");
+    });
+}
+
 both_stores! {
     async fn no_input_is_a_fault_of_the_service(app: TestApp) {
         let deep = format!("{{\"candles\":[{}{}]}}", "[".repeat(100_000), "]".repeat(100_000));

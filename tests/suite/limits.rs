@@ -55,7 +55,9 @@ fn each_key_and_each_token_has_a_limit_of_its_own() {
             assert_eq!((limit, remaining), (4, left));
             assert!(reset <= (4 - left) * 30, "{reset}");
         }
-        is_refused(&post(KEY).await);
+        let refused = post(KEY).await;
+        is_refused(&refused);
+        assert!(standing(&refused).2 <= 4 * 30, "all of them are there again when four were used up: {refused:?}");
         // It counts against the key wherever it is used and however it is sent.
         is_refused(&get(&app, "/api/v1/series", &[("Authorization", &format!("Bearer {KEY}"))]).await);
         is_refused(&get(&app, "/nowhere", &[("X-API-KEY", KEY)]).await);

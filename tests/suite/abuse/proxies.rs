@@ -57,7 +57,21 @@ impl Proxy {
         files.into_iter().flatten().collect()
     }
 
+    /// Starts it, again on other ports where another test has taken one in the meantime.
     async fn start(name: &'static str, program: &str, service: SocketAddr) -> Self {
+        const ATTEMPTS: usize = 5;
+        let mut log = String::new();
+        for _ in 0..ATTEMPTS {
+            match Self::try_start(name, program, service).await {
+                Ok(proxy) => return proxy,
+                Err(said) => log = said,
+            }
+        }
+        panic!("{name} ends at once: {log}");
+    }
+
+    /// Or what it logged before it ended.
+    async fn try_start(name: &'static str, program: &str, service: SocketAddr) -> Result<Self, String> {
         // nginx's workers are another user.
         let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o711)).tempdir().unwrap();
         let certificate = Certificate::create(folder.path());
@@ -70,10 +84,11 @@ impl Proxy {
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let (tls, plain) = (Door::tls(name, tls, certificate.trusted), Door::plain(name, plain));
         while tls.connect().await.is_err() || plain.connect().await.is_err() {
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "{name}: {}", fs::read_to_string(folder.path().join("proxy.log")).unwrap());
+            if child.try_wait().unwrap().is_some() {
+                return Err(fs::read_to_string(folder.path().join("proxy.log")).unwrap());
+            }
         }
-        Self { child, tls, plain, folder }
+        Ok(Self { child, tls, plain, folder })
     }
 }
 
@@ -147,8 +162,16 @@ fn replace(shipped: &str, changes: &[(&str, &str)]) -> String {
 }
 
 /// A port that was free a moment ago: the proxies have to be told one.
+/// Below the ports that Linux gives to outgoing connections, one of which would take it before the proxy does.
 fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    loop {
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + u16::from_ne_bytes(random) % 12_000));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A certificate for localhost that only this test trusts.
