@@ -14,6 +14,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{OpenApi as Document, PathItem, RefOr};
 use utoipa::{Modify, OpenApi};
 
+use super::health;
 use super::problem::{self, Code, Problem};
 
 /// The document without its paths, which the routes bring.
@@ -57,9 +58,9 @@ pub(super) fn complete(document: &mut Document) {
         let schema = ObjectBuilder::new().schema_type(kind);
         RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(meaning)).build())
     };
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        let probe = operation.tags.iter().flatten().any(|tag| tag == "Health")
-            && operation.operation_id.as_deref() != Some("detailed_health");
+    let paths = document.paths.paths.iter_mut();
+    for (path, operation) in paths.flat_map(|(path, item)| operations(item).map(move |operation| (path, operation))) {
+        let probe = health::PROBES.contains(&path.as_str());
         let mut codes = vec![Code::ForeignOrigin, Code::Internal];
         codes.extend(LAYERS.into_iter().filter(|_| !probe));
         for (status, response) in problem::responses(&codes) {

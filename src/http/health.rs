@@ -73,10 +73,11 @@ impl Health {
     }
 }
 
-/// Whether a request asks for no more than whether the service lives or works: that is answered to anybody, under any host
-/// name and whatever the load.
+/// Routes that tell no more than whether the service lives or works: to anybody, under any host name and whatever the load.
+pub(super) const PROBES: [&str; 4] = ["/health", "/api/v1/health", "/health/live", "/healthz"];
+
+/// Whether a request is for one of [`PROBES`].
 pub(super) fn is_probe(request: &Request) -> bool {
-    const PROBES: [&str; 4] = ["/health", "/api/v1/health", "/health/live", "/healthz"];
     request.extensions().get::<MatchedPath>().is_some_and(|route| PROBES.contains(&route.as_str()))
 }
 

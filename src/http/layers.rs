@@ -126,6 +126,7 @@ impl TraceParent {
 /// What a request's line in the log says before it is known how the request ends.
 struct LogLine {
     probe: bool,
+    /// On the public listener alone, whose requests are counted.
     active: Option<Active>,
     method: Method,
     route: Option<MatchedPath>,
