@@ -12,8 +12,6 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 
 use crate::app::{App, AppError};
 use crate::candle::Clock;
@@ -21,7 +19,7 @@ use crate::config::{self, ApiKey, Config, Environment, Problems, VARIABLES, Vari
 use crate::store::{Store, StoreError};
 use crate::telemetry::failures::{self, FailureGuard};
 use crate::telemetry::metrics::Metrics;
-use crate::{http, telemetry};
+use crate::{http, signals, telemetry};
 
 /// Keeps OHLCV candles from MetaTrader 5 and serves them to charts.
 #[derive(Debug, Parser)]
@@ -114,7 +112,8 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
     let reports = config.sentry_dsn.as_ref().map(|dsn| failures::init(dsn, config.environment));
     let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
     let metrics = metrics.map_err(|error| Failure::Failed(format!("Cannot count: {error}")))?;
-    let (stop, hurry) = stop_signals()?;
+    let signals = signals::stop_signals();
+    let (stop, hurry) = signals.map_err(|error| Failure::Failed(format!("Cannot listen for signals: {error}")))?;
     let app = App::start(&config, Clock::system(), metrics)?;
     let admin = app.admin_address().map(tracing::field::display);
     tracing::info!(address = %app.address(), admin, environment = config.environment.name(), "listening");
@@ -224,27 +223,6 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, listen.port())
-}
-
-/// Completes on the first and on the second SIGTERM or Ctrl-C. The handlers are in place when this returns, not only when
-/// it is awaited.
-fn stop_signals() -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), Failure> {
-    let handler = |kind| signal(kind).map_err(|error| Failure::Failed(format!("Cannot listen for signals: {error}")));
-    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-    let (first, stop) = oneshot::channel::<()>();
-    let (second, hurry) = oneshot::channel::<()>();
-    tokio::spawn(async move {
-        for (completed, said) in [(first, "stopping"), (second, "stopping at once")] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tracing::info!("{said}");
-            // Nobody waits any more when the service ends by itself.
-            let _ = completed.send(());
-        }
-    });
-    Ok((async { drop(stop.await) }, async { drop(hurry.await) }))
 }
 
 /// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.

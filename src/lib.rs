@@ -3,7 +3,7 @@
 //! In reading order: [`candle`] says what a candle is; [`config`] reads the environment; [`telemetry`] writes the log, counts
 //! and reports failures; [`store`] keeps candles in Postgres or SQLite; [`violation`] says what is wrong with a request and
 //! [`schema`] what may stand in one; [`ingest`] takes batches in and [`query`] gives pages out; [`http`] puts them on the
-//! wire; [`app`] puts it all together and [`cli`] starts it. Imports point from the end of this list to its beginning.
+//! wire; [`app`] puts it all together, [`signals`] says when to stop, and [`cli`] starts it. Imports point from the end of this list to its beginning.
 
 pub mod app;
 pub mod candle;
@@ -13,6 +13,7 @@ pub mod http;
 pub mod ingest;
 pub mod query;
 pub mod schema;
+mod signals;
 pub mod store;
 pub mod telemetry;
 pub mod violation;

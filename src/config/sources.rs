@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::keys::strong_key;
@@ -137,7 +136,12 @@ pub(super) fn generated_keys(path: &Path) -> Result<[Secret; 2], String> {
 /// Writes a new key file, whole or not at all; of two processes that do so at once, the first one wins.
 fn write_new_keys(path: &Path) -> io::Result<()> {
     let draft = path.with_extension(format!("keys.{}", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    // On Windows the folder's access list says who may read it.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft)?;
     let result = (|| {
         let (key, token) = (strong_key()?, strong_key()?);
         writeln!(file, "# Made for development by candlewick; delete this file to get new keys.")?;

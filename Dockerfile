@@ -1,0 +1,42 @@
+# syntax=docker/dockerfile:1
+
+# Builds candlewick and puts it into an image that holds nothing else: no shell, no package manager, no root.
+#   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t candlewick .
+# Bases are pinned by digest, which names both architectures; Dependabot moves tag and digest together.
+
+FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS tools
+# The list of crates that cargo-auditable leaves in the binary lets scanners tell what is in it.
+RUN cargo install --locked cargo-chef@0.1.78 cargo-auditable@0.7.7
+WORKDIR /build
+
+FROM tools AS plan
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json
+
+FROM tools AS build
+# A layer that changes with Cargo.lock alone: it holds the dependencies, which are nearly all of the work.
+COPY --from=plan /build/recipe.json recipe.json
+RUN cargo chef cook --release --locked --recipe-path recipe.json
+COPY . .
+ARG REVISION=unknown
+ENV CANDLEWICK_REVISION=$REVISION
+RUN cargo auditable build --release --locked --bin candlewick && mkdir /data
+
+FROM gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="candlewick" \
+      org.opencontainers.image.description="Keeps OHLCV candles from MetaTrader 5 and serves them to charts." \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY --from=build /build/target/release/candlewick /usr/local/bin/candlewick
+# For DATABASE_URL=sqlite:///data/candlewick.db on a volume, which takes over the owner from here.
+COPY --from=build --chown=65532:65532 /data /data
+WORKDIR /data
+USER 65532:65532
+ENV ENVIRONMENT=production BIND_ADDR=0.0.0.0
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s --start-period=5s --retries=3 CMD ["/usr/local/bin/candlewick", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/candlewick"]

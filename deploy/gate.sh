@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# All that a deployment key may do here. The key's line in ~/.ssh/authorized_keys of the user who deploys:
+#   restrict,command="/opt/candlewick/deploy/gate.sh" ssh-ed25519 AAAA… staging
+# Requests: deploy sha256:DIGEST | rollback [sha256:DIGEST] | settle | status
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# A run of its own session goes on when the connection breaks; what it says is kept, and shown while somebody is there.
+run() {
+    local log code=0
+    log=state/log/$(date -u +%Y%m%dT%H%M%SZ)-$$.log
+    setsid "$@" >"$log" 2>&1 </dev/null &
+    local pid=$!
+    tail --lines +1 --follow --pid "$pid" "$log" &
+    wait "$pid" || code=$?
+    # It looks once a second whether there is more to show.
+    wait $! || true
+    find state/log -name '*.log' -mtime +90 -delete
+    exit "$code"
+}
+
+status() {
+    local live
+    live=$(remembered live)
+    echo "live: ${live:-nothing} $([ -z "$live" ] || remembered "$live")"
+    echo "history:"
+    tail -n 5 state/history 2>/dev/null || true
+    compose ps
+}
+
+read -ra request <<<"${SSH_ORIGINAL_COMMAND:-$*}"
+case "${#request[@]} ${request[0]:-}" in
+    '2 deploy' | '2 rollback') is_digest "${request[1]}" && run "./${request[0]}.sh" "${request[1]}" ;;
+    '1 rollback') run ./rollback.sh ;;
+    '1 settle') run ./deploy.sh --settle ;;
+    '1 status') status; exit ;;
+esac
+say 'requests are: deploy sha256:DIGEST | rollback [sha256:DIGEST] | settle | status'
+exit 2

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Makes what a host needs before its first deployment: .env, candlewick.env, secrets/ and backups/. What is there stays.
+#   setup.sh SITE EMAIL IMAGE [staging|production]
+#   setup.sh candles.example.com you@example.com ghcr.io/you/candlewick
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf 'setup.sh: %s\n' "$*" >&2; }
+usage() { sed -n '3,4p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+[ "$#" -eq 3 ] || [ "$#" -eq 4 ] || usage
+site=$1 email=$2 image=$3 environment=${4:-production}
+[[ $site =~ ^[a-z0-9.-]+$ ]] || { say "SITE is a host name in lower case, without https://; this is '$site'"; exit 2; }
+[[ $email =~ ^[^[:space:]@]+@[^[:space:]@]+$ ]] || { say "EMAIL is for the certificate authority; this is '$email'"; exit 2; }
+[[ $image =~ ^[a-z0-9./_:-]+$ && $image != *@* ]] || { say "IMAGE is a repository without tag or digest; this is '$image'"; exit 2; }
+[[ $environment =~ ^(staging|production)$ ]] || usage
+
+make() {
+    if [ -e "$1" ]; then
+        say "$1 is there and stays as it is"
+        cat >/dev/null
+    else
+        cat >"$1.new"
+        mv "$1.new" "$1"
+        say "made $1"
+    fi
+}
+random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+
+umask 022
+mkdir -p backups certificates state/proxy
+# Containers run as users of their own and have to read the secrets; nobody else gets past the folder.
+mkdir -p -m 0700 secrets
+
+make .env <<ENV
+# Settings of this host, for docker compose and the scripts beside it.
+SITE=$site
+# An e-mail address for the certificate authority, or "/certificates/fullchain.pem /certificates/privkey.pem".
+TLS="$email"
+ENVIRONMENT=$environment
+IMAGE=$image
+# postgres: the database of the compose file. monitoring: Prometheus, Alertmanager and Grafana.
+COMPOSE_PROFILES=postgres
+COMPOSE_FILE=docker-compose.prod.yml
+PROXY=caddy
+BACKUP_USER=$(id -u):$(id -g)
+BACKUP_KEEP_DAYS=14
+ENV
+make candlewick.env <<'ENV'
+# Variables of the service beyond those that the compose file sets: RATE_LIMIT_INGEST, ALLOWED_ORIGINS, SENTRY_DSN, …
+# `docker run --rm IMAGE --help` lists all of them. The next deployment takes changes over.
+ENV
+random | make secrets/postgres_password
+random | make secrets/database_password
+random | make secrets/mt5_api_key
+random | make secrets/internal_api_token
+random | make secrets/grafana_password
+# The network between the two never leaves this host, and the database's image speaks no TLS.
+make secrets/database_url <<URL
+postgres://candlewick:$(cat secrets/database_password)@database:5432/candlewick?sslmode=disable
+URL
+
+cat >&2 <<NEXT
+
+Terminals post with the key in        $PWD/secrets/mt5_api_key
+the chart's server reads with that in $PWD/secrets/internal_api_token
+
+Next, with the digest of an image that the release workflow names:
+  $PWD/deploy.sh sha256:…
+NEXT

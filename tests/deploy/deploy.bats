@@ -1,0 +1,227 @@
+#!/usr/bin/env bats
+# What a deployment does to a host, and above all what it does when something fails.
+
+load host
+
+@test "the first deployment migrates, starts, points the proxy and asks" {
+    run -0 deploy "$(digest 1)"
+    says "$(digest 1) is live"
+    equal "$(serves)" "$(digest 1)"
+    equal "$(cat "$HOST/migrated")" "registry.example.com/candlewick@$(digest 1)"
+    equal "$(calls "smoke https://candles.example.com .* expects revision-of-registry.example.com/candlewick@$(digest 1)")" 1
+}
+
+@test "the next one runs beside the last until it is asked, and then alone" {
+    deploy "$(digest 1)"
+    forget_calls
+    run -0 deploy "$(digest 2)"
+    equal "$(serves)" "$(digest 2)"
+    equal "$(running)" 1
+    # Pull, migrate, start, switch, ask, and only then drain.
+    order=$(grep -oE '^pull|run --rm -T migrate|up --detach --no-deps green|caddy reload|^smoke|stop blue' "$HOST/calls" | paste -sd' ')
+    equal "$order" 'pull run --rm -T migrate up --detach --no-deps green caddy reload smoke stop blue'
+}
+
+@test "an image that never gets well is not switched to" {
+    deploy "$(digest 1)"
+    digest 2 >"$HOST/unhealthy"
+    run -1 deploy "$(digest 2)"
+    says 'green is not healthy within 1 s (running unhealthy)'
+    says 'what it said last'
+    says 'FAILED before any request was sent to the new version'
+    equal "$(serves)" "$(digest 1)"
+    equal "$(running)" 1
+    equal "$(calls 'caddy reload')" 1
+}
+
+@test "a version that is well but wrong is taken back, and the one before is asked" {
+    deploy "$(digest 1)"
+    digest 2 >"$HOST/wrong"
+    forget_calls
+    run -1 deploy "$(digest 2)"
+    says "went back: $(digest 1) serves and answers as it should. The new version is NOT live."
+    equal "$(serves)" "$(digest 1)"
+    equal "$(running)" 1
+    equal "$(grep -o '^smoke .*' "$HOST/calls" | awk '{ print $3, $5 }' | paste -sd' ')" "green $(digest 2) blue $(digest 1)"
+    # And it may be tried again.
+    rm "$HOST/wrong"
+    run -0 deploy "$(digest 2)"
+    equal "$(serves)" "$(digest 2)"
+}
+
+@test "when going back fails, too, it says so as loudly as it can" {
+    deploy "$(digest 1)"
+    { digest 1; digest 2; } >"$HOST/wrong"
+    run -3 deploy "$(digest 2)"
+    says 'GOING BACK FAILED, TOO'
+    says 'needs somebody now'
+    # The version before is the lesser evil, and it is left running.
+    equal "$(serves)" "$(digest 1)"
+}
+
+@test "the first version of all has nothing to go back to" {
+    digest 1 >"$HOST/wrong"
+    run -3 deploy "$(digest 1)"
+    says 'no version before this one to go back to'
+    equal "$(running)" 0
+    rm "$HOST/wrong"
+    run -0 deploy "$(digest 1)"
+    equal "$(serves)" "$(digest 1)"
+}
+
+@test "a registry that does not have it changes nothing" {
+    deploy "$(digest 1)"
+    digest 2 >"$HOST/unpullable"
+    run -1 deploy "$(digest 2)"
+    says 'FAILED. Nothing has changed.'
+    equal "$(serves)" "$(digest 1)"
+    equal "$(calls 'up .*green')" 0
+}
+
+@test "a migration that fails changes nothing that serves" {
+    deploy "$(digest 1)"
+    touch "$HOST/migration-fails"
+    run -1 deploy "$(digest 2)"
+    says 'FAILED. Nothing has changed.'
+    equal "$(serves)" "$(digest 1)"
+    equal "$(calls 'up .*green')" 0
+}
+
+@test "a proxy that takes no orders leaves the version before" {
+    deploy "$(digest 1)"
+    touch "$HOST/proxy-fails"
+    # It can be pointed back no more than forth; it still points where it did.
+    run -3 deploy "$(digest 2)"
+    says 'the proxy cannot be told to use green'
+    equal "$(serves)" "$(digest 1)"
+    rm "$HOST/proxy-fails"
+    run -0 deploy --settle
+    says "$(digest 1) is live and answers as it should"
+    equal "$(running)" 1
+}
+
+@test "a docker that does not work changes nothing" {
+    deploy "$(digest 1)"
+    touch "$HOST/broken"
+    run -1 deploy "$(digest 2)"
+    says 'FAILED. Nothing has changed.'
+    rm "$HOST/broken"
+    equal "$(serves)" "$(digest 1)"
+}
+
+@test "deploying what is live only asks it" {
+    deploy "$(digest 1)"
+    forget_calls
+    run -0 deploy "$(digest 1)"
+    says "$(digest 1) is live and answers as it should"
+    equal "$(calls '^pull')" 0
+    equal "$(calls '^smoke')" 1
+    equal "$(calls 'stop')" 0
+    digest 1 >"$HOST/wrong"
+    run -3 deploy "$(digest 1)"
+    says 'does NOT answer as it should'
+}
+
+@test "of two at once the second waits, and neither harms the other" {
+    deploy "$(digest 1)"
+    mkfifo "$HOST/pause" "$HOST/paused"
+    "$HOST/deploy/deploy.sh" "$(digest 2)" >"$HOST/first" 2>&1 3>&- &
+    first=$!
+    read -r _ <"$HOST/paused"
+    # The first one holds the lock, and is being asked.
+    LOCK_WAIT=0 run -1 deploy "$(digest 3)"
+    says 'another run is at work'
+    says 'the other run has not ended in time'
+    "$HOST/deploy/deploy.sh" "$(digest 3)" >"$HOST/second" 2>&1 3>&- &
+    second=$!
+    until grep -q 'another run is at work' "$HOST/second"; do kill -0 "$second"; done
+    equal "$(cat "$HOST/deploy/state/live")" blue
+    echo go >"$HOST/resume"
+    wait "$first"
+    wait "$second"
+    equal "$(serves)" "$(digest 3)"
+    equal "$(awk '{ print $2 }' "$HOST/deploy/state/history" | paste -sd' ')" "$(digest 1) $(digest 2) $(digest 3)"
+    equal "$(running)" 1
+}
+
+@test "a run that is killed after the switch is put right by the next one" {
+    deploy "$(digest 1)"
+    mkfifo "$HOST/pause" "$HOST/paused"
+    "$HOST/deploy/deploy.sh" "$(digest 2)" >/dev/null 2>&1 3>&- &
+    first=$!
+    read -r _ <"$HOST/paused"
+    kill -KILL "$first"
+    wait "$first" || true
+    echo go >"$HOST/resume"
+    # Nobody has said that the new one is good.
+    equal "$(serves)" "$(digest 2)"
+    run -0 deploy --settle
+    says 'the proxy was left at another version; pointing it at blue'
+    equal "$(serves)" "$(digest 1)"
+    equal "$(running)" 1
+}
+
+@test "a run that is told to end after the switch goes back by itself" {
+    deploy "$(digest 1)"
+    mkfifo "$HOST/pause" "$HOST/paused"
+    "$HOST/deploy/deploy.sh" "$(digest 2)" >"$HOST/said" 2>&1 3>&- &
+    first=$!
+    read -r _ <"$HOST/paused"
+    kill -TERM "$first"
+    echo go >"$HOST/resume"
+    code=0
+    wait "$first" || code=$?
+    equal "$code" 1
+    equal "$(serves)" "$(digest 1)"
+    equal "$(running)" 1
+}
+
+@test "a live version that has died is started before anything else" {
+    deploy "$(digest 1)"
+    sed -i 's/^running/exited/' "$HOST/containers/blue"
+    run -0 deploy --settle
+    says 'blue was live and is not running as it should; starting it'
+    equal "$(serves)" "$(digest 1)"
+}
+
+@test "a live version that will not run does not keep a new one out" {
+    deploy "$(digest 1)"
+    digest 1 >"$HOST/unhealthy"
+    run -0 deploy "$(digest 2)"
+    says 'the version that was live does not run as it should'
+    equal "$(serves)" "$(digest 2)"
+}
+
+@test "a backup that is too old is made anew before the tables may change" {
+    deploy "$(digest 1)"
+    equal "$(ls "$HOST/backed-up" 2>/dev/null)" ''
+    touch "$HOST/backup-is-old"
+    deploy "$(digest 2)"
+    grep -n 'run --rm -T --no-deps backup' "$HOST/calls"
+    equal "$(grep -oE 'no-deps backup$|-T migrate' "$HOST/calls" | tail -n 3 | paste -sd' ')" 'no-deps backup -T migrate no-deps backup'
+}
+
+@test "nginx is pointed by its own file" {
+    sed -i 's/^PROXY=.*/PROXY=nginx/' "$HOST/deploy/.env"
+    deploy "$(digest 1)"
+    run -0 deploy "$(digest 2)"
+    equal "$(serves)" "$(digest 2)"
+    equal "$(cat "$HOST/deploy/state/proxy/upstream.conf")" 'server green:8000;'
+}
+
+@test "images of the last five versions are kept" {
+    for number in 1 2 3 4 5 6 7; do deploy "$(digest "$number")"; done
+    equal "$(grep -o 'image rm.*' "$HOST/calls" | sort -u | grep -o '[12]$' | paste -sd' ')" '1 2'
+}
+
+@test "a call that makes no sense does nothing" {
+    run -2 deploy
+    says 'deploy.sh sha256:DIGEST'
+    run -2 deploy latest
+    run -2 deploy sha256:abc
+    run -2 deploy "$(digest 1)" "$(digest 2)"
+    equal "$(cat "$HOST/calls")" ''
+    rm "$HOST/deploy/.env"
+    run -1 deploy "$(digest 1)"
+    says 'run setup.sh first'
+}

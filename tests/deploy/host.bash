@@ -1,0 +1,39 @@
+# Loaded by the tests beside it: a host of their own, with the project's scripts and a docker that only pretends.
+# shellcheck shell=bash
+
+digest() { printf 'sha256:%064d\n' "$1"; }
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    export HOST=$BATS_TEST_TMPDIR/host
+    mkdir -p "$HOST/deploy/secrets"
+    cp "$BATS_TEST_DIRNAME"/../../deploy/*.sh "$HOST/deploy/"
+    cp "$BATS_TEST_DIRNAME/fake/smoke.sh" "$HOST/deploy/smoke.sh"
+    printf '%s\n' SITE=candles.example.com ENVIRONMENT=staging IMAGE=registry.example.com/candlewick \
+        COMPOSE_PROFILES=postgres PROXY=caddy >"$HOST/deploy/.env"
+    export PATH=$BATS_TEST_DIRNAME/fake:$PATH
+    # What is never well is waited for no longer than a test has to.
+    export HEALTHY_WITHIN=1 REACHABLE_WITHIN=1
+    export SSH_HOST=candles.example.com SSH_USER=deploy SSH_KEY='a private key' SSH_KNOWN_HOSTS='candles.example.com ssh-ed25519 AAAA'
+    touch "$HOST/calls"
+}
+
+deploy() { "$HOST/deploy/deploy.sh" "$@"; }
+rollback() { "$HOST/deploy/rollback.sh" "$@"; }
+remote() { "$HOST/deploy/remote.sh" "$@"; }
+
+# What the proxy sends requests to: the digest of a running container.
+serves() {
+    local state image
+    read -r state image <"$HOST/containers/$(cat "$HOST/proxy")"
+    [ "$state" = running ] && echo "${image##*@}"
+}
+running() { grep -l ^running "$HOST/containers/blue" "$HOST/containers/green" 2>/dev/null | wc -l; }
+calls() { grep -c -- "$1" "$HOST/calls" || true; }
+forget_calls() { : >"$HOST/calls"; }
+
+# bats' own would need a library.
+equal() { [ "$1" = "$2" ] || { printf 'expected: %s\nbut was:  %s\n' "$2" "$1" >&2; return 1; }; }
+# shellcheck disable=SC2154  # run sets it
+says() { [[ $output == *"$1"* ]] || { printf 'expected to read: %s\nbut read: %s\n' "$1" "$output" >&2; return 1; }; }
