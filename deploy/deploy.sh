@@ -84,13 +84,17 @@ fi
 say "getting $IMAGE@$digest"
 docker pull --quiet "$IMAGE@$digest" >&2
 
+if has_profile postgres; then
+    compose up --detach --no-deps database >&2
+    wait_until_healthy database
+fi
 if [ "${MIGRATE:-yes}" = yes ]; then
-    if [ -n "$live" ] && ! compose exec -T backup /usr/local/bin/backup.sh --check >&2; then
+    if [ -n "$live" ] && ! compose exec -T backup /opt/candlewick/backup.sh --check >&2; then
         say 'the newest backup is too old; making one before the tables may change'
         compose run --rm -T --no-deps backup
     fi
     say 'migrating'
-    MIGRATE_IMAGE=$IMAGE@$digest compose run --rm -T migrate >&2
+    MIGRATE_IMAGE=$IMAGE@$digest compose run --rm -T --no-deps migrate >&2
 fi
 
 new=$(other_than "${live:-green}")
@@ -104,7 +108,7 @@ phase=switched
 say "sending requests to $new"
 point_proxy_at "$new" >&2
 compose up --detach --no-deps backup >&2
-case ",${COMPOSE_PROFILES:-}," in *,monitoring,*) compose up --detach --no-deps prometheus alertmanager grafana >&2 ;; esac
+if has_profile monitoring; then compose up --detach --no-deps prometheus alertmanager grafana >&2; fi
 smoke "$new" >&2
 
 # From here on the new version is the one to go back to.

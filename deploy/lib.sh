@@ -31,6 +31,7 @@ remember() {
     mv "state/$1.new" "state/$1"
 }
 
+has_profile() { [[ ,${COMPOSE_PROFILES:-}, == *,"$1",* ]]; }
 other_than() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 is_digest() { [[ $1 =~ ^sha256:[0-9a-f]{64}$ ]]; }
 
@@ -46,8 +47,9 @@ version_before() {
     awk -v but="$1" '$2 != but { found = $2 } END { print found }' state/history 2>/dev/null || true
 }
 
+# Without the lock, which what docker leaves running would hold on to.
 compose() {
-    BLUE_IMAGE=$(image_of blue) GREEN_IMAGE=$(image_of green) docker compose "$@"
+    BLUE_IMAGE=$(image_of blue) GREEN_IMAGE=$(image_of green) docker compose "$@" 9>&-
 }
 
 start() { compose up --detach --no-deps "$1"; }

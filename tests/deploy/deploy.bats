@@ -18,8 +18,8 @@ load host
     equal "$(serves)" "$(digest 2)"
     equal "$(running)" 1
     # Pull, migrate, start, switch, ask, and only then drain.
-    order=$(grep -oE '^pull|run --rm -T migrate|up --detach --no-deps green|caddy reload|^smoke|stop blue' "$HOST/calls" | paste -sd' ')
-    equal "$order" 'pull run --rm -T migrate up --detach --no-deps green caddy reload smoke stop blue'
+    order=$(grep -oE '^pull|run --rm -T --no-deps migrate|up --detach --no-deps green|caddy reload|^smoke|stop blue' "$HOST/calls" | paste -sd' ')
+    equal "$order" 'pull run --rm -T --no-deps migrate up --detach --no-deps green caddy reload smoke stop blue'
 }
 
 @test "an image that never gets well is not switched to" {
@@ -198,7 +198,7 @@ load host
     touch "$HOST/backup-is-old"
     deploy "$(digest 2)"
     grep -n 'run --rm -T --no-deps backup' "$HOST/calls"
-    equal "$(grep -oE 'no-deps backup$|-T migrate' "$HOST/calls" | tail -n 3 | paste -sd' ')" 'no-deps backup -T migrate no-deps backup'
+    equal "$(grep -oE 'no-deps backup$|no-deps migrate' "$HOST/calls" | tail -n 3 | paste -sd' ')" 'no-deps backup no-deps migrate no-deps backup'
 }
 
 @test "nginx is pointed by its own file" {
