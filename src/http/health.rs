@@ -18,6 +18,7 @@ use super::milliseconds;
 use super::problem::{self, Code};
 use crate::ingest::Ingest;
 use crate::store::Store;
+use crate::telemetry::REVISION;
 
 /// Longest that the store may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -98,6 +99,9 @@ pub(super) struct Details {
     /// The release.
     #[schema(example = "0.1.0")]
     version: &'static str,
+    /// The commit that it was built from; `unknown` where the build did not say.
+    #[schema(example = "3f786850e387550fdab836ed7e6dc881de23001b")]
+    revision: &'static str,
     store: StoreDetails,
     /// Seconds since the start.
     uptime_seconds: u64,
@@ -194,6 +198,7 @@ pub(super) async fn detailed(State(health): State<Health>) -> Json<Details> {
     Json(Details {
         status: if probe.latency.is_some() { "ok" } else { "unavailable" },
         version: env!("CARGO_PKG_VERSION"),
+        revision: REVISION,
         store: StoreDetails {
             kind: health.store.kind(),
             latency_ms: probe.latency.map(milliseconds),
