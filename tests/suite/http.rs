@@ -111,6 +111,7 @@ both_stores! {
         let details = app.get("/api/v1/health/detailed").await.json();
         assert_eq!(details["status"], "ok");
         assert_eq!(details["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(details["revision"], option_env!("CANDLEWICK_REVISION").unwrap_or("unknown"));
         assert_eq!(details["last_ingest"], json!(null));
         let kind = if matches!(app.database, Database::Sqlite(_)) { "sqlite" } else { "postgres" };
         assert_eq!(details["store"]["kind"], kind);
