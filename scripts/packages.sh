@@ -1,0 +1,56 @@
+# Sourced, not run: programs that this machine has, or that are taken from its packages. A Debian package is unpacked below
+# target/ and not installed: that takes no root, and an installed service would start at once and at every boot.
+# The script that sources this has a function `say`.
+# shellcheck shell=bash
+
+packages=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/packages
+
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
+may_be_root() { as_root true 2>/dev/null; }
+
+# Servers stand in sbin, which is not on everybody's PATH.
+on_this_machine() { PATH=$PATH:/usr/local/sbin:/usr/sbin command -v "$1"; }
+
+# Puts the package $1 into this folder. Where the system's lists of packages are missing or old, lists below target/ serve.
+download() {
+    local apt=(apt-get -qq -o "Dir::State::lists=$packages/lists" -o "Dir::Cache=$packages/cache" -o APT::Sandbox::User=root)
+    apt-get -qq download "$1" >/dev/null 2>&1 && return
+    mkdir -p "$packages/lists/partial" "$packages/cache/archives/partial"
+    "${apt[@]}" download "$1" >/dev/null 2>&1 && return
+    { "${apt[@]}" update && "${apt[@]}" download "$1"; } >&2
+}
+
+# Prints the folder that the Debian package $1 is unpacked in.
+unpack() {
+    local folder=$packages/$1 work
+    if [ ! -d "$folder" ]; then
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+        say "getting $1 from the system packages"
+        mkdir -p "$packages"
+        work=$(mktemp -d)
+        if ! (cd "$work" && download "$1" && dpkg-deb -x ./*.deb unpacked && mv unpacked "$folder"); then
+            rm -rf "$work"
+            return 1
+        fi
+        rm -rf "$work"
+    fi
+    echo "$folder"
+}
+
+# Prints the path of program $1, from package $2 where that has another name.
+from_package() {
+    local package=${2:-$1} folder program
+    if command -v apt-get >/dev/null; then
+        folder=$(unpack "$package") || return 1
+        program=$(find "$folder/usr/sbin" "$folder/usr/bin" -name "$1" 2>/dev/null | head -n 1)
+        [ -n "$program" ] && echo "$program"
+    elif command -v dnf >/dev/null && may_be_root; then
+        as_root dnf install -y -q "$package" >&2 && on_this_machine "$1"
+    elif command -v apk >/dev/null && may_be_root; then
+        as_root apk add -q "$package" >&2 && on_this_machine "$1"
+    else
+        return 1
+    fi
+}
+
+find_program() { on_this_machine "$1" || from_package "$@"; }
