@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Changes the version on a host and looks at it from outside, as clients do. A new one that fails there goes back at once:
+#   rollout.sh deploy sha256:DIGEST
+#   rollout.sh rollback [sha256:DIGEST]
+# SITE is the host name that clients use; remote.sh tells the variables that lead to the host.
+#
+# Exit code 0: live, and answers outside. 1: not live; the version before serves. 2: nothing was begun. 3: it is not known
+# that anything serves: somebody has to look, now.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+say() { printf 'rollout.sh: %s\n' "$*" >&2; }
+usage() { sed -n '3,4p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+
+# How often a lost connection or a failing look is tried again, and after how many seconds: neither is the new version's
+# fault yet.
+attempts=${ATTEMPTS:-3} pause=${PAUSE:-15}
+
+request=${1:-} digest=${2:-}
+case "$# $request" in '2 deploy' | '1 rollback' | '2 rollback') ;; *) usage ;; esac
+[ "$#" -eq 1 ] || [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || usage
+: "${SITE:?must be the host name that clients use}"
+
+# Prints the digest that is live, or nothing; fails where the host cannot be asked.
+live() {
+    local said code=0
+    said=$("$here/remote.sh" status) || code=$?
+    [ "$code" -ne 255 ] || return 1
+    sed -nE 's/^live: [a-z]+ (sha256:[0-9a-f]{64})$/\1/p' <<<"$said"
+}
+
+# Sends a request. Where the connection breaks, the run goes on at the host: this asks how it ended.
+order() {
+    local code=0 attempt now
+    "$here/remote.sh" "$@" || code=$?
+    for attempt in $(seq "$attempts"); do
+        [ "$code" -eq 255 ] || return "$code"
+        say "the connection broke; asking how it ended ($attempt of $attempts)"
+        sleep "$pause"
+        code=0
+        "$here/remote.sh" settle || code=$?
+        if [ "$code" -eq 0 ] && now=$(live); then
+            # A rollback that names no version must have changed it.
+            if [ -n "${2:-}" ]; then [ "$now" = "$2" ]; else [ "$now" != "$before" ]; fi
+            return
+        fi
+        [ "$code" -eq 255 ] || [ "$code" -eq 0 ] || return 3
+        code=255
+    done
+    return 3
+}
+
+look() {
+    local attempt
+    for attempt in $(seq "$attempts"); do
+        "$here/smoke.sh" --public "https://$SITE" && return
+        [ "$attempt" -eq "$attempts" ] || sleep "$pause"
+    done
+    return 1
+}
+
+before=$(live) || { say "$SITE cannot be reached by ssh; nothing was begun"; exit 2; }
+say "live on $SITE: ${before:-nothing}"
+
+code=0
+order "$request" ${digest:+"$digest"} || code=$?
+case $code in
+    0) ;;
+    1) say "FAILED; $SITE serves the version before: ${before:-nothing}"; exit 1 ;;
+    2) say "$SITE refused the request; nothing was begun"; exit 2 ;;
+    *) say "FAILED, and it is not known that $SITE serves anything: somebody has to look, now"; exit 3 ;;
+esac
+if look; then
+    say "$SITE answers outside as it should"
+    exit 0
+fi
+
+if [ "$request" = rollback ]; then
+    say "went back, but $SITE does not answer outside as it should: somebody has to look, now"
+    exit 3
+fi
+say "the new version does not answer outside as it should; going back"
+back=()
+[ -z "$before" ] || [ "$before" = "$digest" ] || back=("$before")
+before=$digest
+if order rollback ${back[@]+"${back[@]}"} && look; then
+    say "FAILED, and went back: $SITE serves ${back[*]:-the version before}"
+    exit 1
+fi
+say "FAILED, and GOING BACK FAILED, TOO: somebody has to look at $SITE, now"
+exit 3
