@@ -1,0 +1,106 @@
+#!/usr/bin/env bats
+# What a release is named, says and is found by.
+bats_require_minimum_version 1.5.0
+
+A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+B=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+JOINED=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    mkdir -p scripts bin digests
+    cp "$BATS_TEST_DIRNAME"/../../scripts/{release-notes,publish-image,version} scripts/
+    cat >Cargo.toml <<'TOML'
+[package]
+name = "candlewick"
+version = "1.2.0"
+[dependencies]
+other = { version = "3" }
+[package.metadata]
+version = "9.9.9"
+TOML
+    cat >CHANGELOG.md <<'MARKDOWN'
+# Changelog
+
+## Unreleased
+
+- Not yet.
+
+## [1.2.0] - 2026-01-31
+
+### Added
+
+- A thing.
+
+## 1.1.0
+
+- Before.
+MARKDOWN
+    cat >bin/docker <<'FAKE'
+#!/usr/bin/env bash
+echo "$*" >>calls
+[ "$3" != inspect ] || echo "$JOINED"
+FAKE
+    chmod +x bin/docker
+    export PATH=$PWD/bin:$PATH JOINED GITHUB_SHA=0123 GITHUB_REF_TYPE=branch GITHUB_REF_NAME=main
+    touch "digests/$A" "digests/$B"
+}
+
+@test "the notes of a version are those below its heading" {
+    run scripts/release-notes v1.2.0
+    [ "$status" -eq 0 ]
+    [ "$output" = $'### Added\n\n- A thing.' ]
+}
+
+@test "a heading may do without brackets and date" {
+    sed -i 's/1\.2\.0/1.1.0/' Cargo.toml
+    run scripts/release-notes v1.1.0
+    [ "$output" = '- Before.' ]
+}
+
+@test "a tag that is not Cargo.toml's version is refused" {
+    for tag in v1.1.0 1.2.0 v9.9.9 v1.2.0-rc.1; do
+        run scripts/release-notes "$tag"
+        [ "$status" -eq 1 ]
+        [[ $output == *"the tag is $tag and Cargo.toml's version 1.2.0"* ]]
+    done
+}
+
+@test "a version that CHANGELOG.md does not know, or says nothing of, is refused" {
+    sed -i 's/^version = "1\.2\.0"/version = "1.3.0"/' Cargo.toml
+    run scripts/release-notes v1.3.0
+    [ "$status" -eq 1 ]
+    [[ $output == *'CHANGELOG.md says nothing'* ]]
+    printf '\n## 1.3.0\n\n' >>CHANGELOG.md
+    run scripts/release-notes v1.3.0
+    [ "$status" -eq 1 ]
+}
+
+@test "main is found by its commit and its name" {
+    run --separate-stderr scripts/publish-image ghcr.io/you/candlewick digests
+    [ "$status" -eq 0 ]
+    [ "$output" = "$JOINED" ]
+    diff calls - <<CALLS
+buildx imagetools create --tag ghcr.io/you/candlewick:sha-0123 --tag ghcr.io/you/candlewick:main ghcr.io/you/candlewick@sha256:$A ghcr.io/you/candlewick@sha256:$B
+buildx imagetools inspect ghcr.io/you/candlewick:sha-0123 --format {{.Manifest.Digest}}
+CALLS
+}
+
+@test "a version is found by its number and as the latest, one to come by its number alone" {
+    GITHUB_REF_TYPE=tag GITHUB_REF_NAME=v1.2.0 run scripts/publish-image i digests
+    grep -Fq -- '--tag i:1.2.0 --tag i:latest i@' calls
+    GITHUB_REF_TYPE=tag GITHUB_REF_NAME=v1.3.0-rc.1 run scripts/publish-image i digests
+    grep -Fq -- '--tag i:1.3.0-rc.1 i@' calls
+}
+
+@test "what is no digest is not published" {
+    touch digests/latest
+    run scripts/publish-image i digests
+    [ "$status" -eq 1 ]
+    [ ! -e calls ]
+}
+
+@test "an image without a digest is a failure" {
+    JOINED='' run scripts/publish-image i digests
+    [ "$status" -eq 1 ]
+}
