@@ -1,4 +1,4 @@
-.PHONY: run test abuse faults contract fuzz ci fmt clippy doc openapi
+.PHONY: run test abuse faults contract fuzz ci fmt clippy doc lint-infra openapi
 
 # How tests are run; `make ci` runs them once, under coverage where that can be measured.
 CARGO_TEST ?= cargo test --locked
@@ -27,7 +27,7 @@ SECONDS ?= 60
 fuzz:
 	scripts/fuzz $(SECONDS)
 
-ci: fmt clippy doc test contract
+ci: fmt clippy doc lint-infra test contract
 
 fmt:
 	cargo fmt --check
@@ -37,6 +37,10 @@ clippy:
 
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+# Everything that is not Rust: image, workflows, compose files, scripts, proxies, monitoring.
+lint-infra:
+	scripts/lint-infra
 
 # Writes the OpenAPI document that a test compares with the code.
 openapi:
