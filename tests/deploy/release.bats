@@ -104,3 +104,55 @@ CALLS
     JOINED='' run scripts/publish-image i digests
     [ "$status" -eq 1 ]
 }
+
+# A docker whose image holds a binary that tells which platform it was asked for.
+docker_with_an_image() {
+    cat >bin/docker <<'FAKE'
+#!/usr/bin/env bash
+echo "$*" >>calls
+case $1 in
+    create) echo "$4" >platform; echo container ;;
+    cp) cp platform "$3" ;;
+esac
+FAKE
+    cp "$BATS_TEST_DIRNAME/../../scripts/package" scripts/
+    touch LICENSE README.md
+}
+
+@test "Linux binaries are those of the image, each of its own platform" {
+    docker_with_an_image
+    scripts/package x86_64-unknown-linux-gnu "i@$JOINED"
+    scripts/package aarch64-unknown-linux-gnu "i@$JOINED"
+    for pair in x86_64:amd64 aarch64:arm64; do
+        name=candlewick-1.2.0-${pair%:*}-unknown-linux-gnu
+        tar -xzf "target/dist/$name.tar.gz"
+        [ "$(cat "$name/candlewick")" = "linux/${pair#*:}" ]
+        [ -f "$name/LICENSE" ]
+    done
+    # Else the second one would be the first.
+    [ "$(grep -c "^image rm --force i@$JOINED\$" calls)" -eq 2 ]
+}
+
+@test "an image that does not answer as it should fails, with its log, and leaves nothing running" {
+    cp "$BATS_TEST_DIRNAME/../../scripts/smoke-image" scripts/
+    mkdir deploy
+    cat >deploy/smoke.sh <<'FAKE'
+#!/usr/bin/env bash
+echo "$EXPECT_REVISION $MT5_API_KEY $ENVIRONMENT $*" >asked
+exit "$SMOKE"
+FAKE
+    chmod +x deploy/smoke.sh
+    cat >bin/docker <<'FAKE'
+#!/usr/bin/env bash
+echo "$*" >>calls
+case " $* " in *' cp '*) echo 'MT5_API_KEY=generated' >"${@: -1}" ;; *' logs '*) echo 'the log' ;; esac
+FAKE
+    REVISION=0123 SMOKE=1 run scripts/smoke-image
+    [ "$status" -eq 1 ]
+    [[ $output == *'the log'* ]]
+    [ "$(cat asked)" = '0123 generated staging http://127.0.0.1:8000' ]
+    [[ $(tail -n 1 calls) == *' down --volumes' ]]
+    REVISION=0123 SMOKE=0 run scripts/smoke-image
+    [ "$status" -eq 0 ]
+    [[ $output != *'the log'* ]]
+}
