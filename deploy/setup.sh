@@ -11,7 +11,7 @@ usage() { sed -n '3,4p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; 
 site=$1 email=$2 image=$3 environment=${4:-production}
 [[ $site =~ ^[a-z0-9.-]+$ ]] || { say "SITE is a host name in lower case, without https://; this is '$site'"; exit 2; }
 [[ $email =~ ^[^[:space:]@]+@[^[:space:]@]+$ ]] || { say "EMAIL is for the certificate authority; this is '$email'"; exit 2; }
-[[ $image =~ ^[a-z0-9./_:-]+$ && $image != *@* ]] || { say "IMAGE is a repository without tag or digest; this is '$image'"; exit 2; }
+[[ $image =~ ^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$ ]] || { say "IMAGE is a repository without tag or digest; this is '$image'"; exit 2; }
 [[ $environment =~ ^(staging|production)$ ]] || usage
 
 make() {
@@ -27,14 +27,15 @@ make() {
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
 umask 022
-mkdir -p backups certificates state/proxy
+mkdir -p backups certificates secrets state/proxy
 # Containers run as users of their own and have to read the secrets; nobody else gets past the folder.
-mkdir -p -m 0700 secrets
+chmod 0700 secrets
 
 make .env <<ENV
 # Settings of this host, for docker compose and the scripts beside it.
 SITE=$site
-# An e-mail address for the certificate authority, or "/certificates/fullchain.pem /certificates/privkey.pem".
+# An e-mail address for the certificate authority, or "/certificates/fullchain.pem /certificates/privkey.pem": files that root
+# owns in certificates/ here. SMOKE_CA names a certificate to trust where no authority has signed them.
 TLS="$email"
 ENVIRONMENT=$environment
 IMAGE=$image
