@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Puts a backup that backup.sh has made into an empty database.
+#   restore.sh FILE
+# DATABASE_URL, or a file DATABASE_URL_FILE, names the database as the service has it: postgres://… or sqlite://PATH.
+#   Postgres: `candlewick migrate` makes the tables first, so that their access rights come from the release that will serve
+#   them. All rows come in one transaction: until it ends the tables stay empty, whatever happens.
+#   SQLite: there must be no file yet.
+# What is there already is never overwritten.
+set -euo pipefail
+
+# shellcheck source-path=SCRIPTDIR source=database.sh
+. "$(dirname "$(readlink -f "$0")")/database.sh"
+
+[[ $# -eq 1 && $1 != -* ]] || refuse 'usage: restore.sh FILE'
+backup=$1
+[[ -f $backup && -r $backup ]] || refuse "$backup is no file that can be read"
+read_database_url
+
+if [ -f "$backup.sha256" ]; then
+    read -r expected _ <"$backup.sha256" || true
+    [ "$expected" = "$(checksum "$backup")" ] ||
+        die "$backup is damaged: it does not have the checksum in $backup.sha256; nothing was touched. Take another one"
+else
+    say "there is no $backup.sha256, so that only what the file itself shows can be checked"
+fi
+
+# The first bytes of a file tell what it is.
+starts_with() { [ "$(head -c "${#1}" -- "$backup" | tr -d '\0')" = "$1" ]; }
+
+# All that psql is told: one transaction, which is not committed unless every row has been read from the backup.
+statements() {
+    cat <<'SQL'
+\set VERBOSITY terse
+set statement_timeout = 0;
+set idle_in_transaction_session_timeout = 0;
+set lock_timeout = '30s';
+set client_encoding = 'UTF8';
+begin;
+lock table market_data_candles, market_data_live_candles in share row exclusive mode;
+do $$ begin
+    if exists (select from market_data_candles) or exists (select from market_data_live_candles) then
+        raise exception 'the tables are no longer empty';
+    end if;
+end $$;
+SQL
+    dumped_rows "$backup" || return
+    cat <<SQL
+do \$\$
+declare
+    id_sequence text;
+begin
+    if (select count(*) from market_data_candles) <> ${counts% *}
+        or (select count(*) from market_data_live_candles) <> ${counts#* } then
+        raise exception 'the tables do not hold the rows of the backup';
+    end if;
+    if exists (
+        select from pg_attribute
+        where attrelid = 'market_data_candles'::regclass and attname = 'id' and not attisdropped
+    ) then
+        id_sequence := pg_get_serial_sequence('market_data_candles', 'id');
+        -- The next candle's id comes after those that were restored.
+        if id_sequence is not null then
+            perform setval(id_sequence, max(id)) from market_data_candles having max(id) is not null;
+        end if;
+    end if;
+end
+\$\$;
+commit;
+SQL
+}
+
+restore_postgres() {
+    local found
+    needs psql pg_restore
+    starts_with PGDMP || die "$backup is no dump of a Postgres database; DATABASE_URL names one"
+    counts=$(count_dumped "$backup") || die "$backup is damaged, or no backup of candlewick; nothing was touched. Take another one"
+    found=$(ask_postgres "select to_regclass('market_data_candles') is not null
+        and to_regclass('market_data_live_candles') is not null") || die 'the database cannot be reached; nothing was touched'
+    [ "$found" = t ] || die 'the database has no tables yet; run "candlewick migrate" on it, then this again'
+    found=$(ask_postgres 'select exists (select from market_data_candles) or exists (select from market_data_live_candles)') ||
+        die 'the tables cannot be read; nothing was touched'
+    [ "$found" = f ] || die 'the database holds candles already; nothing was touched. Restore into an empty one'
+    statements | psql -X -q -w -o /dev/null -v ON_ERROR_STOP=1 ||
+        die 'nothing was restored, and the tables are as they were; psql said why above. The login must own the tables'
+}
+
+restore_sqlite() {
+    local target=$sqlite_file folder file
+    needs sqlite3
+    starts_with 'SQLite format 3' || die "$backup is no SQLite database; DATABASE_URL names one"
+    for file in "$target" "$target-wal" "$target-shm" "$target-journal"; do
+        [ ! -e "$file" ] || die "$file is there already; nothing was touched. Stop the service and move it away first"
+    done
+    folder=$(dirname -- "$target")
+    partial=$target.restoring.$$
+    umask 077
+    trap 'rm -f -- "$partial"' EXIT
+    cp -- "$backup" "$partial" || die "$folder cannot be written, or its disk is full; nothing was restored"
+    counts=$(count_sqlite "$partial") || die "$backup is damaged, or no backup of candlewick; nothing was restored. Take another one"
+    # The service need not run as whoever restores.
+    [ "$(id -u)" -ne 0 ] || chown --reference="$folder" -- "$partial"
+    to_disk "$partial"
+    # Unlike a rename, a link never replaces what somebody else has put there.
+    ln -- "$partial" "$target" || die "$target could not be put into its place; nothing was restored"
+    to_disk "$folder"
+}
+
+started=$SECONDS
+"restore_$store"
+say "restored ${counts% *} closed and ${counts#* } forming candles in $((SECONDS - started)) s; start the service on it"
