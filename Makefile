@@ -7,11 +7,11 @@ run:
 	cargo run --locked
 
 test:
-	scripts/with-proxies scripts/with-postgres $(CARGO_TEST)
+	scripts/with-programs scripts/with-postgres $(CARGO_TEST)
 
 # Attacks alone, with floods that need thousands of open files. One test at a time, because each measures.
 abuse:
-	ulimit -n "$$(ulimit -Hn)" && CANDLEWICK_FAULTS=full scripts/with-proxies scripts/with-postgres \
+	ulimit -n "$$(ulimit -Hn)" && CANDLEWICK_FAULTS=full scripts/with-programs scripts/with-postgres \
 		$(CARGO_TEST) abuse:: -- --nocapture --test-threads=1
 
 # The long form of what `make test` does in a minute: faults while terminals post.

@@ -44,7 +44,7 @@ pub async fn start(service: SocketAddr) -> Vec<Proxy> {
     for (name, variable) in [("nginx", "TEST_NGINX"), ("Caddy", "TEST_CADDY")] {
         match std::env::var(variable) {
             Ok(program) => proxies.push(Proxy::start(name, &program, service).await),
-            Err(_) => println!("not tested through {name}: {variable} is not set; scripts/with-proxies sets it"),
+            Err(_) => println!("not tested through {name}: {variable} is not set; scripts/with-programs sets it"),
         }
     }
     proxies
