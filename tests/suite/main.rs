@@ -8,6 +8,7 @@
 
 mod harness;
 mod program;
+mod proxies;
 mod proxy;
 
 mod abuse;
@@ -16,6 +17,7 @@ mod capacity;
 mod cli;
 mod config;
 mod faults;
+mod handover;
 mod http;
 mod ingest;
 mod limits;

@@ -5,10 +5,11 @@ use std::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::attack::{Attack, Problem, Taken, batch, get, key, post, request, token};
+use super::headers;
 use super::target::{Target, secrets_in};
 use super::wire::Door;
-use super::{headers, proxies};
 use crate::harness::{Database, run};
+use crate::proxies;
 
 async fn started() -> Target {
     Target::start(Database::sqlite(), &[("RATE_LIMIT_ANONYMOUS", "off")]).await

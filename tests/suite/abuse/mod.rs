@@ -12,11 +12,10 @@ mod heads;
 mod keys;
 mod limits;
 mod paths;
-mod proxies;
 mod queries;
 mod slow;
 mod target;
-mod wire;
+pub mod wire;
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};

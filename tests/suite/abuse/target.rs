@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::keys::{HOST, ORIGIN, WRONG};
-use super::proxies::{self, Proxy};
 use super::wire::Door;
 use crate::harness::{Database, KEY, TOKEN, candle, send, with};
 use crate::program::{Serving, folder, kill};
+use crate::proxies::{self, Proxy};
 
 /// Longer than time-outs of up to 35 s take to end the slowest clients.
 const HANGS: Duration = Duration::from_secs(110);
