@@ -13,7 +13,7 @@ mod leavers;
 mod load;
 mod report;
 mod scenario;
-mod small_disk;
+pub mod small_disk;
 mod verdict;
 
 mod of_capacity;

@@ -1,0 +1,23 @@
+//! The scripts of `deploy/` that a deployment stands on, run as they are: the smoke test, backups and restores.
+
+mod backup;
+mod smoke;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A script of `deploy/`, with nothing but `variables` in its environment and the programs to test with first on its path.
+fn script(name: &str, programs: &[PathBuf], variables: &[(&str, &str)]) -> Command {
+    let inherited = std::env::var_os("PATH").unwrap();
+    let path = programs.iter().cloned().chain(std::env::split_paths(&inherited));
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name));
+    command.env_clear().env("PATH", std::env::join_paths(path).unwrap()).envs(variables.iter().copied());
+    command
+}
+
+/// The command lines of all processes, as everybody on the machine can read them.
+fn command_lines() -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| !line.is_empty()).collect()
+}
