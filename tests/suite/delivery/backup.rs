@@ -32,7 +32,7 @@ fn programs(database: &Database) -> Option<Vec<PathBuf>> {
     };
     if found.is_none() {
         println!(
-            "left out: there is no sqlite3, or no pg_dump; scripts/with-proxies and scripts/with-postgres find them"
+            "left out: there is no sqlite3, or no pg_dump; scripts/with-programs and scripts/with-postgres find them"
         );
     }
     found
