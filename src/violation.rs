@@ -50,7 +50,7 @@ impl From<usize> for Step {
 impl Violation {
     /// Places `invalid` at `loc`.
     pub fn new(loc: impl IntoIterator<Item = Step>, invalid: Invalid) -> Self {
-        Self { loc: loc.into_iter().collect(), msg: invalid.message, kind: invalid.kind }
+        Self { loc: loc.into_iter().collect(), msg: invalid.message, kind: invalid.rule.name() }
     }
 
     /// The place in the notation of most languages: `candles[0].open`.

@@ -90,7 +90,7 @@ pub fn decimal(text: &[u8]) -> bool {
         (Err(invalid), number) => {
             assert_eq!(number.as_ref().and_then(Number::price), None, "{text} is refused: {invalid:?}");
             let kind = if number.is_some() { "too_precise" } else { "not_a_number" };
-            assert_eq!(invalid.kind, kind, "{text}");
+            assert_eq!(invalid.rule.name(), kind, "{text}");
             check_sentence(&invalid.message);
         }
     }

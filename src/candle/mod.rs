@@ -6,6 +6,7 @@
 mod batch;
 mod number;
 mod price;
+mod rule;
 mod time;
 mod timeframe;
 
@@ -14,25 +15,26 @@ use std::sync::Arc;
 
 pub use batch::{Batch, Phase};
 pub use price::{Ohlc, Price, Side};
+pub use rule::Rule;
 pub use time::{Clock, Timestamp, UtcOffset};
 pub use timeframe::Timeframe;
 
 pub(crate) use number::Number;
 pub(crate) use time::{format_bound, parse_bound};
 
-/// Why a value was refused: a code for programs and a sentence for people.
+/// Why a value was refused: a rule for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// Stable, lower-case name of the rule that was broken, such as `out_of_range`.
-    pub kind: &'static str,
+    /// The rule that was broken.
+    pub rule: Rule,
     /// What is wrong with the value and what would be right.
     pub message: String,
 }
 
 impl Invalid {
-    /// Pairs a rule's name with the sentence that explains this breach of it.
-    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+    /// Pairs a rule with the sentence that explains this breach of it.
+    pub fn new(rule: Rule, message: impl Into<String>) -> Self {
+        Self { rule, message: message.into() }
     }
 }
 
@@ -52,20 +54,20 @@ impl Symbol {
     /// Names the first rule that `text` breaks.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
-            return Err(Invalid::new("empty", "is empty; send the symbol's name, such as EURUSD"));
+            return Err(Invalid::new(Rule::Empty, "is empty; send the symbol's name, such as EURUSD"));
         }
         if text.chars().nth(Self::MAX_CHARS).is_some() {
-            return Err(Invalid::new("too_long", "has more than 64 characters"));
+            return Err(Invalid::new(Rule::TooLong, "has more than 64 characters"));
         }
         if let Some(unprintable) = text.chars().find(|&c| !is_printable(c)) {
             let code = u32::from(unprintable);
             return Err(Invalid::new(
-                "unprintable",
+                Rule::Unprintable,
                 format!("contains the unprintable character U+{code:04X}; remove it"),
             ));
         }
         if text.starts_with(' ') || text.ends_with(' ') {
-            return Err(Invalid::new("outer_blank", "starts or ends with a blank; remove it"));
+            return Err(Invalid::new(Rule::OuterBlank, "starts or ends with a blank; remove it"));
         }
         Ok(Self(text.into()))
     }
@@ -108,7 +110,7 @@ impl Volume {
         let number = Number::scan(text)?;
         match number.to_i64() {
             Ok(volume) if volume >= 0 => Ok(Self(volume)),
-            Ok(_) => Err(Invalid::new("out_of_range", "is negative; a volume is 0 or more")),
+            Ok(_) => Err(Invalid::new(Rule::OutOfRange, "is negative; a volume is 0 or more")),
             Err(invalid) => Err(invalid),
         }
     }

@@ -1,6 +1,6 @@
 use rust_decimal::Decimal;
 
-use super::Invalid;
+use super::{Invalid, Rule};
 
 /// A JSON number taken apart but not evaluated, so that no digit of it is lost.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ impl<'a> Number<'a> {
     /// Reads `text` by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank.
     pub(crate) fn scan(text: &'a str) -> Result<Self, Invalid> {
         Self::scan_grammar(text)
-            .ok_or_else(|| Invalid::new("not_a_number", "is not a number; send digits, such as 1200 or 1.0850"))
+            .ok_or_else(|| Invalid::new(Rule::NotANumber, "is not a number; send digits, such as 1200 or 1.0850"))
     }
 
     fn scan_grammar(text: &'a str) -> Option<Self> {
@@ -71,7 +71,7 @@ impl<'a> Number<'a> {
     pub(crate) fn to_decimal(self) -> Result<Decimal, Invalid> {
         const LIMIT: i128 = 10_i128.pow(28);
         let too_precise =
-            || Invalid::new("too_precise", "has more than 28 digits in all or behind the point; send at most 28");
+            || Invalid::new(Rule::TooPrecise, "has more than 28 digits in all or behind the point; send at most 28");
         let scale = self.scale();
         let mut coefficient = 0_i128;
         for digit in self.digits() {
@@ -94,14 +94,14 @@ impl<'a> Number<'a> {
 
     /// The number as an integer, if it denotes one: `1200`, `1200.0`, `1.2E+03`.
     pub(crate) fn to_i64(self) -> Result<i64, Invalid> {
-        let out_of_range = || Invalid::new("out_of_range", "is too large; it must fit a 64-bit integer");
+        let out_of_range = || Invalid::new(Rule::OutOfRange, "is too large; it must fit a 64-bit integer");
         if self.is_zero() {
             return Ok(0);
         }
         let trailing_zeros = self.digits().rev().take_while(|&digit| digit == 0).count();
         let missing_zeros = i64::try_from(trailing_zeros).unwrap_or(i64::MAX).saturating_sub(self.scale());
         if missing_zeros < 0 {
-            return Err(Invalid::new("not_whole", "is not a whole number"));
+            return Err(Invalid::new(Rule::NotWhole, "is not a whole number"));
         }
         let significant = self.integer.len() + self.fraction.len() - trailing_zeros;
         let mut value = 0_i128;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
-use super::{Invalid, Number};
+use super::{Invalid, Number, Rule};
 
 /// An exact decimal price that keeps the digits it came with: `1.08500` is not `1.085`.
 ///
@@ -84,7 +84,7 @@ impl Ohlc {
     #[must_use]
     pub fn contradictions([open, high, low, close]: [Option<Price>; 4]) -> Vec<(Side, Invalid)> {
         let mut found = Vec::new();
-        let inconsistent = |message| Invalid::new("inconsistent", message);
+        let inconsistent = |message| Invalid::new(Rule::Inconsistent, message);
         if let (Some(high), Some(low)) = (high, low)
             && low > high
         {

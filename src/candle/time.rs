@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Utc};
 
-use super::{Invalid, Number};
+use super::{Invalid, Number, Rule};
 
 /// A whole second in UTC, from year 1 to year 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ impl Timestamp {
         let time = parse_rfc3339(text)?;
         if offset.0 != 0 {
             return Err(Invalid::new(
-                "zone_and_offset",
+                Rule::ZoneAndOffset,
                 format!("names its zone, and utc_offset is {} as well; drop one of the two", offset.0),
             ));
         }
@@ -61,7 +61,7 @@ impl Timestamp {
         if (Self::MIN..=Self::MAX).contains(&time) {
             Ok(time)
         } else {
-            Err(Invalid::new("out_of_range", "lies outside the years 1 to 9999; send epoch seconds or milliseconds"))
+            Err(Invalid::new(Rule::OutOfRange, "lies outside the years 1 to 9999; send epoch seconds or milliseconds"))
         }
     }
 
@@ -127,7 +127,7 @@ impl UtcOffset {
         if seconds.abs() <= Self::MAX_SECONDS {
             Ok(Self(seconds))
         } else {
-            Err(Invalid::new("out_of_range", "is beyond 14 hours; send seconds between -50400 and 50400"))
+            Err(Invalid::new(Rule::OutOfRange, "is beyond 14 hours; send seconds between -50400 and 50400"))
         }
     }
 
@@ -175,7 +175,7 @@ pub(crate) fn parse_bound(text: &str) -> Result<i64, Invalid> {
     } else {
         let time = parse_rfc3339(text)?;
         if has_digits_beyond(3, text) {
-            return Err(Invalid::new("too_precise", "is finer than a millisecond"));
+            return Err(Invalid::new(Rule::TooPrecise, "is finer than a millisecond"));
         }
         time.timestamp_millis()
     };
@@ -199,15 +199,18 @@ fn parse_rfc3339(text: &str) -> Result<DateTime<Utc>, Invalid> {
     }
     if DateTime::parse_from_rfc3339(&format!("{text}Z")).is_ok() {
         return Err(Invalid::new(
-            "no_time_zone",
+            Rule::NoTimeZone,
             "has no time zone; end it with Z if it is UTC, or send broker time as 2025.08.03 13:00 with utc_offset",
         ));
     }
     if DateTime::parse_from_rfc3339(&text.replacen(' ', "+", 1)).is_ok() {
-        return Err(Invalid::new("not_a_time", "has a blank where its zone's plus was; write %2B for a plus in a URL"));
+        return Err(Invalid::new(
+            Rule::NotATime,
+            "has a blank where its zone's plus was; write %2B for a plus in a URL",
+        ));
     }
     Err(Invalid::new(
-        "not_a_time",
+        Rule::NotATime,
         "is no time in a known form; send 2025-08-03T10:00:00Z, epoch seconds or epoch milliseconds",
     ))
 }
@@ -235,5 +238,5 @@ fn has_digits_beyond(places: usize, text: &str) -> bool {
 }
 
 fn not_a_whole_second() -> Invalid {
-    Invalid::new("not_a_whole_second", "is not a whole second; send the time the candle opened")
+    Invalid::new(Rule::NotAWholeSecond, "is not a whole second; send the time the candle opened")
 }

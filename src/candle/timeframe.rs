@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Invalid, Timestamp, UtcOffset};
+use super::{Invalid, Rule, Timestamp, UtcOffset};
 
 /// The length of a candle's period: one of the 21 of `MetaTrader` 5 (MQL5 reference, `ENUM_TIMEFRAMES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ impl Timeframe {
     /// Lists the known names.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text == "1M" {
-            return Err(Invalid::new("ambiguous_timeframe", "could be a minute or a month; send M1 or MN1"));
+            return Err(Invalid::new(Rule::AmbiguousTimeframe, "could be a minute or a month; send M1 or MN1"));
         }
         let upper = text.to_ascii_uppercase();
         let name = match text.strip_suffix(['m', 'h', 'd', 'w', 'H', 'D', 'W']) {
@@ -67,7 +67,7 @@ impl Timeframe {
         };
         Self::ALL.into_iter().find(|timeframe| timeframe.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(" ");
-            Invalid::new("unknown_timeframe", format!("is none of the known timeframes; send one of {names}"))
+            Invalid::new(Rule::UnknownTimeframe, format!("is none of the known timeframes; send one of {names}"))
         })
     }
 
@@ -78,7 +78,7 @@ impl Timeframe {
     pub fn check_opening(self, time: Timestamp) -> Result<(), Invalid> {
         if self.length().is_some_and(|length| length < HOUR) && time.seconds() % MINUTE != 0 {
             return Err(Invalid::new(
-                "not_a_whole_minute",
+                Rule::NotAWholeMinute,
                 format!("is not a whole minute, and candles of {self} open on one; send the time the candle opened"),
             ));
         }

@@ -7,13 +7,12 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use metrics::counter;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::problem::{Code, Problem};
 use crate::config::ApiKey;
-use crate::telemetry::metrics::AUTH_FAILURES;
+use crate::telemetry::metrics::AuthFailures;
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,14 +113,14 @@ pub(super) async fn require(
 ) -> Response {
     let Identity::Known(entry) = identity else {
         if matches!(identity, Identity::Anonymous) {
-            counter!(AUTH_FAILURES, "kind" => "missing").increment(1);
+            AuthFailures::Missing.count(1);
         }
         return Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response();
     };
     let mut response = if scopes.contains(&entry.scope) {
         next.run(request).await
     } else {
-        counter!(AUTH_FAILURES, "kind" => "wrong_scope").increment(1);
+        AuthFailures::WrongScope.count(1);
         let detail = match entry.scope {
             Scope::Ingest => "This key may post candles and list series; read with the internal token.",
             Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",

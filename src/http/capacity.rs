@@ -9,13 +9,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
-use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::health;
 use super::problem::{Code, Problem};
-use crate::telemetry::metrics::SHED;
+use crate::telemetry::metrics::Shed;
 
 /// Requests that are worked on at once.
 const REQUESTS: usize = 1024;
@@ -43,15 +42,15 @@ impl Capacity {
     pub(super) fn new(largest_body: usize) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS)),
-            bodies: Budget::new(largest_body.max(BODIES), "body_memory"),
-            answers: Budget::new(ANSWERS, "answer_memory"),
+            bodies: Budget::new(largest_body.max(BODIES), Shed::BodyMemory),
+            answers: Budget::new(ANSWERS, Shed::AnswerMemory),
         }
     }
 
     /// Refuses a body for which there is no room now. None is taken: who only announces one keeps nobody else out.
     pub(super) fn expect_body(&self, bytes: u64) -> Result<(), Problem> {
         let free = self.bodies.pieces.available_permits() * Budget::PIECE;
-        if bytes > free as u64 { Err(overloaded(self.bodies.name)) } else { Ok(()) }
+        if bytes > free as u64 { Err(overloaded(self.bodies.lack)) } else { Ok(()) }
     }
 
     /// Takes room for a part of a body. The room is free again when what is returned is dropped.
@@ -83,7 +82,8 @@ impl AsRef<[u8]> for Held {
 struct Budget {
     pieces: Arc<Semaphore>,
     all: u32,
-    name: &'static str,
+    /// What a refusal for lack of it counts as.
+    lack: Shed,
 }
 
 /// Room that was taken; given back when it is dropped.
@@ -93,21 +93,21 @@ pub(super) struct Room(#[expect(dead_code, reason = "does its work when it is dr
 impl Budget {
     const PIECE: usize = 1024;
 
-    fn new(bytes: usize, name: &'static str) -> Self {
+    fn new(bytes: usize, lack: Shed) -> Self {
         let all = u32::try_from(bytes.div_ceil(Self::PIECE)).unwrap_or(u32::MAX);
-        Self { pieces: Arc::new(Semaphore::new(all as usize)), all, name }
+        Self { pieces: Arc::new(Semaphore::new(all as usize)), all, lack }
     }
 
     /// What is larger than all of the room takes all of it.
     fn reserve(&self, bytes: usize) -> Result<Room, Problem> {
         let pieces = u32::try_from(bytes.div_ceil(Self::PIECE)).unwrap_or(u32::MAX).min(self.all);
         let taken = Arc::clone(&self.pieces).try_acquire_many_owned(pieces);
-        taken.map(Room).map_err(|_| overloaded(self.name))
+        taken.map(Room).map_err(|_| overloaded(self.lack))
     }
 }
 
-fn overloaded(reason: &'static str) -> Problem {
-    counter!(SHED, "reason" => reason).increment(1);
+fn overloaded(lack: Shed) -> Problem {
+    lack.count(1);
     Problem::new(Code::Overloaded, "The service has no room for this now; send it again after Retry-After.")
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn admit(State(capacity): State<Capacity>, request: Request, ne
         return next.run(request).await;
     }
     let Ok(_place) = capacity.requests.try_acquire() else {
-        return overloaded("requests").into_response();
+        return overloaded(Shed::Requests).into_response();
     };
     let body = if request.body().is_end_stream() { Duration::ZERO } else { BODY_DEADLINE };
     timeout(body + WORK_DEADLINE, next.run(request)).await.unwrap_or_else(|_| given_up().into_response())

@@ -12,13 +12,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::Request;
-use metrics::counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tower::Service;
 
-use crate::telemetry::metrics::CONNECTIONS_TIMED_OUT;
+use crate::telemetry::metrics::ConnectionsTimedOut;
 
 /// Longest from a connection's start, or from the first byte of a later request, to the end of the request's head.
 pub(super) const HEAD: Duration = Duration::from_secs(10);
@@ -114,14 +113,14 @@ impl<P> Connection<P> {
         if result.is_pending() {
             let deadline = self.take.get_or_insert_with(|| Box::pin(sleep(TAKE)));
             ready!(deadline.as_mut().poll(cx));
-            return Poll::Ready(Err(too_slow("answer")));
+            return Poll::Ready(Err(too_slow(ConnectionsTimedOut::Answer)));
         }
         result
     }
 }
 
-fn too_slow(phase: &'static str) -> io::Error {
-    counter!(CONNECTIONS_TIMED_OUT, "phase" => phase).increment(1);
+fn too_slow(phase: ConnectionsTimedOut) -> io::Error {
+    phase.count(1);
     io::ErrorKind::TimedOut.into()
 }
 
@@ -132,7 +131,7 @@ impl<P: Unpin> AsyncRead for Connection<P> {
         if buffer.filled().len() > before {
             self.began_head();
         } else if result.is_pending() && self.head_is_late(cx) {
-            return Poll::Ready(Err(too_slow("head")));
+            return Poll::Ready(Err(too_slow(ConnectionsTimedOut::Head)));
         }
         result
     }

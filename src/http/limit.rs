@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use metrics::{counter, gauge};
+use metrics::gauge;
 
 use super::auth::{Entry, Identity, Scope};
 use super::buckets::{Addresses, Buckets, Standing};
@@ -17,7 +17,7 @@ use super::forwarded::Client;
 use super::health;
 use super::problem::{Code, Problem};
 use crate::config::{RateLimit, RateLimits};
-use crate::telemetry::metrics::{AUTH_FAILURES, LIMITER_ADDRESSES, RATE_LIMITED};
+use crate::telemetry::metrics::{AuthFailures, LIMITER_ADDRESSES, RateLimited};
 
 /// How many wrong keys one address may try a minute. Who has a right one is never asked.
 const WRONG_KEYS: RateLimit =
@@ -54,19 +54,25 @@ impl Limiter {
         let wrong_key = match identity {
             Identity::Known(key) => return self.take_of(key),
             Identity::Anonymous => None,
-            Identity::Unknown => Some("unknown"),
-            Identity::Several => Some("several"),
+            Identity::Unknown => Some(AuthFailures::Unknown),
+            Identity::Several => Some(AuthFailures::Several),
         };
         let mut of_wrong_keys = None;
-        if let Some(kind) = wrong_key {
-            counter!(AUTH_FAILURES, "kind" => kind).increment(1);
+        if let Some(failure) = wrong_key {
+            failure.count(1);
             let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
-            of_wrong_keys =
-                self.0.wrong_keys.take(client).map_err(|standing| TooOften::new("wrong_key", detail, standing))?;
+            of_wrong_keys = self
+                .0
+                .wrong_keys
+                .take(client)
+                .map_err(|standing| TooOften::new(RateLimited::WrongKey, detail, standing))?;
         }
         let detail = "Too many requests without a valid key came from this address; wait for Retry-After.";
-        let standing =
-            self.0.anonymous.take(client).map_err(|standing| TooOften::new("anonymous", detail, standing))?;
+        let standing = self
+            .0
+            .anonymous
+            .take(client)
+            .map_err(|standing| TooOften::new(RateLimited::Anonymous, detail, standing))?;
         Ok(of_wrong_keys.into_iter().chain(standing).min_by_key(|standing| standing.remaining))
     }
 
@@ -75,12 +81,12 @@ impl Limiter {
         let (buckets, scope, detail) = match key.scope {
             Scope::Ingest => (
                 &self.0.ingest,
-                "ingest",
+                RateLimited::Ingest,
                 "This key posts too often; wait for Retry-After, and put more candles into each post.",
             ),
             Scope::Read => (
                 &self.0.query,
-                "query",
+                RateLimited::Query,
                 "This token reads too often; wait for Retry-After, and ask for more candles at a time.",
             ),
         };
@@ -125,8 +131,8 @@ struct TooOften {
 }
 
 impl TooOften {
-    fn new(scope: &'static str, detail: &'static str, standing: Standing) -> Self {
-        counter!(RATE_LIMITED, "scope" => scope).increment(1);
+    fn new(scope: RateLimited, detail: &'static str, standing: Standing) -> Self {
+        scope.count(1);
         Self { detail, standing }
     }
 }

@@ -12,12 +12,12 @@ use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::connection::{Connection, HEAD, Watched};
 use super::forwarded::{Proxies, group};
-use crate::telemetry::metrics::{CONNECTIONS, CONNECTIONS_REFUSED};
+use crate::telemetry::metrics::{CONNECTIONS, ConnectionsRefused};
 
 /// Most connections at once.
 const MOST: usize = 4096;
@@ -100,19 +100,20 @@ impl Door {
     /// Of the `listener` of that name in the metrics: at most `most` connections, and any number of them from a proxy that
     /// is trusted.
     pub(crate) fn new(listener: &'static str, most: usize, proxies: Proxies) -> Self {
+        gauge!(CONNECTIONS, "listener" => listener).set(0);
         Self { listener, most, proxies, open: Arc::default() }
     }
 
-    fn enter(&self, peer: IpAddr) -> Result<Place, &'static str> {
+    fn enter(&self, peer: IpAddr) -> Result<Place, ConnectionsRefused> {
         let group = (!self.proxies.trusts(peer)).then(|| group(peer.to_canonical()));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.all >= self.most {
-            return Err("all");
+            return Err(ConnectionsRefused::All);
         }
         if let Some(group) = group {
             let each = open.each.entry(group).or_default();
             if *each >= MOST_EACH {
-                return Err("address");
+                return Err(ConnectionsRefused::Address);
             }
             *each += 1;
         }
@@ -129,8 +130,8 @@ impl<S> Accept<TcpStream, S> for Door {
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let enter = || {
-            let place = self.enter(stream.peer_addr()?.ip()).map_err(|reason| {
-                counter!(CONNECTIONS_REFUSED, "reason" => reason).increment(1);
+            let place = self.enter(stream.peer_addr()?.ip()).map_err(|refused| {
+                refused.count(1);
                 io::Error::other("no room for the connection")
             })?;
             stream.set_nodelay(true)?;

@@ -83,7 +83,13 @@ impl Service {
         let capacity = Capacity::new(config.limits.max_body_bytes);
         let max_body_bytes = config.limits.max_body_bytes;
         let state = AppState { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes };
-        let (mut routes, _) = api().split_for_parts();
+        let (mut routes, document) = api().split_for_parts();
+        for (path, item) in &document.paths.paths {
+            let methods = [("GET", &item.get), ("POST", &item.post)];
+            for (method, _) in methods.into_iter().filter(|(_, operation)| operation.is_some()) {
+                layers::expect_failures(method, path);
+            }
+        }
         if config.docs_enabled {
             routes = routes.merge(documentation().split_for_parts().0);
         }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::body::{BatchFields, CandleFields, Candles, Raw, Shape};
 use crate::candle::{
-    Batch, Candle, Invalid, Key, Ohlc, Phase, Price, Side, Symbol, Timeframe, Timestamp, UtcOffset, Volume,
+    Batch, Candle, Invalid, Key, Ohlc, Phase, Price, Rule, Side, Symbol, Timeframe, Timestamp, UtcOffset, Volume,
 };
 use crate::violation::{MAX_LISTED, Step, Violation};
 
@@ -33,7 +33,7 @@ pub struct Rejected {
     /// Index of the candle and one of its violations; the first [`MAX_LISTED`] in the order of the batch.
     pub listed: Vec<(usize, Violation)>,
     /// How many candles broke which rule first.
-    pub reasons: BTreeMap<&'static str, u64>,
+    pub reasons: BTreeMap<Rule, u64>,
 }
 
 /// Validates every candle of a batch by the clock `now`.
@@ -41,22 +41,22 @@ pub struct Rejected {
 /// # Errors
 /// What is wrong with the batch as a whole, so that no candle of it can be.
 pub(super) fn validate(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Checked, Vec<Violation>> {
-    let whole = |field: Option<&str>, kind, message: &str| {
+    let whole = |field: Option<&str>, rule, message: &str| {
         let loc = std::iter::once("body").chain(field).map(Step::from);
-        vec![Violation::new(loc, Invalid::new(kind, message))]
+        vec![Violation::new(loc, Invalid::new(rule, message))]
     };
     let Shape::Right(fields) = fields else {
-        return Err(whole(None, "wrong_type", "is not an object; send {\"candles\":[…]}"));
+        return Err(whole(None, Rule::WrongType, "is not an object; send {\"candles\":[…]}"));
     };
     let (defaults, mut violations) = Defaults::read(&fields);
     let missing = match &fields.candles {
         Shape::Right(candles) if !candles.kept.is_empty() => None,
-        Shape::Right(_) => Some(("empty", "is empty; send at least one candle")),
-        Shape::Wrong => Some(("wrong_type", "is not a list; send a list of candles")),
-        Shape::Absent => Some(("missing", "is missing; send a list of candles")),
+        Shape::Right(_) => Some((Rule::Empty, "is empty; send at least one candle")),
+        Shape::Wrong => Some((Rule::WrongType, "is not a list; send a list of candles")),
+        Shape::Absent => Some((Rule::Missing, "is missing; send a list of candles")),
     };
-    if let Some((kind, message)) = missing {
-        violations.extend(whole(Some("candles"), kind, message));
+    if let Some((rule, message)) = missing {
+        violations.extend(whole(Some("candles"), rule, message));
     }
     let validated = validate_candles(&fields.candles.right().unwrap_or_default(), defaults, now);
     if violations.is_empty() {
@@ -75,7 +75,7 @@ fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -
         let candle = match fields {
             Shape::Right(fields) => validator.candle(fields, &mut problems),
             Shape::Absent | Shape::Wrong => {
-                problems.note(None, Invalid::new("wrong_type", "is not an object; send a candle's fields"));
+                problems.note(None, Invalid::new(Rule::WrongType, "is not an object; send a candle's fields"));
                 None
             }
         };
@@ -84,7 +84,7 @@ fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -
         } else {
             rejected.candles += 1;
             if let Some((_, first)) = problems.0.first() {
-                *rejected.reasons.entry(first.kind).or_default() += 1;
+                *rejected.reasons.entry(first.rule).or_default() += 1;
             }
             let room = MAX_LISTED - rejected.listed.len();
             rejected.listed.extend(problems.0.into_iter().take(room).map(|(field, invalid)| {
@@ -255,7 +255,7 @@ impl Problems {
         raw: Raw<'a>,
         parse: impl FnOnce(&'a RawValue) -> Result<T, Invalid>,
     ) -> Option<T> {
-        let parsed = raw.ok_or_else(|| Invalid::new("missing", "is missing")).and_then(parse);
+        let parsed = raw.ok_or_else(|| Invalid::new(Rule::Missing, "is missing")).and_then(parse);
         self.check(field, parsed)
     }
 }
@@ -279,7 +279,7 @@ fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
     }
     serde_json::from_str(text)
         .map(Cow::Owned)
-        .map_err(|_| Invalid::new("not_text", "holds an escape that is no character; send it as plain UTF-8"))
+        .map_err(|_| Invalid::new(Rule::NotText, "holds an escape that is no character; send it as plain UTF-8"))
 }
 
 fn boolean(raw: &RawValue) -> Result<bool, Invalid> {
@@ -299,7 +299,7 @@ fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
         [b'{', ..] => "an object",
         _ => "a number",
     };
-    Invalid::new("wrong_type", format!("is {found}; send {wanted}"))
+    Invalid::new(Rule::WrongType, format!("is {found}; send {wanted}"))
 }
 
 /// Refuses a candle that opens after `now`, naming the broker's offset that would explain it.
@@ -322,7 +322,7 @@ fn not_in_the_future(
         }
         _ => "no broker's clock explains that; check the terminal's time and send seconds or milliseconds".to_owned(),
     };
-    Err(Invalid::new("future", format!("is {ahead} s ahead of UTC: {advice}")))
+    Err(Invalid::new(Rule::Future, format!("is {ahead} s ahead of UTC: {advice}")))
 }
 
 /// The offset under which the candle would be the one that is forming now. Brokers keep whole hours, rarely half or

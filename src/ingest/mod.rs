@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use metrics::counter;
+use metrics::{Counter, counter};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::candle::{Batch, Candle, Clock, Timeframe, Timestamp};
+use crate::candle::{Batch, Candle, Clock, Rule, Timeframe, Timestamp};
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::{CANDLES, REJECTED};
+use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
 
 pub use batch::{Checked, Rejected};
@@ -108,6 +108,9 @@ impl Ingest {
     /// Writes to `store` batches of at most `max_candles`, validated by `clock`.
     #[must_use]
     pub fn new(store: Store, clock: Clock, max_candles: usize) -> Self {
+        for rule in Rule::ALL {
+            rejections(*rule).increment(0);
+        }
         let never = || AtomicI64::new(Self::NEVER);
         let seen = Seen { last: never(), newest: std::array::from_fn(|_| never()) };
         Self { store, clock, max_candles, seen: Arc::new(seen) }
@@ -121,10 +124,10 @@ impl Ingest {
     pub async fn submit(&self, body: &[u8], handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
         let Checked { batch, received, rejected } = check(body, now, self.max_candles)?;
-        for (reason, count) in &rejected.reasons {
-            counter!(REJECTED, "reason" => *reason).increment(*count);
+        for (rule, count) in &rejected.reasons {
+            rejections(*rule).increment(*count);
         }
-        counter!(CANDLES, "result" => "rejected").increment(rejected.candles as u64);
+        Candles::Rejected.count(rejected.candles as u64);
         if handling == Handling::Strict && rejected.candles > 0 {
             return Err(candles_refused(rejected, received));
         }
@@ -135,9 +138,9 @@ impl Ingest {
             self.note_newest(timeframe, time.seconds());
         }
         let duplicate = received - rejected.candles - stored.added - stored.live;
-        for (result, count) in [("added", stored.added), ("live", stored.live), ("duplicate", duplicate)] {
-            counter!(CANDLES, "result" => result).increment(count as u64);
-        }
+        Candles::Added.count(stored.added as u64);
+        Candles::Live.count(stored.live as u64);
+        Candles::Duplicate.count(duplicate as u64);
         Ok(Receipt {
             received,
             added: stored.added,
@@ -177,6 +180,11 @@ impl Ingest {
     fn note_newest(&self, timeframe: Timeframe, seconds: i64) {
         self.seen.newest[timeframe as usize].fetch_max(seconds, Ordering::Relaxed);
     }
+}
+
+/// The count of candles that broke `rule` first.
+fn rejections(rule: Rule) -> Counter {
+    counter!(REJECTED, "reason" => rule.name())
 }
 
 /// When the newest closed candle of each timeframe of a batch opened.

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use crate::candle::{Invalid, Symbol, Timeframe, format_bound, parse_bound};
+use crate::candle::{Invalid, Rule, Symbol, Timeframe, format_bound, parse_bound};
 use crate::store::{Direction, Range};
-use crate::violation::{MAX_LISTED, Step, Violation};
+use crate::violation::{MAX_LISTED, Violation};
 
 /// Candles returned when no limit is asked for.
 pub const DEFAULT_LIMIT: usize = 1000;
@@ -41,15 +41,14 @@ impl Selection {
         for (one, other) in [("from", "after"), ("to", "before"), ("before", "after")] {
             if parameters.has(one) && parameters.has(other) {
                 let message = format!("cannot stand beside {other}; send one of the two");
-                parameters.refuse(one, Invalid::new("conflict", message));
+                parameters.refuse(one, "conflict", message);
             }
         }
         let start = from.or(after.map(|after| after + 1)).unwrap_or(BEGINNING);
         let end = before.or(to.map(|to| to + 1)).unwrap_or(END);
         if start >= end && parameters.violations.is_empty() {
             let given = ["before", "to", "after", "from"].into_iter().find(|name| parameters.has(name)).unwrap_or("to");
-            parameters
-                .refuse(given, Invalid::new("empty_range", "leaves no time between the bounds; move one of them"));
+            parameters.refuse(given, "empty_range", "leaves no time between the bounds; move one of them");
         }
         let direction =
             if before.is_none() && (from.is_some() || after.is_some()) { Direction::Up } else { Direction::Down };
@@ -101,7 +100,7 @@ pub(super) fn parse_series_filter(query: &str) -> Result<(Option<Symbol>, Option
 }
 
 fn parse_limit(text: &str, max_limit: usize) -> Result<usize, Invalid> {
-    let invalid = || Invalid::new("out_of_range", format!("must be a whole number from 1 to {max_limit}"));
+    let invalid = || Invalid::new(Rule::OutOfRange, format!("must be a whole number from 1 to {max_limit}"));
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
     }
@@ -121,9 +120,9 @@ impl<'a> Parameters<'a> {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
                 let message = format!("is no parameter of this route; known are {}", known.join(", "));
-                parameters.refuse(&shortened(&name), Invalid::new("unknown_parameter", message));
+                parameters.refuse(&shortened(&name), "unknown_parameter", message);
             } else if parameters.has(&name) {
-                parameters.refuse(&name, Invalid::new("repeated_parameter", "stands more than once; send it once"));
+                parameters.refuse(&name, "repeated_parameter", "stands more than once; send it once");
             } else {
                 parameters.pairs.push((name, value));
             }
@@ -141,18 +140,18 @@ impl<'a> Parameters<'a> {
         self.pairs.iter().any(|(present, _)| present == name)
     }
 
-    fn refuse(&mut self, name: &str, invalid: Invalid) {
-        self.violations.push(Violation::new([Step::from("query"), Step::from(name)], invalid));
+    fn refuse(&mut self, name: &str, kind: &'static str, msg: impl Into<String>) {
+        self.violations.push(Violation { loc: vec!["query".into(), name.into()], msg: msg.into(), kind });
     }
 
     fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
         let parsed = parse(&self.pairs.iter().find(|(present, _)| present == name)?.1);
-        parsed.map_err(|invalid| self.refuse(name, invalid)).ok()
+        parsed.map_err(|invalid| self.refuse(name, invalid.rule.name(), invalid.message)).ok()
     }
 
     fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
         if !self.has(name) {
-            self.refuse(name, Invalid::new("missing", "is missing"));
+            self.refuse(name, Rule::Missing.name(), "is missing");
         }
         self.optional(name, parse)
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -28,30 +28,91 @@ pub const POOL_PENDING: &str = "db_client_connection_pending_requests";
 pub const POOL_TIMEOUTS: &str = "db_client_connection_timeouts_total";
 /// How long requests waited for a connection.
 pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
-/// Candles posted, by `result`: `added`, `duplicate`, `live` or `rejected`.
-pub const CANDLES: &str = "candlewick_candles_total";
-/// Candles rejected, by `reason`: the first rule that each broke.
+/// Candles rejected, by `reason`: the first [`Rule`](crate::candle::Rule) that each broke.
 pub const REJECTED: &str = "candlewick_candles_rejected_total";
 /// Age of the newest closed candle by `timeframe`: seconds since it opened.
 pub const NEWEST_AGE: &str = "candlewick_newest_candle_age_seconds";
-/// Requests without a valid key for their route, by `kind`.
-pub const AUTH_FAILURES: &str = "candlewick_auth_failures_total";
-/// Requests refused for coming too often, by `scope`.
-pub const RATE_LIMITED: &str = "candlewick_rate_limited_total";
 /// Client addresses that the limiter remembers.
 pub const LIMITER_ADDRESSES: &str = "candlewick_rate_limiter_addresses";
-/// Requests refused for lack of room, by `reason`.
-pub const SHED: &str = "candlewick_load_shed_total";
 /// Connections of clients that are open, by `listener`: `public` or `admin`.
 pub const CONNECTIONS: &str = "candlewick_connections_open";
-/// Connections of clients that were closed at once, by `reason`.
-pub const CONNECTIONS_REFUSED: &str = "candlewick_connections_refused_total";
-/// Connections of clients that were closed because they were too slow, by `phase`.
-pub const CONNECTIONS_TIMED_OUT: &str = "candlewick_connections_timed_out_total";
 /// Lines of the log that nobody read in time.
 pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
 /// Always 1; its labels tell `version` and `revision`.
 pub const BUILD_INFO: &str = "candlewick_build_info";
+
+/// Defines counters by one label, of which each value is a variant: nothing else can be counted, and all of them are there
+/// from the start. Prometheus sees only by how much a series grows, so a first event that brought its series along would
+/// never have happened.
+macro_rules! counters {
+    ($(
+        #[doc = $help:literal]
+        $counter:ident = $metric:literal by $label:literal { $($variant:ident = $value:literal),+ $(,)? }
+    )+) => {
+        $(
+            #[doc = $help]
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            pub enum $counter {
+                $(#[doc = concat!("`", $value, "`")] $variant),+
+            }
+
+            impl $counter {
+                /// Counts so many more.
+                pub fn count(self, more: u64) {
+                    let value = match self { $(Self::$variant => $value),+ };
+                    counter!($metric, $label => value).increment(more);
+                }
+            }
+        )+
+
+        fn begin_labelled_counters() {
+            $(
+                describe_counter!($metric, $help.trim_start());
+                $($counter::$variant.count(0);)+
+            )+
+        }
+    };
+}
+
+counters! {
+    /// Candles posted, by what became of them.
+    Candles = "candlewick_candles_total" by "result" {
+        Added = "added",
+        Duplicate = "duplicate",
+        Live = "live",
+        Rejected = "rejected",
+    }
+    /// Requests without a valid key for their route.
+    AuthFailures = "candlewick_auth_failures_total" by "kind" {
+        Missing = "missing",
+        Unknown = "unknown",
+        Several = "several",
+        WrongScope = "wrong_scope",
+    }
+    /// Requests refused for coming too often.
+    RateLimited = "candlewick_rate_limited_total" by "scope" {
+        Ingest = "ingest",
+        Query = "query",
+        Anonymous = "anonymous",
+        WrongKey = "wrong_key",
+    }
+    /// Requests refused for lack of room.
+    Shed = "candlewick_load_shed_total" by "reason" {
+        Requests = "requests",
+        BodyMemory = "body_memory",
+        AnswerMemory = "answer_memory",
+    }
+    /// Connections of clients that were closed at once, because there were too many.
+    ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
+        All = "all",
+        Address = "address",
+    }
+    /// Connections of clients that were closed for being too slow.
+    ConnectionsTimedOut = "candlewick_connections_timed_out_total" by "phase" {
+        Head = "head",
+        Answer = "answer",
+    }
+}
 
 /// OpenTelemetry's buckets for request durations, and two below them: most answers take less than 5 ms.
 const SECONDS: [f64; 16] =
@@ -83,6 +144,7 @@ impl Metrics {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
             .install_recorder()?;
         describe();
+        begin();
         let process = metrics_process::Collector::default();
         process.describe();
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "revision" => REVISION).set(1.0);
@@ -106,6 +168,15 @@ impl Metrics {
     }
 }
 
+/// Has everything in the first scrape that can be there before it happens.
+fn begin() {
+    begin_labelled_counters();
+    counter!(POOL_TIMEOUTS).increment(0);
+    gauge!(ACTIVE_REQUESTS).set(0);
+    gauge!(POOL_PENDING).set(0);
+    drop(histogram!(POOL_WAIT));
+}
+
 fn describe() {
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time until the head of the answer.");
     describe_gauge!(ACTIVE_REQUESTS, "Requests being worked on.");
@@ -115,16 +186,10 @@ fn describe() {
     describe_gauge!(POOL_PENDING, "Requests that wait for a connection to the store.");
     describe_counter!(POOL_TIMEOUTS, "Requests that got no connection to the store in time.");
     describe_histogram!(POOL_WAIT, Unit::Seconds, "Time that requests waited for a connection to the store.");
-    describe_counter!(CANDLES, "Candles posted, by what became of them.");
     describe_counter!(REJECTED, "Candles rejected, by the first rule that each broke.");
     describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest closed candle of a timeframe opened.");
-    describe_counter!(AUTH_FAILURES, "Requests without a valid key for their route.");
-    describe_counter!(RATE_LIMITED, "Requests refused for coming too often.");
     describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter remembers.");
-    describe_counter!(SHED, "Requests refused for lack of room.");
     describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
-    describe_counter!(CONNECTIONS_REFUSED, "Connections of clients that were closed at once.");
-    describe_counter!(CONNECTIONS_TIMED_OUT, "Connections of clients that were closed for being too slow.");
     describe_counter!(LOG_LINES_DROPPED, "Lines of the log that nobody read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels tell the build.");
 }

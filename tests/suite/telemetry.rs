@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use candlewick::candle::Rule;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -103,6 +104,43 @@ fn what_happens_is_counted_under_names_that_hold_no_symbol() {
         get(&format!("{admin}/api/v1/candles")).await.problem(404, "not_found");
         assert_eq!(get(&format!("{admin}/health")).await.status, 200);
         assert_eq!(get(&format!("{admin}/health/live")).await.body, r#"{"status":"ok"}"#);
+    });
+}
+
+#[test]
+fn what_has_not_happened_yet_is_counted_as_none() {
+    run(async {
+        let folder = folder();
+        let (_serving, admin) = start(folder.path(), &[]);
+        let samples = scrape(&admin).await;
+        let refusals = "candlewick_candles_rejected_total{reason";
+        let counters = [
+            ("candlewick_candles_total{result", &["added", "duplicate", "live", "rejected"][..]),
+            ("candlewick_auth_failures_total{kind", &["missing", "several", "unknown", "wrong_scope"]),
+            ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
+            ("candlewick_load_shed_total{reason", &["answer_memory", "body_memory", "requests"]),
+            ("candlewick_connections_refused_total{reason", &["address", "all"]),
+            ("candlewick_connections_timed_out_total{phase", &["answer", "head"]),
+            (refusals, &Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),
+        ];
+        for (counter, values) in counters {
+            for value in values {
+                let name = format!("{counter}=\"{value}\"}}");
+                assert_eq!(samples.get(&name), Some(&0.0), "{name} in {samples:#?}");
+            }
+            assert_eq!(samples.keys().filter(|name| name.starts_with(counter)).count(), values.len(), "{counter}");
+        }
+        for name in ["candlewick_log_lines_dropped_total", "db_client_connection_timeouts_total"] {
+            assert_eq!(samples.get(name), Some(&0.0), "{name}");
+        }
+        for (method, route) in [("POST", "/api/v1/candles"), ("GET", "/api/v1/candles"), ("GET", "/api/v1/series")] {
+            let labels = format!("http_request_method=\"{method}\",http_route=\"{route}\"");
+            for status in [500, 503] {
+                let labels = format!("{{{labels},http_response_status_code=\"{status}\"}}");
+                let name = format!("http_server_request_duration_seconds_count{labels}");
+                assert_eq!(samples.get(&name), Some(&0.0), "{name}");
+            }
+        }
     });
 }
 
