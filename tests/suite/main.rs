@@ -22,6 +22,7 @@ mod handover;
 mod http;
 mod ingest;
 mod limits;
+mod monitoring;
 mod outage;
 mod phases;
 mod postgres;

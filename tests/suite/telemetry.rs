@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,14 @@ use crate::harness::{Answer, KEY, PgDatabase, TOKEN, TableLock, candle, plain_se
 use crate::program::{Serving, folder};
 
 /// A running program with a second listener, and where that is.
-fn start(folder: &std::path::Path, variables: &[(&str, &str)]) -> (Serving, String) {
+fn start(folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
+    start_for(Duration::from_secs(60), folder, variables)
+}
+
+/// As [`start`], for a test that may take longer.
+pub fn start_for(lifetime: Duration, folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
     let own = [("PORT", "0"), ("ADMIN_ADDR", "127.0.0.1:0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
-    let mut serving = Serving::start(folder, &[&own[..], variables].concat());
+    let mut serving = Serving::start_for(lifetime, folder, &[&own[..], variables].concat());
     let admin = serving.printed.lines().find_map(|line| line.split_once("admin=")).expect("the admin address").1;
     let admin = format!("http://{}", admin.split_whitespace().next().unwrap());
     serving.is_ready();
