@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Backs candlewick's database up while it serves.
 #   backup.sh            makes one backup now
-#   backup.sh --nightly  makes one each day at BACKUP_AT, and one at the start if the newest is older than a day, for ever
+#   backup.sh --nightly  makes one each day at BACKUP_AT, for ever, and one at the start if the newest is older than a day, or
+#                        would be too old for --check before the next
 #   backup.sh --check    succeeds if the newest backup is younger than 26 hours
 # These environment variables say what and where:
 #   DATABASE_URL, or a file DATABASE_URL_FILE, as the service has it: postgres://… or sqlite://PATH
@@ -113,11 +114,14 @@ wait_for() {
 }
 
 nightly() {
-    local pause job
+    local pause young job
     # In a process group of its own, a backup ends with everything that it has started.
     set -m
     trap 'trap - TERM INT; for job in $(jobs -p); do kill -TERM -- "-$job" 2>/dev/null || true; done; exit 0' TERM INT
-    if has_backup_since "$DAY"; then pause=$(until_backup_time); else pause=0; fi
+    # One that is young enough stays so until the next is due.
+    pause=$(until_backup_time)
+    young=$((LATE - pause / 60))
+    has_backup_since "$((young < DAY ? young : DAY))" || pause=0
     while :; do
         wait_for "$pause"
         (make_backup) &

@@ -93,6 +93,8 @@ restore_sqlite() {
     done
     folder=$(dirname -- "$target")
     partial=$target.restoring.$$
+    # What a restore left that was killed.
+    rm -f -- "$target".restoring.*
     umask 077
     trap 'rm -f -- "$partial"' EXIT
     cp -- "$backup" "$partial" || die "$folder cannot be written, or its disk is full; nothing was restored"

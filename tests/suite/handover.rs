@@ -1,9 +1,9 @@
 //! One version hands over to the next behind the shipped proxy configurations, while terminals post and charts read.
 //!
 //! The proxy is told of the new process once that is healthy, and only then is the old one told to stop. Clients keep their
-//! connections open. A proxy that reloads closes those that are idle, and a request may meet that: no client can tell
-//! beforehand, so every HTTP client opens another connection then and sends the request again (RFC 9112 section 9.3.1),
-//! which is not a failure and is counted by itself. Everything else is.
+//! connections open. A proxy that reloads closes those that are idle, and a request may just then be on its way: no client can
+//! know, so it opens another connection and sends the request again (RFC 9112 section 9.3.1), which is safe for posts too,
+//! because a candle is stored once. That is no failure and is counted by itself; everything else is one.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -130,14 +130,15 @@ impl Settings {
     /// Writes its configuration, with `service` behind it.
     fn write(&self, service: SocketAddr) {
         let (file, text) = match self.name {
-            "nginx" => ("nginx.conf", self.nginx_conf(service)),
+            "nginx" => ("nginx.conf", self.nginx_conf()),
             // It listens on every address of the machine otherwise.
             _ => ("Caddyfile", replace(CADDY, &[("\n{\n", "\n{\n\tdefault_bind 127.0.0.1\n")])),
         };
         fs::write(self.folder.join(file), text).unwrap();
+        fs::write(self.folder.join("upstream.conf"), format!("server {service};\n")).unwrap();
     }
 
-    fn nginx_conf(&self, service: SocketAddr) -> String {
+    fn nginx_conf(&self) -> String {
         let here = self.folder.display();
         let mut folders = String::from("http {\n");
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
@@ -147,7 +148,7 @@ impl Settings {
         replace(
             NGINX,
             &[
-                ("127.0.0.1:8000", &service.to_string()),
+                ("/etc/candlewick/upstream.conf;", &format!("{here}/upstream.conf;")),
                 (&format!("{shipped}fullchain.pem"), &self.certificate.file.display().to_string()),
                 (&format!("{shipped}privkey.pem"), &self.certificate.key.display().to_string()),
                 ("server_name candles.example.com", "server_name localhost"),

@@ -330,8 +330,15 @@ both_stores! {
                 Database::Sqlite(_) => Path::new(target.url().trim_start_matches("sqlite://")).exists(),
                 Database::Postgres(_) => !settled(&target).await.is_empty(),
             };
-            if is_there {
-                assert!(everything(&target).await == expected, "a part of it was restored");
+            if !is_there {
+                let (code, said) = backups.restore(&target.url(), &file);
+                assert_eq!(code, 0, "it can be repeated: {said}");
+            }
+            assert!(everything(&target).await == expected, "a part of it was restored");
+            if let Database::Sqlite(folder) = &target {
+                let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+                let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("restoring")).collect();
+                assert!(is_there || left.is_empty(), "the next one cleans up: {left:?}");
             }
             seen[usize::from(is_there)] += 1;
         }
@@ -421,13 +428,18 @@ both_stores! {
         assert_eq!(ended.code(), Some(0));
         drop(nightly);
 
-        // The newest is young enough, so that a restart makes none.
-        let mut nightly = Group::spawn(backups.command(&app.database.url()).arg("--nightly"));
-        let deadline = Instant::now() + DEADLINE;
-        while !sleeps(&nightly) {
-            assert!(nightly.runs() && Instant::now() < deadline, "it waits for the night");
+        // A restart makes none where the newest is young enough until the next is due, and else does.
+        touch(&backups.files()[0], "5 hours ago");
+        for (due, count) in [("1 hour", 1), ("1 hour ago", 2)] {
+            let (_, time, _) = output(Command::new("date").args(["-u", "+%H:%M", "-d", due]));
+            let mut command = backups.command(&app.database.url());
+            let mut nightly = Group::spawn(command.arg("--nightly").env("BACKUP_AT", time.trim()));
+            let deadline = Instant::now() + DEADLINE;
+            while !sleeps(&nightly) {
+                assert!(nightly.runs() && Instant::now() < deadline, "it waits for the night");
+            }
+            assert_eq!(backups.files().len(), count, "due in {due}");
         }
-        assert_eq!(backups.files().len(), 1);
     }
 
     async fn a_full_disk_is_told_in_words(app: TestApp) {
