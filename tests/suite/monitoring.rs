@@ -44,10 +44,10 @@ fn rules_and_dashboard_ask_for_nothing_that_is_not_there() {
         let dashboard = dashboard();
         let rules = rules_once_evaluated(&prometheus, &serving).await;
         let mut asked = dashboard.expressions;
+        let mut labels: BTreeMap<_, _> = dashboard.labels.into_iter().chain(rules.labels).collect();
         assert!(asked.len() > 30, "the dashboard was read: {asked:?}");
         let mut selectors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut labels = dashboard.labels;
-        for (place, expression) in asked.iter().chain(&rules) {
+        for (place, expression) in asked.iter().chain(&rules.expressions) {
             let names = Names::of(expression);
             for (selector, matched) in names.selectors {
                 selectors.entry(selector.clone()).or_default().insert(place.clone());
@@ -131,8 +131,14 @@ async fn use_it(serving: &Serving) {
     }
 }
 
-/// Every rule's name and expression, once all of them have been evaluated. What an alert says is looked at too.
-async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Vec<(String, String)> {
+/// What is asked of Prometheus and shown of its labels, each with who does.
+struct Asked {
+    expressions: Vec<(String, String)>,
+    labels: Vec<(String, String)>,
+}
+
+/// The rules, once all of them have been evaluated. What comes with an alert is looked at too.
+async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Asked {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let deadline = Instant::now() + PATIENCE;
     let rules: Vec<Value> = loop {
@@ -152,6 +158,7 @@ async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Vec
     let tests =
         fs::read_dir(monitoring("tests")).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let tests: String = tests.collect();
+    let mut labels = Vec::new();
     for alert in rules.iter().filter(|rule| rule["type"] == "alerting") {
         let (name, annotations) = (text(&alert["name"]), &alert["annotations"]);
         assert!(["summary", "description"].iter().all(|part| annotations[part].is_string()), "{alert:#?}");
@@ -162,24 +169,21 @@ async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Vec
         assert_eq!(annotations["runbook"], format!("monitoring/README.md#{}", name.to_lowercase()));
         assert!(readme.contains(&format!("\n### {name}\n")), "the README says what to do when {name} fires");
         assert!(tests.contains(&format!("alertname=\"{name}\"")), "{name} is tested");
+        let word = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        labels.extend(annotations.to_string().split("$labels.").skip(1).map(|label| (word(label), name.clone())));
         for firing in alert["alerts"].as_array().unwrap() {
             assert!(!firing["annotations"].to_string().contains("<error"), "{firing:#?}");
         }
     }
-    rules.iter().map(|rule| (text(&rule["name"]), text(&rule["query"]))).collect()
+    Asked { expressions: rules.iter().map(|rule| (text(&rule["name"]), text(&rule["query"]))).collect(), labels }
 }
 
-/// What the dashboard asks Prometheus for, each with the panel that does.
-struct Dashboard {
-    expressions: Vec<(String, String)>,
-    labels: BTreeMap<String, String>,
-}
-
-fn dashboard() -> Dashboard {
+/// The dashboard's panels and annotations.
+fn dashboard() -> Asked {
     let text = fs::read_to_string(monitoring("grafana/dashboards/candlewick.json")).unwrap();
     let content: Value = serde_json::from_str(&text).unwrap();
     let annotations = content["annotations"]["list"].as_array().unwrap();
-    let mut found = Dashboard { expressions: Vec::new(), labels: BTreeMap::new() };
+    let mut found = Asked { expressions: Vec::new(), labels: Vec::new() };
     let panels = content["panels"].as_array().unwrap().iter();
     let targets =
         panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten().map(move |target| (panel, target)));
