@@ -1,0 +1,65 @@
+-- market_data_candles in one partition a year, for psql. In an empty database it comes before the first `candlewick migrate`,
+-- which then takes the table as it is; run it as the login that will own the tables:
+--     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/postgres-partitioned.sql
+-- Running it again adds what is missing. A table that holds candles is made the first partition before, as
+-- docs/operations.md tells; "-v first_year=2027" then begins where it ends.
+
+begin;
+set local client_min_messages = warning;
+
+create table if not exists market_data_candles (
+    id bigserial not null,
+    symbol text collate "C" not null,
+    timeframe text collate "C" not null,
+    "timestamp" timestamptz not null,
+    open numeric not null,
+    high numeric not null,
+    low numeric not null,
+    close numeric not null,
+    volume bigint not null,
+    created_at timestamptz not null default now(),
+    primary key (symbol, timeframe, "timestamp")
+) partition by range ("timestamp");
+alter table market_data_candles enable row level security;
+
+-- In a schema of their own: row security and grants are asked of the table that a statement names, and Supabase publishes
+-- every table of the public schema.
+create schema if not exists candlewick_partitions;
+
+\if :{?first_year} \else \set first_year 2010 \endif
+select format(
+    'create table if not exists candlewick_partitions.candles_%s partition of market_data_candles
+         for values from (%L) to (%L)',
+    year, make_timestamptz(year, 1, 1, 0, 0, 0, 'UTC'), make_timestamptz(year + 1, 1, 1, 0, 0, 0, 'UTC'))
+from generate_series(:first_year, 2040) as year
+\gexec
+
+-- Takes what no year does, so that a post is never refused for want of a partition.
+create table if not exists candlewick_partitions.candles_other partition of market_data_candles default;
+
+-- Supabase's roles get what `candlewick migrate` would have given them on a table of its own making.
+do $$
+begin
+    if exists (select from pg_roles where rolname = 'anon') then
+        revoke all on market_data_candles from anon;
+        revoke all on sequence market_data_candles_id_seq from anon;
+    end if;
+    if exists (select from pg_roles where rolname = 'authenticated') then
+        revoke all on market_data_candles from authenticated;
+        revoke all on sequence market_data_candles_id_seq from authenticated;
+        grant select on market_data_candles to authenticated;
+        drop policy if exists candlewick_read on market_data_candles;
+        create policy candlewick_read on market_data_candles for select to authenticated using (true);
+    end if;
+    if exists (select from pg_roles where rolname = 'service_role') then
+        revoke all on market_data_candles from service_role;
+        revoke all on sequence market_data_candles_id_seq from service_role;
+        grant select, insert on market_data_candles to service_role;
+        grant usage on sequence market_data_candles_id_seq to service_role;
+        drop policy if exists candlewick_service on market_data_candles;
+        create policy candlewick_service on market_data_candles to service_role using (true) with check (true);
+    end if;
+end
+$$;
+
+commit;
