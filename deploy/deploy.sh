@@ -89,9 +89,12 @@ if has_profile postgres; then
     wait_until_healthy database
 fi
 if [ "${MIGRATE:-yes}" = yes ]; then
-    if [ -n "$live" ] && ! compose exec -T backup /opt/candlewick/backup.sh --check >&2; then
-        say 'the newest backup is too old; making one before the tables may change'
-        compose run --rm -T --no-deps backup
+    if [ -n "$live" ]; then
+        compose up --detach --no-deps backup >&2
+        if ! compose exec -T backup /opt/candlewick/backup.sh --check >&2; then
+            say 'making a backup before the tables may change'
+            compose exec -T backup /opt/candlewick/backup.sh >&2
+        fi
     fi
     say 'migrating'
     MIGRATE_IMAGE=$IMAGE@$digest compose run --rm -T --no-deps migrate >&2

@@ -10,6 +10,7 @@ set -euo pipefail
 run() {
     local log code=0
     log=state/log/$(date -u +%Y%m%dT%H%M%SZ)-$$.log
+    : >"$log"
     setsid "$@" >"$log" 2>&1 </dev/null &
     local pid=$!
     tail --lines +1 --follow --pid "$pid" "$log" &

@@ -56,9 +56,11 @@ random | make secrets/mt5_api_key
 random | make secrets/internal_api_token
 random | make secrets/grafana_password
 # The network between the two never leaves this host, and the database's image speaks no TLS.
-make secrets/database_url <<URL
+for url in database_url database_owner_url; do
+    make "secrets/$url" <<URL
 postgres://candlewick:$(cat secrets/database_password)@database:5432/candlewick?sslmode=disable
 URL
+done
 
 cat >&2 <<NEXT
 

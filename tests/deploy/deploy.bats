@@ -124,10 +124,10 @@ load host
 
 @test "of two at once the second waits, and neither harms the other" {
     deploy "$(digest 1)"
-    mkfifo "$HOST/pause" "$HOST/paused"
+    pause
     "$HOST/deploy/deploy.sh" "$(digest 2)" >"$HOST/first" 2>&1 3>&- &
     first=$!
-    read -r _ <"$HOST/paused"
+    until_paused
     # The first one holds the lock, and is being asked.
     LOCK_WAIT=0 run -1 deploy "$(digest 3)"
     says 'another run is at work'
@@ -146,10 +146,10 @@ load host
 
 @test "a run that is killed after the switch is put right by the next one" {
     deploy "$(digest 1)"
-    mkfifo "$HOST/pause" "$HOST/paused"
+    pause
     "$HOST/deploy/deploy.sh" "$(digest 2)" >/dev/null 2>&1 3>&- &
     first=$!
-    read -r _ <"$HOST/paused"
+    until_paused
     kill -KILL "$first"
     wait "$first" || true
     echo go >"$HOST/resume"
@@ -163,10 +163,10 @@ load host
 
 @test "a run that is told to end after the switch goes back by itself" {
     deploy "$(digest 1)"
-    mkfifo "$HOST/pause" "$HOST/paused"
+    pause
     "$HOST/deploy/deploy.sh" "$(digest 2)" >"$HOST/said" 2>&1 3>&- &
     first=$!
-    read -r _ <"$HOST/paused"
+    until_paused
     kill -TERM "$first"
     echo go >"$HOST/resume"
     code=0
@@ -194,11 +194,18 @@ load host
 
 @test "a backup that is too old is made anew before the tables may change" {
     deploy "$(digest 1)"
-    equal "$(ls "$HOST/backed-up" 2>/dev/null)" ''
+    run -0 deploy "$(digest 2)"
+    equal "$(calls 'backup.sh$')" 0
     touch "$HOST/backup-is-old"
-    deploy "$(digest 2)"
-    grep -n 'run --rm -T --no-deps backup' "$HOST/calls"
-    equal "$(grep -oE 'no-deps backup$|no-deps migrate' "$HOST/calls" | tail -n 3 | paste -sd' ')" 'no-deps backup no-deps migrate no-deps backup'
+    forget_calls
+    run -0 deploy "$(digest 3)"
+    says 'making a backup before the tables may change'
+    equal "$(grep -oE 'backup.sh$|no-deps migrate' "$HOST/calls" | paste -sd' ')" 'backup.sh no-deps migrate'
+    touch "$HOST/backup-fails"
+    run -1 deploy "$(digest 4)"
+    says 'FAILED. Nothing has changed.'
+    equal "$(serves)" "$(digest 3)"
+    equal "$(tail -n 1 "$HOST/migrated")" "registry.example.com/candlewick@$(digest 3)"
 }
 
 @test "nginx is pointed by its own file" {

@@ -33,6 +33,15 @@ running() { grep -l ^running "$HOST/containers/blue" "$HOST/containers/green" 2>
 calls() { grep -c -- "$1" "$HOST/calls" || true; }
 forget_calls() { : >"$HOST/calls"; }
 
+# Makes the next smoke test wait, and waits for it to come that far. `echo go >"$HOST/resume"` lets it go on.
+pause() { mkfifo "$HOST/pause" "$HOST/paused"; }
+until_paused() {
+    # Open for both: nobody waits for the other end.
+    exec 4<>"$HOST/paused"
+    read -r -t 60 -u 4 _ || { cat "$HOST"/deploy/state/log/*.log "$HOST/calls" >&2; return 1; }
+    exec 4>&-
+}
+
 # bats' own would need a library.
 equal() { [ "$1" = "$2" ] || { printf 'expected: %s\nbut was:  %s\n' "$2" "$1" >&2; return 1; }; }
 # shellcheck disable=SC2154  # run sets it

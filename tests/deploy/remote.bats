@@ -40,11 +40,11 @@ load host
 @test "a connection that breaks half-way ends no deployment" {
     remote deploy "$(digest 1)"
     touch "$HOST/ssh-breaks"
-    mkfifo "$HOST/pause" "$HOST/paused"
+    pause
     run -255 remote deploy "$(digest 2)"
     says 'Send "settle" to learn which'
     # It has not been asked to the end yet.
-    read -r _ <"$HOST/paused"
+    until_paused
     rm "$HOST/ssh-breaks"
     echo go >"$HOST/resume"
     run -0 remote settle

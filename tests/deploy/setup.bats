@@ -43,7 +43,7 @@ make_host() { "$HOST/deploy/setup.sh" candles.example.com you@example.com ghcr.i
     while read -r secret; do [ -s "$secret" ]; done <secrets-asked-for
     sed -n 's/.*[$]{\([A-Z_]*\):?.*/\1/p' "$shipped" | sort -u >variables-asked-for
     while read -r variable; do grep -q "^$variable=." .env; done <variables-asked-for
-    equal "$(wc -l <secrets-asked-for) $(wc -l <variables-asked-for)" '6 4'
+    equal "$(wc -l <secrets-asked-for) $(wc -l <variables-asked-for)" '7 4'
 }
 
 @test "values that cannot be right are refused" {
