@@ -131,8 +131,8 @@ settle() {
         say "$live was live and is not running as it should; starting it"
         start "$live" && wait_until_healthy "$live" || return 1
     fi
-    if [ "$(where_proxy_points)" != "$live" ]; then
-        say "the proxy was left at another version; pointing it at $live"
+    if [[ $(health_of proxy) != running* ]] || [ "$(where_proxy_points)" != "$live" ]; then
+        say "the proxy was left at another version, or stopped; pointing it at $live"
         point_proxy_at "$live" || return 1
     fi
     case $(health_of "$idle") in missing | exited* | created*) ;; *) stop "$idle" ;; esac

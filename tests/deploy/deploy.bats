@@ -156,7 +156,7 @@ load host
     # Nobody has said that the new one is good.
     equal "$(serves)" "$(digest 2)"
     run -0 deploy --settle
-    says 'the proxy was left at another version; pointing it at blue'
+    says 'the proxy was left at another version, or stopped; pointing it at blue'
     equal "$(serves)" "$(digest 1)"
     equal "$(running)" 1
 }
@@ -182,6 +182,16 @@ load host
     run -0 deploy --settle
     says 'blue was live and is not running as it should; starting it'
     equal "$(serves)" "$(digest 1)"
+}
+
+@test "a proxy that has stopped is started, and points at the live version" {
+    deploy "$(digest 1)"
+    deploy "$(digest 2)"
+    sed -i 's/^running/exited/' "$HOST/containers/proxy"
+    run -0 deploy --settle
+    says 'or stopped; pointing it at green'
+    grep -q ^running "$HOST/containers/proxy"
+    equal "$(serves)" "$(digest 2)"
 }
 
 @test "a live version that will not run does not keep a new one out" {
