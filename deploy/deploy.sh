@@ -110,8 +110,6 @@ wait_until_healthy "$new"
 phase=switched
 say "sending requests to $new"
 point_proxy_at "$new" >&2
-compose up --detach --no-deps backup >&2
-if has_profile monitoring; then compose up --detach --no-deps prometheus alertmanager grafana >&2; fi
 smoke "$new" >&2
 
 # From here on the new version is the one to go back to.
@@ -119,6 +117,13 @@ remember live "$new"
 printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$digest" >>state/history
 phase=finished
 
+# The service does without these.
+companions=(backup)
+if has_profile monitoring; then companions+=(prometheus alertmanager grafana); fi
+for companion in "${companions[@]}"; do
+    compose up --detach --no-deps "$companion" >&2 ||
+        say "$companion could not be started; see why: ./compose.sh up --detach --no-deps $companion"
+done
 if [ -n "$live" ]; then
     say "draining $live"
     stop "$live" >&2 || say "$live could not be stopped; stop it by hand: ./compose.sh stop $live"

@@ -218,6 +218,17 @@ load host
     equal "$(tail -n 1 "$HOST/migrated")" "registry.example.com/candlewick@$(digest 3)"
 }
 
+@test "monitoring that cannot be started is said and takes nothing back" {
+    sed -i 's/^COMPOSE_PROFILES=.*/COMPOSE_PROFILES=postgres,monitoring/' "$HOST/deploy/.env"
+    run -0 deploy "$(digest 1)"
+    grep -q ^running "$HOST/containers/grafana"
+    touch "$HOST/monitoring-fails"
+    run -0 deploy "$(digest 2)"
+    says 'grafana could not be started'
+    equal "$(serves)" "$(digest 2)"
+    equal "$(running)" 1
+}
+
 @test "nginx is pointed by its own file" {
     sed -i 's/^PROXY=.*/PROXY=nginx/' "$HOST/deploy/.env"
     deploy "$(digest 1)"
