@@ -41,14 +41,30 @@ failed() {
     esac
 }
 
+# Arguments that name both tables, as the login's search path finds them, and all partitions of the closed candles, of which
+# pg_dump takes none by itself. Quoted, a name is no pattern.
+tables_to_dump() {
+    ask_postgres "set lock_timeout = '60s';
+        select format('--table=%I.%I', nspname, relname)
+        from pg_class c join pg_namespace n on n.oid = relnamespace
+        where c.oid in ('market_data_candles'::regclass, 'market_data_live_candles'::regclass)
+            or c.oid in (select relid from pg_partition_tree('market_data_candles'))
+        order by 1"
+}
+
 backup_postgres() {
-    local errors
-    # Both tables, closed and forming, from one moment, as the login's search path finds them. Where row security would hide
-    # rows from the login, pg_dump fails.
+    local listed tables errors
+    listed=$(tables_to_dump) || die 'no backup was made: the tables of candlewick could not be found; psql said why above'
+    mapfile -t tables <<<"$listed"
+    # Both tables, closed and forming, from one moment, and every row as one of its table, wherever that will keep it. Where
+    # row security would hide rows from the login, pg_dump fails.
     errors=$(pg_dump --format=custom --encoding=UTF8 --no-password --lock-wait-timeout=60s --strict-names \
-        --table=market_data_candles --table=market_data_live_candles --file="$1" 2>&1) ||
-        failed "$errors" 'pg_dump said why above; the login must be able to read all rows of both tables'
+        --load-via-partition-root "${tables[@]}" --file="$1" 2>&1) ||
+        failed "$errors" 'pg_dump said why above; the login must be able to read all rows of both tables and their partitions'
     [ -z "$errors" ] || printf '%s\n' "$errors" >&2
+    # It would lack the rows of a partition that came after the first look and before pg_dump's.
+    [ "$(tables_to_dump)" = "$listed" ] ||
+        die 'no backup was made: a partition of market_data_candles came or went meanwhile; start another one'
     counts=$(count_dumped "$1") || die 'no backup was made: pg_dump wrote a file that pg_restore cannot read to its end'
 }
 
@@ -148,6 +164,6 @@ if [ "${1:-}" = --check ]; then
 fi
 [ -w "$folder" ] || refuse "BACKUP_DIR names $folder, which cannot be written by this user"
 read_database_url
-if [ "$store" = postgres ]; then needs pg_dump pg_restore; else needs sqlite3; fi
+if [ "$store" = postgres ]; then needs psql pg_dump pg_restore; else needs sqlite3; fi
 needs flock
 if [ "${1:-}" = --nightly ]; then nightly; else make_backup; fi

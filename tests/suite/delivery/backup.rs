@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use tempfile::TempDir;
 
 use super::{command_lines, script};
@@ -189,7 +190,8 @@ async fn travels(source: Database, target: Database) {
     fill(&app).await;
     // Ids with gaps, as duplicates leave them.
     app.ingest(&[candle(NOW - 3600)]).await;
-    app.ingest(&[with(candle(NOW - 9 * 3600), json!({"symbol": "AFTER"}))]).await;
+    let years = (2005..2025).map(|year| with(candle(format!("{year}-01-01T00:00:00Z")), json!({"symbol": "AFTER"})));
+    assert_eq!(app.ingest(&years.collect::<Vec<_>>()).await, (20, 0, 0));
     let expected_answers = answers(&app).await;
     let expected = everything(&app.database).await;
     let file = backups.make(&app.database.url());
@@ -473,6 +475,70 @@ fn an_adopted_table_travels_into_one_of_either_shape() {
     });
 }
 
+/// A new database, with `docs/postgres-partitioned.sql` in it if it shall be partitioned and there is a psql.
+async fn shaped(is_partitioned: bool) -> Option<PgDatabase> {
+    let database = Database::postgres().await;
+    if is_partitioned {
+        let psql = programs(&database)?.pop().map_or("psql".into(), |folder| folder.join("psql"));
+        let statements = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/postgres-partitioned.sql");
+        let mut command = Command::new(psql);
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(statements).arg(database.url());
+        let (code, _, said) = output(&mut command);
+        assert_eq!(code, 0, "{said}");
+    }
+    let Database::Postgres(database) = database else { unreachable!() };
+    Some(database)
+}
+
+#[test]
+fn a_partitioned_table_travels_into_one_of_either_shape_and_a_plain_one_into_it() {
+    run(async {
+        for (from, to) in [(true, true), (true, false), (false, true)] {
+            let (Some(source), Some(target)) = (shaped(from).await, shaped(to).await) else { return };
+            let target = Database::Postgres(target);
+            if from {
+                // Partitions of a partition, with names that would be patterns or two words.
+                source
+                    .execute(
+                        r#"create table "the.Old ""ones""" partition of market_data_candles
+                               for values from (minvalue) to ('2008-01-01Z') partition by range ("timestamp");
+                           create table candlewick_partitions."old$|.*" partition of "the.Old ""ones"""
+                               for values from (minvalue) to ('2007-01-01Z');
+                           create table candlewick_partitions."2007 €'\?" partition of "the.Old ""ones""" default;"#,
+                    )
+                    .await;
+            }
+            migrate(&target).await;
+            travels(Database::Postgres(source), target).await;
+        }
+    });
+}
+
+#[test]
+fn a_partition_that_comes_while_a_backup_starts_is_not_left_out_in_silence() {
+    run(async {
+        let Some(database) = shaped(true).await else { return };
+        let app = TestApp::start(Database::Postgres(database)).await;
+        let Some(backups) = Backups::of(&app.database) else { return };
+        let Database::Postgres(database) = &app.database else { unreachable!() };
+        fill(&app).await;
+        let mut creator = database.connect().await;
+        let create = "begin; create table candlewick_partitions.candles_2041 partition of market_data_candles
+                          for values from ('2041-01-01Z') to ('2042-01-01Z')";
+        creator.execute(create).await.unwrap();
+        let url = app.database.url();
+        let making = backups.command(&url).stderr(Stdio::piped()).spawn().unwrap();
+        waits(&app.database).await;
+        creator.execute("commit").await.unwrap();
+        let made = making.wait_with_output().unwrap();
+        let said = String::from_utf8(made.stderr).unwrap();
+        assert_eq!(made.status.code(), Some(1), "{said}");
+        assert!(said.contains("a partition of market_data_candles came or went"), "{said}");
+        assert_eq!(backups.files().len(), 0);
+        backups.make(&url);
+    });
+}
+
 #[test]
 fn a_login_from_which_rows_are_hidden_makes_no_backup() {
     run(async {
@@ -561,6 +627,16 @@ fn what_cannot_be_meant_is_refused() {
 fn touch(file: &Path, age: &str) {
     let status = Command::new("touch").arg("-d").arg(age).arg(file).status().unwrap();
     assert!(status.success());
+}
+
+/// Returns once a backup waits for a lock.
+async fn waits(database: &Database) {
+    const WAITING: &str = "select count(*)::text from pg_stat_activity
+        where datname = current_database() and application_name = 'candlewick-backup' and wait_event_type = 'Lock'";
+    let deadline = Instant::now() + DEADLINE;
+    while database.rows(WAITING).await == ["0"] {
+        assert!(Instant::now() < deadline, "it waits for no lock");
+    }
 }
 
 /// What is stored once the server has rolled back, or committed, what a killed client left.
