@@ -4,11 +4,11 @@
 #   deploy.sh --previous        the version that was live before
 #   deploy.sh --settle          none: repairs what a run that was cut off has left behind, and asks whether all is well
 #
-# Exit code 0: live and asked. 1: not live; the version before serves, and was asked. 2: nothing was begun, since the call is
-# wrong. 3: not live, and the version before does not answer as it should either: somebody has to look, now.
+# Exit code 0: live and asked. 1: not live; the version before serves, and was asked. 2: nothing was begun, since the call or
+# the settings are wrong. 3: nobody knows that anything serves as it should: somebody has to look, now.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 usage() { sed -n '2,5p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
@@ -16,31 +16,36 @@ usage() { sed -n '2,5p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; 
 phase=untouched
 live='' new='' before=''
 
+# Ends a failed run with what is true of the version before: that it answers as it should, or that nobody knows of any.
+end_with_the_version_before() {
+    if [ -z "$live" ]; then
+        say "$1, and there is no version before this one to go back to. Nothing serves."
+        exit 3
+    fi
+    if smoke "$live" >&2; then
+        say "$1. $before serves and answers as it should; the new version is NOT live."
+        exit 1
+    fi
+    say "$1, AND THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER."
+    say "$SITE needs somebody now: ./compose.sh ps, ./compose.sh logs $live proxy"
+    exit 3
+}
+
 undo() {
     case $phase in
-        untouched)
-            say 'FAILED. Nothing has changed.'
-            exit 1
-            ;;
+        untouched) end_with_the_version_before 'FAILED before anything was changed' ;;
         started)
             stop "$new" || true
-            say "FAILED before any request was sent to the new version. ${live:-Nothing} serves as before."
-            exit 1
+            end_with_the_version_before 'FAILED before any request was sent to the new version'
             ;;
         switched)
-            if [ -z "$live" ]; then
-                stop "$new" || true
-                say 'FAILED, and there is no version before this one to go back to. Nothing serves.'
-                exit 3
-            fi
-            say "FAILED after the switch; going back to $before"
-            if start "$live" && wait_until_healthy "$live" && point_proxy_at "$live" && smoke "$live"; then
-                stop "$new" || true
-                say "went back: $before serves and answers as it should. The new version is NOT live."
-                exit 1
-            fi
-            say "GOING BACK FAILED, TOO. $SITE needs somebody now: ./compose.sh ps, ./compose.sh logs $live proxy"
-            exit 3
+            say "FAILED after the switch${before:+; going back to $before}"
+            if [ -n "$live" ]; then
+                start "$live" && wait_until_healthy "$live" && point_proxy_at "$live" && stop "$new"
+            else
+                stop "$new"
+            fi || true
+            end_with_the_version_before 'FAILED'
             ;;
     esac
 }
@@ -59,39 +64,47 @@ digest=$1
 # A connection that breaks must not end a deployment half-way.
 trap '' HUP
 take_lock
-trap on_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 live=$(remembered live)
 [ -z "$live" ] || before=$(remembered "$live")
-settle || say 'the version that was live does not run as it should'
 if [ "$digest" = --previous ]; then
     digest=$(version_before "$before")
-    [ -n "$digest" ] || fail 'state/history knows of no version before this one'
+    [ -n "$digest" ] || refuse 'state/history knows of no version before this one'
     say "going back to $digest"
+elif [ "$digest" = --settle ] && [ -z "$live" ]; then
+    refuse 'nothing has been deployed here yet'
 fi
 
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+settle >&2 || say 'the version that was live does not run as it should'
+
 if [ "$digest" = --settle ] || [ "$digest" = "$before" ]; then
-    [ -n "$live" ] || fail 'nothing has been deployed here yet'
-    # Whether it answers decides; there is nothing to undo.
-    smoke "$live" || { say "$before is live and does NOT answer as it should"; phase=finished; exit 3; }
-    say "$before is live and answers as it should"
+    # There is nothing to undo: whether it answers decides.
     phase=finished
+    smoke "$live" >&2 || { say "$before is live and does NOT answer as it should: somebody has to look, now"; exit 3; }
+    say "$before is live and answers as it should"
     exit 0
 fi
 
-say "getting $IMAGE@$digest"
-docker pull --quiet "$IMAGE@$digest" >&2
+# A version that was here already needs no registry.
+if ! docker image inspect "$IMAGE@$digest" >/dev/null 2>&1; then
+    say "getting $IMAGE@$digest"
+    docker pull --quiet "$IMAGE@$digest" >&2
+fi
 
 if has_profile postgres; then
     compose up --detach --no-deps database >&2
     wait_until_healthy database
 fi
 if [ "${MIGRATE:-yes}" = yes ]; then
-    if [ -n "$live" ]; then
+    # Before the first version there is nothing to back up in the compose file's own database.
+    if [ "${BACKUPS:-here}" = here ] && { [ -n "$live" ] || ! has_profile postgres; }; then
         compose up --detach --no-deps backup >&2
-        if ! compose exec -T backup /opt/candlewick/backup.sh --check >&2; then
+        if [ -z "$live" ]; then
+            say 'no backup is made before the first deployment; where DATABASE_URL leads to candles, make one beforehand'
+        elif ! compose exec -T backup /opt/candlewick/backup.sh --check >&2; then
             say 'making a backup before the tables may change'
             compose exec -T backup /opt/candlewick/backup.sh >&2
         fi
@@ -114,13 +127,14 @@ smoke "$new" >&2
 
 # From here on the new version is the one to go back to.
 remember live "$new"
-printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$digest" >>state/history
 phase=finished
+printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$digest" >>state/history
 
 # The service does without these.
-companions=(backup)
+companions=()
+[ "${BACKUPS:-here}" = elsewhere ] || companions+=(backup)
 if has_profile monitoring; then companions+=(prometheus alertmanager grafana); fi
-for companion in "${companions[@]}"; do
+for companion in ${companions[@]+"${companions[@]}"}; do
     compose up --detach --no-deps "$companion" >&2 ||
         say "$companion could not be started; see why: ./compose.sh up --detach --no-deps $companion"
 done
@@ -128,8 +142,8 @@ if [ -n "$live" ]; then
     say "draining $live"
     stop "$live" >&2 || say "$live could not be stopped; stop it by hand: ./compose.sh stop $live"
 fi
-# The images of the last five versions stay for a rollback without the registry.
-for old in $(awk '{ print $2 }' state/history | tac | awk '!seen[$0]++' | tail -n +6); do
-    docker image rm "$IMAGE@$old" >/dev/null 2>&1 || true
+# What stays, stays for a rollback without the registry.
+for old in $(docker image ls --digests --format '{{.Digest}}' "$IMAGE"); do
+    versions_to_keep | grep -qxF "$old" || docker image rm "$IMAGE@$old" >/dev/null 2>&1 || true
 done
 say "$digest is live"

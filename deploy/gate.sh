@@ -4,7 +4,7 @@
 # Requests: deploy sha256:DIGEST | rollback [sha256:DIGEST] | settle | status
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 # A run of its own session goes on when the connection breaks; what it says is kept, and shown while somebody is there.
 run() {

@@ -16,7 +16,7 @@ site=$1 email=$2 image=$3 environment=${4:-production}
 
 make() {
     if [ -e "$1" ]; then
-        say "$1 is there and stays as it is"
+        say "$1 is there and stays as it is; change it there"
         cat >/dev/null
     else
         cat >"$1.new"
@@ -43,8 +43,12 @@ IMAGE=$image
 COMPOSE_PROFILES=postgres
 COMPOSE_FILE=docker-compose.prod.yml
 PROXY=caddy
+# here: the container "backup" makes one every night and before migrations. elsewhere: you do.
+BACKUPS=here
 BACKUP_USER=$(id -u):$(id -g)
 BACKUP_KEEP_DAYS=14
+# Also: PUBLISH, the address whose ports 80 and 443 are served (0.0.0.0); HTTPS_PORT and HTTP_PORT; EDGE_NET, the first three
+# numbers of the containers' network (10.77.31); BACKUP_AT, in UTC (02:30); BACKUP_FOLDER (./backups); DATABASE_MEMORY (1g).
 ENV
 make candlewick.env <<'ENV'
 # Variables of the service beyond those that the compose file sets: RATE_LIMIT_INGEST, ALLOWED_ORIGINS, SENTRY_DSN, …

@@ -17,9 +17,9 @@ load host
     run -0 deploy "$(digest 2)"
     equal "$(serves)" "$(digest 2)"
     equal "$(running)" 1
-    # Pull, migrate, start, switch, ask, and only then drain.
+    # Settle, pull, migrate, start, switch, ask, and only then drain.
     order=$(grep -oE '^pull|run --rm -T --no-deps migrate|up --detach --no-deps green|caddy reload|^smoke|stop blue' "$HOST/calls" | paste -sd' ')
-    equal "$order" 'pull run --rm -T --no-deps migrate up --detach --no-deps green caddy reload smoke stop blue'
+    equal "$order" 'caddy reload pull run --rm -T --no-deps migrate up --detach --no-deps green caddy reload smoke stop blue'
 }
 
 @test "an image that never gets well is not switched to" {
@@ -31,7 +31,7 @@ load host
     says 'FAILED before any request was sent to the new version'
     equal "$(serves)" "$(digest 1)"
     equal "$(running)" 1
-    equal "$(calls 'caddy reload')" 1
+    equal "$(calls CANDLEWICK_UPSTREAM=green)" 0
 }
 
 @test "a version that is well but wrong is taken back, and the one before is asked" {
@@ -39,7 +39,7 @@ load host
     digest 2 >"$HOST/wrong"
     forget_calls
     run -1 deploy "$(digest 2)"
-    says "went back: $(digest 1) serves and answers as it should. The new version is NOT live."
+    says "$(digest 1) serves and answers as it should; the new version is NOT live."
     equal "$(serves)" "$(digest 1)"
     equal "$(running)" 1
     equal "$(grep -o '^smoke .*' "$HOST/calls" | awk '{ print $3, $5 }' | paste -sd' ')" "green $(digest 2) blue $(digest 1)"
@@ -53,7 +53,7 @@ load host
     deploy "$(digest 1)"
     { digest 1; digest 2; } >"$HOST/wrong"
     run -3 deploy "$(digest 2)"
-    says 'GOING BACK FAILED, TOO'
+    says 'THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
     says 'needs somebody now'
     # The version before is the lesser evil, and it is left running.
     equal "$(serves)" "$(digest 1)"
@@ -73,7 +73,7 @@ load host
     deploy "$(digest 1)"
     digest 2 >"$HOST/unpullable"
     run -1 deploy "$(digest 2)"
-    says 'FAILED. Nothing has changed.'
+    says 'FAILED before anything was changed'
     equal "$(serves)" "$(digest 1)"
     equal "$(calls 'up .*green')" 0
 }
@@ -82,7 +82,7 @@ load host
     deploy "$(digest 1)"
     touch "$HOST/migration-fails"
     run -1 deploy "$(digest 2)"
-    says 'FAILED. Nothing has changed.'
+    says 'FAILED before anything was changed'
     equal "$(serves)" "$(digest 1)"
     equal "$(calls 'up .*green')" 0
 }
@@ -90,9 +90,9 @@ load host
 @test "a proxy that takes no orders leaves the version before" {
     deploy "$(digest 1)"
     touch "$HOST/proxy-fails"
-    # It can be pointed back no more than forth; it still points where it did.
-    run -3 deploy "$(digest 2)"
+    run -1 deploy "$(digest 2)"
     says 'the proxy cannot be told to use green'
+    says "$(digest 1) serves and answers as it should; the new version is NOT live."
     equal "$(serves)" "$(digest 1)"
     rm "$HOST/proxy-fails"
     run -0 deploy --settle
@@ -100,13 +100,39 @@ load host
     equal "$(running)" 1
 }
 
-@test "a docker that does not work changes nothing" {
+@test "a proxy that cannot be pointed back is, once it can be" {
+    deploy "$(digest 1)"
+    digest 2 >"$HOST/wrong"
+    echo blue >"$HOST/proxy-refuses"
+    # The settling at the start has to get through.
+    sed -i 's/^settle >&2/: settle >\&2/' "$HOST/deploy/deploy.sh"
+    run -3 deploy "$(digest 2)"
+    says 'THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
+    # The wrong version is better than none.
+    equal "$(serves)" "$(digest 2)"
+    rm "$HOST/proxy-refuses"
+    cp "$BATS_TEST_DIRNAME/../../deploy/deploy.sh" "$HOST/deploy/"
+    run -0 deploy --settle
+    equal "$(serves)" "$(digest 1)"
+    equal "$(running)" 1
+}
+
+@test "a docker that does not work changes nothing, and nobody knows what serves" {
     deploy "$(digest 1)"
     touch "$HOST/broken"
-    run -1 deploy "$(digest 2)"
-    says 'FAILED. Nothing has changed.'
+    run -3 deploy "$(digest 2)"
+    says 'FAILED before anything was changed, AND THE VERSION BEFORE DOES NOT ANSWER'
     rm "$HOST/broken"
     equal "$(serves)" "$(digest 1)"
+}
+
+@test "where neither the new version nor the one before is well, it does not say that all is well" {
+    deploy "$(digest 1)"
+    { digest 1; digest 2; } >"$HOST/unhealthy"
+    digest 1 >"$HOST/wrong"
+    run -3 deploy "$(digest 2)"
+    says 'AND THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
+    says 'needs somebody now'
 }
 
 @test "deploying what is live only asks it" {
@@ -129,7 +155,7 @@ load host
     first=$!
     until_paused
     # The first one holds the lock, and is being asked.
-    LOCK_WAIT=0 run -1 deploy "$(digest 3)"
+    LOCK_WAIT=0 run -2 deploy "$(digest 3)"
     says 'another run is at work'
     says 'the other run has not ended in time'
     "$HOST/deploy/deploy.sh" "$(digest 3)" >"$HOST/second" 2>&1 3>&- &
@@ -156,7 +182,6 @@ load host
     # Nobody has said that the new one is good.
     equal "$(serves)" "$(digest 2)"
     run -0 deploy --settle
-    says 'the proxy was left at another version, or stopped; pointing it at blue'
     equal "$(serves)" "$(digest 1)"
     equal "$(running)" 1
 }
@@ -189,7 +214,6 @@ load host
     deploy "$(digest 2)"
     sed -i 's/^running/exited/' "$HOST/containers/proxy"
     run -0 deploy --settle
-    says 'or stopped; pointing it at green'
     grep -q ^running "$HOST/containers/proxy"
     equal "$(serves)" "$(digest 2)"
 }
@@ -213,7 +237,7 @@ load host
     equal "$(grep -oE 'backup.sh$|no-deps migrate' "$HOST/calls" | paste -sd' ')" 'backup.sh no-deps migrate'
     touch "$HOST/backup-fails"
     run -1 deploy "$(digest 4)"
-    says 'FAILED. Nothing has changed.'
+    says 'FAILED before anything was changed'
     equal "$(serves)" "$(digest 3)"
     equal "$(tail -n 1 "$HOST/migrated")" "registry.example.com/candlewick@$(digest 3)"
 }
@@ -239,7 +263,7 @@ load host
 
 @test "images of the last five versions are kept" {
     for number in 1 2 3 4 5 6 7; do deploy "$(digest "$number")"; done
-    equal "$(grep -o 'image rm.*' "$HOST/calls" | sort -u | grep -o '[12]$' | paste -sd' ')" '1 2'
+    equal "$(grep -o '.$' "$HOST/images" | sort | paste -sd' ')" '3 4 5 6 7'
 }
 
 @test "a call that makes no sense does nothing" {
@@ -250,6 +274,30 @@ load host
     run -2 deploy "$(digest 1)" "$(digest 2)"
     equal "$(cat "$HOST/calls")" ''
     rm "$HOST/deploy/.env"
-    run -1 deploy "$(digest 1)"
+    run -2 deploy "$(digest 1)"
     says 'run setup.sh first'
+}
+
+@test "settings that cannot be right are refused before anything is done" {
+    sed -i 's/^PROXY=.*/PROXY=traefik/' "$HOST/deploy/.env"
+    run -2 deploy "$(digest 1)"
+    says "PROXY in .env is 'traefik'"
+    sed -i '/^PROXY=/d; /^IMAGE=/d' "$HOST/deploy/.env"
+    run -2 deploy "$(digest 1)"
+    says 'IMAGE is missing in .env'
+    equal "$(cat "$HOST/calls")" ''
+}
+
+@test "what containers read they can read, whatever the mask of who deploys" {
+    umask 077
+    deploy "$(digest 1)"
+    equal "$(stat -c %a "$HOST/deploy/state/proxy" "$HOST/deploy/state/proxy/upstream.env" | paste -sd' ')" '755 644'
+}
+
+@test "backups that are made elsewhere are not waited for" {
+    echo BACKUPS=elsewhere >>"$HOST/deploy/.env"
+    touch "$HOST/backup-is-old" "$HOST/backup-fails"
+    deploy "$(digest 1)"
+    run -0 deploy "$(digest 2)"
+    equal "$(calls backup)" 0
 }

@@ -14,9 +14,9 @@ setup() {
         COMPOSE_PROFILES=postgres PROXY=caddy >"$HOST/deploy/.env"
     export PATH=$BATS_TEST_DIRNAME/fake:$PATH
     # What is never well is waited for no longer than a test has to.
-    export HEALTHY_WITHIN=1 REACHABLE_WITHIN=1
+    export HEALTHY_WITHIN=1 REACHABLE_WITHIN=1 RELOAD_PAUSE=0
     export SSH_HOST=candles.example.com SSH_USER=deploy SSH_KEY='a private key' SSH_KNOWN_HOSTS='candles.example.com ssh-ed25519 AAAA'
-    touch "$HOST/calls"
+    touch "$HOST/calls" "$HOST/images"
 }
 
 deploy() { "$HOST/deploy/deploy.sh" "$@"; }

@@ -8,7 +8,7 @@ load host
     says "$(digest 1) is live"
     digest 2 >"$HOST/wrong"
     run -1 remote deploy "$(digest 2)"
-    says 'The new version is NOT live.'
+    says 'the new version is NOT live.'
     run -0 remote status
     says "live: blue $(digest 1)"
     rm "$HOST/wrong"

@@ -11,9 +11,27 @@ load host
     says "going back to $(digest 1)"
     equal "$(serves)" "$(digest 1)"
     [ ! -e "$HOST/migrated" ]
-    # And forth again.
+}
+
+@test "two who go back at once do not go forth again" {
+    deploy "$(digest 1)"
+    deploy "$(digest 2)"
     run -0 rollback
-    equal "$(serves)" "$(digest 2)"
+    run -2 rollback
+    says 'knows of no version before this one'
+    equal "$(serves)" "$(digest 1)"
+    # What is deployed after that has it as the one before.
+    deploy "$(digest 3)"
+    run -0 rollback
+    equal "$(serves)" "$(digest 1)"
+}
+
+@test "going back needs no registry" {
+    deploy "$(digest 1)"
+    deploy "$(digest 2)"
+    { digest 1; digest 2; } >"$HOST/unpullable"
+    run -0 rollback
+    equal "$(serves)" "$(digest 1)"
 }
 
 @test "with a digest that version comes back" {
@@ -27,7 +45,7 @@ load host
     deploy "$(digest 2)"
     digest 1 >"$HOST/wrong"
     run -1 rollback
-    says "went back: $(digest 2) serves and answers as it should"
+    says "$(digest 2) serves and answers as it should"
     equal "$(serves)" "$(digest 2)"
 }
 
@@ -36,15 +54,15 @@ load host
     deploy "$(digest 2)"
     { digest 1; digest 2; } >"$HOST/wrong"
     run -3 rollback
-    says 'GOING BACK FAILED, TOO'
+    says 'THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
     equal "$(serves)" "$(digest 2)"
 }
 
 @test "where there is no version before, nothing happens" {
-    run -1 rollback
+    run -2 rollback
     says 'knows of no version before this one'
     deploy "$(digest 1)"
-    run -1 rollback
+    run -2 rollback
     says 'knows of no version before this one'
     equal "$(serves)" "$(digest 1)"
 }
