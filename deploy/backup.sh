@@ -54,13 +54,17 @@ tables_to_dump() {
 
 backup_postgres() {
     local listed tables errors
+    # A hypertable's rows lie in tables that inherit from it, which pg_dump would leave out without a word.
+    [ "$(ask_postgres "select exists (select from pg_inherits join pg_class on pg_class.oid = inhparent
+        where inhparent = to_regclass('market_data_candles') and relkind = 'r')")" != t ] ||
+        die 'no backup was made: market_data_candles is a hypertable; back it up as TimescaleDB says'
     listed=$(tables_to_dump) || die 'no backup was made: the tables of candlewick could not be found; psql said why above'
     mapfile -t tables <<<"$listed"
     # Both tables, closed and forming, from one moment, and every row as one of its table, wherever that will keep it. Where
     # row security would hide rows from the login, pg_dump fails.
     errors=$(pg_dump --format=custom --encoding=UTF8 --no-password --lock-wait-timeout=60s --strict-names \
         --load-via-partition-root "${tables[@]}" --file="$1" 2>&1) ||
-        failed "$errors" 'pg_dump said why above; the login must be able to read all rows of both tables and their partitions'
+        failed "$errors" 'pg_dump said why above; log in as the owner of the tables, who can read all rows of both and their partitions'
     [ -z "$errors" ] || printf '%s\n' "$errors" >&2
     # It would lack the rows of a partition that came after the first look and before pg_dump's.
     [ "$(tables_to_dump)" = "$listed" ] ||

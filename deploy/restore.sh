@@ -70,9 +70,12 @@ SQL
 }
 
 restore_postgres() {
-    local found
+    local found errors
     needs psql pg_restore
     starts_with PGDMP || die "$backup is no dump of a Postgres database; DATABASE_URL names one"
+    errors=$(pg_restore --list -- "$backup" 2>&1 >/dev/null) || true
+    [[ $errors != *'unsupported version'* ]] ||
+        die "$backup was made by a newer pg_dump; nothing was touched. Restore with PostgreSQL's programs of at least its version"
     counts=$(count_dumped "$backup") || die "$backup is damaged, or no backup of candlewick; nothing was touched. Take another one"
     found=$(ask_postgres "select to_regclass('market_data_candles') is not null
         and to_regclass('market_data_live_candles') is not null") || die 'the database cannot be reached; nothing was touched'

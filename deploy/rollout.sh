@@ -11,6 +11,12 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 say() { printf 'rollout.sh: %s\n' "$*" >&2; }
+# Ends with exit code $1, saying how it ended; the workflow's message quotes that.
+end() {
+    say "$2"
+    [ -z "${GITHUB_OUTPUT:-}" ] || printf 'outcome=%s\n' "$2" >>"$GITHUB_OUTPUT"
+    exit "$1"
+}
 usage() { sed -n '3,4p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 # How often a lost connection or a failing look is tried again, and after how many seconds: neither is the new version's
@@ -60,33 +66,29 @@ look() {
     return 1
 }
 
-before=$(live) || { say "$SITE cannot be reached by ssh; nothing was begun"; exit 2; }
+before=$(live) || end 2 "$SITE cannot be reached by ssh; nothing was begun"
 say "live on $SITE: ${before:-nothing}"
 
 code=0
 order "$request" ${digest:+"$digest"} || code=$?
 case $code in
     0) ;;
-    1) say "FAILED; $SITE serves the version before: ${before:-nothing}"; exit 1 ;;
-    2) say "$SITE refused the request; nothing was begun"; exit 2 ;;
-    *) say "FAILED, and it is not known that $SITE serves anything: somebody has to look, now"; exit 3 ;;
+    1) end 1 "FAILED; $SITE serves the version before: ${before:-nothing}" ;;
+    2) end 2 "$SITE refused the request; nothing was begun" ;;
+    *) end 3 "FAILED, and it is not known that $SITE serves anything: somebody has to look, now" ;;
 esac
 if look; then
-    say "$SITE answers outside as it should"
-    exit 0
+    end 0 "$SITE answers outside as it should"
 fi
 
 if [ "$request" = rollback ]; then
-    say "went back, but $SITE does not answer outside as it should: somebody has to look, now"
-    exit 3
+    end 3 "went back, but $SITE does not answer outside as it should: somebody has to look, now"
 fi
 say "the new version does not answer outside as it should; going back"
 back=()
 [ -z "$before" ] || [ "$before" = "$digest" ] || back=("$before")
 before=$digest
 if order rollback ${back[@]+"${back[@]}"} && look; then
-    say "FAILED, and went back: $SITE serves ${back[*]:-the version before}"
-    exit 1
+    end 1 "FAILED, and went back: $SITE serves ${back[*]:-the version before}"
 fi
-say "FAILED, and GOING BACK FAILED, TOO: somebody has to look at $SITE, now"
-exit 3
+end 3 "FAILED, and GOING BACK FAILED, TOO: somebody has to look at $SITE, now"
