@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # Builds candlewick and puts it into an image that holds nothing else: no shell, no package manager, no root.
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t candlewick .
 # Bases are pinned by digest, which names both architectures; Dependabot moves tag and digest together.
