@@ -56,9 +56,12 @@ version_before() {
 # The last five versions that were live.
 versions_to_keep() { tac state/history | awk '!seen[$2]++ { print $2 }' | head -n 5; }
 
-# Without the lock, which what docker leaves running would hold on to.
+# `up` without names starts what should run, the live version included. Other commands pass over services of profiles that
+# are not active, even if they are named (docker/compose#9986). Without the lock, which what docker leaves running would hold.
 compose() {
-    BLUE_IMAGE=$(image_of blue) GREEN_IMAGE=$(image_of green) docker compose "$@" 9>&-
+    local profiles=${COMPOSE_PROFILES:-}
+    if [ "${1:-}" = up ]; then profiles+=,$(remembered live); else profiles+=,blue,green,migrate; fi
+    COMPOSE_PROFILES=$profiles BLUE_IMAGE=$(image_of blue) GREEN_IMAGE=$(image_of green) docker compose "$@" 9>&-
 }
 
 start() { compose up --detach --no-deps "$1"; }
