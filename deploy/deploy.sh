@@ -143,7 +143,8 @@ if [ -n "$live" ]; then
     stop "$live" >&2 || say "$live could not be stopped; stop it by hand: ./compose.sh stop $live"
 fi
 # What stays, stays for a rollback without the registry.
+keep=$(versions_to_keep)
 for old in $(docker image ls --digests --format '{{.Digest}}' "$IMAGE"); do
-    versions_to_keep | grep -qxF "$old" || docker image rm "$IMAGE@$old" >/dev/null 2>&1 || true
+    grep -qxF "$old" <<<"$keep" || docker image rm "$IMAGE@$old" >/dev/null 2>&1 || true
 done
 say "$digest is live"

@@ -54,7 +54,7 @@ version_before() {
 }
 
 # The last five versions that were live.
-versions_to_keep() { tac state/history | awk '!seen[$2]++ { print $2 }' | head -n 5; }
+versions_to_keep() { tac state/history | awk '!seen[$2]++ && ++count <= 5 { print $2 }'; }
 
 # `up` without names starts what should run, the live version included. Other commands pass over services of profiles that
 # are not active, even if they are named (docker/compose#9986). Without the lock, which what docker leaves running would hold.
