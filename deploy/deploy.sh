@@ -99,15 +99,14 @@ if has_profile postgres; then
     wait_until_healthy database
 fi
 if [ "${MIGRATE:-yes}" = yes ]; then
-    # Before the first version there is nothing to back up in the compose file's own database.
-    if [ "${BACKUPS:-here}" = here ] && { [ -n "$live" ] || ! has_profile postgres; }; then
+    if [ -n "$live" ] && [ "${BACKUPS:-here}" = here ]; then
         compose up --detach --no-deps backup >&2
-        if [ -z "$live" ]; then
-            say 'no backup is made before the first deployment; where DATABASE_URL leads to candles, make one beforehand'
-        elif ! compose exec -T backup /opt/candlewick/backup.sh --check >&2; then
+        if ! compose exec -T backup /opt/candlewick/backup.sh --check >&2; then
             say 'making a backup before the tables may change'
             compose exec -T backup /opt/candlewick/backup.sh >&2
         fi
+    elif [ -z "$live" ] && ! has_profile postgres; then
+        say 'before this first deployment no backup is made; where DATABASE_URL leads to candles, have one'
     fi
     say 'migrating'
     MIGRATE_IMAGE=$IMAGE@$digest compose run --rm -T --no-deps migrate >&2
