@@ -1,6 +1,9 @@
 //! The scripts of `deploy/` that a deployment stands on, run as they are: the smoke test, backups and restores.
 
 mod backup;
+mod backups;
+mod restore;
+mod shapes;
 mod smoke;
 
 use std::path::{Path, PathBuf};

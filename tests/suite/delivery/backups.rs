@@ -1,0 +1,241 @@
+//! What the tests of backups share: making and restoring them, what goes into them, and what must come out again.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::script;
+use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, with};
+use crate::program::{folder, output};
+
+/// How long anything that is waited for may take.
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where the programs are that the scripts need for this store, unless they cannot be had.
+pub(super) fn programs(database: &Database) -> Option<Vec<PathBuf>> {
+    let found = match database {
+        Database::Sqlite(_) => std::env::var_os("TEST_SQLITE3").map(|program| vec![parent(Path::new(&program))]),
+        Database::Postgres(_) => match std::env::var_os("TEST_POSTGRES_BIN") {
+            Some(bin) => Some(vec![bin.into()]),
+            None => Command::new("pg_dump").arg("--version").output().is_ok().then(Vec::new),
+        },
+    };
+    if found.is_none() {
+        println!(
+            "left out: there is no sqlite3, or no pg_dump; scripts/with-programs and scripts/with-postgres find them"
+        );
+    }
+    found
+}
+
+pub(super) fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap().to_owned()
+}
+
+/// A folder for backups, and how to make and restore them.
+pub(super) struct Backups {
+    pub(super) programs: Vec<PathBuf>,
+    pub(super) folder: TempDir,
+}
+
+impl Backups {
+    pub(super) fn of(database: &Database) -> Option<Self> {
+        Some(Self { programs: programs(database)?, folder: folder() })
+    }
+
+    pub(super) fn command(&self, url: &str) -> Command {
+        let folder = self.folder.path().to_str().unwrap();
+        script("backup.sh", &self.programs, &[("DATABASE_URL", url), ("BACKUP_DIR", folder)])
+    }
+
+    /// Makes one and returns it.
+    pub(super) fn make(&self, url: &str) -> PathBuf {
+        let before = self.files();
+        let (code, _, said) = output(&mut self.command(url));
+        assert_eq!(code, 0, "{said}");
+        let mut new: Vec<PathBuf> = self.files().into_iter().filter(|file| !before.contains(file)).collect();
+        assert_eq!(new.len(), 1, "{said}");
+        new.remove(0)
+    }
+
+    pub(super) fn restore(&self, url: &str, file: &Path) -> (i32, String) {
+        let (code, _, said) = output(script("restore.sh", &self.programs, &[("DATABASE_URL", url)]).arg(file));
+        (code, said)
+    }
+
+    pub(super) fn check(&self) -> i32 {
+        let folder = self.folder.path().to_str().unwrap();
+        output(script("backup.sh", &self.programs, &[("BACKUP_DIR", folder)]).arg("--check")).0
+    }
+
+    /// Everything in the folder but checksums, in order.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> = files.filter(|file| file.extension() != Some("sha256".as_ref())).collect();
+        files.sort();
+        files
+    }
+
+    /// What looks like a backup that one could restore.
+    pub(super) fn complete(&self) -> Vec<PathBuf> {
+        self.files()
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "dump" || end == "db"))
+            .collect()
+    }
+}
+
+/// An empty database of the same kind, with its tables on Postgres.
+pub(super) async fn empty_like(database: &Database) -> Database {
+    match database {
+        Database::Sqlite(_) => Database::sqlite(),
+        Database::Postgres(_) => {
+            let empty = Database::postgres().await;
+            migrate(&empty).await;
+            empty
+        }
+    }
+}
+
+pub(super) async fn migrate(database: &Database) {
+    let mut service = Service::start(&Environment::new(&database.url())).await;
+    service.stop().await.unwrap();
+}
+
+/// Every column of every row of both tables.
+pub(super) async fn everything(database: &Database) -> Vec<String> {
+    let columns = "symbol, timeframe, timestamp, open, high, low, close, volume";
+    let mut rows = Vec::new();
+    for (table, time) in [("market_data_candles", "created_at"), ("market_data_live_candles", "updated_at")] {
+        rows.extend(match database {
+            Database::Sqlite(_) => {
+                let values = format!("json_array({columns}, {time})");
+                database.rows(&format!("select {values} from {table} order by symbol, timeframe, timestamp")).await
+            }
+            Database::Postgres(_) => database.rows(&format!("select r::text from {table} r order by 1")).await,
+        });
+    }
+    rows
+}
+
+/// Symbols that a format could trip over.
+pub(super) const SYMBOLS: [&str; 8] =
+    ["EURUSD", "Ünïcode€📈", "\\.", "\\N", "A'B\"C;--", "COPY market_data_candles (x) FROM stdin;", "x|y,z", "null"];
+
+/// Stores closed and forming candles with digits of every kind.
+pub(super) async fn fill(app: &Service) {
+    let prices = [
+        ["1.08500", "1.08650", "1.08480", "1.08620"],
+        ["-37.63", "0", "-40.3200", "-0.01"],
+        ["0.0000000000000000000000000001", "9999999999999999999999999999", "-1.10", "1E+3"],
+    ];
+    let mut candles = Vec::new();
+    for (n, symbol) in (0..).zip(SYMBOLS) {
+        for (m, [open, high, low, close]) in (0..).zip(prices) {
+            let fields = json!({"symbol": symbol, "open": open, "high": high, "low": low, "close": close,
+                                "volume": i64::MAX - n, "complete": m != 2});
+            let fields =
+                if open == "1.08500" { fields } else { with(fields, json!({"high": "9999999999999999999999999999"})) };
+            candles.push(with(candle(NOW - (m + 1) * 3600), fields));
+        }
+    }
+    let (added, _, live) = app.ingest(&candles).await;
+    assert_eq!((added, live), (16, 8));
+}
+
+/// Many closed candles, so that a backup takes a while.
+pub(super) async fn fill_much(app: &Service, batches: i64) {
+    for batch in 0..batches {
+        app.ingest(&many(batch, 10_000)).await;
+    }
+}
+
+pub(super) fn many(batch: i64, size: i64) -> Vec<Value> {
+    let minute = |n: i64| {
+        let digits = (batch * size + n) * 7_919 % 100_000;
+        let fields = json!({"symbol": format!("MANY{batch}"), "timeframe": "M1", "complete": true, "volume": digits,
+                            "open": format!("1.{digits:05}"), "high": "3", "low": "0.5"});
+        with(candle(NOW / 60 * 60 - (n + 1) * 60), fields)
+    };
+    (0..size).map(minute).collect()
+}
+
+/// What the service answers for all series.
+pub(super) async fn answers(app: &Service) -> Vec<String> {
+    let mut answers = vec![app.get("/api/v1/series").await.body];
+    for symbol in SYMBOLS {
+        let symbol: String = url::form_urlencoded::byte_serialize(symbol.as_bytes()).collect();
+        let answer = app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1")).await;
+        assert_eq!(answer.json().as_array().unwrap().len(), 3);
+        answers.push(answer.body);
+    }
+    answers
+}
+
+/// Backs `source` up and restores it into `target`, then compares everything that one can see of the two.
+pub(super) async fn travels(source: Database, target: Database) {
+    let Some(backups) = Backups::of(&source) else { return };
+    let app = TestApp::start(source).await;
+    fill(&app).await;
+    // Ids with gaps, as duplicates leave them.
+    app.ingest(&[candle(NOW - 3600)]).await;
+    let years = (2005..2025).map(|year| with(candle(format!("{year}-01-01T00:00:00Z")), json!({"symbol": "AFTER"})));
+    assert_eq!(app.ingest(&years.collect::<Vec<_>>()).await, (20, 0, 0));
+    let expected_answers = answers(&app).await;
+    let expected = everything(&app.database).await;
+    let file = backups.make(&app.database.url());
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let start = Instant::now();
+    let (code, said) = backups.restore(&target.url(), &file);
+    assert_eq!(code, 0, "{said}");
+    println!("{said} (took {:.1?} in all)", start.elapsed());
+    assert_eq!(everything(&target).await, expected);
+    let restored = TestApp::start(target).await;
+    assert_eq!(answers(&restored).await, expected_answers);
+    assert_eq!(restored.ingest(&[candle(NOW - 3600), candle(NOW - 20 * 3600)]).await, (1, 1, 0));
+    if let Database::Postgres(_) = &restored.database {
+        let doubled = "select (count(*) - count(distinct id))::text from market_data_candles";
+        assert_eq!(restored.database.rows(doubled).await, ["0"], "no id twice");
+    }
+}
+
+/// Returns once a backup waits for a lock.
+pub(super) async fn waits(database: &Database) {
+    const WAITING: &str = "select count(*)::text from pg_stat_activity
+        where datname = current_database() and application_name = 'candlewick-backup' and wait_event_type = 'Lock'";
+    let deadline = Instant::now() + DEADLINE;
+    while database.rows(WAITING).await == ["0"] {
+        assert!(Instant::now() < deadline, "it waits for no lock");
+    }
+}
+
+/// A script and everything that it starts, killed with this value.
+pub(super) struct Group(pub(super) Child);
+
+impl Group {
+    pub(super) fn spawn(command: &mut Command) -> Self {
+        Self(command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    pub(super) fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // What has ended is not there to be killed.
+        let _ = Command::new("sh")
+            .args(["-c", &format!("kill -s KILL -- -{}", self.0.id())])
+            .stderr(Stdio::null())
+            .status();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,105 @@
+//! Tables of other shapes than the migrations make: adopted, partitioned, and with their rows elsewhere.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use sqlx::Executor as _;
+
+use super::backups::{Backups, fill, migrate, programs, travels, waits};
+use crate::harness::{Database, PgDatabase, TestApp, plain_server, run};
+use crate::postgres::ADOPTED;
+use crate::program::output;
+
+#[test]
+fn an_adopted_table_travels_into_one_of_either_shape() {
+    run(async {
+        for shape in [ADOPTED, "select 1"] {
+            let (source, target) =
+                (PgDatabase::create(&plain_server()).await, PgDatabase::create(&plain_server()).await);
+            source.execute(ADOPTED).await;
+            target.execute(shape).await;
+            let target = Database::Postgres(target);
+            migrate(&target).await;
+            travels(Database::Postgres(source), target).await;
+        }
+    });
+}
+
+/// A new database, with `docs/postgres-partitioned.sql` in it if it shall be partitioned and there is a psql.
+async fn shaped(is_partitioned: bool) -> Option<PgDatabase> {
+    let database = Database::postgres().await;
+    if is_partitioned {
+        let psql = programs(&database)?.pop().map_or("psql".into(), |folder| folder.join("psql"));
+        let statements = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/postgres-partitioned.sql");
+        let mut command = Command::new(psql);
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(statements).arg(database.url());
+        let (code, _, said) = output(&mut command);
+        assert_eq!(code, 0, "{said}");
+    }
+    let Database::Postgres(database) = database else { unreachable!() };
+    Some(database)
+}
+
+#[test]
+fn a_partitioned_table_travels_into_one_of_either_shape_and_a_plain_one_into_it() {
+    run(async {
+        for (from, to) in [(true, true), (true, false), (false, true)] {
+            let (Some(source), Some(target)) = (shaped(from).await, shaped(to).await) else { return };
+            let target = Database::Postgres(target);
+            if from {
+                // Partitions of a partition, with names that would be patterns or two words.
+                source
+                    .execute(
+                        r#"create table "the.Old ""ones""" partition of market_data_candles
+                               for values from (minvalue) to ('2008-01-01Z') partition by range ("timestamp");
+                           create table candlewick_partitions."old$|.*" partition of "the.Old ""ones"""
+                               for values from (minvalue) to ('2007-01-01Z');
+                           create table candlewick_partitions."2007 €'\?" partition of "the.Old ""ones""" default;"#,
+                    )
+                    .await;
+            }
+            migrate(&target).await;
+            travels(Database::Postgres(source), target).await;
+        }
+    });
+}
+
+#[test]
+fn a_partition_that_comes_while_a_backup_starts_is_not_left_out_in_silence() {
+    run(async {
+        let Some(database) = shaped(true).await else { return };
+        let app = TestApp::start(Database::Postgres(database)).await;
+        let Some(backups) = Backups::of(&app.database) else { return };
+        let Database::Postgres(database) = &app.database else { unreachable!() };
+        fill(&app).await;
+        let mut creator = database.connect().await;
+        let create = "begin; create table candlewick_partitions.candles_2041 partition of market_data_candles
+                          for values from ('2041-01-01Z') to ('2042-01-01Z')";
+        creator.execute(create).await.unwrap();
+        let url = app.database.url();
+        let making = backups.command(&url).stderr(Stdio::piped()).spawn().unwrap();
+        waits(&app.database).await;
+        creator.execute("commit").await.unwrap();
+        let made = making.wait_with_output().unwrap();
+        let said = String::from_utf8(made.stderr).unwrap();
+        assert_eq!(made.status.code(), Some(1), "{said}");
+        assert!(said.contains("a partition of market_data_candles came or went"), "{said}");
+        assert_eq!(backups.files().len(), 0);
+        backups.make(&url);
+    });
+}
+
+#[test]
+fn a_table_whose_rows_lie_elsewhere_makes_no_backup() {
+    run(async {
+        let source = Database::postgres().await;
+        let Some(backups) = Backups::of(&source) else { return };
+        migrate(&source).await;
+        let Database::Postgres(database) = &source else { unreachable!() };
+        // As a hypertable keeps its rows.
+        database.execute("create table chunk () inherits (market_data_candles)").await;
+        let (code, _, said) = output(&mut backups.command(&database.url));
+        assert_eq!(code, 1);
+        assert!(said.contains("is a hypertable"), "{said}");
+    });
+}
