@@ -7,8 +7,8 @@
 # Exit code 0: live and asked. 1: not live; the version before serves, and was asked. 2: nothing was begun, since the call or
 # the settings are wrong. 3: nobody knows that anything serves as it should: somebody has to look, now.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=blue-green.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/blue-green.sh"
 
 usage() { sed -n '2,5p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 

@@ -3,8 +3,8 @@
 #   restrict,command="/opt/candlewick/deploy/gate.sh" ssh-ed25519 AAAA… staging
 # Requests: deploy sha256:DIGEST | rollback [sha256:DIGEST] | settle | status
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=blue-green.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/blue-green.sh"
 
 # A run of its own session goes on when the connection breaks; what it says is kept, and shown while somebody is there.
 run() {

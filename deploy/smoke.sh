@@ -142,6 +142,8 @@ answers() {
 }
 is_body() { if [ "$status" = "$2" ] && [ "$(body)" = "$3" ]; then ok "$1"; else fail "$1" "$2 $3"; fi; }
 
+is_unauthorized() { [ "$status" = 401 ] && [ "$(field detail)" = 'Invalid or missing API Key' ]; }
+
 # The headers of the last answer, which $1 names.
 headers() {
     local missing='' cache
@@ -191,7 +193,7 @@ slow_body "$who" &
 slow=$!
 
 ask nobody "$CANDLES?symbol=CANDLEWICK_SMOKE&timeframe=M1"
-if [ "$status" = 401 ] && [ "$(field detail)" = 'Invalid or missing API Key' ]; then
+if is_unauthorized; then
     ok 'without a key nobody reads'
 else
     fail 'without a key nobody reads' '401 "Invalid or missing API Key"'
@@ -200,7 +202,7 @@ headers 'a 401'
 ask nobody "$CANDLES" --data '{"candles":'
 answers 'without a key a malformed body is not even read' 401 unauthorized
 ask stranger "$CANDLES" --data '{"candles":[]}'
-if [ "$status" = 401 ] && [ "$(field detail)" = 'Invalid or missing API Key' ]; then
+if is_unauthorized; then
     ok 'a wrong key is refused'
 # Somebody else at this address has tried too many; this one was refused all the same.
 elif [ "$status" = 429 ] && [ "$(field code)" = rate_limited ]; then

@@ -8,6 +8,14 @@ packages=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/packages
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 may_be_root() { as_root true 2>/dev/null; }
 
+# Installs system packages where that is allowed.
+install_packages() {
+    command -v apt-get >/dev/null && may_be_root || return 1
+    say "installing $* from the system packages"
+    as_root apt-get update -qq >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
 # Servers stand in sbin, which is not on everybody's PATH.
 on_this_machine() { PATH=$PATH:/usr/local/sbin:/usr/sbin command -v "$1"; }
 
@@ -54,3 +62,25 @@ from_package() {
 }
 
 find_program() { on_this_machine "$1" || from_package "$@"; }
+
+# Puts the Python packages that file $2 pins into a virtual environment in folder $1. Without its package for such
+# environments, Debian's Python makes them without pip, whose package is unpacked instead.
+install_python_packages() {
+    local folder=$1 requirements=$2 pip=(-m pip)
+    ! cmp -s "$requirements" "$folder/installed.txt" || return 0
+    if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && ! install_packages python3; then
+        say 'Python 3.10 or newer is needed; install it (on Debian: apt-get install python3)'
+        return 1
+    fi
+    say "getting the packages that $requirements pins"
+    rm -rf "$folder"
+    if python3 -c 'import ensurepip' 2>/dev/null; then
+        python3 -m venv "$folder"
+    else
+        python3 -m venv --without-pip "$folder"
+        pip=("$(compgen -G "$(unpack python3-pip-whl)/usr/share/python-wheels/pip-*.whl")/pip")
+    fi
+    "$folder/bin/python" "${pip[@]}" install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+        -r "$requirements"
+    cp "$requirements" "$folder/installed.txt"
+}
