@@ -1,4 +1,4 @@
-.PHONY: run test abuse faults contract fuzz ci fmt clippy doc lint-infra openapi
+.PHONY: run test abuse faults contract fuzz bench ci fmt clippy doc lint-infra openapi
 
 # How tests are run; `make ci` runs them once, under coverage where that can be measured.
 CARGO_TEST ?= cargo test --locked
@@ -26,6 +26,10 @@ contract:
 SECONDS ?= 60
 fuzz:
 	scripts/fuzz $(SECONDS)
+
+# The service against the bare limits of the same work, on a machine that does nothing else.
+bench:
+	scripts/bench
 
 ci: fmt clippy doc lint-infra test contract
 

@@ -1,0 +1,161 @@
+//! The bare limits: the same rows straight into the same database and out of it, with nothing in between.
+//!
+//! What could be made beforehand is: these clients only send and receive. Prices travel as text both ways, which keeps their
+//! digits; the statements stay as they are when the service finds better ones.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection, Row};
+
+use crate::candles::{Candle, TIMEFRAME};
+use crate::load::Client;
+
+const INSERT_BATCH: &str = r#"
+    insert into market_data_candles (symbol, timeframe, "timestamp", open, high, low, close, volume)
+    select * from unnest(
+        $1::text[], $2::text[], $3::timestamptz[], $4::text[]::numeric[], $5::text[]::numeric[],
+        $6::text[]::numeric[], $7::text[]::numeric[], $8::bigint[])
+    on conflict (symbol, timeframe, "timestamp") do nothing"#;
+
+const INSERT_ONE: &str = r#"
+    insert into market_data_candles (symbol, timeframe, "timestamp", open, high, low, close, volume)
+    values ($1, $2, $3, $4::text::numeric, $5::text::numeric, $6::text::numeric, $7::text::numeric, $8)
+    on conflict (symbol, timeframe, "timestamp") do nothing"#;
+
+const SELECT_PAGE: &str = r#"
+    select "timestamp", open::text, high::text, low::text, close::text, volume
+    from market_data_candles
+    where symbol = $1 and timeframe = $2 and "timestamp" < $3
+    order by "timestamp" desc limit $4"#;
+
+/// A batch's columns as a statement takes them.
+pub struct Columns {
+    symbols: Vec<String>,
+    timeframes: Vec<&'static str>,
+    times: Vec<DateTime<Utc>>,
+    /// Opens, highs, lows, closes.
+    prices: [Vec<String>; 4],
+    volumes: Vec<i64>,
+}
+
+impl Columns {
+    pub fn new(candles: &[Candle]) -> Self {
+        Self {
+            symbols: candles.iter().map(|candle| candle.symbol.clone()).collect(),
+            timeframes: vec![TIMEFRAME; candles.len()],
+            times: candles.iter().map(|candle| candle.time).collect(),
+            prices: [0, 1, 2, 3].map(|side| candles.iter().map(|candle| candle.prices[side].clone()).collect()),
+            volumes: candles.iter().map(|candle| candle.volume).collect(),
+        }
+    }
+}
+
+/// Inserts a batch with each statement.
+pub struct Batches {
+    connection: PgConnection,
+    batches: std::vec::IntoIter<Columns>,
+}
+
+impl Batches {
+    pub async fn new(url: &str, batches: Vec<Columns>) -> Self {
+        Self { connection: connect(url).await, batches: batches.into_iter() }
+    }
+}
+
+impl Client for Batches {
+    async fn step(&mut self) -> bool {
+        let Some(columns) = self.batches.next() else { return false };
+        let query = sqlx::query(INSERT_BATCH).bind(&columns.symbols).bind(&columns.timeframes).bind(&columns.times);
+        let query = columns.prices.iter().fold(query, sqlx::query::Query::bind);
+        query.bind(&columns.volumes).execute(&mut self.connection).await.unwrap();
+        true
+    }
+}
+
+/// Inserts a candle with each statement.
+pub struct Singles {
+    connection: PgConnection,
+    candles: std::vec::IntoIter<Candle>,
+}
+
+impl Singles {
+    pub async fn new(url: &str, candles: Vec<Candle>) -> Self {
+        Self { connection: connect(url).await, candles: candles.into_iter() }
+    }
+}
+
+impl Client for Singles {
+    async fn step(&mut self) -> bool {
+        let Some(candle) = self.candles.next() else { return false };
+        let query = sqlx::query(INSERT_ONE).bind(&candle.symbol).bind(TIMEFRAME).bind(candle.time);
+        let query = candle.prices.iter().fold(query, sqlx::query::Query::bind);
+        query.bind(candle.volume).execute(&mut self.connection).await.unwrap();
+        true
+    }
+}
+
+/// A page to fetch: its symbol and the time that it ends before.
+pub type Place = (String, DateTime<Utc>);
+
+/// Fetches pages and reads every column of their rows.
+pub struct Pages<P> {
+    connection: PgConnection,
+    places: P,
+    candles: i64,
+}
+
+impl<P> Pages<P> {
+    pub async fn new(url: &str, places: P, candles: i64) -> Self {
+        Self { connection: connect(url).await, places, candles }
+    }
+}
+
+impl<P: Iterator<Item = Place> + Send + 'static> Client for Pages<P> {
+    async fn step(&mut self) -> bool {
+        let Some((symbol, before)) = self.places.next() else { return false };
+        let query = sqlx::query(SELECT_PAGE).bind(symbol).bind(TIMEFRAME).bind(before).bind(self.candles);
+        let rows = query.fetch_all(&mut self.connection).await.unwrap();
+        assert_eq!(rows.len() as i64, self.candles);
+        let page: Vec<(DateTime<Utc>, [String; 4], i64)> =
+            rows.iter().map(|row| (row.get(0), [1, 2, 3, 4].map(|column| row.get(column)), row.get(5))).collect();
+        std::hint::black_box(page);
+        true
+    }
+}
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.unwrap()
+}
+
+/// Inserts with a prepared statement, a transaction for each batch, as durably as the service does.
+pub struct SqliteBatches {
+    connection: rusqlite::Connection,
+    batches: std::vec::IntoIter<Vec<Candle>>,
+}
+
+impl SqliteBatches {
+    pub fn new(path: &std::path::Path, batches: Vec<Vec<Candle>>) -> Self {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute_batch("pragma journal_mode = wal; pragma synchronous = full").unwrap();
+        Self { connection, batches: batches.into_iter() }
+    }
+}
+
+impl Client for SqliteBatches {
+    async fn step(&mut self) -> bool {
+        const INSERT: &str = "
+            insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+            values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) on conflict do nothing";
+        let Some(candles) = self.batches.next() else { return false };
+        tokio::task::block_in_place(|| {
+            let transaction = self.connection.transaction().unwrap();
+            let mut insert = transaction.prepare_cached(INSERT).unwrap();
+            for Candle { symbol, time, prices: [open, high, low, close], volume } in &candles {
+                let row = (symbol, TIMEFRAME, time.timestamp_millis(), open, high, low, close, volume);
+                insert.execute(row).unwrap();
+            }
+            drop(insert);
+            transaction.commit().unwrap();
+        });
+        true
+    }
+}

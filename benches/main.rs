@@ -1,0 +1,57 @@
+//! What the service does beside the bare limit of the same work: `make bench`, explained in docs/performance.md.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench fails loudly and prints")]
+#![expect(unreachable_pub, reason = "a bench exports nothing")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is measured is chosen by the environment, and the date is today's"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the numbers of benches are small and above 0"
+)]
+
+mod bare;
+mod bare_server;
+mod candles;
+mod client;
+mod load;
+mod machine;
+mod peer;
+mod plan;
+mod postgres_server;
+mod rows;
+mod service;
+mod table;
+
+use plan::Plan;
+
+/// Asks this program to be the bare server that hot pages are compared with, which runs as a process of its own because
+/// the service does, too.
+const BARE_SERVER: &str = "bare-server";
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, page] = &arguments[..]
+        && first == BARE_SERVER
+    {
+        return bare_server::serve(page.as_ref()).await;
+    }
+    let plan = Plan::from_environment();
+    let chosen = plan.chosen(&rows::NAMES);
+    let before = machine::load_average();
+    let bench = rows::Bench::start(plan).await;
+    let mut lines = Vec::new();
+    for name in chosen {
+        eprintln!("bench: {name}");
+        lines.extend(rows::measure(&bench, name).await);
+    }
+    println!("\n{}", machine::description(&bench.postgres.version().await));
+    println!("{}", bench.plan);
+    println!("Load average {before} before, {} after.\n", machine::load_average());
+    println!("{}", table::table(&lines));
+}

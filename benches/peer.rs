@@ -1,0 +1,48 @@
+//! The peer in benches/peer, as a process.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::service::{KEY, TOKEN, free_address, is_well};
+
+/// The running peer, which ends with this value.
+pub struct Peer {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    /// Starts it, if `PEER` names the uvicorn to start it with.
+    pub async fn start(database_url: &str) -> Option<Self> {
+        let Ok(uvicorn) = std::env::var("PEER") else {
+            eprintln!("bench: PEER names no uvicorn, so the peer is left out; make bench installs it");
+            return None;
+        };
+        let address = free_address();
+        let child = Command::new(uvicorn)
+            .args(["--app-dir", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer"), "service:app"])
+            .args(["--workers", "2", "--loop", "uvloop", "--http", "httptools"])
+            .args(["--no-access-log", "--log-level", "warning", "--port", &address.port().to_string()])
+            .envs([("DATABASE_URL", database_url), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)])
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .spawn()
+            .unwrap();
+        let mut peer = Self { child, address };
+        let began = Instant::now();
+        while !is_well(address).await {
+            assert!(began.elapsed() < Duration::from_secs(30), "the peer is not ready after 30 s");
+            assert!(peer.child.try_wait().unwrap().is_none(), "the peer ended while it started");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Some(peer)
+    }
+}
+
+impl Drop for Peer {
+    /// Asked to end, it ends its workers; killed, it would leave them behind.
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,131 @@
+//! Candles in.
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+
+use super::{ALL, Bench, Side, WITHOUT_PEER, batches, fill};
+use crate::bare::{Batches, Columns, Singles, SqliteBatches};
+use crate::candles::{self, Candle, Series};
+use crate::client::{post, senders};
+use crate::load;
+use crate::postgres_server::{empty, settle};
+use crate::service::{self, Service};
+use crate::table::Line;
+
+const CONNECTIONS: usize = 4;
+const TERMINALS: usize = 64;
+/// Connections on which single rows reach their bare limit.
+const BARE_TERMINALS: usize = 16;
+
+/// Rows a second for which there is work. Who is faster is done sooner, which changes no rate.
+const MOST_ROWS: f64 = 400_000.0;
+const MOST_SINGLES: f64 = 60_000.0;
+
+/// The work of a round for each connection: batches that follow those of the round before, a series for each.
+fn work(bench: &Bench, round: usize, size: usize) -> Vec<Vec<Vec<Candle>>> {
+    let count = share(bench, MOST_ROWS / size as f64, CONNECTIONS);
+    (0..CONNECTIONS).map(|series| batches(series, round * count, count, size)).collect()
+}
+
+/// What each of `clients` has to do for all to be busy for a round at this rate.
+fn share(bench: &Bench, rate: f64, clients: usize) -> usize {
+    (rate * bench.plan.length.as_secs_f64() / clients as f64).ceil() as usize
+}
+
+/// Posts of `size` candles that nobody has stored.
+pub async fn new_candles(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
+    let rates = bench.in_turn(&ALL, async |side, round| {
+        empty(bench.url(side)).await;
+        rows_a_second(bench, side, &work(bench, round, size), size).await
+    });
+    let name = format!("ingest, {size} new candles a post, {CONNECTIONS} connections");
+    rates.await.lines(&name, "rows/s", "bare UNNEST", targets)
+}
+
+/// Posts of 1,000 candles of which every second one is stored already.
+pub async fn duplicates(bench: &Bench) -> Vec<Line> {
+    const SIZE: usize = 1_000;
+    let rates = bench.in_turn(&ALL, async |side, round| {
+        let url = bench.url(side);
+        let work = work(bench, round, SIZE);
+        empty(url).await;
+        fill(url, work.iter().map(|batches| every_second(batches)).collect::<Vec<_>>().iter().map(Vec::as_slice)).await;
+        settle(url).await;
+        rows_a_second(bench, side, &work, SIZE).await
+    });
+    let name = format!("ingest, {SIZE} a post, every second one a duplicate, {CONNECTIONS} connections");
+    rates.await.lines(&name, "rows/s", "bare UNNEST", (Some(0.85), None))
+}
+
+fn every_second(batches: &[Vec<Candle>]) -> Vec<Vec<Candle>> {
+    batches.iter().map(|candles| candles.iter().step_by(2).cloned().collect()).collect()
+}
+
+async fn rows_a_second(bench: &Bench, side: Side, work: &[Vec<Vec<Candle>>], a_post: usize) -> f64 {
+    let length = bench.plan.length;
+    let done = if side == Side::Bare {
+        let mut clients = Vec::new();
+        for batches in work {
+            let columns = batches.iter().map(|candles| Columns::new(candles)).collect();
+            clients.push(Batches::new(bench.url(side), columns).await);
+        }
+        load::run(clients, length).await
+    } else {
+        let bodies: Vec<Vec<Bytes>> =
+            work.iter().map(|batches| batches.iter().map(|b| candles::body(b)).collect()).collect();
+        let posts = bodies.into_iter().map(|bodies| bodies.into_iter().map(post));
+        load::run(senders(bench.address(side), posts, StatusCode::CREATED).await, length).await
+    };
+    done.rate() * a_post as f64
+}
+
+/// Posts of one candle each, as Expert Advisors send them.
+pub async fn singles(bench: &Bench) -> Vec<Line> {
+    let rates = bench.in_turn(&ALL, async |side, round| {
+        empty(bench.url(side)).await;
+        let clients = if side == Side::Bare { BARE_TERMINALS } else { TERMINALS };
+        let count = share(bench, MOST_SINGLES, clients);
+        let series = (0..clients).map(|number| Series::from_minute(number, round * count).take(count));
+        if side == Side::Bare {
+            let mut clients = Vec::new();
+            for candles in series {
+                clients.push(Singles::new(bench.url(side), candles.collect()).await);
+            }
+            return load::run(clients, bench.plan.length).await.rate();
+        }
+        let bodies = series.map(|candles| candles.map(|candle| candles::body(&[candle])).collect::<Vec<_>>());
+        let posts = bodies.map(|bodies| bodies.into_iter().map(post));
+        let clients = senders(bench.address(side), posts, StatusCode::CREATED).await;
+        load::run(clients, bench.plan.length).await.rate()
+    });
+    let name = format!("single-candle posts, {TERMINALS} connections");
+    rates.await.lines(&name, "posts/s", "bare single rows, 16 connections", (Some(2.0), Some(12.0)))
+}
+
+/// Posts of 1,000 new candles to a SQLite file.
+pub async fn sqlite(bench: &Bench) -> Vec<Line> {
+    const SIZE: usize = 1_000;
+    let rates = bench.in_turn(&WITHOUT_PEER, async |side, round| {
+        // A new file each time, on the disk that the other databases are on.
+        let folder = tempfile::tempdir_in(bench.folder()).unwrap();
+        let file = folder.path().join("bench.db");
+        let url = format!("sqlite://{}", file.display());
+        service::migrate(&url);
+        let work = work(bench, round, SIZE);
+        let done = if side == Side::Bare {
+            // There is one writer at a time, so more clients would only wait for each other.
+            let batches = work.into_iter().flatten().collect();
+            load::run(vec![SqliteBatches::new(&file, batches)], bench.plan.length).await
+        } else {
+            let service = Service::start(&url).await;
+            let bodies: Vec<Vec<Bytes>> =
+                work.iter().map(|batches| batches.iter().map(|b| candles::body(b)).collect()).collect();
+            let posts = bodies.into_iter().map(|bodies| bodies.into_iter().map(post));
+            let clients = senders(service.address, posts, StatusCode::CREATED).await;
+            load::run(clients, bench.plan.length).await
+        };
+        done.rate() * SIZE as f64
+    });
+    let name = format!("ingest, {SIZE} new candles a post, {CONNECTIONS} connections, SQLite");
+    rates.await.lines(&name, "rows/s", "bare prepared inserts", (Some(0.6), None))
+}

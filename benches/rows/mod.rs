@@ -1,0 +1,163 @@
+//! The rows of the table: what is done in each, and what it is compared with.
+
+mod growth;
+mod ingest;
+mod mixed;
+mod process;
+mod read;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::bare::{Batches, Columns};
+use crate::candles::{Candle, Series};
+use crate::load;
+use crate::peer::Peer;
+use crate::plan::Plan;
+use crate::postgres_server::PostgresServer;
+use crate::service::Service;
+use crate::table::{Line, Reference, compared};
+
+/// The rows in the order of the table.
+pub const NAMES: [&str; 16] = [
+    "ingest-1000",
+    "ingest-10000",
+    "duplicates",
+    "singles",
+    "sqlite",
+    "get-100",
+    "get-1000",
+    "get-10000",
+    "hot",
+    "not-modified",
+    "idle",
+    "peak",
+    "start",
+    "size",
+    "mixed",
+    "growth",
+];
+
+/// What every row needs.
+pub struct Bench {
+    pub plan: Plan,
+    service: Service,
+    peer: Option<Peer>,
+    /// Databases of the service, the bare clients and the peer, each with the same tables.
+    urls: [String; 3],
+    /// Stopped after those that use it.
+    pub postgres: PostgresServer,
+}
+
+impl Bench {
+    pub async fn start(plan: Plan) -> Self {
+        let postgres = PostgresServer::start();
+        let urls = [postgres.database("ours").await, postgres.database("bare").await, postgres.database("peer").await];
+        let service = Service::start(&urls[Side::Ours as usize]).await;
+        let peer = Peer::start(&urls[Side::Peer as usize]).await;
+        Self { plan, service, peer, urls, postgres }
+    }
+
+    fn url(&self, side: Side) -> &str {
+        &self.urls[side as usize]
+    }
+
+    /// Where a side listens. The bare clients need no server but the database's.
+    fn address(&self, side: Side) -> SocketAddr {
+        match (side, &self.peer) {
+            (Side::Peer, Some(peer)) => peer.address,
+            _ => self.service.address,
+        }
+    }
+
+    /// A folder on the disk that the databases are on.
+    fn folder(&self) -> &Path {
+        self.postgres.folder()
+    }
+
+    /// Measures each side in every round, a different one first each time. The first round only warms up.
+    async fn in_turn(&self, sides: &[Side], mut measure: impl AsyncFnMut(Side, usize) -> f64) -> Rates {
+        let mut rates = Rates::default();
+        for round in 0..=self.plan.rounds {
+            let mut order: Vec<Side> =
+                sides.iter().copied().filter(|side| *side != Side::Peer || self.peer.is_some()).collect();
+            let first = round % order.len();
+            order.rotate_left(first);
+            for side in order {
+                let rate = measure(side, round).await;
+                eprintln!("bench:   round {round}, {side:?}: {rate:.0}/s");
+                if round > 0 {
+                    rates.0[side as usize].push(rate);
+                }
+            }
+        }
+        rates
+    }
+}
+
+/// Whose work is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Ours,
+    Bare,
+    Peer,
+}
+
+const ALL: [Side; 3] = [Side::Ours, Side::Bare, Side::Peer];
+const WITHOUT_PEER: [Side; 2] = [Side::Ours, Side::Bare];
+
+/// What each side reached in each round.
+#[derive(Default)]
+struct Rates([Vec<f64>; 3]);
+
+impl Rates {
+    /// A line against the bare limit and one against the peer, where that was measured.
+    fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
+        let [ours, bare_rates, peer_rates] = self.0;
+        let references = [
+            Reference { name: bare, target: targets.0, rates: bare_rates },
+            Reference { name: "FastAPI peer", target: targets.1, rates: peer_rates },
+        ];
+        let measured = references.iter().filter(|reference| !reference.rates.is_empty());
+        measured.map(|reference| compared(name, unit, &ours, reference)).collect()
+    }
+}
+
+/// Measures the row with this name.
+pub async fn measure(bench: &Bench, name: &str) -> Vec<Line> {
+    match name {
+        "ingest-1000" => ingest::new_candles(bench, 1_000, (Some(1.2), Some(4.0))).await,
+        "ingest-10000" => ingest::new_candles(bench, 10_000, (None, None)).await,
+        "duplicates" => ingest::duplicates(bench).await,
+        "singles" => ingest::singles(bench).await,
+        "sqlite" => ingest::sqlite(bench).await,
+        "get-100" => read::uncached(bench, 100, (None, None)).await,
+        "get-1000" => read::uncached(bench, 1_000, (Some(1.0), Some(5.0))).await,
+        "get-10000" => read::uncached(bench, 10_000, (None, None)).await,
+        "hot" => read::hot(bench).await,
+        "not-modified" => read::not_modified(bench).await,
+        "idle" => process::idle(bench).await,
+        "peak" => process::peak(bench).await,
+        "start" => process::start(bench).await,
+        "mixed" => mixed::measure(bench).await,
+        "growth" => growth::measure(bench).await,
+        _ => process::size(),
+    }
+}
+
+/// Batches of `size` candles of series `number`, from its `first`th batch on.
+fn batches(number: usize, first: usize, count: usize, size: usize) -> Vec<Vec<Candle>> {
+    let mut series = Series::from_minute(number, first * size);
+    (0..count).map(|_| series.by_ref().take(size).collect()).collect()
+}
+
+/// Puts batches of several series into a database, as fast as that goes.
+async fn fill<'b>(url: &str, series: impl IntoIterator<Item = &'b [Vec<Candle>]>) {
+    let mut clients = Vec::new();
+    for batches in series {
+        let columns = batches.iter().map(|candles| Columns::new(candles)).collect();
+        clients.push(Batches::new(url, columns).await);
+    }
+    load::run(clients, Duration::MAX).await;
+}

@@ -1,0 +1,107 @@
+//! The process itself: its memory, its start, its size.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use tempfile::TempDir;
+
+use super::{Bench, Side, batches};
+use crate::candles;
+use crate::client::{Connection, get, post};
+use crate::load::{self, Client};
+use crate::postgres_server::empty;
+use crate::service::{self, Service};
+use crate::table::{Line, measured};
+
+/// Memory of a service that has nothing to do.
+pub async fn idle(bench: &Bench) -> Vec<Line> {
+    let folder = tempfile::tempdir_in(bench.folder()).unwrap();
+    let mut lines = Vec::new();
+    for (store, url) in stores(bench, &folder) {
+        let mut figures = Vec::new();
+        for _ in 0..bench.plan.rounds {
+            let service = Service::start(&url).await;
+            // What the start needed may be given back by then.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            figures.push(service.memory());
+        }
+        lines.push(measured(&format!("idle memory, {store}"), "MiB", &figures, Some(20.0)));
+    }
+    lines
+}
+
+/// Most memory while large batches come in and large pages go out.
+pub async fn peak(bench: &Bench) -> Vec<Line> {
+    const CONNECTIONS: usize = 64;
+    const SIZE: usize = 10_000;
+    /// For each connection, which sends them in turn: what is stored already is the same work to take in.
+    const BODIES: usize = 2;
+    let folder = tempfile::tempdir_in(bench.folder()).unwrap();
+    let mut lines = Vec::new();
+    empty(bench.url(Side::Ours)).await;
+    let bodies: Vec<Vec<Bytes>> = (0..CONNECTIONS)
+        .map(|number| batches(number, 0, BODIES, SIZE).iter().map(|candles| candles::body(candles)).collect())
+        .collect();
+    for (store, url) in stores(bench, &folder) {
+        let service = Service::start(&url).await;
+        let mut clients = Vec::new();
+        for (number, bodies) in bodies.iter().enumerate() {
+            let connection = Connection::open(service.address).await.unwrap();
+            let page = format!("symbol={}&timeframe={}&limit={SIZE}", candles::symbol(number), candles::TIMEFRAME);
+            clients.push(PostsAndReads { connection, bodies: bodies.clone(), page, steps: 0 });
+        }
+        load::run(clients, 5 * bench.plan.length).await;
+        let name = format!("most memory, {CONNECTIONS} connections posting and reading 10,000 candles, {store}");
+        lines.push(measured(&name, "MiB", &[service.peak_memory()], Some(128.0)));
+    }
+    lines
+}
+
+/// Posts a batch, reads its series, and so on. Work that is refused for want of room costs the memory that it is refused
+/// for, so it counts as the rest.
+struct PostsAndReads {
+    connection: Connection,
+    bodies: Vec<Bytes>,
+    page: String,
+    steps: usize,
+}
+
+impl Client for PostsAndReads {
+    async fn step(&mut self) -> bool {
+        let posts = self.steps.is_multiple_of(2);
+        let body = &self.bodies[self.steps / 2 % self.bodies.len()];
+        let answer = self.connection.send(if posts { post(body.clone()) } else { get(&self.page) }).await.unwrap();
+        let status = answer.status();
+        assert!(status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE, "{status}: {:?}", answer.body());
+        self.steps += 1;
+        true
+    }
+}
+
+/// From the start of the process until it answers with a page, with tables that are there.
+pub async fn start(bench: &Bench) -> Vec<Line> {
+    let folder = tempfile::tempdir_in(bench.folder()).unwrap();
+    let mut lines = Vec::new();
+    for ((store, url), limit) in stores(bench, &folder).into_iter().zip([300.0, 100.0]) {
+        let mut figures = Vec::new();
+        for _ in 0..bench.plan.rounds {
+            figures.push(Service::start(&url).await.ready_after.as_secs_f64() * 1_000.0);
+        }
+        lines.push(measured(&format!("start to ready, {store}"), "ms", &figures, Some(limit)));
+    }
+    lines
+}
+
+/// A database of each kind with its tables, the file in `folder`.
+fn stores(bench: &Bench, folder: &TempDir) -> [(&'static str, String); 2] {
+    let file = format!("sqlite://{}", folder.path().join("bench.db").display());
+    service::migrate(&file);
+    [("Postgres", bench.url(Side::Ours).to_owned()), ("SQLite", file)]
+}
+
+/// The program's file.
+pub fn size() -> Vec<Line> {
+    let bytes = std::fs::metadata(service::PROGRAM).unwrap().len();
+    vec![measured("size of the binary", "MiB", &[bytes as f64 / 1_048_576.0], None)]
+}

@@ -1,0 +1,118 @@
+//! The service as users run it: the release binary, in a process of its own, configured as in production.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use tempfile::TempDir;
+
+use crate::client::{Connection, get};
+
+pub const KEY: &str = "bench-key-0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "bench-token-fedcba9876543210fedcba9876543210";
+
+/// The service's program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_candlewick");
+
+/// A running service, which ends with this value.
+pub struct Service {
+    child: Child,
+    pub address: SocketAddr,
+    /// From the start of the process to the first page that it answers.
+    pub ready_after: Duration,
+    _folder: TempDir,
+}
+
+impl Service {
+    pub async fn start(database_url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let mut command = program(database_url);
+        command.current_dir(folder.path()).env("PORT", address.port().to_string()).stdout(Stdio::null());
+        let began = Instant::now();
+        let child = command.spawn().unwrap();
+        let mut service = Self { child, address, ready_after: Duration::ZERO, _folder: folder };
+        while !answers(address).await {
+            assert!(began.elapsed() < Duration::from_secs(10), "the service is not ready after 10 s");
+            assert!(service.child.try_wait().unwrap().is_none(), "the service ended while it started");
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        }
+        service.ready_after = began.elapsed();
+        service
+    }
+
+    /// MiB of memory that it has now.
+    pub fn memory(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// MiB of memory that it had when it had most.
+    pub fn peak_memory(&self) -> f64 {
+        self.status("VmHWM:")
+    }
+
+    /// Processor time that it used since it started.
+    pub fn cpu_seconds(&self) -> f64 {
+        /// The unit of these fields, on every Linux.
+        const TICKS_A_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // Its name, in brackets, may hold blanks; of what follows, the 12th and 13th are user and system time.
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_A_SECOND
+    }
+
+    fn status(&self, field: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Makes the tables of a database.
+pub fn migrate(database_url: &str) {
+    assert!(program(database_url).arg("migrate").stdout(Stdio::null()).status().unwrap().success());
+}
+
+fn program(database_url: &str) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().envs([
+        ("DATABASE_URL", database_url),
+        ("ENVIRONMENT", "production"),
+        ("MT5_API_KEY", KEY),
+        ("INTERNAL_API_TOKEN", TOKEN),
+        ("RATE_LIMIT_INGEST", "off"),
+        ("RATE_LIMIT_QUERY", "off"),
+        ("RATE_LIMIT_ANONYMOUS", "off"),
+        ("LOG_LEVEL", "warn"),
+    ]);
+    command
+}
+
+/// An address on which nothing listens.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Whether the service answers with a page. Its health does not tell: that answer holds for a second.
+async fn answers(address: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(address).await else { return false };
+    let page = connection.send(get("symbol=BENCH000&timeframe=M1&limit=1")).await;
+    page.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Whether a service there answers that all is well.
+pub async fn is_well(address: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(address).await else { return false };
+    let request = Request::get("/health").body(Full::<Bytes>::default()).unwrap();
+    connection.send(request).await.is_ok_and(|answer| answer.status().is_success())
+}

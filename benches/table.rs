@@ -1,0 +1,106 @@
+//! The table: medians, ratios with their spread, targets, and whether they are met.
+
+use std::fmt::Write as _;
+
+/// A line of the table.
+pub struct Line {
+    name: String,
+    ours: String,
+    against: String,
+    ratio: String,
+    target: String,
+    verdict: &'static str,
+}
+
+/// What the service is compared with.
+pub struct Reference {
+    pub name: &'static str,
+    /// The least ratio that is wanted, if one is.
+    pub target: Option<f64>,
+    pub rates: Vec<f64>,
+}
+
+/// Compares rates that were measured in turn: each round's with that of the same round.
+pub fn compared(name: &str, unit: &str, ours: &[f64], reference: &Reference) -> Line {
+    let ratios: Vec<f64> = ours.iter().zip(&reference.rates).map(|(ours, theirs)| ours / theirs).collect();
+    let (least, middle, most) = spread(&ratios);
+    Line {
+        name: name.to_owned(),
+        ours: format!("{} {unit}", thousands(spread(ours).1)),
+        against: format!("{}: {}", reference.name, thousands(spread(&reference.rates).1)),
+        ratio: format!("{middle:.2} ({least:.2}–{most:.2})"),
+        target: reference.target.map(|target| format!("≥ {target}")).unwrap_or_default(),
+        verdict: verdict(reference.target.map(|target| middle >= target)),
+    }
+}
+
+/// A figure on its own, which is to be at most `limit`, if there is one.
+pub fn measured(name: &str, unit: &str, figures: &[f64], limit: Option<f64>) -> Line {
+    let (least, middle, most) = spread(figures);
+    let alone = figures.len() == 1;
+    let range = if alone { String::new() } else { format!(" ({least:.1}–{most:.1})") };
+    Line {
+        name: name.to_owned(),
+        ours: format!("{middle:.1}{range} {unit}"),
+        against: String::new(),
+        ratio: String::new(),
+        target: limit.map(|limit| format!("≤ {limit} {unit}")).unwrap_or_default(),
+        verdict: verdict(limit.map(|limit| middle <= limit)),
+    }
+}
+
+fn verdict(met: Option<bool>) -> &'static str {
+    match met {
+        Some(true) => "met",
+        Some(false) => "**missed**",
+        None => "",
+    }
+}
+
+/// The lines in Markdown, in columns that can be read as they are.
+pub fn table(lines: &[Line]) -> String {
+    let head = ["row", "ours", "against", "ratio (spread)", "target", ""].map(str::to_owned);
+    let mut rows = vec![head];
+    rows.extend(lines.iter().map(|line| {
+        let Line { name, ours, against, ratio, target, verdict } = line;
+        [name.clone(), ours.clone(), against.clone(), ratio.clone(), target.clone(), (*verdict).to_owned()]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(text, "| {cell:width$} ").unwrap();
+        }
+        text.push_str("|\n");
+        if number == 0 {
+            for width in &widths {
+                write!(text, "|{}", "-".repeat(width + 2)).unwrap();
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+/// The least, the median and the most.
+fn spread(figures: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let median = if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
+    (sorted[0], median, sorted[sorted.len() - 1])
+}
+
+/// A number without its fraction, its thousands set apart.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
