@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use super::Selection;
-use crate::store::{Direction, StoredCandle};
+use crate::store::{Direction, StoredCandle, StoredCandles};
 
 /// Candles as klinecharts takes them, and whether there are more on either side.
 #[derive(Debug, Clone)]
@@ -22,21 +22,21 @@ pub struct Page {
 
 impl Page {
     /// Encodes what was read for `selection` with one candle more than its limit, if there were so many.
-    pub(super) fn new(selection: &Selection, candles: &[StoredCandle]) -> Self {
+    pub(super) fn new(selection: &Selection, candles: &StoredCandles) -> Self {
         let limit = selection.range.limit;
         let more = candles.len() > limit;
         let page = match selection.range.direction {
-            Direction::Up => &candles[..candles.len().min(limit)],
-            Direction::Down => &candles[candles.len().saturating_sub(limit)..],
+            Direction::Up => 0..candles.len().min(limit),
+            Direction::Down => candles.len().saturating_sub(limit)..candles.len(),
         };
         let (mut before, mut after) = (None, None);
-        if let (true, [first, ..], [.., last]) = (more, page, page) {
+        if more {
             match selection.range.direction {
-                Direction::Up => after = Some(selection.after(last.time)),
-                Direction::Down => before = Some(selection.before(first.time)),
+                Direction::Up => after = candles.get(page.end - 1).map(|last| selection.after(last.time)),
+                Direction::Down => before = candles.get(page.start).map(|first| selection.before(first.time)),
             }
         }
-        let body = encode(page);
+        let body = encode(page.len(), candles.range(page));
         let mut digest = Sha256::new();
         for part in [Some(&body), before.as_ref(), after.as_ref()] {
             digest.update(part.map_or(&[][..], |part| part.as_bytes()));
@@ -48,11 +48,11 @@ impl Page {
 }
 
 /// Writes prices as JSON numbers with the digits they are stored with: no serializer does, they go through floats.
-fn encode(candles: &[StoredCandle]) -> String {
+fn encode<'a>(count: usize, candles: impl Iterator<Item = StoredCandle<'a>>) -> String {
     const USUAL_LENGTH: usize = 110;
-    let mut json = String::with_capacity(2 + candles.len() * USUAL_LENGTH);
+    let mut json = String::with_capacity(2 + count * USUAL_LENGTH);
     json.push('[');
-    for (position, candle) in candles.iter().enumerate() {
+    for (position, candle) in candles.enumerate() {
         if position > 0 {
             json.push(',');
         }
@@ -61,7 +61,7 @@ fn encode(candles: &[StoredCandle]) -> String {
             json,
             r#"{{"timestamp":{time},"open":{open},"high":{high},"low":{low},"close":{close},"volume":{volume}"#
         );
-        json.push_str(if *closed { "}" } else { r#","complete":false}"# });
+        json.push_str(if closed { "}" } else { r#","complete":false}"# });
     }
     json.push(']');
     json

@@ -1,19 +1,26 @@
 //! Where candles are kept: [`postgres`] and [`sqlite`] behave alike and are the only files that know SQL.
 
+mod candles;
+mod changes;
 mod error;
 pub mod postgres;
 pub mod sqlite;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use metrics::histogram;
 
-use crate::candle::{Batch, Symbol, Timeframe};
+use crate::candle::{Batch, Candle, Symbol, Timeframe};
 use crate::config::DatabaseConfig;
 use crate::telemetry::metrics::OPERATION_DURATION;
 
+pub use candles::{StoredCandle, StoredCandles};
+pub use changes::Change;
 pub use error::StoreError;
+
+use changes::Changes;
 
 /// How many of the newest candles of a series tell its price precision.
 const PRECISION_SAMPLE: i64 = 100;
@@ -22,7 +29,13 @@ const NO_SAMPLE: i64 = 0;
 
 /// A place where candles are kept. Clones share it.
 #[derive(Debug, Clone)]
-pub enum Store {
+pub struct Store {
+    database: Database,
+    changes: Changes,
+}
+
+#[derive(Debug, Clone)]
+enum Database {
     /// A PostgreSQL database, which any number of processes may share.
     Postgres(postgres::Postgres),
     /// A SQLite file.
@@ -36,6 +49,43 @@ pub struct Appended {
     pub added: usize,
     /// Forming candles that were stored or replaced their earlier selves.
     pub live: usize,
+}
+
+/// Which candles of a batch changed something, each kind by its position in the batch, ascending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Positions in [`Batch::closed`] of those that were not stored before.
+    pub closed: Vec<usize>,
+    /// Positions in [`Batch::forming`] of those that were stored or replaced their earlier selves.
+    pub forming: Vec<usize>,
+}
+
+/// The key of a candle that a statement has written.
+struct WrittenKey<'a> {
+    symbol: &'a str,
+    timeframe: &'a str,
+    seconds: i64,
+    /// Whether it was written as a closed candle.
+    closed: bool,
+}
+
+impl Written {
+    /// Finds what was written among the candles of its batch.
+    fn of(batch: &Batch, keys: Vec<WrittenKey<'_>>) -> Self {
+        let mut written = Self::default();
+        for WrittenKey { symbol, timeframe, seconds, closed } in keys {
+            let (candles, positions) =
+                if closed { (batch.closed(), &mut written.closed) } else { (batch.forming(), &mut written.forming) };
+            let found = candles.binary_search_by(|Candle { key, .. }| {
+                let own = (key.symbol().as_str(), key.timeframe().name(), key.time().seconds());
+                own.cmp(&(symbol, timeframe, seconds))
+            });
+            positions.extend(found);
+        }
+        written.closed.sort_unstable();
+        written.forming.sort_unstable();
+        written
+    }
 }
 
 /// Candles of one series in a span of time, read from one end of it.
@@ -62,19 +112,6 @@ pub enum Direction {
     Up,
     /// The newest.
     Down,
-}
-
-/// A candle as it is stored; text and numbers go out as they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredCandle {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    pub time: i64,
-    /// Open, high, low and close in plain decimal form, which is also a JSON number.
-    pub prices: [String; 4],
-    /// Ticks in the period.
-    pub volume: i64,
-    /// Whether the period is over.
-    pub closed: bool,
 }
 
 /// What is known of one series from its closed candles.
@@ -106,9 +143,9 @@ pub struct PoolUse {
 /// Calls the same operation on whichever store this is.
 macro_rules! either {
     ($store:expr, $inner:ident => $call:expr) => {
-        match $store {
-            Store::Postgres($inner) => $call,
-            Store::Sqlite($inner) => $call,
+        match &$store.database {
+            Database::Postgres($inner) => $call,
+            Database::Sqlite($inner) => $call,
         }
     };
 }
@@ -132,19 +169,20 @@ impl Store {
     /// [`StoreError::Unfit`] when the address cannot work.
     pub fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let url = config.url.expose();
-        if url.starts_with("sqlite:") {
-            sqlite::Sqlite::open(url, config.max_connections).map(Self::Sqlite)
+        let database = if url.starts_with("sqlite:") {
+            Database::Sqlite(sqlite::Sqlite::open(url, config.max_connections)?)
         } else {
-            postgres::Postgres::open(url, config.max_connections).map(Self::Postgres)
-        }
+            Database::Postgres(postgres::Postgres::open(url, config.max_connections)?)
+        };
+        Ok(Self { database, changes: Changes::default() })
     }
 
     /// `postgres` or `sqlite`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Postgres(_) => "postgres",
-            Self::Sqlite(_) => "sqlite",
+        match &self.database {
+            Database::Postgres(_) => "postgres",
+            Database::Sqlite(_) => "sqlite",
         }
     }
 
@@ -165,14 +203,31 @@ impl Store {
     /// # Errors
     /// The batch may still have been stored if the connection broke after it was sent.
     pub async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        let _noted = self.changes.noted(&batch);
         measured("append", async { either!(self, store => store.append(batch).await) }).await
+    }
+
+    /// Like [`Self::append`], and tells which candles changed something, which costs a little.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
+        let _noted = self.changes.noted(&batch);
+        measured("append", async { either!(self, store => store.append_telling(batch).await) }).await
+    }
+
+    /// The last change to a series by this process. What is read after this was called holds that change, and as long as
+    /// the answer stays the same, no other was made here since.
+    #[must_use]
+    pub fn last_change(&self, symbol: &Symbol, timeframe: Timeframe) -> Change {
+        self.changes.last(symbol, timeframe)
     }
 
     /// Reads candles in ascending order, each time once: a closed candle hides a forming one.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn range(&self, range: Range) -> Result<Vec<StoredCandle>, StoreError> {
+    pub async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
         measured("range", async { either!(self, store => store.range(range).await) }).await
     }
 

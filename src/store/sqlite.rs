@@ -12,7 +12,10 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
-use super::{Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end};
+use super::{
+    Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandles, Written, WrittenKey, not_prepared,
+    to_the_end,
+};
 use crate::candle::{Batch, Candle, Side, Symbol, Timeframe};
 
 /// A SQLite file. Clones share its connections.
@@ -37,13 +40,19 @@ const QUEUE_WAIT: Duration = Duration::from_secs(4);
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// `?1` is the batch as a JSON list of rows: one value to bind whatever the batch's size.
-const INSERT_CLOSED: &str = "
+macro_rules! insert_closed {
+    () => {
+        "
     insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
     select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 from json_each(?1)
     where true
-    on conflict do nothing";
+    on conflict do nothing"
+    };
+}
 
-const UPSERT_FORMING: &str = "
+macro_rules! upsert_forming {
+    () => {
+        "
     insert into market_data_live_candles as stored (symbol, timeframe, timestamp, open, high, low, close, volume)
     select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 from json_each(?1)
     where not exists (
@@ -52,7 +61,9 @@ const UPSERT_FORMING: &str = "
     on conflict (symbol, timeframe, timestamp) do update set
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, updated_at = unixepoch()
-        where excluded.volume >= stored.volume";
+        where excluded.volume >= stored.volume"
+    };
+}
 
 /// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time.
 macro_rules! select_range {
@@ -188,7 +199,18 @@ impl Sqlite {
         self.run(async move { write(&writer, async |connection| insert(connection, &batch).await).await }).await
     }
 
-    pub(super) async fn range(&self, range: Range) -> Result<Vec<StoredCandle>, StoreError> {
+    pub(super) async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
+        let writer = self.0.writer.clone();
+        let inserted = Arc::clone(&batch);
+        let insert =
+            async move { write(&writer, async |connection| insert_telling(connection, &inserted).await).await };
+        let (closed, forming) = self.run(insert).await?;
+        let closed = closed.iter().map(|row| written_key(row, true));
+        let keys = closed.chain(forming.iter().map(|row| written_key(row, false))).collect::<sqlx::Result<_>>();
+        Ok(Written::of(&batch, keys.map_err(StoreError::from)?))
+    }
+
+    pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
         let readers = self.0.readers.clone();
         self.run(async move {
             let sql = match range.direction {
@@ -206,7 +228,8 @@ impl Sqlite {
             if range.direction == Direction::Down {
                 rows.reverse();
             }
-            rows.iter().map(stored_candle).collect()
+            let mut candles = StoredCandles::with_capacity(rows.len());
+            rows.iter().try_for_each(|row| push(&mut candles, row)).map(|()| candles)
         })
         .await
     }
@@ -292,15 +315,38 @@ async fn insert(connection: &mut SqliteConnection, batch: &Batch) -> sqlx::Resul
     let mut transaction = connection.begin_with("begin immediate").await?;
     let mut appended = Appended { added: 0, live: 0 };
     if !batch.closed().is_empty() {
-        let done = sqlx::query(INSERT_CLOSED).bind(rows(batch.closed())).execute(&mut *transaction).await?;
+        let done = sqlx::query(insert_closed!()).bind(rows(batch.closed())).execute(&mut *transaction).await?;
         appended.added = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
     }
     if !batch.forming().is_empty() {
-        let done = sqlx::query(UPSERT_FORMING).bind(rows(batch.forming())).execute(&mut *transaction).await?;
+        let done = sqlx::query(upsert_forming!()).bind(rows(batch.forming())).execute(&mut *transaction).await?;
         appended.live = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
     }
     transaction.commit().await?;
     Ok(appended)
+}
+
+async fn insert_telling(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+) -> sqlx::Result<(Vec<SqliteRow>, Vec<SqliteRow>)> {
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    let (mut closed, mut forming) = (Vec::new(), Vec::new());
+    if !batch.closed().is_empty() {
+        let insert = concat!(insert_closed!(), " returning symbol, timeframe, timestamp");
+        closed = sqlx::query(insert).bind(rows(batch.closed())).fetch_all(&mut *transaction).await?;
+    }
+    if !batch.forming().is_empty() {
+        let upsert = concat!(upsert_forming!(), " returning symbol, timeframe, timestamp");
+        forming = sqlx::query(upsert).bind(rows(batch.forming())).fetch_all(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok((closed, forming))
+}
+
+fn written_key(row: &SqliteRow, closed: bool) -> sqlx::Result<WrittenKey<'_>> {
+    let millis: i64 = row.try_get(2)?;
+    Ok(WrittenKey { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, seconds: millis.div_euclid(1000), closed })
 }
 
 fn rows(candles: &[Candle]) -> String {
@@ -321,12 +367,10 @@ fn rows(candles: &[Candle]) -> String {
     candles.iter().map(row).collect::<serde_json::Value>().to_string()
 }
 
-fn stored_candle(row: &SqliteRow) -> sqlx::Result<StoredCandle> {
-    Ok(StoredCandle {
-        time: row.try_get(0)?,
-        prices: [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?],
-        volume: row.try_get(5)?,
-        closed: row.try_get(6)?,
+fn push(candles: &mut StoredCandles, row: &SqliteRow) -> sqlx::Result<()> {
+    candles.push(row.try_get(0)?, row.try_get(5)?, row.try_get(6)?, |position, digits| {
+        digits.push_str(row.try_get(position + 1)?);
+        Ok(())
     })
 }
 

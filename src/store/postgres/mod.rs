@@ -13,7 +13,10 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres as Pg, Row};
 use tokio_util::task::TaskTracker;
 
-use super::{Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandle, not_prepared, to_the_end};
+use super::{
+    Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandles, Written, WrittenKey, not_prepared,
+    to_the_end,
+};
 use crate::candle::{Batch, Candle, Side, Symbol, Timeframe};
 use pool::{Pool, PoolError, Purpose};
 
@@ -64,17 +67,20 @@ macro_rules! insert_closed {
 }
 
 const INSERT_CLOSED: &str = insert_closed!();
+const INSERT_CLOSED_TELLING: &str = concat!(insert_closed!(), r#" returning symbol, timeframe, "timestamp""#);
 
 /// One statement for both kinds, so that a batch needs no transaction of several round trips. `live` reads `closed`
 /// and is therefore written after it: every writer locks rows in the same order.
-const INSERT_BOTH: &str = concat!(
-    "with closed as (",
-    insert_closed!(),
-    " returning 1),
+macro_rules! insert_both {
+    ($select:literal) => {
+        concat!(
+            "with closed as (",
+            insert_closed!(),
+            r#" returning symbol, timeframe, "timestamp"),
      counted as (select count(*) as added from closed),
-     live as (insert into market_data_live_candles as stored (",
-    columns!(),
-    r#") select f.symbol, f.timeframe, f."timestamp", f.open, f.high, f.low, f.close, f.volume
+     live as (insert into market_data_live_candles as stored ("#,
+            columns!(),
+            r#") select f.symbol, f.timeframe, f."timestamp", f.open, f.high, f.low, f.close, f.volume
        from counted, unnest(
            $9::text[], $10::text[], $11::timestamptz[], $12::text[]::numeric[], $13::text[]::numeric[],
            $14::text[]::numeric[], $15::text[]::numeric[], $16::bigint[]) with ordinality
@@ -87,9 +93,16 @@ const INSERT_BOTH: &str = concat!(
            open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
            volume = excluded.volume, updated_at = now()
            where excluded.volume >= stored.volume
-       returning 1)
-     select added, (select count(*) from live) as live from counted"#
-);
+       returning symbol, timeframe, "timestamp")
+     "#,
+            $select
+        )
+    };
+}
+
+const INSERT_BOTH: &str = insert_both!("select added, (select count(*) from live) as live from counted");
+const INSERT_BOTH_TELLING: &str =
+    insert_both!("select *, true as closed from closed union all select *, false from live");
 
 /// Both tables, each by its key's index from the wanted end; a closed candle hides the forming one of its time.
 macro_rules! select_range {
@@ -185,10 +198,21 @@ impl Postgres {
     }
 
     pub(super) async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        Ok(self.write(Arc::new(batch), Tell::Counts).await?.appended)
+    }
+
+    pub(super) async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
+        let rows = self.write(Arc::clone(&batch), Tell::Keys).await?.keys;
+        let keys = rows.iter().map(written_key).collect::<sqlx::Result<Vec<_>>>();
+        Ok(Written::of(&batch, keys.map_err(|error| unreadable(&error))?))
+    }
+
+    /// Inserts a batch, again where another transaction made the server cancel it.
+    async fn write(&self, batch: Arc<Batch>, tell: Tell) -> Result<Inserted, StoreError> {
         self.on(&self.0.work, move |pool| async move {
             let mut attempt = 0;
             loop {
-                match pool.run(Purpose::Write, async |connection| insert(connection, &batch).await).await {
+                match pool.run(Purpose::Write, async |connection| insert(connection, &batch, tell).await).await {
                     Err(error) if attempt < RETRIES && error.is_conflict() => attempt += 1,
                     result => return result,
                 }
@@ -197,7 +221,7 @@ impl Postgres {
         .await
     }
 
-    pub(super) async fn range(&self, range: Range) -> Result<Vec<StoredCandle>, StoreError> {
+    pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
         let direction = range.direction;
         let select = move |pool: Pool| async move {
             let sql = match direction {
@@ -213,7 +237,8 @@ impl Postgres {
             pool.run(Purpose::Read, async |connection| query.fetch_all(connection).await).await
         };
         let rows = self.on(&self.0.work, select).await?;
-        let mut candles = rows.iter().map(stored_candle).collect::<Result<Vec<_>, _>>()?;
+        let mut candles = StoredCandles::with_capacity(rows.len());
+        rows.iter().try_for_each(|row| push(&mut candles, row))?;
         if direction == Direction::Down {
             candles.reverse();
         }
@@ -275,15 +300,44 @@ impl Postgres {
     }
 }
 
-async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Appended> {
+/// What a writer wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tell {
+    Counts,
+    Keys,
+}
+
+/// What a statement changed, and the keys of what it changed if they were wanted.
+struct Inserted {
+    appended: Appended,
+    keys: Vec<PgRow>,
+}
+
+async fn insert(connection: &mut PgConnection, batch: &Batch, tell: Tell) -> sqlx::Result<Inserted> {
+    let counted = |added, live| Inserted { appended: Appended { added, live }, keys: Vec::new() };
     if batch.forming().is_empty() {
-        let done = bind_candles(sqlx::query(INSERT_CLOSED), batch.closed()).execute(connection).await?;
-        return Ok(Appended { added: count(done.rows_affected()), live: 0 });
+        if tell == Tell::Counts {
+            let done = bind_candles(sqlx::query(INSERT_CLOSED), batch.closed()).execute(connection).await?;
+            return Ok(counted(count(done.rows_affected()), 0));
+        }
+        let keys = bind_candles(sqlx::query(INSERT_CLOSED_TELLING), batch.closed()).fetch_all(connection).await?;
+        return Ok(Inserted { appended: Appended { added: keys.len(), live: 0 }, keys });
     }
-    let query = bind_candles(bind_candles(sqlx::query(INSERT_BOTH), batch.closed()), batch.forming());
-    let row = query.fetch_one(connection).await?;
-    let column = |name| row.try_get::<i64, _>(name).map(|n| count(n.unsigned_abs()));
-    Ok(Appended { added: column("added")?, live: column("live")? })
+    let both = |sql| bind_candles(bind_candles(sqlx::query(sql), batch.closed()), batch.forming());
+    if tell == Tell::Counts {
+        let row = both(INSERT_BOTH).fetch_one(connection).await?;
+        let column = |name| row.try_get::<i64, _>(name).map(|n| count(n.unsigned_abs()));
+        return Ok(counted(column("added")?, column("live")?));
+    }
+    let keys = both(INSERT_BOTH_TELLING).fetch_all(connection).await?;
+    Ok(Inserted { appended: Appended { added: 0, live: 0 }, keys })
+}
+
+/// The key of a candle that was written, and whether as a closed one.
+fn written_key(row: &PgRow) -> sqlx::Result<WrittenKey<'_>> {
+    let closed = if row.len() > 3 { row.try_get(3)? } else { true };
+    let time: DateTime<Utc> = row.try_get(2)?;
+    Ok(WrittenKey { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, seconds: time.timestamp(), closed })
 }
 
 /// Binds candles column by column. Prices travel as text, which keeps their scale; the server casts them.
@@ -300,21 +354,18 @@ fn bind_candles<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) ->
         .bind(candles.iter().map(|candle| candle.volume.get()).collect::<Vec<_>>())
 }
 
-fn stored_candle(row: &PgRow) -> Result<StoredCandle, StoreError> {
+fn push(candles: &mut StoredCandles, row: &PgRow) -> Result<(), StoreError> {
     let time: DateTime<Utc> = row.try_get(0).map_err(|error| unreadable(&error))?;
-    let mut prices = <[String; 4]>::default();
-    for (index, price) in prices.iter_mut().enumerate() {
-        *price = row.try_get(index + 1).map_err(|error| unreadable(&error))?;
+    let volume = row.try_get(5).map_err(|error| unreadable(&error))?;
+    let closed = row.try_get(6).map_err(|error| unreadable(&error))?;
+    candles.push(time.timestamp_millis(), volume, closed, |position, digits| {
+        let price: &str = row.try_get(position + 1).map_err(|error| unreadable(&error))?;
         // A table that others write too may hold NaN or Infinity, which no JSON number can say.
         if price.ends_with(['N', 'y']) {
             return Err(StoreError::Internal(format!("market_data_candles holds the price {price} at {time}")));
         }
-    }
-    Ok(StoredCandle {
-        time: time.timestamp_millis(),
-        prices,
-        volume: row.try_get(5).map_err(|error| unreadable(&error))?,
-        closed: row.try_get(6).map_err(|error| unreadable(&error))?,
+        digits.push_str(price);
+        Ok(())
     })
 }
 
