@@ -22,6 +22,16 @@ impl Price {
         }
         Ok(Self(price))
     }
+
+    /// All digits without the point: the price is this divided by 10 to the power of [`Self::scale`].
+    pub(crate) fn coefficient(self) -> i128 {
+        self.0.mantissa()
+    }
+
+    /// Digits behind the point.
+    pub(crate) fn scale(self) -> u32 {
+        self.0.scale()
+    }
 }
 
 impl fmt::Display for Price {

@@ -11,11 +11,11 @@ pub struct StoredCandle<'a> {
     pub closed: bool,
 }
 
-/// Candles as they are stored, ascending by time. Packed: a page has four prices for each of thousands of candles.
+/// Candles as they are stored, ascending by time. Their prices stay the text that came from the database, in one piece: a
+/// page has four for each of thousands of candles.
 #[derive(Debug, Clone, Default)]
 pub struct StoredCandles {
-    /// The prices of all candles, one behind the other.
-    digits: String,
+    text: String,
     candles: Vec<Packed>,
 }
 
@@ -23,38 +23,48 @@ pub struct StoredCandles {
 struct Packed {
     time: i64,
     volume: i64,
-    /// Where the first price begins and each of them ends.
+    /// Where each price begins in the text, and what follows the last one. One blank stands between them.
     bounds: [u32; 5],
     closed: bool,
 }
 
+/// Why text from a database is no candles.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// A table that others write too may hold NaN or Infinity, which no JSON number can say.
+    #[error("a candle at {time} ms has the price {price}, which is no number")]
+    Price { time: i64, price: String },
+    #[error("a page is not in the form that it was asked for in")]
+    Form,
+}
+
 impl StoredCandles {
-    /// Room for so many candles.
-    pub(super) fn with_capacity(candles: usize) -> Self {
-        const USUAL_DIGITS: usize = 4 * 8;
-        Self { digits: String::with_capacity(candles * USUAL_DIGITS), candles: Vec::with_capacity(candles) }
-    }
-
-    /// Appends a candle whose prices `write` appends to the text one after the other, by their position.
-    pub(super) fn push<E>(
-        &mut self,
-        time: i64,
-        volume: i64,
-        closed: bool,
-        mut write: impl FnMut(usize, &mut String) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut bounds = [length(&self.digits); 5];
-        for price in 0..4 {
-            write(price, &mut self.digits)?;
-            bounds[price + 1] = length(&self.digits);
+    /// Takes candles apart that were opened at `times`. `text` holds open, high, low, close, volume and 1 if it is closed or 0
+    /// of each, with one blank between all of them.
+    pub(super) fn parse(times: impl ExactSizeIterator<Item = i64>, text: String) -> Result<Self, Unreadable> {
+        let mut candles = Vec::with_capacity(times.len());
+        let mut fields = Fields { text: &text, at: 0 };
+        for time in times {
+            let mut bounds = [0; 5];
+            for bound in &mut bounds[..4] {
+                *bound = fields.position()?;
+                let price = fields.next().ok_or(Unreadable::Form)?;
+                if !price.ends_with(|last: char| last.is_ascii_digit()) {
+                    return Err(Unreadable::Price { time, price: price.to_owned() });
+                }
+            }
+            bounds[4] = fields.position()?;
+            let volume = fields.next().and_then(|volume| volume.parse().ok()).ok_or(Unreadable::Form)?;
+            let closed = fields.next().ok_or(Unreadable::Form)? == "1";
+            candles.push(Packed { time, volume, bounds, closed });
         }
-        self.candles.push(Packed { time, volume, bounds, closed });
-        Ok(())
+        Ok(Self { text, candles })
     }
 
-    /// Turns candles that were appended from the newest down.
-    pub(super) fn reverse(&mut self) {
+    /// Turns candles around that came from the newest down.
+    pub(super) fn reversed(mut self) -> Self {
         self.candles.reverse();
+        self
     }
 
     /// How many there are.
@@ -84,12 +94,31 @@ impl StoredCandles {
     }
 
     fn unpacked(&self, &Packed { time, volume, bounds, closed }: &Packed) -> StoredCandle<'_> {
-        let price = |n: usize| &self.digits[bounds[n] as usize..bounds[n + 1] as usize];
+        let price = |n: usize| &self.text[bounds[n] as usize..bounds[n + 1] as usize - 1];
         StoredCandle { time, prices: [price(0), price(1), price(2), price(3)], volume, closed }
     }
 }
 
-/// A page is far from 4 GiB: one that is not would have no room to be answered in.
-fn length(digits: &str) -> u32 {
-    u32::try_from(digits.len()).unwrap_or(u32::MAX)
+/// What stands between the blanks of a text.
+struct Fields<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Fields<'_> {
+    fn position(&self) -> Result<u32, Unreadable> {
+        u32::try_from(self.at).map_err(|_| Unreadable::Form)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.text.get(self.at..)?;
+        // Byte by byte, since fields are a few bytes long.
+        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+        self.at += end + 1;
+        Some(&rest[..end])
+    }
 }

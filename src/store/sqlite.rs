@@ -1,16 +1,19 @@
 //! Candles in a SQLite file: one connection that writes, several that read, one that probes.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use serde_json::json;
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
+use super::candles::Unreadable;
 use super::error::sqlite_code;
 use super::{
     Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandles, Written, WrittenKey, not_prepared,
@@ -39,39 +42,52 @@ const QUEUE_WAIT: Duration = Duration::from_secs(4);
 /// Longest that a probe may take.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
-/// `?1` is the batch as a JSON list of rows: one value to bind whatever the batch's size.
-macro_rules! insert_closed {
-    () => {
-        "
-    insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
-    select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 from json_each(?1)
-    where true
-    on conflict do nothing"
-    };
+/// How many candles one statement takes, most first: it is a round trip to the connection's thread, and few are kept.
+const PIECES: [usize; 4] = [512, 64, 8, 1];
+
+/// A statement for each of [`PIECES`].
+type Statements = LazyLock<[String; PIECES.len()]>;
+
+fn statements(template: &str, returning: &str) -> [String; PIECES.len()] {
+    PIECES.map(|count| template.replace("ROWS", &vec!["(?, ?, ?, ?, ?, ?, ?, ?)"; count].join(", ")) + returning)
 }
 
-macro_rules! upsert_forming {
-    () => {
-        "
+const INSERT_CLOSED: &str = "
+    insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+    values ROWS
+    on conflict do nothing";
+
+const UPSERT_FORMING: &str = "
+    with forming (symbol, timeframe, timestamp, open, high, low, close, volume) as (values ROWS)
     insert into market_data_live_candles as stored (symbol, timeframe, timestamp, open, high, low, close, volume)
-    select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 from json_each(?1)
+    select * from forming f
     where not exists (
         select 1 from market_data_candles c
-        where c.symbol = value->>0 and c.timeframe = value->>1 and c.timestamp = value->>2)
+        where c.symbol = f.symbol and c.timeframe = f.timeframe and c.timestamp = f.timestamp)
     on conflict (symbol, timeframe, timestamp) do update set
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, updated_at = unixepoch()
-        where excluded.volume >= stored.volume"
-    };
-}
+        where excluded.volume >= stored.volume";
 
-/// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time.
+const RETURNING_KEY: &str = " returning symbol, timeframe, timestamp";
+
+static COUNTING: [Statements; 2] =
+    [LazyLock::new(|| statements(INSERT_CLOSED, "")), LazyLock::new(|| statements(UPSERT_FORMING, ""))];
+static TELLING: [Statements; 2] = [
+    LazyLock::new(|| statements(INSERT_CLOSED, RETURNING_KEY)),
+    LazyLock::new(|| statements(UPSERT_FORMING, RETURNING_KEY)),
+];
+
+/// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time. All of them in one
+/// row, since each takes a message from the connection's thread; [`StoredCandles`] knows the text.
 macro_rules! select_range {
     ($order:literal) => {
         concat!(
-            "select * from (
+            "select group_concat(timestamp, ' '),
+                group_concat(concat_ws(' ', open, high, low, close, volume, closed), ' ') from (
+              select * from (
                 select * from (
-                    select timestamp, open, high, low, close, volume, true as closed
+                    select timestamp, open, high, low, close, volume, 1 as closed
                     from market_data_candles
                     where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4
                     order by timestamp ",
@@ -79,7 +95,7 @@ macro_rules! select_range {
             " limit ?5)
                 union all
                 select * from (
-                    select timestamp, open, high, low, close, volume, false
+                    select timestamp, open, high, low, close, volume, 0
                     from market_data_live_candles l
                     where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4
                       and not exists (
@@ -88,9 +104,9 @@ macro_rules! select_range {
                     order by timestamp ",
             $order,
             " limit ?5)
-             ) order by timestamp ",
+              ) order by timestamp ",
             $order,
-            " limit ?5"
+            " limit ?5)"
         )
     };
 }
@@ -204,34 +220,33 @@ impl Sqlite {
         let inserted = Arc::clone(&batch);
         let insert =
             async move { write(&writer, async |connection| insert_telling(connection, &inserted).await).await };
-        let (closed, forming) = self.run(insert).await?;
+        let [closed, forming] = self.run(insert).await?;
         let closed = closed.iter().map(|row| written_key(row, true));
         let keys = closed.chain(forming.iter().map(|row| written_key(row, false))).collect::<sqlx::Result<_>>();
         Ok(Written::of(&batch, keys.map_err(StoreError::from)?))
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
-        let readers = self.0.readers.clone();
-        self.run(async move {
+        let (readers, direction) = (self.0.readers.clone(), range.direction);
+        let read = self.run(async move {
             let sql = match range.direction {
                 Direction::Up => SELECT_UP,
                 Direction::Down => SELECT_DOWN,
             };
-            let mut rows = sqlx::query(sql)
+            sqlx::query_as::<_, (Option<String>, Option<String>)>(sql)
                 .bind(range.symbol.as_str())
                 .bind(range.timeframe.name())
                 .bind(range.start)
                 .bind(range.end)
                 .bind(i64::try_from(range.limit).unwrap_or(i64::MAX))
-                .fetch_all(&readers)
-                .await?;
-            if range.direction == Direction::Down {
-                rows.reverse();
-            }
-            let mut candles = StoredCandles::with_capacity(rows.len());
-            rows.iter().try_for_each(|row| push(&mut candles, row)).map(|()| candles)
-        })
-        .await
+                .fetch_one(&readers)
+                .await
+        });
+        let (Some(times), Some(text)) = read.await? else { return Ok(StoredCandles::default()) };
+        let times = times.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
+        let times = times.map_err(|_| Unreadable::Form).map_err(unreadable)?;
+        let candles = StoredCandles::parse(times.into_iter(), text).map_err(unreadable)?;
+        Ok(if direction == Direction::Down { candles.reversed() } else { candles })
     }
 
     pub(super) async fn series(
@@ -313,35 +328,51 @@ async fn write<T>(
 
 async fn insert(connection: &mut SqliteConnection, batch: &Batch) -> sqlx::Result<Appended> {
     let mut transaction = connection.begin_with("begin immediate").await?;
-    let mut appended = Appended { added: 0, live: 0 };
-    if !batch.closed().is_empty() {
-        let done = sqlx::query(insert_closed!()).bind(rows(batch.closed())).execute(&mut *transaction).await?;
-        appended.added = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
-    }
-    if !batch.forming().is_empty() {
-        let done = sqlx::query(upsert_forming!()).bind(rows(batch.forming())).execute(&mut *transaction).await?;
-        appended.live = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
+    let mut changed = [0, 0];
+    for ((changed, statements), candles) in changed.iter_mut().zip(&COUNTING).zip([batch.closed(), batch.forming()]) {
+        for (sql, candles) in pieces(statements, candles) {
+            *changed += bind(sqlx::query(sql), candles).execute(&mut *transaction).await?.rows_affected();
+        }
     }
     transaction.commit().await?;
-    Ok(appended)
+    let [added, live] = changed.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX));
+    Ok(Appended { added, live })
 }
 
-async fn insert_telling(
-    connection: &mut SqliteConnection,
-    batch: &Batch,
-) -> sqlx::Result<(Vec<SqliteRow>, Vec<SqliteRow>)> {
+/// The rows that tell which closed and which forming candles changed something.
+async fn insert_telling(connection: &mut SqliteConnection, batch: &Batch) -> sqlx::Result<[Vec<SqliteRow>; 2]> {
     let mut transaction = connection.begin_with("begin immediate").await?;
-    let (mut closed, mut forming) = (Vec::new(), Vec::new());
-    if !batch.closed().is_empty() {
-        let insert = concat!(insert_closed!(), " returning symbol, timeframe, timestamp");
-        closed = sqlx::query(insert).bind(rows(batch.closed())).fetch_all(&mut *transaction).await?;
-    }
-    if !batch.forming().is_empty() {
-        let upsert = concat!(upsert_forming!(), " returning symbol, timeframe, timestamp");
-        forming = sqlx::query(upsert).bind(rows(batch.forming())).fetch_all(&mut *transaction).await?;
+    let mut changed = [Vec::new(), Vec::new()];
+    for ((changed, statements), candles) in changed.iter_mut().zip(&TELLING).zip([batch.closed(), batch.forming()]) {
+        for (sql, candles) in pieces(statements, candles) {
+            changed.extend(bind(sqlx::query(sql), candles).fetch_all(&mut *transaction).await?);
+        }
     }
     transaction.commit().await?;
-    Ok((closed, forming))
+    Ok(changed)
+}
+
+/// Deals candles out to statements, in their order.
+fn pieces<'c>(
+    statements: &'static Statements,
+    mut candles: &'c [Candle],
+) -> impl Iterator<Item = (&'static str, &'c [Candle])> {
+    std::iter::from_fn(move || {
+        let size = PIECES.iter().position(|&size| size <= candles.len())?;
+        let (piece, rest) = candles.split_at(PIECES[size]);
+        candles = rest;
+        Some((statements[size].as_str(), piece))
+    })
+}
+
+fn bind<'q>(
+    query: Query<'q, sqlx::Sqlite, SqliteArguments<'q>>,
+    candles: &'q [Candle],
+) -> Query<'q, sqlx::Sqlite, SqliteArguments<'q>> {
+    candles.iter().fold(query, |query, Candle { key, ohlc, volume }| {
+        let query = query.bind(key.symbol().as_str()).bind(key.timeframe().name()).bind(key.time().millis());
+        Side::ALL.into_iter().fold(query, |query, side| query.bind(ohlc.get(side).to_string())).bind(volume.get())
+    })
 }
 
 fn written_key(row: &SqliteRow, closed: bool) -> sqlx::Result<WrittenKey<'_>> {
@@ -349,29 +380,8 @@ fn written_key(row: &SqliteRow, closed: bool) -> sqlx::Result<WrittenKey<'_>> {
     Ok(WrittenKey { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, seconds: millis.div_euclid(1000), closed })
 }
 
-fn rows(candles: &[Candle]) -> String {
-    let row = |candle: &Candle| {
-        let [open, high, low, close] = Side::ALL.map(|side| candle.ohlc.get(side).to_string());
-        let key = &candle.key;
-        json!([
-            key.symbol().as_str(),
-            key.timeframe().name(),
-            key.time().millis(),
-            open,
-            high,
-            low,
-            close,
-            candle.volume.get()
-        ])
-    };
-    candles.iter().map(row).collect::<serde_json::Value>().to_string()
-}
-
-fn push(candles: &mut StoredCandles, row: &SqliteRow) -> sqlx::Result<()> {
-    candles.push(row.try_get(0)?, row.try_get(5)?, row.try_get(6)?, |position, digits| {
-        digits.push_str(row.try_get(position + 1)?);
-        Ok(())
-    })
+fn unreadable(error: Unreadable) -> StoreError {
+    StoreError::Internal(format!("what is stored cannot be read: {error}"))
 }
 
 fn series(row: &SqliteRow) -> sqlx::Result<Series> {

@@ -45,6 +45,9 @@ const STATEMENT_SETTINGS: &str = "
     set statement_timeout = '5s';
     set lock_timeout = '5s';
     set idle_in_transaction_session_timeout = '10s';
+    -- Our statements have one good plan each. Left to itself, the server plans those on long series anew every time: not
+    -- knowing the limit, it takes the plan for any parameters to be dearer than one for these.
+    set plan_cache_mode = force_generic_plan;
     -- A 201 means durable, also where the database's default is to answer before the disk has.
     select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
 

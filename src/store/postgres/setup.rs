@@ -85,7 +85,9 @@ fn is_local(options: &PgConnectOptions) -> bool {
 
 /// Checks that the database fits and, if `migrate`, makes or updates its tables, all on one connection of its own:
 /// a failed migration keeps its lock for as long as its connection lives (sqlx).
-pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result<(), StoreError> {
+///
+/// Says whether the table takes COPY, which row security forbids and which passes by rules.
+pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result<bool, StoreError> {
     let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(options));
     let mut connection =
         connecting.await.map_err(|_| StoreError::Unavailable("connecting to it took too long".to_owned()))??;
@@ -97,7 +99,10 @@ pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result
     result
 }
 
-async fn prepare_on(connection: &mut PgConnection, migrate: bool) -> Result<(), StoreError> {
+async fn prepare_on(connection: &mut PgConnection, migrate: bool) -> Result<bool, StoreError> {
+    const TAKES_COPY: &str = "
+        select not row_security_active(oid) and not relhasrules and relkind in ('r', 'p')
+        from pg_class where oid = 'market_data_candles'::regclass";
     check_server(connection).await?;
     check_adopted_table(connection).await?;
     if migrate {
@@ -108,7 +113,8 @@ async fn prepare_on(connection: &mut PgConnection, migrate: bool) -> Result<(), 
         migrations.run_direct(&mut *connection).await.map_err(migration_error)?;
     }
     check_tables(connection).await?;
-    check_access(connection).await
+    check_access(connection).await?;
+    Ok(sqlx::query_scalar(TAKES_COPY).fetch_one(connection).await?)
 }
 
 async fn check_server(connection: &mut PgConnection) -> Result<(), StoreError> {

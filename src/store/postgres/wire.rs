@@ -1,0 +1,183 @@
+//! Candles in the bytes in which PostgreSQL takes them, the same in an array of a column as in a row of COPY: nothing is
+//! turned into text here and back into numbers there.
+
+use sqlx::Postgres as Pg;
+use sqlx::encode::{Encode, IsNull};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
+
+use crate::candle::{Candle, Price, Side};
+
+/// A column of both tables.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Column {
+    Symbol,
+    Timeframe,
+    Timestamp,
+    Price(Side),
+    Volume,
+}
+
+/// 2000-01-01T00:00:00Z in epoch seconds, from where PostgreSQL counts microseconds.
+const POSTGRES_EPOCH: i64 = 946_684_800;
+
+impl Column {
+    /// All of them in the order in which statements name them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Symbol,
+        Self::Timeframe,
+        Self::Timestamp,
+        Self::Price(Side::Open),
+        Self::Price(Side::High),
+        Self::Price(Side::Low),
+        Self::Price(Side::Close),
+        Self::Volume,
+    ];
+
+    /// The numbers of its type and of arrays of it, which never change (PostgreSQL: `pg_type.dat`).
+    fn type_numbers(self) -> (u32, u32) {
+        match self {
+            Self::Symbol | Self::Timeframe => (25, 1009),
+            Self::Timestamp => (1184, 1185),
+            Self::Price(_) => (1700, 1231),
+            Self::Volume => (20, 1016),
+        }
+    }
+
+    /// Appends a candle's value, behind its length.
+    pub(super) fn write(self, candle: &Candle, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Symbol => write_bytes(candle.key.symbol().as_str().as_bytes(), bytes),
+            Self::Timeframe => write_bytes(candle.key.timeframe().name().as_bytes(), bytes),
+            Self::Timestamp => {
+                let micros = (candle.key.time().seconds() - POSTGRES_EPOCH) * 1_000_000;
+                write_bytes(&micros.to_be_bytes(), bytes);
+            }
+            Self::Price(side) => write_numeric(candle.ohlc.get(side), bytes),
+            Self::Volume => write_bytes(&candle.volume.get().to_be_bytes(), bytes),
+        }
+    }
+}
+
+fn write_bytes(value: &[u8], bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&length(value.len()).to_be_bytes());
+    bytes.extend_from_slice(value);
+}
+
+/// Of a batch or of a value in it, which are far from 2 GiB.
+fn length(length: usize) -> i32 {
+    i32::try_from(length).unwrap_or(i32::MAX)
+}
+
+/// Appends a NUMERIC with every digit of `price`: groups of four decimal digits, counted from the point in both directions
+/// (PostgreSQL: `numeric_recv`).
+fn write_numeric(price: Price, bytes: &mut Vec<u8>) {
+    const NEGATIVE: i16 = 0x4000;
+    let fraction_groups = price.scale().div_ceil(4);
+    // At most 28 digits and three zeros: no overflow.
+    let zeros = 4 * fraction_groups - price.scale();
+    let mut rest = price.coefficient().unsigned_abs() * 10_u128.pow(zeros);
+    let (mut groups, mut count) = ([0_u16; 8], 0);
+    while rest > 0 {
+        // Nearly every price fits, and is divided many times faster.
+        let group = if let Ok(small) = u64::try_from(rest) {
+            rest = u128::from(small / 10_000);
+            small % 10_000
+        } else {
+            let group = rest % 10_000;
+            rest /= 10_000;
+            u64::try_from(group).unwrap_or_default()
+        };
+        groups[count] = u16::try_from(group).unwrap_or_default();
+        count += 1;
+    }
+    // From the lowest; what is zero at that end goes without saying.
+    let kept = groups[..count].iter().position(|&group| group != 0).map_or(&[][..], |lowest| &groups[lowest..count]);
+    let power = if kept.is_empty() { 0 } else { small(count) - small(fraction_groups) - 1 };
+    let sign = if price.coefficient() < 0 { NEGATIVE } else { 0 };
+    bytes.extend_from_slice(&length(8 + 2 * kept.len()).to_be_bytes());
+    for part in [small(kept.len()), power, sign, small(price.scale())] {
+        bytes.extend_from_slice(&part.to_be_bytes());
+    }
+    for group in kept.iter().rev() {
+        bytes.extend_from_slice(&group.to_be_bytes());
+    }
+}
+
+fn small(number: impl TryInto<i16>) -> i16 {
+    number.try_into().unwrap_or(i16::MAX)
+}
+
+/// A column of some candles, as an array to bind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnOf<'a>(pub(super) Column, pub(super) &'a [Candle]);
+
+impl sqlx::Type<Pg> for ColumnOf<'_> {
+    /// Of no use, since each value tells its own.
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(Column::Symbol.type_numbers().1))
+    }
+}
+
+impl Encode<'_, Pg> for ColumnOf<'_> {
+    fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        const DIMENSIONS: i32 = 1;
+        const NO_NULLS: i32 = 0;
+        const FIRST_INDEX: i32 = 1;
+        let Self(column, candles) = *self;
+        bytes.reserve(20 + candles.len() * 16);
+        for number in [DIMENSIONS, NO_NULLS] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes.extend_from_slice(&column.type_numbers().0.to_be_bytes());
+        for number in [length(candles.len()), FIRST_INDEX] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        for candle in candles {
+            column.write(candle, bytes);
+        }
+        Ok(IsNull::No)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::with_oid(Oid(self.0.type_numbers().1)))
+    }
+}
+
+/// What stands before the rows of a binary COPY (PostgreSQL documentation, COPY, "Binary Format").
+pub(super) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What stands behind them.
+pub(super) const COPY_TRAILER: &[u8] = &(-1_i16).to_be_bytes();
+
+/// Appends a candle as a row of a binary COPY.
+pub(super) fn write_row(candle: &Candle, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&small(Column::ALL.len()).to_be_bytes());
+    for column in Column::ALL {
+        column.write(candle, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numeric(price: &str) -> Vec<i16> {
+        let mut bytes = Vec::new();
+        write_numeric(Price::parse(price).unwrap(), &mut bytes);
+        assert_eq!(bytes[..4], length(bytes.len() - 4).to_be_bytes());
+        bytes[4..].chunks(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect()
+    }
+
+    /// Groups, power of the first one, sign, digits behind the point, groups: as `numeric_send` of PostgreSQL 15 has them.
+    #[test]
+    fn prices_are_numerics_with_every_digit() {
+        assert_eq!(numeric("1.08500"), [2, 0, 0, 5, 1, 850]);
+        assert_eq!(numeric("-37.63"), [2, 0, 0x4000, 2, 37, 6300]);
+        assert_eq!(numeric("0.00"), [0, 0, 0, 2]);
+        assert_eq!(numeric("0.00001"), [1, -2, 0, 5, 1000]);
+        assert_eq!(numeric("120000000"), [2, 2, 0, 0, 1, 2000]);
+        assert_eq!(numeric("9999999999999999999999999999"), [7, 6, 0, 0, 9999, 9999, 9999, 9999, 9999, 9999, 9999]);
+        assert_eq!(numeric("0.0000000000000000000000000001"), [1, -7, 0, 28, 1]);
+    }
+}
