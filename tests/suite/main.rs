@@ -16,6 +16,7 @@ mod access;
 mod capacity;
 mod cli;
 mod config;
+mod copying;
 mod delivery;
 mod faults;
 mod handover;
