@@ -7,18 +7,27 @@ use std::process::{Child, Command, Stdio};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::Bytes;
 use tokio::net::TcpListener;
 
+use crate::client;
+
 /// The tag of the only page.
 pub const TAG: &str = r#"W/"bare""#;
 
+/// What is served: bytes, and how they are coded.
+#[derive(Clone)]
+struct Page {
+    body: Bytes,
+    coding: HeaderValue,
+}
+
 /// Serves the bytes in the file `page`, and prints where.
-pub async fn serve(page: &Path) {
-    let page = Bytes::from(std::fs::read(page).unwrap());
+pub async fn serve(page: &Path, coding: &str) {
+    let page = Page { body: Bytes::from(std::fs::read(page).unwrap()), coding: coding.parse().unwrap() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
     let router = Router::new().route("/api/v1/candles", get(answer)).with_state(page);
@@ -27,11 +36,15 @@ pub async fn serve(page: &Path) {
         .unwrap();
 }
 
-async fn answer(State(page): State<Bytes>, headers: HeaderMap) -> Response {
+async fn answer(State(page): State<Page>, headers: HeaderMap) -> Response {
     if headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == TAG) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, TAG)]).into_response();
     }
-    ([(header::CONTENT_TYPE, "application/json"), (header::ETAG, TAG)], page).into_response()
+    let mut answer = ([(header::CONTENT_TYPE, "application/json"), (header::ETAG, TAG)], page.body).into_response();
+    if page.coding != "identity" {
+        answer.headers_mut().insert(header::CONTENT_ENCODING, page.coding);
+    }
+    answer
 }
 
 /// The bare server as a process, which ends with this value.
@@ -41,10 +54,13 @@ pub struct BareServer {
 }
 
 impl BareServer {
-    /// Starts it with what the file `page` holds.
-    pub fn start(page: &Path) -> Self {
+    /// Starts it with the very bytes of a page.
+    pub fn start(page: &client::Page) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &page.body).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let mut child = command.arg(crate::BARE_SERVER).arg(page).stdout(Stdio::piped()).spawn().unwrap();
+        command.arg(crate::BARE_SERVER).arg(file.path()).arg(&page.coding);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { child, address: line.trim().parse().unwrap() }

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use hyper::body::Bytes;
 
 pub const TIMEFRAME: &str = "M1";
 
@@ -70,7 +69,7 @@ impl Iterator for Series {
 }
 
 /// A batch as terminals post it.
-pub fn body(candles: &[Candle]) -> Bytes {
+pub fn body(candles: &[Candle]) -> String {
     let mut json = String::from(r#"{"candles":["#);
     for (position, Candle { symbol, time, prices: [open, high, low, close], volume }) in candles.iter().enumerate() {
         let comma = if position > 0 { "," } else { "" };
@@ -82,7 +81,7 @@ pub fn body(candles: &[Candle]) -> Bytes {
         .unwrap();
     }
     json.push_str("]}");
-    Bytes::from(json)
+    json
 }
 
 /// Numbers without an order, the same for the same seed (splitmix64).

@@ -1,71 +1,206 @@
-//! An HTTP client that keeps its connection and sends requests that were made beforehand.
+//! An HTTP client that costs as little as one can, because it runs on the same cores as what it measures: requests are bytes
+//! that were made beforehand, and answers are read into one buffer for each connection, where their bodies are counted and
+//! written over.
 
+use std::io;
 use std::net::SocketAddr;
 
-use http_body_util::{BodyExt, Full};
+use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ETAG, HOST, IF_NONE_MATCH};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::candles::{self, Candle};
 use crate::load::Client;
 use crate::service::{KEY, TOKEN};
 
-const CANDLES: &str = "/api/v1/candles";
+/// Room for the head of an answer and for as much of a body as is read at a time.
+const BUFFER: usize = 64 * 1024;
+/// Room for the largest page.
+const WHOLE_PAGE: usize = 4 * 1024 * 1024;
+const MOST_HEADERS: usize = 32;
 
-/// A request that can be sent again and again.
-pub type Prepared = Request<Full<Bytes>>;
+/// A request as it goes over the wire, which can be sent again and again.
+pub type Prepared = Bytes;
 
 /// A post of a batch.
-pub fn post(body: Bytes) -> Prepared {
-    let request = Request::post(CANDLES).header("x-api-key", KEY).header("content-type", "application/json");
-    request.body(Full::new(body)).unwrap()
+pub fn post(candles: &[Candle]) -> Prepared {
+    let body = candles::body(candles);
+    let length = body.len();
+    Bytes::from(format!(
+        "POST /api/v1/candles HTTP/1.1\r\nhost: bench\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    ))
 }
 
 /// A request for the page that `query` selects.
 pub fn get(query: &str) -> Prepared {
-    let request = Request::get(format!("{CANDLES}?{query}")).header("x-internal-token", TOKEN);
-    request.body(Full::default()).unwrap()
+    get_with(query, "")
+}
+
+/// The same request by somebody who takes the page compressed.
+pub fn get_gzip(query: &str) -> Prepared {
+    get_with(query, "accept-encoding: gzip\r\n")
 }
 
 /// The same request by somebody who has that page already.
 pub fn get_again(query: &str, tag: &str) -> Prepared {
-    let mut request = get(query);
-    request.headers_mut().insert(IF_NONE_MATCH, tag.parse().unwrap());
-    request
+    get_with(query, &format!("if-none-match: {tag}\r\n"))
 }
+
+fn get_with(query: &str, header: &str) -> Prepared {
+    Bytes::from(format!(
+        "GET /api/v1/candles?{query} HTTP/1.1\r\nhost: bench\r\nx-internal-token: {TOKEN}\r\n{header}\r\n"
+    ))
+}
+
+/// A request for the health of a service.
+pub const HEALTH: Prepared = Bytes::from_static(b"GET /health HTTP/1.1\r\nhost: bench\r\n\r\n");
 
 /// One kept connection.
 pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    host: String,
+    stream: TcpStream,
+    /// The head of the last answer, and behind it the last part of its body.
+    buffer: Vec<u8>,
+    head: Head,
+}
+
+/// What the head of an answer says.
+#[derive(Clone, Copy, Default)]
+struct Head {
+    status: StatusCode,
+    /// Bytes of the head itself.
+    length: usize,
+    /// Bytes of the body behind it.
+    body: usize,
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> std::io::Result<Self> {
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
-        tokio::spawn(connection);
-        Ok(Self { sender, host: address.to_string() })
+        Ok(Self { stream, buffer: vec![0; BUFFER], head: Head::default() })
     }
 
-    /// Sends a request and reads the whole answer.
-    pub async fn send(&mut self, mut request: Prepared) -> hyper::Result<Response<Bytes>> {
-        request.headers_mut().insert(HOST, self.host.parse().unwrap());
-        self.sender.ready().await?;
-        let (head, body) = self.sender.send_request(request).await?.into_parts();
-        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    /// Sends a request and reads its answer to the end.
+    pub async fn send(&mut self, request: &Prepared) -> io::Result<StatusCode> {
+        let mut first = [0];
+        let (mut reader, mut writer) = self.stream.split();
+        tokio::select! {
+            biased;
+            // Whoever cannot write may still read why.
+            _ = writer.write_all(request) => {}
+            // Who answers before the end of a request refuses it.
+            seen = reader.peek(&mut first) => { seen?; }
+        }
+        let filled = self.read_head().await?;
+        self.read_body(filled).await?;
+        Ok(self.head.status)
     }
 
-    /// The page that `query` selects, and its entity tag.
-    pub async fn page(&mut self, query: &str) -> (Bytes, String) {
-        let answer = self.send(get(query)).await.unwrap();
-        expect(&answer, StatusCode::OK);
-        let tag = answer.headers()[ETAG].to_str().unwrap().to_owned();
-        (answer.into_body(), tag)
+    /// Sends a request that is to be answered with this status: a figure over refusals would tell nothing.
+    pub async fn send_expecting(&mut self, request: &Prepared, expected: StatusCode) {
+        self.send(request).await.unwrap();
+        self.expect(expected);
+    }
+
+    /// Ends the run with what the last answer said, unless it has this status.
+    pub fn expect(&self, status: StatusCode) {
+        assert_eq!(self.head.status, status, "{}", String::from_utf8_lossy(self.body()));
+    }
+
+    /// The last answer's body, or the last part of one that is larger than the buffer.
+    fn body(&self) -> &[u8] {
+        let end = self.head.length + self.head.body;
+        &self.buffer[self.head.length..end.min(self.buffer.len())]
+    }
+
+    /// A header of the last answer.
+    fn header(&self, name: &str) -> Option<String> {
+        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        httparse::Response::new(&mut headers).parse(&self.buffer[..self.head.length]).unwrap();
+        let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        Some(String::from_utf8_lossy(header.value).into_owned())
+    }
+
+    /// Reads until the head is there, and tells how much has come.
+    async fn read_head(&mut self) -> io::Result<usize> {
+        let mut filled = 0;
+        loop {
+            filled += self.read(filled).await?;
+            if let Some(head) = parse(&self.buffer[..filled])? {
+                self.head = head;
+                return Ok(filled);
+            }
+        }
+    }
+
+    /// Reads the rest of the body, over what came before it where the buffer is full.
+    async fn read_body(&mut self, mut filled: usize) -> io::Result<()> {
+        let mut count = filled - self.head.length;
+        while count < self.head.body {
+            if filled == self.buffer.len() {
+                filled = self.head.length;
+            }
+            let more = self.read(filled).await?;
+            filled += more;
+            count += more;
+        }
+        if count == self.head.body { Ok(()) } else { Err(unfit("more came than the answer's content-length says")) }
+    }
+
+    /// Reads what comes next into the buffer.
+    async fn read(&mut self, filled: usize) -> io::Result<usize> {
+        match self.stream.read(&mut self.buffer[filled..]).await? {
+            0 if filled == self.buffer.len() => Err(unfit("an answer's head is too long")),
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
+        }
+    }
+}
+
+/// Reads a head, once all of it has come.
+fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut answer = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) = answer.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
+    let status = StatusCode::from_u16(answer.code.unwrap_or_default()).map_err(io::Error::other)?;
+    let mut body = (status == StatusCode::NOT_MODIFIED).then_some(0);
+    for header in answer.headers.iter() {
+        if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err(unfit("the answer comes in chunks, which this client cannot read"));
+        }
+        if body.is_none() && header.name.eq_ignore_ascii_case("content-length") {
+            body = std::str::from_utf8(header.value).ok().and_then(|digits| digits.parse().ok());
+        }
+    }
+    let body = body.ok_or_else(|| unfit("the answer does not say how long it is"))?;
+    Ok(Some(Head { status, length, body }))
+}
+
+fn unfit(problem: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+/// A page as it came.
+pub struct Page {
+    pub body: Vec<u8>,
+    /// Its entity tag, if it has one.
+    pub tag: String,
+    /// The coding of its body, `identity` if there is none.
+    pub coding: String,
+}
+
+/// The page that `request` asks for, over a connection of its own.
+pub async fn page(address: SocketAddr, request: &Prepared) -> Page {
+    let mut connection = Connection::open(address).await.unwrap();
+    connection.buffer.resize(WHOLE_PAGE, 0);
+    connection.send_expecting(request, StatusCode::OK).await;
+    assert!(connection.head.length + connection.head.body <= WHOLE_PAGE, "a page has more than {WHOLE_PAGE} bytes");
+    Page {
+        body: connection.body().to_vec(),
+        tag: connection.header("etag").unwrap_or_default(),
+        coding: connection.header("content-encoding").unwrap_or_else(|| "identity".to_owned()),
     }
 }
 
@@ -79,25 +214,24 @@ pub struct Sender<R> {
 impl<R: Iterator<Item = Prepared> + Send + 'static> Client for Sender<R> {
     async fn step(&mut self) -> bool {
         let Some(request) = self.requests.next() else { return false };
-        expect(&self.connection.send(request).await.unwrap(), self.expected);
+        self.connection.send_expecting(&request, self.expected).await;
         true
     }
 }
 
 /// One client for each list of requests, every one of which is to be answered with `expected`.
-pub async fn senders<R>(
+pub async fn senders<L>(
     address: SocketAddr,
-    lists: impl IntoIterator<Item = R>,
+    lists: impl IntoIterator<Item = L>,
     expected: StatusCode,
-) -> Vec<Sender<R>> {
+) -> Vec<Sender<L::IntoIter>>
+where
+    L: IntoIterator<Item = Prepared>,
+{
     let mut clients = Vec::new();
     for requests in lists {
-        clients.push(Sender { connection: Connection::open(address).await.unwrap(), requests, expected });
+        let connection = Connection::open(address).await.unwrap();
+        clients.push(Sender { connection, requests: requests.into_iter(), expected });
     }
     clients
-}
-
-/// A figure over answers that were refused would tell nothing.
-pub fn expect(answer: &Response<Bytes>, status: StatusCode) {
-    assert_eq!(answer.status(), status, "{}", String::from_utf8_lossy(answer.body()));
 }

@@ -23,6 +23,7 @@ mod machine;
 mod peer;
 mod plan;
 mod postgres_server;
+mod process;
 mod rows;
 mod service;
 mod table;
@@ -36,19 +37,19 @@ const BARE_SERVER: &str = "bare-server";
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, page] = &arguments[..]
+    if let [first, page, coding] = &arguments[..]
         && first == BARE_SERVER
     {
-        return bare_server::serve(page.as_ref()).await;
+        return bare_server::serve(page.as_ref(), coding).await;
     }
     let plan = Plan::from_environment();
     let chosen = plan.chosen(&rows::NAMES);
     let before = machine::load_average();
-    let bench = rows::Bench::start(plan).await;
+    let mut bench = rows::Bench::start(plan).await;
     let mut lines = Vec::new();
     for name in chosen {
         eprintln!("bench: {name}");
-        lines.extend(rows::measure(&bench, name).await);
+        lines.extend(rows::measure(&mut bench, name).await);
     }
     println!("\n{}", machine::description(&bench.postgres.version().await));
     println!("{}", bench.plan);

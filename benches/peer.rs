@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use crate::process;
 use crate::service::{KEY, TOKEN, free_address, is_well};
 
 /// The running peer, which ends with this value.
@@ -36,6 +37,11 @@ impl Peer {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Some(peer)
+    }
+
+    /// Processor time that it and its workers used since they started.
+    pub fn cpu_seconds(&self) -> f64 {
+        process::cpu_seconds(self.child.id())
     }
 }
 

@@ -85,6 +85,6 @@ pub async fn empty(url: &str) {
 /// Writes out what is left to write, and refreshes what the planner knows.
 pub async fn settle(url: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    connection.execute("vacuum analyze market_data_candles").await.unwrap();
+    connection.execute("vacuum analyze market_data_candles, market_data_live_candles").await.unwrap();
     connection.execute("checkpoint").await.unwrap();
 }

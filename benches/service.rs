@@ -4,12 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use http_body_util::Full;
-use hyper::Request;
-use hyper::body::Bytes;
 use tempfile::TempDir;
 
-use crate::client::{Connection, get};
+use crate::client::{Connection, HEALTH, get};
+use crate::process;
 
 pub const KEY: &str = "bench-key-0123456789abcdef0123456789abcdef";
 pub const TOKEN: &str = "bench-token-fedcba9876543210fedcba9876543210";
@@ -46,28 +44,17 @@ impl Service {
 
     /// MiB of memory that it has now.
     pub fn memory(&self) -> f64 {
-        self.status("VmRSS:")
+        process::memory(self.child.id())
     }
 
     /// MiB of memory that it had when it had most.
     pub fn peak_memory(&self) -> f64 {
-        self.status("VmHWM:")
+        process::peak_memory(self.child.id())
     }
 
     /// Processor time that it used since it started.
     pub fn cpu_seconds(&self) -> f64 {
-        /// The unit of these fields, on every Linux.
-        const TICKS_A_SECOND: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // Its name, in brackets, may hold blanks; of what follows, the 12th and 13th are user and system time.
-        let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
-        fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_A_SECOND
-    }
-
-    fn status(&self, field: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-        line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
+        process::cpu_seconds(self.child.id())
     }
 }
 
@@ -106,13 +93,12 @@ pub fn free_address() -> SocketAddr {
 /// Whether the service answers with a page. Its health does not tell: that answer holds for a second.
 async fn answers(address: SocketAddr) -> bool {
     let Ok(mut connection) = Connection::open(address).await else { return false };
-    let page = connection.send(get("symbol=BENCH000&timeframe=M1&limit=1")).await;
-    page.is_ok_and(|answer| answer.status().is_success())
+    let page = connection.send(&get("symbol=BENCH000&timeframe=M1&limit=1")).await;
+    page.is_ok_and(|status| status.is_success())
 }
 
 /// Whether a service there answers that all is well.
 pub async fn is_well(address: SocketAddr) -> bool {
     let Ok(mut connection) = Connection::open(address).await else { return false };
-    let request = Request::get("/health").body(Full::<Bytes>::default()).unwrap();
-    connection.send(request).await.is_ok_and(|answer| answer.status().is_success())
+    connection.send(&HEALTH).await.is_ok_and(|status| status.is_success())
 }

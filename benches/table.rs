@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// The name of the peer in the table.
+pub const PEER: &str = "FastAPI peer";
+
 /// A line of the table.
 pub struct Line {
     name: String,
@@ -9,7 +12,15 @@ pub struct Line {
     against: String,
     ratio: String,
     target: String,
-    verdict: &'static str,
+    verdict: String,
+    memory: String,
+}
+
+impl Line {
+    /// Says how much memory the service had at most, in MiB.
+    pub fn with_memory(self, most: f64) -> Self {
+        Self { memory: format!("{most:.1} MiB"), ..self }
+    }
 }
 
 /// What the service is compared with.
@@ -31,6 +42,7 @@ pub fn compared(name: &str, unit: &str, ours: &[f64], reference: &Reference) -> 
         ratio: format!("{middle:.2} ({least:.2}–{most:.2})"),
         target: reference.target.map(|target| format!("≥ {target}")).unwrap_or_default(),
         verdict: verdict(reference.target.map(|target| middle >= target)),
+        memory: String::new(),
     }
 }
 
@@ -46,27 +58,40 @@ pub fn measured(name: &str, unit: &str, figures: &[f64], limit: Option<f64>) -> 
         ratio: String::new(),
         target: limit.map(|limit| format!("≤ {limit} {unit}")).unwrap_or_default(),
         verdict: verdict(limit.map(|limit| middle <= limit)),
+        memory: String::new(),
     }
 }
 
-fn verdict(met: Option<bool>) -> &'static str {
+/// A figure of which less is better, beside that of the peer: how many times ours it is in each round.
+pub fn beside_peer(name: &str, unit: &str, ours: &[f64], peer: &[f64]) -> Line {
+    let times: Vec<f64> = ours.iter().zip(peer).map(|(ours, theirs)| theirs / ours).collect();
+    let (least, middle, most) = spread(&times);
+    Line {
+        against: format!("{PEER}: {:.1}", spread(peer).1),
+        ratio: format!("{middle:.2} ({least:.2}–{most:.2})"),
+        ..measured(name, unit, ours, None)
+    }
+}
+
+fn verdict(met: Option<bool>) -> String {
     match met {
         Some(true) => "met",
         Some(false) => "**missed**",
         None => "",
     }
+    .to_owned()
 }
 
 /// The lines in Markdown, in columns that can be read as they are.
 pub fn table(lines: &[Line]) -> String {
-    let head = ["row", "ours", "against", "ratio (spread)", "target", ""].map(str::to_owned);
+    let head = ["row", "ours", "against", "ratio (spread)", "target", "", "most memory"].map(str::to_owned);
     let mut rows = vec![head];
     rows.extend(lines.iter().map(|line| {
-        let Line { name, ours, against, ratio, target, verdict } = line;
-        [name.clone(), ours.clone(), against.clone(), ratio.clone(), target.clone(), (*verdict).to_owned()]
+        let Line { name, ours, against, ratio, target, verdict, memory } = line;
+        [name, ours, against, ratio, target, verdict, memory].map(String::clone)
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = (0..7).map(width).collect();
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use hyper::StatusCode;
-use hyper::body::Bytes;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
 use super::Bench;
-use crate::candles::{self, Candle, Random, Series, TIMEFRAME, beginning, symbol};
-use crate::client::{get, post, senders};
+use crate::candles::{Candle, Random, Series, TIMEFRAME, beginning, symbol};
+use crate::client::{Prepared, get, post, senders};
 use crate::load;
 use crate::postgres_server::{empty, settle};
 use crate::service::{self, Service};
@@ -132,7 +131,8 @@ fn store_in_sqlite(file: &Path, shape: Shape, series: usize, minutes: usize) {
     connection.execute_batch("pragma wal_checkpoint(truncate)").unwrap();
 }
 
-/// Pages from anywhere, by one client, so that the figure is the time of a page.
+/// Pages from anywhere, by one client, so that the figure is the time of a page. They end within a minute, anywhere, so that
+/// hardly one is asked for twice, however few candles there are.
 async fn pages(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) -> Vec<Line> {
     let rates = in_turn(bench, databases, async |database, round| {
         let series = shape.series(database.size);
@@ -140,7 +140,7 @@ async fn pages(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) ->
         let mut random = Random::new(round as u64);
         let requests = std::iter::from_fn(move || {
             let minute = PAGE as i64 + random.below((minutes - PAGE) as i64 + 1);
-            let before = (beginning() + TimeDelta::minutes(minute)).timestamp_millis();
+            let before = (beginning() + TimeDelta::minutes(minute)).timestamp_millis() - random.below(60_000);
             let symbol = symbol(usize::try_from(random.below(series as i64)).unwrap());
             Some(get(&format!("symbol={symbol}&timeframe={TIMEFRAME}&before={before}&limit={PAGE}")))
         });
@@ -161,12 +161,9 @@ async fn ingest(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) -
         } else if store == "Postgres" {
             settle(&database.url).await;
         }
-        let bodies: Vec<Vec<Bytes>> = (0..CONNECTIONS)
-            .map(|client| {
-                work(shape, database.size, client, round, posts * POST).chunks(POST).map(candles::body).collect()
-            })
+        let requests: Vec<Vec<Prepared>> = (0..CONNECTIONS)
+            .map(|client| work(shape, database.size, client, round, posts * POST).chunks(POST).map(post).collect())
             .collect();
-        let requests = bodies.into_iter().map(|bodies| bodies.into_iter().map(post));
         let clients = senders(database.service.address, requests, StatusCode::CREATED).await;
         load::run(clients, bench.plan.length).await.rate() * POST as f64
     });
@@ -226,5 +223,10 @@ fn against_the_first(
     let first = if databases[0].size == 0 { "empty table" } else { "10,000 candles" };
     let reference = Reference { name: first, target: Some(target), rates: rates[0].clone() };
     let grown = databases.iter().zip(rates).skip(1);
-    grown.map(|(database, rates)| compared(&name(what, database.size, shape, store), unit, rates, &reference)).collect()
+    grown
+        .map(|(database, rates)| {
+            let line = compared(&name(what, database.size, shape, store), unit, rates, &reference);
+            line.with_memory(database.service.peak_memory())
+        })
+        .collect()
 }

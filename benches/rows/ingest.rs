@@ -1,12 +1,11 @@
 //! Candles in.
 
 use hyper::StatusCode;
-use hyper::body::Bytes;
 
-use super::{ALL, Bench, Side, WITHOUT_PEER, batches, fill};
+use super::{ALL, Bench, Rates, Side, WITHOUT_PEER, batches, fill};
 use crate::bare::{Batches, Columns, Singles, SqliteBatches};
-use crate::candles::{self, Candle, Series};
-use crate::client::{post, senders};
+use crate::candles::{Candle, Series};
+use crate::client::{Prepared, post, senders};
 use crate::load;
 use crate::postgres_server::{empty, settle};
 use crate::service::{self, Service};
@@ -71,12 +70,14 @@ async fn rows_a_second(bench: &Bench, side: Side, work: &[Vec<Vec<Candle>>], a_p
         }
         load::run(clients, length).await
     } else {
-        let bodies: Vec<Vec<Bytes>> =
-            work.iter().map(|batches| batches.iter().map(|b| candles::body(b)).collect()).collect();
-        let posts = bodies.into_iter().map(|bodies| bodies.into_iter().map(post));
-        load::run(senders(bench.address(side), posts, StatusCode::CREATED).await, length).await
+        load::run(senders(bench.address(side), posts(work), StatusCode::CREATED).await, length).await
     };
     done.rate() * a_post as f64
+}
+
+/// The requests of each connection.
+fn posts(work: &[Vec<Vec<Candle>>]) -> Vec<Vec<Prepared>> {
+    work.iter().map(|batches| batches.iter().map(|candles| post(candles)).collect()).collect()
 }
 
 /// Posts of one candle each, as Expert Advisors send them.
@@ -93,8 +94,7 @@ pub async fn singles(bench: &Bench) -> Vec<Line> {
             }
             return load::run(clients, bench.plan.length).await.rate();
         }
-        let bodies = series.map(|candles| candles.map(|candle| candles::body(&[candle])).collect::<Vec<_>>());
-        let posts = bodies.map(|bodies| bodies.into_iter().map(post));
+        let posts: Vec<Vec<_>> = series.map(|candles| candles.map(|candle| post(&[candle])).collect()).collect();
         let clients = senders(bench.address(side), posts, StatusCode::CREATED).await;
         load::run(clients, bench.plan.length).await.rate()
     });
@@ -105,6 +105,7 @@ pub async fn singles(bench: &Bench) -> Vec<Line> {
 /// Posts of 1,000 new candles to a SQLite file.
 pub async fn sqlite(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
+    let mut most_memory = 0.0_f64;
     let rates = bench.in_turn(&WITHOUT_PEER, async |side, round| {
         // A new file each time, on the disk that the other databases are on.
         let folder = tempfile::tempdir_in(bench.folder()).unwrap();
@@ -118,14 +119,15 @@ pub async fn sqlite(bench: &Bench) -> Vec<Line> {
             load::run(vec![SqliteBatches::new(&file, batches)], bench.plan.length).await
         } else {
             let service = Service::start(&url).await;
-            let bodies: Vec<Vec<Bytes>> =
-                work.iter().map(|batches| batches.iter().map(|b| candles::body(b)).collect()).collect();
-            let posts = bodies.into_iter().map(|bodies| bodies.into_iter().map(post));
-            let clients = senders(service.address, posts, StatusCode::CREATED).await;
-            load::run(clients, bench.plan.length).await
+            let clients = senders(service.address, posts(&work), StatusCode::CREATED).await;
+            let done = load::run(clients, bench.plan.length).await;
+            most_memory = service.peak_memory().max(most_memory);
+            done
         };
         done.rate() * SIZE as f64
     });
+    let rates = rates.await;
     let name = format!("ingest, {SIZE} new candles a post, {CONNECTIONS} connections, SQLite");
-    rates.await.lines(&name, "rows/s", "bare prepared inserts", (Some(0.6), None))
+    let rates = Rates { memory: most_memory, ..rates };
+    rates.lines(&name, "rows/s", "bare prepared inserts", (Some(0.6), None))
 }

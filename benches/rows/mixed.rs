@@ -1,5 +1,6 @@
 //! A day's load in seconds: terminals post at their pace while charts read at theirs, however long the answers take.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -7,10 +8,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Bench, Side, batches, fill};
-use crate::candles::{self, Series, TIMEFRAME, symbol};
-use crate::client::{Connection, Prepared, expect, get, post};
+use crate::candles::{Series, TIMEFRAME, symbol};
+use crate::client::{Connection, Prepared, get, post};
 use crate::postgres_server::{empty, settle};
-use crate::table::{Line, measured};
+use crate::table::{self, Line, measured};
 
 const TERMINALS: usize = 200;
 /// Of each terminal, which posts a candle a minute for every one of them.
@@ -22,49 +23,92 @@ const READERS: usize = 50;
 const READ_EVERY: Duration = Duration::from_millis(500);
 const CHART: usize = 300;
 
-pub async fn measure(bench: &Bench) -> Vec<Line> {
-    let url = bench.url(Side::Ours);
+/// How long who is refused waits.
+const REFUSED: Duration = Duration::from_secs(1);
+
+/// What is seen of a run: times in ms, and % of a core.
+const FIGURES: usize = 5;
+
+/// The service and the peer under the same load.
+pub async fn beside_peer(bench: &Bench) -> Vec<Line> {
+    measure(bench, &[Side::Ours, Side::Peer], MINUTE).await
+}
+
+/// The service with terminals that post ten times as often.
+pub async fn ten_times_as_fast(bench: &Bench) -> Vec<Line> {
+    measure(bench, &[Side::Ours], MINUTE / 10).await
+}
+
+async fn measure(bench: &Bench, sides: &[Side], minute: Duration) -> Vec<Line> {
+    let (mut ours, mut peer) = ([const { Vec::new() }; FIGURES], [const { Vec::new() }; FIGURES]);
+    for round in 0..=bench.plan.rounds {
+        for side in bench.turns(sides, round) {
+            let figures = run(bench, side, minute).await;
+            eprintln!("bench:   round {round}, {side:?}: {figures:.1?}");
+            if round > 0 {
+                let all = if side == Side::Ours { &mut ours } else { &mut peer };
+                all.iter_mut().zip(figures).for_each(|(all, figure)| all.push(figure));
+            }
+        }
+    }
+    let posts = (TERMINALS * SYMBOLS) as f64 / minute.as_secs_f64();
+    let pages = READERS as f64 / READ_EVERY.as_secs_f64();
+    let names = [
+        format!("{posts:.0} posts a second of {TERMINALS} terminals, p50"),
+        format!("{posts:.0} posts a second of {TERMINALS} terminals, p99"),
+        format!("{pages:.0} pages a second of {READERS} charts beside {posts:.0} posts, p50"),
+        format!("{pages:.0} pages a second of {READERS} charts beside {posts:.0} posts, p99"),
+        format!("processor time of {posts:.0} posts and {pages:.0} pages a second"),
+    ];
+    let units = ["ms", "ms", "ms", "ms", "% of a core"];
+    let figures = names.iter().zip(units).zip(ours.iter().zip(&peer));
+    figures
+        .map(|((name, unit), (ours, peer))| {
+            let name = format!("mixed, {name}");
+            let line = if peer.is_empty() {
+                measured(&name, unit, ours, None)
+            } else {
+                table::beside_peer(&name, unit, ours, peer)
+            };
+            line.with_memory(bench.service.peak_memory())
+        })
+        .collect()
+}
+
+/// p50 and p99 of posts, p50 and p99 of pages, and the processor time of the side.
+async fn run(bench: &Bench, side: Side, minute: Duration) -> [f64; FIGURES] {
+    let url = bench.url(side);
     empty(url).await;
     let stored: Vec<_> = (0..READERS).map(|reader| batches(reader * SYMBOLS, 0, 1, CHART)).collect();
     fill(url, stored.iter().map(Vec::as_slice)).await;
     settle(url).await;
 
-    let length = 10 * bench.plan.length;
-    let before = bench.service.cpu_seconds();
+    let address = bench.address(side);
+    let before = bench.cpu_seconds(side);
     let start = Instant::now() + Duration::from_millis(100);
+    let end = start + 5 * bench.plan.length;
     let (mut posts, mut pages) = (JoinSet::new(), JoinSet::new());
     for terminal in 0..TERMINALS {
-        let pace = MINUTE.div_f64(SYMBOLS as f64);
+        let pace = minute.div_f64(SYMBOLS as f64);
         // Terminals do not agree on when to post.
         let first = start + pace.mul_f64(terminal as f64 / TERMINALS as f64);
-        let connection = Connection::open(bench.address(Side::Ours)).await.unwrap();
-        posts.spawn(paced(connection, candles_of(terminal), first, pace, start + length, StatusCode::CREATED));
+        posts.spawn(paced(address, candles_of(terminal), [first, end], pace, StatusCode::CREATED));
     }
     for reader in 0..READERS {
         let first = start + READ_EVERY.mul_f64(reader as f64 / READERS as f64);
         let page = get(&format!("symbol={}&timeframe={TIMEFRAME}&limit={CHART}", symbol(reader * SYMBOLS)));
-        let requests = std::iter::repeat(page);
-        let connection = Connection::open(bench.address(Side::Ours)).await.unwrap();
-        pages.spawn(paced(connection, requests, first, READ_EVERY, start + length, StatusCode::OK));
+        pages.spawn(paced(address, std::iter::repeat(page), [first, end], READ_EVERY, StatusCode::OK));
     }
-    let posts: Vec<Duration> = posts.join_all().await.into_iter().flatten().collect();
-    let pages: Vec<Duration> = pages.join_all().await.into_iter().flatten().collect();
-    let cpu = (bench.service.cpu_seconds() - before) / length.as_secs_f64() * 100.0;
+    let [post_50, post_99] = percentiles(posts).await;
+    let [page_50, page_99] = percentiles(pages).await;
+    let cpu = (bench.cpu_seconds(side) - before) / start.elapsed().as_secs_f64() * 100.0;
+    [post_50, post_99, page_50, page_99, cpu]
+}
 
-    let load = |done: &[Duration]| done.len() as f64 / length.as_secs_f64();
-    let (post_rate, page_rate) = (load(&posts), load(&pages));
-    let mut lines = Vec::new();
-    for (what, rate, mut times) in [("posts", post_rate, posts), ("pages", page_rate, pages)] {
-        times.sort_unstable();
-        for percent in [50, 99] {
-            let time = times[times.len() * percent / 100].as_secs_f64() * 1_000.0;
-            let name =
-                format!("mixed, {rate:.0} {what} a second of {TERMINALS} terminals and {READERS} charts, p{percent}");
-            lines.push(measured(&name, "ms", &[time], None));
-        }
-    }
-    lines.push(measured("mixed, processor time of the service", "% of a core", &[cpu], None));
-    lines
+async fn percentiles(times: JoinSet<Vec<Duration>>) -> [f64; 2] {
+    let mut times: Vec<Duration> = times.join_all().await.into_iter().flatten().collect();
+    times.sort_unstable();
+    [50, 99].map(|percent| times[times.len() * percent / 100].as_secs_f64() * 1_000.0)
 }
 
 /// The posts of a terminal: a candle of each of its symbols, then the next minute's.
@@ -73,19 +117,19 @@ fn candles_of(terminal: usize) -> impl Iterator<Item = Prepared> + Send + 'stati
         (0..SYMBOLS).map(|number| Series::from_minute(terminal * SYMBOLS + number, CHART)).collect();
     std::iter::repeat_with(move || series.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>())
         .flatten()
-        .map(|candle| post(candles::body(&[candle])))
+        .map(|candle| post(&[candle]))
 }
 
 /// Sends requests at a pace and tells how long each took from when it was due, so that one that has to wait for the one
-/// before it is not taken for a fast one.
+/// before it is not taken for a fast one. Who is refused for now sends the same again, as terminals do.
 async fn paced(
-    mut connection: Connection,
+    address: SocketAddr,
     requests: impl Iterator<Item = Prepared>,
-    first: Instant,
+    [first, end]: [Instant; 2],
     pace: Duration,
-    end: Instant,
     expected: StatusCode,
 ) -> Vec<Duration> {
+    let mut connection = Connection::open(address).await.unwrap();
     let mut times = Vec::new();
     let mut due = first;
     for request in requests {
@@ -93,7 +137,10 @@ async fn paced(
             break;
         }
         tokio::time::sleep_until(due).await;
-        expect(&connection.send(request).await.unwrap(), expected);
+        while connection.send(&request).await.unwrap() == StatusCode::SERVICE_UNAVAILABLE {
+            tokio::time::sleep(REFUSED).await;
+        }
+        connection.expect(expected);
         times.push(due.elapsed());
         due += pace;
     }

@@ -17,10 +17,10 @@ use crate::peer::Peer;
 use crate::plan::Plan;
 use crate::postgres_server::PostgresServer;
 use crate::service::Service;
-use crate::table::{Line, Reference, compared};
+use crate::table::{Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 21] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -29,19 +29,25 @@ pub const NAMES: [&str; 16] = [
     "get-100",
     "get-1000",
     "get-10000",
-    "hot",
+    "get-gzip",
+    "hot-100",
+    "hot-1000",
+    "hot-10000",
+    "hot-gzip",
     "not-modified",
     "idle",
     "peak",
     "start",
     "size",
     "mixed",
+    "mixed-10",
     "growth",
 ];
 
 /// What every row needs.
 pub struct Bench {
     pub plan: Plan,
+    /// Of the row that is measured: none bears what another has left behind.
     service: Service,
     peer: Option<Peer>,
     /// Databases of the service, the bare clients and the peer, each with the same tables.
@@ -54,13 +60,17 @@ impl Bench {
     pub async fn start(plan: Plan) -> Self {
         let postgres = PostgresServer::start();
         let urls = [postgres.database("ours").await, postgres.database("bare").await, postgres.database("peer").await];
-        let service = Service::start(&urls[Side::Ours as usize]).await;
-        let peer = Peer::start(&urls[Side::Peer as usize]).await;
+        let service = Service::start(&urls[0]).await;
+        let peer = Peer::start(&urls[2]).await;
         Self { plan, service, peer, urls, postgres }
     }
 
     fn url(&self, side: Side) -> &str {
-        &self.urls[side as usize]
+        match side {
+            Side::Ours | Side::Plain => &self.urls[0],
+            Side::Bare => &self.urls[1],
+            Side::Peer => &self.urls[2],
+        }
     }
 
     /// Where a side listens. The bare clients need no server but the database's.
@@ -68,6 +78,14 @@ impl Bench {
         match (side, &self.peer) {
             (Side::Peer, Some(peer)) => peer.address,
             _ => self.service.address,
+        }
+    }
+
+    /// Processor time that a side's processes used since they started, the database's left out.
+    fn cpu_seconds(&self, side: Side) -> f64 {
+        match (side, &self.peer) {
+            (Side::Peer, Some(peer)) => peer.cpu_seconds(),
+            _ => self.service.cpu_seconds(),
         }
     }
 
@@ -80,19 +98,25 @@ impl Bench {
     async fn in_turn(&self, sides: &[Side], mut measure: impl AsyncFnMut(Side, usize) -> f64) -> Rates {
         let mut rates = Rates::default();
         for round in 0..=self.plan.rounds {
-            let mut order: Vec<Side> =
-                sides.iter().copied().filter(|side| *side != Side::Peer || self.peer.is_some()).collect();
-            let first = round % order.len();
-            order.rotate_left(first);
-            for side in order {
+            for side in self.turns(sides, round) {
                 let rate = measure(side, round).await;
                 eprintln!("bench:   round {round}, {side:?}: {rate:.0}/s");
                 if round > 0 {
-                    rates.0[side as usize].push(rate);
+                    rates.of[side as usize].push(rate);
                 }
             }
         }
+        rates.memory = self.service.peak_memory();
         rates
+    }
+
+    /// The sides in the order of a round, without the peer where that is left out.
+    fn turns(&self, sides: &[Side], round: usize) -> Vec<Side> {
+        let mut order: Vec<Side> =
+            sides.iter().copied().filter(|side| *side != Side::Peer || self.peer.is_some()).collect();
+        let first = round % order.len();
+        order.rotate_left(first);
+        order
     }
 }
 
@@ -102,6 +126,8 @@ enum Side {
     Ours,
     Bare,
     Peer,
+    /// The service again, asked for pages as they are in a row that asks for them compressed.
+    Plain,
 }
 
 const ALL: [Side; 3] = [Side::Ours, Side::Bare, Side::Peer];
@@ -109,23 +135,29 @@ const WITHOUT_PEER: [Side; 2] = [Side::Ours, Side::Bare];
 
 /// What each side reached in each round.
 #[derive(Default)]
-struct Rates([Vec<f64>; 3]);
+struct Rates {
+    of: [Vec<f64>; 4],
+    /// MiB that the service had at most.
+    memory: f64,
+}
 
 impl Rates {
-    /// A line against the bare limit and one against the peer, where that was measured.
+    /// A line against each other side that was measured. Targets are those against the bare limit and against the peer.
     fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
-        let [ours, bare_rates, peer_rates] = self.0;
+        let [ours, bare_rates, peer_rates, plain_rates] = self.of;
         let references = [
             Reference { name: bare, target: targets.0, rates: bare_rates },
-            Reference { name: "FastAPI peer", target: targets.1, rates: peer_rates },
+            Reference { name: PEER, target: targets.1, rates: peer_rates },
+            Reference { name: "without gzip", target: None, rates: plain_rates },
         ];
         let measured = references.iter().filter(|reference| !reference.rates.is_empty());
-        measured.map(|reference| compared(name, unit, &ours, reference)).collect()
+        measured.map(|reference| compared(name, unit, &ours, reference).with_memory(self.memory)).collect()
     }
 }
 
 /// Measures the row with this name.
-pub async fn measure(bench: &Bench, name: &str) -> Vec<Line> {
+pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
+    bench.service = Service::start(bench.url(Side::Ours)).await;
     match name {
         "ingest-1000" => ingest::new_candles(bench, 1_000, (Some(1.2), Some(4.0))).await,
         "ingest-10000" => ingest::new_candles(bench, 10_000, (None, None)).await,
@@ -135,12 +167,17 @@ pub async fn measure(bench: &Bench, name: &str) -> Vec<Line> {
         "get-100" => read::uncached(bench, 100, (None, None)).await,
         "get-1000" => read::uncached(bench, 1_000, (Some(1.0), Some(5.0))).await,
         "get-10000" => read::uncached(bench, 10_000, (None, None)).await,
-        "hot" => read::hot(bench).await,
+        "get-gzip" => read::uncached_gzip(bench).await,
+        "hot-100" => read::hot(bench, 100, (None, None)).await,
+        "hot-1000" => read::hot(bench, 1_000, (Some(0.6), Some(50.0))).await,
+        "hot-10000" => read::hot(bench, 10_000, (None, None)).await,
+        "hot-gzip" => read::hot_gzip(bench).await,
         "not-modified" => read::not_modified(bench).await,
         "idle" => process::idle(bench).await,
         "peak" => process::peak(bench).await,
         "start" => process::start(bench).await,
-        "mixed" => mixed::measure(bench).await,
+        "mixed" => mixed::beside_peer(bench).await,
+        "mixed-10" => mixed::ten_times_as_fast(bench).await,
         "growth" => growth::measure(bench).await,
         _ => process::size(),
     }

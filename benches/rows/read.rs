@@ -1,15 +1,16 @@
 //! Candles out.
 
 use std::iter;
+use std::net::SocketAddr;
 
 use chrono::TimeDelta;
 use hyper::StatusCode;
 
-use super::{ALL, Bench, Side, batches, fill};
+use super::{ALL, Bench, Side, WITHOUT_PEER, batches, fill};
 use crate::bare::{Pages, Place};
 use crate::bare_server::{self, BareServer};
 use crate::candles::{Random, TIMEFRAME, beginning, symbol};
-use crate::client::{Connection, Prepared, get, get_again, senders};
+use crate::client::{Page, Prepared, get, get_again, get_gzip, page, senders};
 use crate::load;
 use crate::postgres_server::{empty, settle};
 use crate::table::Line;
@@ -19,8 +20,9 @@ const CONNECTIONS: usize = 4;
 const SERIES: usize = 4;
 const LENGTH: usize = 200_000;
 
-/// The page that a chart shows first: the newest 1,000 candles.
-const HOT: &str = "symbol=BENCH000&timeframe=M1&limit=1000";
+const BARE_HANDLER: &str = "bare axum handler";
+/// The service beside its bare limit and beside itself without compression.
+const GZIP: [Side; 3] = [Side::Ours, Side::Bare, Side::Plain];
 
 async fn store(bench: &Bench) {
     const BATCH: usize = 2_000;
@@ -33,11 +35,11 @@ async fn store(bench: &Bench) {
 }
 
 /// Pages of `size` candles that end anywhere, so that hardly one is asked for twice.
-fn places(client: usize, round: usize, size: usize) -> impl Iterator<Item = Place> + Send + 'static {
-    let mut random = Random::new((client * 1_000 + round) as u64);
+fn places(side: Side, client: usize, round: usize, candles: usize) -> impl Iterator<Item = Place> + Send + 'static {
+    let mut random = Random::new((side as usize * 1_000_000 + client * 1_000 + round) as u64);
     iter::from_fn(move || {
         let symbol = symbol(usize::try_from(random.below(SERIES as i64)).unwrap());
-        let minute = size as i64 + random.below((LENGTH - size) as i64);
+        let minute = candles as i64 + random.below((LENGTH - candles) as i64);
         Some((symbol, beginning() + TimeDelta::minutes(minute)))
     })
 }
@@ -46,62 +48,98 @@ fn page_at((symbol, before): &Place, size: usize) -> String {
     format!("symbol={symbol}&timeframe={TIMEFRAME}&before={}&limit={size}", before.timestamp_millis())
 }
 
+/// The page that a chart shows first: the newest candles.
+fn newest(size: usize) -> String {
+    format!("symbol={}&timeframe={TIMEFRAME}&limit={size}", symbol(0))
+}
+
 /// Pages of `size` candles that nobody holds.
 pub async fn uncached(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
     store(bench).await;
-    let rates = bench.in_turn(&ALL, async |side, round| {
-        let places = (0..CONNECTIONS).map(|client| places(client, round, size));
-        let done = if side == Side::Bare {
-            let mut clients = Vec::new();
-            for places in places {
-                clients.push(Pages::new(bench.url(side), places, size as i64).await);
-            }
-            load::run(clients, bench.plan.length).await
-        } else {
-            let requests = places.map(|places| places.map(move |place| get(&page_at(&place, size))));
-            load::run(senders(bench.address(side), requests, StatusCode::OK).await, bench.plan.length).await
-        };
-        done.rate()
-    });
+    let rates = bench.in_turn(&ALL, async |side, round| random_pages(bench, side, round, size, get).await);
     let name = format!("GET of {size} candles, uncached, {CONNECTIONS} connections");
     rates.await.lines(&name, "pages/s", "bare row fetch", targets)
 }
 
-/// The same page again and again.
-pub async fn hot(bench: &Bench) -> Vec<Line> {
+/// Pages that nobody holds, for clients that take them compressed.
+pub async fn uncached_gzip(bench: &Bench) -> Vec<Line> {
+    const SIZE: usize = 1_000;
     store(bench).await;
-    let bare = bare_server(bench).await;
+    let sample = page(bench.address(Side::Ours), &get_gzip(&newest(SIZE))).await;
+    let rates = bench.in_turn(&GZIP, async |side, round| {
+        let request = if side == Side::Ours { get_gzip } else { get };
+        random_pages(bench, side, round, SIZE, request).await
+    });
+    let name = format!("GET of {SIZE} candles, uncached, {}, {CONNECTIONS} connections", on_request(&sample));
+    rates.await.lines(&name, "pages/s", "bare row fetch", (None, None))
+}
+
+async fn random_pages(bench: &Bench, side: Side, round: usize, candles: usize, request: fn(&str) -> Prepared) -> f64 {
+    let places = (0..CONNECTIONS).map(|client| places(side, client, round, candles));
+    let done = if side == Side::Bare {
+        let mut clients = Vec::new();
+        for places in places {
+            clients.push(Pages::new(bench.url(side), places, candles as i64).await);
+        }
+        load::run(clients, bench.plan.length).await
+    } else {
+        let requests = places.map(|places| places.map(move |place| request(&page_at(&place, candles))));
+        load::run(senders(bench.address(side), requests, StatusCode::OK).await, bench.plan.length).await
+    };
+    done.rate()
+}
+
+/// The same page again and again.
+pub async fn hot(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
+    store(bench).await;
+    let request = get(&newest(size));
+    let bare = BareServer::start(&page(bench.address(Side::Ours), &request).await);
     let rates = bench.in_turn(&ALL, async |side, _| {
         let address = if side == Side::Bare { bare.address } else { bench.address(side) };
-        repeated(bench, address, &get(HOT), StatusCode::OK).await
+        repeated(bench, address, &request, StatusCode::OK).await
     });
-    let name = format!("GET of 1000 candles, hot, {CONNECTIONS} connections");
-    rates.await.lines(&name, "pages/s", "bare axum handler", (Some(0.6), Some(50.0)))
+    let name = format!("GET of {size} candles, hot, {CONNECTIONS} connections");
+    rates.await.lines(&name, "pages/s", BARE_HANDLER, targets)
+}
+
+/// The same page again and again, for clients that take it compressed.
+pub async fn hot_gzip(bench: &Bench) -> Vec<Line> {
+    const SIZE: usize = 1_000;
+    store(bench).await;
+    let sample = page(bench.address(Side::Ours), &get_gzip(&newest(SIZE))).await;
+    let bare = BareServer::start(&sample);
+    let rates = bench.in_turn(&GZIP, async |side, _| {
+        let address = if side == Side::Bare { bare.address } else { bench.address(side) };
+        let request = if side == Side::Plain { get(&newest(SIZE)) } else { get_gzip(&newest(SIZE)) };
+        repeated(bench, address, &request, StatusCode::OK).await
+    });
+    let name = format!("GET of {SIZE} candles, hot, {}, {CONNECTIONS} connections", on_request(&sample));
+    rates.await.lines(&name, "pages/s", BARE_HANDLER, (None, None))
+}
+
+/// What came of asking for gzip.
+fn on_request(sample: &Page) -> String {
+    format!("gzip on request ({} of {:.0} KiB came)", sample.coding, sample.body.len() as f64 / 1_024.0)
 }
 
 /// The same page again and again, by somebody who has it.
 pub async fn not_modified(bench: &Bench) -> Vec<Line> {
+    const SIZE: usize = 1_000;
     store(bench).await;
-    let bare = bare_server(bench).await;
-    let (_, tag) = Connection::open(bench.address(Side::Ours)).await.unwrap().page(HOT).await;
-    let rates = bench.in_turn(&super::WITHOUT_PEER, async |side, _| {
-        let (address, tag) =
-            if side == Side::Bare { (bare.address, bare_server::TAG) } else { (bench.address(side), tag.as_str()) };
-        repeated(bench, address, &get_again(HOT, tag), StatusCode::NOT_MODIFIED).await
+    let held = page(bench.address(Side::Ours), &get(&newest(SIZE))).await;
+    let bare = BareServer::start(&held);
+    let rates = bench.in_turn(&WITHOUT_PEER, async |side, _| {
+        let (address, tag) = match side {
+            Side::Bare => (bare.address, bare_server::TAG),
+            _ => (bench.address(side), held.tag.as_str()),
+        };
+        repeated(bench, address, &get_again(&newest(SIZE), tag), StatusCode::NOT_MODIFIED).await
     });
-    let name = format!("304 for 1000 candles, {CONNECTIONS} connections");
-    rates.await.lines(&name, "answers/s", "bare axum handler", (Some(0.5), None))
+    let name = format!("304 for {SIZE} candles, {CONNECTIONS} connections");
+    rates.await.lines(&name, "answers/s", BARE_HANDLER, (Some(0.5), None))
 }
 
-/// A bare server with the very bytes of the service's page.
-async fn bare_server(bench: &Bench) -> BareServer {
-    let (page, _) = Connection::open(bench.address(Side::Ours)).await.unwrap().page(HOT).await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), &page).unwrap();
-    BareServer::start(file.path())
-}
-
-async fn repeated(bench: &Bench, address: std::net::SocketAddr, request: &Prepared, expected: StatusCode) -> f64 {
+async fn repeated(bench: &Bench, address: SocketAddr, request: &Prepared, expected: StatusCode) -> f64 {
     let requests = (0..CONNECTIONS).map(|_| iter::repeat(request.clone()));
     load::run(senders(address, requests, expected).await, bench.plan.length).await.rate()
 }
