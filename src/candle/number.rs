@@ -15,11 +15,12 @@ pub(crate) struct Number<'a> {
 impl<'a> Number<'a> {
     /// Reads `text` by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank.
     pub(crate) fn scan(text: &'a str) -> Result<Self, Invalid> {
-        Self::scan_grammar(text)
+        Self::find(text)
             .ok_or_else(|| Invalid::new(Rule::NotANumber, "is not a number; send digits, such as 1200 or 1.0850"))
     }
 
-    fn scan_grammar(text: &'a str) -> Option<Self> {
+    /// [`Number::scan`] for text that may well be something else.
+    pub(crate) fn find(text: &'a str) -> Option<Self> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -52,6 +53,33 @@ impl<'a> Number<'a> {
             exponent = sign * magnitude;
         }
         rest.is_empty().then_some(Self { negative, integer, fraction, exponent })
+    }
+
+    /// What [`Number::scan`] and [`Number::to_decimal`] make of a short number without an exponent, in one pass over it;
+    /// `None` for all other text.
+    pub(crate) fn short_decimal(text: &str) -> Option<Decimal> {
+        // So many digits fit an i64.
+        const SHORT: usize = 18;
+        let (negative, digits) = match text.as_bytes() {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        if digits.len() > SHORT || matches!(digits, [] | [b'0', b'0'..=b'9', ..] | [b'.', ..] | [.., b'.']) {
+            return None;
+        }
+        let mut coefficient = 0;
+        let mut scale = None;
+        for digit in digits {
+            match digit {
+                b'0'..=b'9' => {
+                    coefficient = coefficient * 10 + i64::from(digit - b'0');
+                    scale = scale.map(|scale| scale + 1);
+                }
+                b'.' if scale.is_none() => scale = Some(0),
+                _ => return None,
+            }
+        }
+        Some(Decimal::new(if negative { -coefficient } else { coefficient }, scale.unwrap_or(0)))
     }
 
     fn digits(&self) -> impl DoubleEndedIterator<Item = u8> + use<'a> {
@@ -95,6 +123,12 @@ impl<'a> Number<'a> {
     /// The number as an integer, if it denotes one: `1200`, `1200.0`, `1.2E+03`.
     pub(crate) fn to_i64(self) -> Result<i64, Invalid> {
         let out_of_range = || Invalid::new(Rule::OutOfRange, "is too large; it must fit a 64-bit integer");
+        if self.fraction.is_empty()
+            && self.exponent == 0
+            && let Ok(magnitude) = self.integer.parse::<i64>()
+        {
+            return Ok(if self.negative { -magnitude } else { magnitude });
+        }
         if self.is_zero() {
             return Ok(0);
         }
@@ -124,4 +158,40 @@ fn split_digits(text: &str) -> (&str, &str) {
 /// Appends decimal zeros to `value`, which may be 0 however many there are.
 fn shift(value: i128, zeros: u32) -> Option<i128> {
     if value == 0 { Some(0) } else { value.checked_mul(10_i128.checked_pow(zeros)?) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What two decimals have to share to be the same price.
+    fn digits(decimal: Decimal) -> (i128, u32) {
+        (decimal.mantissa(), decimal.scale())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn a_short_decimal_is_what_the_long_way_makes_of_it(text in r"-?[0-9]{0,19}\.?[0-9]{0,19}|[-+.0-9eE ]{0,6}") {
+            if let Some(short) = Number::short_decimal(&text) {
+                let long = Number::scan(&text).and_then(Number::to_decimal);
+                prop_assert_eq!(long.map(digits), Ok(digits(short)));
+            }
+        }
+
+        #[test]
+        fn every_short_decimal_is_read_in_one_pass(text in r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,8})?") {
+            prop_assert!(Number::short_decimal(&text).is_some());
+        }
+
+        #[test]
+        fn plain_digits_are_the_integer_they_spell(text in r"-?(0|[1-9][0-9]{0,20})") {
+            let number = Number::scan(&text).unwrap();
+            prop_assert_eq!(number.to_i64().ok(), text.parse().ok());
+            prop_assert_eq!(Number::scan(&format!("{text}.0")).unwrap().to_i64(), number.to_i64());
+        }
+    }
 }

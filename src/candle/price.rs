@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 
 use rust_decimal::Decimal;
@@ -7,8 +8,11 @@ use super::{Invalid, Number, Rule};
 /// An exact decimal price that keeps the digits it came with: `1.08500` is not `1.085`.
 ///
 /// At most 28 digits in all and at most 28 behind the point; negative prices are legal (oil traded at −37.63 in 2020).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price(Decimal);
+
+/// Bytes of the longest price: a minus, a zero, a point and 28 digits.
+const LONGEST: usize = 31;
 
 impl Price {
     /// Parses a JSON number in plain or exponent form into its plain form.
@@ -16,28 +20,89 @@ impl Price {
     /// # Errors
     /// When `text` is no JSON number or needs more than 28 digits.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let mut price = Number::scan(text)?.to_decimal()?;
+        let mut price = match Number::short_decimal(text) {
+            Some(short) => short,
+            None => Number::scan(text)?.to_decimal()?,
+        };
         if price.is_zero() {
             price.set_sign_positive(true);
         }
         Ok(Self(price))
     }
 
-    /// All digits without the point: the price is this divided by 10 to the power of [`Self::scale`].
-    pub(crate) fn coefficient(self) -> i128 {
+    /// The digits as an integer with the price's sign, at most 28 of them: the price is `coefficient × 10^-scale`.
+    #[must_use]
+    pub fn coefficient(self) -> i128 {
         self.0.mantissa()
     }
 
-    /// Digits behind the point.
-    pub(crate) fn scale(self) -> u32 {
+    /// How many digits stand behind the point, trailing zeros included: 0 to 28.
+    #[must_use]
+    pub fn scale(self) -> u32 {
         self.0.scale()
+    }
+
+    /// Appends the canonical form, as `Display` writes it, to `text`.
+    pub fn write_to(self, text: &mut String) {
+        text.push_str(self.canonical(&mut [0; LONGEST]));
+    }
+
+    fn canonical(self, buffer: &mut [u8; LONGEST]) -> &str {
+        // Division of 128 bits is slow, and of 64 is not: each half has at most 14 digits.
+        const HALF: u64 = 10_u64.pow(14);
+        let coefficient = self.coefficient();
+        let magnitude = coefficient.unsigned_abs();
+        let (high, mut low) = match u64::try_from(magnitude) {
+            Ok(short) => (short / HALF, short % HALF),
+            Err(_) => (fitting(magnitude / u128::from(HALF)), fitting(magnitude % u128::from(HALF))),
+        };
+        let mut high = Some(high).filter(|&high| high > 0);
+        let mut start = buffer.len();
+        let mut put = |byte| {
+            start -= 1;
+            buffer[start] = byte;
+        };
+        let scale = self.scale();
+        let mut written = 0;
+        while low > 0 || high.is_some() || written <= scale {
+            if written == scale && scale > 0 {
+                put(b'.');
+            }
+            put(b"0123456789"[(low % 10) as usize]);
+            low /= 10;
+            written += 1;
+            if written == 14 {
+                low = high.take().unwrap_or(low);
+            }
+        }
+        if coefficient < 0 {
+            put(b'-');
+        }
+        std::str::from_utf8(&buffer[start..]).unwrap_or_default()
+    }
+}
+
+/// Half of a coefficient, which always fits.
+fn fitting(half: u128) -> u64 {
+    u64::try_from(half).unwrap_or(u64::MAX)
+}
+
+impl Ord for Price {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.scale() == other.scale() { self.coefficient().cmp(&other.coefficient()) } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for Price {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for Price {
     /// Writes the canonical form: plain digits, no exponent, no leading zeros, the scale it came with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(self.canonical(&mut [0; LONGEST]))
     }
 }
 
@@ -85,9 +150,9 @@ impl Ohlc {
     /// # Errors
     /// Every side that contradicts the others, with the reason.
     pub fn new(prices: [Price; 4]) -> Result<Self, Vec<(Side, Invalid)>> {
-        let contradictions = Self::contradictions(prices.map(Some));
         let [open, high, low, close] = prices;
-        if contradictions.is_empty() { Ok(Self { open, high, low, close }) } else { Err(contradictions) }
+        let consistent = low <= open && open <= high && low <= close && close <= high;
+        if consistent { Ok(Self { open, high, low, close }) } else { Err(Self::contradictions(prices.map(Some))) }
     }
 
     /// The sides that contradict others, as far as the prices are known.
@@ -120,6 +185,40 @@ impl Ohlc {
             Side::High => self.high,
             Side::Low => self.low,
             Side::Close => self.close,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Coefficients of all lengths, short ones as often as long ones.
+    fn decimal() -> impl Strategy<Value = Decimal> {
+        let coefficient = (1..29_u32).prop_flat_map(|digits| -10_i128.pow(digits) + 1..10_i128.pow(digits));
+        (coefficient, 0..29_u32).prop_map(|(coefficient, scale)| Decimal::from_i128_with_scale(coefficient, scale))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn is_written_as_a_decimal_is(decimal in decimal()) {
+            let price = Price::parse(&decimal.to_string()).unwrap();
+            prop_assert_eq!(price.to_string(), decimal.to_string());
+            let mut text = String::from("at ");
+            price.write_to(&mut text);
+            prop_assert_eq!(text, format!("at {decimal}"));
+            prop_assert_eq!((price.coefficient(), price.scale()), (decimal.mantissa(), decimal.scale()));
+        }
+
+        #[test]
+        fn orders_as_a_decimal_does(a in decimal(), b in decimal(), c in -10_i64..10, scale in 0..3_u32) {
+            for (a, b) in [(a, b), (a, -a), (a, a.trunc()), (a, Decimal::new(c, scale)), (Decimal::ONE, Decimal::new(c, scale))] {
+                prop_assert_eq!(Price(a).cmp(&Price(b)), a.cmp(&b));
+            }
         }
     }
 }
