@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
 
 use super::{Invalid, Number, Rule};
 
@@ -33,11 +33,11 @@ impl Timestamp {
     /// When the form is unknown, has no zone where it needs one, has both a zone and an `offset`, or is not a whole
     /// second between the years 1 and 9999.
     pub fn parse(text: &str, offset: UtcOffset) -> Result<Self, Invalid> {
-        if let Ok(number) = Number::scan(text) {
+        if let Some(number) = Number::find(text) {
             return Self::from_epoch(number.to_i64()?)?.behind(offset);
         }
         if let Some(broker_time) = parse_mt5(text) {
-            return Self::from_seconds(broker_time.and_utc().timestamp())?.behind(offset);
+            return Self::from_seconds(broker_time.timestamp())?.behind(offset);
         }
         let time = parse_rfc3339(text)?;
         if offset.0 != 0 {
@@ -169,7 +169,7 @@ impl fmt::Debug for Clock {
 /// # Errors
 /// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
 pub(crate) fn parse_bound(text: &str) -> Result<i64, Invalid> {
-    let millis = if let Ok(number) = Number::scan(text) {
+    let millis = if let Some(number) = Number::find(text) {
         let number = number.to_i64()?;
         if number.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() { number * 1000 } else { number }
     } else {
@@ -194,6 +194,10 @@ pub(crate) fn format_bound(millis: i64) -> String {
 }
 
 fn parse_rfc3339(text: &str) -> Result<DateTime<Utc>, Invalid> {
+    // The form that nearly everyone sends. What it does not fit may be right all the same.
+    if let Some(time) = parse_fixed(text, "0000-00-00T00:00:00Z") {
+        return Ok(time);
+    }
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
@@ -216,18 +220,22 @@ fn parse_rfc3339(text: &str) -> Result<DateTime<Utc>, Invalid> {
 }
 
 /// `MetaTrader`'s `TimeToString`, with or without seconds. Nothing but exactly this form, so that no field is guessed.
-fn parse_mt5(text: &str) -> Option<NaiveDateTime> {
-    let template = match text.len() {
-        16 => "0000.00.00 00:00",
-        19 => "0000.00.00 00:00:00",
-        _ => return None,
-    };
-    let fits = |(byte, expected): (u8, u8)| if expected == b'0' { byte.is_ascii_digit() } else { byte == expected };
-    if !text.bytes().zip(template.bytes()).all(fits) {
+fn parse_mt5(text: &str) -> Option<DateTime<Utc>> {
+    parse_fixed(text, "0000.00.00 00:00:00").or_else(|| parse_fixed(text, "0000.00.00 00:00"))
+}
+
+/// A time that has a digit wherever `template` has one, and all else the same. The fields stand in the order of RFC 3339.
+fn parse_fixed(text: &str, template: &str) -> Option<DateTime<Utc>> {
+    let (text, template) = (text.as_bytes(), template.as_bytes());
+    let fits = |(&byte, &expected): (&u8, &u8)| if expected == b'0' { byte.is_ascii_digit() } else { byte == expected };
+    if text.len() != template.len() || !text.iter().zip(template).all(fits) {
         return None;
     }
-    let format = if text.len() == 16 { "%Y.%m.%d %H:%M" } else { "%Y.%m.%d %H:%M:%S" };
-    NaiveDateTime::parse_from_str(text, format).ok().filter(|time| time.and_utc().timestamp_subsec_nanos() == 0)
+    let two_digits = |at: usize| u32::from(text[at] - b'0') * 10 + u32::from(text[at + 1] - b'0');
+    let year = i32::try_from(two_digits(0) * 100 + two_digits(2)).ok()?;
+    let seconds = if text.len() > 16 { two_digits(17) } else { 0 };
+    let date = NaiveDate::from_ymd_opt(year, two_digits(5), two_digits(8))?;
+    Some(date.and_hms_opt(two_digits(11), two_digits(14), seconds)?.and_utc())
 }
 
 /// Whether a digit other than 0 stands more than `places` behind the point; chrono drops what lies beyond nanoseconds.
@@ -239,4 +247,48 @@ fn has_digits_beyond(places: usize, text: &str) -> bool {
 
 fn not_a_whole_second() -> Invalid {
     Invalid::new(Rule::NotAWholeSecond, "is not a whole second; send the time the candle opened")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Chrono counts a leap second as the nanoseconds of the one before it.
+    fn seconds(time: DateTime<Utc>) -> Option<i64> {
+        (time.timestamp_subsec_nanos() == 0).then_some(time.timestamp())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn rfc3339_means_what_chrono_makes_of_it(
+            text in "([0-9]{4}|20[0-9]{2})-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z"
+        ) {
+            let chrono = DateTime::parse_from_rfc3339(&text).ok().and_then(|time| seconds(time.to_utc()));
+            prop_assert_eq!(parse_fixed(&text, "0000-00-00T00:00:00Z").map(|time| time.timestamp()), chrono);
+        }
+
+        #[test]
+        fn broker_time_means_what_chrono_makes_of_it(
+            text in r"([0-9]{4}|20[0-9]{2})\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-6][0-9](:[0-6][0-9])?"
+        ) {
+            let format = if text.len() == 16 { "%Y.%m.%d %H:%M" } else { "%Y.%m.%d %H:%M:%S" };
+            let chrono = NaiveDateTime::parse_from_str(&text, format).ok().and_then(|time| seconds(time.and_utc()));
+            prop_assert_eq!(parse_mt5(&text).map(|time| time.timestamp()), chrono);
+        }
+
+        #[test]
+        fn no_other_form_passes_for_a_fixed_one(text in "[0-9]{4}[-.][0-9]{1,2}[-.][0-9]{2}[ Tt][0-9]{2}:[0-9]{2}(:[0-9]{2})?[Zz]?") {
+            if let Some(time) = parse_fixed(&text, "0000-00-00T00:00:00Z") {
+                prop_assert_eq!(time.to_rfc3339_opts(SecondsFormat::Secs, true), text.clone());
+            }
+            if let Some(time) = parse_mt5(&text) {
+                prop_assert!(time.format("%Y.%m.%d %H:%M:%S").to_string().starts_with(&text), "{}", text);
+            }
+        }
+    }
 }
