@@ -57,15 +57,19 @@ impl Timeframe {
         if text == "1M" {
             return Err(Invalid::new(Rule::AmbiguousTimeframe, "could be a minute or a month; send M1 or MN1"));
         }
-        let upper = text.to_ascii_uppercase();
-        let name = match text.strip_suffix(['m', 'h', 'd', 'w', 'H', 'D', 'W']) {
+        let name = match text.split_at_checked("PERIOD_".len()) {
+            Some((prefix, name)) if prefix.eq_ignore_ascii_case("PERIOD_") => name,
+            _ => text,
+        };
+        let same = |timeframe: &Self| match text.strip_suffix(['m', 'h', 'd', 'w', 'H', 'D', 'W']) {
             // `15m` is `M15`; an upper-case M behind a number is a month elsewhere, so it is not taken for a minute.
             Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                format!("{}{number}", &upper[number.len()..])
+                let (unit, length) = timeframe.name().split_at(1);
+                unit.eq_ignore_ascii_case(&text[number.len()..]) && length == number
             }
-            _ => upper.strip_prefix("PERIOD_").unwrap_or(&upper).to_owned(),
+            _ => timeframe.name().eq_ignore_ascii_case(name),
         };
-        Self::ALL.into_iter().find(|timeframe| timeframe.name() == name).ok_or_else(|| {
+        Self::ALL.into_iter().find(same).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(" ");
             Invalid::new(Rule::UnknownTimeframe, format!("is none of the known timeframes; send one of {names}"))
         })
@@ -136,5 +140,51 @@ impl Timeframe {
 impl fmt::Display for Timeframe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every spelling that is taken, but for the case of a name's letters.
+    fn spellings() -> HashMap<String, Timeframe> {
+        let spell = |timeframe: Timeframe| {
+            let name = timeframe.name();
+            let (unit, number) = name.split_at(1);
+            let mut spellings = vec![name.to_owned(), format!("PERIOD_{name}")];
+            if timeframe != Timeframe::MN1 {
+                spellings.push(format!("{number}{}", unit.to_lowercase()));
+                spellings.extend((unit != "M").then(|| format!("{number}{unit}")));
+            }
+            spellings.into_iter().map(move |spelling| (spelling, timeframe))
+        };
+        Timeframe::ALL.into_iter().flat_map(spell).collect()
+    }
+
+    #[test]
+    fn every_spelling_is_known_and_names_in_any_case() {
+        for (spelling, timeframe) in spellings() {
+            assert_eq!(Timeframe::parse(&spelling), Ok(timeframe));
+            if !spelling.starts_with(|first: char| first.is_ascii_digit()) {
+                assert_eq!(Timeframe::parse(&spelling.to_lowercase()), Ok(timeframe));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn nothing_else_is(text in "(PERIOD_|period_)?[mMhHdDwWnN0-9]{0,3}|[a-zA-Zé]{5,8}M1") {
+            let upper = text.to_ascii_uppercase();
+            let spellings = spellings();
+            let known = spellings.get(&text).or_else(|| spellings.get(&upper).filter(|_| !text.ends_with('m')));
+            prop_assert_eq!(Timeframe::parse(&text).ok(), known.copied());
+        }
     }
 }
