@@ -13,7 +13,7 @@ mod timeframe;
 use std::fmt;
 use std::sync::Arc;
 
-pub use batch::{Batch, Phase};
+pub use batch::{Batch, BatchBuilder, Phase};
 pub use price::{Ohlc, Price, Side};
 pub use rule::Rule;
 pub use time::{Clock, Timestamp, UtcOffset};
@@ -170,7 +170,10 @@ impl Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (&self.symbol, self.timeframe.name(), self.time).cmp(&(&other.symbol, other.timeframe.name(), other.time))
+        if self.same_series(other) {
+            return self.time.cmp(&other.time);
+        }
+        (&self.symbol, self.timeframe.name()).cmp(&(&other.symbol, other.timeframe.name()))
     }
 }
 

@@ -1,13 +1,14 @@
 //! Validates the fields of a batch: every candle becomes a [`Candle`] or a list of what is wrong with it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::body::{BatchFields, CandleFields, Candles, Raw, Shape};
+use super::body::{BatchFields, CandleFields, Raw, Shape};
 use crate::candle::{
-    Batch, Candle, Invalid, Key, Ohlc, Phase, Price, Rule, Side, Symbol, Timeframe, Timestamp, UtcOffset, Volume,
+    Batch, BatchBuilder, Candle, Invalid, Key, Ohlc, Phase, Price, Rule, Side, Symbol, Timeframe, Timestamp, UtcOffset,
+    Volume,
 };
 use crate::violation::{MAX_LISTED, Step, Violation};
 
@@ -36,92 +37,6 @@ pub struct Rejected {
     pub reasons: BTreeMap<Rule, u64>,
 }
 
-/// Validates every candle of a batch by the clock `now`.
-///
-/// # Errors
-/// What is wrong with the batch as a whole, so that no candle of it can be.
-pub(super) fn validate(fields: Shape<BatchFields<'_>>, now: Timestamp) -> Result<Checked, Vec<Violation>> {
-    let whole = |field: Option<&str>, rule, message: &str| {
-        let loc = std::iter::once("body").chain(field).map(Step::from);
-        vec![Violation::new(loc, Invalid::new(rule, message))]
-    };
-    let Shape::Right(fields) = fields else {
-        return Err(whole(None, Rule::WrongType, "is not an object; send {\"candles\":[…]}"));
-    };
-    let (defaults, mut violations) = Defaults::read(&fields);
-    let missing = match &fields.candles {
-        Shape::Right(candles) if !candles.kept.is_empty() => None,
-        Shape::Right(_) => Some((Rule::Empty, "is empty; send at least one candle")),
-        Shape::Wrong => Some((Rule::WrongType, "is not a list; send a list of candles")),
-        Shape::Absent => Some((Rule::Missing, "is missing; send a list of candles")),
-    };
-    if let Some((rule, message)) = missing {
-        violations.extend(whole(Some("candles"), rule, message));
-    }
-    let validated = validate_candles(&fields.candles.right().unwrap_or_default(), defaults, now);
-    if violations.is_empty() {
-        return Ok(validated);
-    }
-    violations.extend(validated.rejected.listed.into_iter().map(|(_, violation)| violation));
-    Err(violations)
-}
-
-fn validate_candles(candles: &Candles<'_>, defaults: Defaults, now: Timestamp) -> Checked {
-    let mut validator = Validator { defaults, now, last_symbol: None };
-    let mut rejected = Rejected::default();
-    let mut accepted = Vec::with_capacity(candles.kept.len());
-    for (index, fields) in candles.kept.iter().enumerate() {
-        let mut problems = Problems::default();
-        let candle = match fields {
-            Shape::Right(fields) => validator.candle(fields, &mut problems),
-            Shape::Absent | Shape::Wrong => {
-                problems.note(None, Invalid::new(Rule::WrongType, "is not an object; send a candle's fields"));
-                None
-            }
-        };
-        if let Some(candle) = candle {
-            accepted.push(candle);
-        } else {
-            rejected.candles += 1;
-            if let Some((_, first)) = problems.0.first() {
-                *rejected.reasons.entry(first.rule).or_default() += 1;
-            }
-            let room = MAX_LISTED - rejected.listed.len();
-            rejected.listed.extend(problems.0.into_iter().take(room).map(|(field, invalid)| {
-                let loc = ["body".into(), "candles".into(), index.into()];
-                (index, Violation::new(loc.into_iter().chain(field.map(Step::from)), invalid))
-            }));
-        }
-    }
-    Checked { batch: close_and_sort(accepted, now), received: candles.count, rejected }
-}
-
-/// A valid candle and what decides its phase.
-struct Accepted {
-    candle: Candle,
-    complete: Option<bool>,
-    utc_offset: Option<UtcOffset>,
-}
-
-/// Decides the phase of each candle: as its sender says, or else closed if the batch holds a newer one of its series or
-/// its period is over.
-fn close_and_sort(accepted: Vec<Accepted>, now: Timestamp) -> Batch {
-    let mut newest: HashMap<(Symbol, Timeframe), Timestamp> = HashMap::new();
-    for Accepted { candle: Candle { key, .. }, .. } in &accepted {
-        let time = newest.entry((key.symbol().clone(), key.timeframe())).or_insert(key.time());
-        *time = key.time().max(*time);
-    }
-    let with_phase = |Accepted { candle, complete, utc_offset }: Accepted| {
-        let key = &candle.key;
-        let closed = complete.unwrap_or_else(|| {
-            newest.get(&(key.symbol().clone(), key.timeframe())).is_some_and(|&newest| key.time() < newest)
-                || key.timeframe().certainly_closed_at(key.time(), utc_offset) <= now
-        });
-        (candle, if closed { Phase::Closed } else { Phase::Forming })
-    };
-    Batch::new(accepted.into_iter().map(with_phase).collect())
-}
-
 /// The fields that stand once beside `candles` for all that do not have their own.
 #[derive(Debug)]
 struct Defaults {
@@ -145,25 +60,123 @@ impl Defaults {
     }
 }
 
-struct Validator<'a> {
-    defaults: Defaults,
+/// Validates the candles of a batch one after the other, as they are read.
+#[derive(Debug)]
+pub(super) struct Validator<'a> {
     now: Timestamp,
-    /// The symbol read last: nearly every batch holds one, and equal text need not be parsed and stored again.
-    last_symbol: Option<(&'a str, Symbol)>,
+    /// Made when the first candle comes, of what stands before it.
+    reader: Option<CandleReader<'a>>,
+    taken: usize,
+    accepted: BatchBuilder,
+    rejected: Rejected,
 }
 
 impl<'a> Validator<'a> {
-    /// The candle, or `None` when `problems` were found in it or in a default that it relies on.
-    fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<Accepted> {
+    /// Has no candle yet; tells by the clock `now` which are from the future and which are closed.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { now, reader: None, taken: 0, accepted: BatchBuilder::default(), rejected: Rejected::default() }
+    }
+
+    /// Validates the next candle. The defaults are those in the `batch` of the first one.
+    pub(super) fn take(&mut self, batch: &BatchFields<'a>, candle: &Shape<CandleFields<'a>>) {
+        let reader = self.reader.get_or_insert_with(|| CandleReader::new(batch, self.now));
+        let mut problems = Problems::default();
+        let accepted = match candle {
+            Shape::Right(fields) => reader.candle(fields, &mut problems),
+            Shape::Absent | Shape::Wrong => {
+                problems.note(None, Invalid::new(Rule::WrongType, "is not an object; send a candle's fields"));
+                None
+            }
+        };
+        match accepted {
+            Some((candle, phase)) => self.accepted.push(candle, phase),
+            None => self.rejected.note(self.taken, problems),
+        }
+        self.taken += 1;
+    }
+
+    /// Whether candles were validated without a default that `batch` has.
+    pub(super) fn lack_defaults_of(&self, batch: &BatchFields<'a>) -> bool {
+        let known = |defaults: [Raw<'a>; 3]| defaults.map(|default| default.is_some());
+        self.reader.as_ref().is_some_and(|reader| known(reader.known) != known(batch.defaults()))
+    }
+
+    /// What the candles came to.
+    ///
+    /// # Errors
+    /// What is wrong with the batch as a whole, so that no candle of it can be stored.
+    pub(super) fn finish(self, batch: Shape<BatchFields<'_>>) -> Result<Checked, Vec<Violation>> {
+        let whole = |field: Option<&str>, rule, message: &str| {
+            let loc = std::iter::once("body").chain(field).map(Step::from);
+            vec![Violation::new(loc, Invalid::new(rule, message))]
+        };
+        let Shape::Right(fields) = batch else {
+            return Err(whole(None, Rule::WrongType, "is not an object; send {\"candles\":[…]}"));
+        };
+        let (_, mut violations) = Defaults::read(&fields);
+        let missing = match fields.candles {
+            Shape::Right(0) => Some((Rule::Empty, "is empty; send at least one candle")),
+            Shape::Right(_) => None,
+            Shape::Wrong => Some((Rule::WrongType, "is not a list; send a list of candles")),
+            Shape::Absent => Some((Rule::Missing, "is missing; send a list of candles")),
+        };
+        if let Some((rule, message)) = missing {
+            violations.extend(whole(Some("candles"), rule, message));
+        }
+        if violations.is_empty() {
+            return Ok(Checked { batch: self.accepted.build(), received: self.taken, rejected: self.rejected });
+        }
+        violations.extend(self.rejected.listed.into_iter().map(|(_, violation)| violation));
+        Err(violations)
+    }
+}
+
+impl Rejected {
+    fn note(&mut self, index: usize, problems: Problems) {
+        self.candles += 1;
+        if let Some((_, first)) = problems.0.first() {
+            *self.reasons.entry(first.rule).or_default() += 1;
+        }
+        let room = MAX_LISTED - self.listed.len();
+        self.listed.extend(problems.0.into_iter().take(room).map(|(field, invalid)| {
+            let loc = ["body".into(), "candles".into(), index.into()];
+            (index, Violation::new(loc.into_iter().chain(field.map(Step::from)), invalid))
+        }));
+    }
+}
+
+/// Reads the fields of candles by the defaults that stand before them.
+#[derive(Debug)]
+struct CandleReader<'a> {
+    now: Timestamp,
+    defaults: Defaults,
+    /// The text of the defaults.
+    known: [Raw<'a>; 3],
+    /// What was read last: nearly every batch holds one series, and equal text need not be read and stored again.
+    last_symbol: Option<(&'a str, Symbol)>,
+    last_timeframe: Option<(&'a str, Timeframe)>,
+}
+
+impl<'a> CandleReader<'a> {
+    fn new(batch: &BatchFields<'a>, now: Timestamp) -> Self {
+        let (defaults, _) = Defaults::read(batch);
+        Self { now, defaults, known: batch.defaults(), last_symbol: None, last_timeframe: None }
+    }
+
+    /// The candle, or `None` when `problems` were found in it or in a default that it relies on. Its phase is `None` if the
+    /// rest of the batch decides it.
+    fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<(Candle, Option<Phase>)> {
         let symbol = match (fields.symbol, &self.defaults.symbol) {
             (None, Shape::Right(symbol)) => Some(symbol.clone()),
             (None, Shape::Wrong) => None,
-            (raw, _) => problems.required("symbol", raw, |raw| self.symbol(raw)),
+            (raw, _) => problems.required("symbol", raw, |raw| read_once(&mut self.last_symbol, raw, Symbol::parse)),
         };
         let timeframe = match (fields.timeframe, self.defaults.timeframe) {
             (None, Shape::Right(timeframe)) => Some(timeframe),
             (None, Shape::Wrong) => None,
-            (raw, _) => problems.required("timeframe", raw, |raw| Timeframe::parse(&string(raw)?)),
+            (raw, _) => {
+                problems.required("timeframe", raw, |raw| read_once(&mut self.last_timeframe, raw, Timeframe::parse))
+            }
         };
         let utc_offset = match problems.optional("utc_offset", fields.utc_offset, |raw| UtcOffset::parse(&scalar(raw)?))
         {
@@ -175,21 +188,29 @@ impl<'a> Validator<'a> {
         let prices = std::array::from_fn(|i| {
             problems.required(Side::ALL[i].name(), prices[i], |raw| Price::parse(&scalar(raw)?))
         });
-        for (side, invalid) in Ohlc::contradictions(prices) {
-            problems.note(Some(side.name()), invalid);
-        }
+        let ohlc = match prices {
+            [Some(open), Some(high), Some(low), Some(close)] => Ohlc::new([open, high, low, close]),
+            _ => Err(Ohlc::contradictions(prices)),
+        };
+        let note_all = |contradictions: Vec<(Side, Invalid)>| {
+            for (side, invalid) in contradictions {
+                problems.note(Some(side.name()), invalid);
+            }
+        };
+        let ohlc = ohlc.map_err(note_all).ok();
         let volume = problems.required("volume", fields.volume, |raw| Volume::parse(&scalar(raw)?));
         let complete = problems.optional("complete", fields.complete, boolean).right();
         if !problems.0.is_empty() {
             return None;
         }
-        let [Some(open), Some(high), Some(low), Some(close)] = prices else { return None };
-        let candle = Candle {
-            key: Key::new(symbol?, timeframe?, time?).ok()?,
-            ohlc: Ohlc::new([open, high, low, close]).ok()?,
-            volume: volume?,
+        let candle = Candle { key: Key::new(symbol?, timeframe?, time?).ok()?, ohlc: ohlc?, volume: volume? };
+        let is_over = || candle.key.timeframe().certainly_closed_at(candle.key.time(), utc_offset.right()) <= self.now;
+        let phase = match complete {
+            Some(true) => Some(Phase::Closed),
+            Some(false) => Some(Phase::Forming),
+            None => is_over().then_some(Phase::Closed),
         };
-        Some(Accepted { candle, complete, utc_offset: utc_offset.right() })
+        Some((candle, phase))
     }
 
     fn opening_time(
@@ -206,26 +227,31 @@ impl<'a> Validator<'a> {
         }
         // By an offset that is wrong nobody can tell.
         if !matches!(utc_offset, Shape::Wrong) {
-            let names_zone = raw.is_some_and(|raw| raw.get().contains('-') && raw.get().contains(':'));
+            let names_zone = || raw.is_some_and(|raw| raw.get().contains('-') && raw.get().contains(':'));
             problems.check("timestamp", not_in_the_future(time, timeframe, shift, names_zone, self.now));
         }
         Some(time)
     }
+}
 
-    fn symbol(&mut self, raw: &'a RawValue) -> Result<Symbol, Invalid> {
-        if let Some((text, symbol)) = &self.last_symbol
-            && *text == raw.get()
-        {
-            return Ok(symbol.clone());
-        }
-        let symbol = Symbol::parse(&string(raw)?)?;
-        self.last_symbol = Some((raw.get(), symbol.clone()));
-        Ok(symbol)
+/// What `parse` makes of a string, or what it made of the `last` one if that was the same.
+fn read_once<'a, T: Clone>(
+    last: &mut Option<(&'a str, T)>,
+    raw: &'a RawValue,
+    parse: impl FnOnce(&str) -> Result<T, Invalid>,
+) -> Result<T, Invalid> {
+    if let Some((text, value)) = last
+        && *text == raw.get()
+    {
+        return Ok(value.clone());
     }
+    let value = parse(&string(raw)?)?;
+    *last = Some((raw.get(), value.clone()));
+    Ok(value)
 }
 
 /// What is wrong with one candle, or with the batch around the candles: a field's name and why.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Problems(Vec<(Option<&'static str>, Invalid)>);
 
 impl Problems {
@@ -274,8 +300,11 @@ fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
     if !text.starts_with('"') {
         return Err(wrong_type(raw, "a string"));
     }
-    if let Ok(borrowed) = serde_json::from_str::<&str>(text) {
-        return Ok(Cow::Borrowed(borrowed));
+    // It is known to be JSON: without an escape, what stands between its quotes is what it means.
+    if !text.as_bytes().contains(&b'\\')
+        && let Some(plain) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+    {
+        return Ok(Cow::Borrowed(plain));
     }
     serde_json::from_str(text)
         .map(Cow::Owned)
@@ -307,7 +336,7 @@ fn not_in_the_future(
     time: Timestamp,
     timeframe: Option<Timeframe>,
     shift: UtcOffset,
-    names_zone: bool,
+    names_zone: impl FnOnce() -> bool,
     now: Timestamp,
 ) -> Result<(), Invalid> {
     let ahead = time.seconds() - now.seconds();
@@ -317,7 +346,7 @@ fn not_in_the_future(
     let advice = match explaining_offset(ahead, timeframe).map(|offset| offset + shift.seconds()) {
         Some(offset) if offset <= UtcOffset::MAX_SECONDS => {
             // Terminals append a Z to broker time; the offset is refused beside it.
-            let without_zone = if names_zone { ", with the time as 2025.08.03 13:00 and no zone" } else { "" };
+            let without_zone = if names_zone() { ", with the time as 2025.08.03 13:00 and no zone" } else { "" };
             format!("this looks like broker time; send UTC, or set utc_offset to {offset}{without_zone}")
         }
         _ => "no broker's clock explains that; check the terminal's time and send seconds or milliseconds".to_owned(),

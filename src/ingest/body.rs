@@ -1,4 +1,5 @@
-//! The bytes of a posted batch, taken apart but not validated: every value stays the text that was sent.
+//! The bytes of a posted batch, taken apart but not validated: every value stays the text that was sent, and each candle
+//! is handed on before the next one is read.
 
 use std::fmt;
 
@@ -62,8 +63,18 @@ pub struct BatchFields<'a> {
     pub(super) utc_offset: Raw<'a>,
     /// 1 to `MAX_BATCH` candles.
     #[schema(value_type = Vec<CandleFields<'_>>, min_items = 1)]
-    pub(super) candles: Shape<Candles<'a>>,
+    pub(super) candles: Shape<Count>,
 }
+
+impl<'a> BatchFields<'a> {
+    /// What stands beside `candles` for all that do not have their own.
+    pub(super) fn defaults(&self) -> [Raw<'a>; 3] {
+        [self.symbol, self.timeframe, self.utc_offset]
+    }
+}
+
+/// How many elements `candles` has.
+type Count = usize;
 
 /// A value that may be absent, or not what it should be.
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,19 +94,17 @@ impl<T> Shape<T> {
     }
 }
 
-/// The elements of `candles` up to the limit, and how many there were in all.
-#[derive(Debug, Default)]
-pub(super) struct Candles<'a> {
-    pub(super) kept: Vec<Shape<CandleFields<'a>>>,
-    pub(super) count: usize,
-}
-
 /// Why a body is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
-/// Takes a body apart, keeping at most `max_candles` elements so that a flood of small ones cannot fill the memory.
-pub(super) fn parse(body: &[u8], max_candles: usize) -> Result<Shape<BatchFields<'_>>, Malformed> {
+/// Takes a body apart and hands each of the first `max_candles` elements to `take` as soon as it is read, with those
+/// fields of the batch that stand before `candles`. None is kept, however many there are.
+pub(super) fn parse<'a>(
+    body: &'a [u8],
+    max_candles: usize,
+    take: impl FnMut(&BatchFields<'a>, &Shape<CandleFields<'a>>),
+) -> Result<Shape<BatchFields<'a>>, Malformed> {
     let body = trim(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let offset = error.valid_up_to();
@@ -111,7 +120,7 @@ pub(super) fn parse(body: &[u8], max_candles: usize) -> Result<Shape<BatchFields
         return Err(Malformed("The body is empty; send a JSON object with a list named candles.".into()));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    BatchSeed { max_candles }
+    BatchSeed { max_candles, take }
         .deserialize(&mut deserializer)
         .and_then(|batch| deserializer.end().map(|()| batch))
         .map_err(|error| Malformed(explain(&error)))
@@ -164,8 +173,9 @@ macro_rules! any_other_type_is_wrong {
     };
 }
 
-struct BatchSeed {
+struct BatchSeed<F> {
     max_candles: usize,
+    take: F,
 }
 
 #[derive(Deserialize)]
@@ -179,7 +189,7 @@ enum BatchField {
     Unknown,
 }
 
-impl<'de> DeserializeSeed<'de> for BatchSeed {
+impl<'de, F: FnMut(&BatchFields<'de>, &Shape<CandleFields<'de>>)> DeserializeSeed<'de> for BatchSeed<F> {
     type Value = Shape<BatchFields<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -187,14 +197,14 @@ impl<'de> DeserializeSeed<'de> for BatchSeed {
     }
 }
 
-impl<'de> Visitor<'de> for BatchSeed {
+impl<'de, F: FnMut(&BatchFields<'de>, &Shape<CandleFields<'de>>)> Visitor<'de> for BatchSeed<F> {
     type Value = Shape<BatchFields<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
         fn once<'de, A: MapAccess<'de>>(slot: &mut Raw<'de>, map: &mut A, name: &'static str) -> Result<(), A::Error> {
             match slot.replace(map.next_value()?) {
                 None => Ok(()),
@@ -208,7 +218,8 @@ impl<'de> Visitor<'de> for BatchSeed {
                 BatchField::Timeframe => once(&mut batch.timeframe, &mut map, "timeframe")?,
                 BatchField::UtcOffset => once(&mut batch.utc_offset, &mut map, "utc_offset")?,
                 BatchField::Candles if matches!(batch.candles, Shape::Absent) => {
-                    batch.candles = map.next_value_seed(CandlesSeed { max: self.max_candles })?;
+                    let take = |candle: &_| (self.take)(&batch, candle);
+                    batch.candles = map.next_value_seed(CandlesSeed { max: self.max_candles, take })?;
                 }
                 BatchField::Candles => return Err(serde::de::Error::duplicate_field("candles")),
                 BatchField::Unknown => {
@@ -222,36 +233,37 @@ impl<'de> Visitor<'de> for BatchSeed {
     any_other_type_is_wrong!(but an object);
 }
 
-struct CandlesSeed {
+struct CandlesSeed<F> {
     max: usize,
+    take: F,
 }
 
-impl<'de> DeserializeSeed<'de> for CandlesSeed {
-    type Value = Shape<Candles<'de>>;
+impl<'de, F: FnMut(&Shape<CandleFields<'de>>)> DeserializeSeed<'de> for CandlesSeed<F> {
+    type Value = Shape<Count>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for CandlesSeed {
-    type Value = Shape<Candles<'de>>;
+impl<'de, F: FnMut(&Shape<CandleFields<'de>>)> Visitor<'de> for CandlesSeed<F> {
+    type Value = Shape<Count>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut candles = Candles::default();
-        while candles.count < self.max {
-            let Some(candle) = list.next_element()? else { return Ok(Shape::Right(candles)) };
-            candles.kept.push(candle);
-            candles.count += 1;
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut count = 0;
+        while count < self.max {
+            let Some(candle) = list.next_element()? else { return Ok(Shape::Right(count)) };
+            (self.take)(&candle);
+            count += 1;
         }
         while list.next_element::<IgnoredAny>()?.is_some() {
-            candles.count += 1;
+            count += 1;
         }
-        Ok(Shape::Right(candles))
+        Ok(Shape::Right(count))
     }
 
     any_other_type_is_wrong!(but a list);

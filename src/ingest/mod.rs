@@ -202,13 +202,22 @@ fn newest(batch: &Batch) -> HashMap<Timeframe, Timestamp> {
 /// # Errors
 /// When not one candle of it could be stored, because of the body, its size or what stands beside `candles`.
 pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<Checked, Refusal> {
-    let fields = body::parse(body, max_candles).map_err(Refusal::Malformed)?;
-    if let body::Shape::Right(body::BatchFields { candles: body::Shape::Right(candles), .. }) = &fields
-        && candles.count > max_candles
-    {
-        return Err(Refusal::TooMany { count: candles.count, max: max_candles });
+    let mut candles = batch::Validator::new(now);
+    let fields = body::parse(body, max_candles, |before, candle| candles.take(before, candle));
+    let fields = fields.map_err(Refusal::Malformed)?;
+    if let body::Shape::Right(whole) = &fields {
+        if let body::Shape::Right(count) = whole.candles
+            && count > max_candles
+        {
+            return Err(Refusal::TooMany { count, max: max_candles });
+        }
+        if candles.lack_defaults_of(whole) {
+            // They stand behind `candles`: once more, now that they are known.
+            candles = batch::Validator::new(now);
+            body::parse(body, max_candles, |_, candle| candles.take(whole, candle)).map_err(Refusal::Malformed)?;
+        }
     }
-    batch::validate(fields, now).map_err(whole_batch_refused)
+    candles.finish(fields).map_err(whole_batch_refused)
 }
 
 fn whole_batch_refused(mut violations: Vec<Violation>) -> Refusal {
