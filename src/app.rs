@@ -28,7 +28,7 @@ const NOTICE: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to finish after that: as long as a statement. With [`NOTICE`], [`CLOSE`] and what
 /// the log and Sentry take at the end it stays below the 10 s after which container engines kill.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How long statements that nobody waits for may take after that.
+/// How long what is still being written may take after that, though nobody waits for it.
 const CLOSE: Duration = Duration::from_secs(1);
 /// How long to wait before another try at first contact with the database.
 const RETRY: Duration = Duration::from_millis(500);
@@ -39,6 +39,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct App {
     store: Store,
+    ingest: Ingest,
     public: Listening,
     admin: Option<Listening>,
     maintenance: JoinHandle<StoreError>,
@@ -109,9 +110,9 @@ impl App {
         }
 
         let (readiness, ready) = watch::channel(false);
-        let watched = counts.then_some(ingest);
+        let watched = counts.then(|| ingest.clone());
         let maintenance = tokio::spawn(maintain(store.clone(), config.database.migrate_on_start, watched, readiness));
-        Ok(Self { store, public, admin, maintenance, upkeep, stopping, ready })
+        Ok(Self { store, ingest, public, admin, maintenance, upkeep, stopping, ready })
     }
 
     /// Where the service listens; the port is the real one where 0 was asked for.
@@ -148,6 +149,7 @@ impl App {
                 Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into())
             }
             error = self.public.broke() => Err(error),
+            () = self.ingest.ended() => Err(AppError::Upkeep("the task that writes small batches broke".to_owned())),
             Some(ended) = self.upkeep.join_next() => {
                 Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".to_owned(), |panic| panic.to_string())))
             }
@@ -167,7 +169,11 @@ impl App {
         }
         self.public.drain().await;
         self.maintenance.abort();
-        if timeout(CLOSE, self.store.close()).await.is_err() {
+        let written = async {
+            self.ingest.close().await;
+            self.store.close().await;
+        };
+        if timeout(CLOSE, written).await.is_err() {
             warn!("closed with statements still unanswered");
         }
         self.upkeep.abort_all();

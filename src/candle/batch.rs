@@ -9,6 +9,15 @@ pub enum Phase {
     Closed,
 }
 
+/// Which of the batches that were merged each candle came from, counted from 0, in the order of the candles.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// For each of [`Batch::closed`].
+    pub closed: Vec<usize>,
+    /// For each of [`Batch::forming`].
+    pub forming: Vec<usize>,
+}
+
 /// Candles ready to be stored: closed apart from forming, each key at most once in both together, in key order.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -17,6 +26,23 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Joins batches into one and tells which of them each of its candles came from. Of a key that several bring closed, the
+    /// first one's counts; with a forming candle no key may come twice, because which one counts is not known here.
+    pub fn merge<'a>(batches: impl IntoIterator<Item = &'a Self>) -> (Self, Origins) {
+        let (mut closed, mut forming) = (Vec::new(), Vec::new());
+        for (origin, batch) in batches.into_iter().enumerate() {
+            closed.extend(batch.closed.iter().map(|candle| (candle.clone(), origin)));
+            forming.extend(batch.forming.iter().map(|candle| (candle.clone(), origin)));
+        }
+        // Stable, so that among equals the first batch's stays first.
+        closed.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+        closed.dedup_by(|(later, _), (first, _)| later.key == first.key);
+        forming.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+        let (closed, closed_origins) = closed.into_iter().unzip();
+        let (forming, forming_origins) = forming.into_iter().unzip();
+        (Self { closed, forming }, Origins { closed: closed_origins, forming: forming_origins })
+    }
+
     /// Candles to be stored once and for all.
     #[must_use]
     pub fn closed(&self) -> &[Candle] {

@@ -13,7 +13,7 @@ mod timeframe;
 use std::fmt;
 use std::sync::Arc;
 
-pub use batch::{Batch, BatchBuilder, Phase};
+pub use batch::{Batch, BatchBuilder, Origins, Phase};
 pub use price::{Ohlc, Price, Side};
 pub use rule::Rule;
 pub use time::{Clock, Timestamp, UtcOffset};
@@ -126,7 +126,7 @@ impl Volume {
 ///
 /// Keys order by the bytes of the symbol, then of the timeframe's name, then by time. Every writer stores in this
 /// order, so two batches that overlap never wait for each other in a circle.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     symbol: Symbol,
     timeframe: Timeframe,

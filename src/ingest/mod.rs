@@ -1,7 +1,8 @@
-//! A posted batch on its way into the store: taken apart ([`body`]), validated ([`batch`]), stored in one statement.
+//! A posted batch on its way into the store: taken apart ([`body`]), validated ([`batch`]), written ([`writer`]).
 
 mod batch;
 mod body;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::violation::{MAX_LISTED, Violation};
 
 pub use batch::{Checked, Rejected};
 pub use body::{BatchFields, CandleFields, Malformed};
+
+use writer::Writer;
 
 /// Whether one bad candle refuses its whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +91,7 @@ impl From<StoreError> for Refusal {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     store: Store,
+    writer: Writer,
     clock: Clock,
     max_candles: usize,
     seen: Arc<Seen>,
@@ -105,7 +109,8 @@ struct Seen {
 impl Ingest {
     const NEVER: i64 = i64::MIN;
 
-    /// Writes to `store` batches of at most `max_candles`, validated by `clock`.
+    /// Writes to `store` batches of at most `max_candles`, validated by `clock`: the small ones in a task that this starts and
+    /// [`Self::close`] ends.
     #[must_use]
     pub fn new(store: Store, clock: Clock, max_candles: usize) -> Self {
         for rule in Rule::ALL {
@@ -113,7 +118,7 @@ impl Ingest {
         }
         let never = || AtomicI64::new(Self::NEVER);
         let seen = Seen { last: never(), newest: std::array::from_fn(|_| never()) };
-        Self { store, clock, max_candles, seen: Arc::new(seen) }
+        Self { writer: Writer::start(store.clone()), store, clock, max_candles, seen: Arc::new(seen) }
     }
 
     /// Stores the batch in `body`. When this returns a receipt, what it counts as added or live is durable.
@@ -132,7 +137,7 @@ impl Ingest {
             return Err(candles_refused(rejected, received));
         }
         let newest = newest(&batch);
-        let stored = self.store.append(batch).await?;
+        let stored = self.writer.write(batch).await?;
         self.seen.last.store(now.seconds(), Ordering::Relaxed);
         for (timeframe, time) in newest {
             self.note_newest(timeframe, time.seconds());
@@ -149,6 +154,17 @@ impl Ingest {
             rejected: rejected.candles,
             rejections: rejected.listed.into_iter().map(|(index, violation)| Rejection { index, violation }).collect(),
         })
+    }
+
+    /// Takes no more batches, and returns when those that were taken have been written and answered, but for large ones that
+    /// are being written.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+
+    /// Returns once small batches are not written any more: after [`Self::close`], or because the task that does it broke.
+    pub async fn ended(&self) {
+        self.writer.ended().await;
     }
 
     /// When this process last acknowledged a batch.

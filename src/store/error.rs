@@ -2,7 +2,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 /// Why the store did not do what it was asked. The texts are for the operator's log, never for a client.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached or is too busy; trying again helps.
     #[error("the database is unavailable: {0}")]

@@ -30,6 +30,12 @@ pub const POOL_TIMEOUTS: &str = "db_client_connection_timeouts_total";
 pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
 /// Candles rejected, by `reason`: the first [`Rule`](crate::candle::Rule) that each broke.
 pub const REJECTED: &str = "candlewick_candles_rejected_total";
+/// Groups of posts of few candles that were written, each in one statement unless a candle of it was refused.
+pub const FLUSHES: &str = "candlewick_flushes_total";
+/// Posts in them.
+pub const FLUSHED_POSTS: &str = "candlewick_flushed_posts_total";
+/// Candles of such posts that wait for a statement.
+pub const WAITING_CANDLES: &str = "candlewick_waiting_candles";
 /// Age of the newest closed candle by `timeframe`: seconds since it opened.
 pub const NEWEST_AGE: &str = "candlewick_newest_candle_age_seconds";
 /// Client addresses that the limiter remembers.
@@ -101,6 +107,7 @@ counters! {
         Requests = "requests",
         BodyMemory = "body_memory",
         AnswerMemory = "answer_memory",
+        WriteQueue = "write_queue",
     }
     /// Connections of clients that were closed at once, because there were too many.
     ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
@@ -172,6 +179,9 @@ impl Metrics {
 fn begin() {
     begin_labelled_counters();
     counter!(POOL_TIMEOUTS).increment(0);
+    counter!(FLUSHES).increment(0);
+    counter!(FLUSHED_POSTS).increment(0);
+    gauge!(WAITING_CANDLES).set(0);
     gauge!(ACTIVE_REQUESTS).set(0);
     gauge!(POOL_PENDING).set(0);
     drop(histogram!(POOL_WAIT));
@@ -187,6 +197,9 @@ fn describe() {
     describe_counter!(POOL_TIMEOUTS, "Requests that got no connection to the store in time.");
     describe_histogram!(POOL_WAIT, Unit::Seconds, "Time that requests waited for a connection to the store.");
     describe_counter!(REJECTED, "Candles rejected, by the first rule that each broke.");
+    describe_counter!(FLUSHES, "Groups of posts of few candles, each of which shares a statement.");
+    describe_counter!(FLUSHED_POSTS, "Posts of few candles that were written in groups.");
+    describe_gauge!(WAITING_CANDLES, "Candles of small posts that wait for a statement.");
     describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest closed candle of a timeframe opened.");
     describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter remembers.");
     describe_gauge!(CONNECTIONS, "Connections of clients that are open.");
