@@ -15,6 +15,7 @@ mod abuse;
 mod access;
 mod capacity;
 mod cli;
+mod coalescing;
 mod config;
 mod copying;
 mod delivery;

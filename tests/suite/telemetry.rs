@@ -124,7 +124,7 @@ fn what_has_not_happened_yet_is_counted_as_none() {
             ("candlewick_candles_total{result", &["added", "duplicate", "live", "rejected"][..]),
             ("candlewick_auth_failures_total{kind", &["missing", "several", "unknown", "wrong_scope"]),
             ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
-            ("candlewick_load_shed_total{reason", &["answer_memory", "body_memory", "requests"]),
+            ("candlewick_load_shed_total{reason", &["answer_memory", "body_memory", "requests", "write_queue"]),
             ("candlewick_connections_refused_total{reason", &["address", "all"]),
             ("candlewick_connections_timed_out_total{phase", &["answer", "head"]),
             (refusals, &Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),
@@ -136,7 +136,13 @@ fn what_has_not_happened_yet_is_counted_as_none() {
             }
             assert_eq!(samples.keys().filter(|name| name.starts_with(counter)).count(), values.len(), "{counter}");
         }
-        for name in ["candlewick_log_lines_dropped_total", "db_client_connection_timeouts_total"] {
+        for name in [
+            "candlewick_log_lines_dropped_total",
+            "candlewick_flushes_total",
+            "candlewick_flushed_posts_total",
+            "candlewick_waiting_candles",
+            "db_client_connection_timeouts_total",
+        ] {
             assert_eq!(samples.get(name), Some(&0.0), "{name}");
         }
         for (method, route) in [("POST", "/api/v1/candles"), ("GET", "/api/v1/candles"), ("GET", "/api/v1/series")] {

@@ -1,0 +1,433 @@
+//! Posts of few candles that come at the same time share a statement, and nobody can tell by the answers.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::mem;
+use std::task::Poll;
+use std::time::Duration;
+
+use candlewick::candle::{Clock, Timestamp};
+use candlewick::ingest::{Handling, Ingest, Receipt, Refusal};
+use candlewick::store::{Store, StoreError};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use sqlx::Executor;
+use tokio::task::JoinSet;
+
+use crate::harness::{Database, Environment, KEY, NOW, TableLock, TestApp, both_stores, candle, send, with};
+
+const HOUR: i64 = 3600;
+
+/// What takes batches in, on a store of its own.
+struct Stage {
+    ingest: Ingest,
+    metrics: PrometheusHandle,
+    database: Database,
+}
+
+/// Runs a test on one thread: what one task begins in one go has begun before any other task, such as the one that writes,
+/// has its turn.
+fn on_one_thread(database: impl Future<Output = Database>, test: impl AsyncFnOnce(&Stage)) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let test = async {
+        let database = database.await;
+        let store = Store::open(&Environment::new(&database.url()).config().database).unwrap();
+        store.prepare(true).await.unwrap();
+        let clock = Clock::new(|| Timestamp::from_seconds(NOW).unwrap());
+        let stage = Stage { ingest: Ingest::new(store.clone(), clock, 10_000), metrics, database };
+        test(&stage).await;
+        stage.ingest.close().await;
+        store.close().await;
+    };
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test ends") });
+}
+
+/// Runs one body on both stores.
+macro_rules! on_both_stores {
+    ($(async fn $name:ident($stage:ident: &Stage) $body:block)+) => {
+        $(mod $name {
+            use super::*;
+
+            async fn body($stage: &Stage) $body
+
+            #[test]
+            fn sqlite() {
+                on_one_thread(async { Database::sqlite() }, body);
+            }
+
+            #[test]
+            fn postgres() {
+                on_one_thread(Database::postgres(), body);
+            }
+        })+
+    };
+}
+
+impl Stage {
+    async fn submit(&self, candles: &[Value]) -> Result<Receipt, Refusal> {
+        self.ingest.submit(json!({ "candles": candles }).to_string().as_bytes(), Handling::Lenient).await
+    }
+
+    /// What was counted under a name.
+    fn count(&self, name: &str) -> u64 {
+        let text = self.metrics.render();
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Completes all of `work` within one task, and begins all of it before it waits for any.
+async fn all<F: Future>(work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut work: Vec<_> = work.into_iter().map(Box::pin).collect();
+    let mut done: Vec<_> = work.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (work, done) in work.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let Poll::Ready(output) = work.as_mut().poll(context)
+            {
+                *done = Some(output);
+            }
+        }
+        if done.iter().any(Option::is_none) {
+            return Poll::Pending;
+        }
+        Poll::Ready(mem::take(&mut done).into_iter().map(Option::unwrap).collect())
+    })
+    .await
+}
+
+/// A candle that tells by its prices who posted it.
+fn of(poster: usize, symbol: &str, hours: i64, fields: Value) -> Value {
+    let price = poster.to_string();
+    let candle = with(candle(NOW - hours * HOUR), json!({"open": price, "high": price, "low": price, "close": price}));
+    with(with(candle, json!({ "symbol": symbol })), fields)
+}
+
+/// Who posted a stored row, how many hours before now it opened, and its volume.
+fn read(row: &str) -> (usize, i64, i64) {
+    let fields: Vec<&str> = row.rsplit(' ').collect();
+    (fields[1].parse().unwrap(), (NOW - fields[5].parse::<i64>().unwrap()) / HOUR, fields[0].parse().unwrap())
+}
+
+#[track_caller]
+fn unavailable(result: &Result<Receipt, Refusal>) -> &str {
+    match result {
+        Err(Refusal::Store(StoreError::Unavailable(cause))) => cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+on_both_stores! {
+    async fn posts_that_come_together_are_one_statement(stage: &Stage) {
+        let posts = all((0..64).map(async |n| stage.submit(&[of(n, &format!("S{n}"), 1, json!({}))]).await)).await;
+        for receipt in posts {
+            assert_eq!(receipt.unwrap().added, 1);
+        }
+        assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (1, 64));
+        assert_eq!(stage.database.closed().await.len(), 64);
+        // A forming candle that two of them hold is in two statements, and one of somebody else's in the first.
+        let live = |n, symbol| async move { stage.submit(&[of(n, symbol, 0, json!({}))]).await };
+        let posts = all([live(0, "A"), live(1, "A"), live(2, "B")]).await;
+        for receipt in posts {
+            assert_eq!(receipt.unwrap().live, 1);
+        }
+        assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (3, 67));
+        let forming: Vec<usize> = stage.database.forming().await.iter().map(|row| read(row).0).collect();
+        assert_eq!(forming, [1, 2], "the last one that came");
+    }
+
+    async fn a_large_post_passes_the_small_ones_by(stage: &Stage) {
+        let large: Vec<Value> = (1..=129).map(|hours| of(0, "LARGE", hours, json!({}))).collect();
+        assert_eq!(stage.submit(&large).await.unwrap().added, 129);
+        assert_eq!(stage.count("candlewick_flushes_total"), 0);
+        assert_eq!(stage.submit(&large[1..]).await.unwrap().duplicate, 128);
+        assert_eq!(stage.count("candlewick_flushes_total"), 1);
+    }
+
+    async fn a_statement_takes_a_thousand_candles_and_no_post_in_parts(stage: &Stage) {
+        let batch = |n: usize| (1..=128).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
+        for receipt in all((0..8).map(async |n| stage.submit(&batch(n)).await)).await {
+            assert_eq!(receipt.unwrap().added, 128);
+        }
+        assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (2, 8));
+    }
+
+    async fn one_post_that_is_refused_fails_no_other(stage: &Stage) {
+        let constraint = match &stage.database {
+            Database::Sqlite(_) => "create trigger refusing before insert on market_data_candles
+                when new.symbol = 'REFUSED' begin select raise(abort, 'refused'); end",
+            Database::Postgres(_) => "alter table market_data_candles add constraint refusing check (symbol <> 'REFUSED')",
+        };
+        stage.database.execute(constraint).await;
+        let symbol = |n: usize| if n % 7 == 3 { "REFUSED" } else { "TAKEN" };
+        let posts = all((0..20).map(async |n| stage.submit(&[of(n, symbol(n), n as i64 + 1, json!({}))]).await)).await;
+        for (n, result) in posts.into_iter().enumerate() {
+            match result {
+                Ok(receipt) => assert!(symbol(n) == "TAKEN" && receipt.added == 1, "{n}: {receipt:?}"),
+                Err(Refusal::Store(StoreError::Refused(_))) => assert_eq!(symbol(n), "REFUSED", "{n}"),
+                Err(other) => panic!("{n}: {other:?}"),
+            }
+        }
+        assert_eq!(stage.database.closed().await.len(), 17);
+        // A key whose first bringer is refused is the second one's.
+        let both = [of(30, "SHARED", 1, json!({})), of(30, "REFUSED", 1, json!({}))];
+        let other = [of(31, "SHARED", 1, json!({}))];
+        let posts = all([stage.submit(&both), stage.submit(&other)]).await;
+        assert!(matches!(posts[0], Err(Refusal::Store(StoreError::Refused(_)))), "{posts:?}");
+        assert_eq!(posts[1].as_ref().unwrap().added, 1);
+    }
+
+    async fn what_waits_at_the_end_is_written_and_nothing_more_is_taken(stage: &Stage) {
+        let candles = |n: usize, count: i64| (1..=count).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
+        let posts = (0..50).map(async |n| stage.submit(&candles(n, 100)).await);
+        let (posts, ()) = tokio::join!(biased; all(posts), stage.ingest.close());
+        for receipt in posts {
+            assert_eq!(receipt.unwrap().added, 100);
+        }
+        stage.ingest.ended().await;
+        assert_eq!(stage.database.closed().await.len(), 5000);
+        for count in [1, 129] {
+            assert!(unavailable(&stage.submit(&candles(99, count)).await).contains("stopping"));
+        }
+        assert_eq!(stage.database.closed().await.len(), 5000);
+    }
+
+    async fn what_its_poster_left_is_written_all_the_same(stage: &Stage) {
+        let left = [of(0, "LEFT", 1, json!({}))];
+        tokio::select! {
+            biased;
+            receipt = stage.submit(&left) => panic!("{receipt:?}"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(stage.submit(&left).await.unwrap().duplicate, 1);
+        assert_eq!(stage.database.closed().await.len(), 1);
+    }
+}
+
+impl Database {
+    async fn execute(&self, sql: &str) {
+        match self {
+            Self::Sqlite(_) => {
+                let pool = sqlx::SqlitePool::connect(&self.url()).await.unwrap();
+                pool.execute(sql).await.unwrap();
+                pool.close().await;
+            }
+            Self::Postgres(database) => database.execute(sql).await,
+        }
+    }
+}
+
+/// The cause with which a full queue refuses.
+const NO_ROOM: &str = "more candles wait";
+
+/// Posts 126 batches of 128 candles at once, and returns how many of them are refused for lack of room.
+async fn refused_for_room(stage: &Stage, symbol: impl Fn(usize, i64) -> String) -> usize {
+    let batch = |n| (1..=128).map(|hours| of(n, &symbol(n, hours), hours, json!({}))).collect::<Vec<_>>();
+    let posts = all((0..126).map(async |n| stage.submit(&batch(n)).await)).await;
+    let added: usize = posts.iter().flatten().map(|receipt| receipt.added).sum();
+    assert_eq!(stage.database.closed().await.len(), added);
+    assert_eq!(stage.count("candlewick_waiting_candles"), 0);
+    let refused = posts.iter().filter(|result| result.is_err() && unavailable(result).contains(NO_ROOM)).count();
+    assert_eq!(stage.count("candlewick_load_shed_total{reason=\"write_queue\"}"), refused as u64);
+    refused
+}
+
+#[test]
+fn more_candles_than_there_is_room_for_are_refused_at_once() {
+    on_one_thread(async { Database::sqlite() }, async |stage: &Stage| {
+        // Room for 16,000 candles.
+        assert_eq!(refused_for_room(stage, |n, _| format!("S{n}")).await, 1);
+    });
+}
+
+#[test]
+fn candles_of_long_symbols_take_more_of_the_room() {
+    on_one_thread(async { Database::sqlite() }, async |stage: &Stage| {
+        let refused = refused_for_room(stage, |n, hours| format!("{}{n:03}{hours:03}", "😀".repeat(58))).await;
+        assert!((2..126).contains(&refused), "{refused}");
+    });
+}
+
+#[test]
+fn what_comes_while_a_statement_is_under_way_is_the_next_one() {
+    on_one_thread(Database::postgres(), async |stage: &Stage| {
+        let Database::Postgres(database) = &stage.database else { unreachable!() };
+        let mut lock = TableLock::take(database).await;
+        let first = [of(0, "FIRST", 1, json!({}))];
+        let others = async {
+            lock.is_awaited().await;
+            let posts = all((0..100).map(async |n| stage.submit(&[of(n, &format!("S{n}"), 1, json!({}))]).await));
+            let release = async {
+                assert_eq!(stage.count("candlewick_waiting_candles"), 100);
+                lock.release().await;
+            };
+            tokio::join!(biased; posts, release).0
+        };
+        let (first, others) = tokio::join!(stage.submit(&first), others);
+        for receipt in others.into_iter().chain([first]) {
+            assert_eq!(receipt.unwrap().added, 1);
+        }
+        assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (2, 101));
+        assert_eq!(stage.count("candlewick_waiting_candles"), 0);
+    });
+}
+
+#[test]
+fn what_has_waited_for_too_long_is_given_up_and_not_written() {
+    on_one_thread(Database::postgres(), async |stage: &Stage| {
+        let Database::Postgres(database) = &stage.database else { unreachable!() };
+        let mut lock = TableLock::take(database).await;
+        let first = [of(0, "FIRST", 1, json!({}))];
+        let others = async {
+            lock.is_awaited().await;
+            let posts = all((0..10).map(async |n| stage.submit(&[of(n, &format!("S{n}"), 1, json!({}))]).await)).await;
+            lock.release().await;
+            posts
+        };
+        let first_is_answered = Cell::new(false);
+        let first = async {
+            let _ = stage.submit(&first).await;
+            first_is_answered.set(true);
+        };
+        let others = async {
+            let others = others.await;
+            assert!(!first_is_answered.get(), "they are answered in time, not when a statement ends");
+            others
+        };
+        let ((), others) = tokio::join!(biased; first, others);
+        for result in &others {
+            assert!(unavailable(result).contains("too much waited"), "{result:?}");
+        }
+        assert_eq!(stage.count("candlewick_waiting_candles"), 0);
+        stage.ingest.close().await;
+        assert!(stage.database.closed().await.iter().all(|row| row.starts_with("FIRST ")));
+    });
+}
+
+both_stores! {
+    async fn each_candle_of_many_posters_is_added_by_one(app: TestApp) {
+        // A connection is open before they come: on a busy machine that may take longer than a post waits for one.
+        app.ingest(&[of(0, "FIRST", 1, json!({}))]).await;
+        let mut posts = JoinSet::new();
+        for n in 0..60 {
+            let body = json!({"candles": [of(n, "SHARED", n as i64 % 20 + 1, json!({})), of(n, &format!("S{n}"), 0, json!({}))]});
+            let post = app.request(reqwest::Method::POST, "/api/v1/candles").header("X-API-KEY", KEY);
+            posts.spawn(async move { (n, send(post.body(body.to_string())).await.counts(2)) });
+        }
+        let mut added: BTreeMap<usize, u64> = BTreeMap::new();
+        for (n, (own, duplicate, live)) in posts.join_all().await {
+            assert_eq!((own + duplicate, live), (1, 1));
+            added.insert(n, own);
+        }
+        let mut stored = app.database.closed().await;
+        stored.retain(|row| row.starts_with("SHARED "));
+        assert_eq!(stored.len(), 20);
+        for row in stored {
+            assert_eq!(added.insert(read(&row).0, 0), Some(1), "{row}");
+        }
+        assert!(added.values().all(|added| *added == 0), "who is told of a candle added has it stored");
+        assert_eq!(app.database.forming().await.len(), 60);
+    }
+}
+
+/// A candle as posted: hours before now; closed, forming or neither because it is bad; volume.
+type Posted = (i64, Option<bool>, i64);
+
+fn posted() -> impl Strategy<Value = Posted> {
+    let phase = prop_oneof![4 => Just(Some(true)), 4 => Just(Some(false)), 1 => Just(None)];
+    (1..5_i64, phase, 0..4_i64)
+}
+
+/// Closed and forming candles by hour, each with who posted it and its volume.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+struct Tables {
+    closed: BTreeMap<i64, (usize, i64)>,
+    forming: BTreeMap<i64, (usize, i64)>,
+}
+
+impl Tables {
+    /// What is stored of a post after what came before it, and what it counts as added and live.
+    fn post(&mut self, poster: usize, post: &[Posted]) -> (usize, usize) {
+        let (mut added, mut live) = (0, 0);
+        let mut last: BTreeMap<i64, (bool, i64)> = BTreeMap::new();
+        for (hours, phase, volume) in post {
+            let Some(closed) = *phase else { continue };
+            if closed || !last.get(hours).is_some_and(|(closed, _)| *closed) {
+                last.insert(*hours, (closed, *volume));
+            }
+        }
+        for (hours, (closed, volume)) in last {
+            if self.closed.contains_key(&hours) {
+                continue;
+            }
+            if closed {
+                self.closed.insert(hours, (poster, volume));
+                added += 1;
+            } else if self.forming.get(&hours).is_none_or(|(_, stored)| *stored <= volume) {
+                self.forming.insert(hours, (poster, volume));
+                live += 1;
+            }
+        }
+        (added, live)
+    }
+
+    /// Whether the posts in `left` can follow in some order, each with its own counts, so that `stored` comes of it.
+    fn lead_to(&self, stored: &Self, posts: &[Vec<Posted>], counts: &[(usize, usize)], left: &[usize]) -> bool {
+        if left.is_empty() {
+            return self == stored;
+        }
+        left.iter().any(|&next| {
+            let mut after = self.clone();
+            let rest: Vec<usize> = left.iter().copied().filter(|&other| other != next).collect();
+            after.post(next, &posts[next]) == counts[next] && after.lead_to(stored, posts, counts, &rest)
+        })
+    }
+}
+
+async fn some_order_explains_every_answer(stage: &Stage, symbol: &str, posts: &[Vec<Posted>]) {
+    let as_sent = |poster: usize, (hours, phase, volume): &Posted| match phase {
+        Some(closed) => of(poster, symbol, *hours, json!({"complete": closed, "volume": volume})),
+        None => of(poster, symbol, *hours, json!({"volume": -1})),
+    };
+    let submit = async |(poster, post): (usize, &Vec<Posted>)| {
+        let candles: Vec<Value> = post.iter().map(|candle| as_sent(poster, candle)).collect();
+        stage.submit(&candles).await.unwrap()
+    };
+    let receipts = all(posts.iter().enumerate().map(submit)).await;
+    for (post, receipt) in posts.iter().zip(&receipts) {
+        assert_eq!(receipt.rejected, post.iter().filter(|(_, phase, _)| phase.is_none()).count());
+        assert_eq!(receipt.received, post.len());
+        assert_eq!(post.len(), receipt.added + receipt.duplicate + receipt.live + receipt.rejected);
+    }
+    let rows = |rows: Vec<String>| {
+        let own = rows.into_iter().filter(|row| row.starts_with(&format!("{symbol} ")));
+        own.map(|row| read(&row)).map(|(poster, hours, volume)| (hours, (poster, volume))).collect()
+    };
+    let stored = Tables { closed: rows(stage.database.closed().await), forming: rows(stage.database.forming().await) };
+    let counts: Vec<_> = receipts.iter().map(|receipt| (receipt.added, receipt.live)).collect();
+    let order: Vec<usize> = (0..posts.len()).collect();
+    assert!(
+        Tables::default().lead_to(&stored, posts, &counts, &order),
+        "{counts:?} and {stored:?} by no order of {posts:?}"
+    );
+}
+
+on_both_stores! {
+    async fn answers_are_those_of_some_order(stage: &Stage) {
+        let mut runner = TestRunner::default();
+        let cases = proptest::collection::vec(proptest::collection::vec(posted(), 1..5), 2..9);
+        for case in 0..64 {
+            let posts = cases.new_tree(&mut runner).unwrap().current();
+            some_order_explains_every_answer(stage, &format!("CASE{case}"), &posts).await;
+        }
+        let flushes = stage.count("candlewick_flushes_total");
+        assert!(stage.count("candlewick_flushed_posts_total") > flushes, "some shared a statement");
+        assert!(flushes > 64, "some could not");
+    }
+}
