@@ -173,8 +173,10 @@ fn writers_leave_readers_a_connection() {
     run(async {
         let (_database, service, holder) = locked("lock table market_data_candles in share mode").await;
         let mut posts = JoinSet::new();
+        // Too large to share a statement, so that each wants a connection of its own.
+        let candles: Vec<Value> = (1..=129).map(|hours| candle(NOW - hours * 3600)).collect();
         for _ in 0..8 {
-            let body = json!({"candles": [candle(NOW - 3600)]}).to_string();
+            let body = json!({ "candles": candles }).to_string();
             let post = service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", KEY);
             posts.spawn(send(post.body(body)));
         }

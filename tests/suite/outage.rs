@@ -103,8 +103,10 @@ fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
         service.ingest(&[candle(NOW - 7200)]).await;
         let lock = TableLock::take(&database).await;
         let mut posts = JoinSet::new();
-        for _ in 0..6 {
-            let body = json!({"candles": [candle(NOW - 3600)]}).to_string();
+        // Those of one candle share a statement, the large ones have a connection each or find none.
+        for candles in [1, 1, 1, 129, 129, 129] {
+            let candles: Vec<_> = (1..=candles).map(|hours| candle(NOW - hours * 3600)).collect();
+            let body = json!({ "candles": candles }).to_string();
             posts.spawn(send(
                 service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", crate::harness::KEY).body(body),
             ));
