@@ -11,11 +11,12 @@ use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::capacity::{self, Capacity};
+use super::coding;
 use super::extract::BatchBody;
 use super::layers::Rows;
 use super::problem::{self, Code, Problem};
 use crate::ingest::{BatchFields, Handling, Ingest, Receipt, Rejection};
-use crate::query::{Page, Query};
+use crate::query::{Coding, Page, Query};
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter};
 
 /// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
@@ -160,6 +161,8 @@ pub(super) async fn post(
         ("limit" = Option<u64>, Query, minimum = 1,
          description = "Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "zstd, gzip",
+         description = "`zstd` and `gzip` are served, `zstd` where both are as welcome; answers below 1 KiB stay plain."),
     ),
     responses(
         (status = 200, description = "Candles in ascending order, each time once; `[]` for an unknown series.",
@@ -167,6 +170,8 @@ pub(super) async fn post(
          headers(
             ("etag" = String, description = "Weak tag of this answer."),
             ("cache-control" = String, description = "`private, no-cache`."),
+            ("vary" = String, description = "`accept-encoding` and `origin`."),
+            ("content-encoding" = String, description = "`zstd` or `gzip`; absent on a plain answer."),
             ("x-more-before" = bool, description = "Whether the request without a limit has candles before this page."),
             ("x-more-after" = bool, description = "Whether it has candles after this page."),
             ("link" = String, description = "`rel=\"prev\"` or `rel=\"next\"` where there are more."),
@@ -175,6 +180,7 @@ pub(super) async fn post(
          headers(
             ("etag" = String, description = "Weak tag of this answer."),
             ("cache-control" = String, description = "`private, no-cache`."),
+            ("vary" = String, description = "`accept-encoding` and `origin`."),
             ("x-more-before" = bool, description = "As with 200."),
             ("x-more-after" = bool, description = "As with 200."),
             ("link" = String, description = "As with 200."),
@@ -188,25 +194,35 @@ pub(super) async fn get(
     RawQuery(parameters): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let page = query.candles(parameters.as_deref().unwrap_or_default()).await?;
-    let mut found = HeaderMap::new();
-    found.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    for (name, value) in paging_headers(&page) {
-        found.append(name, HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?);
+    let found = query.candles(parameters.as_deref().unwrap_or_default()).await?;
+    let mut answer = HeaderMap::new();
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    for (name, value) in paging_headers(&found.page) {
+        answer.append(name, HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?);
     }
-    if names_tag(&headers, &page.etag) {
-        return Ok((StatusCode::NOT_MODIFIED, found).into_response());
+    if names_tag(&headers, &found.page.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
-    found.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok((found, capacity.hold(page.body.into_bytes())?).into_response())
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let coding = coding::choose(&headers, found.page.body.len());
+    let page = match coding {
+        Coding::Identity => found.page,
+        Coding::Gzip | Coding::Zstd => {
+            answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            query.coded(found, coding).await?
+        }
+    };
+    Ok((answer, capacity.hold(page.body.clone())?).into_response())
 }
 
 fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {
+    let more = |there: bool| if there { "true" } else { "false" }.to_owned();
     let link = |query: &String, rel| ("link", format!("</api/v1/candles?{query}>; rel=\"{rel}\""));
     [
         Some(("etag", page.etag.clone())),
-        Some(("x-more-before", page.before.is_some().to_string())),
-        Some(("x-more-after", page.after.is_some().to_string())),
+        Some(("x-more-before", more(page.before.is_some()))),
+        Some(("x-more-after", more(page.after.is_some()))),
         page.before.as_ref().map(|query| link(query, "prev")),
         page.after.as_ref().map(|query| link(query, "next")),
     ]

@@ -58,8 +58,9 @@ impl Capacity {
         self.bodies.reserve(bytes)
     }
 
-    /// Takes room for an answer until it has been written to its connection.
-    pub(super) fn hold(&self, answer: Vec<u8>) -> Result<Bytes, Problem> {
+    /// Takes room for an answer until it has been written to its connection. One that several share takes it for each: who
+    /// does not take his keeps it in memory.
+    pub(super) fn hold(&self, answer: Bytes) -> Result<Bytes, Problem> {
         let room = self.answers.reserve(answer.len())?;
         Ok(Bytes::from_owner(Held { answer, _room: room }))
     }
@@ -67,7 +68,7 @@ impl Capacity {
 
 /// Bytes and the room that they take. The last part of a connection to drop them gives it back.
 struct Held {
-    answer: Vec<u8>,
+    answer: Bytes,
     _room: Room,
 }
 

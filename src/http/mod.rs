@@ -5,6 +5,7 @@ mod auth;
 mod buckets;
 mod candles;
 mod capacity;
+mod coding;
 mod connection;
 mod docs;
 mod drain;

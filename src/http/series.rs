@@ -64,5 +64,5 @@ pub(super) async fn get(
     let series: Vec<Series> = series.into_iter().map(Series::from).collect();
     let answer = serde_json::to_vec(&series).map_err(|error| Problem::internal(error.to_string()))?;
     let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json)], capacity.hold(answer)?).into_response())
+    Ok(([(header::CONTENT_TYPE, json)], capacity.hold(answer.into())?).into_response())
 }

@@ -1,11 +1,24 @@
-//! Candles on their way out of the store: what is asked for ([`selection`]) and how it is answered ([`page`]).
+//! Candles on their way out of the store: what is asked for ([`selection`]), how it is answered ([`page`], [`coding`]), and
+//! what is answered from memory ([`cache`]).
 
+mod cache;
+mod coding;
 mod page;
 mod selection;
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use cache::{Key, Pages};
 
 use crate::store::{Range, Series, Store, StoreError};
 use crate::violation::Violation;
 
+pub use coding::Coding;
 pub use page::Page;
 pub use selection::{DEFAULT_LIMIT, Selection};
 
@@ -14,7 +27,22 @@ pub use selection::{DEFAULT_LIMIT, Selection};
 pub struct Query {
     store: Store,
     max_limit: usize,
+    pages: Pages,
+    /// A place for each core: each compression takes up to a megabyte of its own.
+    compressing: Arc<Semaphore>,
 }
+
+/// What a query found.
+#[derive(Debug)]
+pub struct Found {
+    /// The answer as it is.
+    pub page: Arc<Page>,
+    key: Key,
+    arrived: Instant,
+}
+
+/// A page up to this long is compressed where its request is worked on, in less time than a query takes.
+const COMPRESSED_AT_ONCE: usize = 16 * 1024;
 
 /// Why a query was not answered.
 #[derive(Debug)]
@@ -35,19 +63,35 @@ impl Query {
     /// Reads from `store`, at most `max_limit` candles at a time.
     #[must_use]
     pub fn new(store: Store, max_limit: usize) -> Self {
-        Self { store, max_limit }
+        let cores = available_parallelism().map_or(1, usize::from);
+        Self { store, max_limit, pages: Pages::default(), compressing: Arc::new(Semaphore::new(cores)) }
     }
 
-    /// Answers a query string for candles. See [`Selection::parse`] for its parameters.
+    /// Answers a query string for candles, from memory if what is there is fresh enough. See [`Selection::parse`] for its
+    /// parameters.
     ///
     /// # Errors
     /// When the parameters are invalid or the store cannot be read.
-    pub async fn candles(&self, query: &str) -> Result<Page, QueryError> {
+    pub async fn candles(&self, query: &str) -> Result<Found, QueryError> {
+        let arrived = Instant::now();
         let selection = Selection::parse(query, self.max_limit).map_err(QueryError::Invalid)?;
-        // One more than asked for tells whether there are more.
-        let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
-        let candles = self.store.range(range).await?;
-        Ok(Page::new(&selection, &candles))
+        // Before anything is read: what was read after a change is never kept for what was there before it.
+        let last_change = self.store.last_change(&selection.range.symbol, selection.range.timeframe);
+        let key = Key { selection, last_change, coding: Coding::Identity };
+        let page =
+            self.pages.get(&key, arrived, arrived, || read(self.store.clone(), key.selection.clone(), arrived)).await?;
+        Ok(Found { page, key, arrived })
+    }
+
+    /// What was found, in another coding, which is as old as the page that it was made from.
+    ///
+    /// # Errors
+    /// When the work breaks.
+    pub async fn coded(&self, found: Found, coding: Coding) -> Result<Arc<Page>, QueryError> {
+        let Found { page, key, arrived } = found;
+        let key = Key { coding, ..key };
+        let compress = || compress(Arc::clone(&self.compressing), Arc::clone(&page), coding);
+        Ok(self.pages.get(&key, arrived, page.began, compress).await?)
     }
 
     /// Lists the stored series, filtered by `symbol` and `timeframe` where the query string names them.
@@ -58,4 +102,19 @@ impl Query {
         let (symbol, timeframe) = selection::parse_series_filter(query).map_err(QueryError::Invalid)?;
         Ok(self.store.series(symbol, timeframe).await?)
     }
+}
+
+async fn read(store: Store, selection: Selection, began: Instant) -> Result<Page, StoreError> {
+    // One more than asked for tells whether there are more.
+    let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
+    Ok(Page::new(&selection, &store.range(range).await?, began))
+}
+
+async fn compress(places: Arc<Semaphore>, page: Arc<Page>, coding: Coding) -> Result<Page, StoreError> {
+    if page.body.len() <= COMPRESSED_AT_ONCE {
+        return page.coded(coding);
+    }
+    let broken = |error: &dyn std::error::Error| StoreError::Internal(error.to_string());
+    let _place = places.acquire().await.map_err(|closed| broken(&closed))?;
+    spawn_blocking(move || page.coded(coding)).await.map_err(|panic| broken(&panic))?
 }

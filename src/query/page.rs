@@ -1,28 +1,30 @@
 //! A page of candles in the bytes in which it is answered.
 
-use std::fmt::Write as _;
+use bytes::Bytes;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::Xxh3;
 
-use sha2::{Digest, Sha256};
-
-use super::Selection;
-use crate::store::{Direction, StoredCandle, StoredCandles};
+use super::{Coding, Selection};
+use crate::store::{Direction, StoreError, StoredCandle, StoredCandles};
 
 /// Candles as klinecharts takes them, and whether there are more on either side.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// A JSON array, ascending by time.
-    pub body: String,
-    /// Weak entity tag over everything that the answer says.
+    /// A JSON array, ascending by time, in some coding.
+    pub body: Bytes,
+    /// Weak entity tag over everything that the answer says; the same in every coding.
     pub etag: String,
     /// The query string for the candles before this page, if the request selects any.
     pub before: Option<String>,
     /// The query string for the candles after this page, if the request selects any.
     pub after: Option<String>,
+    /// It holds everything that was stored before.
+    pub(super) began: Instant,
 }
 
 impl Page {
-    /// Encodes what was read for `selection` with one candle more than its limit, if there were so many.
-    pub(super) fn new(selection: &Selection, candles: &StoredCandles) -> Self {
+    /// Encodes what was read for `selection` since `began`, with one candle more than its limit, if there were so many.
+    pub(super) fn new(selection: &Selection, candles: &StoredCandles, began: Instant) -> Self {
         let limit = selection.range.limit;
         let more = candles.len() > limit;
         let page = match selection.range.direction {
@@ -36,33 +38,95 @@ impl Page {
                 Direction::Down => before = candles.get(page.start).map(|first| selection.before(first.time)),
             }
         }
-        let body = encode(page.len(), candles.range(page));
-        let mut digest = Sha256::new();
-        for part in [Some(&body), before.as_ref(), after.as_ref()] {
-            digest.update(part.map_or(&[][..], |part| part.as_bytes()));
-            digest.update([u8::from(part.is_some())]);
+        let mut body = Vec::with_capacity(length(candles.range(page.clone())));
+        write(&mut body, candles.range(page));
+        let mut hash = Xxh3::new();
+        for part in [Some(&*body), before.as_deref().map(str::as_bytes), after.as_deref().map(str::as_bytes)] {
+            hash.update(part.unwrap_or_default());
+            hash.update(&[u8::from(part.is_some())]);
         }
-        let etag = format!("W/\"{}\"", hex::encode(&digest.finalize()[..16]));
-        Self { body, etag, before, after }
+        let etag = format!("W/\"{:032x}\"", hash.digest128());
+        Self { body: body.into(), etag, before, after, began }
+    }
+
+    /// The same page in another coding.
+    pub(super) fn coded(&self, coding: Coding) -> Result<Self, StoreError> {
+        let body = coding.encode(&self.body).map_err(|error| StoreError::Internal(error.to_string()))?;
+        Ok(Self { body: body.into(), ..self.clone() })
     }
 }
 
+const START: &[u8] = br#"{"timestamp":"#;
+const PRICES: [&[u8]; 4] = [br#","open":"#, br#","high":"#, br#","low":"#, br#","close":"#];
+const VOLUME: &[u8] = br#","volume":"#;
+const CLOSED: &[u8] = b"}";
+const FORMING: &[u8] = br#","complete":false}"#;
+
 /// Writes prices as JSON numbers with the digits they are stored with: no serializer does, they go through floats.
-fn encode<'a>(count: usize, candles: impl Iterator<Item = StoredCandle<'a>>) -> String {
-    const USUAL_LENGTH: usize = 110;
-    let mut json = String::with_capacity(2 + count * USUAL_LENGTH);
-    json.push('[');
+fn write<'a>(json: &mut Vec<u8>, candles: impl Iterator<Item = StoredCandle<'a>>) {
+    let mut number = itoa::Buffer::new();
+    json.push(b'[');
     for (position, candle) in candles.enumerate() {
         if position > 0 {
-            json.push(',');
+            json.push(b',');
         }
-        let StoredCandle { time, prices: [open, high, low, close], volume, closed } = candle;
-        let _ = write!(
-            json,
-            r#"{{"timestamp":{time},"open":{open},"high":{high},"low":{low},"close":{close},"volume":{volume}"#
-        );
-        json.push_str(if closed { "}" } else { r#","complete":false}"# });
+        json.extend_from_slice(START);
+        json.extend_from_slice(number.format(candle.time).as_bytes());
+        for (name, price) in PRICES.iter().zip(candle.prices) {
+            json.extend_from_slice(name);
+            json.extend_from_slice(price.as_bytes());
+        }
+        json.extend_from_slice(VOLUME);
+        json.extend_from_slice(number.format(candle.volume).as_bytes());
+        json.extend_from_slice(if candle.closed { CLOSED } else { FORMING });
     }
-    json.push(']');
-    json
+    json.push(b']');
+}
+
+/// How many bytes [`write`] writes: what is kept in memory has no room to spare.
+fn length<'a>(candles: impl Iterator<Item = StoredCandle<'a>>) -> usize {
+    let digits = |number: i64| {
+        let minus = usize::from(number < 0);
+        number.unsigned_abs().checked_ilog10().map_or(1, |power| power as usize + 1) + minus
+    };
+    let names = START.len() + PRICES.map(<[u8]>::len).iter().sum::<usize>() + VOLUME.len();
+    let candle = |candle: StoredCandle<'_>| {
+        let prices: usize = candle.prices.iter().map(|price| price.len()).sum();
+        let end = if candle.closed { CLOSED } else { FORMING };
+        names + digits(candle.time) + prices + digits(candle.volume) + end.len()
+    };
+    // Each has a comma behind it but the last one, which has a bracket, after the first bracket.
+    candles.map(|each| candle(each) + 1).sum::<usize>().max(1) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Selection;
+
+    #[test]
+    fn the_room_for_a_page_is_exactly_its_length() {
+        let prices = ["0.00001", "-12", "1", "9999999999999999999999999999"];
+        let candle = |time, volume, closed| StoredCandle { time, prices, volume, closed };
+        let candles = [
+            candle(0, 0, true),
+            candle(-1, 9, false),
+            candle(-62_135_596_800_000, 10, true),
+            candle(99, i64::MAX, true),
+        ];
+        for count in 0..=candles.len() {
+            let mut json = Vec::new();
+            write(&mut json, candles[..count].iter().copied());
+            assert_eq!(length(candles[..count].iter().copied()), json.len(), "{}", String::from_utf8_lossy(&json));
+        }
+    }
+
+    #[test]
+    fn a_tag_is_the_same_on_every_machine() {
+        let selection = Selection::parse("symbol=EURUSD&timeframe=H1", 10).unwrap();
+        assert_eq!(
+            Page::new(&selection, &StoredCandles::default(), Instant::now()).etag,
+            "W/\"822bf3f6858dea7b135b4f9b9bbba179\""
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Which candles a query's parameters select.
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 
 use url::form_urlencoded;
 
@@ -18,6 +19,14 @@ pub struct Selection {
     pub range: Range,
     from: Option<i64>,
     to: Option<i64>,
+}
+
+/// By what tells most of them apart; the comparison tells the rest.
+impl Hash for Selection {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Range { symbol, timeframe, start, end, limit, .. } = &self.range;
+        (symbol, timeframe, start, end, limit).hash(state);
+    }
 }
 
 /// First millisecond of the year 1 and of the year 10000: the bounds of a query that names none.

@@ -1,0 +1,126 @@
+//! Which coding of an answer a client wants (RFC 9110 section 12.5.3).
+
+use axum::http::{HeaderMap, header};
+
+use crate::query::Coding;
+
+/// Shorter answers stay plain: they fit into one packet either way.
+const SHORTEST: usize = 1024;
+/// What is served, best first: what costs least for its size.
+const SERVED: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
+
+/// Chooses for an answer of `length` bytes what the client likes most, and of what it likes as much, what is served best.
+/// Whoever wants nothing that is served, or says nothing, gets it plain.
+pub(super) fn choose(headers: &HeaderMap, length: usize) -> Coding {
+    let mut wanted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).peekable();
+    if length < SHORTEST || wanted.peek().is_none() {
+        return Coding::Identity;
+    }
+    let wishes: Vec<(&str, u16)> = wanted.flat_map(|value| value.split(',')).filter_map(wish).collect();
+    let weight = |coding: Coding| {
+        let of =
+            |wanted: &dyn Fn(&str) -> bool| wishes.iter().find(|(name, _)| wanted(name)).map(|(_, weight)| *weight);
+        of(&|name| is(coding, name)).or_else(|| of(&|name| name == "*"))
+    };
+    // Plain is the least wanted of what is taken, unless it is named.
+    let mut best = (Coding::Identity, weight(Coding::Identity).unwrap_or_default());
+    for coding in SERVED.into_iter().rev() {
+        if let Some(weight) = weight(coding).filter(|weight| *weight > 0 && *weight >= best.1) {
+            best = (coding, weight);
+        }
+    }
+    best.0
+}
+
+fn is(coding: Coding, name: &str) -> bool {
+    // By its old name too (RFC 9110 section 8.4.1.3).
+    name.eq_ignore_ascii_case(coding.name()) || (coding == Coding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
+}
+
+/// A coding and how much it is wanted, in thousandths; nothing of what is not written as it should be.
+fn wish(text: &str) -> Option<(&str, u16)> {
+    let Some((name, weight)) = text.split_once(';') else { return Some((text.trim(), 1000)) };
+    let (key, value) = weight.trim().split_once('=')?;
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let valid = key.eq_ignore_ascii_case("q")
+        && matches!(whole, "0" | "1")
+        && fraction.len() <= 3
+        && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    let thousandths = format!("{whole}{fraction:0<3}").parse().ok().filter(|weight| *weight <= 1000);
+    Some((name.trim(), thousandths.filter(|_| valid)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chosen(wanted: &[&str]) -> Coding {
+        let values = wanted.iter().map(|value| (header::ACCEPT_ENCODING, HeaderValue::from_str(value).unwrap()));
+        choose(&values.collect(), SHORTEST)
+    }
+
+    #[test]
+    fn the_most_wanted_coding_is_chosen() {
+        use Coding::{Gzip, Identity, Zstd};
+        for (wanted, coding) in [
+            (&[][..], Identity),
+            (&[""], Identity),
+            (&["gzip"], Gzip),
+            (&["GZip"], Gzip),
+            (&["x-gzip"], Gzip),
+            (&["gzip, deflate, br, zstd"], Zstd),
+            (&["gzip", "zstd"], Zstd),
+            (&["gzip;q=1.0, zstd;q=0.9"], Gzip),
+            (&["gzip ; Q=0.5 , zstd;q=0.501"], Zstd),
+            (&["gzip;q=0.001"], Gzip),
+            (&["br, deflate"], Identity),
+            (&["*"], Zstd),
+            (&["*;q=0"], Identity),
+            (&["zstd;q=0, *"], Gzip),
+            (&["gzip;q=0.5, *;q=0.2"], Gzip),
+            (&["identity;q=0, br"], Identity),
+            (&["identity, gzip;q=0.5"], Identity),
+            (&["identity;q=0.5, gzip;q=0.5"], Gzip),
+            (&["identity;q=0, gzip;q=0"], Identity),
+            (&["gzip;q=0, gzip"], Identity),
+            (&["gzip;q=2"], Identity),
+            (&["gzip;q=0.1234"], Identity),
+            (&["gzip;q=1.001"], Identity),
+            (&["gzip;level=9"], Identity),
+            (&["gzip;q="], Identity),
+        ] {
+            assert_eq!(chosen(wanted), coding, "{wanted:?}");
+        }
+        let gzip = [(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))].into_iter().collect();
+        assert_eq!(choose(&gzip, SHORTEST - 1), Identity);
+    }
+
+    proptest! {
+        /// What is chosen is never refused where something else is not, nor less wanted than something else that is served.
+        #[test]
+        fn nothing_that_is_served_is_wanted_more(
+            weights in proptest::array::uniform4(proptest::option::of(0_u16..=1000)),
+            order in Just([0, 1, 2, 3]).prop_shuffle(),
+        ) {
+            let names = ["zstd", "gzip", "identity", "*"];
+            let wish = |n: &usize| weights[*n].map(|weight| format!("{};q={}.{:03}", names[*n], weight / 1000, weight % 1000));
+            let wanted = order.iter().filter_map(wish).collect::<Vec<_>>().join(", ");
+            let weight = |coding: Coding| {
+                let place = SERVED.iter().position(|served| *served == coding).unwrap();
+                weights[place].or(weights[3]).unwrap_or(0)
+            };
+            let coding = chosen(&[&wanted]);
+            for other in SERVED {
+                prop_assert!(weight(other) <= weight(coding), "{wanted}: {coding:?} and not {other:?}");
+            }
+        }
+
+        #[test]
+        fn any_header_is_answered(wanted in "[ -~]{0,40}") {
+            chosen(&[&wanted]);
+        }
+    }
+}

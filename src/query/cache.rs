@@ -1,0 +1,324 @@
+//! Pages from memory, none older than [`FRESH`]: processes that share a database agree within that time without a word
+//! between them. What this process writes itself is seen at once, because a page is looked for under the last change to its
+//! series.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Coding, Page, Selection};
+use crate::store::{Change, StoreError};
+
+/// A page is an answer to requests that came up to so long after it began to be read.
+const FRESH: Duration = Duration::from_secs(1);
+/// Bytes of pages in memory: 160 pages of 1,000 candles, as more series are hardly looked at within one second. An eighth of
+/// what the whole service may take.
+const BOUND: u64 = 16 * 1024 * 1024;
+/// A larger page is not kept, since it would drive out many others; 10,000 candles are half of that.
+const LARGEST: u64 = BOUND / 8;
+/// What an entry takes beside the page's bytes: key, headers, and the table's part.
+const OVERHEAD: u64 = 1024;
+
+/// Pages by what they answer. Clones share them.
+#[derive(Clone)]
+pub(super) struct Pages(Arc<Cache<Key, Entry, Weight>>);
+
+/// What a page answers: entries from before a change to their series are never found again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) selection: Selection,
+    pub(super) last_change: Change,
+    pub(super) coding: Coding,
+}
+
+#[derive(Clone)]
+enum Entry {
+    /// What is announced once the page is there; nothing if it could not be made.
+    BeingMade {
+        began: Instant,
+        page: watch::Receiver<Option<Arc<Page>>>,
+    },
+    Kept {
+        began: Instant,
+        page: Arc<Page>,
+    },
+}
+
+impl Entry {
+    fn began(&self) -> Instant {
+        let (Self::BeingMade { began, .. } | Self::Kept { began, .. }) = self;
+        *began
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Entry> for Weight {
+    /// What weighs nothing is never driven out: nobody would find a page that is being made.
+    fn weight(&self, _: &Key, entry: &Entry) -> u64 {
+        match entry {
+            Entry::BeingMade { .. } => 0,
+            Entry::Kept { page, .. } => weight(page),
+        }
+    }
+}
+
+fn weight(page: &Page) -> u64 {
+    page.body.len() as u64 + OVERHEAD
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("entries", &self.0.len()).field("bytes", &self.0.weight()).finish()
+    }
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        let options = OptionsBuilder::new()
+            .weight_capacity(BOUND)
+            .estimated_items_capacity(1024)
+            // Each shard has its part of the bound, which must hold the largest page.
+            .shards(1)
+            .build();
+        let options = options.expect("both capacities are given");
+        let (hash, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self(Arc::new(Cache::with_options(options, Weight, hash, lifecycle)))
+    }
+}
+
+impl Pages {
+    /// The page for `key`, for a request that came at `arrived`. Unless there is one that is fresh enough, or is being made
+    /// and will be, `make` makes it from what is read after `began`. Whoever waits for what another request has begun is
+    /// touched neither by that one's end nor by its failure.
+    pub(super) async fn get<M>(
+        &self,
+        key: &Key,
+        arrived: Instant,
+        began: Instant,
+        make: impl Fn() -> M,
+    ) -> Result<Arc<Page>, StoreError>
+    where
+        M: Future<Output = Result<Page, StoreError>> + Send + 'static,
+    {
+        let too_old = |entry: &Entry| entry.began() + FRESH < arrived;
+        loop {
+            let mut announce = None;
+            let Ok(entry) = self.0.get_or_insert_with(key, || {
+                let (sender, page) = watch::channel(None);
+                announce = Some(sender);
+                Ok::<_, Infallible>(Entry::BeingMade { began, page })
+            });
+            if let Some(announce) = announce {
+                return self.make(key.clone(), began, announce, make()).await;
+            }
+            if too_old(&entry) {
+                self.0.remove_if(key, too_old);
+                continue;
+            }
+            return match entry {
+                Entry::Kept { page, .. } => Ok(page),
+                Entry::BeingMade { mut page, .. } => {
+                    let made = page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
+                    match made {
+                        Some(page) => Ok(page),
+                        None => make().await.map(Arc::new),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Makes a page in a task of its own, which goes on when the request that began it is gone.
+    async fn make(
+        &self,
+        key: Key,
+        began: Instant,
+        announce: watch::Sender<Option<Arc<Page>>>,
+        making: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
+    ) -> Result<Arc<Page>, StoreError> {
+        self.forget_in_time(key.clone(), began, announce.subscribe());
+        let pages = Arc::clone(&self.0);
+        let making = tokio::spawn(async move {
+            let made = making.await.map(Arc::new);
+            match &made {
+                Ok(page) if weight(page) <= LARGEST && began.elapsed() <= FRESH => {
+                    pages.insert(key, Entry::Kept { began, page: Arc::clone(page) });
+                }
+                _ => drop(pages.remove_if(&key, |entry| entry.began() == began)),
+            }
+            if let Ok(page) = &made {
+                announce.send_replace(Some(Arc::clone(page)));
+            }
+            made
+        });
+        making.await.unwrap_or_else(|panic| Err(StoreError::Internal(panic.to_string())))
+    }
+
+    /// Removes a page as soon as it is of no more use, so that none stays in memory where nobody asks for others.
+    fn forget_in_time(&self, key: Key, began: Instant, mut page: watch::Receiver<Option<Arc<Page>>>) {
+        let pages = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            // Until whoever makes it has ended, however that went.
+            while page.changed().await.is_ok() {}
+            drop(page);
+            sleep_until(began + FRESH).await;
+            pages.remove_if(&key, |entry| entry.began() == began);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+    use tokio::sync::{Semaphore, oneshot};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::config::{DatabaseConfig, Secret};
+    use crate::store::Store;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    fn key(query: &str) -> Key {
+        let selection = Selection::parse(&format!("symbol=EURUSD&timeframe=H1{query}"), 10_000).unwrap();
+        let url = Secret::new("sqlite://nowhere/at/all");
+        let store = Store::open(&DatabaseConfig { url, max_connections: 1, migrate_on_start: false }).unwrap();
+        let last_change = store.last_change(&selection.range.symbol, selection.range.timeframe);
+        Key { selection, last_change, coding: Coding::Identity }
+    }
+
+    fn page(bytes: usize) -> Page {
+        let body = Bytes::from(vec![b' '; bytes]);
+        Page { body, etag: String::new(), before: None, after: None, began: Instant::now() }
+    }
+
+    /// Makes pages when it may, and counts those that it began.
+    #[derive(Clone)]
+    struct Maker {
+        begun: Arc<AtomicUsize>,
+        may: Arc<Semaphore>,
+    }
+
+    impl Maker {
+        fn new(pages: usize) -> Self {
+            Self { begun: Arc::default(), may: Arc::new(Semaphore::new(pages)) }
+        }
+
+        fn make(&self, result: Result<usize, ()>) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            let may = Arc::clone(&self.may);
+            async move {
+                may.acquire().await.unwrap().forget();
+                result.map(page).map_err(|()| StoreError::Unavailable("it is away".to_owned()))
+            }
+        }
+
+        fn begun(&self) -> usize {
+            self.begun.load(Ordering::SeqCst)
+        }
+    }
+
+    /// Asks for a page in a task of its own, and returns once it has been found or begun or is waited for.
+    async fn ask(
+        pages: &Pages,
+        key: &Key,
+        arrived: Instant,
+        make: impl Fn() -> Result<usize, ()> + Send + Sync + 'static,
+        maker: &Maker,
+    ) -> tokio::task::JoinHandle<Result<Arc<Page>, StoreError>> {
+        let (pages, key, maker) = (pages.clone(), key.clone(), maker.clone());
+        let (asks, asked) = oneshot::channel();
+        let asking = tokio::spawn(async move {
+            let asking = pages.get(&key, arrived, arrived, || maker.make(make()));
+            let mut asking = std::pin::pin!(asking);
+            let first = std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context))).await;
+            asks.send(()).unwrap();
+            match first {
+                std::task::Poll::Ready(page) => page,
+                std::task::Poll::Pending => asking.await,
+            }
+        });
+        asked.await.unwrap();
+        asking
+    }
+
+    #[tokio::test]
+    async fn a_page_is_made_once_for_all_who_come_within_a_second() {
+        let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
+        let first = ask(&pages, &key, now, || Ok(1), &maker).await;
+        let joined = ask(&pages, &key, now + FRESH, || Ok(2), &maker).await;
+        assert_eq!(maker.begun(), 1);
+        let late = ask(&pages, &key, now + FRESH + MILLISECOND, || Ok(3), &maker).await;
+        assert_eq!(maker.begun(), 2, "what began more than a second before is not waited for");
+        maker.may.add_permits(2);
+        let body =
+            async |asked: tokio::task::JoinHandle<Result<Arc<Page>, _>>| asked.await.unwrap().unwrap().body.len();
+        assert_eq!((body(first).await, body(joined).await, body(late).await), (1, 1, 3));
+        let kept = now + FRESH + MILLISECOND;
+        assert_eq!(body(ask(&pages, &key, kept + FRESH, || Ok(4), &maker).await).await, 3);
+        maker.may.add_permits(1);
+        assert_eq!(body(ask(&pages, &key, kept + FRESH + MILLISECOND, || Ok(5), &maker).await).await, 5);
+        assert_eq!(maker.begun(), 3);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_not_touched_by_the_first_ones_end() {
+        let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
+        let first = ask(&pages, &key, now, || Ok(1), &maker).await;
+        let joined = ask(&pages, &key, now, || Ok(2), &maker).await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        maker.may.add_permits(1);
+        assert_eq!(joined.await.unwrap().unwrap().body.len(), 1);
+        assert_eq!(maker.begun(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_what_fails_reads_alone() {
+        let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
+        let first = ask(&pages, &key, now, || Err(()), &maker).await;
+        let joined = ask(&pages, &key, now, || Ok(2), &maker).await;
+        assert_eq!(maker.begun(), 1);
+        maker.may.add_permits(2);
+        assert!(matches!(first.await.unwrap(), Err(StoreError::Unavailable(_))));
+        assert_eq!(joined.await.unwrap().unwrap().body.len(), 2);
+        assert!(pages.0.is_empty(), "neither is kept");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_one_request() {
+        let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(1), Instant::now());
+        let broken = async || -> Result<Page, StoreError> { panic!("while it is made") };
+        assert!(matches!(pages.get(&key, now, now, broken).await, Err(StoreError::Internal(_))));
+        assert_eq!(ask(&pages, &key, now, || Ok(2), &maker).await.await.unwrap().unwrap().body.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_bounded_and_leaves_by_itself() {
+        let (pages, maker) = (Pages::default(), Maker::new(1000));
+        let now = Instant::now();
+        let large = usize::try_from(LARGEST - OVERHEAD).unwrap();
+        for limit in 1..=20 {
+            let asked = ask(&pages, &key(&format!("&limit={limit}")), now, move || Ok(large), &maker).await;
+            assert_eq!(asked.await.unwrap().unwrap().body.len(), large);
+            assert!(pages.0.weight() <= BOUND, "{pages:?}");
+        }
+        let larger = ask(&pages, &key("&limit=21"), now, move || Ok(large + 1), &maker).await;
+        assert_eq!(larger.await.unwrap().unwrap().body.len(), large + 1);
+        assert!(pages.0.get(&key("&limit=21")).is_none(), "too large to be kept");
+        while !pages.0.is_empty() {
+            yield_now().await;
+        }
+        assert!(now.elapsed() >= FRESH);
+    }
+}
