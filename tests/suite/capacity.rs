@@ -141,7 +141,7 @@ async fn locked(lock: &str) -> (PgDatabase, Service, sqlx::PgConnection) {
     let database = PgDatabase::create(&plain_server()).await;
     let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
     // Both connections are open before anything has to wait for the lock.
-    let (one, other) = tokio::join!(service.candles(""), service.candles(""));
+    let (one, other) = tokio::join!(service.candles("&limit=1"), service.candles("&limit=2"));
     assert!(one.status == 200 && other.status == 200);
     service.ingest(&[candle(NOW - 7200)]).await;
     let mut holder = database.connect().await;
@@ -155,8 +155,10 @@ fn readers_leave_writers_a_connection() {
         // What readers wait for and writers of closed candles do not need.
         let (_database, service, holder) = locked("lock table market_data_live_candles in access exclusive mode").await;
         let mut reads = JoinSet::new();
-        for _ in 0..8 {
-            let read = service.request(Method::GET, "/api/v1/candles?symbol=EURUSD&timeframe=H1").bearer_auth(TOKEN);
+        for limit in 1..=8 {
+            // A page each: of those who ask for the same page only one reads.
+            let path = format!("/api/v1/candles?symbol=EURUSD&timeframe=H1&limit={limit}");
+            let read = service.request(Method::GET, &path).bearer_auth(TOKEN);
             reads.spawn(send(read));
         }
         // The first reader to be refused shows that the rest of them hold what they may.

@@ -13,6 +13,7 @@ mod proxy;
 
 mod abuse;
 mod access;
+mod caching;
 mod capacity;
 mod cli;
 mod coalescing;

@@ -141,8 +141,8 @@ fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
             }
         }
         // The connection it used serves the next request in a clean state.
-        for _ in 0..20 {
-            assert_eq!(service.candles("&limit=1").await.json().as_array().unwrap().len(), 1);
+        for limit in 1..=20 {
+            assert_eq!(service.candles(&format!("&limit={limit}")).await.json().as_array().unwrap().len(), limit);
         }
     });
 }
