@@ -126,8 +126,8 @@ impl Pages {
             return match entry {
                 Entry::Kept { page, .. } => Ok(page),
                 Entry::BeingMade { mut page, .. } => {
-                    let made = page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
-                    match made {
+                    let announced = page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
+                    match announced {
                         Some(page) => Ok(page),
                         None => make().await.map(Arc::new),
                     }
