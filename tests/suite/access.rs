@@ -13,6 +13,11 @@ async fn call(app: &Service, method: Method, path: &str, headers: &[(&str, &str)
     send(request).await
 }
 
+/// Whether caches are told that the answer depends on the origin, whatever else it depends on.
+fn varies_by_origin(answer: &Answer) -> bool {
+    answer.headers.get_all("vary").iter().any(|name| name == "origin")
+}
+
 async fn with_origin(change: impl FnOnce(Environment) -> Environment) -> TestApp {
     TestApp::start_with(Database::sqlite(), |environment| change(environment.with("ALLOWED_ORIGINS", CHART))).await
 }
@@ -28,7 +33,7 @@ fn pages_of_allowed_origins_may_call_and_no_others() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("access-control-allow-origin"), Some(CHART));
         assert_eq!(answer.header("access-control-allow-credentials"), None);
-        assert_eq!(answer.header("vary"), Some("origin"));
+        assert!(varies_by_origin(&answer), "{answer:?}");
         let exposed = answer.header("access-control-expose-headers").unwrap();
         for name in ["etag", "link", "x-more-before", "x-more-after", "x-request-id", "retry-after"] {
             assert!(exposed.split(',').any(|exposed| exposed == name), "{name} in {exposed}");
@@ -66,7 +71,7 @@ fn pages_of_allowed_origins_may_call_and_no_others() {
                 let answer = call(&app, method.clone(), path, &headers).await;
                 answer.problem(403, "foreign_origin");
                 assert_eq!(answer.header("access-control-allow-origin"), None, "{origin} {method} {path}");
-                assert_eq!(answer.header("vary"), Some("origin"));
+                assert!(varies_by_origin(&answer), "{answer:?}");
             }
         }
         // More than one is none.
@@ -94,7 +99,7 @@ fn a_preflight_is_answered_before_any_key_is_asked_for() {
         let allowed = answer.header("access-control-allow-headers").unwrap();
         assert!(allowed.contains("x-api-key") && allowed.contains("x-internal-token") && !allowed.contains("evil"));
         assert_eq!(answer.header("access-control-max-age"), Some("600"));
-        assert_eq!(answer.header("vary"), Some("origin"));
+        assert!(varies_by_origin(&answer), "{answer:?}");
     });
 }
 
@@ -229,7 +234,7 @@ fn every_answer_tells_browsers_and_caches_what_not_to_do() {
             assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{answer:?}");
             assert_eq!(answer.header("cache-control"), Some(*cache), "{answer:?}");
             assert_eq!(answer.header("strict-transport-security"), None, "{answer:?}");
-            assert_eq!(answer.header("vary"), Some("origin"), "{answer:?}");
+            assert!(varies_by_origin(answer), "{answer:?}");
             assert_eq!(answer.header("server"), None);
         }
         let page = call(&app, Method::GET, "/api/docs", &[]).await;
