@@ -1,5 +1,7 @@
 //! The second listener, for operators: `/metrics`, and health that no client can keep from answering.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRef, State};
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -29,7 +31,7 @@ struct AdminState {
 /// The routes of the second listener.
 pub(crate) fn routes(service: &Service, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
     let proxies = Proxies::new(&[], "", false);
-    let listener = layers::Listener { proxies, stopping: service.stopping.clone(), public: false };
+    let listener = Arc::new(layers::Listener { proxies, stopping: service.stopping.clone(), public: false });
     let Service { health, limiter, .. } = service;
     let state = AdminState { health: health.clone(), store, ingest, limiter: limiter.clone(), metrics };
     Router::new()

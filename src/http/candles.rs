@@ -10,13 +10,12 @@ use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
-use super::capacity::{self, Capacity};
-use super::coding;
 use super::extract::BatchBody;
 use super::layers::Rows;
 use super::problem::{self, Code, Problem};
-use crate::ingest::{BatchFields, Handling, Ingest, Receipt, Rejection};
-use crate::query::{Coding, Page, Query};
+use super::{AppState, capacity, coding};
+use crate::ingest::{BatchFields, Handling, Receipt, Rejection};
+use crate::query::{Coding, Page};
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter};
 
 /// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
@@ -128,13 +127,16 @@ impl IntoResponses for GetProblems {
     )
 )]
 pub(super) async fn post(
-    State(ingest): State<Ingest>,
+    State(app): State<AppState>,
     headers: HeaderMap,
     body: BatchBody,
 ) -> Result<Response, Problem> {
     let handling = handling(&headers);
     // In a task of its own: what becomes of the batch is counted, and the room for it held, also when the client has left.
-    let work = tokio::spawn(async move { ingest.submit(&body.bytes, handling).await });
+    let work = tokio::spawn(async move {
+        let BatchBody { bytes, rooms: _rooms } = body;
+        app.ingest.submit(bytes, handling).await
+    });
     let receipt = capacity::in_time(work).await?.map_err(|panic| Problem::internal(panic.to_string()))??;
     let rows = Rows { received: receipt.received, added: receipt.added };
     let mut response = (StatusCode::CREATED, Extension(rows), Json(Ingested::new(receipt, handling))).into_response();
@@ -189,12 +191,11 @@ pub(super) async fn post(
     )
 )]
 pub(super) async fn get(
-    State(query): State<Query>,
-    State(capacity): State<Capacity>,
+    State(app): State<AppState>,
     RawQuery(parameters): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = query.candles(parameters.as_deref().unwrap_or_default()).await?;
+    let found = app.query.candles(parameters.as_deref().unwrap_or_default()).await?;
     let mut answer = HeaderMap::new();
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
@@ -210,10 +211,10 @@ pub(super) async fn get(
         Coding::Identity => found.page,
         Coding::Gzip | Coding::Zstd => {
             answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-            query.coded(found, coding).await?
+            app.query.coded(found, coding).await?
         }
     };
-    Ok((answer, capacity.hold(page.body.clone())?).into_response())
+    Ok((answer, app.capacity.hold(page.body.clone())?).into_response())
 }
 
 fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {

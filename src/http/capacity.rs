@@ -29,10 +29,10 @@ pub(super) const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// what nobody thought of.
 const WORK_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is left of the room. Clones share it.
-#[derive(Debug, Clone)]
+/// What is left of the room.
+#[derive(Debug)]
 pub(super) struct Capacity {
-    requests: Arc<Semaphore>,
+    requests: Semaphore,
     bodies: Budget,
     answers: Budget,
 }
@@ -41,7 +41,7 @@ impl Capacity {
     /// Room for at least one body of `largest_body` bytes.
     pub(super) fn new(largest_body: usize) -> Self {
         Self {
-            requests: Arc::new(Semaphore::new(REQUESTS)),
+            requests: Semaphore::new(REQUESTS),
             bodies: Budget::new(largest_body.max(BODIES), Shed::BodyMemory),
             answers: Budget::new(ANSWERS, Shed::AnswerMemory),
         }
@@ -79,7 +79,7 @@ impl AsRef<[u8]> for Held {
 }
 
 /// Room in memory, counted in pieces.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Budget {
     pieces: Arc<Semaphore>,
     all: u32,
@@ -113,7 +113,7 @@ fn overloaded(lack: Shed) -> Problem {
 }
 
 /// Refuses a request when as many are worked on as should be, and ends one that is worked on for too long.
-pub(super) async fn admit(State(capacity): State<Capacity>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(capacity): State<Arc<Capacity>>, request: Request, next: Next) -> Response {
     if health::is_probe(&request) {
         return next.run(request).await;
     }

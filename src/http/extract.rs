@@ -22,8 +22,8 @@ const MOST_AT_A_TIME: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct BatchBody {
     pub(super) bytes: Vec<u8>,
-    /// Given back with the bytes.
-    _rooms: Vec<Room>,
+    /// Held until the batch is stored: what the bytes come to takes as much.
+    pub(super) rooms: Vec<Room>,
 }
 
 impl FromRequest<AppState> for BatchBody {
@@ -52,7 +52,7 @@ impl FromRequest<AppState> for BatchBody {
         let bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(max));
         let mut reading = Reading { max, bytes, rooms: Vec::new(), taken: 0 };
         reading.read(request.into_body(), &state.capacity).await?;
-        Ok(Self { bytes: reading.bytes, _rooms: reading.rooms })
+        Ok(Self { bytes: reading.bytes, rooms: reading.rooms })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRef, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
-use super::milliseconds;
 use super::problem::{self, Code};
+use super::{AppState, milliseconds};
 use crate::ingest::Ingest;
 use crate::store::Store;
 use crate::telemetry::REVISION;
@@ -33,6 +33,12 @@ pub(super) struct Health {
     started: Instant,
     stopping: CancellationToken,
     last: Arc<Mutex<Option<Probe>>>,
+}
+
+impl FromRef<AppState> for Health {
+    fn from_ref(app: &AppState) -> Self {
+        app.health.clone()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
 //! What happens to every request around its handler: an id, a line in the log, its metrics, and a body for its problem.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -30,7 +31,7 @@ pub(super) struct Rows {
 }
 
 /// What [`observe`] knows of the listener that it stands in.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Listener {
     pub(super) proxies: Proxies,
     /// Once this is cancelled, connections end with the answer that is on its way.
@@ -41,7 +42,7 @@ pub(super) struct Listener {
 
 /// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
 /// request's one line to the log.
-pub(super) async fn observe(State(listener): State<Listener>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(listener): State<Arc<Listener>>, mut request: Request, next: Next) -> Response {
     let client = listener.proxies.client(&request);
     request.extensions_mut().insert(client);
     let line = LogLine {

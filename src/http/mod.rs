@@ -21,12 +21,13 @@ mod problem;
 mod series;
 pub(crate) mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRef;
 use axum::routing::get;
 use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -45,14 +46,15 @@ use health::Health;
 use limit::Limiter;
 use problem::{Code, Problem};
 
-/// What the routes work with.
-#[derive(Debug, Clone, FromRef)]
-pub(crate) struct AppState {
+/// What the routes work with. Clones share it: axum makes several for each request.
+type AppState = Arc<App>;
+
+#[derive(Debug)]
+struct App {
     ingest: Ingest,
     query: Query,
     health: Health,
-    capacity: Capacity,
-    #[from_ref(skip)]
+    capacity: Arc<Capacity>,
     max_body_bytes: usize,
 }
 
@@ -81,9 +83,9 @@ impl Service {
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
         let limiter = Limiter::new(&config.rate_limits);
         let health = Health::new(store, ingest.clone(), stopping.clone());
-        let capacity = Capacity::new(config.limits.max_body_bytes);
+        let capacity = Arc::new(Capacity::new(config.limits.max_body_bytes));
         let max_body_bytes = config.limits.max_body_bytes;
-        let state = AppState { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes };
+        let state = Arc::new(App { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes });
         let (mut routes, document) = api().split_for_parts();
         for (path, item) in &document.paths.paths {
             let methods = [("GET", &item.get), ("POST", &item.post)];
@@ -95,7 +97,7 @@ impl Service {
             routes = routes.merge(documentation().split_for_parts().0);
         }
         let layers = Layers {
-            listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), public: true },
+            listener: Arc::new(layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), public: true }),
             gate: Gate::new(access),
             keyring: Keyring::new(&config.ingest_keys, &config.read_tokens),
             limiter: limiter.clone(),
@@ -107,16 +109,29 @@ impl Service {
 
 /// What stands around every route, in the order in which a request passes it.
 struct Layers {
-    listener: layers::Listener,
+    listener: Arc<layers::Listener>,
     gate: Gate,
     keyring: Keyring,
     limiter: Limiter,
-    capacity: Capacity,
+    capacity: Arc<Capacity>,
 }
 
 impl Layers {
-    /// The one stack of layers. The last one is the outermost.
+    /// The one stack of layers, the outermost first. As one layer, since axum boxes and copies a route anew for each.
     fn around<S: Clone + Send + Sync + 'static>(self, routes: Router<S>) -> Router<S> {
+        let layers = ServiceBuilder::new()
+            // Sees every answer.
+            .layer(middleware::from_fn_with_state(self.listener, layers::observe))
+            .layer(middleware::from_fn(headers::secure))
+            .layer(CatchPanicLayer::custom(layers::panicked))
+            // Whoever refuses, the client is heard out first.
+            .layer(middleware::from_fn(drain::drain_body))
+            // Outside of the limits, so that pages of allowed origins can read their refusals too.
+            .layer(middleware::from_fn_with_state(self.gate, gate::check))
+            .layer(middleware::from_fn_with_state(self.keyring, auth::identify))
+            .layer(middleware::from_fn_with_state(self.limiter, limit::meter))
+            // Who asks too often takes no place from others.
+            .layer(middleware::from_fn_with_state(self.capacity, capacity::admit));
         routes
             .fallback(async || {
                 Problem::new(Code::NotFound, "There is no such route; the API's documentation lists them.")
@@ -124,18 +139,7 @@ impl Layers {
             .method_not_allowed_fallback(async || {
                 Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
             })
-            // Who asks too often takes no place from others.
-            .layer(middleware::from_fn_with_state(self.capacity, capacity::admit))
-            .layer(middleware::from_fn_with_state(self.limiter, limit::meter))
-            .layer(middleware::from_fn_with_state(self.keyring, auth::identify))
-            // Outside of them, so that pages of allowed origins can read their refusals too.
-            .layer(middleware::from_fn_with_state(self.gate, gate::check))
-            // Whoever refuses, the client is heard out first.
-            .layer(middleware::from_fn(drain::drain_body))
-            .layer(CatchPanicLayer::custom(layers::panicked))
-            .layer(middleware::from_fn(headers::secure))
-            // Sees every answer.
-            .layer(middleware::from_fn_with_state(self.listener, layers::observe))
+            .layer(layers)
     }
 }
 
@@ -202,11 +206,11 @@ mod tests {
         let unlimited = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
         let proxies = Proxies::new(&[], "", false);
         let layers = Layers {
-            listener: layers::Listener { proxies, stopping: CancellationToken::new(), public: true },
+            listener: Arc::new(layers::Listener { proxies, stopping: CancellationToken::new(), public: true }),
             gate: Gate::new(&access),
             keyring: Keyring::new(&[], &[]),
             limiter: Limiter::new(&unlimited),
-            capacity: Capacity::new(0),
+            capacity: Arc::new(Capacity::new(0)),
         };
         layers.around(Router::new().route("/", get(panics)))
     }

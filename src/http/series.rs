@@ -6,10 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::AppState;
 use super::candles::GetProblems;
-use super::capacity::Capacity;
 use super::problem::Problem;
-use crate::query::Query;
 use crate::schema::{SymbolParameter, TimeframeParameter};
 use crate::store;
 
@@ -55,14 +54,10 @@ impl From<store::Series> for Series {
         GetProblems,
     )
 )]
-pub(super) async fn get(
-    State(query): State<Query>,
-    State(capacity): State<Capacity>,
-    RawQuery(parameters): RawQuery,
-) -> Result<Response, Problem> {
-    let series = query.series(parameters.as_deref().unwrap_or_default()).await?;
+pub(super) async fn get(State(app): State<AppState>, RawQuery(parameters): RawQuery) -> Result<Response, Problem> {
+    let series = app.query.series(parameters.as_deref().unwrap_or_default()).await?;
     let series: Vec<Series> = series.into_iter().map(Series::from).collect();
     let answer = serde_json::to_vec(&series).map_err(|error| Problem::internal(error.to_string()))?;
     let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json)], capacity.hold(answer.into())?).into_response())
+    Ok(([(header::CONTENT_TYPE, json)], app.capacity.hold(answer.into())?).into_response())
 }

@@ -126,9 +126,10 @@ impl Ingest {
     /// # Errors
     /// Nothing of the batch was stored, except that after [`Refusal::Store`] it may have been; posting it again is
     /// safe in every case.
-    pub async fn submit(&self, body: &[u8], handling: Handling) -> Result<Receipt, Refusal> {
+    pub async fn submit(&self, body: Vec<u8>, handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
-        let Checked { batch, received, rejected } = check(body, now, self.max_candles)?;
+        let Checked { batch, received, rejected } = check(&body, now, self.max_candles)?;
+        drop(body);
         for (rule, count) in &rejected.reasons {
             rejections(*rule).increment(*count);
         }

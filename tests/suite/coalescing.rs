@@ -72,7 +72,7 @@ macro_rules! on_both_stores {
 
 impl Stage {
     async fn submit(&self, candles: &[Value]) -> Result<Receipt, Refusal> {
-        self.ingest.submit(json!({ "candles": candles }).to_string().as_bytes(), Handling::Lenient).await
+        self.ingest.submit(json!({ "candles": candles }).to_string().into(), Handling::Lenient).await
     }
 
     /// What was counted under a name.
