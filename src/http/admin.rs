@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRef, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use metrics::gauge;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::forwarded::Proxies;
 use super::health::{self, Health};
@@ -31,7 +31,7 @@ struct AdminState {
 /// The routes of the second listener.
 pub(crate) fn routes(service: &Service, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
     let proxies = Proxies::new(&[], "", false);
-    let listener = Arc::new(layers::Listener { proxies, stopping: service.stopping.clone(), public: false });
+    let listener = layers::Listener { proxies, stopping: service.stopping.clone(), public: false };
     let Service { health, limiter, .. } = service;
     let state = AdminState { health: health.clone(), store, ingest, limiter: limiter.clone(), metrics };
     Router::new()
@@ -41,10 +41,17 @@ pub(crate) fn routes(service: &Service, store: Store, ingest: Ingest, metrics: M
         .fallback(async || {
             Problem::new(Code::NotFound, "There is no such route; this listener has /metrics and /health.")
         })
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(middleware::from_fn(headers::secure))
-        .layer(middleware::from_fn_with_state(listener, layers::observe))
+        .layer(middleware::from_fn_with_state(Arc::new(listener), pass))
         .with_state(state)
+}
+
+/// What of the public listener's layers concerns operators.
+async fn pass(State(listener): State<Arc<layers::Listener>>, request: Request, next: Next) -> Response {
+    let client = listener.proxies.client(&request);
+    let routed = async move |request| next.run(request).await;
+    let caught = async move |request| layers::catch_panic(request, routed).await;
+    let secured = async move |request| headers::secure(client, request, caught).await;
+    layers::observe(&listener, client, request, secured).await
 }
 
 async fn render(

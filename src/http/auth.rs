@@ -63,7 +63,7 @@ impl Keyring {
     }
 
     /// Whose credential `headers` hold.
-    fn identify(&self, headers: &HeaderMap) -> Identity {
+    pub(super) fn identify(&self, headers: &HeaderMap) -> Identity {
         const HEADERS: [(&str, Option<Scope>); 3] =
             [("x-api-key", Some(Scope::Ingest)), ("x-internal-token", Some(Scope::Read)), ("authorization", None)];
         let mut presented =
@@ -94,13 +94,6 @@ impl Keyring {
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
-}
-
-/// Identifies the caller of a request and leaves the [`Identity`] for whoever asks further in.
-pub(super) async fn identify(State(keyring): State<Keyring>, mut request: Request, next: Next) -> Response {
-    let identity = keyring.identify(request.headers());
-    request.extensions_mut().insert(identity);
-    next.run(request).await
 }
 
 /// Lets a request through if its key has one of `scopes`, and leaves the key's name for the log. Runs before the body is

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -113,15 +112,19 @@ fn overloaded(lack: Shed) -> Problem {
 }
 
 /// Refuses a request when as many are worked on as should be, and ends one that is worked on for too long.
-pub(super) async fn admit(State(capacity): State<Arc<Capacity>>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(
+    capacity: &Capacity,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     if health::is_probe(&request) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let Ok(_place) = capacity.requests.try_acquire() else {
         return overloaded(Shed::Requests).into_response();
     };
     let body = if request.body().is_end_stream() { Duration::ZERO } else { BODY_DEADLINE };
-    timeout(body + WORK_DEADLINE, next.run(request)).await.unwrap_or_else(|_| given_up().into_response())
+    timeout(body + WORK_DEADLINE, next(request)).await.unwrap_or_else(|_| given_up().into_response())
 }
 
 /// Waits for work on a body that is there.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
@@ -25,14 +24,14 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// Reads what was left of the body, within limits, before a refusal is sent, and says so where the connection has to end
 /// because there is still more.
-pub(super) async fn drain_body(request: Request, next: Next) -> Response {
+pub(super) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return next(request).await;
     }
     let asks_first = request.headers().contains_key(header::EXPECT);
     let (parts, body) = request.into_parts();
     let mut body = SharedBody { body: Arc::new(Mutex::new(body)), wanted: Arc::default() };
-    let mut response = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
+    let mut response = next(Request::from_parts(parts, Body::new(body.clone()))).await;
     if response.status().is_success() {
         return response;
     }

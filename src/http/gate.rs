@@ -1,16 +1,14 @@
 //! From where a request may come: hosts that are served, over TLS in production, and pages of allowed origins.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::forwarded::{Client, Transport};
@@ -137,10 +135,10 @@ enum Page {
 /// Refuses requests from where none are taken, and tells browsers what the rest may do. A browser's preflight is answered
 /// here, since it carries no key.
 pub(super) async fn check(
-    State(gate): State<Gate>,
-    Extension(client): Extension<Client>,
+    gate: &Gate,
+    client: Client,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let reached = if health::is_probe(&request) {
         Ok(())
@@ -148,10 +146,20 @@ pub(super) async fn check(
         gate.check_host(&request).and_then(|()| gate.check_transport(client))
     };
     let mut response = match reached.and_then(|()| gate.judge_origin(&request, client)) {
-        Ok(Page::NoneOrOwn) => next.run(request).await,
+        Ok(Page::NoneOrOwn) => next(request).await,
         Ok(Page::Allowed) => {
-            let Ok(response) = gate.0.cors.layer(next).oneshot(request).await;
-            response.map(Body::new)
+            let mut next = Some(next);
+            let once = service_fn(move |request| {
+                let next = next.take();
+                async move {
+                    match next {
+                        Some(next) => Ok::<_, Infallible>(next(request).await),
+                        None => Ok(Problem::internal("asked twice".to_owned()).into_response()),
+                    }
+                }
+            });
+            let Ok(response) = gate.0.cors.layer(once).oneshot(request).await;
+            response
         }
         Err(problem) => problem.into_response(),
     };

@@ -1,9 +1,7 @@
 //! Headers that tell browsers and caches what not to do with an answer.
 
-use axum::Extension;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use super::forwarded::{Client, Transport};
@@ -14,8 +12,8 @@ const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame
 const TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Completes an answer with the headers of its safety. Those that a handler has set stay.
-pub(super) async fn secure(Extension(client): Extension<Client>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+pub(super) async fn secure(client: Client, request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
+    let mut response = next(request).await;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -1,14 +1,13 @@
 //! What happens to every request around its handler: an id, a line in the log, its metrics, and a body for its problem.
 
-use std::any::Any;
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use metrics::{Histogram, gauge, histogram};
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +41,12 @@ pub(super) struct Listener {
 
 /// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
 /// request's one line to the log.
-pub(super) async fn observe(State(listener): State<Arc<Listener>>, mut request: Request, next: Next) -> Response {
-    let client = listener.proxies.client(&request);
-    request.extensions_mut().insert(client);
+pub(super) async fn observe(
+    listener: &Listener,
+    client: Client,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let line = LogLine {
         probe: health::is_probe(&request),
         active: listener.public.then(Active::new),
@@ -57,7 +59,7 @@ pub(super) async fn observe(State(listener): State<Arc<Listener>>, mut request: 
         start: Instant::now(),
         written: false,
     };
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if let Ok(value) = HeaderValue::from_str(&line.request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -88,9 +90,9 @@ fn durations(method: &str, route: &str, status: &str) -> Histogram {
 }
 
 /// Turns a panic of a handler into a problem.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that tower-http calls")]
-pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Response {
-    Problem::internal(format!("panic: {}", panic_text(&*payload))).into_response()
+pub(super) async fn catch_panic(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
+    let answer = AssertUnwindSafe(next(request)).catch_unwind().await;
+    answer.unwrap_or_else(|panic| Problem::internal(format!("panic: {}", panic_text(&*panic))).into_response())
 }
 
 /// The caller's id if it cannot harm a log line, or else a new one.

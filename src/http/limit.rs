@@ -4,10 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics::gauge;
 
@@ -102,19 +100,19 @@ impl Limiter {
 
 /// Refuses a request whose caller came too often, and tells every other where it stands.
 pub(super) async fn meter(
-    State(limiter): State<Limiter>,
-    Extension(client): Extension<Client>,
-    Extension(identity): Extension<Identity>,
+    limiter: &Limiter,
+    client: Client,
+    identity: &Identity,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     if health::is_probe(&request) {
-        return next.run(request).await;
+        return next(request).await;
     }
-    match limiter.take(&identity, client) {
+    match limiter.take(identity, client) {
         Err(too_often) => too_often.into_response(),
         Ok(standing) => {
-            let mut response = next.run(request).await;
+            let mut response = next(request).await;
             if let Some(standing) = standing {
                 standing.write(response.headers_mut());
             }

@@ -24,11 +24,12 @@ pub(crate) mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -97,7 +98,7 @@ impl Service {
             routes = routes.merge(documentation().split_for_parts().0);
         }
         let layers = Layers {
-            listener: Arc::new(layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), public: true }),
+            listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), public: true },
             gate: Gate::new(access),
             keyring: Keyring::new(&config.ingest_keys, &config.read_tokens),
             limiter: limiter.clone(),
@@ -109,7 +110,7 @@ impl Service {
 
 /// What stands around every route, in the order in which a request passes it.
 struct Layers {
-    listener: Arc<layers::Listener>,
+    listener: layers::Listener,
     gate: Gate,
     keyring: Keyring,
     limiter: Limiter,
@@ -117,21 +118,8 @@ struct Layers {
 }
 
 impl Layers {
-    /// The one stack of layers, the outermost first. As one layer, since axum boxes and copies a route anew for each.
+    /// Puts the layers around every route, refusals of unknown ones included.
     fn around<S: Clone + Send + Sync + 'static>(self, routes: Router<S>) -> Router<S> {
-        let layers = ServiceBuilder::new()
-            // Sees every answer.
-            .layer(middleware::from_fn_with_state(self.listener, layers::observe))
-            .layer(middleware::from_fn(headers::secure))
-            .layer(CatchPanicLayer::custom(layers::panicked))
-            // Whoever refuses, the client is heard out first.
-            .layer(middleware::from_fn(drain::drain_body))
-            // Outside of the limits, so that pages of allowed origins can read their refusals too.
-            .layer(middleware::from_fn_with_state(self.gate, gate::check))
-            .layer(middleware::from_fn_with_state(self.keyring, auth::identify))
-            .layer(middleware::from_fn_with_state(self.limiter, limit::meter))
-            // Who asks too often takes no place from others.
-            .layer(middleware::from_fn_with_state(self.capacity, capacity::admit));
         routes
             .fallback(async || {
                 Problem::new(Code::NotFound, "There is no such route; the API's documentation lists them.")
@@ -139,8 +127,30 @@ impl Layers {
             .method_not_allowed_fallback(async || {
                 Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
             })
-            .layer(layers)
+            .layer(middleware::from_fn_with_state(Arc::new(self), pass))
     }
+}
+
+/// The one stack of layers, from the inside out. One function, since axum copies and boxes a route anew for each layer that
+/// it knows of.
+async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
+    let Layers { listener, gate, keyring, limiter, capacity } = &*layers;
+    let client = listener.proxies.client(&request);
+    let identity = keyring.identify(request.headers());
+    request.extensions_mut().insert(identity.clone());
+
+    let routed = async move |request| next.run(request).await;
+    // Who asks too often takes no place from others.
+    let admitted = async move |request| capacity::admit(capacity, request, routed).await;
+    let metered = async move |request| limit::meter(limiter, client, &identity, request, admitted).await;
+    // Outside of the limits, so that pages of allowed origins can read their refusals too.
+    let checked = async move |request| gate::check(gate, client, request, metered).await;
+    // Whoever refuses, the client is heard out first.
+    let drained = async move |request| drain::drain_body(request, checked).await;
+    let caught = async move |request| layers::catch_panic(request, drained).await;
+    let secured = async move |request| headers::secure(client, request, caught).await;
+    // Sees every answer.
+    layers::observe(listener, client, request, secured).await
 }
 
 /// To the microsecond; more digits would only look exact.
@@ -206,7 +216,7 @@ mod tests {
         let unlimited = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
         let proxies = Proxies::new(&[], "", false);
         let layers = Layers {
-            listener: Arc::new(layers::Listener { proxies, stopping: CancellationToken::new(), public: true }),
+            listener: layers::Listener { proxies, stopping: CancellationToken::new(), public: true },
             gate: Gate::new(&access),
             keyring: Keyring::new(&[], &[]),
             limiter: Limiter::new(&unlimited),
