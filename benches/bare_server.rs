@@ -1,4 +1,4 @@
-//! What axum alone needs to answer with a page that it holds, or with 304 to who holds it too.
+//! What axum alone needs to answer with a page that it holds, or with 304 to who holds it too, or to take a batch and drop it.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub async fn serve(page: &Path, coding: &str) {
     let page = Page { body: Bytes::from(std::fs::read(page).unwrap()), coding: coding.parse().unwrap() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/api/v1/candles", get(answer)).with_state(page);
+    let router = Router::new().route("/api/v1/candles", get(answer).post(take)).with_state(page);
     axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| stream.set_nodelay(true).unwrap()), router)
         .await
         .unwrap();
@@ -45,6 +45,12 @@ async fn answer(State(page): State<Page>, headers: HeaderMap) -> Response {
         answer.headers_mut().insert(header::CONTENT_ENCODING, page.coding);
     }
     answer
+}
+
+/// Reads a batch and drops it: what HTTP alone costs.
+async fn take(_batch: Bytes) -> Response {
+    const ANSWER: &str = r#"{"status":"success","message":"Data ingested successfully.","records_received":1,"records_added":1,"records_duplicate":0,"records_live":0}"#;
+    (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], ANSWER).into_response()
 }
 
 /// The bare server as a process, which ends with this value.

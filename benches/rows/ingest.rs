@@ -4,8 +4,9 @@ use hyper::StatusCode;
 
 use super::{ALL, Bench, Rates, Side, WITHOUT_PEER, batches, fill};
 use crate::bare::{Batches, Columns, Singles, SqliteBatches};
+use crate::bare_server::BareServer;
 use crate::candles::{Candle, Series};
-use crate::client::{Prepared, post, senders};
+use crate::client::{self, Prepared, post, senders};
 use crate::load;
 use crate::postgres_server::{empty, settle};
 use crate::service::{self, Service};
@@ -82,7 +83,10 @@ fn posts(work: &[Vec<Vec<Candle>>]) -> Vec<Vec<Prepared>> {
 
 /// Posts of one candle each, as Expert Advisors send them.
 pub async fn singles(bench: &Bench) -> Vec<Line> {
-    let rates = bench.in_turn(&ALL, async |side, round| {
+    let nothing = client::Page { body: Vec::new(), tag: String::new(), coding: "identity".to_owned() };
+    let axum = BareServer::start(&nothing);
+    let sides = [Side::Ours, Side::Bare, Side::Axum, Side::Peer];
+    let rates = bench.in_turn(&sides, async |side, round| {
         empty(bench.url(side)).await;
         let clients = if side == Side::Bare { BARE_TERMINALS } else { TERMINALS };
         let count = share(bench, MOST_SINGLES, clients);
@@ -95,7 +99,8 @@ pub async fn singles(bench: &Bench) -> Vec<Line> {
             return load::run(clients, bench.plan.length).await.rate();
         }
         let posts: Vec<Vec<_>> = series.map(|candles| candles.map(|candle| post(&[candle])).collect()).collect();
-        let clients = senders(bench.address(side), posts, StatusCode::CREATED).await;
+        let address = if side == Side::Axum { axum.address } else { bench.address(side) };
+        let clients = senders(address, posts, StatusCode::CREATED).await;
         load::run(clients, bench.plan.length).await.rate()
     });
     let name = format!("single-candle posts, {TERMINALS} connections");

@@ -67,7 +67,7 @@ impl Bench {
 
     fn url(&self, side: Side) -> &str {
         match side {
-            Side::Ours | Side::Plain => &self.urls[0],
+            Side::Ours | Side::Plain | Side::Axum => &self.urls[0],
             Side::Bare => &self.urls[1],
             Side::Peer => &self.urls[2],
         }
@@ -128,6 +128,8 @@ enum Side {
     Peer,
     /// The service again, asked for pages as they are in a row that asks for them compressed.
     Plain,
+    /// A bare handler that takes the same posts and stores nothing.
+    Axum,
 }
 
 const ALL: [Side; 3] = [Side::Ours, Side::Bare, Side::Peer];
@@ -136,7 +138,7 @@ const WITHOUT_PEER: [Side; 2] = [Side::Ours, Side::Bare];
 /// What each side reached in each round.
 #[derive(Default)]
 struct Rates {
-    of: [Vec<f64>; 4],
+    of: [Vec<f64>; 5],
     /// MiB that the service had at most.
     memory: f64,
 }
@@ -144,11 +146,12 @@ struct Rates {
 impl Rates {
     /// A line against each other side that was measured. Targets are those against the bare limit and against the peer.
     fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
-        let [ours, bare_rates, peer_rates, plain_rates] = self.of;
+        let [ours, bare_rates, peer_rates, plain_rates, axum_rates] = self.of;
         let references = [
             Reference { name: bare, target: targets.0, rates: bare_rates },
             Reference { name: PEER, target: targets.1, rates: peer_rates },
             Reference { name: "without gzip", target: None, rates: plain_rates },
+            Reference { name: "axum, storing nothing", target: None, rates: axum_rates },
         ];
         let measured = references.iter().filter(|reference| !reference.rates.is_empty());
         measured.map(|reference| compared(name, unit, &ours, reference).with_memory(self.memory)).collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -196,25 +196,32 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = app.query.candles(parameters.as_deref().unwrap_or_default()).await?;
-    let mut answer = HeaderMap::new();
-    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    answer.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    for (name, value) in paging_headers(&found.page) {
-        answer.append(name, HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?);
-    }
     if names_tag(&headers, &found.page.etag) {
-        return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, describe(&found.page)?).into_response());
     }
-    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let coding = coding::choose(&headers, found.page.body.len());
-    let page = match coding {
-        Coding::Identity => found.page,
-        Coding::Gzip | Coding::Zstd => {
-            answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-            app.query.coded(found, coding).await?
-        }
-    };
-    Ok((answer, app.capacity.hold(page.body.clone())?).into_response())
+    let plain = app.capacity.hold(found.page.body.clone())?;
+    let coding = coding::choose(&headers, plain.len());
+    if coding == Coding::Identity {
+        return Ok((describe(&found.page)?, [JSON], plain).into_response());
+    }
+    // One that was made for somebody else may be of another moment: what is said of it is said of its own bytes.
+    let coded = Box::pin(app.query.coded(found, coding)).await?;
+    let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()))];
+    Ok((describe(&coded)?, [JSON], coding, app.capacity.hold(coded.body.clone())?).into_response())
+}
+
+const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
+/// What the headers say of a page, whether it is sent or not.
+fn describe(page: &Page) -> Result<HeaderMap, Problem> {
+    // Roomy enough for what the layers add, so that it need not grow.
+    let mut headers = HeaderMap::with_capacity(24);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    for (name, value) in paging_headers(page) {
+        headers.append(name, HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?);
+    }
+    Ok(headers)
 }
 
 fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {
@@ -233,7 +240,9 @@ fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {
 
 /// Whether `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
 fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    fn opaque(tag: &str) -> &str {
+        tag.trim().trim_start_matches("W/")
+    }
     headers
         .get_all(header::IF_NONE_MATCH)
         .iter()

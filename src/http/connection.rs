@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower::Service;
 
 use crate::telemetry::metrics::ConnectionsTimedOut;
@@ -71,11 +71,25 @@ pub(crate) struct Connection<P> {
     stream: TcpStream,
     activity: Arc<Activity>,
     /// When the head must be there that belongs to the request of this number.
-    head: Option<(u64, Pin<Box<Sleep>>)>,
+    head: Option<Head>,
     /// When the client must have taken all that was written.
     take: Option<Pin<Box<Sleep>>>,
     /// Given back when the connection ends.
     _place: P,
+}
+
+/// A head that is awaited.
+struct Head {
+    request: u64,
+    deadline: Instant,
+    /// Set only while it is waited for: nearly every head comes in one piece.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Head {
+    fn of(request: u64) -> Self {
+        Self { request, deadline: Instant::now() + HEAD, alarm: None }
+    }
 }
 
 impl<P> Connection<P> {
@@ -84,7 +98,7 @@ impl<P> Connection<P> {
     pub(super) fn new<S>(stream: TcpStream, service: S, place: P) -> (Self, Watched<S>) {
         let activity = Arc::new(Activity::default());
         let watched = Watched { service, activity: Arc::clone(&activity) };
-        (Self { stream, activity, head: Some((0, Box::pin(sleep(HEAD)))), take: None, _place: place }, watched)
+        (Self { stream, activity, head: Some(Head::of(0)), take: None, _place: place }, watched)
     }
 
     fn requests(&self) -> u64 {
@@ -94,18 +108,18 @@ impl<P> Connection<P> {
     /// Starts the deadline of a head with its first byte.
     fn began_head(&mut self) {
         if self.head.is_none() && !self.activity.answering.load(Ordering::Relaxed) {
-            self.head = Some((self.requests(), Box::pin(sleep(HEAD))));
+            self.head = Some(Head::of(self.requests()));
         }
     }
 
     fn head_is_late(&mut self, cx: &mut Context<'_>) -> bool {
         let requests = self.requests();
-        let Some((awaited, deadline)) = &mut self.head else { return false };
-        if *awaited < requests {
+        let Some(Head { request, deadline, alarm }) = &mut self.head else { return false };
+        if *request < requests {
             self.head = None;
             return false;
         }
-        deadline.as_mut().poll(cx).is_ready()
+        alarm.get_or_insert_with(|| Box::pin(sleep_until(*deadline))).as_mut().poll(cx).is_ready()
     }
 
     /// Passes on the result of a write, unless the client has had its time.

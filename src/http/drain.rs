@@ -39,7 +39,7 @@ pub(super) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request)
     let sends = !asks_first || body.wanted.load(Ordering::Relaxed);
     let heard_out = sends
         && response.status() != StatusCode::REQUEST_TIMEOUT
-        && timeout(LONGEST, body.drain()).await.unwrap_or(false);
+        && timeout(LONGEST, Box::pin(body.drain())).await.unwrap_or(false);
     if !heard_out {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

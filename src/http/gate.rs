@@ -158,7 +158,7 @@ pub(super) async fn check(
                     }
                 }
             });
-            let Ok(response) = gate.0.cors.layer(once).oneshot(request).await;
+            let Ok(response) = Box::pin(gate.0.cors.layer(once).oneshot(request)).await;
             response
         }
         Err(problem) => problem.into_response(),

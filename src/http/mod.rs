@@ -131,26 +131,26 @@ impl Layers {
     }
 }
 
-/// The one stack of layers, from the inside out. One function, since axum copies and boxes a route anew for each layer that
-/// it knows of.
+/// The one stack of layers, from the inside out. One function, since axum copies a route anew for each layer that it knows of;
+/// and each in a box, since one future of all of them would be of a size for which an allocator takes its time.
 async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
     let Layers { listener, gate, keyring, limiter, capacity } = &*layers;
     let client = listener.proxies.client(&request);
     let identity = keyring.identify(request.headers());
     request.extensions_mut().insert(identity.clone());
 
-    let routed = async move |request| next.run(request).await;
+    let routed = async move |request| Box::pin(next.run(request)).await;
     // Who asks too often takes no place from others.
-    let admitted = async move |request| capacity::admit(capacity, request, routed).await;
-    let metered = async move |request| limit::meter(limiter, client, &identity, request, admitted).await;
+    let admitted = async move |request| Box::pin(capacity::admit(capacity, request, routed)).await;
+    let metered = async move |request| Box::pin(limit::meter(limiter, client, &identity, request, admitted)).await;
     // Outside of the limits, so that pages of allowed origins can read their refusals too.
-    let checked = async move |request| gate::check(gate, client, request, metered).await;
+    let checked = async move |request| Box::pin(gate::check(gate, client, request, metered)).await;
     // Whoever refuses, the client is heard out first.
-    let drained = async move |request| drain::drain_body(request, checked).await;
-    let caught = async move |request| layers::catch_panic(request, drained).await;
-    let secured = async move |request| headers::secure(client, request, caught).await;
+    let drained = async move |request| Box::pin(drain::drain_body(request, checked)).await;
+    let caught = async move |request| Box::pin(layers::catch_panic(request, drained)).await;
+    let secured = async move |request| Box::pin(headers::secure(client, request, caught)).await;
     // Sees every answer.
-    layers::observe(listener, client, request, secured).await
+    Box::pin(layers::observe(listener, client, request, secured)).await
 }
 
 /// To the microsecond; more digits would only look exact.

@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +29,8 @@ const FLUSH: usize = 1000;
 const WAITING: usize = 16 * FLUSH;
 /// Most bytes that they take: somewhat more than so many of an ordinary symbol, half of what the longest symbols would need.
 const WAITING_BYTES: usize = 4 * 1024 * 1024;
+/// Most batches that a statement passes over, since each is looked at again for the next one.
+const PASSED_OVER: usize = 256;
 /// Longest that a batch waits for its statement: most Expert Advisors give up after 5 s.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -232,12 +233,13 @@ impl Flusher {
             let entries = self.choose();
             counter!(FLUSHES).increment(1);
             counter!(FLUSHED_POSTS).increment(entries.len() as u64);
-            let mut writing = pin!(write(self.store.clone(), entries));
+            // In a task of its own: what breaks there fails only those whose candles it held.
+            let mut writing = tokio::spawn(write(self.store.clone(), entries));
             loop {
                 // What comes while this is under way cannot be overdue before a batch that comes now would be.
                 let oldest = self.waiting.front().map_or_else(Instant::now, |entry| entry.came);
                 tokio::select! {
-                    () = &mut writing => break,
+                    _ = &mut writing => break,
                     () = sleep_until(oldest + PATIENCE) => { self.take_over(); }
                 }
             }
@@ -280,7 +282,8 @@ impl Flusher {
         let mut size = Size::default();
         let mut left = Vec::new();
         self.claims.0.clear();
-        while self.waiting.front().is_some_and(|entry| size.candles + entry.size.candles <= FLUSH)
+        while left.len() < PASSED_OVER
+            && self.waiting.front().is_some_and(|entry| size.candles + entry.size.candles <= FLUSH)
             && let Some(entry) = self.waiting.pop_front()
         {
             if self.claims.admit(&entry.batch) {

@@ -4,9 +4,11 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::sync::watch;
@@ -14,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Coding, Page, Selection};
 use crate::store::{Change, StoreError};
+use crate::telemetry::panic_text;
 
 /// A page is an answer to requests that came up to so long after it began to be read.
 const FRESH: Duration = Duration::from_secs(1);
@@ -37,12 +40,14 @@ pub(super) struct Key {
     pub(super) coding: Coding,
 }
 
+type Made = Result<Arc<Page>, StoreError>;
+
 #[derive(Clone)]
 enum Entry {
-    /// What is announced once the page is there; nothing if it could not be made.
+    /// What comes of it is announced to all who wait.
     BeingMade {
         began: Instant,
-        page: watch::Receiver<Option<Arc<Page>>>,
+        outcome: watch::Receiver<Option<Made>>,
     },
     Kept {
         began: Instant,
@@ -94,10 +99,14 @@ impl Default for Pages {
     }
 }
 
+fn broken() -> StoreError {
+    StoreError::Internal("the task that makes a page broke".to_owned())
+}
+
 impl Pages {
     /// The page for `key`, for a request that came at `arrived`. Unless there is one that is fresh enough, or is being made
     /// and will be, `make` makes it from what is read after `began`. Whoever waits for what another request has begun is
-    /// touched neither by that one's end nor by its failure.
+    /// not touched by that one's end, and shares its failure: a database that did not answer one is not asked by all of them.
     pub(super) async fn get<M>(
         &self,
         key: &Key,
@@ -112,9 +121,9 @@ impl Pages {
         loop {
             let mut announce = None;
             let Ok(entry) = self.0.get_or_insert_with(key, || {
-                let (sender, page) = watch::channel(None);
+                let (sender, outcome) = watch::channel(None);
                 announce = Some(sender);
-                Ok::<_, Infallible>(Entry::BeingMade { began, page })
+                Ok::<_, Infallible>(Entry::BeingMade { began, outcome })
             });
             if let Some(announce) = announce {
                 return self.make(key.clone(), began, announce, make()).await;
@@ -125,12 +134,9 @@ impl Pages {
             }
             return match entry {
                 Entry::Kept { page, .. } => Ok(page),
-                Entry::BeingMade { mut page, .. } => {
-                    let announced = page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
-                    match announced {
-                        Some(page) => Ok(page),
-                        None => make().await.map(Arc::new),
-                    }
+                Entry::BeingMade { mut outcome, .. } => {
+                    let announced = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+                    announced.unwrap_or_else(|| Err(broken()))
                 }
             };
         }
@@ -141,34 +147,34 @@ impl Pages {
         &self,
         key: Key,
         began: Instant,
-        announce: watch::Sender<Option<Arc<Page>>>,
+        announce: watch::Sender<Option<Made>>,
         making: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
-    ) -> Result<Arc<Page>, StoreError> {
+    ) -> Made {
         self.forget_in_time(key.clone(), began, announce.subscribe());
         let pages = Arc::clone(&self.0);
         let making = tokio::spawn(async move {
-            let made = making.await.map(Arc::new);
+            let made = AssertUnwindSafe(making).catch_unwind().await;
+            let made =
+                made.unwrap_or_else(|panic| Err(StoreError::Internal(panic_text(&*panic).to_owned()))).map(Arc::new);
             match &made {
                 Ok(page) if weight(page) <= LARGEST && began.elapsed() <= FRESH => {
                     pages.insert(key, Entry::Kept { began, page: Arc::clone(page) });
                 }
                 _ => drop(pages.remove_if(&key, |entry| entry.began() == began)),
             }
-            if let Ok(page) = &made {
-                announce.send_replace(Some(Arc::clone(page)));
-            }
+            announce.send_replace(Some(made.clone()));
             made
         });
-        making.await.unwrap_or_else(|panic| Err(StoreError::Internal(panic.to_string())))
+        making.await.unwrap_or_else(|_| Err(broken()))
     }
 
     /// Removes a page as soon as it is of no more use, so that none stays in memory where nobody asks for others.
-    fn forget_in_time(&self, key: Key, began: Instant, mut page: watch::Receiver<Option<Arc<Page>>>) {
+    fn forget_in_time(&self, key: Key, began: Instant, mut outcome: watch::Receiver<Option<Made>>) {
         let pages = Arc::clone(&self.0);
         tokio::spawn(async move {
             // Until whoever makes it has ended, however that went.
-            while page.changed().await.is_ok() {}
-            drop(page);
+            while outcome.changed().await.is_ok() {}
+            drop(outcome);
             sleep_until(began + FRESH).await;
             pages.remove_if(&key, |entry| entry.began() == began);
         });
@@ -284,15 +290,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_what_fails_reads_alone() {
+    async fn whoever_waits_for_what_fails_shares_the_failure() {
         let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
         let first = ask(&pages, &key, now, || Err(()), &maker).await;
         let joined = ask(&pages, &key, now, || Ok(2), &maker).await;
         assert_eq!(maker.begun(), 1);
         maker.may.add_permits(2);
-        assert!(matches!(first.await.unwrap(), Err(StoreError::Unavailable(_))));
-        assert_eq!(joined.await.unwrap().unwrap().body.len(), 2);
-        assert!(pages.0.is_empty(), "neither is kept");
+        for failed in [first, joined] {
+            assert!(matches!(failed.await.unwrap(), Err(StoreError::Unavailable(_))));
+        }
+        assert_eq!(maker.begun(), 1);
+        assert!(pages.0.is_empty(), "nothing is kept");
+        assert_eq!(ask(&pages, &key, now, || Ok(3), &maker).await.await.unwrap().unwrap().body.len(), 3);
     }
 
     #[tokio::test]
@@ -300,6 +309,7 @@ mod tests {
         let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(1), Instant::now());
         let broken = async || -> Result<Page, StoreError> { panic!("while it is made") };
         assert!(matches!(pages.get(&key, now, now, broken).await, Err(StoreError::Internal(_))));
+        assert!(pages.0.is_empty());
         assert_eq!(ask(&pages, &key, now, || Ok(2), &maker).await.await.unwrap().unwrap().body.len(), 2);
     }
 

@@ -78,8 +78,10 @@ impl Query {
         // Before anything is read: what was read after a change is never kept for what was there before it.
         let last_change = self.store.last_change(&selection.range.symbol, selection.range.timeframe);
         let key = Key { selection, last_change, coding: Coding::Identity };
-        let page =
-            self.pages.get(&key, arrived, arrived, || read(self.store.clone(), key.selection.clone(), arrived)).await?;
+        let page = self
+            .pages
+            .get(&key, arrived, arrived, || Box::pin(read(self.store.clone(), key.selection.clone(), arrived)))
+            .await?;
         Ok(Found { page, key, arrived })
     }
 
@@ -90,7 +92,7 @@ impl Query {
     pub async fn coded(&self, found: Found, coding: Coding) -> Result<Arc<Page>, QueryError> {
         let Found { page, key, arrived } = found;
         let key = Key { coding, ..key };
-        let compress = || compress(Arc::clone(&self.compressing), Arc::clone(&page), coding);
+        let compress = || Box::pin(compress(Arc::clone(&self.compressing), Arc::clone(&page), coding));
         Ok(self.pages.get(&key, arrived, page.began, compress).await?)
     }
 

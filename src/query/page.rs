@@ -51,7 +51,9 @@ impl Page {
 
     /// The same page in another coding.
     pub(super) fn coded(&self, coding: Coding) -> Result<Self, StoreError> {
-        let body = coding.encode(&self.body).map_err(|error| StoreError::Internal(error.to_string()))?;
+        let mut body = coding.encode(&self.body).map_err(|error| StoreError::Internal(error.to_string()))?;
+        // An encoder makes room for what does not get shorter.
+        body.shrink_to_fit();
         Ok(Self { body: body.into(), ..self.clone() })
     }
 }

@@ -296,6 +296,11 @@ fn not_prepared() -> StoreError {
     StoreError::Unavailable("it has not been reached since the start".to_owned())
 }
 
+/// What was read and makes no sense.
+fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Internal(format!("what is stored cannot be read: {error}"))
+}
+
 fn changed_migration(version: i64) -> String {
     format!(
         "Migration {version} ran on this database in another wording than this release has; \

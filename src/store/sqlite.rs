@@ -17,7 +17,7 @@ use super::candles::Unreadable;
 use super::error::sqlite_code;
 use super::{
     Appended, Direction, PoolUse, Range, Series, StoreError, StoredCandles, Written, WrittenKey, not_prepared,
-    to_the_end,
+    to_the_end, unreadable,
 };
 use crate::candle::{Batch, Candle, Side, Symbol, Timeframe};
 
@@ -244,7 +244,7 @@ impl Sqlite {
         });
         let (Some(times), Some(text)) = read.await? else { return Ok(StoredCandles::default()) };
         let times = times.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
-        let times = times.map_err(|_| Unreadable::Form).map_err(unreadable)?;
+        let times = times.map_err(|_| unreadable(Unreadable::Form))?;
         let candles = StoredCandles::parse(times.into_iter(), text).map_err(unreadable)?;
         Ok(if direction == Direction::Down { candles.reversed() } else { candles })
     }
@@ -378,10 +378,6 @@ fn bind<'q>(
 fn written_key(row: &SqliteRow, closed: bool) -> sqlx::Result<WrittenKey<'_>> {
     let millis: i64 = row.try_get(2)?;
     Ok(WrittenKey { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, seconds: millis.div_euclid(1000), closed })
-}
-
-fn unreadable(error: Unreadable) -> StoreError {
-    StoreError::Internal(format!("what is stored cannot be read: {error}"))
 }
 
 fn series(row: &SqliteRow) -> sqlx::Result<Series> {

@@ -167,7 +167,7 @@ fn what_another_process_stored_a_second_ago_is_read() {
         writer.ingest(&[candle(NOW - 5 * HOUR)]).await;
         let mut from_before = 0;
         for n in (1..=4).rev() {
-            // What is kept when the candle is stored, plain and compressed.
+            // What is kept when the candle is stored.
             reader.candles("").await;
             assert_eq!(writer.ingest(&[candle(NOW - n * HOUR)]).await, (1, 0, 0));
             let stored = Instant::now();

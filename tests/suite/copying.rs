@@ -1,8 +1,8 @@
 //! When Postgres copies a batch instead of inserting it, and that nobody can tell by the answers.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Environment, NOW, PgDatabase, Service, candle, plain_server, run};
+use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, plain_server, run};
 
 /// Notes by which command candles come in.
 const WATCH: &str = "
@@ -80,6 +80,67 @@ fn what_goes_on_where_the_service_has_written_is_copied() {
         let digits = "select distinct concat_ws(' ', open, high, low, close, volume) from market_data_candles";
         let digits: String = sqlx::query_scalar(digits).fetch_one(&mut watched.database.connect().await).await.unwrap();
         assert_eq!(digits, "1.08500 1.08650 1.08480 1.08620 1200", "copied or inserted");
+    });
+}
+
+/// Prices of every form and what is stored of them.
+const PRICES: [(&str, &str); 14] = [
+    ("0", "0"),
+    ("0.00", "0.00"),
+    ("-0.0", "0.0"),
+    ("-37.63", "-37.63"),
+    ("1.08500", "1.08500"),
+    ("10000", "10000"),
+    ("99990000", "99990000"),
+    ("10000.0001", "10000.0001"),
+    ("-0.00010", "-0.00010"),
+    ("1.5e-7", "0.00000015"),
+    ("12e3", "12000"),
+    ("18446744073709551616.5", "18446744073709551616.5"),
+    ("-9999999999999999999999999999", "-9999999999999999999999999999"),
+    ("0.0000000000000000000000000001", "0.0000000000000000000000000001"),
+];
+
+#[test]
+fn every_price_is_copied_with_its_digits() {
+    run(async {
+        let watched = Watched::start().await;
+        watched.post(&hours(5000, 300)).await;
+        let priced = |(mut candle, (price, _)): (Value, &(&str, &str))| {
+            for side in ["open", "high", "low", "close"] {
+                candle[side] = (*price).into();
+            }
+            candle
+        };
+        let candles: Vec<_> = hours(4700, 300).into_iter().zip(PRICES.iter().cycle()).map(priced).collect();
+        assert_eq!(watched.post(&candles).await, (300, "copy".to_owned()));
+        let stored =
+            "select array[open, high, low, close]::text[] from market_data_candles order by timestamp offset 300";
+        let stored: Vec<Vec<String>> =
+            sqlx::query_scalar(stored).fetch_all(&mut watched.database.connect().await).await.unwrap();
+        let page = watched.service.candles(&format!("&after={}&limit=1000", (NOW - 4701 * 3600) * 1000)).await.body;
+        for ((row, candle), (_, digits)) in stored.iter().zip(page.split("},{")).zip(PRICES.iter().cycle()) {
+            assert_eq!(*row, [*digits; 4]);
+            assert!(
+                candle.contains(&format!(r#""open":{digits},"high":{digits},"low":{digits},"close":{digits},"#)),
+                "{candle}"
+            );
+        }
+        assert_eq!(page.split("},{").count(), 300);
+    });
+}
+
+#[test]
+fn a_copy_that_waits_for_too_long_stores_nothing_and_leaves_a_good_connection() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 1)).await;
+        service.ingest(&hours(5000, 300)).await;
+        let lock = TableLock::take(&database).await;
+        service.post(&json!({"candles": hours(4700, 300)})).await.problem(503, "unavailable");
+        lock.release().await;
+        assert_eq!(service.ingest(&hours(4700, 300)).await, (300, 0, 0));
+        assert_eq!(service.candles("&limit=1000").await.json().as_array().unwrap().len(), 600);
     });
 }
 

@@ -68,63 +68,58 @@ const INSERT_BOTH_TELLING: &str =
     insert_both!("select *, true as closed from closed union all select *, false from live");
 const COPY_CLOSED: &str = concat!("copy market_data_candles (", columns!(), ") from stdin with (format binary)");
 
-/// What a writer wants to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tell {
-    /// How many candles changed something.
-    Counts,
-    /// Which.
-    Keys,
-}
-
-/// What a statement changed, and the keys of what it changed if those were wanted.
-#[derive(Debug)]
-pub(super) struct Inserted {
-    pub(super) appended: Appended,
-    pub(super) keys: Vec<PgRow>,
-}
-
-impl Inserted {
-    fn counted(added: u64, live: u64) -> Self {
-        let count = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
-        Self { appended: Appended { added: count(added), live: count(live) }, keys: Vec::new() }
-    }
+fn counts(added: u64, live: u64) -> Appended {
+    let count = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
+    Appended { added: count(added), live: count(live) }
 }
 
 /// Inserts what is not stored yet and replaces forming candles.
-pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch, tell: Tell) -> sqlx::Result<Inserted> {
-    let closed = |sql| bind(sqlx::query(sql), batch.closed());
-    let both = |sql| bind(closed(sql), batch.forming());
-    match (batch.forming().is_empty(), tell) {
-        (true, Tell::Counts) => {
-            Ok(Inserted::counted(closed(INSERT_CLOSED).execute(connection).await?.rows_affected(), 0))
-        }
-        (false, Tell::Counts) => {
-            let row = both(INSERT_BOTH).fetch_one(connection).await?;
-            let column = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
-            Ok(Inserted::counted(column("added")?, column("live")?))
-        }
-        (only_closed, Tell::Keys) => {
-            let query = if only_closed { closed(INSERT_CLOSED_TELLING) } else { both(INSERT_BOTH_TELLING) };
-            Ok(Inserted { keys: query.fetch_all(connection).await?, ..Inserted::counted(0, 0) })
-        }
+pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Appended> {
+    if batch.forming().is_empty() {
+        let done = bind(sqlx::query(INSERT_CLOSED), batch.closed()).execute(connection).await?;
+        return Ok(counts(done.rows_affected(), 0));
     }
+    let query = bind(bind(sqlx::query(INSERT_BOTH), batch.closed()), batch.forming());
+    let row = query.fetch_one(connection).await?;
+    let column = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+    Ok(counts(column("added")?, column("live")?))
 }
 
-/// Copies closed candles straight in, with about half of the server's work. Where that is refused, most likely because one
-/// of them is stored already, nothing is stored and the answer is `None`.
-pub(super) async fn copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Option<Inserted>> {
-    match send_copy(connection, candles).await {
-        Ok(rows) => Ok(Some(Inserted::counted(rows, 0))),
-        Err(error) if error.as_database_error().and_then(sql_state).is_some_and(insert_may_succeed) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Like [`insert`], and returns the keys of what it changed, for [`written_key`].
+pub(super) async fn insert_telling(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Vec<PgRow>> {
+    let query = if batch.forming().is_empty() {
+        bind(sqlx::query(INSERT_CLOSED_TELLING), batch.closed())
+    } else {
+        bind(bind(sqlx::query(INSERT_BOTH_TELLING), batch.closed()), batch.forming())
+    };
+    query.fetch_all(connection).await
 }
 
-/// After a constraint was violated, or where COPY is not supported because row security has been turned on since the start
-/// (PostgreSQL documentation, appendix A).
-fn insert_may_succeed(state: &str) -> bool {
-    state.starts_with("23") || state == "0A000"
+/// What came of a copy.
+#[derive(Debug)]
+pub(super) enum Copied {
+    /// All is stored.
+    All(Appended),
+    /// Nothing is, most likely because one of the candles was already.
+    Nothing,
+    /// Nothing is, and nothing will be by a copy: row security has been turned on since the start.
+    Forbidden,
+}
+
+/// Copies closed candles straight in, all or nothing, with about half of the server's work.
+pub(super) async fn copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Copied> {
+    // The classes of PostgreSQL's documentation, appendix A: a constraint was violated, or COPY is not supported.
+    const CONSTRAINT: &str = "23";
+    const NOT_SUPPORTED: &str = "0A000";
+    let error = match send_copy(connection, candles).await {
+        Ok(rows) => return Ok(Copied::All(counts(rows, 0))),
+        Err(error) => error,
+    };
+    match error.as_database_error().and_then(sql_state) {
+        Some(state) if state.starts_with(CONSTRAINT) => Ok(Copied::Nothing),
+        Some(NOT_SUPPORTED) => Ok(Copied::Forbidden),
+        _ => Err(error),
+    }
 }
 
 async fn send_copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<u64> {

@@ -16,9 +16,11 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::TaskTracker;
 
-use super::{Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, not_prepared, to_the_end};
+use super::{
+    Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, not_prepared, to_the_end, unreadable,
+};
 use crate::candle::{Batch, Symbol, Timeframe};
-use append::{Inserted, Tell};
+use append::Copied;
 use frontier::Frontier;
 use pool::{Pool, PoolError, Purpose};
 
@@ -63,8 +65,23 @@ const DELETE_CLOSED_LIVE: &str = r#"
 
 /// Fewest candles for which COPY, which takes a round trip more, is faster than an insert.
 const WORTH_COPYING: usize = 200;
-/// How often a batch is tried again after another transaction made the server cancel it.
+
+/// How often a statement is tried again after another transaction made the server cancel it.
 const RETRIES: usize = 3;
+
+/// Runs one statement that writes, on a connection of its own for each try. A macro, because a function that takes such a
+/// closure by reference is not known to be `Send`.
+macro_rules! write_with {
+    ($pool:expr, |$connection:ident| $statement:expr) => {{
+        let mut attempt = 0;
+        loop {
+            match $pool.run(Purpose::Write, async |$connection| $statement.await).await {
+                Err(error) if attempt < RETRIES && error.is_conflict() => attempt += 1,
+                result => break result,
+            }
+        }
+    }};
+}
 
 impl Postgres {
     pub(super) fn open(url: &str, max_connections: u32) -> Result<Self, StoreError> {
@@ -88,30 +105,37 @@ impl Postgres {
         Ok(())
     }
 
+    /// Copies a batch in if that is likely to succeed, and inserts it otherwise.
     pub(super) async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
-        Ok(self.write(Arc::new(batch), Tell::Counts).await?.appended)
+        let shared = Arc::clone(&self.0);
+        self.on(&self.0.work, move |pool| async move {
+            if shared.may_copy(&batch) {
+                match write_with!(pool, |connection| append::copy(connection, batch.closed()))? {
+                    Copied::All(appended) => {
+                        shared.frontier.note(batch.closed(), true);
+                        return Ok(appended);
+                    }
+                    Copied::Forbidden => shared.takes_copy.store(false, Ordering::Release),
+                    Copied::Nothing => {}
+                }
+            }
+            let appended = write_with!(pool, |connection| append::insert(connection, &batch))?;
+            shared.frontier.note(batch.closed(), appended.added == batch.closed().len());
+            Ok(appended)
+        })
+        .await
     }
 
     pub(super) async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
-        let rows = self.write(Arc::clone(&batch), Tell::Keys).await?.keys;
+        let (shared, inserted) = (Arc::clone(&self.0), Arc::clone(&batch));
+        let insert = move |pool: Pool| async move {
+            let rows = write_with!(pool, |connection| append::insert_telling(connection, &inserted))?;
+            shared.frontier.note(inserted.closed(), true);
+            Ok(rows)
+        };
+        let rows = self.on(&self.0.work, insert).await?;
         let keys = rows.iter().map(append::written_key).collect::<sqlx::Result<Vec<_>>>();
-        Ok(Written::of(&batch, keys.map_err(read::unreadable)?))
-    }
-
-    /// Stores a batch, again where another transaction made the server cancel it.
-    async fn write(&self, batch: Arc<Batch>, tell: Tell) -> Result<Inserted, StoreError> {
-        let shared = Arc::clone(&self.0);
-        self.on(&self.0.work, move |pool| async move {
-            let mut attempt = 0;
-            loop {
-                let write = async |connection: &mut PgConnection| shared.write_on(connection, &batch, tell).await;
-                match pool.run(Purpose::Write, write).await {
-                    Err(error) if attempt < RETRIES && error.is_conflict() => attempt += 1,
-                    result => return result,
-                }
-            }
-        })
-        .await
+        Ok(Written::of(&batch, keys.map_err(unreadable)?))
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
@@ -135,7 +159,7 @@ impl Postgres {
             pool.run(Purpose::Read, select).await
         };
         let rows = self.on(&self.0.work, select).await?;
-        rows.iter().map(|row| read::one_series(row).map_err(read::unreadable)).collect()
+        rows.iter().map(|row| read::one_series(row).map_err(unreadable)).collect()
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
@@ -178,22 +202,11 @@ impl Postgres {
 }
 
 impl Shared {
-    /// Copies a batch in if that is likely to succeed, and inserts it otherwise.
-    async fn write_on(&self, connection: &mut PgConnection, batch: &Batch, tell: Tell) -> sqlx::Result<Inserted> {
-        let all_closed = batch.forming().is_empty() && tell == Tell::Counts;
-        if all_closed
+    /// Whether a batch is worth a copy and likely to hold nothing that is stored.
+    fn may_copy(&self, batch: &Batch) -> bool {
+        batch.forming().is_empty()
             && batch.closed().len() >= WORTH_COPYING
             && self.takes_copy.load(Ordering::Acquire)
             && self.frontier.is_before(batch.closed())
-            && let Some(inserted) = append::copy(connection, batch.closed()).await?
-        {
-            self.frontier.note(batch.closed(), true);
-            return Ok(inserted);
-        }
-        let inserted = append::insert(connection, batch, tell).await?;
-        if all_closed {
-            self.frontier.note(batch.closed(), inserted.appended.added == batch.closed().len());
-        }
-        Ok(inserted)
     }
 }

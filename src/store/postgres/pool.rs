@@ -43,7 +43,8 @@ pub(super) const PROBE: Patience =
 /// Longest that a statement runs on the server, in the spelling of its settings.
 const STATEMENT_SETTINGS: &str = "
     set statement_timeout = '5s';
-    set lock_timeout = '5s';
+    -- Far longer than a batch takes, and short enough that what waits behind this one can still be written in time.
+    set lock_timeout = '2s';
     set idle_in_transaction_session_timeout = '10s';
     -- Our statements have one good plan each. Left to itself, the server plans those on long series anew every time: not
     -- knowing the limit, it takes the plan for any parameters to be dearer than one for these.

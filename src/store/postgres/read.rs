@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::candle::{Symbol, Timeframe};
-use crate::store::{Direction, Range, Series, StoreError, StoredCandles};
+use crate::store::{Direction, Range, Series, StoreError, StoredCandles, unreadable};
 
 /// Both tables, each by its key's index from the wanted end; a closed candle hides the forming one of its time.
 ///
@@ -127,9 +127,4 @@ pub(super) fn one_series(row: &PgRow) -> sqlx::Result<Series> {
 
 fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-/// What was read but makes no sense.
-pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Internal(format!("what is stored cannot be read: {error}"))
 }

@@ -86,7 +86,8 @@ fn is_local(options: &PgConnectOptions) -> bool {
 /// Checks that the database fits and, if `migrate`, makes or updates its tables, all on one connection of its own:
 /// a failed migration keeps its lock for as long as its connection lives (sqlx).
 ///
-/// Says whether the table takes COPY, which row security forbids and which passes by rules.
+/// Says whether the table takes COPY, which row security forbids, which passes by rules, and which writes into partitions
+/// one after the other instead of in the order of the keys.
 pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result<bool, StoreError> {
     let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(options));
     let mut connection =
@@ -101,7 +102,7 @@ pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result
 
 async fn prepare_on(connection: &mut PgConnection, migrate: bool) -> Result<bool, StoreError> {
     const TAKES_COPY: &str = "
-        select not row_security_active(oid) and not relhasrules and relkind in ('r', 'p')
+        select not row_security_active(oid) and not relhasrules and relkind = 'r'
         from pg_class where oid = 'market_data_candles'::regclass";
     check_server(connection).await?;
     check_adopted_table(connection).await?;
