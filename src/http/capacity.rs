@@ -17,8 +17,8 @@ use crate::telemetry::metrics::Shed;
 
 /// Requests that are worked on at once.
 const REQUESTS: usize = 1024;
-/// Bytes of bodies that are in memory at once, or of the largest one if that is more. Until it is stored, a batch takes up to
-/// 3.4 times its body (measured, with the smallest candles that there are).
+/// Bytes of bodies that are worked on at once, or of the largest one if that is more. A body takes up to 2.7 times its size
+/// while it is read, and what it comes to up to 1.6 times until it is stored (measured, with the smallest candles that there are).
 const BODIES: usize = 40 * 1024 * 1024;
 /// Bytes of answers that their clients have not taken yet.
 const ANSWERS: usize = 48 * 1024 * 1024;

@@ -85,7 +85,7 @@ fn write<'a>(json: &mut Vec<u8>, candles: impl Iterator<Item = StoredCandle<'a>>
     json.push(b']');
 }
 
-/// How many bytes [`write`] writes: what is kept in memory has no room to spare.
+/// How many bytes [`write()`] writes: what is kept in memory has no room to spare.
 fn length<'a>(candles: impl Iterator<Item = StoredCandle<'a>>) -> usize {
     let digits = |number: i64| {
         let minus = usize::from(number < 0);

@@ -1,7 +1,6 @@
 //! Which candles a query's parameters select.
 
 use std::borrow::Cow;
-use std::hash::{Hash, Hasher};
 
 use url::form_urlencoded;
 
@@ -13,20 +12,12 @@ use crate::violation::{MAX_LISTED, Violation};
 pub const DEFAULT_LIMIT: usize = 1000;
 
 /// A valid query: the candles it asks for and how to ask for those beyond the page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Selection {
     /// What to read. Its limit is the page's.
     pub range: Range,
     from: Option<i64>,
     to: Option<i64>,
-}
-
-/// By what tells most of them apart; the comparison tells the rest.
-impl Hash for Selection {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let Range { symbol, timeframe, start, end, limit, .. } = &self.range;
-        (symbol, timeframe, start, end, limit).hash(state);
-    }
 }
 
 /// First millisecond of the year 1 and of the year 10000: the bounds of a query that names none.

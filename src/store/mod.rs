@@ -89,7 +89,7 @@ impl Written {
 }
 
 /// Candles of one series in a span of time, read from one end of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Range {
     /// The instrument.
     pub symbol: Symbol,
@@ -106,7 +106,7 @@ pub struct Range {
 }
 
 /// Which candles of a span count as the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// The oldest.
     Up,
