@@ -280,15 +280,21 @@ fn what_comes_while_a_statement_is_under_way_is_the_next_one() {
 
 #[test]
 fn what_has_waited_for_too_long_is_given_up_and_not_written() {
+    /// Nearly as long as a statement may take.
+    const SLOW: &str = "
+        create function sleep() returns trigger language plpgsql as $$ begin perform pg_sleep(4.9); return new; end $$;
+        create trigger slow before insert on market_data_candles for each row when (new.symbol = 'FIRST')
+            execute function sleep()";
+    const SLEEPING: &str =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
     on_one_thread(Database::postgres(), async |stage: &Stage| {
         let Database::Postgres(database) = &stage.database else { unreachable!() };
-        let mut lock = TableLock::take(database).await;
+        database.execute(SLOW).await;
+        let mut watch = database.connect().await;
         let first = [of(0, "FIRST", 1, json!({}))];
         let others = async {
-            lock.is_awaited().await;
-            let posts = all((0..10).map(async |n| stage.submit(&[of(n, &format!("S{n}"), 1, json!({}))]).await)).await;
-            lock.release().await;
-            posts
+            while sqlx::query_scalar::<_, i64>(SLEEPING).fetch_one(&mut watch).await.unwrap() == 0 {}
+            all((0..10).map(async |n| stage.submit(&[of(n, &format!("S{n}"), 1, json!({}))]).await)).await
         };
         let first_is_answered = Cell::new(false);
         let first = async {
