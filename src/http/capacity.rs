@@ -21,7 +21,7 @@ const REQUESTS: usize = 1024;
 /// while it is read, and what it comes to up to 1.6 times until it is stored (measured, with the smallest candles that there are).
 const BODIES: usize = 40 * 1024 * 1024;
 /// Bytes of answers that their clients have not taken yet.
-const ANSWERS: usize = 48 * 1024 * 1024;
+const ANSWERS: usize = 40 * 1024 * 1024;
 /// Longest that a body may take from its first byte to its last.
 pub(super) const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Longest that the work on a request may take once its body is there. Time-outs of the parts end it earlier; this is for
