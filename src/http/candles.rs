@@ -163,7 +163,7 @@ pub(super) async fn post(
         ("limit" = Option<u64>, Query, minimum = 1,
          description = "Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
-        ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "zstd, gzip",
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
          description = "`zstd` and `gzip` are served, `zstd` where both are as welcome; answers below 1 KiB stay plain."),
     ),
     responses(
