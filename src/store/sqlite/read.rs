@@ -1,0 +1,135 @@
+//! Candles out, and the list of series.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqlitePool};
+
+use crate::candle::{Symbol, Timeframe};
+use crate::store::candles::Unreadable;
+use crate::store::{Direction, Range, Series, StoreError, StoredCandles, unreadable};
+
+/// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time. All of them in one
+/// row, since each takes a message from the connection's thread; [`StoredCandles`] knows the text.
+macro_rules! select_range {
+    ($order:literal) => {
+        concat!(
+            "select group_concat(timestamp, ' '),
+                group_concat(concat_ws(' ', open, high, low, close, volume, closed), ' ') from (
+              select * from (
+                select * from (
+                    select timestamp, open, high, low, close, volume, 1 as closed
+                    from market_data_candles
+                    where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4
+                    order by timestamp ",
+            $order,
+            " limit ?5)
+                union all
+                select * from (
+                    select timestamp, open, high, low, close, volume, 0
+                    from market_data_live_candles l
+                    where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4
+                      and not exists (
+                        select 1 from market_data_candles c
+                        where c.symbol = ?1 and c.timeframe = ?2 and c.timestamp = l.timestamp)
+                    order by timestamp ",
+            $order,
+            " limit ?5)
+              ) order by timestamp ",
+            $order,
+            " limit ?5)"
+        )
+    };
+}
+
+const SELECT_UP: &str = select_range!("asc");
+const SELECT_DOWN: &str = select_range!("desc");
+
+/// Lists the series by hopping over the key from symbol to symbol and from timeframe to timeframe, then reads both ends
+/// of each. `?1` and `?2` filter where they are not null; `?3` is how many of the newest candles tell the precision.
+/// Public so that a test can ask for its plan.
+pub const SELECT_SERIES: &str = "
+    with recursive symbols(symbol) as (
+        select min(symbol) from market_data_candles where symbol >= coalesce(?1, '')
+        union all
+        select (select min(c.symbol) from market_data_candles c where c.symbol > symbols.symbol)
+        from symbols where symbols.symbol is not null and ?1 is null
+    ), series(symbol, timeframe) as (
+        select symbol, (select min(c.timeframe) from market_data_candles c where c.symbol = symbols.symbol)
+        from symbols where symbol is not null and (?1 is null or symbol = ?1)
+        union all
+        select symbol, (
+            select min(c.timeframe) from market_data_candles c
+            where c.symbol = series.symbol and c.timeframe > series.timeframe)
+        from series where timeframe is not null
+    )
+    select symbol, timeframe,
+        (select min(c.timestamp) from market_data_candles c
+         where c.symbol = s.symbol and c.timeframe = s.timeframe) as oldest,
+        (select max(c.timestamp) from market_data_candles c
+         where c.symbol = s.symbol and c.timeframe = s.timeframe) as newest,
+        (select max(max(
+            0,
+            length(n.open) - instr(n.open || '.', '.'),
+            length(n.high) - instr(n.high || '.', '.'),
+            length(n.low) - instr(n.low || '.', '.'),
+            length(n.close) - instr(n.close || '.', '.')))
+         from (
+            select c.open, c.high, c.low, c.close from market_data_candles c
+            where c.symbol = s.symbol and c.timeframe = s.timeframe
+            order by c.timestamp desc limit ?3) n) as precision
+    from series s where timeframe is not null and (?2 is null or timeframe = ?2)";
+
+/// What a page comes as: times and text of its candles, nothing of none.
+type PageRow = (Option<String>, Option<String>);
+
+/// Reads the candles of `range`.
+pub(super) async fn range(readers: &SqlitePool, range: &Range) -> sqlx::Result<PageRow> {
+    let sql = match range.direction {
+        Direction::Up => SELECT_UP,
+        Direction::Down => SELECT_DOWN,
+    };
+    sqlx::query_as(sql)
+        .bind(range.symbol.as_str())
+        .bind(range.timeframe.name())
+        .bind(range.start)
+        .bind(range.end)
+        .bind(i64::try_from(range.limit).unwrap_or(i64::MAX))
+        .fetch_one(readers)
+        .await
+}
+
+/// The candles in what [`range`] has read.
+pub(super) fn candles(row: PageRow, direction: Direction) -> Result<StoredCandles, StoreError> {
+    let (Some(times), Some(text)) = row else { return Ok(StoredCandles::default()) };
+    let times = times.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
+    let times = times.map_err(|_| unreadable(Unreadable::Form))?;
+    let candles = StoredCandles::parse(times.into_iter(), text).map_err(unreadable)?;
+    Ok(if direction == Direction::Down { candles.reversed() } else { candles })
+}
+
+/// Lists the series.
+pub(super) async fn series(
+    readers: &SqlitePool,
+    symbol: Option<&Symbol>,
+    timeframe: Option<Timeframe>,
+    sample: i64,
+) -> sqlx::Result<Vec<Series>> {
+    sqlx::query(SELECT_SERIES)
+        .bind(symbol.map(Symbol::as_str))
+        .bind(timeframe.map(Timeframe::name))
+        .bind(sample)
+        .fetch_all(readers)
+        .await?
+        .iter()
+        .map(one_series)
+        .collect()
+}
+
+fn one_series(row: &SqliteRow) -> sqlx::Result<Series> {
+    Ok(Series {
+        symbol: row.try_get("symbol")?,
+        timeframe: row.try_get("timeframe")?,
+        first: row.try_get("oldest")?,
+        last: row.try_get("newest")?,
+        price_precision: row.try_get::<Option<u32>, _>("precision")?.unwrap_or(0),
+    })
+}
