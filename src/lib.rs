@@ -1,9 +1,10 @@
 //! Candlewick keeps OHLCV candles and serves them to charts.
 //!
 //! In reading order: [`candle`] says what a candle is; [`config`] reads the environment; [`telemetry`] writes the log, counts
-//! and reports failures; [`store`] keeps candles in Postgres or SQLite; [`violation`] says what is wrong with a request and
-//! [`schema`] what may stand in one; [`ingest`] takes batches in and [`query`] gives pages out; [`http`] puts them on the
-//! wire; [`app`] puts it all together, [`signals`] says when to stop, and [`cli`] starts it. Imports point from the end of this list to its beginning.
+//! and reports failures; [`to_the_end`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite;
+//! [`violation`] says what is wrong with a request and [`schema`] what may stand in one; [`ingest`] takes batches in and
+//! [`query`] gives pages out; [`http`] puts them on the wire; [`app`] puts it all together, [`signals`] says when to stop,
+//! and [`cli`] starts it. Imports point from the end of this list to its beginning.
 
 pub mod app;
 pub mod candle;
@@ -16,4 +17,5 @@ pub mod schema;
 mod signals;
 pub mod store;
 pub mod telemetry;
+mod to_the_end;
 pub mod violation;

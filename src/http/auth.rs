@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
@@ -52,6 +52,13 @@ pub(super) enum Identity {
 #[derive(Debug, Clone)]
 pub(super) struct Keyring(Arc<[Arc<Entry>]>);
 
+/// Where a key may be, and for what it can then be used. A name that is given as text is taken apart at each look.
+static PLACES: [(HeaderName, Option<Scope>); 3] = [
+    (HeaderName::from_static("x-api-key"), Some(Scope::Ingest)),
+    (HeaderName::from_static("x-internal-token"), Some(Scope::Read)),
+    (header::AUTHORIZATION, None),
+];
+
 impl Keyring {
     pub(super) fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
         let entry = |key: &ApiKey, scope| {
@@ -64,10 +71,8 @@ impl Keyring {
 
     /// Whose credential `headers` hold.
     pub(super) fn identify(&self, headers: &HeaderMap) -> Identity {
-        const HEADERS: [(&str, Option<Scope>); 3] =
-            [("x-api-key", Some(Scope::Ingest)), ("x-internal-token", Some(Scope::Read)), ("authorization", None)];
         let mut presented =
-            HEADERS.iter().flat_map(|(name, scope)| headers.get_all(*name).iter().map(move |value| (value, *scope)));
+            PLACES.iter().flat_map(|(name, scope)| headers.get_all(name).iter().map(move |value| (value, *scope)));
         let Some((value, scope)) = presented.next() else { return Identity::Anonymous };
         if presented.next().is_some() {
             return Identity::Several;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
@@ -17,6 +17,7 @@ use super::{AppState, capacity, coding};
 use crate::ingest::{BatchFields, Handling, Receipt, Rejection};
 use crate::query::{Coding, Page};
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter};
+use crate::to_the_end::to_the_end;
 
 /// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
 #[derive(Debug, Serialize, ToSchema)]
@@ -132,14 +133,16 @@ pub(super) async fn post(
     body: BatchBody,
 ) -> Result<Response, Problem> {
     let handling = handling(&headers);
-    // In a task of its own: what becomes of the batch is counted, and the room for it held, also when the client has left.
-    let work = tokio::spawn(async move {
+    // What becomes of the batch is counted, and the room for it held, also when the client has left.
+    let work = to_the_end(async move {
         let BatchBody { bytes, rooms: _rooms } = body;
         app.ingest.submit(bytes, handling).await
     });
-    let receipt = capacity::in_time(work).await?.map_err(|panic| Problem::internal(panic.to_string()))??;
+    let receipt = capacity::in_time(work).await??;
     let rows = Rows { received: receipt.received, added: receipt.added };
-    let mut response = (StatusCode::CREATED, Extension(rows), Json(Ingested::new(receipt, handling))).into_response();
+    let body = serde_json::to_vec(&Ingested::new(receipt, handling));
+    let body = body.map_err(|error| Problem::internal(error.to_string()))?;
+    let mut response = (StatusCode::CREATED, Extension(rows), [JSON], body).into_response();
     if handling == Handling::Lenient {
         response.headers_mut().insert("preference-applied", HeaderValue::from_static("handling=lenient"));
     }
@@ -210,6 +213,9 @@ pub(super) async fn get(
     Ok((describe(&coded)?, [JSON], coding, app.capacity.hold(coded.body.clone())?).into_response())
 }
 
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
+const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
 const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 /// What the headers say of a page, whether it is sent or not.
@@ -224,13 +230,13 @@ fn describe(page: &Page) -> Result<HeaderMap, Problem> {
     Ok(headers)
 }
 
-fn paging_headers(page: &Page) -> impl Iterator<Item = (&'static str, String)> {
+fn paging_headers(page: &Page) -> impl Iterator<Item = (HeaderName, String)> {
     let more = |there: bool| if there { "true" } else { "false" }.to_owned();
-    let link = |query: &String, rel| ("link", format!("</api/v1/candles?{query}>; rel=\"{rel}\""));
+    let link = |query: &String, rel| (header::LINK, format!("</api/v1/candles?{query}>; rel=\"{rel}\""));
     [
-        Some(("etag", page.etag.clone())),
-        Some(("x-more-before", more(page.before.is_some()))),
-        Some(("x-more-after", more(page.after.is_some()))),
+        Some((header::ETAG, page.etag.clone())),
+        Some((MORE_BEFORE, more(page.before.is_some()))),
+        Some((MORE_AFTER, more(page.after.is_some()))),
         page.before.as_ref().map(|query| link(query, "prev")),
         page.after.as_ref().map(|query| link(query, "next")),
     ]
@@ -258,7 +264,7 @@ fn handling(headers: &HeaderMap) -> Handling {
         let value = value.trim().trim_matches('"');
         name.trim().eq_ignore_ascii_case("handling").then(|| value.eq_ignore_ascii_case("lenient"))
     };
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
     match preferences.flat_map(|value| value.split(',')).find_map(handling) {
         Some(true) => Handling::Lenient,
         Some(false) | None => Handling::Strict,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 /// What carried a request to us, or to the proxy that the client spoke to.
@@ -48,7 +48,7 @@ pub(crate) struct Proxies(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     trusted: Vec<IpNet>,
-    client_header: String,
+    client_header: Option<HeaderName>,
     tls: bool,
     warned: AtomicBool,
 }
@@ -56,7 +56,7 @@ struct Inner {
 impl Proxies {
     /// Believes `trusted`, which name the client in `client_header`; `tls` says whether we speak TLS ourselves.
     pub(super) fn new(trusted: &[IpNet], client_header: &str, tls: bool) -> Self {
-        let (trusted, client_header) = (trusted.to_vec(), client_header.to_owned());
+        let (trusted, client_header) = (trusted.to_vec(), HeaderName::from_bytes(client_header.as_bytes()).ok());
         Self(Arc::new(Inner { trusted, client_header, tls, warned: AtomicBool::new(false) }))
     }
 
@@ -72,10 +72,13 @@ impl Proxies {
         let headers = request.headers();
         let transport = if self.0.tls { Transport::Https } else { Transport::Direct };
         if !self.trusts(peer) {
-            if headers.contains_key(&self.0.client_header) && !self.0.warned.swap(true, Ordering::Relaxed) {
+            if let Some(header) = &self.0.client_header
+                && headers.contains_key(header)
+                && !self.0.warned.swap(true, Ordering::Relaxed)
+            {
                 tracing::warn!(
                     peer = %peer,
-                    header = self.0.client_header,
+                    header = header.as_str(),
                     "a forwarding header from an address that is not in TRUSTED_PROXIES is ignored; add the address if it \
                      is your proxy's (said once)"
                 );
@@ -93,7 +96,7 @@ impl Proxies {
     /// Walks from the last address named, which our own proxy wrote, to the first that no trusted proxy has: what stands
     /// before it is the client's own word.
     fn named_client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let lines = headers.get_all(&self.0.client_header).iter();
+        let lines = self.0.client_header.iter().flat_map(|header| headers.get_all(header));
         let named: Vec<&str> = lines.flat_map(|line| line.to_str().unwrap_or("?").split(',')).collect();
         let mut client = peer;
         for name in named.into_iter().rev() {

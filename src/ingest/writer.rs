@@ -7,9 +7,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use metrics::{Gauge, counter, gauge};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -229,12 +231,13 @@ struct Flusher {
 
 impl Flusher {
     async fn run(mut self) {
+        let store = self.store.clone();
         while self.something_waits().await {
             let entries = self.choose();
             counter!(FLUSHES).increment(1);
             counter!(FLUSHED_POSTS).increment(entries.len() as u64);
-            // In a task of its own: what breaks there fails only those whose candles it held.
-            let mut writing = tokio::spawn(write(self.store.clone(), entries));
+            // What breaks there fails only those whose candles it held.
+            let mut writing = Box::pin(AssertUnwindSafe(write(&store, entries)).catch_unwind());
             loop {
                 // What comes while this is under way cannot be overdue before a batch that comes now would be.
                 let oldest = self.waiting.front().map_or_else(Instant::now, |entry| entry.came);
@@ -338,11 +341,11 @@ impl Claims {
 
 /// Writes and answers `entries`: in one statement, or where one of them is refused in halves, so that no caller fails
 /// another.
-async fn write(store: Store, entries: Vec<Entry>) {
+async fn write(store: &Store, entries: Vec<Entry>) {
     let mut parts = vec![entries];
     while let Some(mut part) = parts.pop() {
         part.extract_if(.., |entry| entry.is_overdue()).for_each(Entry::give_up);
-        match append(&store, &mut part).await {
+        match append(store, &mut part).await {
             Ok(appended) => part.into_iter().zip(appended).for_each(|(entry, appended)| entry.answer(Ok(appended))),
             Err(StoreError::Refused(_) | StoreError::Internal(_)) if part.len() > 1 => {
                 let later = part.split_off(part.len() / 2);

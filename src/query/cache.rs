@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Coding, Page, Selection};
 use crate::store::{Change, StoreError};
 use crate::telemetry::panic_text;
+use crate::to_the_end::to_the_end;
 
 /// A page is an answer to requests that came up to so long after it began to be read.
 const FRESH: Duration = Duration::from_secs(1);
@@ -142,7 +143,7 @@ impl Pages {
         }
     }
 
-    /// Makes a page in a task of its own, which goes on when the request that began it is gone.
+    /// Makes a page, also when the request that began it is gone.
     async fn make(
         &self,
         key: Key,
@@ -152,7 +153,7 @@ impl Pages {
     ) -> Made {
         self.forget_in_time(key.clone(), began, announce.subscribe());
         let pages = Arc::clone(&self.0);
-        let making = tokio::spawn(async move {
+        let making = to_the_end(async move {
             let made = AssertUnwindSafe(making).catch_unwind().await;
             let made =
                 made.unwrap_or_else(|panic| Err(StoreError::Internal(panic_text(&*panic).to_owned()))).map(Arc::new);
@@ -165,7 +166,7 @@ impl Pages {
             announce.send_replace(Some(made.clone()));
             made
         });
-        making.await.unwrap_or_else(|_| Err(broken()))
+        making.await
     }
 
     /// Removes a page as soon as it is of no more use, so that none stays in memory where nobody asks for others.

@@ -7,14 +7,19 @@ pub mod postgres;
 pub mod sqlite;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use metrics::histogram;
+use tokio_util::task::TaskTracker;
 
 use crate::candle::{Batch, Candle, Symbol, Timeframe};
 use crate::config::DatabaseConfig;
 use crate::telemetry::metrics::OPERATION_DURATION;
+use crate::telemetry::panic_text;
+use crate::to_the_end::to_the_end;
 
 pub use candles::{StoredCandle, StoredCandles};
 pub use changes::Change;
@@ -308,10 +313,11 @@ fn changed_migration(version: i64) -> String {
     )
 }
 
-/// Runs `work` in a task of its own, so that a caller who stops waiting cannot cut a statement in half.
-async fn to_the_end<T: Send + 'static>(
-    tasks: &tokio_util::task::TaskTracker,
+/// Runs `work` to its end, so that a caller who stops waiting cannot cut a statement in half.
+async fn finished<T: Send + 'static>(
+    tasks: &TaskTracker,
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tasks.spawn(work).await.unwrap_or_else(|panic| Err(StoreError::Internal(panic.to_string())))
+    let work = AssertUnwindSafe(tasks.track_future(work)).catch_unwind();
+    to_the_end(work).await.unwrap_or_else(|panic| Err(StoreError::Internal(format!("panic: {}", panic_text(&*panic)))))
 }

@@ -65,8 +65,10 @@ macro_rules! counters {
             impl $counter {
                 /// Counts so many more.
                 pub fn count(self, more: u64) {
-                    let value = match self { $(Self::$variant => $value),+ };
-                    counter!($metric, $label => value).increment(more);
+                    match self {
+                        // Labels of constants cost nothing to make.
+                        $(Self::$variant => counter!($metric, $label => $value).increment(more)),+
+                    }
                 }
             }
         )+

@@ -16,9 +16,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::TaskTracker;
 
-use super::{
-    Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, not_prepared, to_the_end, unreadable,
-};
+use super::{Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, finished, not_prepared, unreadable};
 use crate::candle::{Batch, Symbol, Timeframe};
 use append::Copied;
 use frontier::Frontier;
@@ -197,7 +195,7 @@ impl Postgres {
             return Err(not_prepared());
         }
         let work = work(pool.clone());
-        to_the_end(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
+        finished(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
 use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
+use crate::to_the_end::to_the_end;
 
 /// Longest that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
 const WAIT: Duration = Duration::from_secs(1);
@@ -135,12 +136,12 @@ impl Pool {
                 Arc::clone(&self.shares[purpose as usize]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let place = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let pool = self.connections.clone();
-            // In a task of its own: a connection that takes longer than this request waits serves the next one.
-            let connecting = tokio::spawn(async move {
+            // A connection that takes longer than this request waits serves the next one.
+            let connecting = to_the_end(async move {
                 let connection = pool.acquire().await?;
                 Ok(Loan { connection: Some(connection), permits: Some([share, place]) })
             });
-            connecting.await.map_err(|_| PoolError::Busy)?.map_err(PoolError::Failed)
+            connecting.await.map_err(PoolError::Failed)
         };
         let _pending = self.patience.counted.then(Pending::new);
         let start = Instant::now();

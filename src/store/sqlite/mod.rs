@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
-use super::{Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, not_prepared, to_the_end};
+use super::{Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, finished, not_prepared};
 use crate::candle::{Batch, Symbol, Timeframe};
 
 pub use read::SELECT_SERIES;
@@ -171,7 +171,7 @@ impl Sqlite {
         if !self.0.prepared.load(Ordering::Acquire) {
             return Err(not_prepared());
         }
-        to_the_end(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
+        finished(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
     }
 }
 

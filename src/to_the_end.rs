@@ -1,0 +1,81 @@
+//! Work that has to be finished although nobody may wait for it any more.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
+
+/// Runs `work` as part of whoever awaits this, and in a task of its own from the moment that it is dropped unfinished:
+/// a client that leaves cuts nothing in half, and one that stays costs no task.
+pub(crate) fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> ToTheEnd<T> {
+    ToTheEnd(Some(Box::pin(work)))
+}
+
+/// What [`to_the_end`] runs.
+pub(crate) struct ToTheEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // Taken out while it runs, so that what panics is not run again.
+        let Some(mut work) = self.0.take() else { return Poll::Pending };
+        let poll = work.as_mut().poll(cx);
+        if poll.is_pending() {
+            self.0 = Some(work);
+        }
+        poll
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        // Without a runtime, the process is at its end.
+        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(work);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::panic::AssertUnwindSafe;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_finished() {
+        let (go_on, waiting) = oneshot::channel();
+        let (done, finished) = oneshot::channel();
+        let work = to_the_end(async move {
+            waiting.await.unwrap();
+            done.send("all of it").unwrap();
+        });
+        assert!(work.now_or_never().is_none());
+        go_on.send(()).unwrap();
+        assert_eq!(finished.await.unwrap(), "all of it");
+    }
+
+    #[tokio::test]
+    async fn what_panics_is_not_run_again() {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&polls);
+        let mut work = to_the_end(poll_fn(move |_| -> Poll<()> {
+            counted.fetch_add(1, Ordering::Relaxed);
+            panic!("broken")
+        }));
+        assert!(AssertUnwindSafe(&mut work).catch_unwind().await.is_err());
+        drop(work);
+        // Whatever the drop may have started has run once nothing else holds the counter.
+        while Arc::strong_count(&polls) > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(polls.load(Ordering::Relaxed), 1);
+    }
+}
