@@ -12,7 +12,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::TaskTracker;
 
@@ -66,6 +65,19 @@ const WORTH_COPYING: usize = 200;
 
 /// How often a statement is tried again after another transaction made the server cancel it.
 const RETRIES: usize = 3;
+
+/// Runs one statement that reads, once more where it met a connection that the server had ended: whether one lives is not
+/// asked before each statement.
+macro_rules! read_with {
+    ($pool:expr, |$connection:ident| $statement:expr) => {{
+        match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
+            Err(error) if error.is_of_the_connection() => {
+                $pool.run(Purpose::ReadAgain, async |$connection| $statement.await).await
+            }
+            result => result,
+        }
+    }};
+}
 
 /// Runs one statement that writes, on a connection of its own for each try. A macro, because a function that takes such a
 /// closure by reference is not known to be `Send`.
@@ -138,9 +150,7 @@ impl Postgres {
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
         let direction = range.direction;
-        let select = move |pool: Pool| async move {
-            pool.run(Purpose::Read, async |connection| read::range(connection, &range).await).await
-        };
+        let select = move |pool: Pool| async move { read_with!(pool, |connection| read::range(connection, &range)) };
         read::candles(&self.on(&self.0.work, select).await?, direction)
     }
 
@@ -151,10 +161,7 @@ impl Postgres {
         sample: i64,
     ) -> Result<Vec<Series>, StoreError> {
         let select = move |pool: Pool| async move {
-            let select = async |connection: &mut PgConnection| {
-                read::series(connection, symbol.as_ref(), timeframe, sample).await
-            };
-            pool.run(Purpose::Read, select).await
+            read_with!(pool, |connection| read::series(connection, symbol.as_ref(), timeframe, sample))
         };
         let rows = self.on(&self.0.work, select).await?;
         rows.iter().map(|row| read::one_series(row).map_err(unreadable)).collect()
@@ -164,13 +171,14 @@ impl Postgres {
         let delete = |pool: Pool| async move {
             pool.run(Purpose::Write, async |connection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await).await
         };
+        self.0.work.close_idle().await;
+        self.0.probe.close_idle().await;
         Ok(self.on(&self.0.work, delete).await?.rows_affected())
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        let ping = |pool: Pool| async move {
-            pool.run(Purpose::Read, async |connection| sqlx::query("select 1").execute(connection).await).await
-        };
+        let ping =
+            |pool: Pool| async move { read_with!(pool, |connection| sqlx::query("select 1").execute(connection)) };
         self.on(&self.0.probe, ping).await.map(drop)
     }
 

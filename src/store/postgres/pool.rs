@@ -1,14 +1,16 @@
 //! Lends connections for a bounded time, and decides by the outcome whether one may be used again.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool::managed::{self, Manager, Metrics, Object, PoolConfig, QueueMode, RecycleError, RecycleResult};
+use futures_util::future::join_all;
 use metrics::{counter, gauge, histogram};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres as Pg};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
@@ -22,11 +24,15 @@ const WAIT: Duration = Duration::from_secs(1);
 /// continent and back, and short enough to open one within [`WAIT`].
 const PING: Duration = Duration::from_millis(500);
 
+/// First and longest pause between tries to connect to a server that is not ready, each pause twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
 /// How long a pool's users are ready to wait for the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// Longest that opening a connection may take, which with TLS to another continent is more than [`WAIT`]. It goes on
-    /// when the request that began it has given up, and retries at most a fifth of it apart (sqlx).
+    /// when the request that began it has given up.
     pub(super) connect: Duration,
     /// Longest that we wait for a statement's answer.
     pub(super) answer: Duration,
@@ -53,20 +59,43 @@ const STATEMENT_SETTINGS: &str = "
     -- A 201 means durable, also where the database's default is to answer before the disk has.
     select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
 
-/// What a connection is wanted for. Neither kind may take the last connections from the other: a crowd of charts must
-/// not keep candles out, nor a flood of candles the charts.
+/// Longest that a connection is used: what a server keeps for it only grows.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// Longest that one is kept which nobody uses.
+const IDLE: Duration = Duration::from_secs(10 * 60);
+/// How long after it was lent a connection is taken to live without a test.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// What a connection is wanted for. Neither reading nor writing may take the last connections from the other: a crowd of
+/// charts must not keep candles out, nor a flood of candles the charts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
-    /// To read.
+    /// To read, on one that may turn out to be lost.
     Read,
-    /// To write.
+    /// To read once more after that, on one that has just shown that it lives.
+    ReadAgain,
+    /// To write, likewise: who lost a connection would not know what became of the candles.
     Write,
 }
 
+impl Purpose {
+    fn share(self) -> usize {
+        match self {
+            Self::Read | Self::ReadAgain => 0,
+            Self::Write => 1,
+        }
+    }
+
+    fn may_be_lost(self) -> bool {
+        matches!(self, Self::Read)
+    }
+}
+
 /// Connections of which each does one statement at a time. Clones share them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Pool {
-    connections: PgPool,
+    /// Not sqlx's pool, which pings a connection when it comes back too, and takes a task for that.
+    connections: managed::Pool<Connections>,
     /// One per connection. Waiting happens here, so that the pool is asked only for what it has or may open.
     permits: Arc<Semaphore>,
     /// One per connection that readers may hold at once, and likewise for writers.
@@ -88,27 +117,19 @@ pub(super) enum PoolError {
 
 impl Pool {
     pub(super) fn new(options: &PgConnectOptions, max_connections: u32, patience: Patience) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(patience.connect)
-            // The pool's own test of an idle connection waits without a bound of its own, and so would a request for each
-            // connection that a firewall has forgotten.
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| {
-                Box::pin(async move {
-                    let answered = timeout(PING, connection.ping()).await;
-                    answered.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
-                })
-            })
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(STATEMENT_SETTINGS).await.map(drop) })
-            })
-            .connect_lazy_with(options.clone());
+        let opener = Connections { options: options.clone(), patience: patience.connect };
+        let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(max_connections as usize) };
+        let connections = managed::Pool::builder(opener).config(config).build();
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         // A fifth is kept from either, where there is more than one connection to share.
         let share = if max_connections > 1 { max_connections - max_connections.div_ceil(5) } else { 1 };
-        let shares = [permits(share), permits(share)];
-        Self { connections: pool, permits: permits(max_connections), shares, max_connections, patience }
+        Self {
+            connections: connections.expect("without time-outs of its own it needs no runtime"),
+            permits: permits(max_connections),
+            shares: [permits(share), permits(share)],
+            max_connections,
+            patience,
+        }
     }
 
     /// Runs one statement. A connection that was lost or did not answer in time is closed, not lent again.
@@ -118,30 +139,28 @@ impl Pool {
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, PoolError> {
         let mut loan = self.lend(purpose).await?;
-        let Some(connection) = &mut loan.connection else { return Err(PoolError::Busy) };
-        let result = match timeout(self.patience.answer, statement(connection)).await {
+        let Some(kept) = &mut loan.connection else { return Err(PoolError::Busy) };
+        let result = match timeout(self.patience.answer, statement(&mut kept.connection)).await {
             Ok(result) => result.map_err(PoolError::Failed),
             Err(_) => Err(PoolError::NoAnswer),
         };
         if result.as_ref().is_err_and(PoolError::spoils_the_connection) {
-            // Out of the pool at once: saying goodbye to a peer that does not answer could take as long as the peer likes.
-            drop(loan.connection.take().map(PoolConnection::detach));
+            loan.discard();
         }
         result
     }
 
     async fn lend(&self, purpose: Purpose) -> Result<Loan, PoolError> {
         let lend = async {
-            let share =
-                Arc::clone(&self.shares[purpose as usize]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
+            let share = Arc::clone(&self.shares[purpose.share()]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let place = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
-            let pool = self.connections.clone();
+            let connections = self.connections.clone();
             // A connection that takes longer than this request waits serves the next one.
-            let connecting = to_the_end(async move {
-                let connection = pool.acquire().await?;
-                Ok(Loan { connection: Some(connection), permits: Some([share, place]) })
-            });
-            connecting.await.map_err(PoolError::Failed)
+            to_the_end(async move {
+                let connection = take(&connections, purpose).await?;
+                Ok(Loan { connection: Some(connection), _permits: [share, place] })
+            })
+            .await
         };
         let _pending = self.patience.counted.then(Pending::new);
         let start = Instant::now();
@@ -154,19 +173,113 @@ impl Pool {
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {
-        let idle = u32::try_from(self.connections.num_idle()).unwrap_or(u32::MAX);
-        PoolUse { open: self.connections.size(), idle, max: self.max_connections }
+        let count = |connections| u32::try_from(connections).unwrap_or(u32::MAX);
+        let status = self.connections.status();
+        PoolUse { open: count(status.size), idle: count(status.available), max: self.max_connections }
     }
 
-    pub(super) async fn close(&self) {
-        self.connections.close().await;
+    /// Closes what nobody has used for a while.
+    pub(super) async fn close_idle(&self) {
+        say_goodbye(self.connections.retain(|_, metrics| metrics.last_used() < IDLE).removed).await;
     }
+
+    /// Lends nothing any more, and closes all that is not lent.
+    pub(super) async fn close(&self) {
+        self.permits.close();
+        say_goodbye(self.connections.retain(|_, _| false).removed).await;
+        self.connections.close();
+    }
+}
+
+/// Opens connections, and knows which of them still serve.
+struct Connections {
+    options: PgConnectOptions,
+    patience: Duration,
+}
+
+/// A connection, and how long ago it was lent before.
+struct Kept {
+    connection: PgConnection,
+    unused: Duration,
+}
+
+impl Manager for Connections {
+    type Type = Kept;
+    type Error = sqlx::Error;
+
+    async fn create(&self) -> sqlx::Result<Kept> {
+        let opened = timeout(self.patience, open(&self.options)).await;
+        opened.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|connection| Kept { connection, unused: Duration::ZERO })
+    }
+
+    async fn recycle(&self, kept: &mut Kept, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        kept.unused = metrics.last_used();
+        if metrics.age() > LIFETIME { Err(RecycleError::message("it is old")) } else { Ok(()) }
+    }
+}
+
+/// Opens a connection as soon as the server takes one: it may be starting, or about to notice that others have ended.
+async fn open(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match PgConnection::connect_with(options).await {
+            Ok(mut connection) => {
+                connection.execute(STATEMENT_SETTINGS).await?;
+                return Ok(connection);
+            }
+            Err(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(sqlx::Error::Database(error)) if error.is_transient_in_connect_phase() => {}
+            Err(error) => return Err(error),
+        }
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Takes a connection that lives, unless `purpose` may find out by itself.
+async fn take(connections: &managed::Pool<Connections>, purpose: Purpose) -> Result<Object<Connections>, PoolError> {
+    loop {
+        let mut kept = connections.get().await.map_err(|error| match error {
+            managed::PoolError::Backend(error) => PoolError::Failed(error),
+            _ => PoolError::Busy,
+        })?;
+        let is_new = Object::metrics(&kept).recycle_count == 0;
+        let is_trusted = is_new || purpose.may_be_lost() && kept.unused < TRUSTED;
+        if is_trusted || matches!(timeout(PING, kept.connection.ping()).await, Ok(Ok(()))) {
+            return Ok(kept);
+        }
+        drop(Object::take(kept));
+        // The others have not been used for longer, and to wait for each of them would take too long.
+        drop(connections.retain(|_, _| false));
+    }
+}
+
+/// Tells the server that they are not needed any more, as long as it listens.
+async fn say_goodbye(connections: Vec<Kept>) {
+    join_all(connections.into_iter().map(|kept| timeout(PING, kept.connection.close()))).await;
 }
 
 /// A connection on loan and the place it takes, given back however the loan ends.
 struct Loan {
-    connection: Option<PoolConnection<Pg>>,
-    permits: Option<[OwnedSemaphorePermit; 2]>,
+    connection: Option<Object<Connections>>,
+    // Below the connection, so that whoever gets the place finds it.
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+impl Loan {
+    /// Closes the connection without a word: saying goodbye to a peer that does not answer could take as long as it likes.
+    fn discard(&mut self) {
+        drop(self.connection.take().map(Object::take));
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // In the middle of a statement nobody knows what comes next on it.
+        if std::thread::panicking() {
+            self.discard();
+        }
+    }
 }
 
 /// Counts a request that waits for a connection, however the waiting ends.
@@ -185,26 +298,16 @@ impl Drop for Pending {
     }
 }
 
-impl Drop for Loan {
-    fn drop(&mut self) {
-        let permits = self.permits.take();
-        let Some(mut connection) = self.connection.take() else { return };
-        // The pool pings what it takes back, without a time-out of its own: a peer that died would keep the place.
-        let returned = connection.return_to_pool();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let _ = timeout(WAIT, returned).await;
-                drop(permits);
-            });
-        }
-    }
-}
-
 impl PoolError {
     /// Whether another transaction made the server cancel this one, so that the same again is likely to succeed.
     pub(super) fn is_conflict(&self) -> bool {
         let Self::Failed(error) = self else { return false };
         matches!(error.as_database_error().and_then(sql_state), Some("40001" | "40P01"))
+    }
+
+    /// Whether the statement may succeed on another connection.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::Failed(_)) && self.spoils_the_connection()
     }
 
     fn spoils_the_connection(&self) -> bool {
