@@ -89,7 +89,7 @@ fn connections_that_the_server_ends_are_replaced() {
                 where datname = current_database() and pid <> pg_backend_pid()",
                 )
                 .await;
-            assert_eq!(service.candles("").await.status, 200, "an idle connection is tested before it is used");
+            assert_eq!(service.candles("").await.status, 200, "what is read on a lost connection is read once more");
             assert_eq!(service.ingest(&[candle(NOW)]).await, (0, 0, 1));
         }
     });
