@@ -1,0 +1,910 @@
+//+------------------------------------------------------------------+
+//| CandlewickFeed: sends the terminal's candles to a candlewick.    |
+//| How to install and set it up is told in README.md beside it.     |
+//|                                                                  |
+//| The service is the only memory. A series starts by asking where  |
+//| it stands there, then sends everything newer, the newest candles |
+//| once more, and what is older down to the wanted depth; whatever  |
+//| fails sends it back to the start. Closed candles are stored once |
+//| and duplicates cost nothing, so nothing has to be remembered     |
+//| here, and nothing is lost when the terminal is closed.           |
+//+------------------------------------------------------------------+
+#define VERSION "1.00"
+
+#property copyright   "MIT License"
+#property version     VERSION
+#property description "Sends the terminal's candles to a candlewick service."
+
+enum BROKER_CLOCK {
+   CLOCK_NEW_YORK, // US daylight saving (New York + 7)
+   CLOCK_EUROPE,   // European daylight saving
+   CLOCK_FIXED     // no daylight saving
+};
+
+input group "The service"
+input string       Url                 = "https://candles.example.com"; // Its address, also on the terminal's list
+input string       Key                 = "";                            // An ingest key
+input int          TimeoutSeconds      = 5;                             // Longest wait for an answer, 1 to 60
+
+input group "What is sent"
+input string       Symbols             = "";                            // NAME or NAME=STORED NAME, by commas; empty: the chart's
+input string       Timeframes          = "M1,M5,M15,M30,H1,H4,D1";      // By commas
+input int          HistoryCandles      = 10000;                         // Candles of each series that the service should have
+input bool         SendForming         = true;                          // Also send the candle that is not closed yet
+input int          TimerSeconds        = 5;                             // How often to look for candles, 1 to 3600
+input int          BatchSize           = 500;                           // Most candles in one request, 1 to 10000
+input int          ResendCandles       = 500;                           // Newest candles to send again at start and hourly
+
+input group "The broker's clock"
+input BROKER_CLOCK BrokerClock         = CLOCK_NEW_YORK;                // When it goes forward an hour
+input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter
+
+const int   LAST_WAIT_SECONDS    = 300;     // a pause grows with each failure up to this
+const int   LONGEST_WAIT_SECONDS = 3600;    // and lasts no longer than this whatever the service asks for
+const int   ALLOW_LIST_SECONDS   = 10;      // asking the terminal's own list costs nobody anything
+const int   SYMBOL_WAIT_SECONDS  = 60;
+const int   HISTORY_WAIT_SECONDS = 5;
+const int   HISTORY_WAITS        = 24;      // two minutes: a terminal loads a year of M1 in less
+const int   RECHECK_SECONDS      = 3600;    // finds what the terminal loaded late
+const int   REJECTIONS_TOLD      = 3;       // of one answer
+const int   REJECTIONS_KEPT      = 100;
+const int   STATUS_LINES         = 25;      // Comment() shows about 2,000 characters
+const ulong SECOND               = 1000;
+
+const ENUM_TIMEFRAMES ALL_TIMEFRAMES[] =
+{
+   PERIOD_M1, PERIOD_M2, PERIOD_M3, PERIOD_M4, PERIOD_M5, PERIOD_M6, PERIOD_M10, PERIOD_M12, PERIOD_M15, PERIOD_M20, PERIOD_M30,
+   PERIOD_H1, PERIOD_H2, PERIOD_H3, PERIOD_H4, PERIOD_H6, PERIOD_H8, PERIOD_H12, PERIOD_D1, PERIOD_W1, PERIOD_MN1
+};
+
+enum STAGE {
+   STAGE_ASK,      // where does the service stand?
+   STAGE_BEGIN,    // has the terminal loaded the history to begin with?
+   STAGE_CATCH_UP, // send up to now
+   STAGE_HISTORY,  // send what is older
+   STAGE_LIVE      // send what is new
+};
+
+enum OUTCOME {
+   OUTCOME_DONE,
+   OUTCOME_TOO_LARGE,
+   OUTCOME_REFUSED, // sending the same again is pointless
+   OUTCOME_FAILED   // the feed pauses or has stopped
+};
+
+// One symbol in one timeframe. Times of candles are the broker's, as the terminal has them.
+struct Series {
+   string          symbol;         // at the broker
+   string          name;           // at the service
+   ENUM_TIMEFRAMES timeframe;
+   STAGE           stage;
+   datetime        service_last;   // newest closed candle at the service when it was asked, 0: none
+   datetime        service_last_before; // the same when it was asked the time before
+   datetime        sent_up_to;     // newest closed candle that needs no sending, 0: none
+   datetime        sent_down_to;   // oldest one
+   datetime        forming;        // the last forming candle that was sent
+   long            forming_volume;
+   int             most;           // candles in its next request
+   int             waits;          // for the terminal's history, in a row
+   ulong           wait_until;
+   ulong           asked_at;
+   string          note;           // what a person should know about it
+   datetime        rejected[];     // candles whose rejection was told
+};
+
+Series   g_series[];
+int      g_turn;          // the series whose turn it was last
+string   g_url;
+string   g_headers;
+int      g_most;          // candles that the service takes in one request
+bool     g_stopped;       // until the inputs are changed
+int      g_failures;      // in a row
+ulong    g_pause_until;
+string   g_trouble;       // why the feed pauses or has stopped
+string   g_refusal;       // why the last request was refused
+ulong    g_clock_check_at;
+string   g_clock_warning;
+
+//+------------------------------------------------------------------+
+//| Events                                                           |
+//+------------------------------------------------------------------+
+int OnInit() {
+   const string mistake = ReadInputs();
+   if(mistake != "") {
+      Print(mistake);
+      Comment(StringFormat("CandlewickFeed does not run: %s", mistake));
+      return INIT_PARAMETERS_INCORRECT;
+   }
+   g_turn           = -1;
+   g_most           = BatchSize;
+   g_stopped        = false;
+   g_failures       = 0;
+   g_pause_until    = 0;
+   g_trouble        = "";
+   g_clock_check_at = 0;
+   g_clock_warning  = "";
+   if(!EventSetTimer(TimerSeconds)) {
+      Print("the terminal has no timer for the feed; attach it again");
+      return INIT_FAILED;
+   }
+   Print(StringFormat("CandlewickFeed %s feeds %d series to %s", VERSION, ArraySize(g_series), g_url));
+   return INIT_SUCCEEDED;
+}
+
+void OnDeinit(const int reason) {
+   EventKillTimer();
+   // What is wrong with the inputs stays on the chart.
+   if(reason != REASON_INITFAILED)
+      Comment("");
+}
+
+void OnTimer() {
+   CheckBrokerClock();
+   // Half of the time is the service's and half the terminal's.
+   const ulong deadline = GetTickCount64() + (ulong)TimerSeconds * SECOND / 2;
+   FeedNewCandles(deadline);
+   FeedTheRest(deadline);
+   ShowStatus();
+}
+
+// What is live goes before history, so that a chart stays up to date while years are sent.
+void FeedNewCandles(const ulong deadline) {
+   for(int i = 0; i < ArraySize(g_series) && MayGoOn(deadline); i++) {
+      const int turn = NextTurn();
+      if(g_series[turn].stage == STAGE_HISTORY || g_series[turn].stage == STAGE_LIVE)
+         SendNewer(g_series[turn]);
+   }
+}
+
+void FeedTheRest(const ulong deadline) {
+   bool busy = true;
+   while(busy && MayGoOn(deadline)) {
+      busy = false;
+      for(int i = 0; i < ArraySize(g_series) && MayGoOn(deadline); i++) {
+         if(Advance(g_series[NextTurn()]))
+            busy = true;
+      }
+   }
+}
+
+int NextTurn() {
+   g_turn = (g_turn + 1) % ArraySize(g_series);
+   return g_turn;
+}
+
+bool MayGoOn(const ulong deadline) {
+   const ulong now = GetTickCount64();
+   return !IsStopped() && !g_stopped && now >= g_pause_until && now < deadline;
+}
+
+//+------------------------------------------------------------------+
+//| The way of a series. Each step makes one request at most and     |
+//| tells whether there is more to do at once.                       |
+//+------------------------------------------------------------------+
+bool Advance(Series &series) {
+   if(GetTickCount64() < series.wait_until)
+      return false;
+   switch(series.stage) {
+      case STAGE_ASK:
+         return Ask(series);
+      case STAGE_BEGIN:
+         return Begin(series);
+      case STAGE_CATCH_UP:
+         return SendNewer(series);
+      case STAGE_HISTORY:
+         return SendOlder(series);
+      case STAGE_LIVE:
+         if(GetTickCount64() < series.asked_at + (ulong)RECHECK_SECONDS * SECOND)
+            return false;
+         series.stage = STAGE_ASK;
+         return true;
+   }
+   return false;
+}
+
+bool Ask(Series &series) {
+   // Only a symbol of Market Watch has its history loaded.
+   if(!SymbolSelect(series.symbol, true))
+      return Wait(series, SYMBOL_WAIT_SECONDS, "the broker has no such symbol; write it as Market Watch does");
+   string answer;
+   const string path = StringFormat("/api/v1/series?symbol=%s&timeframe=%s", UrlEncoded(series.name), TimeframeName(series.timeframe));
+   const OUTCOME outcome = Call("GET", path, "", answer);
+   if(outcome == OUTCOME_FAILED)
+      return false;
+   if(outcome != OUTCOME_DONE)
+      return Wait(series, RECHECK_SECONDS, g_refusal);
+   if(StringFind(answer, "[") != 0) {
+      Pause(StringFormat("%s answers, but not as candlewick does; correct Url", g_url), 0);
+      return false;
+   }
+   series.service_last_before = series.service_last;
+   series.service_last        = CandleTime(answer, "last");
+   series.sent_down_to        = CandleTime(answer, "first");
+   series.asked_at            = GetTickCount64();
+   series.forming             = 0;
+   series.stage               = STAGE_BEGIN;
+   return true;
+}
+
+// An incomplete history would leave a hole, because only what is newer or older than the rest is looked for.
+bool Begin(Series &series) {
+   const bool empty = Bars(series.symbol, series.timeframe) == 0;
+   if(empty || SeriesInfoInteger(series.symbol, series.timeframe, SERIES_SYNCHRONIZED) == 0) {
+      LoadOlder(series);
+      if(!WaitedEnough(series) || empty)
+         return Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal to load its history");
+   }
+   series.waits      = 0;
+   series.note       = "";
+   series.sent_up_to = StartOfCatchUp(series);
+   series.stage      = STAGE_CATCH_UP;
+   return true;
+}
+
+// The candle to begin after: the service's last one, or what the terminal had when it was asked before, because it may have
+// loaded some in between late, or the newest ones that are sent again. 0 stands for the very first.
+datetime StartOfCatchUp(Series &series) {
+   MqlRates rates[];
+   const bool many = CopyRates(series.symbol, series.timeframe, ResendCandles + 1, 1, rates) == 1;
+   const datetime resent = many ? rates[0].time : 0;
+   const datetime oldest = many ? rates[0].time : FirstCandle(series);
+   datetime last = series.service_last;
+   if(series.service_last_before != 0 && series.service_last_before < last)
+      last = series.service_last_before;
+   return last != 0 && last < oldest ? last : resent;
+}
+
+// Sends candles after the newest one that was sent, oldest first, so that a failure leaves no hole behind.
+bool SendNewer(Series &series) {
+   const bool from_start = series.sent_up_to == 0;
+   const int position = from_start ? Bars(series.symbol, series.timeframe)
+                                   : iBarShift(series.symbol, series.timeframe, series.sent_up_to, false);
+   if(position < 0)
+      return MissNewer(series);
+   const int count = (int)MathMin(Most(series), position);
+   if(count == 0)
+      return CaughtUp(series);
+
+   // With the candle before them, which shows that none was opened and moved the positions since they were counted.
+   const int before = from_start ? 0 : 1;
+   MqlRates rates[];
+   if(CopyRates(series.symbol, series.timeframe, position - count, count + before, rates) != count + before)
+      return WaitedEnough(series) ? MissNewer(series) : Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal's history");
+   if(!from_start && rates[0].time > series.sent_up_to)
+      return false;
+
+   const bool with_forming = position == count;
+   const int closed = with_forming ? count - 1 : count;
+   const bool send_forming = with_forming && SendForming && IsNewForming(series, rates[before + count - 1]);
+   const int total = send_forming ? count : closed;
+   if(total > 0) {
+      if(!Send(series, rates, before, total, closed))
+         return true;
+      if(closed > 0) {
+         series.sent_up_to = rates[before + closed - 1].time;
+         if(series.sent_down_to == 0)
+            series.sent_down_to = rates[before].time;
+      }
+      if(send_forming) {
+         series.forming        = rates[before + count - 1].time;
+         series.forming_volume = rates[before + count - 1].tick_volume;
+      }
+   }
+   return with_forming ? CaughtUp(series) : true;
+}
+
+bool CaughtUp(Series &series) {
+   if(series.stage != STAGE_CATCH_UP)
+      return false;
+   series.stage = STAGE_HISTORY;
+   return true;
+}
+
+bool IsNewForming(const Series &series, const MqlRates &rate) {
+   return rate.time != series.forming || rate.tick_volume != series.forming_volume;
+}
+
+// The terminal's history does not reach back to the newest candle that was sent.
+bool MissNewer(Series &series) {
+   LoadOlder(series);
+   if(!HasAllOfBroker(series) && !WaitedEnough(series))
+      return Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal to load older history");
+   Tell(series, StringFormat("the terminal has nothing from %s to %s, so the service gets a hole there; see Max bars in chart",
+                             UtcText(series.sent_up_to), UtcText(FirstCandle(series))));
+   series.waits      = 0;
+   series.sent_up_to = 0;
+   return true;
+}
+
+bool SendOlder(Series &series) {
+   const int position = iBarShift(series.symbol, series.timeframe, series.sent_down_to, false);
+   if(series.sent_down_to == 0 || position >= HistoryCandles)
+      return GoLive(series, "");
+   MqlRates rates[];
+   int copied = 0;
+   if(position >= 0)
+      copied = CopyRates(series.symbol, series.timeframe, position + 1, (int)MathMin(Most(series), HistoryCandles - position), rates);
+   if(copied <= 0) {
+      LoadOlder(series);
+      if(HasAllOfBroker(series) || WaitedEnough(series))
+         return GoLive(series, "all that the terminal has");
+      return Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal to load older history");
+   }
+   if(Send(series, rates, 0, copied, copied)) {
+      series.sent_down_to = rates[0].time;
+      series.note         = "";
+   }
+   return true;
+}
+
+bool GoLive(Series &series, const string note) {
+   series.waits = 0;
+   series.note  = note;
+   series.stage = STAGE_LIVE;
+   return false;
+}
+
+//+------------------------------------------------------------------+
+//| The terminal's history, which comes when it comes                |
+//+------------------------------------------------------------------+
+datetime FirstCandle(const Series &series) {
+   return (datetime)SeriesInfoInteger(series.symbol, series.timeframe, SERIES_FIRSTDATE);
+}
+
+// Asking for a candle beyond those that there are makes the terminal load some.
+void LoadOlder(const Series &series) {
+   MqlRates rates[];
+   CopyRates(series.symbol, series.timeframe, Bars(series.symbol, series.timeframe), 1, rates);
+}
+
+// Whether waiting for older candles is pointless.
+bool HasAllOfBroker(const Series &series) {
+   const long first_of_broker = SeriesInfoInteger(series.symbol, series.timeframe, SERIES_SERVER_FIRSTDATE);
+   const bool reaches_first = first_of_broker > 0 && (long)FirstCandle(series) <= first_of_broker;
+   return reaches_first || Bars(series.symbol, series.timeframe) >= TerminalInfoInteger(TERMINAL_MAXBARS);
+}
+
+// Counts a wait, and tells whether there were enough of them.
+bool WaitedEnough(Series &series) {
+   series.waits++;
+   return series.waits > HISTORY_WAITS;
+}
+
+bool Wait(Series &series, const int seconds, const string note) {
+   series.wait_until = GetTickCount64() + (ulong)seconds * SECOND;
+   Tell(series, note);
+   return false;
+}
+
+//+------------------------------------------------------------------+
+//| Requests                                                         |
+//+------------------------------------------------------------------+
+// Sends `total` rates from `first` on, of which the first `closed` are closed, and tells whether they need no sending any more.
+bool Send(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
+   string answer;
+   const OUTCOME outcome = Call("POST", "/api/v1/candles", Batch(series, rates, first, total, closed), answer);
+   if(outcome == OUTCOME_FAILED) {
+      series.stage = STAGE_ASK;
+      return false;
+   }
+   if(outcome == OUTCOME_DONE) {
+      TellRejections(series, rates, first, total, answer);
+      series.most  = (int)MathMin(g_most, series.most * 2);
+      series.waits = 0;
+      return true;
+   }
+   if(total > 1) {
+      series.most = total / 2;
+      if(outcome == OUTCOME_TOO_LARGE && series.most < g_most) {
+         g_most = series.most;
+         Print(StringFormat("%s: at most %d candles are sent at once from now on", g_refusal, g_most));
+      }
+      return false;
+   }
+   TellRejection(series, rates[first].time, g_refusal);
+   series.most = g_most;
+   return true;
+}
+
+// How many candles its next request may hold.
+int Most(const Series &series) {
+   return (int)MathMin(series.most, g_most);
+}
+
+string Batch(const Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
+   const int digits = (int)SymbolInfoInteger(series.symbol, SYMBOL_DIGITS);
+   string body = StringFormat("{\"symbol\":\"%s\",\"timeframe\":\"%s\",\"candles\":[", JsonEscaped(series.name), TimeframeName(series.timeframe));
+   for(int i = 0; i < total; i++) {
+      if(i > 0)
+         body += ",";
+      body += Candle(rates[first + i], digits, i < closed);
+   }
+   return body + "]}";
+}
+
+string Candle(const MqlRates &rate, const int digits, const bool closed) {
+   string candle = StringFormat("{\"timestamp\":%s", IntegerToString((long)ToUtc(rate.time)));
+   candle += StringFormat(",\"open\":%s", DoubleToString(rate.open, digits));
+   candle += StringFormat(",\"high\":%s", DoubleToString(rate.high, digits));
+   candle += StringFormat(",\"low\":%s", DoubleToString(rate.low, digits));
+   candle += StringFormat(",\"close\":%s", DoubleToString(rate.close, digits));
+   candle += StringFormat(",\"volume\":%s", IntegerToString(rate.tick_volume));
+   candle += StringFormat(",\"complete\":%s}", closed ? "true" : "false");
+   return candle;
+}
+
+OUTCOME Call(const string method, const string path, const string body, string &answer) {
+   char data[];
+   char result[];
+   string result_headers;
+   // The count of bytes includes a terminating 0, which is no part of the text.
+   if(body != "")
+      ArrayResize(data, StringToCharArray(body, data, 0, WHOLE_ARRAY, CP_UTF8) - 1);
+   ResetLastError();
+   const int status = WebRequest(method, g_url + path, g_headers, TimeoutSeconds * 1000, data, result, result_headers);
+   const int error = GetLastError();
+   answer = ArraySize(result) > 0 ? CharArrayToString(result, 0, WHOLE_ARRAY, CP_UTF8) : "";
+   if(status >= 200 && status < 300) {
+      Recover();
+      return OUTCOME_DONE;
+   }
+   const string reason = Reason(status, error, answer);
+   if(status == 401 || status == 403) {
+      g_stopped = true;
+      TellTrouble("stopped: " + reason);
+      return OUTCOME_FAILED;
+   }
+   g_refusal = reason;
+   if(status == 413)
+      return OUTCOME_TOO_LARGE;
+   // Without a code it is not the service that refuses, and what stands before it may think better of it.
+   if((status == 400 || status == 415 || status == 422) && JsonText(answer, "code", 0) != "")
+      return OUTCOME_REFUSED;
+   Pause(reason, status == -1 && error == ERR_FUNCTION_NOT_ALLOWED ? ALLOW_LIST_SECONDS : RetryAfter(result_headers));
+   return OUTCOME_FAILED;
+}
+
+// What a person can do about it. 1001 and 1003 are statuses that some terminals report instead of an error.
+string Reason(const int status, const int error, const string answer) {
+   const string detail = JsonText(answer, "detail", 0);
+   if(status == 401)
+      return StringFormat("%s does not know the key; correct the input Key%s", g_url, InBrackets(detail));
+   if(status == 403)
+      return StringFormat("%s refuses this feed; check that Url begins with https:// and that Key is an ingest key%s", g_url, InBrackets(detail));
+   if(status == 1003 || (status == -1 && error == ERR_WEBREQUEST_TIMEOUT))
+      return StringFormat("%s does not answer within %d s", g_url, TimeoutSeconds);
+   if(status == 1001 || (status == -1 && error == ERR_WEBREQUEST_CONNECT_FAILED))
+      return StringFormat("%s cannot be reached; check the name in Url, and that the service runs on port 443 (https) or 80 (http)", g_url);
+   if(status == -1 && error == ERR_FUNCTION_NOT_ALLOWED)
+      return StringFormat("the terminal may not call %s; add it under Tools > Options > Expert Advisors > Allow WebRequest", g_url);
+   if(status == -1 && error == ERR_WEBREQUEST_INVALID_ADDRESS)
+      return StringFormat("the terminal cannot read the address %s; correct Url", g_url);
+   if(status == -1 && error == ERR_WEBREQUEST_REQUEST_FAILED)
+      return StringFormat("the request to %s broke off; check its certificate and that it speaks %s", g_url, StringFind(g_url, "https") == 0 ? "https" : "http");
+   if(status == -1)
+      return StringFormat("WebRequest to %s failed with error %d", g_url, error);
+   return StringFormat("%s answers %d%s", g_url, status, InBrackets(detail));
+}
+
+string InBrackets(const string detail) {
+   return detail == "" ? "" : StringFormat(" (%s)", detail);
+}
+
+void Recover() {
+   if(g_trouble != "")
+      Print(StringFormat("%s takes candles again", g_url));
+   g_trouble  = "";
+   g_failures = 0;
+}
+
+// `seconds` is how long the service asked to be left alone, 0 if it did not.
+void Pause(const string reason, const int seconds) {
+   int pause = (int)MathMin(seconds, LONGEST_WAIT_SECONDS);
+   if(pause <= 0)
+      pause = (int)MathMin(5 * (1 << (int)MathMin(g_failures, 10)), LAST_WAIT_SECONDS);
+   g_failures++;
+   g_pause_until = GetTickCount64() + (ulong)pause * SECOND;
+   TellTrouble(reason);
+}
+
+int RetryAfter(const string result_headers) {
+   string lines[];
+   const int count = StringSplit(result_headers, '\n', lines);
+   for(int i = 0; i < count; i++) {
+      StringToLower(lines[i]);
+      if(StringFind(lines[i], "retry-after:") == 0)
+         return (int)StringToInteger(Trimmed(StringSubstr(lines[i], StringLen("retry-after:"))));
+   }
+   return 0;
+}
+
+//+------------------------------------------------------------------+
+//| JSON: as much of it as the service's answers need                |
+//+------------------------------------------------------------------+
+// The time of one series: [{"symbol":"EURUSD","timeframe":"H1","first":1691020800000,"last":1754215200000,…}] or [].
+datetime CandleTime(const string answer, const string field) {
+   const long milliseconds = JsonNumber(answer, field, 0);
+   return milliseconds == 0 ? 0 : FromUtc((datetime)(milliseconds / 1000));
+}
+
+// A quote within a text is escaped, so `"field":` can only be a field.
+int AfterField(const string json, const string field, const int from) {
+   const string name = StringFormat("\"%s\":", field);
+   const int found = StringFind(json, name, from);
+   return found < 0 ? -1 : found + StringLen(name);
+}
+
+long JsonNumber(const string json, const string field, const int from) {
+   const int start = AfterField(json, field, from);
+   return start < 0 ? 0 : StringToInteger(StringSubstr(json, start, 20));
+}
+
+string JsonText(const string json, const string field, const int from) {
+   int i = AfterField(json, field, from);
+   if(i < 0 || StringGetCharacter(json, i) != '"')
+      return "";
+   string text = "";
+   for(i++; i < StringLen(json) && StringGetCharacter(json, i) != '"'; i++) {
+      if(StringGetCharacter(json, i) == '\\')
+         i++;
+      text += ShortToString(StringGetCharacter(json, i));
+   }
+   return text;
+}
+
+string JsonEscaped(const string text) {
+   string escaped = "";
+   for(int i = 0; i < StringLen(text); i++) {
+      const ushort character = StringGetCharacter(text, i);
+      if(character == '"' || character == '\\')
+         escaped += "\\";
+      escaped += ShortToString(character);
+   }
+   return escaped;
+}
+
+string UrlEncoded(const string text) {
+   uchar bytes[];
+   const int count = StringToCharArray(text, bytes, 0, WHOLE_ARRAY, CP_UTF8) - 1;
+   string encoded = "";
+   for(int i = 0; i < count; i++) {
+      const uchar byte = bytes[i];
+      const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
+      encoded += plain || byte == '-' || byte == '.' || byte == '_' ? CharToString(byte) : StringFormat("%%%02X", byte);
+   }
+   return encoded;
+}
+
+//+------------------------------------------------------------------+
+//| The broker's clock. Each candle is moved by the offset of its    |
+//| own day, not of today.                                           |
+//+------------------------------------------------------------------+
+// When clocks go back, an hour comes twice. The terminal keeps one candle of each time, and it is taken for one of the first
+// pass: taken for one of the second, it would lie in the future while the first lasts.
+datetime ToUtc(const datetime broker) {
+   const datetime in_summer = broker - BrokerOffsetMinutes * 60 - 3600;
+   return IsSummer(in_summer) ? in_summer : in_summer + 3600;
+}
+
+datetime FromUtc(const datetime utc) {
+   return utc + OffsetMinutes(utc) * 60;
+}
+
+int OffsetMinutes(const datetime utc) {
+   return BrokerOffsetMinutes + (IsSummer(utc) ? 60 : 0);
+}
+
+bool IsSummer(const datetime utc) {
+   MqlDateTime date;
+   TimeToStruct(utc, date);
+   if(BrokerClock == CLOCK_EUROPE)
+      return utc >= SundayFrom(date.year, 3, 25) + 3600 && utc < SundayFrom(date.year, 10, 25) + 3600;
+   if(BrokerClock == CLOCK_FIXED)
+      return false;
+   // 02:00 in New York is 07:00 UTC in winter and 06:00 in summer. Until 2006 the dates were others.
+   const datetime start = date.year < 2007 ? SundayFrom(date.year, 4, 1) : SundayFrom(date.year, 3, 8);
+   const datetime end = date.year < 2007 ? SundayFrom(date.year, 10, 25) : SundayFrom(date.year, 11, 1);
+   return utc >= start + 7 * 3600 && utc < end + 6 * 3600;
+}
+
+// Midnight of the first Sunday on or after a day.
+datetime SundayFrom(const int year, const int month, const int day) {
+   MqlDateTime date;
+   ZeroMemory(date);
+   date.year = year;
+   date.mon  = month;
+   date.day  = day;
+   const datetime time = StructToTime(date);
+   TimeToStruct(time, date);
+   return time + (7 - date.day_of_week) % 7 * 86400;
+}
+
+void CheckBrokerClock() {
+   if(GetTickCount64() < g_clock_check_at || !TerminalInfoInteger(TERMINAL_CONNECTED))
+      return;
+   g_clock_check_at = GetTickCount64() + (ulong)RECHECK_SECONDS * SECOND;
+   const datetime utc = TimeGMT();
+   // Offsets are quarters of an hour; what is left over is the two clocks' inaccuracy.
+   const int measured = (int)MathRound((double)(TimeTradeServer() - utc) / 900) * 15;
+   const int expected = OffsetMinutes(utc);
+   string warning = "";
+   if(measured != expected)
+      warning = StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so candles get wrong times; set BrokerOffsetMinutes to %d or choose another BrokerClock, or correct this computer's clock",
+                             measured, expected, measured - (IsSummer(utc) ? 60 : 0));
+   if(warning != g_clock_warning && warning != "")
+      Print(warning);
+   g_clock_warning = warning;
+}
+
+//+------------------------------------------------------------------+
+//| What is told: in the log once, on the chart always               |
+//+------------------------------------------------------------------+
+void TellTrouble(const string trouble) {
+   if(trouble != g_trouble)
+      Print(trouble);
+   g_trouble = trouble;
+}
+
+void Tell(Series &series, const string note) {
+   if(note != series.note)
+      Print(StringFormat("%s: %s", SeriesName(series), note));
+   series.note = note;
+}
+
+void TellRejections(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+   int told = 0;
+   for(int i = AfterField(answer, "index", 0); i >= 0 && told < REJECTIONS_TOLD; i = AfterField(answer, "index", i)) {
+      const int index = (int)StringToInteger(StringSubstr(answer, i, 10));
+      if(index >= total || !TellRejection(series, rates[first + index].time, JsonText(answer, "msg", i)))
+         continue;
+      told++;
+   }
+}
+
+// A candle that is rejected is sent again with the newest ones, but told only once.
+bool TellRejection(Series &series, const datetime time, const string reason) {
+   const int count = ArraySize(series.rejected);
+   for(int i = 0; i < count; i++) {
+      if(series.rejected[i] == time)
+         return false;
+   }
+   if(count >= REJECTIONS_KEPT)
+      ArrayResize(series.rejected, 0);
+   ArrayResize(series.rejected, ArraySize(series.rejected) + 1);
+   series.rejected[ArraySize(series.rejected) - 1] = time;
+   Print(StringFormat("%s: the candle of %s is not stored: %s", SeriesName(series), UtcText(time), reason));
+   return true;
+}
+
+void ShowStatus() {
+   string status = StringFormat("CandlewickFeed %s to %s: %s\n", VERSION, g_url, FeedStatus());
+   if(g_clock_warning != "")
+      status += g_clock_warning + "\n";
+   const int total = ArraySize(g_series);
+   for(int i = 0; i < total && i < STATUS_LINES; i++)
+      status += SeriesStatus(g_series[i]) + "\n";
+   if(total > STATUS_LINES)
+      status += StringFormat("and %d more", total - STATUS_LINES);
+   Comment(status);
+}
+
+string FeedStatus() {
+   if(g_stopped)
+      return g_trouble;
+   const ulong now = GetTickCount64();
+   if(now < g_pause_until)
+      return StringFormat("tries again in %d s, %s", (int)((g_pause_until - now) / SECOND), g_trouble);
+   return "well";
+}
+
+string SeriesStatus(const Series &series) {
+   string status = StringFormat("%s: %s", SeriesName(series), StageText(series));
+   if(series.sent_up_to != 0)
+      status += StringFormat(", sent up to %s", UtcText(series.sent_up_to));
+   if(series.note != "")
+      status += StringFormat(", %s", series.note);
+   return status;
+}
+
+string StageText(const Series &series) {
+   switch(series.stage) {
+      case STAGE_ASK:
+         return "asks where it stands";
+      case STAGE_BEGIN:
+         return "begins";
+      case STAGE_CATCH_UP:
+         return StringFormat("catches up, %d to send", Pending(series));
+      case STAGE_HISTORY:
+         return StringFormat("live, history back to %s", UtcText(series.sent_down_to));
+      case STAGE_LIVE:
+         return "live";
+   }
+   return "";
+}
+
+int Pending(const Series &series) {
+   if(series.sent_up_to == 0)
+      return Bars(series.symbol, series.timeframe);
+   return (int)MathMax(0, iBarShift(series.symbol, series.timeframe, series.sent_up_to, false));
+}
+
+string SeriesName(const Series &series) {
+   const string name = series.name == series.symbol ? series.symbol : StringFormat("%s as %s", series.symbol, series.name);
+   return StringFormat("%s %s", name, TimeframeName(series.timeframe));
+}
+
+string UtcText(const datetime broker) {
+   return TimeToString(ToUtc(broker), TIME_DATE | TIME_MINUTES) + " UTC";
+}
+
+//+------------------------------------------------------------------+
+//| Inputs. Each reader returns what is wrong in a sentence, or "".  |
+//+------------------------------------------------------------------+
+string ReadInputs() {
+   string mistake = ReadUrl();
+   if(mistake == "")
+      mistake = ReadKey();
+   if(mistake == "")
+      mistake = ReadNumbers();
+   ENUM_TIMEFRAMES timeframes[];
+   if(mistake == "")
+      mistake = ReadTimeframes(timeframes);
+   if(mistake == "")
+      mistake = ReadSymbols(timeframes);
+   return mistake;
+}
+
+string ReadUrl() {
+   g_url = Trimmed(Url);
+   while(StringLen(g_url) > 0 && StringGetCharacter(g_url, StringLen(g_url) - 1) == '/')
+      g_url = StringSubstr(g_url, 0, StringLen(g_url) - 1);
+   const bool https = StringFind(g_url, "https://") == 0;
+   const bool http = StringFind(g_url, "http://") == 0;
+   if((!https && !http) || Host(g_url) == "")
+      return "Url must be the address of the service, such as https://candles.example.com";
+   if(StringFind(g_url, "/api/") >= 0)
+      return "Url must be the address of the service alone, without /api/ and what follows";
+   if(http && Host(g_url) != "127.0.0.1" && Host(g_url) != "localhost")
+      return "Url must begin with https://, because everybody on the way can read the key from http://; only http://127.0.0.1 and http://localhost may do without";
+   return "";
+}
+
+string Host(const string url) {
+   string host = StringSubstr(url, StringFind(url, "://") + 3);
+   const int path = StringFind(host, "/");
+   if(path >= 0)
+      host = StringSubstr(host, 0, path);
+   const int port = StringFind(host, ":");
+   return port < 0 ? host : StringSubstr(host, 0, port);
+}
+
+string ReadKey() {
+   const string key = Trimmed(Key);
+   if(key == "")
+      return "Key is empty; write an ingest key of the service, one of those in its MT5_API_KEY, without the name before it";
+   for(int i = 0; i < StringLen(key); i++) {
+      const ushort character = StringGetCharacter(key, i);
+      if(character <= ' ' || character > '~')
+         return "Key holds a blank or a character that no key has; copy it once more";
+   }
+   g_headers = StringFormat("Content-Type: application/json\r\nX-API-KEY: %s\r\nPrefer: handling=lenient\r\n", key);
+   g_headers += StringFormat("User-Agent: CandlewickFeed/%s (MetaTrader 5; build %d)\r\n", VERSION, TerminalInfoInteger(TERMINAL_BUILD));
+   return "";
+}
+
+string ReadNumbers() {
+   string mistake = ReadNumber("TimeoutSeconds", TimeoutSeconds, 1, 60);
+   mistake += ReadNumber("HistoryCandles", HistoryCandles, 0, 100000000);
+   mistake += ReadNumber("TimerSeconds", TimerSeconds, 1, 3600);
+   mistake += ReadNumber("BatchSize", BatchSize, 1, 10000);
+   mistake += ReadNumber("ResendCandles", ResendCandles, 1, 1000000);
+   mistake += ReadNumber("BrokerOffsetMinutes", BrokerOffsetMinutes, -720, 840);
+   return Trimmed(mistake);
+}
+
+string ReadNumber(const string name, const int value, const int least, const int most) {
+   return value >= least && value <= most ? "" : StringFormat("%s is %d; it must be %d to %d. ", name, value, least, most);
+}
+
+string ReadTimeframes(ENUM_TIMEFRAMES &timeframes[]) {
+   string items[];
+   const int count = SplitList(Timeframes, items);
+   ArrayResize(timeframes, 0);
+   for(int i = 0; i < count; i++) {
+      ENUM_TIMEFRAMES timeframe = PERIOD_CURRENT;
+      if(!FindTimeframe(items[i], timeframe))
+         return StringFormat("Timeframes holds %s; it takes M1 M2 M3 M4 M5 M6 M10 M12 M15 M20 M30 H1 H2 H3 H4 H6 H8 H12 D1 W1 MN1, with commas between them", items[i]);
+      ArrayResize(timeframes, ArraySize(timeframes) + 1);
+      timeframes[ArraySize(timeframes) - 1] = timeframe;
+   }
+   return count == 0 ? "Timeframes is empty; write for example M1,H1" : "";
+}
+
+bool FindTimeframe(const string text, ENUM_TIMEFRAMES &timeframe) {
+   string name = text;
+   StringToUpper(name);
+   for(int i = 0; i < ArraySize(ALL_TIMEFRAMES); i++) {
+      timeframe = ALL_TIMEFRAMES[i];
+      if(name == TimeframeName(timeframe) || name == EnumToString(timeframe))
+         return true;
+   }
+   return false;
+}
+
+string TimeframeName(const ENUM_TIMEFRAMES timeframe) {
+   return StringSubstr(EnumToString(timeframe), StringLen("PERIOD_"));
+}
+
+string ReadSymbols(const ENUM_TIMEFRAMES &timeframes[]) {
+   string items[];
+   int count = SplitList(Symbols, items);
+   if(count == 0) {
+      count = 1;
+      ArrayResize(items, 1);
+      items[0] = _Symbol;
+   }
+   ArrayResize(g_series, 0);
+   for(int i = 0; i < count; i++) {
+      const int equals = StringFind(items[i], "=");
+      const string symbol = equals < 0 ? items[i] : Trimmed(StringSubstr(items[i], 0, equals));
+      const string name = equals < 0 ? items[i] : Trimmed(StringSubstr(items[i], equals + 1));
+      if(symbol == "" || name == "" || StringLen(name) > 64 || StringFind(name, "=") >= 0)
+         return StringFormat("Symbols holds %s; write EURUSD, or EURUSD.m=EURUSD to store it under another name of up to 64 characters", items[i]);
+      for(int j = 0; j < ArraySize(timeframes); j++) {
+         if(!AddSeries(symbol, name, timeframes[j]))
+            return StringFormat("%s %s stands there twice; a stored series can have one source only", name, TimeframeName(timeframes[j]));
+      }
+   }
+   return "";
+}
+
+bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES timeframe) {
+   const int count = ArraySize(g_series);
+   for(int i = 0; i < count; i++) {
+      if(g_series[i].name == name && g_series[i].timeframe == timeframe)
+         return false;
+   }
+   ArrayResize(g_series, count + 1);
+   g_series[count].symbol              = symbol;
+   g_series[count].name                = name;
+   g_series[count].timeframe           = timeframe;
+   g_series[count].stage               = STAGE_ASK;
+   g_series[count].service_last        = 0;
+   g_series[count].service_last_before = 0;
+   g_series[count].sent_up_to          = 0;
+   g_series[count].sent_down_to        = 0;
+   g_series[count].forming             = 0;
+   g_series[count].forming_volume      = 0;
+   g_series[count].most                = BatchSize;
+   g_series[count].waits               = 0;
+   g_series[count].wait_until          = 0;
+   g_series[count].asked_at            = 0;
+   g_series[count].note                = "";
+   ArrayResize(g_series[count].rejected, 0);
+   return true;
+}
+
+// The parts between commas or semicolons that are not empty.
+int SplitList(const string text, string &items[]) {
+   string list = text;
+   StringReplace(list, ";", ",");
+   string parts[];
+   const int count = StringSplit(list, ',', parts);
+   ArrayResize(items, 0);
+   for(int i = 0; i < count; i++) {
+      const string part = Trimmed(parts[i]);
+      if(part == "")
+         continue;
+      ArrayResize(items, ArraySize(items) + 1);
+      items[ArraySize(items) - 1] = part;
+   }
+   return ArraySize(items);
+}
+
+string Trimmed(const string text) {
+   string trimmed = text;
+   StringTrimLeft(trimmed);
+   StringTrimRight(trimmed);
+   return trimmed;
+}
+//+------------------------------------------------------------------+
