@@ -204,15 +204,19 @@ bool Advance(Series &series) {
 
 bool Ask(Series &series) {
    // Only a symbol of Market Watch has its history loaded.
-   if(!SymbolSelect(series.symbol, true))
-      return Wait(series, SYMBOL_WAIT_SECONDS, "the broker has no such symbol; write it as Market Watch does");
+   if(!SymbolSelect(series.symbol, true)) {
+      Tell(series, "the broker has no such symbol; write it as Market Watch does");
+      return Wait(series, SYMBOL_WAIT_SECONDS);
+   }
    string answer;
    const string path = StringFormat("/api/v1/series?symbol=%s&timeframe=%s", UrlEncoded(series.name), TimeframeName(series.timeframe));
    const OUTCOME outcome = Call("GET", path, "", answer);
    if(outcome == OUTCOME_FAILED)
       return false;
-   if(outcome != OUTCOME_DONE)
-      return Wait(series, RECHECK_SECONDS, g_refusal);
+   if(outcome != OUTCOME_DONE) {
+      Tell(series, g_refusal);
+      return Wait(series, RECHECK_SECONDS);
+   }
    if(StringFind(answer, "[") != 0) {
       Pause(StringFormat("%s answers, but not as candlewick does; correct Url", g_url), 0);
       return false;
@@ -232,7 +236,7 @@ bool Begin(Series &series) {
    if(empty || SeriesInfoInteger(series.symbol, series.timeframe, SERIES_SYNCHRONIZED) == 0) {
       LoadOlder(series);
       if(!WaitedEnough(series) || empty)
-         return Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal to load its history");
+         return WaitForHistory(series);
    }
    series.waits      = 0;
    series.note       = "";
@@ -269,7 +273,7 @@ bool SendNewer(Series &series) {
    const int before = from_start ? 0 : 1;
    MqlRates rates[];
    if(CopyRates(series.symbol, series.timeframe, position - count, count + before, rates) != count + before)
-      return WaitedEnough(series) ? MissNewer(series) : Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal's history");
+      return WaitedEnough(series) ? MissNewer(series) : WaitForHistory(series);
    if(!from_start && rates[0].time > series.sent_up_to)
       return false;
 
@@ -308,7 +312,7 @@ bool IsNewForming(const Series &series, const MqlRates &rate) {
 bool MissNewer(Series &series) {
    LoadOlder(series);
    if(!HasAllOfBroker(series) && !WaitedEnough(series))
-      return Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal to load older history");
+      return WaitForHistory(series);
    Tell(series, StringFormat("the terminal has nothing from %s to %s, so the service gets a hole there; see Max bars in chart",
                              UtcText(series.sent_up_to), UtcText(FirstCandle(series))));
    series.waits      = 0;
@@ -328,7 +332,7 @@ bool SendOlder(Series &series) {
       LoadOlder(series);
       if(HasAllOfBroker(series) || WaitedEnough(series))
          return GoLive(series, "all that the terminal has");
-      return Wait(series, HISTORY_WAIT_SECONDS, "waits for the terminal to load older history");
+      return WaitForHistory(series);
    }
    if(Send(series, rates, 0, copied, copied)) {
       series.sent_down_to = rates[0].time;
@@ -370,9 +374,13 @@ bool WaitedEnough(Series &series) {
    return series.waits > HISTORY_WAITS;
 }
 
-bool Wait(Series &series, const int seconds, const string note) {
+bool WaitForHistory(Series &series) {
+   series.note = "waits for the terminal to load history";
+   return Wait(series, HISTORY_WAIT_SECONDS);
+}
+
+bool Wait(Series &series, const int seconds) {
    series.wait_until = GetTickCount64() + (ulong)seconds * SECOND;
-   Tell(series, note);
    return false;
 }
 
@@ -756,11 +764,11 @@ string ReadInputs() {
 
 string ReadUrl() {
    g_url = Trimmed(Url);
-   while(StringLen(g_url) > 0 && StringGetCharacter(g_url, StringLen(g_url) - 1) == '/')
-      g_url = StringSubstr(g_url, 0, StringLen(g_url) - 1);
+   while(StringLen(g_url) > 1 && StringGetCharacter(g_url, StringLen(g_url) - 1) == '/')
+      g_url = Left(g_url, StringLen(g_url) - 1);
    const bool https = StringFind(g_url, "https://") == 0;
    const bool http = StringFind(g_url, "http://") == 0;
-   if((!https && !http) || Host(g_url) == "")
+   if((!https && !http) || StringLen(Host(g_url)) == 0)
       return "Url must be the address of the service, such as https://candles.example.com";
    if(StringFind(g_url, "/api/") >= 0)
       return "Url must be the address of the service alone, without /api/ and what follows";
@@ -773,14 +781,14 @@ string Host(const string url) {
    string host = StringSubstr(url, StringFind(url, "://") + 3);
    const int path = StringFind(host, "/");
    if(path >= 0)
-      host = StringSubstr(host, 0, path);
+      host = Left(host, path);
    const int port = StringFind(host, ":");
-   return port < 0 ? host : StringSubstr(host, 0, port);
+   return port < 0 ? host : Left(host, port);
 }
 
 string ReadKey() {
    const string key = Trimmed(Key);
-   if(key == "")
+   if(StringLen(key) == 0)
       return "Key is empty; write an ingest key of the service, one of those in its MT5_API_KEY, without the name before it";
    for(int i = 0; i < StringLen(key); i++) {
       const ushort character = StringGetCharacter(key, i);
@@ -846,9 +854,9 @@ string ReadSymbols(const ENUM_TIMEFRAMES &timeframes[]) {
    ArrayResize(g_series, 0);
    for(int i = 0; i < count; i++) {
       const int equals = StringFind(items[i], "=");
-      const string symbol = equals < 0 ? items[i] : Trimmed(StringSubstr(items[i], 0, equals));
+      const string symbol = equals < 0 ? items[i] : Trimmed(Left(items[i], equals));
       const string name = equals < 0 ? items[i] : Trimmed(StringSubstr(items[i], equals + 1));
-      if(symbol == "" || name == "" || StringLen(name) > 64 || StringFind(name, "=") >= 0)
+      if(StringLen(symbol) == 0 || StringLen(name) == 0 || StringLen(name) > 64 || StringFind(name, "=") >= 0)
          return StringFormat("Symbols holds %s; write EURUSD, or EURUSD.m=EURUSD to store it under another name of up to 64 characters", items[i]);
       for(int j = 0; j < ArraySize(timeframes); j++) {
          if(!AddSeries(symbol, name, timeframes[j]))
@@ -893,12 +901,17 @@ int SplitList(const string text, string &items[]) {
    ArrayResize(items, 0);
    for(int i = 0; i < count; i++) {
       const string part = Trimmed(parts[i]);
-      if(part == "")
+      if(StringLen(part) == 0)
          continue;
       ArrayResize(items, ArraySize(items) + 1);
       items[ArraySize(items) - 1] = part;
    }
    return ArraySize(items);
+}
+
+// A length of 0 has StringSubstr take all of the text in some builds.
+string Left(const string text, const int length) {
+   return length > 0 ? StringSubstr(text, 0, length) : "";
 }
 
 string Trimmed(const string text) {

@@ -26,6 +26,7 @@ mod http;
 mod ingest;
 mod limits;
 mod monitoring;
+mod mt5;
 mod outage;
 mod phases;
 mod postgres;

@@ -131,6 +131,7 @@ inline int StringFind(const string &text, const string &match, int start = 0) {
 }
 
 inline string StringSubstr(const string &text, int start, int length = -1) {
+    if (length == 0) throw CriticalError("StringSubstr with a length of 0 is not the same in all builds");
     if (start < 0 || start >= StringLen(text)) return "";
     return string(text.units.substr(static_cast<size_t>(start), length < 0 ? std::u16string::npos : static_cast<size_t>(length)));
 }
