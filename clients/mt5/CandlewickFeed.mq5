@@ -209,7 +209,8 @@ bool Ask(Series &series) {
       return Wait(series, SYMBOL_WAIT_SECONDS);
    }
    string answer;
-   const string path = StringFormat("/api/v1/series?symbol=%s&timeframe=%s", UrlEncoded(series.name), TimeframeName(series.timeframe));
+   const string path = StringFormat("/api/v1/series?symbol=%s&timeframe=%s", UrlEncoded(series.name),
+                                    TimeframeName(series.timeframe));
    const OUTCOME outcome = Call("GET", path, "", answer);
    if(outcome == OUTCOME_FAILED)
       return false;
@@ -273,7 +274,7 @@ bool SendNewer(Series &series) {
    const int before = from_start ? 0 : 1;
    MqlRates rates[];
    if(CopyRates(series.symbol, series.timeframe, position - count, count + before, rates) != count + before)
-      return WaitedEnough(series) ? MissNewer(series) : WaitForHistory(series);
+      return from_start || !WaitedEnough(series) ? WaitForHistory(series) : MissNewer(series);
    if(!from_start && rates[0].time > series.sent_up_to)
       return false;
 
@@ -300,6 +301,7 @@ bool SendNewer(Series &series) {
 bool CaughtUp(Series &series) {
    if(series.stage != STAGE_CATCH_UP)
       return false;
+   series.waits = 0;
    series.stage = STAGE_HISTORY;
    return true;
 }
@@ -308,7 +310,7 @@ bool IsNewForming(const Series &series, const MqlRates &rate) {
    return rate.time != series.forming || rate.tick_volume != series.forming_volume;
 }
 
-// The terminal's history does not reach back to the newest candle that was sent.
+// The terminal's history does not reach back to the newest candle that was sent, or is being rebuilt.
 bool MissNewer(Series &series) {
    LoadOlder(series);
    if(!HasAllOfBroker(series) && !WaitedEnough(series))
@@ -326,8 +328,10 @@ bool SendOlder(Series &series) {
       return GoLive(series, "");
    MqlRates rates[];
    int copied = 0;
-   if(position >= 0)
-      copied = CopyRates(series.symbol, series.timeframe, position + 1, (int)MathMin(Most(series), HistoryCandles - position), rates);
+   if(position >= 0) {
+      const int count = (int)MathMin(Most(series), HistoryCandles - position);
+      copied = CopyRates(series.symbol, series.timeframe, position + 1, count, rates);
+   }
    if(copied <= 0) {
       LoadOlder(series);
       if(HasAllOfBroker(series) || WaitedEnough(series))
@@ -336,6 +340,7 @@ bool SendOlder(Series &series) {
    }
    if(Send(series, rates, 0, copied, copied)) {
       series.sent_down_to = rates[0].time;
+      series.waits        = 0;
       series.note         = "";
    }
    return true;
@@ -397,8 +402,7 @@ bool Send(Series &series, const MqlRates &rates[], const int first, const int to
    }
    if(outcome == OUTCOME_DONE) {
       TellRejections(series, rates, first, total, answer);
-      series.most  = (int)MathMin(g_most, series.most * 2);
-      series.waits = 0;
+      series.most = (int)MathMin(g_most, series.most * 2);
       return true;
    }
    if(total > 1) {
@@ -421,7 +425,8 @@ int Most(const Series &series) {
 
 string Batch(const Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
    const int digits = (int)SymbolInfoInteger(series.symbol, SYMBOL_DIGITS);
-   string body = StringFormat("{\"symbol\":\"%s\",\"timeframe\":\"%s\",\"candles\":[", JsonEscaped(series.name), TimeframeName(series.timeframe));
+   string body = StringFormat("{\"symbol\":\"%s\",\"timeframe\":\"%s\",\"candles\":[", JsonEscaped(series.name),
+                              TimeframeName(series.timeframe));
    for(int i = 0; i < total; i++) {
       if(i > 0)
          body += ",";
@@ -478,17 +483,21 @@ string Reason(const int status, const int error, const string answer) {
    if(status == 401)
       return StringFormat("%s does not know the key; correct the input Key%s", g_url, InBrackets(detail));
    if(status == 403)
-      return StringFormat("%s refuses this feed; check that Url begins with https:// and that Key is an ingest key%s", g_url, InBrackets(detail));
+      return StringFormat("%s refuses this feed; check that Url begins with https:// and that Key is an ingest key%s", g_url,
+                          InBrackets(detail));
    if(status == 1003 || (status == -1 && error == ERR_WEBREQUEST_TIMEOUT))
       return StringFormat("%s does not answer within %d s", g_url, TimeoutSeconds);
    if(status == 1001 || (status == -1 && error == ERR_WEBREQUEST_CONNECT_FAILED))
-      return StringFormat("%s cannot be reached; check the name in Url, and that the service runs on port 443 (https) or 80 (http)", g_url);
+      return StringFormat("%s cannot be reached; check the name in Url, and that the service runs on port 443 (https) or 80 (http)",
+                          g_url);
    if(status == -1 && error == ERR_FUNCTION_NOT_ALLOWED)
-      return StringFormat("the terminal may not call %s; add it under Tools > Options > Expert Advisors > Allow WebRequest", g_url);
+      return StringFormat("the terminal may not call %s; add it under Tools > Options > Expert Advisors > Allow WebRequest",
+                          g_url);
    if(status == -1 && error == ERR_WEBREQUEST_INVALID_ADDRESS)
       return StringFormat("the terminal cannot read the address %s; correct Url", g_url);
    if(status == -1 && error == ERR_WEBREQUEST_REQUEST_FAILED)
-      return StringFormat("the request to %s broke off; check its certificate and that it speaks %s", g_url, StringFind(g_url, "https") == 0 ? "https" : "http");
+      return StringFormat("the request to %s broke off; check its certificate and that it speaks %s", g_url,
+                          StringFind(g_url, "https") == 0 ? "https" : "http");
    if(status == -1)
       return StringFormat("WebRequest to %s failed with error %d", g_url, error);
    return StringFormat("%s answers %d%s", g_url, status, InBrackets(detail));
@@ -531,7 +540,7 @@ int RetryAfter(const string result_headers) {
 //+------------------------------------------------------------------+
 // The time of one series: [{"symbol":"EURUSD","timeframe":"H1","first":1691020800000,"last":1754215200000,…}] or [].
 datetime CandleTime(const string answer, const string field) {
-   const long milliseconds = JsonNumber(answer, field, 0);
+   const long milliseconds = JsonNumber(answer, field);
    return milliseconds == 0 ? 0 : FromUtc((datetime)(milliseconds / 1000));
 }
 
@@ -542,8 +551,8 @@ int AfterField(const string json, const string field, const int from) {
    return found < 0 ? -1 : found + StringLen(name);
 }
 
-long JsonNumber(const string json, const string field, const int from) {
-   const int start = AfterField(json, field, from);
+long JsonNumber(const string json, const string field) {
+   const int start = AfterField(json, field, 0);
    return start < 0 ? 0 : StringToInteger(StringSubstr(json, start, 20));
 }
 
@@ -637,7 +646,8 @@ void CheckBrokerClock() {
    const int expected = OffsetMinutes(utc);
    string warning = "";
    if(measured != expected)
-      warning = StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so candles get wrong times; set BrokerOffsetMinutes to %d or choose another BrokerClock, or correct this computer's clock",
+      warning = StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so candles get wrong times; "
+                             "set BrokerOffsetMinutes to %d or choose another BrokerClock, or correct this computer's clock",
                              measured, expected, measured - (IsSummer(utc) ? 60 : 0));
    if(warning != g_clock_warning && warning != "")
       Print(warning);
@@ -667,6 +677,9 @@ void TellRejections(Series &series, const MqlRates &rates[], const int first, co
          continue;
       told++;
    }
+   if(told == REJECTIONS_TOLD)
+      Print(StringFormat("%s: of this request %s candles are not stored", SeriesName(series),
+                         IntegerToString(JsonNumber(answer, "records_rejected"))));
 }
 
 // A candle that is rejected is sent again with the newest ones, but told only once.
@@ -773,7 +786,8 @@ string ReadUrl() {
    if(StringFind(g_url, "/api/") >= 0)
       return "Url must be the address of the service alone, without /api/ and what follows";
    if(http && Host(g_url) != "127.0.0.1" && Host(g_url) != "localhost")
-      return "Url must begin with https://, because everybody on the way can read the key from http://; only http://127.0.0.1 and http://localhost may do without";
+      return "Url must begin with https://, because everybody on the way can read the key from http://; "
+             "only http://127.0.0.1 and http://localhost may do without";
    return "";
 }
 
@@ -796,7 +810,8 @@ string ReadKey() {
          return "Key holds a blank or a character that no key has; copy it once more";
    }
    g_headers = StringFormat("Content-Type: application/json\r\nX-API-KEY: %s\r\nPrefer: handling=lenient\r\n", key);
-   g_headers += StringFormat("User-Agent: CandlewickFeed/%s (MetaTrader 5; build %d)\r\n", VERSION, TerminalInfoInteger(TERMINAL_BUILD));
+   g_headers += StringFormat("User-Agent: CandlewickFeed/%s (MetaTrader 5; build %d)\r\n", VERSION,
+                             TerminalInfoInteger(TERMINAL_BUILD));
    return "";
 }
 
@@ -821,7 +836,8 @@ string ReadTimeframes(ENUM_TIMEFRAMES &timeframes[]) {
    for(int i = 0; i < count; i++) {
       ENUM_TIMEFRAMES timeframe = PERIOD_CURRENT;
       if(!FindTimeframe(items[i], timeframe))
-         return StringFormat("Timeframes holds %s; it takes M1 M2 M3 M4 M5 M6 M10 M12 M15 M20 M30 H1 H2 H3 H4 H6 H8 H12 D1 W1 MN1, with commas between them", items[i]);
+         return StringFormat("Timeframes holds %s; it takes M1 M2 M3 M4 M5 M6 M10 M12 M15 M20 M30 H1 H2 H3 H4 H6 H8 H12 D1 W1 MN1, "
+                             "with commas between them", items[i]);
       ArrayResize(timeframes, ArraySize(timeframes) + 1);
       timeframes[ArraySize(timeframes) - 1] = timeframe;
    }
@@ -857,10 +873,12 @@ string ReadSymbols(const ENUM_TIMEFRAMES &timeframes[]) {
       const string symbol = equals < 0 ? items[i] : Trimmed(Left(items[i], equals));
       const string name = equals < 0 ? items[i] : Trimmed(StringSubstr(items[i], equals + 1));
       if(StringLen(symbol) == 0 || StringLen(name) == 0 || StringLen(name) > 64 || StringFind(name, "=") >= 0)
-         return StringFormat("Symbols holds %s; write EURUSD, or EURUSD.m=EURUSD to store it under another name of up to 64 characters", items[i]);
+         return StringFormat("Symbols holds %s; write EURUSD, or EURUSD.m=EURUSD to store it under another name of up to 64 "
+                             "characters", items[i]);
       for(int j = 0; j < ArraySize(timeframes); j++) {
          if(!AddSeries(symbol, name, timeframes[j]))
-            return StringFormat("%s %s stands there twice; a stored series can have one source only", name, TimeframeName(timeframes[j]));
+            return StringFormat("%s %s stands there twice; a stored series can have one source only", name,
+                                TimeframeName(timeframes[j]));
       }
    }
    return "";

@@ -136,21 +136,39 @@ on_both_stores! {
     }
 
     async fn history_that_the_broker_does_not_have_is_not_waited_for_and_asked_for_again_later(feed: Feed) {
-        let (mut feed, market) = (feed, minutes(300));
+        let (mut feed, mut market) = (feed, minutes(300));
         feed.show(&market);
         // The broker has a day of the symbol, but not in minutes.
         let day = Market::new("EURUSD", "D1", 5).with_bars(1, 86_400, BROKER_NOW - 30 * 86_400);
         feed.terminal.tell(&day.bar_command(BROKER_NOW - 30 * 86_400));
         feed.terminal.tell(&format!("unload EURUSD M1 0 {}", BROKER_NOW - 200 * 60));
         feed.init();
-        feed.advance(300);
-        feed.verify(feed.stored().await, &closed(&market, 199), &forming(&market));
+        // The market moves meanwhile.
+        for _ in 0..5 {
+            minute(&mut feed, &mut market);
+        }
+        feed.verify(feed.stored().await, &closed(&market, 204), &forming(&market));
         assert!(feed.terminal.comment.contains("all that the terminal has"), "{}", feed.terminal.comment);
         let requests = feed.front.requests().len();
         feed.advance(600);
         assert_eq!(feed.front.requests().len(), requests, "nothing new, nothing asked");
         feed.terminal.tell(&format!("load EURUSD M1 0 {BROKER_NOW}"));
         feed.advance(3600);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
+    async fn an_old_hole_is_filled_by_sending_more_candles_again(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(900));
+        feed.show(&market);
+        feed.terminal.tell(&format!("unload EURUSD M1 {} {}", BROKER_NOW - 700 * 60, BROKER_NOW - 651 * 60));
+        feed.init();
+        feed.advance(60);
+        assert_eq!(feed.database.closed().await.len(), 849);
+        feed.terminal.tell(&format!("load EURUSD M1 0 {BROKER_NOW}"));
+        feed.terminal.tell("deinit 5");
+        feed.input("ResendCandles", 100_000);
+        feed.init();
+        feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
     }
 
@@ -385,6 +403,23 @@ on_both_stores! {
         assert_eq!(feed.terminal.logged("EURUSD M1: the candle of 2024.02.14 10:20 UTC is not stored: "), 1);
         assert_eq!(feed.terminal.logged("EURUSD M1: the candle of 2024.02.14 11:53 UTC is not stored: "), 1);
         assert_eq!(feed.terminal.logged("is not stored"), 2, "{:?}", feed.terminal.log);
+    }
+
+    async fn many_bad_bars_are_counted_and_the_first_ones_told(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(200));
+        let bad: Vec<_> = (50..90).map(|back| BROKER_NOW - back * 60).collect();
+        for time in &bad {
+            market.change(*time, |bar| bar.prices[1] = 1);
+        }
+        feed.show(&market);
+        feed.init();
+        feed.advance(10);
+        for time in &bad {
+            market.remove(*time);
+        }
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+        assert_eq!(feed.terminal.logged(" is not stored: "), 3, "{:?}", feed.terminal.log);
+        assert_eq!(feed.terminal.logged("EURUSD M1: of this request 40 candles are not stored"), 1);
     }
 
     async fn a_candle_for_which_a_batch_is_refused_is_found_and_left_out(feed: Feed) {
