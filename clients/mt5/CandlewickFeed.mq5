@@ -85,7 +85,8 @@ struct Series {
    datetime        forming;        // the last forming candle that was sent
    long            forming_volume;
    int             most;           // candles in its next request
-   int             waits;          // for the terminal's history, in a row
+   int             waits;          // for the terminal's history, in vain
+   datetime        loaded_from;    // the terminal's oldest candle at the last wait
    ulong           wait_until;
    ulong           asked_at;
    string          note;           // what a person should know about it
@@ -373,9 +374,11 @@ bool HasAllOfBroker(const Series &series) {
    return reaches_first || Bars(series.symbol, series.timeframe) >= TerminalInfoInteger(TERMINAL_MAXBARS);
 }
 
-// Counts a wait, and tells whether there were enough of them.
+// Counts a wait, and tells whether there were enough of them since an older candle came.
 bool WaitedEnough(Series &series) {
-   series.waits++;
+   const datetime first = FirstCandle(series);
+   series.waits = first < series.loaded_from ? 1 : series.waits + 1;
+   series.loaded_from = first;
    return series.waits > HISTORY_WAITS;
 }
 
@@ -903,6 +906,7 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].forming_volume      = 0;
    g_series[count].most                = BatchSize;
    g_series[count].waits               = 0;
+   g_series[count].loaded_from         = 0;
    g_series[count].wait_until          = 0;
    g_series[count].asked_at            = 0;
    g_series[count].note                = "";

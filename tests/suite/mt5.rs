@@ -157,6 +157,21 @@ on_both_stores! {
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
     }
 
+    async fn a_new_terminal_loads_what_is_older_than_the_services_first(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(3000));
+        feed.show(&market);
+        feed.input("HistoryCandles", 2000);
+        feed.init();
+        feed.advance(60);
+        feed.terminal.tell("deinit 9");
+        feed.terminal.tell(&format!("unload EURUSD M1 0 {}", BROKER_NOW - 600 * 60));
+        feed.terminal.tell("portion EURUSD M1 40");
+        feed.input("HistoryCandles", 5000);
+        feed.init();
+        feed.advance(300);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
     async fn an_old_hole_is_filled_by_sending_more_candles_again(feed: Feed) {
         let (mut feed, market) = (feed, minutes(900));
         feed.show(&market);
@@ -218,6 +233,19 @@ on_both_stores! {
         let monday = market.times().last().unwrap() + 50 * 3600;
         market.open(monday);
         feed.terminal.tell(&market.bar_command(monday));
+        feed.advance(10);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
+    async fn a_bar_that_opens_while_the_ea_counts_is_no_reason_for_a_hole(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(20));
+        feed.show(&market);
+        feed.init();
+        feed.advance(10);
+        open_next(&mut feed, &mut market);
+        let next = market.times().last().unwrap() + 60;
+        market.open(next);
+        feed.terminal.tell(&market.bar_command(next).replacen("bar", "late-bar", 1));
         feed.advance(10);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
     }
@@ -612,6 +640,26 @@ on_both_stores! {
         feed.verify(feed.stored().await, &wanted, &[]);
     }
 
+    async fn history_goes_on_where_it_stood_in_summer_too(feed: Feed) {
+        let mut feed = feed;
+        // 2024-07-01T12:00:00Z.
+        let now = 1_719_835_200;
+        let market = Market::new("EURUSD", "M1", 5).with_bars(1500, 60, now + 10_800);
+        feed.terminal.tell(&format!("clock {now}"));
+        feed.terminal.tell("offset 10800");
+        feed.show(&market);
+        let rows = |count| market.times().into_iter().rev().take(count).map(|time| market.row(time, 10_800)).collect();
+        for depth in [0, 700, 5000] {
+            feed.input("HistoryCandles", depth);
+            feed.init();
+            feed.advance(30);
+            feed.terminal.tell("deinit 5");
+            let mut wanted: Vec<_> = rows(1 + depth.clamp(500, 1499));
+            let forming = wanted.remove(0);
+            feed.verify(feed.stored().await, &wanted, &[forming]);
+        }
+    }
+
     async fn live_minutes_go_on_through_the_end_of_daylight_saving(feed: Feed) {
         let mut feed = feed;
         // 2024-11-03 04:50 UTC: the broker is 3 h ahead for 70 minutes more.
@@ -644,19 +692,21 @@ on_both_stores! {
         assert_eq!(feed.terminal.logged("the broker's clock is"), 0, "{:?}", feed.terminal.log);
     }
 
-    async fn what_was_deleted_or_restored_on_the_service_is_sent_again_as_far_as_it_is_looked_for(feed: Feed) {
-        let (mut feed, market) = (feed, minutes(900));
+    async fn a_service_that_lost_its_database_gets_all_again_after_the_failure(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(900));
         feed.show(&market);
         feed.init();
         feed.advance(30);
-        // A service that lost its database starts with an empty one.
         feed.kill_service();
+        minute(&mut feed, &mut market);
         match &feed.database {
             Database::Sqlite(_) => feed.database = Database::sqlite(),
-            Database::Postgres(database) => database.execute("truncate market_data_candles, market_data_live_candles").await,
+            Database::Postgres(database) => {
+                database.execute("truncate market_data_candles, market_data_live_candles").await;
+            }
         }
         feed.serve(&[]);
-        feed.advance(3700);
+        feed.advance(120);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
     }
 }

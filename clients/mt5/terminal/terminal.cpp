@@ -14,6 +14,7 @@
 #include <memory>
 #include <set>
 #include <sstream>
+#include <utility>
 
 extern char **environ;
 
@@ -43,6 +44,7 @@ struct Terminal {
     int broker_offset = 0;             // s
     int max_bars = 100'000;
     int stop_after = -1; // requests until the program is told to stop
+    std::function<void()> before_copy; // happens right before the next CopyRates
     bool connected = true, stopped = false, errors_as_statuses = false;
     int last_error = 0;
     std::string comment;
@@ -142,6 +144,7 @@ int iBarShift(const string &symbol, ENUM_TIMEFRAMES timeframe, datetime time, bo
 
 // Counts from the forming bar at 0 into the past, and fills the array from the oldest on.
 int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<MqlRates> &rates) {
+    if (const auto happens = std::exchange(terminal.before_copy, nullptr)) happens();
     History &history = history_of(symbol, timeframe);
     const auto all = loaded(history);
     const int size = static_cast<int>(all.size());
@@ -405,6 +408,7 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"symbol", [](auto &line) { const auto name = next<std::string>(line); terminal.digits[name] = next<int>(line); }},
     {"chart", [](auto &line) { _Symbol = next<std::string>(line); }},
     {"bar", add_bar},
+    {"late-bar", [](auto &line) { terminal.before_copy = [text = rest(line)] { std::istringstream bar(text); add_bar(bar); }; }},
     {"load", [](auto &line) { set_loaded(line, true); }},
     {"unload", [](auto &line) { set_loaded(line, false); }},
     {"portion", [](auto &line) { History &history = next_history(line); history.portion = next<int>(line); }},

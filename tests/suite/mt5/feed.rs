@@ -37,6 +37,8 @@ impl Feed {
         feed.input("Url", format!("http://{}/", feed.front.address));
         feed.input("Key", KEY);
         feed.input("Timeframes", "M1");
+        // The one time that is real: a busy machine must not look like a service that is away.
+        feed.input("TimeoutSeconds", 60);
         feed.serve(variables);
         Some(feed)
     }
