@@ -187,7 +187,7 @@ bool Advance(Series &series) {
       return false;
    switch(series.stage) {
       case STAGE_ASK:
-         return Ask(series);
+         return AskService(series);
       case STAGE_BEGIN:
          return Begin(series);
       case STAGE_CATCH_UP:
@@ -203,7 +203,7 @@ bool Advance(Series &series) {
    return false;
 }
 
-bool Ask(Series &series) {
+bool AskService(Series &series) {
    // Only a symbol of Market Watch has its history loaded.
    if(!SymbolSelect(series.symbol, true)) {
       Tell(series, "the broker has no such symbol; write it as Market Watch does");
@@ -561,10 +561,10 @@ long JsonNumber(const string json, const string field) {
 
 string JsonText(const string json, const string field, const int from) {
    int i = AfterField(json, field, from);
-   if(i < 0 || StringGetCharacter(json, i) != '"')
+   if(i < 0 || StringGetCharacter(json, i) != '\"')
       return "";
    string text = "";
-   for(i++; i < StringLen(json) && StringGetCharacter(json, i) != '"'; i++) {
+   for(i++; i < StringLen(json) && StringGetCharacter(json, i) != '\"'; i++) {
       if(StringGetCharacter(json, i) == '\\')
          i++;
       text += ShortToString(StringGetCharacter(json, i));
@@ -576,7 +576,7 @@ string JsonEscaped(const string text) {
    string escaped = "";
    for(int i = 0; i < StringLen(text); i++) {
       const ushort character = StringGetCharacter(text, i);
-      if(character == '"' || character == '\\')
+      if(character == '\"' || character == '\\')
          escaped += "\\";
       escaped += ShortToString(character);
    }
@@ -589,8 +589,9 @@ string UrlEncoded(const string text) {
    string encoded = "";
    for(int i = 0; i < count; i++) {
       const uchar byte = bytes[i];
-      const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
-      encoded += plain || byte == '-' || byte == '.' || byte == '_' ? CharToString(byte) : StringFormat("%%%02X", byte);
+      const bool letter = (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
+      const bool plain = letter || (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_';
+      encoded += plain ? CharToString(byte) : StringFormat("%%%02X", byte);
    }
    return encoded;
 }
