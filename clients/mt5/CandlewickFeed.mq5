@@ -22,7 +22,7 @@ enum BROKER_CLOCK {
 };
 
 input group "The service"
-input string       Url                 = "https://candles.example.com"; // Its address, also on the terminal's list
+input string       Url                 = "";                            // Its address, which the terminal must allow, too
 input string       Key                 = "";                            // An ingest key
 input int          TimeoutSeconds      = 5;                             // Longest wait for an answer, 1 to 60
 
@@ -44,8 +44,8 @@ const int   LONGEST_WAIT_SECONDS = 3600;    // and lasts no longer than this wha
 const int   ALLOW_LIST_SECONDS   = 10;      // asking the terminal's own list costs nobody anything
 const int   SYMBOL_WAIT_SECONDS  = 60;
 const int   HISTORY_WAIT_SECONDS = 5;
-const int   HISTORY_WAITS        = 24;      // two minutes: a terminal loads a year of M1 in less
-const int   RECHECK_SECONDS      = 3600;    // finds what the terminal loaded late
+const int   HISTORY_WAITS        = 24;      // in vain, then what there is has to do until the next hour
+const int   RECHECK_SECONDS      = 3600;    // after which what the terminal loaded late is looked for
 const int   REJECTIONS_TOLD      = 3;       // of one answer
 const int   REJECTIONS_KEPT      = 100;
 const int   STATUS_LINES         = 25;      // Comment() shows about 2,000 characters
@@ -141,11 +141,25 @@ void OnDeinit(const int reason) {
 
 void OnTimer() {
    CheckBrokerClock();
-   // Half of the time is the service's and half the terminal's.
-   const ulong deadline = GetTickCount64() + (ulong)TimerSeconds * SECOND / 2;
-   FeedNewCandles(deadline);
-   FeedTheRest(deadline);
+   if(IsConnected()) {
+      // Half of the time is the service's and half the terminal's.
+      const ulong deadline = GetTickCount64() + (ulong)TimerSeconds * SECOND / 2;
+      FeedNewCandles(deadline);
+      FeedTheRest(deadline);
+   }
+   else
+      StartOver();
    ShowStatus();
+}
+
+bool IsConnected() {
+   return TerminalInfoInteger(TERMINAL_CONNECTED) != 0;
+}
+
+// A terminal that gets its broker back may show a candle as closed that lacks what it missed, until its history is loaded.
+void StartOver() {
+   for(int i = 0; i < ArraySize(g_series); i++)
+      g_series[i].stage = STAGE_ASK;
 }
 
 // What is live goes before history, so that a chart stays up to date while years are sent.
@@ -541,7 +555,7 @@ int RetryAfter(const string result_headers) {
 //+------------------------------------------------------------------+
 //| JSON: as much of it as the service's answers need                |
 //+------------------------------------------------------------------+
-// The time of one series: [{"symbol":"EURUSD","timeframe":"H1","first":1691020800000,"last":1754215200000,…}] or [].
+// The time of one series: [{"symbol":"EURUSD","timeframe":"H1","first":1691020800000,"last":1754215200000,...}] or [].
 datetime CandleTime(const string answer, const string field) {
    const long milliseconds = JsonNumber(answer, field);
    return milliseconds == 0 ? 0 : FromUtc((datetime)(milliseconds / 1000));
@@ -641,7 +655,7 @@ datetime SundayFrom(const int year, const int month, const int day) {
 }
 
 void CheckBrokerClock() {
-   if(GetTickCount64() < g_clock_check_at || !TerminalInfoInteger(TERMINAL_CONNECTED))
+   if(GetTickCount64() < g_clock_check_at || !IsConnected())
       return;
    g_clock_check_at = GetTickCount64() + (ulong)RECHECK_SECONDS * SECOND;
    const datetime utc = TimeGMT();
@@ -716,6 +730,8 @@ void ShowStatus() {
 string FeedStatus() {
    if(g_stopped)
       return g_trouble;
+   if(!IsConnected())
+      return "waits for the terminal to be connected to its broker";
    const ulong now = GetTickCount64();
    if(now < g_pause_until)
       return StringFormat("tries again in %d s, %s", (int)((g_pause_until - now) / SECOND), g_trouble);

@@ -250,6 +250,37 @@ on_both_stores! {
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
     }
 
+    async fn a_candle_that_lost_its_connection_is_sent_when_it_is_whole(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(20));
+        feed.show(&market);
+        feed.init();
+        feed.advance(10);
+        open_next(&mut feed, &mut market);
+        feed.advance(20);
+        let cut = *market.times().last().unwrap();
+        feed.terminal.tell("connected no");
+        feed.advance(600);
+        assert!(feed.terminal.comment.contains("waits for the terminal to be connected"), "{}", feed.terminal.comment);
+        // With the broker, a new bar comes at once, and what happened in between a little later.
+        for _ in 0..10 {
+            open_next(&mut feed, &mut market);
+        }
+        let back = *market.times().last().unwrap();
+        feed.terminal.tell(&format!("unload EURUSD M1 {} {}", cut + 60, back - 60));
+        feed.terminal.tell("synchronized EURUSD M1 no");
+        feed.terminal.tell("connected yes");
+        feed.advance(20);
+        market.change(cut, |bar| {
+            bar.prices[1] += 40;
+            bar.volume += 90;
+        });
+        feed.terminal.tell(&market.bar_command(cut));
+        feed.terminal.tell(&format!("load EURUSD M1 {cut} {back}"));
+        feed.terminal.tell("synchronized EURUSD M1 yes");
+        feed.advance(60);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
     async fn without_forming_candles_only_closed_ones_are_sent(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(20));
         feed.show(&market);
@@ -764,6 +795,7 @@ fn a_wrong_input_is_a_sentence_on_the_chart_and_nothing_is_sent() {
     ];
     for (name, value, sentence) in [
         ("Url", "candles.example.com", "Url must be the address of the service, such as https://candles.example.com"),
+        ("Url", "", "Url must be the address of the service, such as"),
         ("Url", "https://", "Url must be the address of the service, such as"),
         ("Url", "https://candles.example.com/api/v1/candles", "without /api/ and what follows"),
         (
