@@ -1,0 +1,5 @@
+import { forward } from '../../../lib/service';
+
+export function GET(request: Request): Promise<Response> {
+  return forward(request, 'candles', ['symbol', 'timeframe', 'from', 'to', 'before', 'after', 'limit']);
+}

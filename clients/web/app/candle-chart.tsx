@@ -1,0 +1,70 @@
+import { dispose, init, type Chart } from 'klinecharts';
+import { useEffect, useRef, type KeyboardEvent } from 'react';
+import { CandleLoader, toPeriod, type Candlewick, type Feed } from '../lib/candlewick';
+import { chartStyles } from './chart-styles';
+import { FORMING } from './forming';
+import type { Choice } from './series-picker';
+
+/** The chart's own element, which has the chart as its property `chart`: that is how tests read what is drawn. */
+type Host = HTMLDivElement & { chart?: Chart };
+
+const DARK = '(prefers-color-scheme: dark)';
+
+export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed: (feed: Feed) => void }) {
+  const { client, choice, onFeed } = props;
+  const { symbol, timeframe, precision } = choice;
+  const host = useRef<Host>(null);
+
+  useEffect(() => {
+    const element = host.current!;
+    const chart = init(element, { locale: 'en-US', timezone: 'Etc/UTC', styles: chartStyles(element) })!;
+    chart.createIndicator({ name: 'VOL', calcParams: [] });
+    chart.setPaneOptions({ id: chart.getIndicators({ name: 'VOL' })[0]!.paneId, height: 72 });
+    chart.createIndicator({ name: FORMING, paneId: 'candle_pane' }, true);
+    const loader = new CandleLoader({ client, onFeed });
+    chart.setDataLoader(loader);
+    element.chart = chart;
+    const followScheme = () => chart.setStyles(chartStyles(element));
+    const scheme = window.matchMedia(DARK);
+    scheme.addEventListener('change', followScheme);
+    return () => {
+      scheme.removeEventListener('change', followScheme);
+      loader.stop();
+      dispose(element);
+    };
+  }, [client, onFeed]);
+
+  useEffect(() => {
+    const { chart } = host.current!;
+    chart!.setSymbol({ ticker: symbol, pricePrecision: precision, volumePrecision: 0 });
+    chart!.setPeriod(toPeriod(timeframe));
+  }, [symbol, timeframe, precision, client, onFeed]);
+
+  const move = (event: KeyboardEvent) => {
+    const chart = host.current!.chart!;
+    const step = 10 * chart.getBarSpace().bar;
+    const moves: Record<string, () => void> = {
+      ArrowLeft: () => chart.scrollByDistance(step),
+      ArrowRight: () => chart.scrollByDistance(-step),
+      ArrowUp: () => chart.zoomAtCoordinate(1.2),
+      ArrowDown: () => chart.zoomAtCoordinate(1 / 1.2),
+      Home: () => chart.scrollToDataIndex(0),
+      End: () => chart.scrollToRealTime(),
+    };
+    const known = moves[event.key];
+    if (!known || event.shiftKey) return;
+    event.preventDefault();
+    known();
+  };
+
+  return (
+    <div
+      ref={host}
+      className="chart"
+      tabIndex={0}
+      role="application"
+      aria-label={`Candles of ${symbol} ${timeframe}. Left and right scroll, up and down zoom, End leads to the newest.`}
+      onKeyDown={move}
+    />
+  );
+}

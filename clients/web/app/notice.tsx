@@ -1,0 +1,61 @@
+import type { CandlewickError, Feed } from '../lib/candlewick';
+import type { Choice } from './series-picker';
+
+/** What the reader must know or do before there are candles to look at; on top of the chart, if that has some already. */
+export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
+  if (feed.state === 'ok') return null;
+  if (feed.state === 'loading') {
+    return (
+      <p className="notice quiet" role="status">
+        Loading {choice ? `${choice.symbol} ${choice.timeframe}` : 'the series'} …
+      </p>
+    );
+  }
+  if (feed.state === 'empty') {
+    const { symbol, timeframe } = choice ?? { symbol: 'EURUSD', timeframe: 'H1' };
+    return (
+      <div className="notice" role="status">
+        <h2>{choice ? `No candles of ${symbol} ${timeframe} yet` : 'No candles yet'}</h2>
+        <p>They appear here as soon as they are stored. Attach the Expert Advisor to a chart, or post a first candle by hand:</p>
+        <pre>{firstPost(symbol, timeframe)}</pre>
+        <p>The address and the key are those of your candlewick.</p>
+      </div>
+    );
+  }
+  const { title, advice } = explain(feed.error);
+  return (
+    <div className="notice" role="alert">
+      <h2>{title}</h2>
+      <p>{advice}</p>
+      <p className="small">
+        It is tried again by itself.{feed.error.requestId && <> Request {feed.error.requestId}.</>}
+      </p>
+    </div>
+  );
+}
+
+function firstPost(symbol: string, timeframe: string): string {
+  const candle = { timestamp: '2025-08-04T00:00:00Z', open: 1.085, high: 1.0865, low: 1.0848, close: 1.0862, volume: 1200 };
+  const body = JSON.stringify({ symbol, timeframe, candles: [candle] }).replace(/,"(?=open|candles)/g, ',\n     "');
+  return `curl http://127.0.0.1:8000/api/v1/candles -H "X-API-KEY: $KEY" -d \\\n    '${body.replaceAll("'", "'\\''")}'`;
+}
+
+function explain(error: CandlewickError): { title: string; advice: string } {
+  switch (error.code) {
+    case 'unauthorized':
+    case 'wrong_scope':
+      return {
+        title: 'The token is not accepted',
+        advice: 'Set CANDLEWICK_TOKEN, where this page is served, to a read token of candlewick (INTERNAL_API_TOKEN), and start the page again.',
+      };
+    case 'not_configured':
+      return { title: 'Not set up yet', advice: error.detail };
+    case 'unreachable':
+      // Without a status not even the page's own server answered.
+      return error.status === 0
+        ? { title: 'No connection', advice: 'The server of this page does not answer. Check the network, and that it runs.' }
+        : { title: 'candlewick does not answer', advice: error.detail };
+    default:
+      return { title: 'candlewick has a problem', advice: error.detail };
+  }
+}

@@ -1,0 +1,31 @@
+import { useEffect, useState } from 'react';
+import { Pace, type Candlewick, type CandlewickError, type Series } from '../lib/candlewick';
+
+/** Milliseconds between two looks for series that are new. */
+const INTERVAL = 5000;
+
+/** The stored series, and what keeps them from being read, if something does. */
+export function useSeries(client: Candlewick): { series?: Series[]; error?: CandlewickError } {
+  const [known, setKnown] = useState<{ series?: Series[]; error?: CandlewickError }>({});
+  useEffect(() => {
+    const stay = new AbortController();
+    const pace = new Pace(INTERVAL);
+    const follow = async () => {
+      while (!stay.signal.aborted) {
+        try {
+          const series = await client.series({}, stay.signal);
+          pace.succeeded();
+          setKnown({ series });
+        } catch (error) {
+          if (stay.signal.aborted) return;
+          pace.failed(error as CandlewickError);
+          setKnown(({ series }) => ({ series, error: error as CandlewickError }));
+        }
+        await pace.wait(stay.signal);
+      }
+    };
+    void follow();
+    return () => stay.abort();
+  }, [client]);
+  return known;
+}

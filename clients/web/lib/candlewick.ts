@@ -1,0 +1,417 @@
+/**
+ * A client of candlewick in one file without dependencies: candles, series, problems as errors, and a data loader for
+ * klinecharts 10. It runs in Node (with the read token, against the service) and in browsers (without a token, against
+ * routes of your own server that add it).
+ */
+
+// --- types of docs/openapi.json: written by `npm run types`, do not edit ---
+/** One candle of an answer. */
+export type Candle = {
+  /** Last price of the period. */
+  close: number;
+  /** `false` on a candle that is still forming; absent on a closed one. */
+  complete?: boolean;
+  /** Highest price of the period. */
+  high: number;
+  /** Lowest price of the period. */
+  low: number;
+  /** First price of the period, with the digits it was posted with. */
+  open: number;
+  /** When the candle opened, in epoch milliseconds. */
+  timestamp: number;
+  /** Ticks in the period. */
+  volume: number;
+};
+/** What is known of one series from its closed candles. */
+export type Series = {
+  /** When the oldest candle opened, in epoch milliseconds. */
+  first: number;
+  /** When the newest candle opened, in epoch milliseconds. */
+  last: number;
+  /** Most digits behind the point among the prices of the newest candles. */
+  price_precision: number;
+  symbol: string;
+  timeframe: string;
+};
+/** The body of a problem. */
+export type Problem = {
+  /** What kind of problem it is, for programs. */
+  code: string;
+  /** One sentence that says what to do. */
+  detail: string;
+  /** For 422: what is wrong with each value, the first 100. */
+  errors?: Violation[];
+  /** The request's id, as in the header `x-request-id` and in the log. */
+  request_id: string;
+  /** The HTTP status. */
+  status: number;
+  /** The status in words. */
+  title: string;
+  /** Always `about:blank`: `code` tells problems apart. */
+  type: string;
+};
+/** One value of a request that was refused. */
+export type Violation = {
+  /** Where the value stands: `body`, `query` or `header`, then field names and indexes. */
+  loc: Step[];
+  /** What is wrong with it and what would be right. */
+  msg: string;
+  /** Stable name of the rule that was broken. */
+  type: string;
+};
+/** A step on the way to a value. */
+export type Step = string | number;
+export type CandlesQuery = {
+  symbol: string;
+  timeframe: string;
+  /** First opening time: epoch seconds, epoch milliseconds (from 10^11) or RFC 3339. */
+  from?: number | string;
+  /** Last opening time. */
+  to?: number | string;
+  /** Only candles before this time; not with `to` or `after`. */
+  before?: number | string;
+  /** Only candles after this time; not with `from` or `before`. */
+  after?: number | string;
+  /** Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given. */
+  limit?: number;
+};
+export type SeriesQuery = {
+  symbol?: string;
+  timeframe?: string;
+};
+// --- end of the generated types ---
+
+/** Candles in ascending order, and whether the series has more on either side of them. */
+export type Page = { candles: Candle[]; moreBefore: boolean; moreAfter: boolean };
+
+/** Everything that keeps an answer from coming, as a sentence for people and a code for programs. */
+export class CandlewickError extends Error {
+  override readonly name = 'CandlewickError';
+  /** The HTTP status; 0 where no answer came. */
+  readonly status: number;
+  /** A code of the service, or `unreachable`, `timed_out` or `unreadable` where it sent no problem. */
+  readonly code: string;
+  /** What to quote when reporting a fault of the service. */
+  readonly requestId?: string;
+  /** What is wrong with each value, for a 422. */
+  readonly errors: Violation[];
+  /** Seconds to wait before asking again, where the service says so. */
+  readonly retryAfter?: number;
+
+  constructor(
+    detail: string,
+    facts: { status: number; code: string; requestId?: string; errors?: Violation[]; retryAfter?: number; cause?: unknown },
+  ) {
+    super(detail, { cause: facts.cause });
+    this.status = facts.status;
+    this.code = facts.code;
+    this.requestId = facts.requestId;
+    this.errors = facts.errors ?? [];
+    this.retryAfter = facts.retryAfter;
+  }
+
+  /** One sentence that says what is wrong and what to do. */
+  get detail(): string {
+    return this.message;
+  }
+}
+
+export class Candlewick {
+  readonly #base: string;
+  readonly #headers: Record<string, string>;
+  readonly #timeout: number;
+
+  /**
+   * `base` is the address that `candles` and `series` stand below: `https://candles.example.com/api/v1`, or a path of the
+   * page's own server. `timeout` is in milliseconds.
+   */
+  constructor({ base, token, timeout = 10_000 }: { base: string; token?: string; timeout?: number }) {
+    this.#base = base.replace(/\/+$/, '');
+    this.#headers = { accept: 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
+    this.#timeout = timeout;
+  }
+
+  async candles(query: CandlesQuery, signal?: AbortSignal): Promise<Page> {
+    const { body, headers } = await this.#get<Candle>('candles', query, signal);
+    return {
+      candles: body,
+      moreBefore: headers.get('x-more-before') === 'true',
+      moreAfter: headers.get('x-more-after') === 'true',
+    };
+  }
+
+  async series(query: SeriesQuery = {}, signal?: AbortSignal): Promise<Series[]> {
+    return (await this.#get<Series>('series', query, signal)).body;
+  }
+
+  async #get<Item>(route: string, query: object, signal?: AbortSignal): Promise<{ body: Item[]; headers: Headers }> {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) parameters.set(name, String(value));
+    }
+    const timeout = AbortSignal.timeout(this.#timeout);
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(`${this.#base}/${route}?${parameters}`, {
+        headers: this.#headers,
+        // Asks the service every time; a browser then shows its copy of a page if the answer is that nothing changed.
+        cache: 'no-cache',
+        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      });
+      text = await response.text();
+    } catch (cause) {
+      if (signal?.aborted) throw signal.reason;
+      throw timeout.aborted
+        ? new CandlewickError(`No answer came within ${this.#timeout / 1000} s; try again.`, {
+            status: 0,
+            code: 'timed_out',
+            cause,
+          })
+        : new CandlewickError('The server cannot be reached; check its address and that it runs.', {
+            status: 0,
+            code: 'unreachable',
+            cause,
+          });
+    }
+    const { status, headers } = response;
+    const answer = parse(text);
+    if (response.ok && Array.isArray(answer)) return { body: answer, headers };
+    const retryAfter = Number(headers.get('retry-after')) || undefined;
+    const requestId = headers.get('x-request-id') ?? undefined;
+    if (!response.ok && isProblem(answer)) {
+      const { detail, code, request_id, errors } = answer;
+      throw new CandlewickError(detail, { status, code, requestId: request_id ?? requestId, errors, retryAfter });
+    }
+    throw new CandlewickError(
+      `The answer (status ${status}) is not candlewick's; check that the address leads to it and not to something else.`,
+      { status, code: 'unreadable', requestId, retryAfter },
+    );
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isProblem(answer: unknown): answer is Omit<Problem, 'request_id'> & { request_id?: string } {
+  const problem = answer as Partial<Problem> | null | undefined;
+  return typeof problem?.detail === 'string' && typeof problem.code === 'string';
+}
+
+/** The pause between two questions: longer after every failure, and as long as the service asks for. */
+export class Pace {
+  #failures = 0;
+  #pause: number;
+
+  constructor(readonly interval: number) {
+    this.#pause = interval;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#pause = this.interval;
+  }
+
+  failed({ status, retryAfter = 0 }: CandlewickError): void {
+    this.#failures += 1;
+    // A refused token is not accepted by asking often, and the service shuts out who tries more than ten a minute.
+    const refused = status === 401 || status === 403;
+    const pause = refused ? LONGEST_PAUSE : Math.min(this.interval * 2 ** this.#failures, LONGEST_PAUSE);
+    this.#pause = Math.max(pause, retryAfter * 1000);
+  }
+
+  /** Returns when it is time to ask again and somebody looks, or at once when the signal aborts. */
+  wait(signal: AbortSignal): Promise<void> {
+    return sleep(this.#pause, signal);
+  }
+}
+
+const LONGEST_PAUSE = 30_000;
+
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const listeners = new AbortController();
+    const end = () => {
+      clearTimeout(timer);
+      listeners.abort();
+      resolve();
+    };
+    const timer = setTimeout(() => {
+      if (!globalThis.document?.hidden) return end();
+      document.addEventListener('visibilitychange', end, { signal: listeners.signal });
+    }, milliseconds);
+    signal.addEventListener('abort', end, { signal: listeners.signal });
+  });
+}
+
+const UNITS = { M: 'minute', H: 'hour', D: 'day', W: 'week', MN: 'month' } as const;
+type Unit = keyof typeof UNITS;
+
+/** klinecharts' name for a timeframe: `M15` is 15 minutes. */
+export function toPeriod(timeframe: string): { type: (typeof UNITS)[Unit]; span: number } {
+  const [, unit, span] = /^(MN|[MHDW])(\d+)$/.exec(timeframe) ?? [];
+  if (!unit) throw new RangeError(`${timeframe} is no timeframe; they look like M15, H1, D1, W1 and MN1`);
+  return { type: UNITS[unit as Unit], span: Number(span) };
+}
+
+/** The timeframe that a period of klinecharts stands for. */
+export function toTimeframe({ type, span }: { type: string; span: number }): string {
+  const unit = Object.keys(UNITS).find((unit) => UNITS[unit as Unit] === type);
+  if (!unit) throw new RangeError(`candlewick keeps no candles of ${span} ${type}; its periods are minute to month`);
+  return `${unit}${span}`;
+}
+
+/** What is known about the series that the chart shows. */
+export type Feed =
+  | { state: 'loading' }
+  | { state: 'empty' }
+  | { state: 'ok'; last: Candle }
+  | { state: 'error'; error: CandlewickError };
+
+// What klinecharts hands to a data loader, so that this file needs none of its types.
+type ChartSeries = { symbol: { ticker: string }; period: { type: string; span: number } };
+type More = { forward: boolean };
+type BarsRequest = ChartSeries & {
+  type: string;
+  timestamp: number | null;
+  callback: (candles: Candle[], more?: More) => void;
+};
+type Subscription = ChartSeries & { callback: (candle: Candle) => void };
+
+/**
+ * A data loader for klinecharts 10, whose `ticker` is candlewick's symbol. It loads the newest page, older ones as the chart
+ * asks for them, and then what is new. What fails is tried again until it succeeds or the chart turns to another series;
+ * `onFeed` hears how it stands. Call `stop` before disposing of the chart.
+ */
+export class CandleLoader {
+  readonly #client: Candlewick;
+  readonly #onFeed: (feed: Feed) => void;
+  readonly #pageSize: number;
+  readonly #interval: number;
+  /** Lives as long as the chart shows one series; answers that come after its end are dropped. */
+  #stay = new AbortController();
+  #pace: Pace;
+  /** The newest candles, as the very objects that the chart holds. */
+  #recent: Candle[] = [];
+
+  /** `interval` is the pause between two looks for new candles, in milliseconds. */
+  constructor(options: { client: Candlewick; onFeed?: (feed: Feed) => void; pageSize?: number; interval?: number }) {
+    this.#client = options.client;
+    this.#onFeed = options.onFeed ?? (() => {});
+    this.#pageSize = options.pageSize ?? 500;
+    this.#interval = options.interval ?? 2000;
+    this.#pace = new Pace(this.#interval);
+  }
+
+  getBars = (request: BarsRequest): void => {
+    // The newest page comes first and subscribeBar brings what is newer, so nothing is left in that direction.
+    if (request.type === 'backward') return request.callback([]);
+    if (request.type === 'init') {
+      this.stop();
+      this.#stay = new AbortController();
+      this.#pace = new Pace(this.#interval);
+      this.#recent = [];
+      this.#onFeed({ state: 'loading' });
+    }
+    void this.#load(request, this.#stay.signal);
+  };
+
+  subscribeBar = (subscription: Subscription): void => {
+    void this.#follow(subscription, this.#stay.signal);
+  };
+
+  unsubscribeBar = (): void => this.stop();
+
+  stop(): void {
+    this.#stay.abort();
+  }
+
+  async #load({ type, timestamp, symbol, period, callback }: BarsRequest, signal: AbortSignal): Promise<void> {
+    const query = {
+      symbol: symbol.ticker,
+      timeframe: toTimeframe(period),
+      before: timestamp ?? undefined,
+      limit: this.#pageSize,
+    };
+    // A chart is told its symbol and its period one after the other and asks after each; only the last question is sent.
+    if (type === 'init') await sleep(0, signal);
+    else if (timestamp === null) await this.#pace.wait(signal);
+    while (!signal.aborted) {
+      const page = await this.#ask(query, signal);
+      if (signal.aborted) return;
+      if (page && timestamp === null) this.#recent = page.candles.slice(-RECENT);
+      if (page) this.#report();
+      if (page && (page.candles.length > 0 || timestamp !== null)) {
+        return callback(page.candles, { forward: page.moreBefore });
+      }
+      // Takes another series' candles off the chart, which then asks for what is older than nothing: the newest page.
+      if (type === 'init') return callback([], { forward: true });
+      await this.#pace.wait(signal);
+    }
+  }
+
+  async #follow({ symbol, period, callback }: Subscription, signal: AbortSignal): Promise<void> {
+    let more = false;
+    while (!signal.aborted) {
+      if (!more) await this.#pace.wait(signal);
+      const [first] = this.#recent;
+      if (signal.aborted || !first) continue;
+      const query = {
+        symbol: symbol.ticker,
+        timeframe: toTimeframe(period),
+        from: first.timestamp,
+        limit: this.#pageSize + RECENT,
+      };
+      const page = await this.#ask(query, signal);
+      more = page?.moreAfter ?? false;
+      if (!page) continue;
+      this.#merge(page.candles, callback);
+      this.#report();
+    }
+  }
+
+  /** Puts forming candles that moved on or closed and new ones on the chart. */
+  #merge(candles: Candle[], draw: (candle: Candle) => void): void {
+    for (const candle of candles) {
+      const known = this.#recent.find(({ timestamp }) => timestamp === candle.timestamp);
+      if (known) {
+        // The chart takes a candle only at its end. Earlier ones change in place, and show when the newest is drawn.
+        delete known.complete;
+        Object.assign(known, candle);
+      } else if (candle.timestamp > this.#recent.at(-1)!.timestamp) {
+        this.#recent = [...this.#recent, candle].slice(-RECENT);
+        draw(candle);
+      }
+    }
+    draw(this.#recent.at(-1)!);
+  }
+
+  /** One question to the service; no page if it failed or the chart has turned to another series. */
+  async #ask(query: CandlesQuery, signal: AbortSignal): Promise<Page | undefined> {
+    try {
+      const page = await this.#client.candles(query, signal);
+      this.#pace.succeeded();
+      return signal.aborted ? undefined : page;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      if (!(error instanceof CandlewickError)) throw error;
+      this.#pace.failed(error);
+      this.#onFeed({ state: 'error', error });
+      return undefined;
+    }
+  }
+
+  #report(): void {
+    const last = this.#recent.at(-1);
+    this.#onFeed(last ? { state: 'ok', last: { ...last } } : { state: 'empty' });
+  }
+}
+
+/** How many of the newest candles are read again each time: the forming one, and those that it may have closed late. */
+const RECENT = 3;

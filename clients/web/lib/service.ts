@@ -1,0 +1,54 @@
+/** The way from the page's own routes to candlewick. It runs on the server alone, which is where the token stays. */
+import type { Problem } from './candlewick';
+
+/** In milliseconds; shorter than the browser waits, so that this server's words arrive. */
+const TIMEOUT = 5000;
+
+/** What tells of the answer itself. `Link` is missing, because it names the service's route and not the page's. */
+const PASSED_ON = [
+  'cache-control',
+  'content-type',
+  'etag',
+  'retry-after',
+  'x-more-after',
+  'x-more-before',
+  'x-request-id',
+];
+
+/** Asks the service's `route` what `request` asks, as far as `parameters` go, and answers what it answers. */
+export async function forward(request: Request, route: string, parameters: string[]): Promise<Response> {
+  const { CANDLEWICK_URL, CANDLEWICK_TOKEN } = process.env;
+  if (!CANDLEWICK_URL || !CANDLEWICK_TOKEN) {
+    return problem(500, 'not_configured', 'Set CANDLEWICK_URL and CANDLEWICK_TOKEN where this page is served, and start it again.');
+  }
+  const asked = new URL(request.url).searchParams;
+  const query = new URLSearchParams([...asked].filter(([name]) => parameters.includes(name)));
+  const known = request.headers.get('if-none-match');
+  try {
+    const answer = await fetch(`${CANDLEWICK_URL.replace(/\/+$/, '')}/api/v1/${route}?${query}`, {
+      headers: { authorization: `Bearer ${CANDLEWICK_TOKEN}`, ...(known && { 'if-none-match': known }) },
+      cache: 'no-store',
+      redirect: 'error',
+      signal: AbortSignal.timeout(TIMEOUT),
+    });
+    const headers = PASSED_ON.flatMap((name) => (answer.headers.has(name) ? [[name, answer.headers.get(name)!]] : []));
+    const body = answer.status === 304 ? null : await answer.arrayBuffer();
+    return new Response(body, { status: answer.status, headers: headers as [string, string][] });
+  } catch (error) {
+    // Says in the log what the browser is not told: where the service should be, and what came of asking it.
+    console.error(`candlewick at ${CANDLEWICK_URL} cannot be asked:`, error);
+    if (error instanceof DOMException && error.name === 'TimeoutError') {
+      return problem(504, 'timed_out', `candlewick did not answer within ${TIMEOUT / 1000} s.`);
+    }
+    return problem(502, 'unreachable', 'candlewick cannot be reached. Check that it runs, and that CANDLEWICK_URL leads to it.');
+  }
+}
+
+function problem(status: number, code: string, detail: string): Response {
+  const title = { 500: 'Internal Server Error', 502: 'Bad Gateway', 504: 'Gateway Timeout' }[status]!;
+  const body: Omit<Problem, 'request_id'> = { type: 'about:blank', title, status, detail, code };
+  return Response.json(body, {
+    status,
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+  });
+}

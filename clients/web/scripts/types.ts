@@ -1,0 +1,63 @@
+// Writes the types of the API into lib/candlewick.ts, from the OpenAPI document of the service.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import openapiTS, { astToString, type SchemaObject } from 'openapi-typescript';
+import ts from 'typescript';
+
+// Formats and examples would only repeat in comments what the descriptions say.
+const document = JSON.parse(
+  readFileSync(new URL('../../../docs/openapi.json', import.meta.url), 'utf8'),
+  (key, value) => (['format', 'example', 'examples'].includes(key) ? undefined : value),
+);
+const client = new URL('../lib/candlewick.ts', import.meta.url);
+const block = /(?<=\/\/ --- types of docs\/openapi\.json.*\n)[^]*?(?=\/\/ --- end of the generated types)/;
+
+/** The client file as it should be. */
+export async function withTypes(): Promise<string> {
+  const { Candle, Series, Problem, Violation, Step } = document.components.schemas;
+  const nodes = await openapiTS({
+    openapi: document.openapi,
+    info: document.info,
+    paths: {},
+    components: {
+      schemas: { Candle, Series, Problem, Violation, Step, CandlesQuery: query('candles'), SeriesQuery: query('series') },
+    },
+  });
+  const types = schemas(nodes).map((schema) => {
+    const alias = ts.factory.createTypeAliasDeclaration(
+      [ts.factory.createToken(ts.SyntaxKind.ExportKeyword)],
+      (schema.name as ts.Identifier).text,
+      undefined,
+      schema.type!,
+    );
+    return astToString(ts.setSyntheticLeadingComments(alias, ts.getSyntheticLeadingComments(schema)));
+  });
+  const text = types
+    .join('')
+    .replace(/components\["schemas"\]\["(\w+)"\]/g, '$1')
+    .replace(/@description /g, '')
+    .replace(/^( {4})+/gm, (indent) => indent.slice(indent.length / 2));
+  return readFileSync(client, 'utf8').replace(block, () => text);
+}
+
+/** The query parameters of a route as a schema. */
+function query(route: string): SchemaObject {
+  type Parameter = { name: string; in: string; required: boolean; description?: string; schema: SchemaObject };
+  const parameters = (document.paths[`/api/v1/${route}`].get.parameters as Parameter[]).filter((it) => it.in === 'query');
+  return {
+    type: 'object',
+    required: parameters.filter((it) => it.required).map((it) => it.name),
+    properties: Object.fromEntries(parameters.map(({ name, description, schema }) => [name, { description, ...schema }])),
+  };
+}
+
+/** The members of `components.schemas` in what openapi-typescript made. */
+function schemas(nodes: ts.Node[]): ts.PropertySignature[] {
+  const members = (node: ts.Node, name: string): ts.Node[] =>
+    (node as ts.TypeLiteralNode).members.filter((it) => (it.name as ts.Identifier).text === name);
+  const components = nodes.find((it) => ts.isInterfaceDeclaration(it) && it.name.text === 'components')!;
+  const [schemas] = members(components, 'schemas') as ts.PropertySignature[];
+  return [...(schemas!.type as ts.TypeLiteralNode).members] as ts.PropertySignature[];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(client, await withTypes());
