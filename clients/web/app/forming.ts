@@ -6,22 +6,21 @@ export const FORMING = 'forming';
 registerIndicator({
   name: FORMING,
   calc: () => [],
-  createTooltipDataSource: () => ({ name: '', calcParamsText: '', features: [], legends: [] }),
   draw: ({ ctx, chart, xAxis, yAxis }) => {
     const { from, to } = chart.getVisibleRange();
     const candles = chart.getDataList();
     const { gapBar, halfGapBar } = chart.getBarSpace();
     ctx.fillStyle = getComputedStyle(chart.getDom()!).getPropertyValue('--background');
+    // The chart makes a body an odd number of pixels wide, so that its wick stands in the middle.
+    const width = gapBar % 2 === 0 ? gapBar + 1 : gapBar;
     for (let index = from; index < to; index++) {
       const candle: KLineData | undefined = candles[index];
       if (candle?.complete !== false) continue;
-      const x = Math.round(xAxis.convertToPixel(index) - halfGapBar);
-      const top = Math.round(yAxis.convertToPixel(Math.max(candle.open, candle.close)));
-      const bottom = Math.round(yAxis.convertToPixel(Math.min(candle.open, candle.close)));
-      ctx.fillRect(x + BORDER, top + BORDER, gapBar - 2 * BORDER + 1, bottom - top - 2 * BORDER);
+      const left = xAxis.convertToPixel(index) - halfGapBar;
+      const top = yAxis.convertToPixel(Math.max(candle.open, candle.close));
+      const height = yAxis.convertToPixel(Math.min(candle.open, candle.close)) - top;
+      if (width > 2 && height > 2) ctx.fillRect(left + 1, top + 1, width - 2, height - 2);
     }
     return true;
   },
 });
-
-const BORDER = 1.5;

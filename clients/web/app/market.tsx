@@ -28,7 +28,7 @@ export function Market() {
     if (link && link !== window.location.search) window.history.replaceState(null, '', link);
   }, [link]);
 
-  const last = shown.state === 'ok' ? shown.last : undefined;
+  const { last } = shown;
   useEffect(() => {
     document.title = symbol ? [symbol, timeframe, last?.close.toFixed(precision)].join(' ') : 'candlewick';
   }, [symbol, timeframe, precision, last?.close]);
@@ -42,7 +42,7 @@ export function Market() {
         <SeriesPicker series={series ?? []} choice={choice} onPick={pick} />
         <LastPrice candle={last} precision={precision} />
       </header>
-      <section className="stage" aria-label="Chart">
+      <section className="stage" aria-label="Chart" data-state={shown.state} data-bare={!last || undefined}>
         {choice && <CandleChart client={client} choice={choice} onFeed={setFeed} />}
         <Notice feed={shown} choice={choice} />
       </section>

@@ -24,11 +24,10 @@ export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
   }
   const { title, advice } = explain(feed.error);
   return (
-    <div className="notice" role="alert">
+    <div className={feed.last ? 'notice banner' : 'notice'} role="alert">
       <h2>{title}</h2>
-      <p>{advice}</p>
-      <p className="small">
-        It is tried again by itself.{feed.error.requestId && <> Request {feed.error.requestId}.</>}
+      <p>
+        {advice} <span className="muted">The page keeps trying.</span>
       </p>
     </div>
   );
@@ -36,7 +35,7 @@ export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
 
 function firstPost(symbol: string, timeframe: string): string {
   const candle = { timestamp: '2025-08-04T00:00:00Z', open: 1.085, high: 1.0865, low: 1.0848, close: 1.0862, volume: 1200 };
-  const body = JSON.stringify({ symbol, timeframe, candles: [candle] }).replace(/,"(?=open|candles)/g, ',\n     "');
+  const body = JSON.stringify({ symbol, timeframe, candles: [candle] }).replace(/,"(?=candles|open|volume)/g, ',\n     "');
   return `curl http://127.0.0.1:8000/api/v1/candles -H "X-API-KEY: $KEY" -d \\\n    '${body.replaceAll("'", "'\\''")}'`;
 }
 
@@ -56,6 +55,9 @@ function explain(error: CandlewickError): { title: string; advice: string } {
         ? { title: 'No connection', advice: 'The server of this page does not answer. Check the network, and that it runs.' }
         : { title: 'candlewick does not answer', advice: error.detail };
     default:
-      return { title: 'candlewick has a problem', advice: error.detail };
+      return {
+        title: 'candlewick has a problem',
+        advice: error.requestId ? `${error.detail} (request ${error.requestId})` : error.detail,
+      };
   }
 }

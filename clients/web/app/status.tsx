@@ -29,7 +29,7 @@ export function Status({ feed }: { feed: Feed }) {
   return (
     <footer data-state={feed.state}>
       <span className="state">{WORDS[feed.state]}</span>
-      {feed.state === 'ok' && <Newest candle={feed.last} />}
+      {feed.last && <Newest candle={feed.last} />}
       <span className="zone">Times in UTC</span>
     </footer>
   );
@@ -39,7 +39,7 @@ function Newest({ candle }: { candle: Candle }) {
   const now = useNow();
   return (
     <>
-      <span>
+      <span className={candle.complete === false ? 'forming' : undefined}>
         {candle.complete === false ? 'Forming since' : 'Closed candle of'}{' '}
         <time dateTime={new Date(candle.timestamp).toISOString()}>{TIME.format(candle.timestamp)}</time>
       </span>

@@ -168,7 +168,7 @@ export class Candlewick {
             code: 'timed_out',
             cause,
           })
-        : new CandlewickError('The server cannot be reached; check its address and that it runs.', {
+        : new CandlewickError('No whole answer came from the server; check its address, and that it runs.', {
             status: 0,
             code: 'unreachable',
             cause,
@@ -267,12 +267,12 @@ export function toTimeframe({ type, span }: { type: string; span: number }): str
   return `${unit}${span}`;
 }
 
-/** What is known about the series that the chart shows. */
+/** How it stands with the series that the chart shows; `last` is the newest candle on it. */
 export type Feed =
-  | { state: 'loading' }
-  | { state: 'empty' }
+  | { state: 'loading'; last?: undefined }
+  | { state: 'empty'; last?: undefined }
   | { state: 'ok'; last: Candle }
-  | { state: 'error'; error: CandlewickError };
+  | { state: 'error'; error: CandlewickError; last?: Candle };
 
 // What klinecharts hands to a data loader, so that this file needs none of its types.
 type ChartSeries = { symbol: { ticker: string }; period: { type: string; span: number } };
@@ -402,14 +402,19 @@ export class CandleLoader {
       if (signal.aborted) return undefined;
       if (!(error instanceof CandlewickError)) throw error;
       this.#pace.failed(error);
-      this.#onFeed({ state: 'error', error });
+      this.#onFeed({ state: 'error', error, last: this.#last() });
       return undefined;
     }
   }
 
   #report(): void {
+    const last = this.#last();
+    this.#onFeed(last ? { state: 'ok', last } : { state: 'empty' });
+  }
+
+  #last(): Candle | undefined {
     const last = this.#recent.at(-1);
-    this.#onFeed(last ? { state: 'ok', last: { ...last } } : { state: 'empty' });
+    return last && { ...last };
   }
 }
 

@@ -35,8 +35,8 @@ export async function forward(request: Request, route: string, parameters: strin
     const body = answer.status === 304 ? null : await answer.arrayBuffer();
     return new Response(body, { status: answer.status, headers: headers as [string, string][] });
   } catch (error) {
-    // Says in the log what the browser is not told: where the service should be, and what came of asking it.
-    console.error(`candlewick at ${CANDLEWICK_URL} cannot be asked:`, error);
+    // The log says what the browser is not told: where the service should be, and what came of asking it.
+    console.error(`candlewick at ${CANDLEWICK_URL}: ${(error as Error).cause ?? error}`);
     if (error instanceof DOMException && error.name === 'TimeoutError') {
       return problem(504, 'timed_out', `candlewick did not answer within ${TIMEOUT / 1000} s.`);
     }

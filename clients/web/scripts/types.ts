@@ -37,7 +37,9 @@ export async function withTypes(): Promise<string> {
     .replace(/components\["schemas"\]\["(\w+)"\]/g, '$1')
     .replace(/@description /g, '')
     .replace(/^( {4})+/gm, (indent) => indent.slice(indent.length / 2));
-  return readFileSync(client, 'utf8').replace(block, () => text);
+  const now = readFileSync(client, 'utf8');
+  if (!block.test(now)) throw new Error('lib/candlewick.ts has lost the two lines that the types stand between');
+  return now.replace(block, () => text);
 }
 
 /** The query parameters of a route as a schema. */

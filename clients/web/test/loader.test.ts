@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, mock, test } from 'node:test';
+import { Candlewick, CandleLoader, CandlewickError, Pace, toPeriod, type Candle, type Feed } from '../lib/candlewick.ts';
+import { Gate, randomWalk, READ_TOKEN, Service, until } from './support.ts';
+
+const HOUR = 3_600_000;
+const PAGE = 25;
+const walk = randomWalk(60, Date.UTC(2025, 7, 1, 12), HOUR);
+const other = randomWalk(8, Date.UTC(2025, 7, 1, 12), HOUR, 2);
+const end = walk.at(-1)!;
+const later = (hours: number, changes: Partial<Candle> = {}): Candle => {
+  return { ...end, timestamp: end.timestamp + hours * HOUR, ...changes };
+};
+
+/** What klinecharts 10 does with a data loader, without drawing. */
+class ChartModel {
+  list: Candle[] = [];
+  more = false;
+  readonly feeds: Feed[] = [];
+  readonly loader: CandleLoader;
+  #series = { symbol: { ticker: '' }, period: toPeriod('H1') };
+  #loading = false;
+
+  constructor(base: string) {
+    const client = new Candlewick({ base: `${base}/api/v1`, token: READ_TOKEN });
+    this.loader = new CandleLoader({ client, pageSize: PAGE, interval: 10, onFeed: (feed) => this.feeds.push(feed) });
+  }
+
+  show(ticker: string): void {
+    this.loader.unsubscribeBar();
+    this.#series = { ...this.#series, symbol: { ticker } };
+    this.#loading = false;
+    this.#ask('init', null);
+  }
+
+  /** Shows the oldest candle, which makes the chart ask for older ones. */
+  scrollBack(): void {
+    if (this.more) this.#ask('forward', this.list[0]?.timestamp ?? null);
+  }
+
+  get state(): string | undefined {
+    return this.feeds.at(-1)?.state;
+  }
+
+  #ask(type: 'init' | 'forward', timestamp: number | null): void {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.loader.getBars({
+      ...this.#series,
+      type,
+      timestamp,
+      callback: (candles, more) => {
+        this.#loading = false;
+        this.list = type === 'init' ? candles : [...candles, ...this.list];
+        this.more = more?.forward ?? false;
+        if (type !== 'init') return;
+        if (this.list.length === 0) this.scrollBack();
+        this.loader.subscribeBar({ ...this.#series, callback: (candle) => this.#update(candle) });
+      },
+    });
+  }
+
+  #update(candle: Candle): void {
+    const last = this.list.at(-1)?.timestamp ?? 0;
+    if (candle.timestamp > last) this.list.push(candle);
+    if (candle.timestamp === last) this.list[this.list.length - 1] = candle;
+  }
+}
+
+const holds = (chart: ChartModel, candles: Candle[]) => () => JSON.stringify(chart.list) === JSON.stringify(candles);
+
+let service: Service;
+let gate: Gate;
+let chart: ChartModel;
+let charts: ChartModel[];
+
+/** A chart that is stopped at the end of the test. */
+function open(base: string): ChartModel {
+  const chart = new ChartModel(base);
+  charts.push(chart);
+  return chart;
+}
+
+before(async () => {
+  service = await Service.start();
+});
+
+after(() => service.remove());
+
+beforeEach(async () => {
+  await service.empty();
+  await service.post('EURUSD', 'H1', walk);
+  await service.post('GBPUSD', 'H1', other);
+  gate = await Gate.before(service.url);
+  charts = [];
+  chart = open(gate.url);
+});
+
+afterEach(() => {
+  charts.forEach(({ loader }) => loader.stop());
+  gate.close();
+});
+
+test('paging back ends at the first candle, with neither gaps nor duplicates', async () => {
+  chart.show('EURUSD');
+  for (const length of [25, 50, 60]) {
+    await until(() => chart.list.length === length, `${length} candles are loaded`);
+    assert.equal(chart.more, length < 60);
+    chart.scrollBack();
+  }
+  assert.deepEqual(chart.list, walk);
+  assert.deepEqual(chart.feeds[0], { state: 'loading' });
+  assert.deepEqual(chart.feeds[1], { state: 'ok', last: end });
+});
+
+test('what comes after the chart has turned to another series is dropped', async () => {
+  gate.shut();
+  chart.show('EURUSD');
+  await until(() => gate.asked.length === 1, 'EURUSD is asked for');
+  chart.show('GBPUSD');
+  await until(() => gate.asked.length === 2, 'GBPUSD is asked for');
+  gate.open();
+  await until(holds(chart, other), 'GBPUSD is on the chart');
+  const asked = gate.asked.length;
+  await until(() => gate.asked.length > asked + 2, 'the chart looks for what is new');
+  assert.deepEqual(chart.list, other);
+  assert.ok(gate.asked.slice(1).every((url) => url.includes('GBPUSD')));
+});
+
+test('an older page that comes after the chart has turned to another series is dropped', async () => {
+  chart.show('EURUSD');
+  await until(() => chart.list.length === 25, 'a page is loaded');
+  gate.shut();
+  chart.scrollBack();
+  await until(() => gate.asked.some((url) => url.includes('before=')), 'an older page is asked for');
+  chart.show('GBPUSD');
+  gate.open();
+  await until(holds(chart, other), 'GBPUSD is on the chart');
+});
+
+test('a chart that is told its symbol and its period one after the other asks once', async () => {
+  chart.show('EURUSD');
+  chart.show('GBPUSD');
+  await until(holds(chart, other), 'GBPUSD is on the chart');
+  assert.ok(gate.asked.every((url) => url.includes('GBPUSD')));
+});
+
+test('a service that is away when the chart opens is a state, and the chart fills when it is back', async () => {
+  chart = open(service.url);
+  chart.show('GBPUSD');
+  await until(holds(chart, other), 'GBPUSD is on the chart');
+  await service.stop();
+  chart.show('EURUSD');
+  await until(() => chart.state === 'error', 'the error is reported');
+  const failed = chart.feeds.at(-1);
+  assert.ok(failed?.state === 'error' && failed.error.code === 'unreachable' && !failed.last);
+  assert.deepEqual(chart.list, [], 'candles of another series are gone');
+  await service.start();
+  await until(holds(chart, walk.slice(-25)), 'the newest page is loaded');
+  assert.equal(chart.state, 'ok');
+  chart.scrollBack();
+  await until(holds(chart, walk.slice(-50)), 'older candles are loaded');
+});
+
+test('paging back and looking for new candles go on after the service was away', async () => {
+  chart = open(service.url);
+  chart.show('EURUSD');
+  await until(() => chart.list.length === 25, 'a page is loaded');
+  await service.stop();
+  chart.scrollBack();
+  await until(() => chart.state === 'error', 'the error is reported');
+  const failed = chart.feeds.at(-1);
+  assert.deepEqual(failed?.last, end, 'the error tells what is on the chart');
+  await service.start();
+  await service.post('EURUSD', 'H1', [later(1)]);
+  await until(holds(chart, [...walk.slice(-50), later(1)]), 'the older page and the new candle are there');
+  await until(() => chart.state === 'ok', 'all is well');
+});
+
+test('a forming candle moves, closes, and the next one forms', async () => {
+  chart.show('EURUSD');
+  await until(() => chart.list.length === 25, 'a page is loaded');
+  const page = walk.slice(-25);
+  for (const volume of [10, 20]) {
+    await service.post('EURUSD', 'H1', [later(1, { volume, complete: false })]);
+    await until(holds(chart, [...page, later(1, { volume, complete: false })]), `it forms with ${volume} ticks`);
+  }
+  await service.post('EURUSD', 'H1', [later(1, { volume: 30 }), later(2, { volume: 5, complete: false })]);
+  await until(
+    holds(chart, [...page, later(1, { volume: 30 }), later(2, { volume: 5, complete: false })]),
+    'one is closed and the next one forms',
+  );
+  const last = chart.feeds.at(-1)?.last;
+  assert.deepEqual(last, later(2, { volume: 5, complete: false }));
+});
+
+test('a candle that closes after the next one began is corrected in its place', async () => {
+  chart.show('EURUSD');
+  await until(() => chart.list.length === 25, 'a page is loaded');
+  const [first, second] = [later(1, { volume: 10, complete: false }), later(2, { volume: 1, complete: false })];
+  await service.post('EURUSD', 'H1', [first]);
+  await service.post('EURUSD', 'H1', [second]);
+  await until(holds(chart, [...walk.slice(-25), first, second]), 'both form');
+  await service.post('EURUSD', 'H1', [later(1, { volume: 11 })]);
+  await until(holds(chart, [...walk.slice(-25), later(1, { volume: 11 }), second]), 'the first one is closed');
+});
+
+test('more new candles than a page come in order', async () => {
+  chart.show('GBPUSD');
+  await until(holds(chart, other), 'GBPUSD is on the chart');
+  gate.shut();
+  const news = Array.from({ length: 90 }, (_, index) => later(index + 1));
+  await service.post('GBPUSD', 'H1', news);
+  gate.open();
+  await until(holds(chart, [...other, ...news]), 'all of them are on the chart');
+});
+
+test('a series without candles is empty until its first ones come', async () => {
+  chart.show('XAUUSD');
+  await until(() => chart.state === 'empty', 'it is reported to be empty');
+  assert.deepEqual(chart.list, []);
+  await service.post('XAUUSD', 'H1', walk);
+  await until(holds(chart, walk.slice(-25)), 'the newest page is loaded');
+  chart.scrollBack();
+  await until(holds(chart, walk.slice(-50)), 'older candles are loaded');
+});
+
+test('a loader that was stopped asks no more and draws no more', async () => {
+  chart.show('EURUSD');
+  await until(() => chart.list.length === 25, 'a page is loaded');
+  gate.shut();
+  const asked = gate.asked.length;
+  await until(() => gate.asked.length > asked, 'it looks for what is new');
+  await service.post('EURUSD', 'H1', [later(1)]);
+  chart.loader.stop();
+  const feeds = chart.feeds.length;
+  const again = open(gate.url);
+  gate.open();
+  again.show('EURUSD');
+  await until(holds(again, [...walk.slice(-24), later(1)]), 'another chart has the new candle');
+  assert.deepEqual(chart.list, walk.slice(-25));
+  assert.equal(chart.feeds.length, feeds);
+});
+
+test('nothing is newer than what the chart is kept up to date with', () => {
+  const answers: unknown[] = [];
+  const period = toPeriod('H1');
+  const request = { type: 'backward', timestamp: end.timestamp, symbol: { ticker: 'EURUSD' }, period };
+  chart.loader.getBars({ ...request, callback: (...answer) => answers.push(answer) });
+  assert.deepEqual(answers, [[[]]]);
+});
+
+/** Whether the pause that `pace` makes is over after so many milliseconds, and not one before. */
+async function pauses(pace: Pace, milliseconds: number): Promise<boolean> {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    let over = false;
+    const wait = pace.wait(new AbortController().signal).then(() => (over = true));
+    mock.timers.tick(milliseconds - 1);
+    await Promise.resolve();
+    if (over) return false;
+    mock.timers.tick(1);
+    return await wait;
+  } finally {
+    mock.timers.reset();
+  }
+}
+
+test('after failures the service is asked less and less often, and as it wishes', async () => {
+  const failure = (status: number, retryAfter?: number) => new CandlewickError('', { status, code: '', retryAfter });
+  const pace = new Pace(2000);
+  assert.ok(await pauses(pace, 2000));
+  for (const pause of [4000, 8000, 16_000, 30_000, 30_000]) {
+    pace.failed(failure(503));
+    assert.ok(await pauses(pace, pause), `${pause}`);
+  }
+  pace.failed(failure(503, 45));
+  assert.ok(await pauses(pace, 45_000));
+  pace.succeeded();
+  assert.ok(await pauses(pace, 2000));
+  pace.failed(failure(401));
+  assert.ok(await pauses(pace, 30_000), 'a refused token');
+});
+
+test('nothing is asked while nobody looks', async () => {
+  const page = Object.assign(new EventTarget(), { hidden: true });
+  Object.assign(globalThis, { document: page });
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    let over = false;
+    const wait = new Pace(2000).wait(new AbortController().signal).then(() => (over = true));
+    mock.timers.tick(3_600_000);
+    await Promise.resolve();
+    assert.equal(over, false);
+    page.hidden = false;
+    page.dispatchEvent(new Event('visibilitychange'));
+    assert.ok(await wait);
+  } finally {
+    mock.timers.reset();
+    Reflect.deleteProperty(globalThis, 'document');
+  }
+});

@@ -1,0 +1,265 @@
+/** The programs that the tests talk to, each a real one: candlewick on a SQLite file of its own, and the built page. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Candle } from '../lib/candlewick.ts';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const BINARY = process.env.CANDLEWICK ?? here('../../../target/debug/candlewick');
+const NEXT = here('../node_modules/next/dist/bin/next');
+export const INGEST_KEY = 'ingest-key-of-the-tests';
+export const READ_TOKEN = 'read-token-of-the-tests';
+
+// Whatever ends the tests ends what they started.
+const running = new Set<Program>();
+process.on('exit', () => running.forEach((program) => program.kill()));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+
+/** A child process whose `url` answers once it has started. */
+class Program {
+  #child?: ChildProcess;
+  #said = '';
+
+  constructor(
+    readonly url: string,
+    readonly ready: string,
+    readonly command: string[],
+  ) {}
+
+  async start(environment: Record<string, string>): Promise<this> {
+    const [program, ...parameters] = this.command;
+    const { PATH, HOME } = process.env;
+    const child = spawn(program!, parameters, { env: { PATH, HOME, NODE_ENV: 'production', ...environment } });
+    this.#child = child;
+    running.add(this);
+    const listen = (said: Buffer) => (this.#said += said);
+    child.stdout.on('data', listen);
+    child.stderr.on('data', listen);
+    let failed: Error | undefined;
+    child.on('error', (error) => (failed = error));
+    await until(async () => {
+      if (failed || child.exitCode !== null) {
+        throw new Error(`${program} does not start: ${failed?.message ?? this.#said}`);
+      }
+      return (await fetch(this.url + this.ready)).ok;
+    }, `${program} answers`);
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    running.delete(this);
+    if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    await ended;
+  }
+
+  kill(): void {
+    this.#child?.kill('SIGKILL');
+  }
+
+  /** Everything that it wrote. */
+  get log(): string {
+    return this.#said;
+  }
+}
+
+/** A candlewick on a free port, with an empty database that `remove` takes away. */
+export class Service {
+  #folder = mkdtempSync(join(tmpdir(), 'candlewick-web-'));
+  #program: Program;
+
+  private constructor(readonly port: number) {
+    this.#program = new Program(`http://127.0.0.1:${port}`, '/health', [BINARY, 'serve']);
+  }
+
+  static async start(environment: Record<string, string> = {}): Promise<Service> {
+    const service = new Service(await freePort());
+    await service.start(environment);
+    return service;
+  }
+
+  get url(): string {
+    return this.#program.url;
+  }
+
+  async start(environment: Record<string, string> = {}): Promise<void> {
+    await this.#program.start({
+      DATABASE_URL: `sqlite://${this.#folder}/candles.db`,
+      PORT: String(this.port),
+      MT5_API_KEY: INGEST_KEY,
+      INTERNAL_API_TOKEN: READ_TOKEN,
+      // The tests try wrong tokens more often than a client may.
+      RATE_LIMIT_ANONYMOUS: 'off',
+      ...environment,
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#program.stop();
+  }
+
+  async restart(environment: Record<string, string> = {}): Promise<void> {
+    await this.stop();
+    await this.start(environment);
+  }
+
+  /** Forgets all candles. */
+  async empty(): Promise<void> {
+    await this.stop();
+    rmSync(this.#folder, { recursive: true });
+    this.#folder = mkdtempSync(join(tmpdir(), 'candlewick-web-'));
+    await this.start();
+  }
+
+  async remove(): Promise<void> {
+    await this.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Posts candles as an Expert Advisor does: each says whether it is complete. */
+  async post(symbol: string, timeframe: string, candles: Candle[]): Promise<void> {
+    const response = await fetch(`${this.url}/api/v1/candles`, {
+      method: 'POST',
+      headers: { 'x-api-key': INGEST_KEY },
+      body: JSON.stringify({ symbol, timeframe, candles: candles.map((candle) => ({ complete: true, ...candle })) }),
+    });
+    if (response.status !== 201) throw new Error(`posting candles: ${response.status} ${await response.text()}`);
+  }
+}
+
+/** The page's production build, served. */
+export class BuiltPage {
+  private constructor(readonly program: Program) {}
+
+  /** Makes the build, with `environment` as it might be set on a server that builds and serves. */
+  static build(environment: Record<string, string>): void {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [NEXT, 'build', here('..')], {
+      env: { ...process.env, ...environment },
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(`next build fails: ${stdout}${stderr}`);
+  }
+
+  static async start(environment: Record<string, string>): Promise<BuiltPage> {
+    const port = await freePort();
+    const command = [process.execPath, NEXT, 'start', here('..'), '--hostname', '127.0.0.1', '--port', String(port)];
+    return new BuiltPage(await new Program(`http://127.0.0.1:${port}`, '/icon.svg', command).start(environment));
+  }
+
+  get url(): string {
+    return this.program.url;
+  }
+
+  stop(): Promise<void> {
+    return this.program.stop();
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+const PATIENCE = 60_000;
+
+/** Waits for a condition; what it throws while a connection cannot be made counts as not yet. */
+export async function until(condition: () => unknown, what: string): Promise<void> {
+  const giveUp = Date.now() + PATIENCE;
+  for (;;) {
+    try {
+      if (await condition()) return;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
+    if (Date.now() > giveUp) throw new Error(`waited ${PATIENCE / 1000} s in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** A gate in front of a server: it can be shut, and then what is asked waits until it is opened. */
+export class Gate {
+  readonly #server = createHttpServer((request, response) => void this.#pass(request, response));
+  #open: Promise<void> = Promise.resolve();
+  #opened = () => {};
+  /** The addresses that were asked for. */
+  readonly asked: string[] = [];
+
+  private constructor(readonly target: string) {}
+
+  static async before(target: string): Promise<Gate> {
+    const gate = new Gate(target);
+    gate.#server.listen(0, '127.0.0.1');
+    await once(gate.#server, 'listening');
+    return gate;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  shut(): void {
+    this.#open = new Promise((resolve) => (this.#opened = resolve));
+  }
+
+  open(): void {
+    this.#opened();
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  async #pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.asked.push(request.url!);
+    const answer = await fetch(this.target + request.url, { headers: { authorization: request.headers.authorization! } });
+    const body = await answer.text();
+    await this.#open;
+    // fetch has unpacked the body.
+    const headers = [...answer.headers].filter(([name]) => !['content-encoding', 'content-length'].includes(name));
+    response.writeHead(answer.status, Object.fromEntries(headers)).end(body);
+  }
+}
+
+/** Closed candles of a random walk that is the same every time, `step` milliseconds apart, the last one opening at `last`. */
+export function randomWalk(count: number, last: number, step: number, seed = 1): Candle[] {
+  const times: number[] = [];
+  for (let time = last; times.length < count; time -= step) {
+    if (isTraded(new Date(time))) times.unshift(time);
+  }
+  // https://en.wikipedia.org/wiki/Linear_congruential_generator
+  let state = seed;
+  const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+  const round = (price: number) => Number(price.toFixed(5));
+  let price = 1.085;
+  return times.map((timestamp) => {
+    // Days are livelier than nights, and a walk of sums of uniform numbers looks like a market's.
+    const hour = new Date(timestamp).getUTCHours();
+    const width = 0.0006 * (1.2 + Math.sin(((hour - 8) / 24) * 2 * Math.PI));
+    const move = () => (random() + random() + random() - 1.5) * width;
+    const open = round(price);
+    const close = round(open + move() + (1.085 - open) * 0.002);
+    const high = round(Math.max(open, close) + Math.abs(move()) * 0.6);
+    const low = round(Math.min(open, close) - Math.abs(move()) * 0.6);
+    const volume = Math.round(400 + (high - low) * 2_000_000 * (0.6 + random()));
+    price = close;
+    return { timestamp, open, high, low, close, volume };
+  });
+}
+
+/** Currencies are traded from Sunday evening to Friday evening. */
+function isTraded(time: Date): boolean {
+  const [day, hour] = [time.getUTCDay(), time.getUTCHours()];
+  return day !== 6 && (day !== 0 || hour >= 21) && (day !== 5 || hour < 21);
+}
