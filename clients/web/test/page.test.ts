@@ -1,0 +1,361 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import type { Candle } from '../lib/candlewick.ts';
+import { BuiltPage, randomWalk, READ_TOKEN, Service, until } from './support.ts';
+
+const SCREENSHOTS = fileURLToPath(new URL('../../../target/e2e/', import.meta.url));
+const HOUR = 3_600_000;
+const START = Date.UTC(2025, 7, 1, 13);
+const walk = randomWalk(1250, START, HOUR);
+const minutes = randomWalk(40, START, 60_000, 3);
+const pounds = randomWalk(40, START, HOUR, 4);
+const end = walk.at(-1)!;
+const forming: Candle = {
+  timestamp: end.timestamp + HOUR,
+  open: end.close,
+  high: Number((end.close + 0.0009).toFixed(5)),
+  low: Number((end.close - 0.0002).toFixed(5)),
+  close: Number((end.close + 0.0006).toFixed(5)),
+  volume: 900,
+  complete: false,
+};
+
+let service: Service;
+let page: BuiltPage;
+let browser: Browser;
+let tab: Page;
+let errors: string[];
+
+before(async () => {
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  service = await Service.start();
+  const environment = { CANDLEWICK_URL: service.url, CANDLEWICK_TOKEN: READ_TOKEN };
+  BuiltPage.build(environment);
+  page = await BuiltPage.start(environment);
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    // Chromium has no sandbox for root.
+    chromiumSandbox: process.getuid?.() !== 0,
+    args: [
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  await page?.stop();
+  await service?.remove();
+});
+
+beforeEach(() => {
+  errors = [];
+});
+
+afterEach(async () => {
+  await tab.context().close();
+  assert.deepEqual(errors, [], 'the page throws nothing');
+});
+
+/** A tab whose clock stands half an hour into the forming candle, which is how the screenshots stay the same. */
+async function open(address = '/', options: BrowserContextOptions = {}): Promise<void> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB', ...options });
+  tab = await context.newPage();
+  await tab.clock.setFixedTime(forming.timestamp + HOUR / 2);
+  tab.on('pageerror', (error) => errors.push(error.message));
+  await tab.goto(page.url + address);
+}
+
+/** The candles that the chart holds. */
+async function charted(): Promise<Candle[]> {
+  return tab.evaluate(() => {
+    const element = document.querySelector('.chart') as (Element & { chart?: { getDataList: () => unknown } }) | null;
+    return JSON.parse(JSON.stringify(element?.chart?.getDataList() ?? []));
+  });
+}
+
+/** Waits until the chart holds exactly these candles. */
+async function shows(candles: Candle[], what: string): Promise<void> {
+  const sorted = (list: Candle[]) => JSON.stringify(list.map((it) => Object.entries(it).sort()));
+  try {
+    await until(async () => sorted(await charted()) === sorted(candles), what);
+  } catch (error) {
+    assert.deepEqual(await charted(), candles, String(error));
+  }
+}
+
+const seen = (text: string | RegExp) => tab.getByText(text).first().waitFor();
+const screenshot = (name: string) => tab.screenshot({ path: `${SCREENSHOTS}${name}.png`, animations: 'disabled' });
+
+test('an empty store is explained, and the first candle that is posted appears', async () => {
+  await open();
+  await seen('No candles yet');
+  await screenshot('empty');
+  await service.post('XAUUSD', 'H1', pounds.slice(0, 1));
+  await shows(pounds.slice(0, 1), 'the first candle is on the chart');
+  assert.equal(new URL(tab.url()).search, '?symbol=XAUUSD&timeframe=H1');
+});
+
+test('candles appear as they were posted, with the digits of their series', async () => {
+  await service.empty();
+  await service.post('EURUSD', 'H1', [...walk, forming]);
+  await service.post('EURUSD', 'M1', minutes);
+  await service.post('GBPUSD.raw', 'H1', pounds);
+  await open();
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  assert.equal(await tab.locator('.last').textContent(), forming.close.toFixed(5));
+  assert.equal(await tab.title(), `EURUSD H1 ${forming.close.toFixed(5)}`);
+  await seen('Live');
+  await seen('Forming since 1 Aug 2025, 14:00');
+  await seen('opened 30 min ago');
+  await seen('Times in UTC');
+  await screenshot('chart');
+});
+
+test('the forming candle is hollow on the chart, a closed one is not', async () => {
+  await open();
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  const middles = await tab.evaluate(() => {
+    type Chart = {
+      getDom: (pane: string, position: string) => HTMLElement;
+      getDataList: () => { open: number; close: number }[];
+      convertToPixel: (point: object, filter: object) => { x: number; y: number };
+    };
+    const { chart } = document.querySelector('.chart') as unknown as { chart: Chart };
+    const canvas = chart.getDom('candle_pane', 'main').querySelector('canvas')!;
+    const scale = canvas.width / canvas.clientWidth;
+    const candles = chart.getDataList();
+    return [candles.length - 1, candles.findLastIndex((it) => Math.abs(it.open - it.close) > 0.0004 && !('complete' in it))].map(
+      (dataIndex) => {
+        const { open, close } = candles[dataIndex]!;
+        const { x, y } = chart.convertToPixel({ dataIndex, value: (open + close) / 2 }, { paneId: 'candle_pane' });
+        // Beside the middle, where the grid may draw a line.
+        const { data } = canvas.getContext('2d')!.getImageData(Math.round((x - 1) * scale), Math.round(y * scale), 1, 1);
+        return [...data.slice(0, 3)];
+      },
+    );
+  });
+  assert.deepEqual(middles[0], [0xfc, 0xfc, 0xfb]);
+  assert.notDeepEqual(middles[1], middles[0]);
+});
+
+test('scrolling back loads older pages until the first candle, with neither gaps nor duplicates', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  const { x, y, width, height } = (await tab.locator('.chart').boundingBox())!;
+  for (const older of [walk.slice(-999), walk]) {
+    await until(async () => {
+      await tab.mouse.move(x + 100, y + height / 2);
+      await tab.mouse.down();
+      await tab.mouse.move(x + width - 100, y + height / 2, { steps: 4 });
+      await tab.mouse.up();
+      return (await charted()).length === older.length + 1;
+    }, 'an older page is on the chart');
+    await shows([...older, forming], 'it fits');
+  }
+});
+
+test('keys scroll to the first candle and back to the newest', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  await tab.locator('.chart').focus();
+  await tab.keyboard.press('Home');
+  await shows([...walk.slice(-999), forming], 'an older page is on the chart');
+  const lastIsVisible = () =>
+    tab.evaluate(() => {
+      type Chart = { getDataList: () => unknown[]; getVisibleRange: () => { to: number } };
+      const { chart } = document.querySelector('.chart') as unknown as { chart: Chart };
+      return chart.getVisibleRange().to === chart.getDataList().length;
+    });
+  assert.equal(await lastIsVisible(), false);
+  await tab.keyboard.press('End');
+  await until(lastIsVisible, 'the newest candle is visible');
+});
+
+test('another symbol and timeframe are picked, and the address keeps them', async () => {
+  await open('/?symbol=EURUSD&timeframe=M1');
+  await shows(minutes, 'minutes are on the chart');
+  await tab.getByLabel('Symbol').selectOption('GBPUSD.raw');
+  await shows(pounds, 'the other symbol is on the chart, in a timeframe that it has');
+  assert.equal(new URL(tab.url()).search, '?symbol=GBPUSD.raw&timeframe=H1');
+  await tab.reload();
+  await shows(pounds, 'a reload shows the same');
+  await tab.goBack();
+  await shows(minutes, 'the way back leads to the first series');
+  await tab.getByLabel('M1', { exact: true }).focus();
+  await tab.keyboard.press('ArrowRight');
+  await shows([...walk.slice(-499), forming], 'the keyboard picks a timeframe');
+  assert.equal(new URL(tab.url()).search, '?symbol=EURUSD&timeframe=H1');
+});
+
+test('a series that is not stored is explained, and appears when it is', async () => {
+  await open('/?symbol=US30.cash&timeframe=M15');
+  await seen('No candles of US30.cash M15 yet');
+  await service.post('US30.cash', 'M15', [{ ...end, open: 44000.5, high: 44010, low: 43990, close: 44001.5 }]);
+  await shows([{ ...end, open: 44000.5, high: 44010, low: 43990, close: 44001.5 }], 'the candle is on the chart');
+  await until(async () => (await tab.locator('.last').textContent()) === '44001.5', 'its price has the digits of the series');
+});
+
+test('the forming candle moves and closes, and the next one appears', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  const moved = { ...forming, close: forming.open, volume: 950 };
+  await service.post('EURUSD', 'H1', [moved]);
+  await shows([...walk.slice(-499), moved], 'it has moved');
+  const { complete: _, ...closed } = { ...moved, volume: 1000 };
+  const next = { ...forming, timestamp: forming.timestamp + HOUR, volume: 1 };
+  await service.post('EURUSD', 'H1', [closed, next]);
+  await shows([...walk.slice(-499), closed, next], 'it is closed, and the next one forms');
+});
+
+test('a service that stops is an error that leaves the chart, and goes when it is back', async () => {
+  await service.empty();
+  await service.post('EURUSD', 'H1', [...walk, forming]);
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  await service.stop();
+  await seen('candlewick does not answer');
+  await seen('Trying again');
+  assert.equal((await charted()).length, 500);
+  await screenshot('away');
+  await service.start();
+  await service.post('EURUSD', 'H1', [{ ...forming, volume: 1234 }]);
+  await shows([...walk.slice(-499), { ...forming, volume: 1234 }], 'the chart is up to date again');
+  await tab.getByRole('alert').filter({ hasText: 'candlewick' }).waitFor({ state: 'hidden' });
+  await seen('Live');
+});
+
+test('a service that is away when the page opens is an error, and the chart comes by itself', async () => {
+  await service.stop();
+  await open();
+  await seen('candlewick does not answer');
+  await screenshot('away-from-the-start');
+  await service.start();
+  await until(async () => (await charted()).length === 500, 'the chart is there');
+});
+
+test('a token that is not accepted is explained with the variable that holds it', async () => {
+  await service.restart({ INTERNAL_API_TOKEN: 'a-token-that-the-page-does-not-know' });
+  await open('/', { colorScheme: 'dark' });
+  await seen('The token is not accepted');
+  await seen(/CANDLEWICK_TOKEN/);
+  await screenshot('token');
+  await service.restart();
+});
+
+test('variables that are not set are named', async () => {
+  const bare = await BuiltPage.start({});
+  try {
+    const response = await fetch(`${bare.url}/api/series`);
+    assert.equal(response.status, 500);
+    assert.equal(response.headers.get('content-type'), 'application/problem+json');
+    const { code, detail } = await response.json();
+    assert.equal(code, 'not_configured');
+    assert.match(detail, /CANDLEWICK_URL and CANDLEWICK_TOKEN/);
+    await open();
+    await tab.goto(bare.url);
+    await seen('Not set up yet');
+  } finally {
+    await bare.stop();
+  }
+});
+
+test('the page is dark where the reader wants it, also when that changes', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1', { colorScheme: 'dark' });
+  await seen('Live');
+  await screenshot('chart-dark');
+  const colors = () =>
+    tab.evaluate(() => {
+      type Chart = { getStyles: () => { candle: { bar: { upColor: string } } } };
+      const { chart } = document.querySelector('.chart') as unknown as { chart: Chart };
+      return [getComputedStyle(document.body).backgroundColor, chart.getStyles().candle.bar.upColor];
+    });
+  assert.deepEqual(await colors(), ['rgb(18, 22, 29)', '#62b0f0']);
+  await tab.emulateMedia({ colorScheme: 'light' });
+  await until(async () => (await colors()).join() === 'rgb(252, 252, 251),#0b69b7', 'the page and the chart are light');
+});
+
+test('a narrow screen shows everything without scrolling sideways', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1', { viewport: { width: 390, height: 780 } });
+  await seen('Live');
+  await screenshot('chart-narrow');
+  const { width, shown } = await tab.evaluate(() => {
+    return { width: document.documentElement.scrollWidth, shown: document.documentElement.scrollHeight };
+  });
+  assert.deepEqual([width, shown], [390, 780]);
+});
+
+test('loading is said when it takes long', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await tab.route('**/api/candles?**', async (route) => {
+    await released;
+    await route.continue();
+  });
+  await tab.reload();
+  await seen('Loading EURUSD H1');
+  await screenshot('loading');
+  release();
+  await seen('Live');
+});
+
+test('routes pass on what the service says, and only what it knows is asked', async () => {
+  await open();
+  const ask = (query: string, headers = {}) => fetch(`${page.url}/api/candles?${query}`, { headers });
+  const first = await ask('symbol=EURUSD&timeframe=H1&limit=2&before=9999999999&unknown=1');
+  assert.equal(first.status, 200);
+  assert.equal(first.headers.get('x-more-before'), 'true');
+  assert.equal(first.headers.get('x-more-after'), 'false');
+  assert.equal(first.headers.get('cache-control'), 'private, no-cache');
+  assert.equal(first.headers.get('link'), null);
+  assert.match(first.headers.get('x-request-id')!, /^[0-9a-f]{32}$/);
+  const text = await first.text();
+  const own = await fetch(`${service.url}/api/v1/candles?symbol=EURUSD&timeframe=H1&limit=2&before=9999999999`, {
+    headers: { authorization: `Bearer ${READ_TOKEN}` },
+  });
+  assert.equal(text, await own.text(), 'the digits are the same');
+  const etag = first.headers.get('etag')!;
+  const again = await ask('symbol=EURUSD&timeframe=H1&limit=2&before=9999999999', { 'if-none-match': etag });
+  assert.equal(again.status, 304);
+  const wrong = await ask('symbol=EURUSD&timeframe=H1&limit=none');
+  assert.equal(wrong.status, 422);
+  assert.equal(wrong.headers.get('content-type'), 'application/problem+json');
+  assert.equal((await wrong.json()).code, 'invalid_values');
+});
+
+test('neither the token nor the address of the service reaches a browser', async () => {
+  const secrets = [READ_TOKEN, `127.0.0.1:${service.port}`];
+  const received: string[] = [];
+  await open('/?symbol=EURUSD&timeframe=H1');
+  tab.on('response', async (response) => {
+    received.push(response.url(), JSON.stringify(response.headers()), await response.text().catch(() => ''));
+  });
+  await tab.reload();
+  await seen('Live');
+  await until(() => received.some((text) => text.includes('klinecharts')), 'the chart was among what was received');
+  await until(() => received.some((text) => text.startsWith('[{"timestamp"')), 'candles were too');
+  const built = fileURLToPath(new URL('../.next/static/', import.meta.url));
+  const files = readdirSync(built, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  assert.ok(files.length > 5);
+  for (const text of [...received, ...files.map((entry) => readFileSync(`${entry.parentPath}/${entry.name}`, 'utf8'))]) {
+    for (const secret of secrets) assert.ok(!text.includes(secret), `${secret} is in ${text.slice(0, 200)}`);
+  }
+});
+
+test('nothing is asked of any other server', async () => {
+  const asked = new Set<string>();
+  await open('/');
+  tab.on('request', (request) => asked.add(new URL(request.url()).origin));
+  await tab.reload();
+  await seen('Live');
+  assert.deepEqual([...asked], [page.url]);
+});
