@@ -20,7 +20,9 @@ const config: NextConfig = {
       source: '/:path*',
       headers: [
         // `next dev` needs eval, and a socket for its updates.
-        ...(process.env.NODE_ENV === 'production' ? [{ key: 'Content-Security-Policy', value: policy.join('; ') }] : []),
+        ...(process.env.NODE_ENV === 'production'
+          ? [{ key: 'Content-Security-Policy', value: policy.join('; ') }]
+          : []),
         { key: 'Referrer-Policy', value: 'no-referrer' },
         { key: 'X-Content-Type-Options', value: 'nosniff' },
       ],

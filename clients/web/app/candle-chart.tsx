@@ -17,7 +17,14 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
 
   useEffect(() => {
     const element = host.current!;
-    const chart = init(element, { locale: 'en-US', timezone: 'Etc/UTC', styles: chartStyles(element) })!;
+    const chart = init(element, {
+      timezone: 'Etc/UTC',
+      styles: chartStyles(element),
+      // Numbers with the digits that they have: no 1.2K, no commas, no 0.0{4}1.
+      formatter: { formatBigNumber: String },
+      thousandsSeparator: { format: String },
+      decimalFold: { format: String },
+    })!;
     chart.createIndicator({ name: 'VOL', calcParams: [] });
     chart.setPaneOptions({ id: chart.getIndicators({ name: 'VOL' })[0]!.paneId, height: 72 });
     chart.createIndicator({ name: FORMING, paneId: 'candle_pane' }, true);

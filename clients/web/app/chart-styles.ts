@@ -7,7 +7,13 @@ export function chartStyles(element: HTMLElement): DeepPartial<Styles> {
   const [up, down, faint, muted] = [color('up'), color('down'), color('faint'), color('muted')];
   const font = { family: computed.fontFamily, size: 12, color: muted };
   const changing = { upColor: up, downColor: down, noChangeColor: muted };
-  const label = { ...font, color: color('background'), backgroundColor: color('text'), borderColor: color('text'), borderRadius: 4 };
+  const label = {
+    ...font,
+    color: color('background'),
+    backgroundColor: color('text'),
+    borderColor: color('text'),
+    borderRadius: 4,
+  };
   const mark = { color: muted, textFamily: computed.fontFamily, textSize: 11 };
   return {
     grid: { horizontal: { color: faint }, vertical: { show: false } },

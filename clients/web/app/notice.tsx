@@ -16,7 +16,10 @@ export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
     return (
       <div className="notice" role="status">
         <h2>{choice ? `No candles of ${symbol} ${timeframe} yet` : 'No candles yet'}</h2>
-        <p>They appear here as soon as they are stored. Attach the Expert Advisor to a chart, or post a first candle by hand:</p>
+        <p>
+          They appear here as soon as they are stored. Attach the Expert Advisor to a chart, or post a first candle by
+          hand:
+        </p>
         <pre>{firstPost(symbol, timeframe)}</pre>
         <p>The address and the key are those of your candlewick.</p>
       </div>
@@ -34,8 +37,18 @@ export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
 }
 
 function firstPost(symbol: string, timeframe: string): string {
-  const candle = { timestamp: '2025-08-04T00:00:00Z', open: 1.085, high: 1.0865, low: 1.0848, close: 1.0862, volume: 1200 };
-  const body = JSON.stringify({ symbol, timeframe, candles: [candle] }).replace(/,"(?=candles|open|volume)/g, ',\n     "');
+  const candle = {
+    timestamp: '2025-08-04T00:00:00Z',
+    open: 1.085,
+    high: 1.0865,
+    low: 1.0848,
+    close: 1.0862,
+    volume: 1200,
+  };
+  const body = JSON.stringify({ symbol, timeframe, candles: [candle] }).replace(
+    /,"(?=candles|open|volume)/g,
+    ',\n     "',
+  );
   return `curl http://127.0.0.1:8000/api/v1/candles -H "X-API-KEY: $KEY" -d \\\n    '${body.replaceAll("'", "'\\''")}'`;
 }
 
@@ -45,14 +58,18 @@ function explain(error: CandlewickError): { title: string; advice: string } {
     case 'wrong_scope':
       return {
         title: 'The token is not accepted',
-        advice: 'Set CANDLEWICK_TOKEN, where this page is served, to a read token of candlewick (INTERNAL_API_TOKEN), and start the page again.',
+        advice:
+          'Set CANDLEWICK_TOKEN, where this page is served, to a read token of candlewick (INTERNAL_API_TOKEN), and start the page again.',
       };
     case 'not_configured':
       return { title: 'Not set up yet', advice: error.detail };
     case 'unreachable':
       // Without a status not even the page's own server answered.
       return error.status === 0
-        ? { title: 'No connection', advice: 'The server of this page does not answer. Check the network, and that it runs.' }
+        ? {
+            title: 'No connection',
+            advice: 'The server of this page does not answer. Check the network, and that it runs.',
+          }
         : { title: 'candlewick does not answer', advice: error.detail };
     default:
       return {

@@ -100,7 +100,14 @@ export class CandlewickError extends Error {
 
   constructor(
     detail: string,
-    facts: { status: number; code: string; requestId?: string; errors?: Violation[]; retryAfter?: number; cause?: unknown },
+    facts: {
+      status: number;
+      code: string;
+      requestId?: string;
+      errors?: Violation[];
+      retryAfter?: number;
+      cause?: unknown;
+    },
   ) {
     super(detail, { cause: facts.cause });
     this.status = facts.status;
@@ -162,17 +169,10 @@ export class Candlewick {
       text = await response.text();
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
-      throw timeout.aborted
-        ? new CandlewickError(`No answer came within ${this.#timeout / 1000} s; try again.`, {
-            status: 0,
-            code: 'timed_out',
-            cause,
-          })
-        : new CandlewickError('No whole answer came from the server; check its address, and that it runs.', {
-            status: 0,
-            code: 'unreachable',
-            cause,
-          });
+      const detail = timeout.aborted
+        ? `No answer came within ${this.#timeout / 1000} s; try again.`
+        : 'No whole answer came from the server; check its address, and that it runs.';
+      throw new CandlewickError(detail, { status: 0, code: timeout.aborted ? 'timed_out' : 'unreachable', cause });
     }
     const { status, headers } = response;
     const answer = parse(text);

@@ -19,7 +19,11 @@ const PASSED_ON = [
 export async function forward(request: Request, route: string, parameters: string[]): Promise<Response> {
   const { CANDLEWICK_URL, CANDLEWICK_TOKEN } = process.env;
   if (!CANDLEWICK_URL || !CANDLEWICK_TOKEN) {
-    return problem(500, 'not_configured', 'Set CANDLEWICK_URL and CANDLEWICK_TOKEN where this page is served, and start it again.');
+    return problem(
+      500,
+      'not_configured',
+      'Set CANDLEWICK_URL and CANDLEWICK_TOKEN where this page is served, and start it again.',
+    );
   }
   const asked = new URL(request.url).searchParams;
   const query = new URLSearchParams([...asked].filter(([name]) => parameters.includes(name)));
@@ -40,7 +44,11 @@ export async function forward(request: Request, route: string, parameters: strin
     if (error instanceof DOMException && error.name === 'TimeoutError') {
       return problem(504, 'timed_out', `candlewick did not answer within ${TIMEOUT / 1000} s.`);
     }
-    return problem(502, 'unreachable', 'candlewick cannot be reached. Check that it runs, and that CANDLEWICK_URL leads to it.');
+    return problem(
+      502,
+      'unreachable',
+      'candlewick cannot be reached. Check that it runs, and that CANDLEWICK_URL leads to it.',
+    );
   }
 }
 

@@ -20,7 +20,15 @@ export async function withTypes(): Promise<string> {
     info: document.info,
     paths: {},
     components: {
-      schemas: { Candle, Series, Problem, Violation, Step, CandlesQuery: query('candles'), SeriesQuery: query('series') },
+      schemas: {
+        Candle,
+        Series,
+        Problem,
+        Violation,
+        Step,
+        CandlesQuery: query('candles'),
+        SeriesQuery: query('series'),
+      },
     },
   });
   const types = schemas(nodes).map((schema) => {
@@ -45,11 +53,15 @@ export async function withTypes(): Promise<string> {
 /** The query parameters of a route as a schema. */
 function query(route: string): SchemaObject {
   type Parameter = { name: string; in: string; required: boolean; description?: string; schema: SchemaObject };
-  const parameters = (document.paths[`/api/v1/${route}`].get.parameters as Parameter[]).filter((it) => it.in === 'query');
+  const parameters = (document.paths[`/api/v1/${route}`].get.parameters as Parameter[]).filter(
+    (it) => it.in === 'query',
+  );
   return {
     type: 'object',
     required: parameters.filter((it) => it.required).map((it) => it.name),
-    properties: Object.fromEntries(parameters.map(({ name, description, schema }) => [name, { description, ...schema }])),
+    properties: Object.fromEntries(
+      parameters.map(({ name, description, schema }) => [name, { description, ...schema }]),
+    ),
   };
 }
 

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, mock, test } from 'node:test';
-import { Candlewick, CandleLoader, CandlewickError, Pace, toPeriod, type Candle, type Feed } from '../lib/candlewick.ts';
+import {
+  Candlewick,
+  CandleLoader,
+  CandlewickError,
+  Pace,
+  toPeriod,
+  type Candle,
+  type Feed,
+} from '../lib/candlewick.ts';
 import { Gate, randomWalk, READ_TOKEN, Service, until } from './support.ts';
 
 const HOUR = 3_600_000;

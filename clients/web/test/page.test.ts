@@ -108,6 +108,13 @@ test('candles appear as they were posted, with the digits of their series', asyn
   await service.empty();
   await service.post('EURUSD', 'H1', [...walk, forming]);
   await service.post('EURUSD', 'M1', minutes);
+  for (const [timeframe, hours] of [
+    ['M15', 0.25],
+    ['H4', 4],
+    ['D1', 24],
+  ] as const) {
+    await service.post('EURUSD', timeframe, randomWalk(40, Date.UTC(2025, 7, 1), hours * HOUR));
+  }
   await service.post('GBPUSD.raw', 'H1', pounds);
   await open();
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
@@ -133,15 +140,16 @@ test('the forming candle is hollow on the chart, a closed one is not', async () 
     const canvas = chart.getDom('candle_pane', 'main').querySelector('canvas')!;
     const scale = canvas.width / canvas.clientWidth;
     const candles = chart.getDataList();
-    return [candles.length - 1, candles.findLastIndex((it) => Math.abs(it.open - it.close) > 0.0004 && !('complete' in it))].map(
-      (dataIndex) => {
-        const { open, close } = candles[dataIndex]!;
-        const { x, y } = chart.convertToPixel({ dataIndex, value: (open + close) / 2 }, { paneId: 'candle_pane' });
-        // Beside the middle, where the grid may draw a line.
-        const { data } = canvas.getContext('2d')!.getImageData(Math.round((x - 1) * scale), Math.round(y * scale), 1, 1);
-        return [...data.slice(0, 3)];
-      },
-    );
+    return [
+      candles.length - 1,
+      candles.findLastIndex((it) => Math.abs(it.open - it.close) > 0.0004 && !('complete' in it)),
+    ].map((dataIndex) => {
+      const { open, close } = candles[dataIndex]!;
+      const { x, y } = chart.convertToPixel({ dataIndex, value: (open + close) / 2 }, { paneId: 'candle_pane' });
+      // Beside the middle, where the grid may draw a line.
+      const { data } = canvas.getContext('2d')!.getImageData(Math.round((x - 1) * scale), Math.round(y * scale), 1, 1);
+      return [...data.slice(0, 3)];
+    });
   });
   assert.deepEqual(middles[0], [0xfc, 0xfc, 0xfb]);
   assert.notDeepEqual(middles[1], middles[0]);
@@ -190,8 +198,8 @@ test('another symbol and timeframe are picked, and the address keeps them', asyn
   await shows(pounds, 'a reload shows the same');
   await tab.goBack();
   await shows(minutes, 'the way back leads to the first series');
-  await tab.getByLabel('M1', { exact: true }).focus();
-  await tab.keyboard.press('ArrowRight');
+  await tab.getByLabel('H4', { exact: true }).focus();
+  await tab.keyboard.press('ArrowLeft');
   await shows([...walk.slice(-499), forming], 'the keyboard picks a timeframe');
   assert.equal(new URL(tab.url()).search, '?symbol=EURUSD&timeframe=H1');
 });
@@ -201,7 +209,10 @@ test('a series that is not stored is explained, and appears when it is', async (
   await seen('No candles of US30.cash M15 yet');
   await service.post('US30.cash', 'M15', [{ ...end, open: 44000.5, high: 44010, low: 43990, close: 44001.5 }]);
   await shows([{ ...end, open: 44000.5, high: 44010, low: 43990, close: 44001.5 }], 'the candle is on the chart');
-  await until(async () => (await tab.locator('.last').textContent()) === '44001.5', 'its price has the digits of the series');
+  await until(
+    async () => (await tab.locator('.last').textContent()) === '44001.5',
+    'its price has the digits of the series',
+  );
 });
 
 test('the forming candle moves and closes, and the next one appears', async () => {
@@ -347,7 +358,10 @@ test('neither the token nor the address of the service reaches a browser', async
   const built = (readdirSync(folder, { recursive: true }) as string[])
     .filter((name) => statSync(folder + name).isFile())
     .map((name) => readFileSync(folder + name, 'utf8'));
-  assert.ok(built.some((text) => text.includes('klinecharts')), 'the chart is among what was built');
+  assert.ok(
+    built.some((text) => text.includes('klinecharts')),
+    'the chart is among what was built',
+  );
   for (const text of [...received, ...built]) {
     for (const secret of secrets) assert.ok(!text.includes(secret), `${secret} is in ${text.slice(0, 200)}`);
   }

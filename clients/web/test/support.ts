@@ -223,7 +223,9 @@ export class Gate {
 
   async #pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.asked.push(request.url!);
-    const answer = await fetch(this.target + request.url, { headers: { authorization: request.headers.authorization! } });
+    const answer = await fetch(this.target + request.url, {
+      headers: { authorization: request.headers.authorization! },
+    });
     const body = await answer.text();
     await this.#open;
     // fetch has unpacked the body.
