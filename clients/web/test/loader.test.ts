@@ -122,13 +122,13 @@ test('paging back ends at the first candle, with neither gaps nor duplicates', a
 });
 
 test('what comes after the chart has turned to another series is dropped', async () => {
-  gate.shut();
+  gate.shut('EURUSD');
   chart.show('EURUSD');
   await until(() => gate.asked.length === 1, 'EURUSD is asked for');
   chart.show('GBPUSD');
-  await until(() => gate.asked.length === 2, 'GBPUSD is asked for');
-  gate.open();
   await until(holds(chart, other), 'GBPUSD is on the chart');
+  gate.open();
+  await until(() => gate.answered.some((url) => url.includes('EURUSD')), 'EURUSD is answered');
   const asked = gate.asked.length;
   await until(() => gate.asked.length > asked + 2, 'the chart looks for what is new');
   assert.deepEqual(chart.list, other);
@@ -137,13 +137,17 @@ test('what comes after the chart has turned to another series is dropped', async
 
 test('an older page that comes after the chart has turned to another series is dropped', async () => {
   chart.show('EURUSD');
-  await until(() => chart.list.length === 25, 'a page is loaded');
-  gate.shut();
+  await until(() => chart.list.length === PAGE, 'a page is loaded');
+  gate.shut('before=');
   chart.scrollBack();
   await until(() => gate.asked.some((url) => url.includes('before=')), 'an older page is asked for');
   chart.show('GBPUSD');
-  gate.open();
   await until(holds(chart, other), 'GBPUSD is on the chart');
+  gate.open();
+  await until(() => gate.answered.some((url) => url.includes('before=')), 'the older page is answered');
+  const asked = gate.asked.length;
+  await until(() => gate.asked.length > asked + 2, 'the chart looks for what is new');
+  assert.deepEqual(chart.list, other);
 });
 
 test('a chart that is told its symbol and its period one after the other asks once', async () => {
@@ -173,7 +177,7 @@ test('a service that is away when the chart opens is a state, and the chart fill
 test('paging back and looking for new candles go on after the service was away', async () => {
   chart = open(service.url);
   chart.show('EURUSD');
-  await until(() => chart.list.length === 25, 'a page is loaded');
+  await until(() => chart.list.length === PAGE, 'a page is loaded');
   await service.stop();
   chart.scrollBack();
   await until(() => chart.state === 'error', 'the error is reported');
@@ -187,7 +191,7 @@ test('paging back and looking for new candles go on after the service was away',
 
 test('a forming candle moves, closes, and the next one forms', async () => {
   chart.show('EURUSD');
-  await until(() => chart.list.length === 25, 'a page is loaded');
+  await until(() => chart.list.length === PAGE, 'a page is loaded');
   const page = walk.slice(-25);
   for (const volume of [10, 20]) {
     await service.post('EURUSD', 'H1', [later(1, { volume, complete: false })]);
@@ -204,7 +208,7 @@ test('a forming candle moves, closes, and the next one forms', async () => {
 
 test('a candle that closes after the next one began is corrected in its place', async () => {
   chart.show('EURUSD');
-  await until(() => chart.list.length === 25, 'a page is loaded');
+  await until(() => chart.list.length === PAGE, 'a page is loaded');
   const [first, second] = [later(1, { volume: 10, complete: false }), later(2, { volume: 1, complete: false })];
   await service.post('EURUSD', 'H1', [first]);
   await service.post('EURUSD', 'H1', [second]);
@@ -235,7 +239,7 @@ test('a series without candles is empty until its first ones come', async () => 
 
 test('a loader that was stopped asks no more and draws no more', async () => {
   chart.show('EURUSD');
-  await until(() => chart.list.length === 25, 'a page is loaded');
+  await until(() => chart.list.length === PAGE, 'a page is loaded');
   gate.shut();
   const asked = gate.asked.length;
   await until(() => gate.asked.length > asked, 'it looks for what is new');

@@ -187,13 +187,15 @@ export async function until(condition: () => unknown, what: string): Promise<voi
   }
 }
 
-/** A gate in front of a server: it can be shut, and then what is asked waits until it is opened. */
+/** A gate in front of a server: it can be shut for some addresses, and then their answers wait until it is opened. */
 export class Gate {
   readonly #server = createHttpServer((request, response) => void this.#pass(request, response));
   #open: Promise<void> = Promise.resolve();
   #opened = () => {};
-  /** The addresses that were asked for. */
+  #shutFor = '';
+  /** The addresses that were asked for, and those of them that were answered. */
   readonly asked: string[] = [];
+  readonly answered: string[] = [];
 
   private constructor(readonly target: string) {}
 
@@ -208,7 +210,9 @@ export class Gate {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  shut(): void {
+  /** Shuts the gate for addresses with `part` in them. */
+  shut(part = ''): void {
+    this.#shutFor = part;
     this.#open = new Promise((resolve) => (this.#opened = resolve));
   }
 
@@ -227,10 +231,11 @@ export class Gate {
       headers: { authorization: request.headers.authorization! },
     });
     const body = await answer.text();
-    await this.#open;
+    if (request.url!.includes(this.#shutFor)) await this.#open;
     // fetch has unpacked the body.
     const headers = [...answer.headers].filter(([name]) => !['content-encoding', 'content-length'].includes(name));
     response.writeHead(answer.status, Object.fromEntries(headers)).end(body);
+    this.answered.push(request.url!);
   }
 }
 
