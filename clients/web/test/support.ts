@@ -15,9 +15,13 @@ const NEXT = here('../node_modules/next/dist/bin/next');
 export const INGEST_KEY = 'ingest-key-of-the-tests';
 export const READ_TOKEN = 'read-token-of-the-tests';
 
-// Whatever ends the tests ends what they started.
+// Whatever ends the tests takes away what they started and made.
 const running = new Set<Program>();
-process.on('exit', () => running.forEach((program) => program.kill()));
+const folders = new Set<string>();
+process.on('exit', () => {
+  running.forEach((program) => program.kill());
+  folders.forEach((folder) => rmSync(folder, { recursive: true, force: true }));
+});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
 
 /** A child process whose `url` answers once it has started. */
@@ -43,7 +47,7 @@ class Program {
     let failed: Error | undefined;
     child.on('error', (error) => (failed = error));
     await until(async () => {
-      if (failed || child.exitCode !== null) {
+      if (failed || child.exitCode !== null || child.signalCode !== null) {
         throw new Error(`${program} does not start: ${failed?.message ?? this.#said}`);
       }
       return (await fetch(this.url + this.ready)).ok;
@@ -63,16 +67,11 @@ class Program {
   kill(): void {
     this.#child?.kill('SIGKILL');
   }
-
-  /** Everything that it wrote. */
-  get log(): string {
-    return this.#said;
-  }
 }
 
 /** A candlewick on a free port, with an empty database that `remove` takes away. */
 export class Service {
-  #folder = mkdtempSync(join(tmpdir(), 'candlewick-web-'));
+  #folder = newFolder();
   #program: Program;
 
   private constructor(readonly port: number) {
@@ -114,7 +113,7 @@ export class Service {
   async empty(): Promise<void> {
     await this.stop();
     rmSync(this.#folder, { recursive: true });
-    this.#folder = mkdtempSync(join(tmpdir(), 'candlewick-web-'));
+    this.#folder = newFolder();
     await this.start();
   }
 
@@ -160,6 +159,12 @@ export class BuiltPage {
   stop(): Promise<void> {
     return this.program.stop();
   }
+}
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'candlewick-web-'));
+  folders.add(folder);
+  return folder;
 }
 
 export async function freePort(): Promise<number> {
