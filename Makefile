@@ -1,4 +1,4 @@
-.PHONY: run test abuse faults contract fuzz bench ci fmt clippy doc lint-infra openapi
+.PHONY: run test abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
 
 # How tests are run; `make ci` runs them once, under coverage where that can be measured.
 CARGO_TEST ?= cargo test --locked
@@ -22,6 +22,10 @@ faults:
 contract:
 	scripts/with-postgres scripts/contract
 
+# The clients for real: the page in a browser, and the whole way from the Expert Advisor to the chart.
+e2e:
+	scripts/with-terminal scripts/with-postgres scripts/with-node scripts/e2e
+
 # Coverage-guided fuzzing, so many seconds a target.
 SECONDS ?= 60
 fuzz:
@@ -31,7 +35,7 @@ fuzz:
 bench:
 	scripts/bench
 
-ci: fmt clippy doc lint-infra test contract
+ci: fmt clippy doc lint-infra test contract e2e
 
 fmt:
 	cargo fmt --check

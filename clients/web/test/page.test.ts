@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { Candle } from '../lib/candlewick.ts';
+import * as browsing from './browser.ts';
 import { BuiltPage, randomWalk, READ_TOKEN, Service, until } from './support.ts';
 
-const SCREENSHOTS = fileURLToPath(new URL('../../../target/e2e/', import.meta.url));
 const HOUR = 3_600_000;
 const START = Date.UTC(2025, 7, 1, 13);
 const walk = randomWalk(1250, START, HOUR);
@@ -30,24 +30,11 @@ let tab: Page;
 let errors: string[];
 
 before(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
   service = await Service.start();
   const environment = { CANDLEWICK_URL: service.url, CANDLEWICK_TOKEN: READ_TOKEN };
   BuiltPage.build(environment);
   page = await BuiltPage.start(environment);
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    // Chromium has no sandbox for root.
-    chromiumSandbox: process.getuid?.() !== 0,
-    args: [
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  browser = await browsing.launch();
 });
 
 after(async () => {
@@ -74,26 +61,10 @@ async function open(address = '/', options: BrowserContextOptions = {}): Promise
   await tab.goto(page.url + address);
 }
 
-/** The candles that the chart holds. */
-async function charted(): Promise<Candle[]> {
-  return tab.evaluate(() => {
-    const element = document.querySelector('.chart') as (Element & { chart?: { getDataList: () => unknown } }) | null;
-    return JSON.parse(JSON.stringify(element?.chart?.getDataList() ?? []));
-  });
-}
-
-/** Waits until the chart holds exactly these candles. */
-async function shows(candles: Candle[], what: string): Promise<void> {
-  const sorted = (list: Candle[]) => JSON.stringify(list.map((it) => Object.entries(it).sort()));
-  try {
-    await until(async () => sorted(await charted()) === sorted(candles), what);
-  } catch (error) {
-    assert.deepEqual(await charted(), candles, String(error));
-  }
-}
-
+const charted = () => browsing.charted(tab);
+const shows = (candles: Candle[], what: string) => browsing.shows(tab, candles, what);
+const screenshot = (name: string) => browsing.screenshot(tab, name);
 const seen = (text: string | RegExp) => tab.getByText(text).first().waitFor();
-const screenshot = (name: string) => tab.screenshot({ path: `${SCREENSHOTS}${name}.png`, animations: 'disabled' });
 
 test('an empty store is explained, and the first candle that is posted appears', async () => {
   await open();
@@ -158,15 +129,8 @@ test('the forming candle is hollow on the chart, a closed one is not', async () 
 test('scrolling back loads older pages until the first candle, with neither gaps nor duplicates', async () => {
   await open('/?symbol=EURUSD&timeframe=H1');
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
-  const { x, y, width, height } = (await tab.locator('.chart').boundingBox())!;
   for (const older of [walk.slice(-999), walk]) {
-    await until(async () => {
-      await tab.mouse.move(x + 100, y + height / 2);
-      await tab.mouse.down();
-      await tab.mouse.move(x + width - 100, y + height / 2, { steps: 4 });
-      await tab.mouse.up();
-      return (await charted()).length === older.length + 1;
-    }, 'an older page is on the chart');
+    await browsing.scrollBack(tab, older.length + 1);
     await shows([...older, forming], 'it fits');
   }
 });

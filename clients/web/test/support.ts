@@ -1,8 +1,9 @@
 /** The programs that the tests talk to, each a real one: candlewick on a SQLite file of its own, and the built page. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import http, { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import https from 'node:https';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +34,8 @@ class Program {
     readonly url: string,
     readonly ready: string,
     readonly command: string[],
+    /** A certificate to trust besides those that everybody trusts. */
+    readonly certificate?: string,
   ) {}
 
   async start(environment: Record<string, string>): Promise<this> {
@@ -50,9 +53,19 @@ class Program {
       if (failed || child.exitCode !== null || child.signalCode !== null) {
         throw new Error(`${program} does not start: ${failed?.message ?? this.#said}`);
       }
-      return (await fetch(this.url + this.ready)).ok;
+      return this.#answers();
     }, `${program} answers`);
     return this;
+  }
+
+  #answers(): Promise<boolean> {
+    const get = this.url.startsWith('https:') ? https.get : http.get;
+    return new Promise((resolve) => {
+      const options = { ca: this.certificate, agent: false };
+      get(this.url + this.ready, options, (response) => resolve(response.resume().statusCode === 200)).on('error', () =>
+        resolve(false),
+      );
+    });
   }
 
   async stop(): Promise<void> {
@@ -69,18 +82,23 @@ class Program {
   }
 }
 
-/** A candlewick on a free port, with an empty database that `remove` takes away. */
+/** A candlewick on a free port, with an empty database that `remove` takes away; it speaks TLS where TLS_CERT is set. */
 export class Service {
   #folder = newFolder();
   #program: Program;
 
-  private constructor(readonly port: number) {
-    this.#program = new Program(`http://127.0.0.1:${port}`, '/health', [BINARY, 'serve']);
+  private constructor(
+    readonly port: number,
+    readonly environment: Record<string, string>,
+  ) {
+    const { TLS_CERT } = environment;
+    const url = TLS_CERT ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
+    this.#program = new Program(url, '/health', [BINARY, 'serve'], TLS_CERT && readFileSync(TLS_CERT, 'utf8'));
   }
 
   static async start(environment: Record<string, string> = {}): Promise<Service> {
-    const service = new Service(await freePort());
-    await service.start(environment);
+    const service = new Service(await freePort(), environment);
+    await service.start();
     return service;
   }
 
@@ -96,6 +114,7 @@ export class Service {
       INTERNAL_API_TOKEN: READ_TOKEN,
       // The tests try wrong tokens more often than a client may.
       RATE_LIMIT_ANONYMOUS: 'off',
+      ...this.environment,
       ...environment,
     });
   }
@@ -161,7 +180,7 @@ export class BuiltPage {
   }
 }
 
-function newFolder(): string {
+export function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'candlewick-web-'));
   folders.add(folder);
   return folder;

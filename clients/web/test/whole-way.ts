@@ -1,0 +1,198 @@
+/**
+ * The whole way of a candle: a broker's market, the Expert Advisor in its terminal, HTTPS, candlewick, Postgres, the page's
+ * server, the chart in a browser. What the market made must be what the chart holds.
+ *
+ * TEST_DATABASE_URL names a Postgres server on which a database may be made, TEST_TERMINAL the compiled terminal.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { Client } from 'pg';
+import type { Browser, Page } from 'playwright-core';
+import type { Candle } from '../lib/candlewick.ts';
+import { launch, screenshot, scrollBack, shows } from './browser.ts';
+import { BuiltPage, INGEST_KEY, newFolder, randomWalk, READ_TOKEN, Service, until } from './support.ts';
+import { Terminal } from './terminal.ts';
+
+const HOUR = 3_600_000;
+/** Friday noon. Daylight saving ended in Europe twelve days before, and in New York five. */
+const START = Date.UTC(2025, 10, 7, 12);
+const DATABASE = `candlewick_test_whole_way_${process.pid}`;
+
+let server: Client;
+let service: Service;
+let page: BuiltPage;
+let browser: Browser;
+let tab: Page;
+let terminal: Terminal;
+/** What has happened at the broker, closed candles and then the forming one. */
+let market: Candle[];
+
+before(async () => {
+  const { TEST_DATABASE_URL, TEST_TERMINAL } = process.env;
+  assert.ok(TEST_DATABASE_URL && TEST_TERMINAL, 'TEST_DATABASE_URL and TEST_TERMINAL are not set; make e2e sets them');
+  server = new Client(TEST_DATABASE_URL);
+  await server.connect();
+  await server.query(`create database ${DATABASE}`);
+  const database = new URL(TEST_DATABASE_URL);
+  database.pathname = DATABASE;
+  const { TLS_CERT, TLS_KEY } = certify();
+  service = await Service.start({ DATABASE_URL: database.href, TLS_CERT, TLS_KEY });
+
+  const environment = { CANDLEWICK_URL: service.url, CANDLEWICK_TOKEN: READ_TOKEN };
+  BuiltPage.build(environment);
+  page = await BuiltPage.start({ ...environment, NODE_EXTRA_CA_CERTS: TLS_CERT });
+  browser = await launch();
+
+  market = randomWalk(1200, START, HOUR, 5);
+  terminal = new Terminal(TEST_TERMINAL, TLS_CERT);
+  await terminal.tell(
+    'symbol EURUSD.m 5',
+    'chart EURUSD.m',
+    ...market.map(bar),
+    `allow ${service.url}`,
+    `input Url ${service.url}`,
+    `input Key ${INGEST_KEY}`,
+    'input Symbols EURUSD.m=EURUSD',
+    'input Timeframes H1',
+    // The one time that is real: a busy machine must not look like a service that is away.
+    'input TimeoutSeconds 60',
+  );
+  await clock(START + 1000);
+});
+
+after(async () => {
+  terminal?.stop();
+  await browser?.close();
+  await page?.stop();
+  await service?.remove();
+  await server?.query(`drop database if exists ${DATABASE} with (force)`);
+  await server?.end();
+});
+
+test('what the market makes is what the chart holds', async () => {
+  await terminal.tell('init');
+  await feeds('the history is sent');
+  await open();
+  await shows(tab, newest(500), 'the newest page is on the chart');
+  await scrollBack(tab, market.length);
+  await shows(tab, newest(), 'the chart goes back to the first candle, across the end of daylight saving');
+  await stored();
+  await tab.keyboard.press('End');
+  await screenshot(tab, 'whole-way');
+});
+
+test('the forming candle moves and closes, and the next one opens', async () => {
+  await open();
+  await shows(tab, newest(500), 'the newest page is on the chart');
+  await trade({ ...forming(), close: forming().high, volume: forming().volume + 10 });
+  await shows(tab, newest(500), 'the forming candle has moved');
+  await nextHour();
+  await shows(tab, newest(501), 'it has closed, and the next one forms');
+  await stored();
+});
+
+test('an outage of hours leaves no trace in the chart', async () => {
+  await open();
+  await shows(tab, newest(500), 'the newest page is on the chart');
+  await service.stop();
+  await tab.getByText('candlewick does not answer').waitFor();
+  for (let hour = 0; hour < 3; hour++) await nextHour();
+  assert.match(terminal.comment, /cannot be reached/);
+  await service.start();
+  await feeds('what was missed is sent');
+  await shows(tab, newest(503), 'the chart has caught up');
+  await tab.getByText('candlewick does not answer').waitFor({ state: 'hidden' });
+  await stored();
+});
+
+/** A certificate for localhost that has signed itself. */
+function certify(): { TLS_CERT: string; TLS_KEY: string } {
+  const folder = newFolder();
+  const [TLS_CERT, TLS_KEY] = [`${folder}/certificate.pem`, `${folder}/key.pem`];
+  const request = 'req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost';
+  execFileSync('openssl', [...request.split(' '), '-keyout', TLS_KEY, '-out', TLS_CERT], { stdio: 'pipe' });
+  return { TLS_CERT, TLS_KEY };
+}
+
+/** The page in a new tab, whose clock stands a moment after the market's. */
+async function open(): Promise<void> {
+  await tab?.context().close();
+  const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
+  tab = await context.newPage();
+  await tab.clock.setFixedTime(forming().timestamp + HOUR / 4);
+  await tab.goto(`${page.url}/?symbol=EURUSD&timeframe=H1`);
+}
+
+function forming(): Candle {
+  return market.at(-1)!;
+}
+
+/** The newest candles of the market as the service gives them. */
+function newest(count = market.length): Candle[] {
+  return market.slice(-count).map((candle) => (candle === forming() ? { ...candle, complete: false } : candle));
+}
+
+/** The forming candle becomes `candle`, and the Expert Advisor has its timer. */
+async function trade(candle: Candle): Promise<void> {
+  market[market.length - 1] = candle;
+  await terminal.tell(bar(candle), 'advance 5');
+}
+
+/** An hour passes, and the next candle opens. */
+async function nextHour(): Promise<void> {
+  const { timestamp, close } = forming();
+  // Not all of it: requests take their time too, and clocks never go back.
+  await terminal.tell(`advance ${HOUR / 1000 - 60}`);
+  market.push({ timestamp: timestamp + HOUR, open: close, high: close + 0.001, low: close, close, volume: 7 });
+  market[market.length - 1]!.high = Number(forming().high.toFixed(5));
+  await clock(forming().timestamp + 1000);
+  await terminal.tell(bar(forming()), 'advance 5');
+}
+
+/** Lets the Expert Advisor run until it has sent all that there is. */
+async function feeds(what: string): Promise<void> {
+  await until(async () => {
+    await terminal.tell('advance 5');
+    return /: well/.test(terminal.comment) && /H1: live(?!, history)/.test(terminal.comment);
+  }, `${what}: ${terminal.comment}`);
+}
+
+/** Moves the terminal's clocks: its own, and the broker's, which is New York's and seven hours. */
+async function clock(utc: number): Promise<void> {
+  await terminal.tell(`clock ${utc / 1000}`, `offset ${brokerTime(utc) - utc / 1000}`);
+}
+
+/** What tells the terminal a candle, with every digit. */
+function bar({ timestamp, open, high, low, close, volume }: Candle): string {
+  const prices = [open, high, low, close].map((price) => price.toFixed(5));
+  return `bar EURUSD.m H1 ${brokerTime(timestamp)} ${prices.join(' ')} ${volume}`;
+}
+
+const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', timeZoneName: 'longOffset' });
+
+/** What a broker's clock shows, as epoch seconds of a clock without zones: New York's time and seven hours. */
+function brokerTime(utc: number): number {
+  const zone = NEW_YORK.formatToParts(utc).find(({ type }) => type === 'timeZoneName')!.value;
+  return utc / 1000 + (7 + Number(/GMT(-\d+)/.exec(zone)![1])) * 3600;
+}
+
+/** Checks that Postgres holds the market to the last digit. */
+async function stored(): Promise<void> {
+  const url = new URL(process.env.TEST_DATABASE_URL!);
+  url.pathname = DATABASE;
+  const database = new Client(url.href);
+  await database.connect();
+  try {
+    const select = `select extract(epoch from "timestamp")::bigint || ' ' || concat_ws(' ', open, high, low, close, volume) as row
+      from market_data_candles where symbol = 'EURUSD' and timeframe = 'H1' order by "timestamp"`;
+    const rows = (await database.query(select)).rows.map(({ row }) => row as string);
+    const closed = market.slice(0, -1).map(({ timestamp, open, high, low, close, volume }) => {
+      const prices = [open, high, low, close].map((price) => price.toFixed(5));
+      return [timestamp / 1000, ...prices, volume].join(' ');
+    });
+    assert.deepEqual(rows, closed);
+  } finally {
+    await database.end();
+  }
+}
