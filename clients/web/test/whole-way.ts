@@ -79,6 +79,8 @@ test('what the market makes is what the chart holds', async () => {
   await shows(tab, newest(), 'the chart goes back to the first candle, across the end of daylight saving');
   await stored();
   await tab.keyboard.press('End');
+  // Away from the chart, so that no crosshair lies on it.
+  await tab.mouse.move(0, 0);
   await screenshot(tab, 'whole-way');
 });
 
