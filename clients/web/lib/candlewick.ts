@@ -347,11 +347,15 @@ export class CandleLoader {
       if (signal.aborted) return;
       if (page && timestamp === null) this.#recent = page.candles.slice(-RECENT);
       if (page) this.#report();
-      if (page && (page.candles.length > 0 || timestamp !== null)) {
-        return callback(page.candles, { forward: page.moreBefore });
-      }
+      // A chart that is told that there is nothing older never asks again, but older candles may be stored later.
+      if (page && page.candles.length > 0) return callback(page.candles, { forward: true });
       // Takes another series' candles off the chart, which then asks for what is older than nothing: the newest page.
       if (type === 'init') return callback([], { forward: true });
+      if (page && timestamp !== null) {
+        // As long as it stands at the first candle, the chart asks again as soon as it has its answer.
+        await sleep(LONGEST_PAUSE, signal);
+        return signal.aborted ? undefined : callback([], { forward: true });
+      }
       await this.#pace.wait(signal);
     }
   }

@@ -7,6 +7,7 @@ import {
   Pace,
   toPeriod,
   type Candle,
+  type CandlesQuery,
   type Feed,
 } from '../lib/candlewick.ts';
 import { Gate, randomWalk, READ_TOKEN, Service, until } from './support.ts';
@@ -77,6 +78,9 @@ class ChartModel {
 
 const holds = (chart: ChartModel, candles: Candle[]) => () => JSON.stringify(chart.list) === JSON.stringify(candles);
 
+/** Lets everything run that waits for nothing. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 let service: Service;
 let gate: Gate;
 let chart: ChartModel;
@@ -113,12 +117,48 @@ test('paging back ends at the first candle, with neither gaps nor duplicates', a
   chart.show('EURUSD');
   for (const length of [25, 50, 60]) {
     await until(() => chart.list.length === length, `${length} candles are loaded`);
-    assert.equal(chart.more, length < 60);
     chart.scrollBack();
   }
+  await until(() => gate.answered.filter((url) => url.includes('before=')).length === 3, 'nothing older is found');
   assert.deepEqual(chart.list, walk);
   assert.deepEqual(chart.feeds[0], { state: 'loading' });
   assert.deepEqual(chart.feeds[1], { state: 'ok', last: end });
+});
+
+test('older candles that are stored after the first page was loaded are found by scrolling back', async () => {
+  await service.post('XAUUSD', 'H1', walk.slice(-5));
+  chart.show('XAUUSD');
+  await until(holds(chart, walk.slice(-5)), 'the only page is loaded');
+  await service.post('XAUUSD', 'H1', walk.slice(-15, -5));
+  chart.scrollBack();
+  await until(holds(chart, walk.slice(-15)), 'older candles are loaded');
+});
+
+test('a chart that stands at the first candle asks twice a minute whether there are older ones', async () => {
+  const asked: CandlesQuery[] = [];
+  const client = {
+    candles: async (query: CandlesQuery) => {
+      asked.push(query);
+      return { candles: [], moreBefore: false, moreAfter: false };
+    },
+  } as unknown as Candlewick;
+  const answers: unknown[] = [];
+  const loader = new CandleLoader({ client });
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const request = { type: 'forward', timestamp: end.timestamp, symbol: { ticker: 'EURUSD' }, period: toPeriod('H1') };
+    loader.getBars({ ...request, callback: (...answer) => answers.push(answer) });
+    await turn();
+    mock.timers.tick(29_999);
+    await turn();
+    assert.deepEqual(answers, []);
+    mock.timers.tick(1);
+    await turn();
+    assert.deepEqual(answers, [[[], { forward: true }]]);
+    assert.equal(asked.length, 1);
+  } finally {
+    mock.timers.reset();
+  }
 });
 
 test('what comes after the chart has turned to another series is dropped', async () => {
