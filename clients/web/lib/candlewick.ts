@@ -205,23 +205,25 @@ function isProblem(answer: unknown): answer is Omit<Problem, 'request_id'> & { r
 
 /** The pause between two questions: longer after every failure, and as long as the service asks for. */
 export class Pace {
+  readonly #interval: number;
   #failures = 0;
   #pause: number;
 
-  constructor(readonly interval: number) {
+  constructor(interval: number) {
+    this.#interval = interval;
     this.#pause = interval;
   }
 
   succeeded(): void {
     this.#failures = 0;
-    this.#pause = this.interval;
+    this.#pause = this.#interval;
   }
 
   failed({ status, retryAfter = 0 }: CandlewickError): void {
     this.#failures += 1;
     // A refused token is not accepted by asking often, and the service shuts out who tries more than ten a minute.
     const refused = status === 401 || status === 403;
-    const pause = refused ? LONGEST_PAUSE : Math.min(this.interval * 2 ** this.#failures, LONGEST_PAUSE);
+    const pause = refused ? LONGEST_PAUSE : Math.min(this.#interval * 2 ** this.#failures, LONGEST_PAUSE);
     this.#pause = Math.max(pause, retryAfter * 1000);
   }
 
@@ -248,6 +250,11 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
     }, milliseconds);
     signal.addEventListener('abort', end, { signal: listeners.signal });
   });
+}
+
+/** A time for a query, where milliseconds below 10^11 would be read as seconds: candles before 1973 have those. */
+function rfc3339(timestamp: number): string {
+  return new Date(timestamp).toISOString();
 }
 
 const UNITS = { M: 'minute', H: 'hour', D: 'day', W: 'week', MN: 'month' } as const;
@@ -284,6 +291,12 @@ type BarsRequest = ChartSeries & {
 };
 type Subscription = ChartSeries & { callback: (candle: Candle) => void };
 
+type SeriesName = { symbol: string; timeframe: string };
+
+function toSeries({ symbol, period }: ChartSeries): SeriesName {
+  return { symbol: symbol.ticker, timeframe: toTimeframe(period) };
+}
+
 /**
  * A data loader for klinecharts 10, whose `ticker` is candlewick's symbol. It loads the newest page, older ones as the chart
  * asks for them, and then what is new. What fails is tried again until it succeeds or the chart turns to another series;
@@ -310,6 +323,8 @@ export class CandleLoader {
   }
 
   getBars = (request: BarsRequest): void => {
+    // What candlewick cannot have is an error for the caller, not a chart that loads for ever.
+    const series = toSeries(request);
     // The newest page comes first and subscribeBar brings what is newer, so nothing is left in that direction.
     if (request.type === 'backward') return request.callback([]);
     if (request.type === 'init') {
@@ -319,11 +334,11 @@ export class CandleLoader {
       this.#recent = [];
       this.#onFeed({ state: 'loading' });
     }
-    void this.#load(request, this.#stay.signal);
+    void this.#load(series, request, this.#stay.signal);
   };
 
   subscribeBar = (subscription: Subscription): void => {
-    void this.#follow(subscription, this.#stay.signal);
+    void this.#follow(toSeries(subscription), subscription, this.#stay.signal);
   };
 
   unsubscribeBar = (): void => this.stop();
@@ -332,11 +347,11 @@ export class CandleLoader {
     this.#stay.abort();
   }
 
-  async #load({ type, timestamp, symbol, period, callback }: BarsRequest, signal: AbortSignal): Promise<void> {
+  async #load(series: SeriesName, request: BarsRequest, signal: AbortSignal): Promise<void> {
+    const { type, timestamp, callback } = request;
     const query = {
-      symbol: symbol.ticker,
-      timeframe: toTimeframe(period),
-      before: timestamp ?? undefined,
+      ...series,
+      before: timestamp === null ? undefined : rfc3339(timestamp),
       limit: this.#pageSize,
     };
     // A chart is told its symbol and its period one after the other and asks after each; only the last question is sent.
@@ -360,22 +375,24 @@ export class CandleLoader {
     }
   }
 
-  async #follow({ symbol, period, callback }: Subscription, signal: AbortSignal): Promise<void> {
+  async #follow(series: SeriesName, { callback }: Subscription, signal: AbortSignal): Promise<void> {
     let more = false;
     while (!signal.aborted) {
       if (!more) await this.#pace.wait(signal);
       const [first] = this.#recent;
       if (signal.aborted || !first) continue;
       const query = {
-        symbol: symbol.ticker,
-        timeframe: toTimeframe(period),
-        from: first.timestamp,
+        ...series,
+        from: rfc3339(first.timestamp),
         limit: this.#pageSize + RECENT,
       };
       const page = await this.#ask(query, signal);
       more = page?.moreAfter ?? false;
       if (!page) continue;
+      const newest = this.#recent.at(-1)!;
       this.#merge(page.candles, callback);
+      // More candles than a page were stored between those that are known; the next page would be the same again.
+      if (more && this.#recent.at(-1) === newest) this.#recent = [newest];
       this.#report();
     }
   }

@@ -30,14 +30,14 @@ class ChartModel {
   #series = { symbol: { ticker: '' }, period: toPeriod('H1') };
   #loading = false;
 
-  constructor(base: string) {
+  constructor(base: string, pageSize: number) {
     const client = new Candlewick({ base: `${base}/api/v1`, token: READ_TOKEN });
-    this.loader = new CandleLoader({ client, pageSize: PAGE, interval: 10, onFeed: (feed) => this.feeds.push(feed) });
+    this.loader = new CandleLoader({ client, pageSize, interval: 10, onFeed: (feed) => this.feeds.push(feed) });
   }
 
-  show(ticker: string): void {
+  show(ticker: string, timeframe = 'H1'): void {
     this.loader.unsubscribeBar();
-    this.#series = { ...this.#series, symbol: { ticker } };
+    this.#series = { symbol: { ticker }, period: toPeriod(timeframe) };
     this.#loading = false;
     this.#ask('init', null);
   }
@@ -87,8 +87,8 @@ let chart: ChartModel;
 let charts: ChartModel[];
 
 /** A chart that is stopped at the end of the test. */
-function open(base: string): ChartModel {
-  const chart = new ChartModel(base);
+function open(base: string, pageSize = PAGE): ChartModel {
+  const chart = new ChartModel(base, pageSize);
   charts.push(chart);
   return chart;
 }
@@ -158,6 +158,23 @@ test('a chart that stands at the first candle asks twice a minute whether there 
     assert.equal(asked.length, 1);
   } finally {
     mock.timers.reset();
+  }
+});
+
+test('candles of the seventies are paged through, and new ones come', async () => {
+  const days = randomWalk(1200, Date.UTC(1975, 8, 1), 24 * HOUR);
+  assert.equal(new Date(days[0]!.timestamp).getUTCFullYear(), 1971);
+  await service.post('DEM', 'D1', days.slice(0, 500));
+  chart = open(gate.url, 500);
+  chart.show('DEM', 'D1');
+  await until(holds(chart, days.slice(0, 500)), 'the newest page is loaded');
+  await service.post('DEM', 'D1', days.slice(500));
+  await until(holds(chart, days), 'new candles come');
+  chart = open(gate.url, 500);
+  chart.show('DEM', 'D1');
+  for (const length of [500, 1000, 1200]) {
+    await until(holds(chart, days.slice(-length)), `${length} candles are loaded`);
+    chart.scrollBack();
   }
 });
 
@@ -265,6 +282,26 @@ test('more new candles than a page come in order', async () => {
   await service.post('GBPUSD', 'H1', news);
   gate.open();
   await until(holds(chart, [...other, ...news]), 'all of them are on the chart');
+});
+
+test('a long hole that is filled between the newest candles does not stop the chart', async () => {
+  await service.post('EURUSD', 'H1', [later(41)]);
+  chart.show('EURUSD');
+  const page = [...walk.slice(-24), later(41)];
+  await until(holds(chart, page), 'a page is loaded');
+  await service.post(
+    'EURUSD',
+    'H1',
+    Array.from({ length: 40 }, (_, index) => later(index + 1)),
+  );
+  await service.post('EURUSD', 'H1', [later(42)]);
+  await until(holds(chart, [...page, later(42)]), 'a new candle is on the chart');
+});
+
+test('a period that candlewick does not keep is an error at once', () => {
+  const request = { type: 'init', timestamp: null, symbol: { ticker: 'EURUSD' }, period: { type: 'second', span: 5 } };
+  assert.throws(() => chart.loader.getBars({ ...request, callback: () => {} }), /no candles of 5 second/);
+  assert.deepEqual(chart.feeds, []);
 });
 
 test('a series without candles is empty until its first ones come', async () => {
