@@ -2,11 +2,10 @@
 import type { Problem } from './candlewick';
 
 /** In milliseconds; shorter than the browser waits, so that this server's words arrive. */
-const TIMEOUT = 5000;
+const PATIENCE = 5000;
 
 /** What tells of the answer itself. `Link` is missing, because it names the service's route and not the page's. */
 const PASSED_ON = [
-  'cache-control',
   'content-type',
   'etag',
   'retry-after',
@@ -15,8 +14,16 @@ const PASSED_ON = [
   'x-request-id',
 ];
 
-/** Asks the service's `route` what `request` asks, as far as `parameters` go, and answers what it answers. */
-export async function forward(request: Request, route: string, parameters: string[]): Promise<Response> {
+/**
+ * Asks the service's `route` what `request` asks, as far as `parameters` go, and answers what it answers. `patience` is in
+ * milliseconds.
+ */
+export async function forward(
+  request: Request,
+  route: string,
+  parameters: string[],
+  patience = PATIENCE,
+): Promise<Response> {
   const { CANDLEWICK_URL, CANDLEWICK_TOKEN } = process.env;
   if (!CANDLEWICK_URL || !CANDLEWICK_TOKEN) {
     return problem(
@@ -25,24 +32,39 @@ export async function forward(request: Request, route: string, parameters: strin
       'Set CANDLEWICK_URL and CANDLEWICK_TOKEN where this page is served, and start it again.',
     );
   }
+  if (!/^[\x21-\x7e]+$/.test(CANDLEWICK_TOKEN)) {
+    return problem(
+      500,
+      'not_configured',
+      'CANDLEWICK_TOKEN holds a character that no token has, such as a space or a letter with an accent. Copy the token again, and start this page again.',
+    );
+  }
   const asked = new URL(request.url).searchParams;
   const query = new URLSearchParams([...asked].filter(([name]) => parameters.includes(name)));
   const known = request.headers.get('if-none-match');
+  const timeout = AbortSignal.timeout(patience);
   try {
     const answer = await fetch(`${CANDLEWICK_URL.replace(/\/+$/, '')}/api/v1/${route}?${query}`, {
       headers: { authorization: `Bearer ${CANDLEWICK_TOKEN}`, ...(known && { 'if-none-match': known }) },
       cache: 'no-store',
       redirect: 'error',
-      signal: AbortSignal.timeout(TIMEOUT),
+      signal: AbortSignal.any([request.signal, timeout]),
     });
-    const headers = PASSED_ON.flatMap((name) => (answer.headers.has(name) ? [[name, answer.headers.get(name)!]] : []));
+    // Nothing is kept of what does not say how long it holds.
+    const headers = new Headers({ 'cache-control': answer.headers.get('cache-control') ?? 'no-store' });
+    for (const name of PASSED_ON) {
+      const value = answer.headers.get(name);
+      if (value !== null) headers.set(name, value);
+    }
     const body = answer.status === 304 ? null : await answer.arrayBuffer();
-    return new Response(body, { status: answer.status, headers: headers as [string, string][] });
+    return new Response(body, { status: answer.status, headers });
   } catch (error) {
+    // The browser has left; nobody reads this.
+    if (request.signal.aborted) return new Response(null, { status: 499 });
     // The log says what the browser is not told: where the service should be, and what came of asking it.
     console.error(`candlewick at ${CANDLEWICK_URL}: ${(error as Error).cause ?? error}`);
-    if (error instanceof DOMException && error.name === 'TimeoutError') {
-      return problem(504, 'timed_out', `candlewick did not answer within ${TIMEOUT / 1000} s.`);
+    if (timeout.aborted) {
+      return problem(504, 'timed_out', `candlewick did not answer within ${patience / 1000} s.`);
     }
     return problem(
       502,

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, mock, test, type Mock } from 'node:test';
+import type { Problem } from '../lib/candlewick.ts';
+import { forward } from '../lib/service.ts';
+import { freePort, READ_TOKEN } from './support.ts';
+
+let log: Mock<typeof console.error>;
+
+beforeEach(() => {
+  log = mock.method(console, 'error', () => {});
+  process.env.CANDLEWICK_TOKEN = READ_TOKEN;
+});
+
+afterEach(() => {
+  log.mock.restore();
+  delete process.env.CANDLEWICK_URL;
+  delete process.env.CANDLEWICK_TOKEN;
+});
+
+/** Does something while the service is a server that answers as `listener` does. */
+async function beside(listener: RequestListener, act: (url: string) => Promise<void>): Promise<void> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  process.env.CANDLEWICK_URL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    await act(process.env.CANDLEWICK_URL);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
+
+function ask(patience?: number, signal?: AbortSignal): Promise<Response> {
+  const request = new Request('http://localhost/api/candles?symbol=EURUSD&timeframe=H1', { signal });
+  return forward(request, 'candles', ['symbol', 'timeframe'], patience);
+}
+
+/** Checks that `answer` is a problem of this page, which is not kept and does not tell where the service is. */
+async function isProblem(answer: Response, status: number, code: string): Promise<Problem> {
+  assert.equal(answer.status, status);
+  assert.equal(answer.headers.get('content-type'), 'application/problem+json');
+  assert.equal(answer.headers.get('cache-control'), 'no-store');
+  const text = await answer.text();
+  assert.ok(!text.includes('127.0.0.1'), text);
+  const problem = JSON.parse(text);
+  assert.deepEqual([problem.status, problem.code], [status, code]);
+  return problem;
+}
+
+test('a problem of the service is passed on with the time to wait', async () => {
+  const words = '{"detail":"The database does not answer.","code":"unavailable"}';
+  const listener: RequestListener = (_, response) =>
+    response.writeHead(503, { 'retry-after': '7', 'content-type': 'application/problem+json' }).end(words);
+  await beside(listener, async () => {
+    const answer = await ask();
+    assert.deepEqual([answer.status, await answer.text()], [503, words]);
+    assert.equal(answer.headers.get('retry-after'), '7');
+    assert.equal(answer.headers.get('content-type'), 'application/problem+json');
+    assert.equal(answer.headers.get('cache-control'), 'no-store');
+  });
+});
+
+test('a service that leads elsewhere is unreachable, and the token does not follow', async () => {
+  const asked: string[] = [];
+  const listener: RequestListener = ({ url }, response) => {
+    asked.push(url!);
+    response.writeHead(302, { location: '/elsewhere' }).end();
+  };
+  await beside(listener, async () => {
+    await isProblem(await ask(), 502, 'unreachable');
+    assert.deepEqual(asked, ['/api/v1/candles?symbol=EURUSD&timeframe=H1']);
+  });
+});
+
+test('a service that is not there is unreachable, and the log says where it was looked for', async () => {
+  const port = await freePort();
+  process.env.CANDLEWICK_URL = `http://127.0.0.1:${port}`;
+  await isProblem(await ask(), 502, 'unreachable');
+  assert.match(String(log.mock.calls[0]?.arguments[0]), new RegExp(`${port}.*ECONNREFUSED`));
+});
+
+test('a service that does not answer in time has timed out', async () => {
+  await beside(
+    () => {},
+    async () => {
+      const { detail } = await isProblem(await ask(50), 504, 'timed_out');
+      assert.match(detail, /0\.05 s/);
+    },
+  );
+});
+
+test('an answer that stops in the middle has timed out', async () => {
+  await beside(
+    (_, response) => void response.writeHead(200).write('['),
+    async () => void (await isProblem(await ask(50), 504, 'timed_out')),
+  );
+});
+
+test('a browser that leaves ends the question to the service, and the log does not tell of it', async () => {
+  const leaving = new AbortController();
+  let ended: Promise<unknown> | undefined;
+  const listener: RequestListener = (_, response) => {
+    ended = once(response, 'close');
+    leaving.abort();
+  };
+  await beside(listener, async () => {
+    await ask(60_000, leaving.signal);
+    await ended;
+    assert.equal(log.mock.callCount(), 0);
+  });
+});
+
+test('a token that cannot be one is explained and not sent', async () => {
+  let asked = 0;
+  const listener: RequestListener = (_, response) => {
+    asked++;
+    response.end('[]');
+  };
+  await beside(listener, async () => {
+    for (const token of ['two words', 'clé', 'line\nbreak']) {
+      process.env.CANDLEWICK_TOKEN = token;
+      const { detail } = await isProblem(await ask(), 500, 'not_configured');
+      assert.match(detail, /CANDLEWICK_TOKEN/);
+    }
+    assert.equal(asked, 0);
+    assert.equal(log.mock.callCount(), 0);
+  });
+});
