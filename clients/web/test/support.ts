@@ -17,7 +17,7 @@ export const INGEST_KEY = 'ingest-key-of-the-tests';
 export const READ_TOKEN = 'read-token-of-the-tests';
 
 // Whatever ends the tests takes away what they started and made.
-const running = new Set<Program>();
+export const running = new Set<{ kill(): void }>();
 const folders = new Set<string>();
 process.on('exit', () => {
   running.forEach((program) => program.kill());
@@ -27,19 +27,23 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 /** A child process whose `url` answers once it has started. */
 class Program {
+  readonly url: string;
+  readonly #ready: string;
+  readonly #command: string[];
+  readonly #certificate?: string;
   #child?: ChildProcess;
   #said = '';
 
-  constructor(
-    readonly url: string,
-    readonly ready: string,
-    readonly command: string[],
-    /** A certificate to trust besides those that everybody trusts. */
-    readonly certificate?: string,
-  ) {}
+  /** `certificate` is one to trust besides those that everybody trusts. */
+  constructor(url: string, ready: string, command: string[], certificate?: string) {
+    this.url = url;
+    this.#ready = ready;
+    this.#command = command;
+    this.#certificate = certificate;
+  }
 
   async start(environment: Record<string, string>): Promise<this> {
-    const [program, ...parameters] = this.command;
+    const [program, ...parameters] = this.#command;
     const { PATH, HOME } = process.env;
     const child = spawn(program!, parameters, { env: { PATH, HOME, NODE_ENV: 'production', ...environment } });
     this.#child = child;
@@ -61,9 +65,10 @@ class Program {
   #answers(): Promise<boolean> {
     const get = this.url.startsWith('https:') ? https.get : http.get;
     return new Promise((resolve) => {
-      const options = { ca: this.certificate, agent: false };
-      get(this.url + this.ready, options, (response) => resolve(response.resume().statusCode === 200)).on('error', () =>
-        resolve(false),
+      const options = { ca: this.#certificate, agent: false, signal: AbortSignal.timeout(5000) };
+      get(this.url + this.#ready, options, (response) => resolve(response.resume().statusCode === 200)).on(
+        'error',
+        () => resolve(false),
       );
     });
   }
@@ -84,13 +89,14 @@ class Program {
 
 /** A candlewick on a free port, with an empty database that `remove` takes away; it speaks TLS where TLS_CERT is set. */
 export class Service {
+  readonly port: number;
+  readonly #environment: Record<string, string>;
+  readonly #program: Program;
   #folder = newFolder();
-  #program: Program;
 
-  private constructor(
-    readonly port: number,
-    readonly environment: Record<string, string>,
-  ) {
+  private constructor(port: number, environment: Record<string, string>) {
+    this.port = port;
+    this.#environment = environment;
     const { TLS_CERT } = environment;
     const url = TLS_CERT ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
     this.#program = new Program(url, '/health', [BINARY, 'serve'], TLS_CERT && readFileSync(TLS_CERT, 'utf8'));
@@ -114,7 +120,7 @@ export class Service {
       INTERNAL_API_TOKEN: READ_TOKEN,
       // The tests try wrong tokens more often than a client may.
       RATE_LIMIT_ANONYMOUS: 'off',
-      ...this.environment,
+      ...this.#environment,
       ...environment,
     });
   }
@@ -157,7 +163,11 @@ export class Service {
 
 /** The page's production build, served. */
 export class BuiltPage {
-  private constructor(readonly program: Program) {}
+  readonly #program: Program;
+
+  private constructor(program: Program) {
+    this.#program = program;
+  }
 
   /** Makes the build, with `environment` as it might be set on a server that builds and serves. */
   static build(environment: Record<string, string>): void {
@@ -175,11 +185,11 @@ export class BuiltPage {
   }
 
   get url(): string {
-    return this.program.url;
+    return this.#program.url;
   }
 
   stop(): Promise<void> {
-    return this.program.stop();
+    return this.#program.stop();
   }
 }
 
@@ -200,8 +210,11 @@ export async function freePort(): Promise<number> {
 
 const PATIENCE = 60_000;
 
-/** Waits for a condition; what it throws while a connection cannot be made counts as not yet. */
-export async function until(condition: () => unknown, what: string): Promise<void> {
+/**
+ * Waits for a condition; what it throws while a connection cannot be made counts as not yet. `what` says what is waited for,
+ * as a function where that is only known in the end.
+ */
+export async function until(condition: () => unknown, what: string | (() => string)): Promise<void> {
   const giveUp = Date.now() + PATIENCE;
   for (;;) {
     try {
@@ -209,7 +222,9 @@ export async function until(condition: () => unknown, what: string): Promise<voi
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
     }
-    if (Date.now() > giveUp) throw new Error(`waited ${PATIENCE / 1000} s in vain until ${what}`);
+    if (Date.now() > giveUp) {
+      throw new Error(`waited ${PATIENCE / 1000} s in vain until ${typeof what === 'string' ? what : what()}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -224,7 +239,11 @@ export class Gate {
   readonly asked: string[] = [];
   readonly answered: string[] = [];
 
-  private constructor(readonly target: string) {}
+  readonly #target: string;
+
+  private constructor(target: string) {
+    this.#target = target;
+  }
 
   static async before(target: string): Promise<Gate> {
     const gate = new Gate(target);
@@ -254,7 +273,7 @@ export class Gate {
 
   async #pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.asked.push(request.url!);
-    const answer = await fetch(this.target + request.url, {
+    const answer = await fetch(this.#target + request.url, {
       headers: { authorization: request.headers.authorization! },
     });
     const body = await answer.text();

@@ -1,6 +1,7 @@
 /** The Expert Advisor of clients/mt5 in its terminal, which is told a market and a time; see clients/mt5/terminal/README.md. */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { running } from './support.ts';
 
 export class Terminal {
   readonly #child: ChildProcessWithoutNullStreams;
@@ -13,6 +14,7 @@ export class Terminal {
   /** Starts `program`, which trusts the `certificate` and no other. */
   constructor(program: string, certificate: string) {
     this.#child = spawn(program, [], { env: { ...process.env, TERMINAL_CACERT: certificate } });
+    running.add(this);
     this.#child.stderr.pipe(process.stderr);
     this.#answers = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
   }
@@ -37,7 +39,8 @@ export class Terminal {
     }
   }
 
-  stop(): void {
+  kill(): void {
+    running.delete(this);
     this.#child.kill('SIGKILL');
   }
 }

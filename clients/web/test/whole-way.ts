@@ -25,7 +25,7 @@ let page: BuiltPage;
 let browser: Browser;
 let tab: Page;
 let terminal: Terminal;
-/** What has happened at the broker, closed candles and then the forming one. */
+/** The hours that have happened at the broker, closed candles and then the forming one. */
 let market: Candle[];
 
 before(async () => {
@@ -49,12 +49,13 @@ before(async () => {
   await terminal.tell(
     'symbol EURUSD.m 5',
     'chart EURUSD.m',
-    ...market.map(bar),
+    ...market.map((candle) => bar('H1', candle)),
+    ...days().map((candle) => bar('D1', candle)),
     `allow ${service.url}`,
     `input Url ${service.url}`,
     `input Key ${INGEST_KEY}`,
     'input Symbols EURUSD.m=EURUSD',
-    'input Timeframes H1',
+    'input Timeframes H1,D1',
     // The one time that is real: a busy machine must not look like a service that is away.
     'input TimeoutSeconds 60',
   );
@@ -62,7 +63,7 @@ before(async () => {
 });
 
 after(async () => {
-  terminal?.stop();
+  terminal?.kill();
   await browser?.close();
   await page?.stop();
   await service?.remove();
@@ -78,7 +79,10 @@ test('what the market makes is what the chart holds', async () => {
   await scrollBack(tab, market.length);
   await shows(tab, newest(), 'the chart goes back to the first candle, across the end of daylight saving');
   await stored();
-  await tab.keyboard.press('End');
+  await tab.getByLabel('D1', { exact: true }).check();
+  await shows(tab, asRead(days()), 'its days begin at the broker\'s midnight, in summer and in winter');
+  await tab.getByLabel('H1', { exact: true }).check();
+  await shows(tab, newest(500), 'the newest hours are on the chart again');
   // Away from the chart, so that no crosshair lies on it.
   await tab.mouse.move(0, 0);
   await screenshot(tab, 'whole-way');
@@ -130,15 +134,38 @@ function forming(): Candle {
   return market.at(-1)!;
 }
 
-/** The newest candles of the market as the service gives them. */
+/** The newest hours of the market as the service gives them. */
 function newest(count = market.length): Candle[] {
-  return market.slice(-count).map((candle) => (candle === forming() ? { ...candle, complete: false } : candle));
+  return asRead(market.slice(-count));
+}
+
+/** Candles as the service gives them, the last of which is forming. */
+function asRead(candles: Candle[]): Candle[] {
+  return candles.with(-1, { ...candles.at(-1)!, complete: false });
+}
+
+/** The hours of the market in days of the broker. */
+function days(): Candle[] {
+  const days = new Map<number, Candle>();
+  for (const hour of market) {
+    const timestamp = midnight(hour.timestamp);
+    const { open, high, low, volume } = days.get(timestamp) ?? { ...hour, volume: 0 };
+    days.set(timestamp, {
+      timestamp,
+      open,
+      high: Math.max(high, hour.high),
+      low: Math.min(low, hour.low),
+      close: hour.close,
+      volume: volume + hour.volume,
+    });
+  }
+  return [...days.values()];
 }
 
 /** The forming candle becomes `candle`, and the Expert Advisor has its timer. */
 async function trade(candle: Candle): Promise<void> {
   market[market.length - 1] = candle;
-  await terminal.tell(bar(candle), 'advance 5');
+  await tellForming();
 }
 
 /** An hour passes, and the next candle opens. */
@@ -149,15 +176,21 @@ async function nextHour(): Promise<void> {
   market.push({ timestamp: timestamp + HOUR, open: close, high: close + 0.001, low: close, close, volume: 7 });
   market[market.length - 1]!.high = Number(forming().high.toFixed(5));
   await clock(forming().timestamp + 1000);
-  await terminal.tell(bar(forming()), 'advance 5');
+  await tellForming();
+}
+
+/** Tells the terminal the forming hour and its day, and lets the Expert Advisor have its timer. */
+async function tellForming(): Promise<void> {
+  await terminal.tell(bar('H1', forming()), bar('D1', days().at(-1)!), 'advance 5');
 }
 
 /** Lets the Expert Advisor run until it has sent all that there is. */
 async function feeds(what: string): Promise<void> {
   await until(async () => {
     await terminal.tell('advance 5');
-    return /: well/.test(terminal.comment) && /H1: live(?!, history)/.test(terminal.comment);
-  }, `${what}: ${terminal.comment}`);
+    const live = (timeframe: string) => new RegExp(`${timeframe}: live(?!, history)`).test(terminal.comment);
+    return /: well/.test(terminal.comment) && live('H1') && live('D1');
+  }, () => `${what}: ${terminal.comment}`);
 }
 
 /** Moves the terminal's clocks: its own, and the broker's, which is New York's and seven hours. */
@@ -166,9 +199,9 @@ async function clock(utc: number): Promise<void> {
 }
 
 /** What tells the terminal a candle, with every digit. */
-function bar({ timestamp, open, high, low, close, volume }: Candle): string {
+function bar(timeframe: string, { timestamp, open, high, low, close, volume }: Candle): string {
   const prices = [open, high, low, close].map((price) => price.toFixed(5));
-  return `bar EURUSD.m H1 ${brokerTime(timestamp)} ${prices.join(' ')} ${volume}`;
+  return `bar EURUSD.m ${timeframe} ${brokerTime(timestamp)} ${prices.join(' ')} ${volume}`;
 }
 
 const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', timeZoneName: 'longOffset' });
@@ -179,6 +212,13 @@ function brokerTime(utc: number): number {
   return utc / 1000 + (7 + Number(/GMT(-\d+)/.exec(zone)![1])) * 3600;
 }
 
+/** When the broker's day began; the clocks may have changed since. */
+function midnight(utc: number): number {
+  const sinceMidnight = (time: number) => (brokerTime(time) % 86_400) * 1000;
+  const near = utc - sinceMidnight(utc);
+  return near - sinceMidnight(near);
+}
+
 /** Checks that Postgres holds the market to the last digit. */
 async function stored(): Promise<void> {
   const url = new URL(process.env.TEST_DATABASE_URL!);
@@ -187,13 +227,18 @@ async function stored(): Promise<void> {
   await database.connect();
   try {
     const select = `select extract(epoch from "timestamp")::bigint || ' ' || concat_ws(' ', open, high, low, close, volume) as row
-      from market_data_candles where symbol = 'EURUSD' and timeframe = 'H1' order by "timestamp"`;
-    const rows = (await database.query(select)).rows.map(({ row }) => row as string);
-    const closed = market.slice(0, -1).map(({ timestamp, open, high, low, close, volume }) => {
-      const prices = [open, high, low, close].map((price) => price.toFixed(5));
-      return [timestamp / 1000, ...prices, volume].join(' ');
-    });
-    assert.deepEqual(rows, closed);
+      from market_data_candles where symbol = 'EURUSD' and timeframe = $1 order by "timestamp"`;
+    for (const [timeframe, candles] of [
+      ['H1', market],
+      ['D1', days()],
+    ] as const) {
+      const rows = (await database.query(select, [timeframe])).rows.map(({ row }) => row as string);
+      const closed = candles.slice(0, -1).map(({ timestamp, open, high, low, close, volume }) => {
+        const prices = [open, high, low, close].map((price) => price.toFixed(5));
+        return [timestamp / 1000, ...prices, volume].join(' ');
+      });
+      assert.deepEqual(rows, closed, timeframe);
+    }
   } finally {
     await database.end();
   }
