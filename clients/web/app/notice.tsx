@@ -38,7 +38,8 @@ export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
 
 function firstPost(symbol: string, timeframe: string): string {
   const candle = {
-    timestamp: '2025-08-04T00:00:00Z',
+    // A closed candle is kept as it is, so this one must not take a real one's place: markets are closed on Sundays.
+    timestamp: '2025-08-03T10:00:00Z',
     open: 1.085,
     high: 1.0865,
     low: 1.0848,
@@ -63,6 +64,11 @@ function explain(error: CandlewickError): { title: string; advice: string } {
       };
     case 'not_configured':
       return { title: 'Not set up yet', advice: error.detail };
+    case 'unreadable':
+      return {
+        title: 'Something else answers',
+        advice: 'If you logged in to see this page, load it again. If not, CANDLEWICK_URL leads to something else.',
+      };
     case 'unreachable':
       // Without a status not even the page's own server answered.
       return error.status === 0
