@@ -1,4 +1,4 @@
-import { dispose, init, type Chart } from 'klinecharts';
+import { dispose, init, utils, type Chart } from 'klinecharts';
 import { useEffect, useRef, type KeyboardEvent } from 'react';
 import { CandleLoader, toPeriod, type Candlewick, type Feed } from '../lib/candlewick';
 import { chartStyles } from './chart-styles';
@@ -20,8 +20,13 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
     const chart = init(element, {
       timezone: 'Etc/UTC',
       styles: chartStyles(element),
-      // Numbers with the digits that they have: no 1.2K, no commas, no 0.0{4}1.
-      formatter: { formatBigNumber: String },
+      formatter: {
+        // A broker's days, weeks and months often open in the evening before, by UTC, so their labels have the hour too.
+        formatDate: ({ dateTimeFormat, timestamp, template }) =>
+          utils.formatDate(dateTimeFormat, timestamp, template.includes('HH') ? template : 'YYYY-MM-DD HH:mm'),
+        // Numbers with the digits that they have: no 1.2K, no commas, no 0.0{4}1.
+        formatBigNumber: String,
+      },
       thousandsSeparator: { format: String },
       decimalFold: { format: String },
     })!;
@@ -55,11 +60,16 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
       ArrowRight: () => chart.scrollByDistance(-step),
       ArrowUp: () => chart.zoomAtCoordinate(1.2),
       ArrowDown: () => chart.zoomAtCoordinate(1 / 1.2),
-      Home: () => chart.scrollToDataIndex(0),
+      Home: () => {
+        // The chart scrolls a candle to its right edge: the one that has the first candle at the left edge.
+        const { width } = chart.getSize('candle_pane', 'main')!;
+        chart.scrollToDataIndex(Math.floor(width / chart.getBarSpace().bar) - 1);
+      },
       End: () => chart.scrollToRealTime(),
     };
     const known = moves[event.key];
-    if (!known || event.shiftKey) return;
+    // With these, keys are the browser's own.
+    if (!known || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     known();
   };

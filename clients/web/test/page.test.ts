@@ -70,6 +70,9 @@ test('an empty store is explained, and the first candle that is posted appears',
   await open();
   await seen('No candles yet');
   await screenshot('empty');
+  const [example] = /\d{4}-\d\d-\d\dT[\d:]+Z/.exec(await tab.locator('.notice pre').innerText())!;
+  assert.equal(new Date(example).getUTCDay(), 0, 'the example stands on a Sunday');
+  assert.ok(new Date(example).getUTCHours() < 21, 'when no market is open');
   await service.post('XAUUSD', 'H1', pounds.slice(0, 1));
   await shows(pounds.slice(0, 1), 'the first candle is on the chart');
   assert.equal(new URL(tab.url()).search, '?symbol=XAUUSD&timeframe=H1');
@@ -135,21 +138,52 @@ test('scrolling back loads older pages until the first candle, with neither gaps
   }
 });
 
+/** Which candles are in view, without and with those that would be where there are none, and how many there are. */
+const visible = () =>
+  tab.evaluate(() => {
+    type Range = { from: number; to: number; realFrom: number; realTo: number };
+    type Chart = { getDataList: () => unknown[]; getVisibleRange: () => Range };
+    const { chart } = document.querySelector('.chart') as unknown as { chart: Chart };
+    return { ...chart.getVisibleRange(), count: chart.getDataList().length };
+  });
+
 test('keys scroll to the first candle and back to the newest', async () => {
   await open('/?symbol=EURUSD&timeframe=H1');
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  const { realFrom, realTo } = await visible();
+  const inView = realTo - realFrom;
   await tab.locator('.chart').focus();
+  for (const [held, loaded] of [
+    [500, 1000],
+    [1000, 1251],
+  ] as const) {
+    await tab.keyboard.press('Home');
+    await until(async () => (await visible()).count === loaded, 'an older page is on the chart');
+    // What was the first candle has older ones on its left, and stays where it was.
+    const { realFrom, realTo } = await visible();
+    assert.ok(Math.abs(realFrom - (loaded - held)) <= 1, `the view begins at ${realFrom}`);
+    assert.ok(Math.abs(realTo - realFrom - inView) <= 1, `${realTo - realFrom} of ${inView} are in view`);
+  }
   await tab.keyboard.press('Home');
-  await shows([...walk.slice(-999), forming], 'an older page is on the chart');
-  const lastIsVisible = () =>
-    tab.evaluate(() => {
-      type Chart = { getDataList: () => unknown[]; getVisibleRange: () => { to: number } };
-      const { chart } = document.querySelector('.chart') as unknown as { chart: Chart };
-      return chart.getVisibleRange().to === chart.getDataList().length;
-    });
-  assert.equal(await lastIsVisible(), false);
+  const first = await visible();
+  assert.equal(first.from, 0);
+  assert.ok(first.to >= inView - 2, `${first.to} of ${inView} are in view`);
+  await tab.keyboard.press('Home');
+  assert.deepEqual(await visible(), first);
   await tab.keyboard.press('End');
-  await until(lastIsVisible, 'the newest candle is visible');
+  await until(async () => (await visible()).realTo > 1251, 'the newest candle is visible');
+});
+
+test('keys with Alt, Ctrl, Meta or Shift are left to the browser', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  const passed = await tab.locator('.chart').evaluate((element) =>
+    [{}, { altKey: true }, { ctrlKey: true }, { metaKey: true }, { shiftKey: true }].map((held) => {
+      const event = new KeyboardEvent('keydown', { key: 'ArrowLeft', bubbles: true, cancelable: true, ...held });
+      return element.dispatchEvent(event);
+    }),
+  );
+  assert.deepEqual(passed, [false, true, true, true, true]);
 });
 
 test('another symbol and timeframe are picked, and the address keeps them', async () => {
@@ -166,6 +200,27 @@ test('another symbol and timeframe are picked, and the address keeps them', asyn
   await tab.keyboard.press('ArrowLeft');
   await shows([...walk.slice(-499), forming], 'the keyboard picks a timeframe');
   assert.equal(new URL(tab.url()).search, '?symbol=EURUSD&timeframe=H1');
+});
+
+test('a day that opened in the evening before is labelled with its hour', async () => {
+  const day = { ...end, timestamp: Date.UTC(2025, 6, 31, 22) };
+  await service.post('JP225', 'D1', [day]);
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  await tab.evaluate(() => {
+    const { fillText } = CanvasRenderingContext2D.prototype;
+    const written = ((window as unknown as { written: string[] }).written = []) as string[];
+    CanvasRenderingContext2D.prototype.fillText = function (...parameters) {
+      written.push(parameters[0]);
+      fillText.apply(this, parameters);
+    };
+  });
+  await tab.getByLabel('Symbol').selectOption('JP225');
+  await shows([day], 'the day is on the chart');
+  const times = () =>
+    tab.evaluate(() => (window as unknown as { written: string[] }).written.filter((it) => it.startsWith('2025-07')));
+  await until(async () => (await times()).length > 1, 'the day is written below the chart and on top of it');
+  assert.deepEqual([...new Set(await times())], ['2025-07-31 22:00']);
 });
 
 test('a series that is not stored is explained, and appears when it is', async () => {
@@ -224,6 +279,14 @@ test('a token that is not accepted is explained with the variable that holds it'
   await seen(/CANDLEWICK_TOKEN/);
   await screenshot('token');
   await service.restart();
+});
+
+test('a login that has ended is an answer of something else', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await seen('Live');
+  await tab.route('**/api/**', (route) => route.fulfill({ contentType: 'text/html', body: '<h1>Log in</h1>' }));
+  await seen('Something else answers');
+  await seen(/load it again/);
 });
 
 test('variables that are not set are named', async () => {
