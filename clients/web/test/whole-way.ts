@@ -79,9 +79,9 @@ test('what the market makes is what the chart holds', async () => {
   await scrollBack(tab, market.length);
   await shows(tab, newest(), 'the chart goes back to the first candle, across the end of daylight saving');
   await stored();
-  await tab.getByLabel('D1', { exact: true }).check();
+  await tab.getByText('D1', { exact: true }).click();
   await shows(tab, asRead(days()), 'its days begin at the broker\'s midnight, in summer and in winter');
-  await tab.getByLabel('H1', { exact: true }).check();
+  await tab.getByText('H1', { exact: true }).click();
   await shows(tab, newest(500), 'the newest hours are on the chart again');
   // Away from the chart, so that no crosshair lies on it.
   await tab.mouse.move(0, 0);
@@ -172,16 +172,16 @@ async function trade(candle: Candle): Promise<void> {
 async function nextHour(): Promise<void> {
   const { timestamp, close } = forming();
   // Not all of it: requests take their time too, and clocks never go back.
-  await terminal.tell(`advance ${HOUR / 1000 - 60}`);
+  await terminal.tell(`advance ${HOUR / 1000 - 300}`);
   market.push({ timestamp: timestamp + HOUR, open: close, high: close + 0.001, low: close, close, volume: 7 });
   market[market.length - 1]!.high = Number(forming().high.toFixed(5));
   await clock(forming().timestamp + 1000);
   await tellForming();
 }
 
-/** Tells the terminal the forming hour and its day, and lets the Expert Advisor have its timer. */
+/** Tells the terminal the forming hour and its day, and lets the Expert Advisor have its timer for each. */
 async function tellForming(): Promise<void> {
-  await terminal.tell(bar('H1', forming()), bar('D1', days().at(-1)!), 'advance 5');
+  await terminal.tell(bar('H1', forming()), bar('D1', days().at(-1)!), 'advance 20');
 }
 
 /** Lets the Expert Advisor run until it has sent all that there is. */
