@@ -43,8 +43,9 @@ const int   LAST_WAIT_SECONDS    = 300;     // a pause grows with each failure u
 const int   LONGEST_WAIT_SECONDS = 3600;    // and lasts no longer than this whatever the service asks for
 const int   ALLOW_LIST_SECONDS   = 10;      // asking the terminal's own list costs nobody anything
 const int   SYMBOL_WAIT_SECONDS  = 60;
+const int   DIGITS_WAIT_SECONDS  = 5;
 const int   HISTORY_WAIT_SECONDS = 5;
-const int   HISTORY_WAITS        = 24;      // in vain, then what there is has to do until the next hour
+const int   LONGEST_HISTORY_WAIT_SECONDS = 120; // in vain, then what there is has to do until the next hour
 const int   RECHECK_SECONDS      = 3600;    // after which what the terminal loaded late is looked for
 const int   REJECTIONS_TOLD      = 3;       // of one answer
 const int   REJECTIONS_KEPT      = 100;
@@ -78,30 +79,37 @@ struct Series {
    string          name;           // at the service
    ENUM_TIMEFRAMES timeframe;
    STAGE           stage;
-   datetime        service_last;   // newest closed candle at the service when it was asked, 0: none
-   datetime        service_last_before; // the same when it was asked the time before
+   datetime        service_last;   // newest closed candle at the service when this round began, 0: none
+   datetime        service_last_before; // the same of the last round that was sent wholly
    datetime        sent_up_to;     // newest closed candle that needs no sending, 0: none
    datetime        sent_down_to;   // oldest one
+   bool            broken_off;     // while it caught up, so that it goes on at sent_up_to
    datetime        forming;        // the last forming candle that was sent
    long            forming_volume;
    int             most;           // candles in its next request
-   int             waits;          // for the terminal's history, in vain
+   ulong           waiting_since;  // for the terminal's history, 0: it does not
    datetime        loaded_from;    // the terminal's oldest candle at the last wait
    ulong           wait_until;
+   int             failures;       // in a row
    ulong           asked_at;
    string          note;           // what a person should know about it
    datetime        rejected[];     // candles whose rejection was told
 };
 
 Series   g_series[];
-int      g_turn;          // the series whose turn it was last
+int      g_live_turn;     // the series whose turn it was last to send what is new
+int      g_turn;          // and the rest
 string   g_url;
 string   g_headers;
 int      g_most;          // candles that the service takes in one request
+int      g_most_told;     // the fewest of them that were told
+bool     g_has_timer;
 bool     g_stopped;       // until the inputs are changed
-int      g_failures;      // in a row
+int      g_failures;      // of the whole feed in a row
 ulong    g_pause_until;
 string   g_trouble;       // why the feed pauses or has stopped
+string   g_told;          // the last trouble in the log, "": it is over
+ulong    g_told_at;
 string   g_refusal;       // why the last request was refused
 ulong    g_clock_check_at;
 string   g_clock_warning;
@@ -116,20 +124,29 @@ int OnInit() {
       Comment(StringFormat("CandlewickFeed does not run: %s", mistake));
       return INIT_PARAMETERS_INCORRECT;
    }
+   g_live_turn      = -1;
    g_turn           = -1;
    g_most           = BatchSize;
+   g_most_told      = BatchSize;
    g_stopped        = false;
    g_failures       = 0;
    g_pause_until    = 0;
    g_trouble        = "";
+   g_told           = "";
+   g_told_at        = 0;
    g_clock_check_at = 0;
    g_clock_warning  = "";
-   if(!EventSetTimer(TimerSeconds)) {
-      Print("the terminal has no timer for the feed; attach it again");
-      return INIT_FAILED;
-   }
+   g_has_timer      = EventSetTimer(TimerSeconds);
+   if(!g_has_timer)
+      Print("the terminal has no timer for the feed yet; it is asked again with each tick of the chart");
    Print(StringFormat("CandlewickFeed %s feeds %d series to %s", VERSION, ArraySize(g_series), g_url));
+   ShowStatus();
    return INIT_SUCCEEDED;
+}
+
+void OnTick() {
+   if(!g_has_timer)
+      g_has_timer = EventSetTimer(TimerSeconds);
 }
 
 void OnDeinit(const int reason) {
@@ -142,10 +159,10 @@ void OnDeinit(const int reason) {
 void OnTimer() {
    CheckBrokerClock();
    if(IsConnected()) {
-      // Half of the time is the service's and half the terminal's.
-      const ulong deadline = GetTickCount64() + (ulong)TimerSeconds * SECOND / 2;
-      FeedNewCandles(deadline);
-      FeedTheRest(deadline);
+      // Half of the time is the terminal's. What is live may use up its own share only, so that the rest goes on, too.
+      const ulong share = (ulong)TimerSeconds * SECOND / 4;
+      FeedNewCandles(GetTickCount64() + share);
+      FeedTheRest(GetTickCount64() + share);
    }
    else
       StartOver();
@@ -158,15 +175,18 @@ bool IsConnected() {
 
 // A terminal that gets its broker back may show a candle as closed that lacks what it missed, until its history is loaded.
 void StartOver() {
-   for(int i = 0; i < ArraySize(g_series); i++)
-      g_series[i].stage = STAGE_ASK;
+   for(int i = 0; i < ArraySize(g_series); i++) {
+      g_series[i].stage      = STAGE_ASK;
+      g_series[i].broken_off = false;
+   }
 }
 
 // What is live goes before history, so that a chart stays up to date while years are sent.
 void FeedNewCandles(const ulong deadline) {
    for(int i = 0; i < ArraySize(g_series) && MayGoOn(deadline); i++) {
-      const int turn = NextTurn();
-      if(g_series[turn].stage == STAGE_HISTORY || g_series[turn].stage == STAGE_LIVE)
+      const int turn = NextTurn(g_live_turn);
+      const bool live = g_series[turn].stage == STAGE_HISTORY || g_series[turn].stage == STAGE_LIVE;
+      if(live && !Waits(g_series[turn]))
          SendNewer(g_series[turn]);
    }
 }
@@ -176,15 +196,15 @@ void FeedTheRest(const ulong deadline) {
    while(busy && MayGoOn(deadline)) {
       busy = false;
       for(int i = 0; i < ArraySize(g_series) && MayGoOn(deadline); i++) {
-         if(Advance(g_series[NextTurn()]))
+         if(Advance(g_series[NextTurn(g_turn)]))
             busy = true;
       }
    }
 }
 
-int NextTurn() {
-   g_turn = (g_turn + 1) % ArraySize(g_series);
-   return g_turn;
+int NextTurn(int &turn) {
+   turn = (turn + 1) % ArraySize(g_series);
+   return turn;
 }
 
 bool MayGoOn(const ulong deadline) {
@@ -197,7 +217,7 @@ bool MayGoOn(const ulong deadline) {
 //| tells whether there is more to do at once.                       |
 //+------------------------------------------------------------------+
 bool Advance(Series &series) {
-   if(GetTickCount64() < series.wait_until)
+   if(Waits(series))
       return false;
    switch(series.stage) {
       case STAGE_ASK:
@@ -211,6 +231,9 @@ bool Advance(Series &series) {
       case STAGE_LIVE:
          if(GetTickCount64() < series.asked_at + (ulong)RECHECK_SECONDS * SECOND)
             return false;
+         // A proxy that took only small requests may have been a passing one.
+         g_most       = BatchSize;
+         series.most  = BatchSize;
          series.stage = STAGE_ASK;
          return true;
    }
@@ -226,23 +249,24 @@ bool AskService(Series &series) {
    string answer;
    const string path = StringFormat("/api/v1/series?symbol=%s&timeframe=%s", UrlEncoded(series.name),
                                     TimeframeName(series.timeframe));
-   const OUTCOME outcome = Call("GET", path, "", answer);
+   const OUTCOME outcome = Call(series, "GET", path, "", answer);
    if(outcome == OUTCOME_FAILED)
       return false;
    if(outcome != OUTCOME_DONE) {
       Tell(series, g_refusal);
       return Wait(series, RECHECK_SECONDS);
    }
-   if(StringFind(answer, "[") != 0) {
-      Pause(StringFormat("%s answers, but not as candlewick does; correct Url", g_url), 0);
-      return false;
-   }
-   series.service_last_before = series.service_last;
-   series.service_last        = CandleTime(answer, "last");
-   series.sent_down_to        = CandleTime(answer, "first");
-   series.asked_at            = GetTickCount64();
-   series.forming             = 0;
-   series.stage               = STAGE_BEGIN;
+   const datetime last = CandleTime(answer, "last");
+   if(series.sent_up_to == 0 || last < series.sent_up_to)
+      series.broken_off = false;
+   if(!series.broken_off)
+      series.service_last = last;
+   if(series.service_last_before == 0)
+      series.service_last_before = series.service_last;
+   series.sent_down_to = CandleTime(answer, "first");
+   series.asked_at     = GetTickCount64();
+   series.forming      = 0;
+   series.stage        = STAGE_BEGIN;
    return true;
 }
 
@@ -254,31 +278,44 @@ bool Begin(Series &series) {
       if(!WaitedEnough(series) || empty)
          return WaitForHistory(series);
    }
-   series.waits      = 0;
-   series.note       = "";
-   series.sent_up_to = StartOfCatchUp(series);
-   series.stage      = STAGE_CATCH_UP;
+   if(!series.broken_off && !FindStart(series))
+      return WaitForHistory(series);
+   series.broken_off    = false;
+   series.waiting_since = 0;
+   series.note          = "";
+   series.stage         = STAGE_CATCH_UP;
    return true;
 }
 
-// The candle to begin after: the service's last one, or what the terminal had when it was asked before, because it may have
-// loaded some in between late, or the newest ones that are sent again. 0 stands for the very first.
-datetime StartOfCatchUp(Series &series) {
-   MqlRates rates[];
-   const bool many = CopyRates(series.symbol, series.timeframe, ResendCandles + 1, 1, rates) == 1;
-   const datetime resent = many ? rates[0].time : 0;
-   const datetime oldest = many ? rates[0].time : FirstCandle(series);
+// Sets the candle to begin after: the service's last one, or what it had a round before, because the terminal may have loaded
+// some in between late, or the newest ones that are sent again. 0 stands for the very first.
+bool FindStart(Series &series) {
+   datetime resent = 0;
+   datetime oldest = FirstCandle(series);
+   if(Bars(series.symbol, series.timeframe) > ResendCandles + 1) {
+      MqlRates rates[];
+      if(CopyRates(series.symbol, series.timeframe, ResendCandles + 1, 1, rates) != 1)
+         return false;
+      resent = rates[0].time;
+      oldest = rates[0].time;
+   }
    datetime last = series.service_last;
    if(series.service_last_before != 0 && series.service_last_before < last)
       last = series.service_last_before;
-   return last != 0 && last < oldest ? last : resent;
+   series.sent_up_to = last != 0 && last < oldest ? last : resent;
+   return true;
 }
 
 // Sends candles after the newest one that was sent, oldest first, so that a failure leaves no hole behind.
 bool SendNewer(Series &series) {
+   const int bars = Bars(series.symbol, series.timeframe);
+   // While a terminal synchronizes a series, it shows none of it, and that time does not count.
+   if(bars == 0) {
+      series.waiting_since = 0;
+      return WaitForHistory(series);
+   }
    const bool from_start = series.sent_up_to == 0;
-   const int position = from_start ? Bars(series.symbol, series.timeframe)
-                                   : iBarShift(series.symbol, series.timeframe, series.sent_up_to, false);
+   const int position = from_start ? bars : iBarShift(series.symbol, series.timeframe, series.sent_up_to, false);
    if(position < 0)
       return MissNewer(series);
    const int count = (int)MathMin(Most(series), position);
@@ -292,6 +329,9 @@ bool SendNewer(Series &series) {
       return from_start || !WaitedEnough(series) ? WaitForHistory(series) : MissNewer(series);
    if(!from_start && rates[0].time > series.sent_up_to)
       return false;
+   // What is older may still be waited for.
+   if(series.stage != STAGE_HISTORY)
+      series.waiting_since = 0;
 
    const bool with_forming = position == count;
    const int closed = with_forming ? count - 1 : count;
@@ -316,8 +356,9 @@ bool SendNewer(Series &series) {
 bool CaughtUp(Series &series) {
    if(series.stage != STAGE_CATCH_UP)
       return false;
-   series.waits = 0;
-   series.stage = STAGE_HISTORY;
+   series.service_last_before = series.service_last;
+   series.waiting_since = 0;
+   series.stage         = STAGE_HISTORY;
    return true;
 }
 
@@ -332,8 +373,8 @@ bool MissNewer(Series &series) {
       return WaitForHistory(series);
    Tell(series, StringFormat("the terminal has nothing from %s to %s, so the service gets a hole there; see Max bars in chart",
                              UtcText(series.sent_up_to), UtcText(FirstCandle(series))));
-   series.waits      = 0;
-   series.sent_up_to = 0;
+   series.waiting_since = 0;
+   series.sent_up_to    = 0;
    return true;
 }
 
@@ -354,17 +395,17 @@ bool SendOlder(Series &series) {
       return WaitForHistory(series);
    }
    if(Send(series, rates, 0, copied, copied)) {
-      series.sent_down_to = rates[0].time;
-      series.waits        = 0;
-      series.note         = "";
+      series.sent_down_to  = rates[0].time;
+      series.waiting_since = 0;
+      series.note          = "";
    }
    return true;
 }
 
 bool GoLive(Series &series, const string note) {
-   series.waits = 0;
-   series.note  = note;
-   series.stage = STAGE_LIVE;
+   series.waiting_since = 0;
+   series.note          = note;
+   series.stage         = STAGE_LIVE;
    return false;
 }
 
@@ -384,21 +425,29 @@ void LoadOlder(const Series &series) {
 // Whether waiting for older candles is pointless.
 bool HasAllOfBroker(const Series &series) {
    const long first_of_broker = SeriesInfoInteger(series.symbol, series.timeframe, SERIES_SERVER_FIRSTDATE);
-   const bool reaches_first = first_of_broker > 0 && (long)FirstCandle(series) <= first_of_broker;
+   const long first = (long)FirstCandle(series);
+   const bool reaches_first = first > 0 && first_of_broker > 0 && first <= first_of_broker;
    return reaches_first || Bars(series.symbol, series.timeframe) >= TerminalInfoInteger(TERMINAL_MAXBARS);
 }
 
-// Counts a wait, and tells whether there were enough of them since an older candle came.
+// Whether enough time has passed since the wait began or an older candle came.
 bool WaitedEnough(Series &series) {
    const datetime first = FirstCandle(series);
-   series.waits = first < series.loaded_from ? 1 : series.waits + 1;
+   const bool older_came = first > 0 && (series.loaded_from == 0 || first < series.loaded_from);
+   if(series.waiting_since == 0 || older_came)
+      series.waiting_since = GetTickCount64();
    series.loaded_from = first;
-   return series.waits > HISTORY_WAITS;
+   return GetTickCount64() >= series.waiting_since + (ulong)LONGEST_HISTORY_WAIT_SECONDS * SECOND;
 }
 
 bool WaitForHistory(Series &series) {
-   series.note = "waits for the terminal to load history";
+   if(series.waiting_since == 0)
+      series.waiting_since = GetTickCount64();
    return Wait(series, HISTORY_WAIT_SECONDS);
+}
+
+bool Waits(const Series &series) {
+   return GetTickCount64() < series.wait_until;
 }
 
 bool Wait(Series &series, const int seconds) {
@@ -411,13 +460,20 @@ bool Wait(Series &series, const int seconds) {
 //+------------------------------------------------------------------+
 // Sends `total` rates from `first` on, of which the first `closed` are closed, and tells whether they need no sending any more.
 bool Send(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
+   // Prices without their digits would be stored wrong for ever.
+   long digits = 0;
+   if(!SymbolInfoInteger(series.symbol, SYMBOL_DIGITS, digits))
+      return Wait(series, DIGITS_WAIT_SECONDS);
    string answer;
-   const OUTCOME outcome = Call("POST", "/api/v1/candles", Batch(series, rates, first, total, closed), answer);
+   const string batch = Batch(series, (int)digits, rates, first, total, closed);
+   const OUTCOME outcome = Call(series, "POST", "/api/v1/candles", batch, answer);
    if(outcome == OUTCOME_FAILED) {
+      series.broken_off = series.stage == STAGE_CATCH_UP;
       series.stage = STAGE_ASK;
       return false;
    }
    if(outcome == OUTCOME_DONE) {
+      Recover(series);
       TellRejections(series, rates, first, total, answer);
       series.most = (int)MathMin(g_most, series.most * 2);
       return true;
@@ -426,7 +482,9 @@ bool Send(Series &series, const MqlRates &rates[], const int first, const int to
       series.most = total / 2;
       if(outcome == OUTCOME_TOO_LARGE && series.most < g_most) {
          g_most = series.most;
-         Print(StringFormat("%s: at most %d candles are sent at once from now on", g_refusal, g_most));
+         if(g_most < g_most_told)
+            Print(StringFormat("%s: at most %d candles are sent at once", g_refusal, g_most));
+         g_most_told = (int)MathMin(g_most, g_most_told);
       }
       return false;
    }
@@ -440,8 +498,8 @@ int Most(const Series &series) {
    return (int)MathMin(series.most, g_most);
 }
 
-string Batch(const Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
-   const int digits = (int)SymbolInfoInteger(series.symbol, SYMBOL_DIGITS);
+string Batch(const Series &series, const int digits, const MqlRates &rates[], const int first, const int total,
+             const int closed) {
    string body = StringFormat("{\"symbol\":\"%s\",\"timeframe\":\"%s\",\"candles\":[", JsonEscaped(series.name),
                               TimeframeName(series.timeframe));
    for(int i = 0; i < total; i++) {
@@ -463,7 +521,7 @@ string Candle(const MqlRates &rate, const int digits, const bool closed) {
    return candle;
 }
 
-OUTCOME Call(const string method, const string path, const string body, string &answer) {
+OUTCOME Call(Series &series, const string method, const string path, const string body, string &answer) {
    char data[];
    char result[];
    string result_headers;
@@ -474,24 +532,38 @@ OUTCOME Call(const string method, const string path, const string body, string &
    const int status = WebRequest(method, g_url + path, g_headers, TimeoutSeconds * 1000, data, result, result_headers);
    const int error = GetLastError();
    answer = ArraySize(result) > 0 ? CharArrayToString(result, 0, WHOLE_ARRAY, CP_UTF8) : "";
-   if(status >= 200 && status < 300) {
-      Recover();
+   const bool success = status >= 200 && status < 300;
+   if(success && IsOfService(method, answer))
       return OUTCOME_DONE;
-   }
    const string reason = Reason(status, error, answer);
-   if(status == 401 || status == 403) {
+   // Without a code it is not the service that refuses, and what stands before it may think better of it.
+   const bool refused = answer == "" || JsonText(answer, "code", 0) != "";
+   if(status == 401 || (status == 403 && refused)) {
       g_stopped = true;
-      TellTrouble("stopped: " + reason);
+      g_trouble = "stopped: " + reason;
+      TellTrouble(g_trouble);
       return OUTCOME_FAILED;
    }
    g_refusal = reason;
    if(status == 413)
       return OUTCOME_TOO_LARGE;
-   // Without a code it is not the service that refuses, and what stands before it may think better of it.
-   if((status == 400 || status == 415 || status == 422) && JsonText(answer, "code", 0) != "")
+   if((status == 400 || status == 415 || status == 422) && refused)
       return OUTCOME_REFUSED;
-   Pause(reason, status == -1 && error == ERR_FUNCTION_NOT_ALLOWED ? ALLOW_LIST_SECONDS : RetryAfter(result_headers));
+   const int asked = status == -1 && error == ERR_FUNCTION_NOT_ALLOWED ? ALLOW_LIST_SECONDS : RetryAfter(result_headers);
+   // What has nothing to do with this series is spared the others.
+   const bool no_answer = status == -1 || status == 1001 || status == 1003;
+   if(no_answer || success || status == 403 || status == 429 || status == 503)
+      Pause(asked, reason);
+   else
+      series.note = reason;
+   Wait(series, PauseSeconds(asked, series.failures++));
+   TellTrouble(reason);
    return OUTCOME_FAILED;
+}
+
+// A login page may come with a status of success, too.
+bool IsOfService(const string method, const string answer) {
+   return method == "GET" ? StringFind(answer, "[") == 0 : answer == "" || StringFind(answer, "{") == 0;
 }
 
 // What a person can do about it. 1001 and 1003 are statuses that some terminals report instead of an error.
@@ -499,6 +571,8 @@ string Reason(const int status, const int error, const string answer) {
    const string detail = JsonText(answer, "detail", 0);
    if(status == 401)
       return StringFormat("%s does not know the key; correct the input Key%s", g_url, InBrackets(detail));
+   if(status == 403 && answer != "" && JsonText(answer, "code", 0) == "")
+      return StringFormat("%s answers 403, but not as candlewick does; see what stands before it, such as a firewall", g_url);
    if(status == 403)
       return StringFormat("%s refuses this feed; check that Url begins with https:// and that Key is an ingest key%s", g_url,
                           InBrackets(detail));
@@ -517,6 +591,8 @@ string Reason(const int status, const int error, const string answer) {
                           StringFind(g_url, "https") == 0 ? "https" : "http");
    if(status == -1)
       return StringFormat("WebRequest to %s failed with error %d", g_url, error);
+   if(status >= 200 && status < 300)
+      return StringFormat("%s answers, but not as candlewick does; correct Url", g_url);
    return StringFormat("%s answers %d%s", g_url, status, InBrackets(detail));
 }
 
@@ -524,21 +600,25 @@ string InBrackets(const string detail) {
    return detail == "" ? "" : StringFormat(" (%s)", detail);
 }
 
-void Recover() {
-   if(g_trouble != "")
+void Recover(Series &series) {
+   if(g_told != "" && (g_failures > 1 || series.failures > 1)) {
       Print(StringFormat("%s takes candles again", g_url));
-   g_trouble  = "";
-   g_failures = 0;
+      g_told = "";
+   }
+   g_failures      = 0;
+   series.failures = 0;
 }
 
-// `seconds` is how long the service asked to be left alone, 0 if it did not.
-void Pause(const string reason, const int seconds) {
-   int pause = (int)MathMin(seconds, LONGEST_WAIT_SECONDS);
-   if(pause <= 0)
-      pause = (int)MathMin(5 * (1 << (int)MathMin(g_failures, 10)), LAST_WAIT_SECONDS);
-   g_failures++;
-   g_pause_until = GetTickCount64() + (ulong)pause * SECOND;
-   TellTrouble(reason);
+void Pause(const int asked, const string reason) {
+   g_pause_until = GetTickCount64() + (ulong)PauseSeconds(asked, g_failures++) * SECOND;
+   g_trouble     = reason;
+}
+
+// As long as the service asked to be left alone, or longer with each failure if it did not.
+int PauseSeconds(const int asked, const int failures) {
+   if(asked > 0)
+      return (int)MathMin(asked, LONGEST_WAIT_SECONDS);
+   return (int)MathMin(5 * (1 << (int)MathMin(failures, 10)), LAST_WAIT_SECONDS);
 }
 
 int RetryAfter(const string result_headers) {
@@ -660,7 +740,7 @@ void CheckBrokerClock() {
    g_clock_check_at = GetTickCount64() + (ulong)RECHECK_SECONDS * SECOND;
    const datetime utc = TimeGMT();
    // Offsets are quarters of an hour; what is left over is the two clocks' inaccuracy.
-   const int measured = (int)MathRound((double)(TimeTradeServer() - utc) / 900) * 15;
+   const int measured = (int)MathRound((double)((long)TimeTradeServer() - (long)utc) / 900) * 15;
    const int expected = OffsetMinutes(utc);
    string warning = "";
    if(measured != expected)
@@ -673,12 +753,15 @@ void CheckBrokerClock() {
 }
 
 //+------------------------------------------------------------------+
-//| What is told: in the log once, on the chart always               |
+//| What is told: in the log once (a trouble that lasts, hourly), on |
+//| the chart always                                                 |
 //+------------------------------------------------------------------+
 void TellTrouble(const string trouble) {
-   if(trouble != g_trouble)
-      Print(trouble);
-   g_trouble = trouble;
+   if(trouble == g_told && GetTickCount64() < g_told_at + (ulong)RECHECK_SECONDS * SECOND)
+      return;
+   Print(trouble);
+   g_told    = trouble;
+   g_told_at = GetTickCount64();
 }
 
 void Tell(Series &series, const string note) {
@@ -730,6 +813,8 @@ void ShowStatus() {
 string FeedStatus() {
    if(g_stopped)
       return g_trouble;
+   if(!g_has_timer)
+      return "waits for the terminal to have a timer for it";
    if(!IsConnected())
       return "waits for the terminal to be connected to its broker";
    const ulong now = GetTickCount64();
@@ -742,7 +827,9 @@ string SeriesStatus(const Series &series) {
    string status = StringFormat("%s: %s", SeriesName(series), StageText(series));
    if(series.sent_up_to != 0)
       status += StringFormat(", sent up to %s", UtcText(series.sent_up_to));
-   if(series.note != "")
+   if(series.waiting_since != 0)
+      status += ", waits for the terminal to load history";
+   else if(series.note != "")
       status += StringFormat(", %s", series.note);
    return status;
 }
@@ -803,6 +890,8 @@ string ReadUrl() {
    const bool http = StringFind(g_url, "http://") == 0;
    if((!https && !http) || StringLen(Host(g_url)) == 0)
       return "Url must be the address of the service, such as https://candles.example.com";
+   if(StringFind(g_url, "@") >= 0)
+      return "Url must hold no @: requests cannot carry a name and a password; the key belongs into Key";
    if(StringFind(g_url, "/api/") >= 0)
       return "Url must be the address of the service alone, without /api/ and what follows";
    if(http && Host(g_url) != "127.0.0.1" && Host(g_url) != "localhost")
@@ -922,9 +1011,11 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].forming             = 0;
    g_series[count].forming_volume      = 0;
    g_series[count].most                = BatchSize;
-   g_series[count].waits               = 0;
+   g_series[count].waiting_since       = 0;
+   g_series[count].broken_off          = false;
    g_series[count].loaded_from         = 0;
    g_series[count].wait_until          = 0;
+   g_series[count].failures            = 0;
    g_series[count].asked_at            = 0;
    g_series[count].note                = "";
    ArrayResize(g_series[count].rejected, 0);

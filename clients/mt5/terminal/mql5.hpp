@@ -319,7 +319,7 @@ enum ENUM_SYMBOL_INFO_INTEGER { SYMBOL_DIGITS };
 enum ENUM_TERMINAL_INFO_INTEGER { TERMINAL_BUILD, TERMINAL_CONNECTED, TERMINAL_MAXBARS };
 
 bool SymbolSelect(const string &symbol, bool select);
-long SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property);
+bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property, long &value);
 long SeriesInfoInteger(const string &symbol, ENUM_TIMEFRAMES timeframe, ENUM_SERIES_INFO_INTEGER property);
 int TerminalInfoInteger(ENUM_TERMINAL_INFO_INTEGER property);
 int Bars(const string &symbol, ENUM_TIMEFRAMES timeframe);
@@ -329,7 +329,7 @@ int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int co
 // --- The program's life ---
 
 enum { INIT_SUCCEEDED = 0, INIT_FAILED = 1, INIT_PARAMETERS_INCORRECT = 32767 };
-enum { REASON_INITFAILED = 8 };
+enum { REASON_CHARTCHANGE = 3, REASON_PARAMETERS = 5, REASON_ACCOUNT = 6, REASON_INITFAILED = 8 };
 enum {
     ERR_FUNCTION_NOT_ALLOWED = 4014,
     ERR_MARKET_UNKNOWN_SYMBOL = 4301,

@@ -28,15 +28,18 @@ struct Bar {
 struct History {
     std::map<datetime, Bar> bars;
     bool synchronized = true;
-    int portion = 0; // how many older bars come after each request for more than there are
+    bool shown = true; // otherwise there are no bars for a moment
+    int portion = 0;   // how many older bars come after each request for more than there are
 };
 
 struct Terminal {
     std::map<std::string, int> digits; // of each symbol
     std::set<std::string> selected;    // symbols in Market Watch
+    std::set<std::string> unknown;     // symbols of which the terminal knows no digits yet
     std::map<std::pair<std::string, ENUM_TIMEFRAMES>, History> histories;
     std::set<std::string> allowed; // addresses that WebRequest may call
     std::map<std::string, std::string> inputs;
+    std::map<std::string, std::function<void()>> input_readers;
     std::set<std::string> inputs_left; // that the program did not ask for
     long now = 0;                      // ms since 1970, UTC
     long next_timer = 0, timer = 0;    // ms, 0: none
@@ -45,16 +48,15 @@ struct Terminal {
     int max_bars = 100'000;
     int stop_after = -1; // requests until the program is told to stop
     std::function<void()> before_copy; // happens right before the next CopyRates
-    bool connected = true, stopped = false, errors_as_statuses = false;
+    bool connected = true, stopped = false, has_timers = true, errors_as_statuses = false;
     int last_error = 0;
     std::string comment;
 } terminal;
 
 void say(const std::string &kind, const std::string &text) { std::cout << kind << ' ' << text << '\n'; }
 
-// The program's inputs are constants that ask here for their values.
 template <typename T>
-T input_value(const char *name, T standard) {
+T read_input(const std::string &name, const T &standard) {
     const auto found = terminal.inputs.find(name);
     if (found == terminal.inputs.end()) return standard;
     terminal.inputs_left.erase(name);
@@ -62,19 +64,30 @@ T input_value(const char *name, T standard) {
     else if constexpr (std::is_same_v<T, bool>) return found->second == "true";
     else return static_cast<T>(std::stoi(found->second));
 }
+
+// The program's inputs are references to what is kept here, because a program that stays loaded gets new values, too.
 template <typename T>
-T input_value(const char *name, const char *standard) { return input_value<T>(name, T(standard)); }
+const T &input_value(const std::string &name, const T &standard) {
+    static std::map<std::string, T> values;
+    T &value = values[name];
+    terminal.input_readers[name] = [&value, name, standard] { value = read_input(name, standard); };
+    return value;
+}
+template <typename T>
+const T &input_value(const std::string &name, const char *standard) { return input_value<T>(name, T(standard)); }
 
 struct Program {
 #include "expert.inc"
 };
 
 std::unique_ptr<Program> program;
+bool runs = false; // a program that does not may stay loaded
 
 // --- The market as the terminal knows it ---
 
 std::vector<MqlRates> loaded(const History &history) {
     std::vector<MqlRates> rates;
+    if (!history.shown) return rates;
     for (const auto &[time, bar] : history.bars) if (bar.loaded) rates.push_back(bar.rates);
     const auto most = static_cast<size_t>(terminal.max_bars);
     if (rates.size() > most) rates.erase(rates.begin(), rates.end() - static_cast<long>(most));
@@ -91,7 +104,8 @@ void request_older(History &history) {
 }
 
 ENUM_TIMEFRAMES timeframe_named(const std::string &name) {
-    for (const ENUM_TIMEFRAMES timeframe : Program().ALL_TIMEFRAMES.values)
+    static const auto timeframes = Program().ALL_TIMEFRAMES;
+    for (const ENUM_TIMEFRAMES timeframe : timeframes.values)
         if (EnumToString(timeframe) == string("PERIOD_" + name)) return timeframe;
     throw std::runtime_error("there is no timeframe " + name);
 }
@@ -109,7 +123,11 @@ bool SymbolSelect(const string &symbol, bool) {
     return true;
 }
 
-long SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER) { return terminal.digits.at(symbol.utf8()); }
+bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER, long &value) {
+    if (terminal.unknown.count(symbol.utf8()) != 0) return false;
+    value = terminal.digits.at(symbol.utf8());
+    return true;
+}
 
 long SeriesInfoInteger(const string &symbol, ENUM_TIMEFRAMES timeframe, ENUM_SERIES_INFO_INTEGER property) {
     const History &history = history_of(symbol, timeframe);
@@ -164,6 +182,7 @@ int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int co
 // --- Time and telling ---
 
 bool EventSetTimer(int seconds) {
+    if (!terminal.has_timers) return false;
     terminal.timer = seconds * 1000L;
     terminal.next_timer = terminal.now + terminal.timer;
     return true;
@@ -367,35 +386,44 @@ void set_loaded(std::istream &line, bool is_loaded) {
 }
 
 void initialise() {
-    if (program) throw std::runtime_error("the program runs already");
+    if (runs) throw std::runtime_error("the program runs already");
     terminal.stopped = false;
     terminal.inputs_left.clear();
     for (const auto &[name, value] : terminal.inputs) terminal.inputs_left.insert(name);
-    program = std::make_unique<Program>();
+    if (!program) program = std::make_unique<Program>();
+    for (const auto &[name, read] : terminal.input_readers) read();
     if (!terminal.inputs_left.empty()) throw std::runtime_error("the program has no input " + *terminal.inputs_left.begin());
     const int code = program->OnInit();
     say("init", std::to_string(code));
-    if (code != INIT_SUCCEEDED) {
+    runs = code == INIT_SUCCEEDED;
+    if (!runs) {
         program->OnDeinit(REASON_INITFAILED);
         program.reset();
     }
 }
 
 void deinitialise(int reason) {
-    if (!program) throw std::runtime_error("no program runs");
+    if (!runs) throw std::runtime_error("no program runs");
     terminal.stopped = true;
+    runs = false;
     program->OnDeinit(reason);
-    program.reset();
+    // A program stays loaded, with its variables, where the terminal starts it again at once.
+    if (reason != REASON_CHARTCHANGE && reason != REASON_PARAMETERS && reason != REASON_ACCOUNT) program.reset();
 }
 
 void run_timer() {
-    if (!program || terminal.timer == 0) throw std::runtime_error("no program waits for a timer");
+    if (!runs || terminal.timer == 0) throw std::runtime_error("no program waits for a timer");
     program->OnTimer();
+}
+
+void run_tick() {
+    if (!runs) throw std::runtime_error("no program waits for a tick");
+    program->OnTick();
 }
 
 void advance(long seconds) {
     const long end = terminal.now + seconds * 1000;
-    while (program && terminal.timer != 0 && terminal.next_timer <= end) {
+    while (runs && terminal.timer != 0 && terminal.next_timer <= end) {
         // Requests take time; a timer that came meanwhile is called once, late.
         terminal.now = std::max(terminal.now, terminal.next_timer);
         program->OnTimer();
@@ -406,6 +434,11 @@ void advance(long seconds) {
 
 const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"symbol", [](auto &line) { const auto name = next<std::string>(line); terminal.digits[name] = next<int>(line); }},
+    {"digits", [](auto &line) {
+        const auto name = next<std::string>(line);
+        if (next<std::string>(line) == "known") terminal.unknown.erase(name);
+        else terminal.unknown.insert(name);
+    }},
     {"chart", [](auto &line) { _Symbol = next<std::string>(line); }},
     {"bar", add_bar},
     {"late-bar", [](auto &line) { terminal.before_copy = [text = rest(line)] { std::istringstream bar(text); add_bar(bar); }; }},
@@ -413,6 +446,7 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"unload", [](auto &line) { set_loaded(line, false); }},
     {"portion", [](auto &line) { History &history = next_history(line); history.portion = next<int>(line); }},
     {"synchronized", [](auto &line) { History &history = next_history(line); history.synchronized = next<std::string>(line) == "yes"; }},
+    {"shown", [](auto &line) { History &history = next_history(line); history.shown = next<std::string>(line) == "yes"; }},
     {"maxbars", [](auto &line) { terminal.max_bars = next<int>(line); }},
     {"clock", [](auto &line) { terminal.now = next<long>(line) * 1000; }},
     {"offset", [](auto &line) { terminal.broker_offset = next<int>(line); }},
@@ -422,6 +456,8 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"allow", [](auto &line) { terminal.allowed.insert(next<std::string>(line)); }},
     {"input", [](auto &line) { const auto name = next<std::string>(line); terminal.inputs[name] = rest(line); }},
     {"init", [](auto &) { initialise(); }},
+    {"timers", [](auto &line) { terminal.has_timers = next<std::string>(line) == "yes"; }},
+    {"tick", [](auto &) { run_tick(); }},
     {"timer", [](auto &) { run_timer(); }},
     {"advance", [](auto &line) { advance(next<long>(line)); }},
     {"stop", [](auto &line) { terminal.stop_after = next<int>(line); }},
