@@ -54,6 +54,8 @@ fn forming(market: &Market) -> Vec<String> {
     vec![market.row(*market.times().last().unwrap(), OFFSET)]
 }
 
+mod trouble;
+
 const ALL: usize = usize::MAX;
 
 /// A minute passes: a bar opens, and the EA has its timers.
@@ -381,7 +383,7 @@ on_both_stores! {
         let sizes: Vec<_> = feed.posts().iter().map(|post| post["candles"].as_array().unwrap().len()).collect();
         assert_eq!(sizes[..4], [500, 250, 125, 62]);
         assert!(sizes[4..].iter().all(|size| *size <= 62), "{sizes:?}");
-        assert_eq!(feed.terminal.logged("at most 62 candles are sent at once from now on"), 1);
+        assert_eq!(feed.terminal.logged("at most 62 candles are sent at once"), 1);
     }
 
     async fn what_is_too_often_waits_as_long_as_it_is_told_to(feed: Feed) {
@@ -484,7 +486,7 @@ on_both_stores! {
     async fn a_candle_for_which_a_batch_is_refused_is_found_and_left_out(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(700));
         let bad = BROKER_NOW - 321 * 60;
-        feed.front.refuse(&format!("\"timestamp\":{},", bad - OFFSET));
+        feed.front.always(&format!("\"timestamp\":{},", bad - OFFSET), front::REFUSAL);
         feed.show(&market);
         feed.init();
         feed.advance(120);
@@ -559,8 +561,8 @@ on_both_stores! {
             feed.advance(10);
         }
         let timed_out = |end: &str| feed.terminal.requests.iter().filter(|request| request.ends_with(end)).count();
-        assert_eq!((timed_out(" -1 5202"), timed_out(" 1003 5202")), (1, 1), "{:?}", feed.terminal.requests);
-        assert_eq!(feed.terminal.logged("does not answer within 1 s"), 2);
+        assert!(timed_out(" -1 5202") >= 1 && timed_out(" 1003 5202") >= 1, "{:?}", feed.terminal.requests);
+        assert!(feed.terminal.logged("does not answer within 1 s") >= 1);
         feed.front.down().await;
         minute(&mut feed, &mut market);
         assert_eq!(feed.terminal.logged("cannot be reached"), 1);
@@ -804,6 +806,7 @@ fn a_wrong_input_is_a_sentence_on_the_chart_and_nothing_is_sent() {
             "Url must begin with https://, because everybody on the way can read the key",
         ),
         ("Url", "http://localhost.example.com:80", "Url must begin with https://"),
+        ("Url", "https://name:word@candles.example.com", "Url must hold no @"),
         ("Key", "", "Key is empty; write an ingest key of the service"),
         ("Key", "half a key", "Key holds a blank or a character that no key has"),
         ("Symbols", "EURUSD=", "Symbols holds EURUSD=; write EURUSD, or EURUSD.m=EURUSD"),
@@ -876,9 +879,15 @@ fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
         terminal.tell("connected yes");
         terminal.tell("advance 10000");
         assert_eq!(warned(&terminal), usize::from(warning.is_some()), "{:?}", &terminal.log[logged..]);
-        if let Some(warning) = warning {
-            assert!(terminal.log[logged..].iter().any(|line| line.contains(&warning)), "{:?}", &terminal.log[logged..]);
-            assert!(terminal.comment.contains(&warning), "{}", terminal.comment);
+        if let Some(warning) = &warning {
+            assert!(terminal.log[logged..].iter().any(|line| line.contains(warning)), "{:?}", &terminal.log[logged..]);
+            assert!(terminal.comment.contains(warning), "{}", terminal.comment);
+        }
+        // What is right now may be wrong later.
+        if warning.is_none() {
+            terminal.tell(&format!("offset {}", offset - 3600));
+            terminal.tell("advance 3700");
+            assert_eq!(warned(&terminal), 1, "{:?}", &terminal.log[logged..]);
         }
         terminal.tell("deinit 1");
     }

@@ -47,6 +47,7 @@ struct Terminal {
     int broker_offset = 0;             // s
     int max_bars = 100'000;
     int stop_after = -1; // requests until the program is told to stop
+    int failing_copies = 0; // of CopyRates from now on
     std::function<void()> before_copy; // happens right before the next CopyRates
     bool connected = true, stopped = false, has_timers = true, errors_as_statuses = false;
     int last_error = 0;
@@ -163,6 +164,11 @@ int iBarShift(const string &symbol, ENUM_TIMEFRAMES timeframe, datetime time, bo
 // Counts from the forming bar at 0 into the past, and fills the array from the oldest on.
 int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<MqlRates> &rates) {
     if (const auto happens = std::exchange(terminal.before_copy, nullptr)) happens();
+    if (terminal.failing_copies > 0) {
+        terminal.failing_copies--;
+        terminal.last_error = ERR_HISTORY_NOT_FOUND;
+        return -1;
+    }
     History &history = history_of(symbol, timeframe);
     const auto all = loaded(history);
     const int size = static_cast<int>(all.size());
@@ -442,6 +448,7 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"chart", [](auto &line) { _Symbol = next<std::string>(line); }},
     {"bar", add_bar},
     {"late-bar", [](auto &line) { terminal.before_copy = [text = rest(line)] { std::istringstream bar(text); add_bar(bar); }; }},
+    {"fail-copies", [](auto &line) { terminal.failing_copies = next<int>(line); }},
     {"load", [](auto &line) { set_loaded(line, true); }},
     {"unload", [](auto &line) { set_loaded(line, false); }},
     {"portion", [](auto &line) { History &history = next_history(line); history.portion = next<int>(line); }},

@@ -32,8 +32,8 @@ pub struct Request {
 struct State {
     service: Option<SocketAddr>,
     fates: VecDeque<Fate>,
-    /// Posts whose body holds this text are answered with 422.
-    refused: Option<String>,
+    /// What becomes of every request that holds a text.
+    always: Option<(String, Fate)>,
     requests: Vec<Request>,
 }
 
@@ -81,8 +81,14 @@ impl Front {
         self.state.lock().unwrap().fates.extend(fates.iter().cloned());
     }
 
-    pub fn refuse(&self, text: &str) {
-        self.state.lock().unwrap().refused = Some(text.to_owned());
+    /// What becomes of every request that holds `text`, in its head or its body.
+    pub fn always(&self, text: &str, fate: Fate) {
+        self.state.lock().unwrap().always = Some((text.to_owned(), fate));
+    }
+
+    /// All requests are passed on again.
+    pub fn no_longer(&self) {
+        self.state.lock().unwrap().always = None;
     }
 
     pub fn requests(&self) -> Vec<Request> {
@@ -90,7 +96,8 @@ impl Front {
     }
 }
 
-const REFUSAL: Fate = Fate::Answered(
+/// How the service refuses a whole batch.
+pub const REFUSAL: Fate = Fate::Answered(
     "422 Unprocessable Entity",
     "Content-Type: application/problem+json\r\n",
     r#"{"status":422,"detail":"one \"bad\" candle; leave it out","code":"invalid_values"}"#,
@@ -102,9 +109,9 @@ async fn serve(mut client: TcpStream, state: Arc<Mutex<State>>) {
     let (number, service, fate) = {
         let mut state = state.lock().unwrap();
         state.requests.push(Request { head: head.clone(), body: body.clone(), answer: String::new() });
-        let text = String::from_utf8_lossy(&body);
-        let refused = state.refused.as_ref().is_some_and(|refused| text.contains(refused));
-        let fate = if refused { Some(REFUSAL) } else { state.fates.pop_front() };
+        let text = format!("{head}{}", String::from_utf8_lossy(&body));
+        let always = state.always.as_ref().filter(|(held, _)| text.contains(held)).map(|(_, fate)| fate.clone());
+        let fate = always.or_else(|| state.fates.pop_front());
         (state.requests.len() - 1, state.service, fate)
     };
     let (answer, passed_on) = match fate {
