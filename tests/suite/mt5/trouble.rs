@@ -52,6 +52,10 @@ on_both_stores! {
         // It is asked where it stands after each failure, and it stands behind the hole.
         feed.front.always("POST ", FAILURE);
         minute(&mut feed, &mut market);
+        // A round that the broker's absence ends is begun anew.
+        feed.terminal.tell("connected no");
+        feed.advance(5);
+        feed.terminal.tell("connected yes");
         minute(&mut feed, &mut market);
         feed.front.no_longer();
         feed.terminal.tell(&format!("load EURUSD M1 {asleep} {awake}"));
