@@ -38,6 +38,11 @@ on_both_stores! {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.input("ResendCandles", 5);
         feed.show(&market);
+        for _ in 0..2 {
+            feed.init();
+            feed.advance(10);
+            feed.terminal.tell("deinit 1");
+        }
         feed.init();
         feed.advance(10);
         let asleep = *market.times().last().unwrap();
@@ -48,7 +53,10 @@ on_both_stores! {
         feed.terminal.tell(&format!("unload EURUSD M1 {} {}", asleep + 60, awake - 60));
         feed.terminal.tell(&format!("clock {}", awake - OFFSET));
         feed.advance(10);
-        minute(&mut feed, &mut market);
+        // More than what is sent again in any case.
+        for _ in 0..10 {
+            minute(&mut feed, &mut market);
+        }
         // It is asked where it stands after each failure, and it stands behind the hole.
         feed.front.always("POST ", FAILURE);
         minute(&mut feed, &mut market);
