@@ -1,0 +1,164 @@
+//! The broker's clock and its daylight saving.
+
+use super::*;
+
+on_both_stores! {
+    async fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(feed: Feed) {
+        let mut feed = feed;
+        feed.terminal.tell("chart EURUSD");
+        feed.input("Timeframes", "H1");
+        // What the broker's clock shows, and UTC.
+        let changes = [
+            // US rule: 2024-03-10 07:00 UTC and 2024-11-03 06:00 UTC; 2006-04-02 and 2006-10-29 by the older one.
+            (0, 120, "2024-03-10T08:00:00Z", "2024-03-10T06:00:00Z"),
+            (0, 120, "2024-03-10T10:00:00Z", "2024-03-10T07:00:00Z"),
+            (0, 120, "2024-03-29T10:00:00Z", "2024-03-29T07:00:00Z"),
+            (0, 120, "2024-11-03T08:00:00Z", "2024-11-03T05:00:00Z"),
+            (0, 120, "2024-11-03T09:00:00Z", "2024-11-03T07:00:00Z"),
+            (0, 120, "2006-03-20T10:00:00Z", "2006-03-20T08:00:00Z"),
+            (0, 120, "2006-04-03T10:00:00Z", "2006-04-03T07:00:00Z"),
+            (0, 120, "2006-10-30T10:00:00Z", "2006-10-30T08:00:00Z"),
+            // EU rule: 2024-03-31 01:00 UTC and 2024-10-27 01:00 UTC.
+            (1, 120, "2024-03-29T10:00:00Z", "2024-03-29T08:00:00Z"),
+            (1, 120, "2024-03-31T02:00:00Z", "2024-03-31T00:00:00Z"),
+            (1, 120, "2024-03-31T04:00:00Z", "2024-03-31T01:00:00Z"),
+            (1, 120, "2024-10-27T02:00:00Z", "2024-10-26T23:00:00Z"),
+            // This hour comes twice, and the first one is meant.
+            (1, 120, "2024-10-27T03:00:00Z", "2024-10-27T00:00:00Z"),
+            (1, 120, "2024-10-27T04:00:00Z", "2024-10-27T02:00:00Z"),
+            (1, 0, "2024-07-01T13:00:00Z", "2024-07-01T12:00:00Z"),
+            // No daylight saving, east and west.
+            (2, 330, "2024-07-01T13:30:00Z", "2024-07-01T08:00:00Z"),
+            (2, -300, "2024-07-01T13:00:00Z", "2024-07-01T18:00:00Z"),
+        ];
+        let seconds = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp();
+        let mut wanted = Vec::new();
+        for (clock, offset) in [(0, 120), (1, 120), (1, 0), (2, 330), (2, -300)] {
+            let name = format!("EURUSD_{clock}_{}", offset + 1000);
+            let mut market = Market::new(&format!("{name}={name}"), "H1", 5);
+            let of_clock = changes.iter().filter(|change| (change.0, change.1) == (clock, offset));
+            for (_, _, broker, utc) in of_clock {
+                market.open(seconds(broker));
+                wanted.push(market.row(seconds(broker), seconds(broker) - seconds(utc)));
+            }
+            // A forming one, so that all others are closed.
+            market.open(seconds("2024-12-02T10:00:00Z"));
+            feed.show(&market);
+            feed.terminal.tell(&format!("clock {}", seconds("2024-12-02T15:00:00Z")));
+            feed.input("BrokerClock", clock);
+            feed.input("BrokerOffsetMinutes", offset);
+            feed.input("SendForming", "false");
+            // The second time it resumes from times that it has to turn back into the broker's.
+            for _ in 0..2 {
+                feed.init();
+                feed.advance(20);
+                feed.terminal.tell("deinit 5");
+            }
+        }
+        feed.verify(feed.stored().await, &wanted, &[]);
+    }
+
+    async fn history_goes_on_where_it_stood_in_summer_too(feed: Feed) {
+        let mut feed = feed;
+        // 2024-07-01T12:00:00Z.
+        let now = 1_719_835_200;
+        let market = Market::new("EURUSD", "M1", 5).with_bars(1500, 60, now + 10_800);
+        feed.terminal.tell(&format!("clock {now}"));
+        feed.terminal.tell("offset 10800");
+        feed.show(&market);
+        let rows = |count| market.times().into_iter().rev().take(count).map(|time| market.row(time, 10_800)).collect();
+        for depth in [0, 700, 5000] {
+            feed.input("HistoryCandles", depth);
+            feed.init();
+            feed.advance(30);
+            feed.terminal.tell("deinit 5");
+            let mut wanted: Vec<_> = rows(1 + depth.clamp(500, 1499));
+            let forming = wanted.remove(0);
+            feed.verify(feed.stored().await, &wanted, &[forming]);
+        }
+    }
+
+    async fn live_minutes_go_on_through_the_end_of_daylight_saving(feed: Feed) {
+        let mut feed = feed;
+        // 2024-11-03 04:50 UTC: the broker is 3 h ahead for 70 minutes more.
+        let start = 1_730_609_400;
+        let mut market = Market::new("BTCUSD", "M1", 2).with_bars(30, 60, start + 10_800);
+        feed.terminal.tell(&format!("clock {start}"));
+        feed.terminal.tell("offset 10800");
+        feed.show(&market);
+        feed.init();
+        feed.advance(10);
+        for _ in 0..69 {
+            minute(&mut feed, &mut market);
+        }
+        let mut wanted: Vec<_> = market.times().iter().map(|time| market.row(*time, 10_800)).collect();
+        // The clock goes back at 06:00. The terminal has candles of the hour that comes again, and shows none until it is over.
+        feed.terminal.tell("offset 7200");
+        feed.advance(3600);
+        let resumed = start + 70 * 60 + 3600 + 7200;
+        market.open(resumed);
+        feed.terminal.tell(&market.bar_command(resumed));
+        feed.advance(60);
+        for _ in 0..5 {
+            minute(&mut feed, &mut market);
+        }
+        let after = market.times().into_iter().filter(|time| *time >= resumed);
+        let mut after: Vec<_> = after.map(|time| market.row(time, OFFSET)).collect();
+        let forming = vec![after.pop().unwrap()];
+        wanted.extend(after);
+        feed.verify(feed.stored().await, &wanted, &forming);
+        assert_eq!(feed.terminal.logged("the broker's clock is"), 0, "{:?}", feed.terminal.log);
+    }
+}
+
+#[test]
+fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
+    let Some(mut terminal) = Terminal::start(None) else { return };
+    let told = |measured: i32, expected: i32, set: i32| {
+        format!(
+            "the broker's clock is {measured} minutes ahead of UTC and not {expected} as the inputs say, so candles get wrong times; set BrokerOffsetMinutes to {set} "
+        )
+    };
+    for command in ["symbol EURUSD 5", "chart EURUSD", "input Timeframes M1"] {
+        terminal.tell(command);
+    }
+    terminal.tell("input Url https://candles.example.com");
+    terminal.tell(&format!("input Key {KEY}"));
+    let summer = 1_719_828_000;
+    for (clock, now, offset, warning) in [
+        (0, NOW, 7200, None),
+        (0, NOW, 7320, None),
+        (0, NOW, 10_800, Some(told(180, 120, 180))),
+        (0, summer, 10_800, None),
+        (1, summer, 10_800, None),
+        (2, summer, 10_800, Some(told(180, 120, 180))),
+        (1, summer, 7200, Some(told(120, 180, 60))),
+        (2, NOW, -3600, Some(told(-60, 120, -60))),
+    ] {
+        for command in [format!("clock {now}"), format!("offset {offset}"), format!("input BrokerClock {clock}")] {
+            terminal.tell(&command);
+        }
+        let logged = terminal.log.len();
+        // Without a connection there is no broker's clock.
+        terminal.tell("connected no");
+        terminal.tell("init");
+        terminal.tell("advance 60");
+        let warned =
+            |terminal: &Terminal| terminal.log[logged..].iter().filter(|line| line.contains("broker's clock")).count();
+        assert_eq!(warned(&terminal), 0);
+        terminal.tell("connected yes");
+        terminal.tell("advance 10000");
+        assert_eq!(warned(&terminal), usize::from(warning.is_some()), "{:?}", &terminal.log[logged..]);
+        if let Some(warning) = &warning {
+            assert!(terminal.log[logged..].iter().any(|line| line.contains(warning)), "{:?}", &terminal.log[logged..]);
+            assert!(terminal.comment.contains(warning), "{}", terminal.comment);
+        }
+        // What is right now may be wrong later.
+        if warning.is_none() {
+            terminal.tell(&format!("offset {}", offset - 3600));
+            terminal.tell("advance 3700");
+            assert_eq!(warned(&terminal), 1, "{:?}", &terminal.log[logged..]);
+        }
+        terminal.tell("deinit 1");
+    }
+}

@@ -1,0 +1,142 @@
+//! What the terminal has already, and what it loads late.
+
+use super::*;
+
+on_both_stores! {
+    async fn first_history_is_stored_to_the_wanted_depth_newest_first(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(2000));
+        feed.show(&market);
+        feed.input("HistoryCandles", 1200);
+        feed.input("BatchSize", 200);
+        feed.batch = 200;
+        feed.init();
+        feed.advance(60);
+        feed.verify(feed.stored().await, &closed(&market, 1200), &forming(&market));
+        let oldest: Vec<_> =
+            feed.posts().iter().map(|post| (NOW - post["candles"][0]["timestamp"].as_i64().unwrap()) / 60).collect();
+        assert_eq!(oldest, [500, 300, 100, 700, 900, 1100, 1200], "minutes ago");
+        assert!(feed.terminal.comment.contains("EURUSD M1: live, sent up to 2024.02.14 11:59 UTC"));
+
+        // The next start finds everything there and sends only the newest candles again.
+        let posts = feed.posts().len();
+        feed.terminal.tell("deinit 1");
+        feed.init();
+        feed.advance(60);
+        feed.verify(feed.stored().await, &closed(&market, 1200), &forming(&market));
+        assert_eq!(feed.posts().len(), posts + 3);
+    }
+
+    async fn history_that_loads_late_and_with_holes_is_stored_whole(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(1500));
+        feed.show(&market);
+        feed.terminal.tell(&format!("unload EURUSD M1 0 {BROKER_NOW}"));
+        feed.terminal.tell("synchronized EURUSD M1 no");
+        feed.init();
+        feed.advance(30);
+        assert!(feed.posts().is_empty(), "there is nothing to send yet");
+        assert!(feed.terminal.comment.contains("waits for the terminal to load history"), "{}", feed.terminal.comment);
+        // The newest and some older ones are there, and a hole is between them.
+        feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 100 * 60));
+        feed.terminal.tell(&format!("load EURUSD M1 {} {}", BROKER_NOW - 900 * 60, BROKER_NOW - 400 * 60));
+        feed.advance(30);
+        assert!(feed.posts().is_empty(), "what is there is not whole");
+        feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 400 * 60));
+        feed.terminal.tell("synchronized EURUSD M1 yes");
+        // From here on, older ones come 70 at a time, each time after they were asked for.
+        feed.terminal.tell("portion EURUSD M1 70");
+        feed.advance(120);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
+    async fn a_hole_that_the_terminal_fills_after_it_was_passed_is_filled_within_the_hour(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(50));
+        feed.input("ResendCandles", 5);
+        feed.show(&market);
+        feed.init();
+        feed.advance(10);
+        // The computer slept for two hours, and the terminal loads what it missed after the first new bars.
+        let asleep = *market.times().last().unwrap();
+        for _ in 0..120 {
+            open_next(&mut feed, &mut market);
+        }
+        let awake = *market.times().last().unwrap();
+        feed.terminal.tell(&format!("unload EURUSD M1 {} {}", asleep + 60, awake - 60));
+        feed.terminal.tell(&format!("clock {}", awake - OFFSET));
+        feed.advance(10);
+        minute(&mut feed, &mut market);
+        feed.terminal.tell(&format!("load EURUSD M1 {asleep} {awake}"));
+        feed.advance(2 * 3600);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
+    async fn history_that_the_broker_does_not_have_is_not_waited_for_and_asked_for_again_later(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(300));
+        feed.show(&market);
+        // The broker has a day of the symbol, but not in minutes.
+        let day = Market::new("EURUSD", "D1", 5).with_bars(1, 86_400, BROKER_NOW - 30 * 86_400);
+        feed.terminal.tell(&day.bar_command(BROKER_NOW - 30 * 86_400));
+        feed.terminal.tell(&format!("unload EURUSD M1 0 {}", BROKER_NOW - 200 * 60));
+        feed.init();
+        // The market moves meanwhile.
+        for _ in 0..5 {
+            minute(&mut feed, &mut market);
+        }
+        feed.verify(feed.stored().await, &closed(&market, 204), &forming(&market));
+        assert!(feed.terminal.comment.contains("all that the terminal has"), "{}", feed.terminal.comment);
+        let requests = feed.front.requests().len();
+        feed.advance(600);
+        assert_eq!(feed.front.requests().len(), requests, "nothing new, nothing asked");
+        feed.terminal.tell(&format!("load EURUSD M1 0 {BROKER_NOW}"));
+        feed.advance(3600);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
+    async fn a_new_terminal_loads_what_is_older_than_the_services_first(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(3000));
+        feed.show(&market);
+        feed.input("HistoryCandles", 2000);
+        feed.init();
+        feed.advance(60);
+        feed.terminal.tell("deinit 9");
+        feed.terminal.tell(&format!("unload EURUSD M1 0 {}", BROKER_NOW - 600 * 60));
+        feed.terminal.tell("portion EURUSD M1 40");
+        feed.input("HistoryCandles", 5000);
+        feed.init();
+        feed.advance(300);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
+    async fn an_old_hole_is_filled_by_sending_more_candles_again(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(900));
+        feed.show(&market);
+        feed.terminal.tell(&format!("unload EURUSD M1 {} {}", BROKER_NOW - 700 * 60, BROKER_NOW - 651 * 60));
+        feed.init();
+        feed.advance(60);
+        assert_eq!(feed.database.closed().await.len(), 849);
+        feed.terminal.tell(&format!("load EURUSD M1 0 {BROKER_NOW}"));
+        feed.terminal.tell("deinit 5");
+        feed.input("ResendCandles", 100_000);
+        feed.init();
+        feed.advance(60);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+    }
+
+    async fn what_the_terminal_keeps_no_longer_is_said_to_be_missing(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(100));
+        feed.show(&market);
+        feed.init();
+        feed.advance(10);
+        feed.terminal.tell("deinit 9");
+        let (before, last_seen) = (closed(&market, ALL), forming(&market));
+        for _ in 0..300 {
+            open_next(&mut feed, &mut market);
+        }
+        feed.terminal.tell(&format!("clock {}", NOW + 300 * 60));
+        feed.terminal.tell("maxbars 150");
+        feed.init();
+        feed.advance(60);
+        let wanted = [before, closed(&market, 149)].concat();
+        feed.verify(feed.stored().await, &wanted, &[last_seen, forming(&market)].concat());
+        assert_eq!(feed.terminal.logged("so the service gets a hole there; see Max bars in chart"), 1);
+    }
+}

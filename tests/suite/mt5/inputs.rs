@@ -1,0 +1,64 @@
+//! Inputs that make no sense.
+
+use super::*;
+
+#[test]
+fn a_wrong_input_is_a_sentence_on_the_chart_and_nothing_is_sent() {
+    let Some(mut terminal) = Terminal::start(None) else { return };
+    let good = [
+        ("Url", "https://candles.example.com"),
+        ("Key", KEY),
+        ("Symbols", "EURUSD"),
+        ("Timeframes", "M1"),
+        ("TimeoutSeconds", "5"),
+        ("BatchSize", "500"),
+        ("ResendCandles", "500"),
+        ("HistoryCandles", "10"),
+        ("TimerSeconds", "5"),
+        ("BrokerOffsetMinutes", "120"),
+    ];
+    for (name, value, sentence) in [
+        ("Url", "candles.example.com", "Url must be the address of the service, such as https://candles.example.com"),
+        ("Url", "", "Url must be the address of the service, such as"),
+        ("Url", "https://", "Url must be the address of the service, such as"),
+        ("Url", "https://candles.example.com/api/v1/candles", "without /api/ and what follows"),
+        (
+            "Url",
+            "http://candles.example.com",
+            "Url must begin with https://, because everybody on the way can read the key",
+        ),
+        ("Url", "http://localhost.example.com:80", "Url must begin with https://"),
+        ("Url", "https://name:word@candles.example.com", "Url must hold no @"),
+        ("Key", "", "Key is empty; write an ingest key of the service"),
+        ("Key", "half a key", "Key holds a blank or a character that no key has"),
+        ("Symbols", "EURUSD=", "Symbols holds EURUSD=; write EURUSD, or EURUSD.m=EURUSD"),
+        ("Symbols", "A=B=C", "Symbols holds A=B=C"),
+        ("Symbols", "EURUSD,EURUSD.m=EURUSD", "EURUSD M1 stands there twice; a stored series can have one source only"),
+        ("Timeframes", "M1,M7", "Timeframes holds M7; it takes M1 M2"),
+        ("Timeframes", "M1,PERIOD_M1", "EURUSD M1 stands there twice"),
+        ("Timeframes", ";,", "Timeframes is empty"),
+        ("BatchSize", "0", "BatchSize is 0; it must be 1 to 10000."),
+        ("TimerSeconds", "-1", "TimerSeconds is -1; it must be 1 to 3600."),
+        ("TimeoutSeconds", "61", "TimeoutSeconds is 61; it must be 1 to 60."),
+        ("ResendCandles", "0", "ResendCandles is 0; it must be 1 to"),
+        ("HistoryCandles", "-5", "HistoryCandles is -5; it must be 0 to"),
+        ("BrokerOffsetMinutes", "10800", "BrokerOffsetMinutes is 10800; it must be -720 to 840."),
+    ] {
+        for (name, value) in good.iter().chain([&(name, value)]) {
+            terminal.tell(&format!("input {name} {value}"));
+        }
+        terminal.tell("init");
+        assert_eq!(terminal.init_code, "32767", "INIT_PARAMETERS_INCORRECT for {name} {value}");
+        assert!(terminal.log.last().unwrap().contains(sentence), "{name} {value}: {:?}", terminal.log.last());
+        assert!(terminal.comment.contains(sentence), "{name} {value}: {}", terminal.comment);
+    }
+    for url in ["http://127.0.0.1", "http://localhost:8000/", " https://candles.example.com:8443/prefix/ "] {
+        for (name, value) in good.iter().chain([&("Url", url)]) {
+            terminal.tell(&format!("input {name} {value}"));
+        }
+        terminal.tell("init");
+        assert_eq!(terminal.init_code, "0", "{url}: {:?}", terminal.log.last());
+        terminal.tell("deinit 1");
+    }
+    assert!(terminal.requests.is_empty());
+}
