@@ -75,3 +75,23 @@ fn open_next(feed: &mut Feed, market: &mut Market) {
     market.open(next);
     feed.terminal.tell(&market.bar_command(next));
 }
+
+/// Starts the EA on a market, and gives it the time to send what there is.
+fn begin(feed: &mut Feed, market: &Market) {
+    feed.show(market);
+    feed.init();
+    feed.advance(10);
+}
+
+/// The computer sleeps for two hours and has not loaded what it missed when it wakes. Tells the last bars before and after.
+fn sleep_two_hours(feed: &mut Feed, market: &mut Market) -> (i64, i64) {
+    let asleep = *market.times().last().unwrap();
+    for _ in 0..120 {
+        open_next(feed, market);
+    }
+    let awake = *market.times().last().unwrap();
+    feed.terminal.tell(&format!("unload EURUSD M1 {} {}", asleep + 60, awake - 60));
+    feed.terminal.tell(&format!("clock {}", awake - OFFSET));
+    feed.advance(10);
+    (asleep, awake)
+}

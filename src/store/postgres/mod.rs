@@ -67,7 +67,7 @@ const WORTH_COPYING: usize = 200;
 const RETRIES: usize = 3;
 
 /// Runs one statement that reads, once more where it met a connection that the server had ended: whether one lives is not
-/// asked before each statement.
+/// asked before each statement. A macro, because a function that takes such a closure by reference is not known to be `Send`.
 macro_rules! read_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
@@ -79,8 +79,7 @@ macro_rules! read_with {
     }};
 }
 
-/// Runs one statement that writes, on a connection of its own for each try. A macro, because a function that takes such a
-/// closure by reference is not known to be `Send`.
+/// Runs one statement that writes, on a connection of its own for each try.
 macro_rules! write_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         let mut attempt = 0;

@@ -40,9 +40,7 @@ on_both_stores! {
 
     async fn a_service_that_cannot_now_is_asked_again_ever_less_often(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(100));
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         let unavailable =
             Fate::Answered("503 Service Unavailable", "", r#"{"detail":"the database does not answer","code":"unavailable"}"#);
         let told = Fate::Answered("503 Service Unavailable", "RETRY-AFTER: 45\r\n", "");
@@ -83,9 +81,7 @@ on_both_stores! {
         let (bad, other) = (BROKER_NOW - 100 * 60, BROKER_NOW - 7 * 60);
         market.change(bad, |bar| bar.prices[1] = bar.prices[2] - 1);
         market.change(other, |bar| bar.volume = -1);
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         minute(&mut feed, &mut market);
         // The newest ones are sent again every hour.
         feed.advance(2 * 3600);
@@ -103,9 +99,7 @@ on_both_stores! {
         for time in &bad {
             market.change(*time, |bar| bar.prices[1] = 1);
         }
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         for time in &bad {
             market.remove(*time);
         }

@@ -85,9 +85,7 @@ on_both_stores! {
         let mut market = Market::new("BTCUSD", "M1", 2).with_bars(30, 60, start + 10_800);
         feed.terminal.tell(&format!("clock {start}"));
         feed.terminal.tell("offset 10800");
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         for _ in 0..69 {
             minute(&mut feed, &mut market);
         }

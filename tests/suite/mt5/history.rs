@@ -51,18 +51,9 @@ on_both_stores! {
     async fn a_hole_that_the_terminal_fills_after_it_was_passed_is_filled_within_the_hour(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.input("ResendCandles", 5);
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
-        // The computer slept for two hours, and the terminal loads what it missed after the first new bars.
-        let asleep = *market.times().last().unwrap();
-        for _ in 0..120 {
-            open_next(&mut feed, &mut market);
-        }
-        let awake = *market.times().last().unwrap();
-        feed.terminal.tell(&format!("unload EURUSD M1 {} {}", asleep + 60, awake - 60));
-        feed.terminal.tell(&format!("clock {}", awake - OFFSET));
-        feed.advance(10);
+        begin(&mut feed, &market);
+        // The terminal loads what it missed after the first new bars.
+        let (asleep, awake) = sleep_two_hours(&mut feed, &mut market);
         minute(&mut feed, &mut market);
         feed.terminal.tell(&format!("load EURUSD M1 {asleep} {awake}"));
         feed.advance(2 * 3600);
@@ -123,9 +114,7 @@ on_both_stores! {
 
     async fn what_the_terminal_keeps_no_longer_is_said_to_be_missing(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(100));
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         feed.terminal.tell("deinit 9");
         let (before, last_seen) = (closed(&market, ALL), forming(&market));
         for _ in 0..300 {

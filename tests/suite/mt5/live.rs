@@ -5,9 +5,7 @@ use super::*;
 on_both_stores! {
     async fn live_minutes_are_forming_until_they_close(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(20));
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         for _ in 0..5 {
             open_next(&mut feed, &mut market);
             let now = *market.times().last().unwrap();
@@ -36,9 +34,7 @@ on_both_stores! {
 
     async fn a_bar_that_opens_while_the_ea_counts_is_no_reason_for_a_hole(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(20));
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         open_next(&mut feed, &mut market);
         let next = market.times().last().unwrap() + 60;
         market.open(next);
@@ -49,9 +45,7 @@ on_both_stores! {
 
     async fn a_candle_that_lost_its_connection_is_sent_when_it_is_whole(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(20));
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         open_next(&mut feed, &mut market);
         feed.advance(20);
         let cut = *market.times().last().unwrap();

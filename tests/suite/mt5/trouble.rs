@@ -45,14 +45,7 @@ on_both_stores! {
         }
         feed.init();
         feed.advance(10);
-        let asleep = *market.times().last().unwrap();
-        for _ in 0..120 {
-            open_next(&mut feed, &mut market);
-        }
-        let awake = *market.times().last().unwrap();
-        feed.terminal.tell(&format!("unload EURUSD M1 {} {}", asleep + 60, awake - 60));
-        feed.terminal.tell(&format!("clock {}", awake - OFFSET));
-        feed.advance(10);
+        let (asleep, awake) = sleep_two_hours(&mut feed, &mut market);
         // More than what is sent again in any case.
         for _ in 0..10 {
             minute(&mut feed, &mut market);
@@ -271,9 +264,7 @@ on_both_stores! {
 
     async fn a_second_outage_begins_with_the_shortest_pause_and_is_told_again(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(100));
-        feed.show(&market);
-        feed.init();
-        feed.advance(10);
+        begin(&mut feed, &market);
         for outage in 1..=2 {
             feed.front.down().await;
             open_next(&mut feed, &mut market);
