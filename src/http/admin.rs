@@ -31,7 +31,7 @@ struct AdminState {
 /// The routes of the second listener.
 pub(crate) fn routes(service: &Service, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
     let proxies = Proxies::new(&[], "", false);
-    let listener = layers::Listener { proxies, stopping: service.stopping.clone(), public: false };
+    let listener = layers::Listener { proxies, stopping: service.stopping.clone(), traffic: None };
     let Service { health, limiter, .. } = service;
     let state = AdminState { health: health.clone(), store, ingest, limiter: limiter.clone(), metrics };
     Router::new()
@@ -49,8 +49,11 @@ pub(crate) fn routes(service: &Service, store: Store, ingest: Ingest, metrics: M
 async fn pass(State(listener): State<Arc<layers::Listener>>, request: Request, next: Next) -> Response {
     let client = listener.proxies.client(&request);
     let routed = async move |request| next.run(request).await;
-    let caught = async move |request| layers::catch_panic(request, routed).await;
-    let secured = async move |request| headers::secure(client, request, caught).await;
+    let secured = async move |request| {
+        let mut response = layers::catch_panic(request, routed).await;
+        headers::secure(client, &mut response);
+        response
+    };
     layers::observe(&listener, client, request, secured).await
 }
 

@@ -247,7 +247,8 @@ fn paging_headers(page: &Page) -> impl Iterator<Item = (HeaderName, String)> {
 /// Whether `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
 fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
     fn opaque(tag: &str) -> &str {
-        tag.trim().trim_start_matches("W/")
+        let tag = tag.trim();
+        tag.strip_prefix("W/").unwrap_or(tag)
     }
     headers
         .get_all(header::IF_NONE_MATCH)

@@ -1,6 +1,5 @@
 //! Headers that tell browsers and caches what not to do with an answer.
 
-use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
@@ -12,8 +11,7 @@ const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame
 const TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Completes an answer with the headers of its safety. Those that a handler has set stay.
-pub(super) async fn secure(client: Client, request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
-    let mut response = next(request).await;
+pub(super) fn secure(client: Client, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -22,5 +20,4 @@ pub(super) async fn secure(client: Client, request: Request, next: impl AsyncFnO
     if client.transport == Transport::Https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT);
     }
-    response
 }

@@ -10,15 +10,14 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use metrics::{Histogram, gauge, histogram};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
 use super::forwarded::{Client, Proxies};
 use super::problem::{Code, Problem};
+use super::traffic::{Active, Traffic};
 use super::{health, milliseconds};
 use crate::telemetry::failures::{self, Failure};
-use crate::telemetry::metrics::{ACTIVE_REQUESTS, REQUEST_DURATION};
 use crate::telemetry::panic_text;
 
 /// The header that carries a request's id in both directions.
@@ -39,8 +38,8 @@ pub(super) struct Listener {
     pub(super) proxies: Proxies,
     /// Once this is cancelled, connections end with the answer that is on its way.
     pub(super) stopping: CancellationToken,
-    /// Whether its requests are counted.
-    pub(super) public: bool,
+    /// What counts the requests of the public one. Those of operators are not counted.
+    pub(super) traffic: Option<Traffic>,
 }
 
 /// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
@@ -53,7 +52,8 @@ pub(super) async fn observe(
 ) -> Response {
     let line = LogLine {
         probe: health::is_probe(&request),
-        active: listener.public.then(Active::new),
+        traffic: listener.traffic.as_ref(),
+        _active: listener.traffic.as_ref().map(Traffic::begin),
         method: request.method().clone(),
         route: request.extensions().get::<MatchedPath>().cloned(),
         request_id: request_id(request.headers()),
@@ -75,22 +75,10 @@ pub(super) async fn observe(
     if listener.stopping.is_cancelled() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    line.count(response.status().as_str());
+    line.count(response.status().as_u16());
     line.report(&response);
     line.write(&response);
     response
-}
-
-/// Has a route's failures in the metrics from the start: a first one that brought its series along would be in no rate.
-pub(super) fn expect_failures(method: &str, route: &str) {
-    for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
-        drop(durations(method, route, status.as_str()));
-    }
-}
-
-fn durations(method: &str, route: &str, status: &str) -> Histogram {
-    let labels = [("http_request_method", method), ("http_route", route), ("http_response_status_code", status)];
-    histogram!(REQUEST_DURATION, &labels.map(|(name, value)| (name, value.to_owned())))
 }
 
 /// Turns a panic of a handler into a problem.
@@ -121,7 +109,11 @@ fn new_request_id() -> String {
         bytes
     });
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    hex::encode([*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes()].as_flattened())
+    let bytes = [*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes()];
+    let mut digits = vec![0; 2 * bytes.as_flattened().len()];
+    // Never fails: there is room for two digits of each byte, and digits are text.
+    let _ = hex::encode_to_slice(bytes.as_flattened(), &mut digits);
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// The program that a client says it is: terminals tell their build and system. Some tell more than is worth keeping.
@@ -153,10 +145,10 @@ impl TraceParent {
 }
 
 /// What a request's line in the log says before it is known how the request ends.
-struct LogLine {
+struct LogLine<'a> {
     probe: bool,
-    /// On the public listener alone, whose requests are counted.
-    active: Option<Active>,
+    traffic: Option<&'a Traffic>,
+    _active: Option<Active>,
     method: Method,
     route: Option<MatchedPath>,
     request_id: String,
@@ -167,23 +159,7 @@ struct LogLine {
     written: bool,
 }
 
-/// Counts a request among those that are worked on.
-struct Active;
-
-impl Active {
-    fn new() -> Self {
-        gauge!(ACTIVE_REQUESTS).increment(1);
-        Self
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        gauge!(ACTIVE_REQUESTS).decrement(1);
-    }
-}
-
-impl LogLine {
+impl LogLine<'_> {
     fn write(mut self, response: &Response) {
         self.written = true;
         /// `tracing` wants the level when it compiles.
@@ -211,19 +187,15 @@ impl LogLine {
         match response.status() {
             status if status.is_server_error() => write_at!(error),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => write_at!(warn),
-            _ if self.probe || self.active.is_none() => write_at!(debug),
+            _ if self.probe || self.traffic.is_none() => write_at!(debug),
             _ => write_at!(info),
         }
     }
 
-    fn count(&self, status: &str) {
-        if self.active.is_none() {
-            return;
+    fn count(&self, status: u16) {
+        if let Some(traffic) = self.traffic {
+            traffic.end(&self.method, self.route(), status, self.start.elapsed());
         }
-        let known =
-            [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH];
-        let method = if known.contains(&self.method) { self.method.as_str() } else { "_OTHER" };
-        durations(method, self.route(), status).record(self.start.elapsed());
     }
 
     /// Tells of faults of ours and of the store. Refusals for lack of room are no fault, and are counted.
@@ -246,11 +218,11 @@ impl LogLine {
     }
 }
 
-impl Drop for LogLine {
+impl Drop for LogLine<'_> {
     /// A client that hangs up before its answer ends the request's future, and nothing after its last await runs.
     fn drop(&mut self) {
         /// As nginx calls it: there was nobody to answer.
-        const CLIENT_LEFT: &str = "499";
+        const CLIENT_LEFT: u16 = 499;
         if !self.written {
             self.count(CLIENT_LEFT);
             tracing::warn!(

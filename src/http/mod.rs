@@ -20,11 +20,13 @@ pub(crate) mod listener;
 mod problem;
 mod series;
 pub(crate) mod tls;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
@@ -46,6 +48,7 @@ use gate::Gate;
 use health::Health;
 use limit::Limiter;
 use problem::{Code, Problem};
+use traffic::Traffic;
 
 /// What the routes work with. Clones share it: axum makes several for each request.
 type AppState = Arc<App>;
@@ -88,17 +91,18 @@ impl Service {
         let max_body_bytes = config.limits.max_body_bytes;
         let state = Arc::new(App { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes });
         let (mut routes, document) = api().split_for_parts();
+        let traffic = Traffic::new();
         for (path, item) in &document.paths.paths {
-            let methods = [("GET", &item.get), ("POST", &item.post)];
+            let methods = [(Method::GET, &item.get), (Method::POST, &item.post)];
             for (method, _) in methods.into_iter().filter(|(_, operation)| operation.is_some()) {
-                layers::expect_failures(method, path);
+                traffic.expect_failures(&method, path);
             }
         }
         if config.docs_enabled {
             routes = routes.merge(documentation().split_for_parts().0);
         }
         let layers = Layers {
-            listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), public: true },
+            listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), traffic: Some(traffic) },
             gate: Gate::new(access),
             keyring: Keyring::new(&config.ingest_keys, &config.read_tokens),
             limiter: limiter.clone(),
@@ -131,6 +135,9 @@ impl Layers {
     }
 }
 
+/// Room for the headers that the layers put into an answer.
+const ADDED_HEADERS: usize = 10;
+
 /// The one stack of layers, from the inside out. One function, since axum copies a route anew for each layer that it knows of;
 /// and each in a box, since one future of all of them would be of a size for which an allocator takes its time.
 async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
@@ -139,7 +146,12 @@ async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Nex
     let identity = keyring.identify(request.headers());
     request.extensions_mut().insert(identity.clone());
 
-    let routed = async move |request| Box::pin(next.run(request)).await;
+    let routed = async move |request| {
+        let mut response = Box::pin(next.run(request)).await;
+        // What the layers add, at once: the map would grow three times.
+        response.headers_mut().reserve(ADDED_HEADERS);
+        response
+    };
     // Who asks too often takes no place from others.
     let admitted = async move |request| Box::pin(capacity::admit(capacity, request, routed)).await;
     let metered = async move |request| Box::pin(limit::meter(limiter, client, &identity, request, admitted)).await;
@@ -147,8 +159,11 @@ async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Nex
     let checked = async move |request| Box::pin(gate::check(gate, client, request, metered)).await;
     // Whoever refuses, the client is heard out first.
     let drained = async move |request| Box::pin(drain::drain_body(request, checked)).await;
-    let caught = async move |request| Box::pin(layers::catch_panic(request, drained)).await;
-    let secured = async move |request| Box::pin(headers::secure(client, request, caught)).await;
+    let secured = async move |request| {
+        let mut response = Box::pin(layers::catch_panic(request, drained)).await;
+        headers::secure(client, &mut response);
+        response
+    };
     // Sees every answer.
     Box::pin(layers::observe(listener, client, request, secured)).await
 }
@@ -216,7 +231,7 @@ mod tests {
         let unlimited = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
         let proxies = Proxies::new(&[], "", false);
         let layers = Layers {
-            listener: layers::Listener { proxies, stopping: CancellationToken::new(), public: true },
+            listener: layers::Listener { proxies, stopping: CancellationToken::new(), traffic: None },
             gate: Gate::new(&access),
             keyring: Keyring::new(&[], &[]),
             limiter: Limiter::new(&unlimited),

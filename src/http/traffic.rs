@@ -1,0 +1,96 @@
+//! How many requests there are and how long they take, for the metrics.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use metrics::{Gauge, Histogram, gauge, histogram};
+
+use crate::telemetry::metrics::{ACTIVE_REQUESTS, REQUEST_DURATION};
+
+/// What is counted of a listener's requests. Each route, method and status keeps its histogram: to find it by its labels
+/// takes longer than all else that is counted of a request.
+pub(super) struct Traffic {
+    active: Gauge,
+    /// By route.
+    durations: RwLock<HashMap<String, Outcomes>>,
+}
+
+/// By method and status.
+type Outcomes = HashMap<(&'static str, u16), Histogram>;
+
+impl fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traffic").finish_non_exhaustive()
+    }
+}
+
+impl Traffic {
+    pub(super) fn new() -> Self {
+        Self { active: gauge!(ACTIVE_REQUESTS), durations: RwLock::default() }
+    }
+
+    /// Has a route's failures in the metrics from the start: a first one that brought its series along would be in no rate.
+    pub(super) fn expect_failures(&self, method: &Method, route: &str) {
+        for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
+            drop(self.histogram(route, name(method), status.as_u16()));
+        }
+    }
+
+    /// Counts a request among those that are worked on.
+    pub(super) fn begin(&self) -> Active {
+        self.active.increment(1);
+        Active(self.active.clone())
+    }
+
+    /// Counts a request that was answered, or left by its client.
+    pub(super) fn end(&self, method: &Method, route: &str, status: u16, duration: Duration) {
+        let method = name(method);
+        let durations = self.durations.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = durations.get(route).and_then(|route| route.get(&(method, status))) {
+            known.record(duration);
+        } else {
+            drop(durations);
+            self.histogram(route, method, status).record(duration);
+        }
+    }
+
+    fn histogram(&self, route: &str, method: &'static str, status: u16) -> Histogram {
+        let mut durations = self.durations.write().unwrap_or_else(PoisonError::into_inner);
+        let of_route = durations.entry(route.to_owned()).or_default();
+        let made = || {
+            histogram!(
+                REQUEST_DURATION,
+                "http_request_method" => method,
+                "http_route" => route.to_owned(),
+                "http_response_status_code" => status.to_string()
+            )
+        };
+        of_route.entry((method, status)).or_insert_with(made).clone()
+    }
+}
+
+/// The methods that are told apart: with any that a client may think of, the number of series would have no bound.
+fn name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "PATCH" => "PATCH",
+        _ => "_OTHER",
+    }
+}
+
+/// A request that is worked on, until this is dropped.
+pub(super) struct Active(Gauge);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
