@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::header::{self, InvalidHeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::openapi::RefOr;
@@ -220,28 +221,22 @@ const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from
 
 /// What the headers say of a page, whether it is sent or not.
 fn describe(page: &Page) -> Result<HeaderMap, Problem> {
+    let internal = |error: InvalidHeaderValue| Problem::internal(error.to_string());
+    let more = |there: bool| HeaderValue::from_static(if there { "true" } else { "false" });
     // Roomy enough for what the layers add, so that it need not grow.
     let mut headers = HeaderMap::with_capacity(24);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    for (name, value) in paging_headers(page) {
-        headers.append(name, HeaderValue::try_from(value).map_err(|error| Problem::internal(error.to_string()))?);
+    headers.insert(header::ETAG, HeaderValue::from_str(&page.etag).map_err(internal)?);
+    headers.insert(MORE_BEFORE, more(page.before.is_some()));
+    headers.insert(MORE_AFTER, more(page.after.is_some()));
+    for (query, rel) in [(&page.before, "prev"), (&page.after, "next")] {
+        if let Some(query) = query {
+            let link = format!("</api/v1/candles?{query}>; rel=\"{rel}\"");
+            headers.append(header::LINK, HeaderValue::try_from(link).map_err(internal)?);
+        }
     }
     Ok(headers)
-}
-
-fn paging_headers(page: &Page) -> impl Iterator<Item = (HeaderName, String)> {
-    let more = |there: bool| if there { "true" } else { "false" }.to_owned();
-    let link = |query: &String, rel| (header::LINK, format!("</api/v1/candles?{query}>; rel=\"{rel}\""));
-    [
-        Some((header::ETAG, page.etag.clone())),
-        Some((MORE_BEFORE, more(page.before.is_some()))),
-        Some((MORE_AFTER, more(page.after.is_some()))),
-        page.before.as_ref().map(|query| link(query, "prev")),
-        page.after.as_ref().map(|query| link(query, "next")),
-    ]
-    .into_iter()
-    .flatten()
 }
 
 /// Whether `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.

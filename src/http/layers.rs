@@ -38,7 +38,7 @@ pub(super) struct Listener {
     pub(super) proxies: Proxies,
     /// Once this is cancelled, connections end with the answer that is on its way.
     pub(super) stopping: CancellationToken,
-    /// What counts the requests of the public one. Those of operators are not counted.
+    /// What counts the requests of the public one. Those of operators are not counted, nor in the log unless asked for.
     pub(super) traffic: Option<Traffic>,
 }
 
