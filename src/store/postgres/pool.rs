@@ -63,8 +63,6 @@ const STATEMENT_SETTINGS: &str = "
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// Longest that one is kept which nobody uses.
 const IDLE: Duration = Duration::from_secs(10 * 60);
-/// How long after it was lent a connection is taken to live without a test.
-const TRUSTED: Duration = Duration::from_secs(1);
 
 /// What a connection is wanted for. Neither reading nor writing may take the last connections from the other: a crowd of
 /// charts must not keep candles out, nor a flood of candles the charts.
@@ -74,7 +72,7 @@ pub(super) enum Purpose {
     Read,
     /// To read once more after that, on one that has just shown that it lives.
     ReadAgain,
-    /// To write, likewise: who lost a connection would not know what became of the candles.
+    /// To write, on one that is hardly ever lost: who loses it does not know what became of the candles.
     Write,
 }
 
@@ -86,8 +84,14 @@ impl Purpose {
         }
     }
 
-    fn may_be_lost(self) -> bool {
-        matches!(self, Self::Read)
+    /// How long after it was lent a connection is taken to live without a test, which takes a round trip. A writer under
+    /// load spares it, and pays with a refusal of what it writes within that time of a server's restart.
+    fn trust(self) -> Duration {
+        match self {
+            Self::Read => Duration::from_secs(1),
+            Self::ReadAgain => Duration::ZERO,
+            Self::Write => Duration::from_millis(100),
+        }
     }
 }
 
@@ -244,7 +248,7 @@ async fn take(connections: &managed::Pool<Connections>, purpose: Purpose) -> Res
             _ => PoolError::Busy,
         })?;
         let is_new = Object::metrics(&kept).recycle_count == 0;
-        let is_trusted = is_new || purpose.may_be_lost() && kept.unused < TRUSTED;
+        let is_trusted = is_new || kept.unused < purpose.trust();
         if is_trusted || matches!(timeout(PING, kept.connection.ping()).await, Ok(Ok(()))) {
             return Ok(kept);
         }
