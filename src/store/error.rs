@@ -52,19 +52,40 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let Some(code) = error.sqlite_error().map(|error| error.extended_code.unsigned_abs()) else {
+            return Self::Internal(error.to_string());
+        };
+        let text = format!("{error} (SQLite's code {code})");
+        match primary(code) {
+            SQLITE_CONSTRAINT => Self::Refused(text),
+            code if sqlite_failure_passes(code) => Self::Unavailable(text),
+            _ => Self::Internal(text),
+        }
+    }
+}
+
 /// The five characters by which PostgreSQL names a failure.
 pub(super) fn sql_state(error: &dyn DatabaseError) -> Option<&str> {
     error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code)
 }
 
-/// SQLite's primary result code, the low byte of the extended one.
+/// SQLite's primary result code.
 pub(super) fn sqlite_code(error: &dyn DatabaseError) -> Option<u32> {
-    error.code()?.parse::<u32>().ok().map(|extended| extended & 0xff)
+    error.code()?.parse().ok().map(primary)
 }
+
+/// The primary result code is the low byte of the extended one.
+fn primary(extended: u32) -> u32 {
+    extended & 0xff
+}
+
+/// By the names of SQLite's documentation, "Result and Error Codes".
+const SQLITE_CONSTRAINT: u32 = 19;
 
 /// Whether a constraint was violated. Ours cannot be: the keys' conflicts are handled, and types see to the rest.
 fn is_refusal(error: &dyn DatabaseError) -> bool {
-    const SQLITE_CONSTRAINT: u32 = 19;
     match sql_state(error) {
         Some(state) => state.starts_with("23"),
         None => sqlite_code(error) == Some(SQLITE_CONSTRAINT),

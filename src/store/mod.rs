@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use metrics::histogram;
 use tokio_util::task::TaskTracker;
 
-use crate::candle::{Batch, Candle, Symbol, Timeframe};
+use crate::candle::{Batch, Symbol, Timeframe};
 use crate::config::DatabaseConfig;
 use crate::telemetry::metrics::OPERATION_DURATION;
 use crate::telemetry::panic_text;
@@ -63,34 +63,6 @@ pub struct Written {
     pub closed: Vec<usize>,
     /// Positions in [`Batch::forming`] of those that were stored or replaced their earlier selves.
     pub forming: Vec<usize>,
-}
-
-/// The key of a candle that a statement has written.
-struct WrittenKey<'a> {
-    symbol: &'a str,
-    timeframe: &'a str,
-    seconds: i64,
-    /// Whether it was written as a closed candle.
-    closed: bool,
-}
-
-impl Written {
-    /// Finds what was written among the candles of its batch.
-    fn of(batch: &Batch, keys: Vec<WrittenKey<'_>>) -> Self {
-        let mut written = Self::default();
-        for WrittenKey { symbol, timeframe, seconds, closed } in keys {
-            let (candles, positions) =
-                if closed { (batch.closed(), &mut written.closed) } else { (batch.forming(), &mut written.forming) };
-            let found = candles.binary_search_by(|Candle { key, .. }| {
-                let own = (key.symbol().as_str(), key.timeframe().name(), key.time().seconds());
-                own.cmp(&(symbol, timeframe, seconds))
-            });
-            positions.extend(found);
-        }
-        written.closed.sort_unstable();
-        written.forming.sort_unstable();
-        written
-    }
 }
 
 /// Candles of one series in a span of time, read from one end of it.

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use sqlx::Executor;
+use sqlx::{Connection, Executor};
 use tokio::task::JoinSet;
 
 use crate::harness::{Database, Environment, KEY, NOW, TableLock, TestApp, both_stores, candle, send, with};
@@ -159,12 +159,7 @@ on_both_stores! {
     }
 
     async fn one_post_that_is_refused_fails_no_other(stage: &Stage) {
-        let constraint = match &stage.database {
-            Database::Sqlite(_) => "create trigger refusing before insert on market_data_candles
-                when new.symbol = 'REFUSED' begin select raise(abort, 'refused'); end",
-            Database::Postgres(_) => "alter table market_data_candles add constraint refusing check (symbol <> 'REFUSED')",
-        };
-        stage.database.execute(constraint).await;
+        stage.database.refuse_some().await;
         let symbol = |n: usize| if n % 7 == 3 { "REFUSED" } else { "TAKEN" };
         let posts = all((0..20).map(async |n| stage.submit(&[of(n, symbol(n), n as i64 + 1, json!({}))]).await)).await;
         for (n, result) in posts.into_iter().enumerate() {
@@ -181,6 +176,27 @@ on_both_stores! {
         let posts = all([stage.submit(&both), stage.submit(&other)]).await;
         assert!(matches!(posts[0], Err(Refusal::Store(StoreError::Refused(_)))), "{posts:?}");
         assert_eq!(posts[1].as_ref().unwrap().added, 1);
+    }
+
+    async fn large_posts_that_come_together_are_counted_and_refused_each_for_itself(stage: &Stage) {
+        stage.database.refuse_some().await;
+        // Each shares its first hundred hours with the one before.
+        let symbol = |n: usize, hours: i64| if n == 2 && hours == 400 { "REFUSED" } else { "TAKEN" };
+        let batch = |n: usize| {
+            let first = 100 * n as i64 + 1;
+            (first..first + 200).map(|hours| of(n, symbol(n, hours), hours, json!({}))).collect::<Vec<_>>()
+        };
+        let posts = all((0..5).map(async |n| stage.submit(&batch(n)).await)).await;
+        let stored = stage.database.closed().await;
+        assert_eq!(stored.len(), 600, "all but what only the refused one brought");
+        for (n, result) in posts.iter().enumerate() {
+            if n == 2 {
+                assert!(matches!(result, Err(Refusal::Store(StoreError::Refused(_)))), "{result:?}");
+                continue;
+            }
+            let Receipt { added, duplicate, .. } = result.as_ref().unwrap();
+            assert_eq!((*added, added + duplicate), (stored.iter().filter(|row| read(row).0 == n).count(), 200), "{n}");
+        }
     }
 
     async fn what_waits_at_the_end_is_written_and_nothing_more_is_taken(stage: &Stage) {
@@ -211,6 +227,18 @@ on_both_stores! {
 }
 
 impl Database {
+    /// Has the database refuse a symbol.
+    async fn refuse_some(&self) {
+        let constraint = match self {
+            Self::Sqlite(_) => {
+                "create trigger refusing before insert on market_data_candles
+                when new.symbol = 'REFUSED' begin select raise(abort, 'refused'); end"
+            }
+            Self::Postgres(_) => "alter table market_data_candles add constraint refusing check (symbol <> 'REFUSED')",
+        };
+        self.execute(constraint).await;
+    }
+
     async fn execute(&self, sql: &str) {
         match self {
             Self::Sqlite(_) => {
@@ -251,6 +279,61 @@ fn candles_of_long_symbols_take_more_of_the_room() {
     on_one_thread(async { Database::sqlite() }, async |stage: &Stage| {
         let refused = refused_for_room(stage, |n, hours| format!("{}{n:03}{hours:03}", "😀".repeat(58))).await;
         assert!((2..126).contains(&refused), "{refused}");
+    });
+}
+
+#[test]
+fn sqlite_writes_large_posts_that_wait_together_to_the_disk_at_once() {
+    /// How many transactions a write-ahead log has seen: of its frames, those that end one name the file's size in pages
+    /// (SQLite's file format, section 4.1).
+    fn transactions(url: &str) -> usize {
+        const HEADER: usize = 32;
+        const FRAME_HEADER: usize = 24;
+        let log = std::fs::read(format!("{}-wal", url.strip_prefix("sqlite://").unwrap())).unwrap();
+        let page_size = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
+        log[HEADER..].chunks_exact(FRAME_HEADER + page_size).filter(|frame| frame[4..8] != [0; 4]).count()
+    }
+    on_one_thread(async { Database::sqlite() }, async |stage: &Stage| {
+        let batch = |n: usize| (1..=200).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
+        for receipt in all((0..4).map(async |n| stage.submit(&batch(n)).await)).await {
+            assert_eq!(receipt.unwrap().added, 200);
+        }
+        // What was before them is in the file: the connection that made the tables was closed.
+        assert_eq!(transactions(&stage.database.url()), 2, "one for the first, one for those that waited for it");
+    });
+}
+
+/// Takes a SQLite file's write lock, as another program may.
+async fn lock_file(database: &Database) -> sqlx::SqliteConnection {
+    let mut other = sqlx::SqliteConnection::connect(&database.url()).await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    other
+}
+
+#[test]
+fn posts_wait_for_another_program_that_writes_to_the_file() {
+    on_one_thread(async { Database::sqlite() }, async |stage: &Stage| {
+        let mut other = lock_file(&stage.database).await;
+        let batch = |n: usize| (1..=200).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
+        let posts = all((0..4).map(async |n| stage.submit(&batch(n)).await));
+        let (posts, _) = tokio::join!(biased; posts, other.execute("commit"));
+        for receipt in posts {
+            assert_eq!(receipt.unwrap().added, 200);
+        }
+    });
+}
+
+#[test]
+fn posts_that_another_program_kept_out_for_too_long_are_given_up_and_not_written() {
+    on_one_thread(async { Database::sqlite() }, async |stage: &Stage| {
+        let mut other = lock_file(&stage.database).await;
+        let batch = |n: usize| (1..=200).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
+        for result in all((0..4).map(async |n| stage.submit(&batch(n)).await)).await {
+            unavailable(&result);
+        }
+        other.execute("commit").await.unwrap();
+        assert_eq!(stage.submit(&batch(0)).await.unwrap().added, 200);
+        assert_eq!(stage.database.closed().await.len(), 200);
     });
 }
 

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Postgres as Pg, Row};
 use super::wire::{COPY_HEADER, COPY_TRAILER, Column, ColumnOf, write_row};
 use crate::candle::{Batch, Candle};
 use crate::store::error::sql_state;
-use crate::store::{Appended, WrittenKey};
+use crate::store::{Appended, Written};
 
 /// Columns of both tables in the order of [`Column::ALL`].
 macro_rules! columns {
@@ -85,7 +85,7 @@ pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx
     Ok(counts(column("added")?, column("live")?))
 }
 
-/// Like [`insert`], and returns the keys of what it changed, for [`written_key`].
+/// Like [`insert`], and returns the keys of what it changed, for [`written`].
 pub(super) async fn insert_telling(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Vec<PgRow>> {
     let query = if batch.forming().is_empty() {
         bind(sqlx::query(INSERT_CLOSED_TELLING), batch.closed())
@@ -144,9 +144,22 @@ fn bind<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) -> Query<'
     Column::ALL.into_iter().fold(query, |query, column| query.bind(ColumnOf(column, candles)))
 }
 
-/// The key of a candle that was written, and whether as a closed one.
-pub(super) fn written_key(row: &PgRow) -> sqlx::Result<WrittenKey<'_>> {
-    let closed = if row.len() > 3 { row.try_get(3)? } else { true };
-    let time: DateTime<Utc> = row.try_get(2)?;
-    Ok(WrittenKey { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, seconds: time.timestamp(), closed })
+/// Finds what was written among the candles of its batch.
+pub(super) fn written(batch: &Batch, rows: &[PgRow]) -> sqlx::Result<Written> {
+    let mut written = Written::default();
+    for row in rows {
+        let is_closed = if row.len() > 3 { row.try_get(3)? } else { true };
+        let (candles, positions) =
+            if is_closed { (batch.closed(), &mut written.closed) } else { (batch.forming(), &mut written.forming) };
+        let time: DateTime<Utc> = row.try_get(2)?;
+        let theirs: (&str, &str, i64) = (row.try_get(0)?, row.try_get(1)?, time.timestamp());
+        let found = candles.binary_search_by(|Candle { key, .. }| {
+            let own = (key.symbol().as_str(), key.timeframe().name(), key.time().seconds());
+            own.cmp(&theirs)
+        });
+        positions.extend(found);
+    }
+    written.closed.sort_unstable();
+    written.forming.sort_unstable();
+    Ok(written)
 }

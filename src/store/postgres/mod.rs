@@ -143,8 +143,7 @@ impl Postgres {
             Ok(rows)
         };
         let rows = self.on(&self.0.work, insert).await?;
-        let keys = rows.iter().map(append::written_key).collect::<sqlx::Result<Vec<_>>>();
-        Ok(Written::of(&batch, keys.map_err(unreadable)?))
+        append::written(&batch, &rows).map_err(unreadable)
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {

@@ -1,8 +1,12 @@
-//! Candles in a SQLite file: one connection that writes, several that read, one that probes. [`append`] writes and [`read`]
-//! reads on them; this file puts them together.
+//! Candles in a SQLite file: one connection that writes, several that read, one that probes. [`writer`] has the first, on
+//! which [`append`] writes, and [`read`] reads on the others; this file puts them together.
+//!
+//! The first is rusqlite's: sqlx has each statement done by a thread of the connection's own, and half of the time went into
+//! waiting for each other.
 
 mod append;
 mod read;
+mod writer;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,13 +14,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
 use super::{Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, finished, not_prepared};
 use crate::candle::{Batch, Symbol, Timeframe};
+
+use writer::Writer;
 
 pub use read::SELECT_SERIES;
 
@@ -26,7 +32,8 @@ pub struct Sqlite(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    writer: SqlitePool,
+    options: SqliteConnectOptions,
+    writer: Writer,
     readers: SqlitePool,
     probe: SqlitePool,
     max_readers: u32,
@@ -34,12 +41,16 @@ struct Shared {
     tasks: TaskTracker,
 }
 
-/// Longest that a writer waits for one in another process.
+/// How long a lock of another process is waited for, at least.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
-/// Longest that a batch waits behind others in this process: most Expert Advisors give up after 5 s.
-const QUEUE_WAIT: Duration = Duration::from_secs(4);
+/// Longest that a reader waits for a connection.
+const READER_WAIT: Duration = Duration::from_secs(4);
 /// Longest that a probe may take.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
+
+/// Pages that each reading connection keeps, in the spelling of its setting: 512 KiB, several pages of candles. What they
+/// have in common is in the system's memory, and what is written makes them forget theirs.
+const READER_CACHE: &str = "-512";
 
 const DELETE_CLOSED_LIVE: &str = "
     delete from market_data_live_candles as l where exists (
@@ -56,66 +67,64 @@ impl Sqlite {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| unfit("DATABASE_URL is not a valid path; write it as sqlite://candlewick.db"))?
             .journal_mode(SqliteJournalMode::Wal)
-            // A 201 means durable: the write-ahead log is on disk before COMMIT returns.
-            .synchronous(SqliteSynchronous::Full)
             .busy_timeout(LOCK_WAIT)
             .disable_statement_logging();
-        let reader = options.clone().pragma("query_only", "on");
-        let pool = |size, wait| SqlitePoolOptions::new().max_connections(size).acquire_timeout(wait);
+        let reader = options.clone().pragma("query_only", "on").pragma("cache_size", READER_CACHE);
+        // Connections to a file are not lost, and to ask takes longer than most of what is read.
+        let pool = |size, wait| {
+            SqlitePoolOptions::new().max_connections(size).acquire_timeout(wait).test_before_acquire(false)
+        };
         Ok(Self(Arc::new(Shared {
-            writer: pool(1, QUEUE_WAIT).connect_lazy_with(options.create_if_missing(true)),
-            readers: pool(max_connections, QUEUE_WAIT).connect_lazy_with(reader.clone()),
+            writer: Writer::new(options.get_filename().to_owned()),
+            readers: pool(max_connections, READER_WAIT).connect_lazy_with(reader.clone()),
             probe: pool(1, PROBE_WAIT).connect_lazy_with(reader),
             max_readers: max_connections,
+            options,
             prepared: AtomicBool::new(false),
             tasks: TaskTracker::new(),
         })))
     }
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
+        const TABLES: &str =
+            "select count(*) from sqlite_schema where name in ('market_data_candles', 'market_data_live_candles')";
+        let options = self.0.options.clone().create_if_missing(true);
+        let mut connection = options.connect().await.map_err(first_contact_error)?;
         if migrate {
             let mut migrations = sqlx::migrate!("migrations/sqlite");
             // A rollback to the release before leaves newer migrations in place; they only ever add.
             migrations.set_ignore_missing(true);
-            let run = write(&self.0.writer, async |connection| {
-                // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run:
-                // another process that starts on the same file waits here.
-                let mut transaction = connection.begin_with("begin immediate").await?;
-                // Not `run`: its bounds keep this future from being spawned (sqlx).
-                match migrations.run_direct(&mut *transaction).await {
-                    Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(error),
-                    result => transaction.commit().await.map(|()| result),
+            // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run: another
+            // process that starts on the same file waits here.
+            let mut transaction = connection.begin_with("begin immediate").await.map_err(first_contact_error)?;
+            // Not `run`: its bounds keep this future from being spawned (sqlx).
+            match migrations.run_direct(&mut *transaction).await {
+                Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+                    return Err(first_contact_error(error));
                 }
-            });
-            run.await.map_err(first_contact_error)?.map_err(migration_error)?;
+                result => {
+                    transaction.commit().await.map_err(first_contact_error)?;
+                    result.map_err(migration_error)?;
+                }
+            }
         }
-        let tables: i64 = sqlx::query_scalar(
-            "select count(*) from sqlite_schema where name in ('market_data_candles', 'market_data_live_candles')",
-        )
-        .fetch_one(&self.0.writer)
-        .await
-        .map_err(first_contact_error)?;
+        let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut connection).await.map_err(first_contact_error)?;
         if tables < 2 {
             return Err(StoreError::Unavailable("its tables are missing; run candlewick migrate".to_owned()));
         }
+        connection.close().await.map_err(first_contact_error)?;
         self.0.prepared.store(true, Ordering::Release);
         Ok(())
     }
 
     pub(super) async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
-        let writer = self.0.writer.clone();
-        self.run(async move { write(&writer, async |connection| append::insert(connection, &batch).await).await }).await
+        let written = self.append_telling(Arc::new(batch)).await?;
+        Ok(Appended { added: written.closed.len(), live: written.forming.len() })
     }
 
     pub(super) async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
-        let writer = self.0.writer.clone();
-        let inserted = Arc::clone(&batch);
-        let insert =
-            async move { write(&writer, async |connection| append::insert_telling(connection, &inserted).await).await };
-        let [closed, forming] = self.run(insert).await?;
-        let closed = closed.iter().map(|row| append::written_key(row, true));
-        let keys = closed.chain(forming.iter().map(|row| append::written_key(row, false))).collect::<sqlx::Result<_>>();
-        Ok(Written::of(&batch, keys.map_err(StoreError::from)?))
+        let shared = Arc::clone(&self.0);
+        self.run(async move { shared.writer.append(batch).await }).await
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
@@ -135,10 +144,10 @@ impl Sqlite {
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
-        let writer = self.0.writer.clone();
-        let delete =
-            async |connection: &mut SqliteConnection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await;
-        Ok(self.run(async move { write(&writer, delete).await }).await?.rows_affected())
+        let shared = Arc::clone(&self.0);
+        let delete = |connection: &mut rusqlite::Connection| connection.execute(DELETE_CLOSED_LIVE, ());
+        let deleted = self.run(async move { shared.writer.run(delete).await }).await?;
+        Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -150,9 +159,9 @@ impl Sqlite {
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {
-        let open = self.0.writer.size() + self.0.readers.size();
-        let idle = u32::try_from(self.0.writer.num_idle() + self.0.readers.num_idle()).unwrap_or(u32::MAX);
-        PoolUse { open, idle, max: self.0.max_readers + 1 }
+        let (open, idle) = self.0.writer.count();
+        let idle_readers = u32::try_from(self.0.readers.num_idle()).unwrap_or(u32::MAX);
+        PoolUse { open: open + self.0.readers.size(), idle: idle + idle_readers, max: self.0.max_readers + 1 }
     }
 
     pub(super) async fn close(&self) {
@@ -166,28 +175,13 @@ impl Sqlite {
     /// Runs `work` to its end, whether or not the caller still waits.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl Future<Output = sqlx::Result<T>> + Send + 'static,
+        work: impl Future<Output = Result<T, impl Into<StoreError>>> + Send + 'static,
     ) -> Result<T, StoreError> {
         if !self.0.prepared.load(Ordering::Acquire) {
             return Err(not_prepared());
         }
-        finished(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
+        finished(&self.0.tasks, async move { work.await.map_err(Into::into) }).await
     }
-}
-
-/// Runs `work` on the writer. A connection on which something failed is closed: where SQLite has rolled back by itself, as
-/// on a full disk, sqlx still counts a transaction and would begin no other.
-async fn write<T>(
-    writer: &SqlitePool,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
-) -> sqlx::Result<T> {
-    let mut connection = writer.acquire().await?;
-    let result = work(&mut connection).await;
-    if result.is_err() {
-        // What matters is that it is not used again.
-        let _ = connection.close().await;
-    }
-    result
 }
 
 /// By the names of SQLite's documentation, "Result and Error Codes".

@@ -1,0 +1,235 @@
+//! The one connection that writes, and the batches that wait for it.
+//!
+//! A transaction has the disk write what it changed before it ends, which takes far longer than one more batch in it. So
+//! whoever gets the connection writes all batches that wait, in one transaction.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::{LOCK_WAIT, append};
+use crate::candle::Batch;
+use crate::store::{StoreError, Written};
+use crate::telemetry::panic_text;
+
+/// Longest that a batch waits behind others: most Expert Advisors give up after 5 s.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Most candles in one transaction, unless a single batch has more: those that came first wait for all of them.
+const TRANSACTION: usize = 10_000;
+
+/// Writes to a file, one transaction at a time.
+#[derive(Debug)]
+pub(super) struct Writer {
+    file: PathBuf,
+    connection: tokio::sync::Mutex<Slot>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Empty,
+    Open(Connection),
+    /// For good.
+    Closed,
+}
+
+/// Batches in the order in which they came.
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: VecDeque<Entry>,
+    /// How many have ever joined.
+    joined: u64,
+}
+
+/// A batch and who waits for it.
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    batch: Arc<Batch>,
+    came: Instant,
+    answer: oneshot::Sender<Result<Written, StoreError>>,
+}
+
+impl Writer {
+    /// Will write to a file that is there.
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self { file, connection: tokio::sync::Mutex::new(Slot::Empty), waiting: Mutex::default() }
+    }
+
+    /// Runs `work` once the connection is free.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mut slot = self.turn(Instant::now() + PATIENCE).await?;
+        self.run_on(&mut slot, work).await
+    }
+
+    /// Stores a batch, together with those that wait when its turn comes. To be polled to its end, since it may be writing
+    /// those of others.
+    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
+        let came = Instant::now();
+        let (number, mut answer) = self.join(batch, came);
+        loop {
+            let turn = tokio::select! {
+                biased;
+                result = &mut answer => return result.unwrap_or_else(|_| Err(broken())),
+                turn = self.turn(came + PATIENCE) => turn,
+            };
+            match turn {
+                Ok(mut slot) => self.write(&mut slot, self.take()).await,
+                Err(error) if self.leave(number) => return Err(error),
+                // Somebody is writing it.
+                Err(_) => return answer.await.unwrap_or_else(|_| Err(broken())),
+            }
+        }
+    }
+
+    /// How many connections are open, and how many of them are idle.
+    pub(super) fn count(&self) -> (u32, u32) {
+        let Ok(slot) = self.connection.try_lock() else { return (1, 0) };
+        let open = u32::from(matches!(*slot, Slot::Open(_)));
+        (open, open)
+    }
+
+    /// Closes the connection when it is free. Nothing is written any more.
+    pub(super) async fn close(&self) {
+        if let Slot::Open(connection) = mem::replace(&mut *self.connection.lock().await, Slot::Closed) {
+            // It may take a moment, since the last connection to a file puts its log in order.
+            let _ = spawn_blocking(|| connection.close().is_ok()).await;
+        }
+    }
+
+    async fn turn(&self, deadline: Instant) -> Result<tokio::sync::MutexGuard<'_, Slot>, StoreError> {
+        let busy = |_| StoreError::Unavailable("the connection that writes was not free in time".to_owned());
+        timeout_at(deadline, self.connection.lock()).await.map_err(busy)
+    }
+
+    /// A connection on which something failed is closed: after a failing disk, what it remembers of the file need not be what
+    /// is there.
+    async fn run_on<T: Send + 'static>(
+        &self,
+        slot: &mut Slot,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = match mem::replace(slot, Slot::Empty) {
+            Slot::Open(connection) => Ok(connection),
+            Slot::Empty => Err(self.file.clone()),
+            Slot::Closed => {
+                *slot = Slot::Closed;
+                return Err(StoreError::Unavailable("its connections are closed".to_owned()));
+            }
+        };
+        let working = spawn_blocking(move || {
+            let mut connection = connection.or_else(open)?;
+            let result = work(&mut connection)?;
+            Ok::<_, rusqlite::Error>((connection, result))
+        });
+        let (connection, result) = match working.await {
+            Ok(done) => done?,
+            Err(unfinished) => {
+                return Err(match unfinished.try_into_panic() {
+                    Ok(panic) => StoreError::Internal(format!("panic: {}", panic_text(&*panic))),
+                    Err(_) => StoreError::Unavailable("the process is ending".to_owned()),
+                });
+            }
+        };
+        *slot = Slot::Open(connection);
+        Ok(result)
+    }
+
+    /// Writes and answers `entries`: in one transaction, or where one of them is refused in halves, so that no caller fails
+    /// another.
+    async fn write(&self, slot: &mut Slot, entries: Vec<Entry>) {
+        let mut parts = vec![entries];
+        while let Some(mut part) = parts.pop() {
+            part.extract_if(.., |entry| entry.time_left().is_zero()).for_each(Entry::give_up);
+            let Some(oldest) = part.first() else { continue };
+            // Another program's lock is waited for as long as the first of them has time.
+            let lock_wait = LOCK_WAIT.max(oldest.time_left());
+            let batches: Vec<_> = part.iter().map(|entry| Arc::clone(&entry.batch)).collect();
+            let insert = move |connection: &mut Connection| {
+                connection.busy_timeout(lock_wait)?;
+                append::insert(connection, batches.iter().map(|batch| &**batch))
+            };
+            match self.run_on(slot, insert).await {
+                Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
+                Err(StoreError::Refused(_) | StoreError::Internal(_)) if part.len() > 1 => {
+                    let later = part.split_off(part.len() / 2);
+                    parts.extend([later, part]);
+                }
+                Err(error) => part.into_iter().for_each(|entry| entry.answer(Err(error.clone()))),
+            }
+        }
+    }
+
+    fn join(&self, batch: Arc<Batch>, came: Instant) -> (u64, oneshot::Receiver<Result<Written, StoreError>>) {
+        let (answer, answered) = oneshot::channel();
+        let mut waiting = self.lock();
+        waiting.joined += 1;
+        let number = waiting.joined;
+        waiting.entries.push_back(Entry { number, batch, came, answer });
+        (number, answered)
+    }
+
+    /// Takes those whose turn it is.
+    fn take(&self) -> Vec<Entry> {
+        let mut waiting = self.lock();
+        let mut candles = 0;
+        let fitting = waiting.entries.iter().take_while(|Entry { batch, .. }| {
+            let is_first = candles == 0;
+            candles += batch.closed().len() + batch.forming().len();
+            is_first || candles <= TRANSACTION
+        });
+        let count = fitting.count();
+        waiting.entries.drain(..count).collect()
+    }
+
+    /// Gives up waiting; false if it is being written.
+    fn leave(&self, number: u64) -> bool {
+        let mut waiting = self.lock();
+        let place = waiting.entries.iter().position(|entry| entry.number == number);
+        place.and_then(|place| waiting.entries.remove(place)).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Tells the caller, who may have left.
+    fn answer(self, result: Result<Written, StoreError>) {
+        let _ = self.answer.send(result);
+    }
+
+    fn time_left(&self) -> Duration {
+        PATIENCE.saturating_sub(self.came.elapsed())
+    }
+
+    fn give_up(self) {
+        self.answer(Err(StoreError::Unavailable("too much was written before this batch".to_owned())));
+    }
+}
+
+/// Opens a connection that writes to a file that is there.
+fn open(file: PathBuf) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(LOCK_WAIT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // A 201 means durable: the write-ahead log is on disk before COMMIT returns.
+    connection.pragma_update(None, "synchronous", "full")?;
+    Ok(connection)
+}
+
+fn broken() -> StoreError {
+    StoreError::Internal("who wrote this batch together with others broke".to_owned())
+}
