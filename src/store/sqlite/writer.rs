@@ -69,7 +69,7 @@ impl Writer {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let mut slot = self.turn(Instant::now() + PATIENCE).await?;
-        self.run_on(&mut slot, work).await
+        self.run_on(&mut slot, LOCK_WAIT, work).await
     }
 
     /// Stores a batch, together with those that wait when its turn comes. To be polled to its end, since it may be writing
@@ -112,11 +112,12 @@ impl Writer {
         timeout_at(deadline, self.connection.lock()).await.map_err(busy)
     }
 
-    /// A connection on which something failed is closed: after a failing disk, what it remembers of the file need not be what
-    /// is there.
+    /// Waits so long for a lock of another process. A connection on which something failed is closed: after a failing disk, what
+    /// it remembers of the file need not be what is there.
     async fn run_on<T: Send + 'static>(
         &self,
         slot: &mut Slot,
+        lock_wait: Duration,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let connection = match mem::replace(slot, Slot::Empty) {
@@ -129,6 +130,7 @@ impl Writer {
         };
         let working = spawn_blocking(move || {
             let mut connection = connection.or_else(open)?;
+            connection.busy_timeout(lock_wait)?;
             let result = work(&mut connection)?;
             Ok::<_, rusqlite::Error>((connection, result))
         });
@@ -152,14 +154,10 @@ impl Writer {
         while let Some(mut part) = parts.pop() {
             part.extract_if(.., |entry| entry.time_left().is_zero()).for_each(Entry::give_up);
             let Some(oldest) = part.first() else { continue };
-            // Another program's lock is waited for as long as the first of them has time.
             let lock_wait = LOCK_WAIT.max(oldest.time_left());
             let batches: Vec<_> = part.iter().map(|entry| Arc::clone(&entry.batch)).collect();
-            let insert = move |connection: &mut Connection| {
-                connection.busy_timeout(lock_wait)?;
-                append::insert(connection, batches.iter().map(|batch| &**batch))
-            };
-            match self.run_on(slot, insert).await {
+            let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
+            match self.run_on(slot, lock_wait, insert).await {
                 Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
                 Err(StoreError::Refused(_) | StoreError::Internal(_)) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
