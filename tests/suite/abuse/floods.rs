@@ -69,8 +69,10 @@ fn one_address_cannot_take_every_connection() {
         let answers = direct.from([127, 0, 4, 2]).exchange(&get("/health", "")).await.unwrap();
         assert_eq!(answers.0[0].status, 200, "another address is served");
         println!("one address holds {} connections; another is served within {:.0?}", held.len(), start.elapsed());
-        let refused = direct.from([127, 0, 4, 1]).exchange(&get("/health", "")).await;
-        assert!(refused.as_ref().is_ok_and(|answers| answers.0.is_empty()), "it has had its share: {refused:?}");
+        // Each is let in by a task of its own, so that on a busy machine this one may come before the last of them.
+        let one_more = async || direct.from([127, 0, 4, 1]).exchange(&get("/health", "")).await;
+        let refused = async { while !one_more().await.is_ok_and(|answers| answers.0.is_empty()) {} };
+        timeout(GENEROUS, refused).await.expect("it has had its share once all of them are there");
         drop(held);
         target.ends_unharmed(Vec::new()).await;
     });
