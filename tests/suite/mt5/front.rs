@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What becomes of a request.
@@ -39,14 +39,19 @@ struct State {
 
 pub struct Front {
     pub address: SocketAddr,
+    /// Keeps the port from others while nothing listens on it.
+    _place: TcpSocket,
     state: Arc<Mutex<State>>,
     running: Option<JoinHandle<()>>,
 }
 
 impl Front {
     pub async fn start() -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let mut front = Self { address, state: Arc::default(), running: None };
+        let place = TcpSocket::new_v4().unwrap();
+        place.set_reuseaddr(true).unwrap();
+        place.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = place.local_addr().unwrap();
+        let mut front = Self { address, _place: place, state: Arc::default(), running: None };
         front.up().await;
         front
     }
