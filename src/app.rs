@@ -32,8 +32,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_secs(1);
 /// How long to wait before another try at first contact with the database.
 const RETRY: Duration = Duration::from_millis(500);
-/// How often forming candles whose closed form is stored are removed, and the newest candles looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+/// How often forming candles are closed whose time to be closed by the clock has come.
+const CLOSE_DUE_INTERVAL: Duration = Duration::from_secs(10);
+/// After how many of these forming candles whose closed form is stored are removed, and the newest candles looked for.
+const ROUNDS_BETWEEN_SWEEPS: u32 = 6;
 
 /// The running service.
 #[derive(Debug)]
@@ -110,8 +112,8 @@ impl App {
         }
 
         let (readiness, ready) = watch::channel(false);
-        let watched = counts.then(|| ingest.clone());
-        let maintenance = tokio::spawn(maintain(store.clone(), config.database.migrate_on_start, watched, readiness));
+        let migrate = config.database.migrate_on_start;
+        let maintenance = tokio::spawn(maintain(store.clone(), ingest.clone(), migrate, counts, readiness));
         Ok(Self { store, ingest, public, admin, maintenance, upkeep, stopping, ready })
     }
 
@@ -222,9 +224,15 @@ impl Listening {
     }
 }
 
-/// Reaches the store for the first time, however long that takes, then sweeps it now and then and, where that is counted,
-/// has `watched` look for its newest candles. Ends only when waiting cannot help.
-async fn maintain(store: Store, migrate: bool, watched: Option<Ingest>, readiness: watch::Sender<bool>) -> StoreError {
+/// Reaches the store for the first time, however long that takes, then closes what the clock closes, sweeps the store now
+/// and then and, where that is counted, looks for the newest candles. Ends only when waiting cannot help.
+async fn maintain(
+    store: Store,
+    ingest: Ingest,
+    migrate: bool,
+    counts: bool,
+    readiness: watch::Sender<bool>,
+) -> StoreError {
     let mut last_trouble = String::new();
     loop {
         match store.prepare(migrate).await {
@@ -242,17 +250,27 @@ async fn maintain(store: Store, migrate: bool, watched: Option<Ingest>, readines
     }
     info!(store = store.kind(), "ready");
     readiness.send_replace(true);
+    let mut rounds = 0_u32;
     loop {
-        if let Some(ingest) = &watched
+        if counts
+            && rounds.is_multiple_of(ROUNDS_BETWEEN_SWEEPS)
             && let Err(error) = ingest.look_for_newest().await
         {
             warn!(cause = %error, "could not look for the newest candles");
         }
-        sleep(SWEEP).await;
-        match store.sweep().await {
+        match ingest.close_due().await {
             Ok(0) => {}
-            Ok(removed) => info!(removed, "removed forming candles whose closed form is stored"),
-            Err(error) => warn!(cause = %error, "could not look for forming candles to remove"),
+            Ok(closed) => info!(closed, "closed forming candles whose end has passed"),
+            Err(error) => warn!(cause = %error, "could not close forming candles whose end has passed"),
+        }
+        sleep(CLOSE_DUE_INTERVAL).await;
+        rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(ROUNDS_BETWEEN_SWEEPS) {
+            match store.sweep().await {
+                Ok(0) => {}
+                Ok(removed) => info!(removed, "removed forming candles whose closed form is stored"),
+                Err(error) => warn!(cause = %error, "could not look for forming candles to remove"),
+            }
         }
     }
 }

@@ -109,8 +109,9 @@ pub(crate) fn volume() -> RefOr<Schema> {
 }
 
 pub(crate) fn complete() -> RefOr<Schema> {
-    let meaning = "Whether the period is over. Where absent, it is if the batch holds a newer candle of the series or the \
-                   period has ended by the server's clock.";
+    let meaning = "Whether the period is over. `true` is refused before the period has begun; long before its end the \
+                   candle is kept as forming and listed in `early`. Where absent, the period is over if the batch holds a \
+                   newer candle of the series or the period has certainly ended by the server's clock.";
     ObjectBuilder::new().schema_type(Type::Boolean).description(Some(meaning)).into()
 }
 

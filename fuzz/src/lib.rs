@@ -3,7 +3,7 @@
 //!
 //! The fuzz targets call these functions, and so do the proptests of the service's own test binary.
 
-use candlewick::candle::{Candle, Price, Side, Timestamp, Volume};
+use candlewick::candle::{Candle, Closing, Forming, Price, Side, Sorted, Timeframe, Timestamp, Volume};
 use candlewick::ingest::{Checked, Refusal, check};
 use candlewick::query::Selection;
 use candlewick::store::Direction;
@@ -26,18 +26,23 @@ pub fn batch_body(body: &[u8]) -> bool {
     match check(body, now, MAX_CANDLES) {
         Ok(checked) => {
             check_counts(&checked);
-            let candles = || checked.batch.closed().iter().chain(checked.batch.forming());
-            for candle in candles() {
+            let batch = &checked.sorted.batch;
+            for candle in batch.closed().iter().chain(batch.forming().iter().map(AsRef::as_ref)) {
                 check_candle(candle);
             }
-            assert!(checked.batch.closed().is_sorted_by(|a, b| a.key < b.key), "closed keys ascend, each once");
-            assert!(checked.batch.forming().is_sorted_by(|a, b| a.key < b.key), "forming keys ascend, each once");
-            for forming in checked.batch.forming() {
-                let closed = checked.batch.closed().binary_search_by(|closed| closed.key.cmp(&forming.key));
+            assert!(batch.closed().is_sorted_by(|a, b| a.key < b.key), "closed keys ascend, each once");
+            let ascend = |a: &Forming, b: &Forming| a.candle.key < b.candle.key;
+            assert!(batch.forming().is_sorted_by(ascend), "forming keys ascend, each once");
+            for Forming { candle, closing } in batch.forming() {
+                let closed = batch.closed().binary_search_by(|closed| closed.key.cmp(&candle.key));
                 assert!(closed.is_err(), "a candle is closed or forming, not both");
+                if let Closing::Ended(time) | Closing::Early(time) = closing {
+                    assert!(*time > now, "a candle that the clock may close now is closed");
+                }
             }
+            check_indexes(&checked);
             check_read_back(&checked, now);
-            candles().next().is_some()
+            !batch.is_empty()
         }
         Err(refusal) => {
             check_refusal(body, &refusal);
@@ -105,10 +110,10 @@ pub fn decimal(text: &[u8]) -> bool {
 }
 
 fn check_counts(checked: &Checked) {
-    let Checked { batch, received, rejected } = checked;
+    let Checked { sorted: Sorted { batch, .. }, received, rejected } = checked;
     assert!((1..=MAX_CANDLES).contains(received));
     assert!(rejected.candles <= *received);
-    let (kept, stored) = (received - rejected.candles, batch.closed().len() + batch.forming().len());
+    let (kept, stored) = (received - rejected.candles, batch.len());
     assert!(stored <= kept, "nothing is added");
     assert_eq!(stored == 0, kept == 0, "what is kept is stored, each key once");
     assert_eq!(rejected.listed.is_empty(), rejected.candles == 0, "what is left out is listed");
@@ -133,8 +138,21 @@ fn check_candle(candle: &Candle) {
     }
 }
 
+/// Indexes name candles of the body, and each closed one that gave way has its key among those that are kept.
+fn check_indexes(checked: &Checked) {
+    let Sorted { batch, closed_indexes, superseded, early } = &checked.sorted;
+    assert_eq!(closed_indexes.len(), batch.closed().len());
+    for index in closed_indexes.iter().chain(superseded.iter().map(|(index, _)| index)).chain(early) {
+        assert!(*index < checked.received);
+    }
+    for (_, candle) in superseded {
+        assert!(batch.closed().binary_search_by(|closed| closed.key.cmp(&candle.key)).is_ok());
+    }
+}
+
 /// What is kept can be posted again in its canonical form, and comes to the same.
 fn check_read_back(checked: &Checked, now: Timestamp) {
+    const LONGEST_MONTH: i64 = 31 * 24 * 3600;
     let written = |candles: &[Candle], complete: bool| -> Vec<Value> {
         let write = |candle: &Candle| {
             let mut fields = json!({
@@ -148,14 +166,21 @@ fn check_read_back(checked: &Checked, now: Timestamp) {
         };
         candles.iter().map(write).collect()
     };
-    let (closed, forming) = (checked.batch.closed(), checked.batch.forming());
-    let candles: Vec<Value> = written(closed, true).into_iter().chain(written(forming, false)).collect();
-    if candles.is_empty() {
+    let forming = |checked: &Checked| -> Vec<Candle> {
+        checked.sorted.batch.forming().iter().map(|forming| forming.candle.clone()).collect()
+    };
+    let closed = checked.sorted.batch.closed();
+    let candles: Vec<Value> = written(closed, true).into_iter().chain(written(&forming(checked), false)).collect();
+    // The end of a month that is hardly over depends on the offset, which the canonical form does not have.
+    let is_young_month = |Candle { key, .. }: &Candle| {
+        key.timeframe() == Timeframe::MN1 && key.time().seconds() > now.seconds() - 2 * LONGEST_MONTH
+    };
+    if candles.is_empty() || closed.iter().any(is_young_month) {
         return;
     }
     let again = check(json!({ "candles": candles }).to_string().as_bytes(), now, MAX_CANDLES).expect("it was accepted");
     assert_eq!(again.rejected.candles, 0, "{:?}", again.rejected);
-    assert_eq!((again.batch.closed(), again.batch.forming()), (closed, forming));
+    assert_eq!((again.sorted.batch.closed(), forming(&again)), (closed, forming(checked)));
 }
 
 fn check_refusal(body: &[u8], refusal: &Refusal) {

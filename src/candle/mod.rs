@@ -13,7 +13,7 @@ mod timeframe;
 use std::fmt;
 use std::sync::Arc;
 
-pub use batch::{Batch, BatchBuilder, Origins, Phase};
+pub use batch::{Batch, BatchBuilder, Closing, Forming, Origins, Phase, Phases, Sorted};
 pub use price::{Ohlc, Price, Side};
 pub use rule::Rule;
 pub use time::{Clock, Timestamp, UtcOffset};
@@ -192,4 +192,10 @@ pub struct Candle {
     pub ohlc: Ohlc,
     /// Ticks in the period.
     pub volume: Volume,
+}
+
+impl AsRef<Self> for Candle {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }

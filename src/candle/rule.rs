@@ -43,5 +43,6 @@ rules! {
     NotAWholeSecond = "not_a_whole_second",
     NotAWholeMinute = "not_a_whole_minute",
     Future = "future",
+    NotBegun = "not_begun",
     Inconsistent = "inconsistent",
 }

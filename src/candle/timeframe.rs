@@ -89,20 +89,28 @@ impl Timeframe {
         Ok(())
     }
 
-    /// The time from which a candle that opened at `open` is certainly closed.
+    /// The end of the period of a candle that opened at `open`, by its nominal length.
     ///
-    /// A day is given one hour more than its 24, and longer periods likewise, because a broker's day that sees the
-    /// clocks go back has 25. A month lasts as long as the calendar month in which it opened by the broker's clock,
-    /// which is `utc_offset` ahead of UTC; where that is unknown, 14 hours (no zone lies farther east) reach the first or
-    /// second day of the right month for every zone there is.
+    /// A month lasts as long as the calendar month in which it opened by the broker's clock, which is `utc_offset` ahead
+    /// of UTC; where that is unknown, 14 hours (no zone lies farther east) reach the first or second day of the right
+    /// month for every zone there is.
     #[must_use]
-    pub fn certainly_closed_at(self, open: Timestamp, utc_offset: Option<UtcOffset>) -> Timestamp {
+    pub fn nominal_end(self, open: Timestamp, utc_offset: Option<UtcOffset>) -> Timestamp {
         let length = self.length().unwrap_or_else(|| {
             let ahead = utc_offset.map_or(UtcOffset::MAX_SECONDS, UtcOffset::seconds);
             open.plus_seconds(ahead).days_in_month() * DAY
         });
-        let spare = if length < DAY { 0 } else { HOUR };
-        open.plus_seconds(length + spare)
+        open.plus_seconds(length)
+    }
+
+    /// The latest time at which a candle that opened at `open` can end.
+    ///
+    /// Above H1 that is an hour after the nominal end, because a broker's day on which the clocks go back has 25 hours
+    /// and one of its H2 to H12 candles is an hour longer.
+    #[must_use]
+    pub fn latest_end(self, open: Timestamp, utc_offset: Option<UtcOffset>) -> Timestamp {
+        let spare = if self.length().is_some_and(|length| length <= HOUR) { 0 } else { HOUR };
+        self.nominal_end(open, utc_offset).plus_seconds(spare)
     }
 
     /// Seconds in the period; `None` for a month.

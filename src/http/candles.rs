@@ -15,7 +15,7 @@ use super::extract::BatchBody;
 use super::layers::Rows;
 use super::problem::{self, Code, Problem};
 use super::{AppState, capacity, coding};
-use crate::ingest::{BatchFields, Handling, Receipt, Rejection};
+use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Receipt, Rejection};
 use crate::query::{Coding, Page};
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter};
 use crate::to_the_end::to_the_end;
@@ -43,6 +43,39 @@ pub(super) struct Ingested {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rejected: Option<Vec<Rejection>>,
+    /// How many of the duplicates are closed candles whose values differ from what is stored, which stays; 1.1 is 1.10.
+    /// Absent where none does; null where the comparison failed, though the batch is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<usize>, required = false)]
+    records_conflicting: Option<ConflictCount>,
+    /// Which of them, the first 100, and in which fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    conflicts: Vec<ConflictAnswer>,
+    /// The indexes of candles that were sent with `"complete":true` although their end is still ahead. They are kept as
+    /// forming, count as live, and are closed in their last state once their end has passed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, example = json!([]))]
+    early: Vec<usize>,
+}
+
+/// How many duplicates conflict: a number, or null.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum ConflictCount {
+    Known(usize),
+    Unknown,
+}
+
+/// A duplicate whose values differ from what is stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Conflict)]
+pub(super) struct ConflictAnswer {
+    /// Position of the candle in `candles`, from 0.
+    index: usize,
+    /// The fields that differ by value.
+    #[schema(example = json!(["close", "volume"]))]
+    fields: Vec<&'static str>,
 }
 
 /// One candle of an answer.
@@ -270,6 +303,11 @@ fn handling(headers: &HeaderMap) -> Handling {
 impl Ingested {
     fn new(receipt: Receipt, handling: Handling) -> Self {
         let lenient = handling == Handling::Lenient;
+        let (records_conflicting, conflicts) = match receipt.conflicts {
+            Conflicts::Known { count, first } => ((count > 0).then_some(ConflictCount::Known(count)), first),
+            Conflicts::Unknown => (Some(ConflictCount::Unknown), Vec::new()),
+        };
+        let answer = |Conflict { index, fields }| ConflictAnswer { index, fields };
         Self {
             status: "success",
             message: "Data ingested successfully.",
@@ -279,6 +317,9 @@ impl Ingested {
             records_live: receipt.live,
             records_rejected: lenient.then_some(receipt.rejected),
             rejected: lenient.then_some(receipt.rejections),
+            records_conflicting,
+            conflicts: conflicts.into_iter().map(answer).collect(),
+            early: receipt.early,
         }
     }
 }

@@ -7,19 +7,21 @@ use serde_json::value::RawValue;
 
 use super::body::{BatchFields, CandleFields, Raw, Shape};
 use crate::candle::{
-    Batch, BatchBuilder, Candle, Invalid, Key, Ohlc, Phase, Price, Rule, Side, Symbol, Timeframe, Timestamp, UtcOffset,
-    Volume,
+    BatchBuilder, Candle, Closing, Invalid, Key, Ohlc, Phase, Phases, Price, Rule, Side, Sorted, Symbol, Timeframe,
+    Timestamp, UtcOffset, Volume,
 };
 use crate::violation::{MAX_LISTED, Step, Violation};
 
 /// How far a candle may open ahead of the server's clock before it is taken for broker time, in seconds.
 const CLOCK_TOLERANCE: i64 = 60;
+/// How long before its end an M1 candle is believed to be complete, in seconds: more would take its first half for the whole.
+const M1_CLAIM_TOLERANCE: i64 = 30;
 
 /// What a batch came to.
 #[derive(Debug)]
 pub struct Checked {
     /// The candles that may be stored.
-    pub batch: Batch,
+    pub sorted: Sorted,
     /// Candles in the body.
     pub received: usize,
     /// Those that may not.
@@ -89,7 +91,7 @@ impl<'a> Validator<'a> {
             }
         };
         match accepted {
-            Some((candle, phase)) => self.accepted.push(candle, phase),
+            Some((candle, phases)) => self.accepted.push(self.taken, candle, phases),
             None => self.rejected.note(self.taken, problems),
         }
         self.taken += 1;
@@ -124,7 +126,7 @@ impl<'a> Validator<'a> {
             violations.extend(whole(Some("candles"), rule, message));
         }
         if violations.is_empty() {
-            return Ok(Checked { batch: self.accepted.build(), received: self.taken, rejected: self.rejected });
+            return Ok(Checked { sorted: self.accepted.build(), received: self.taken, rejected: self.rejected });
         }
         violations.extend(self.rejected.listed.into_iter().map(|(_, violation)| violation));
         Err(violations)
@@ -163,9 +165,8 @@ impl<'a> CandleReader<'a> {
         Self { now, defaults, known: batch.defaults(), last_symbol: None, last_timeframe: None }
     }
 
-    /// The candle, or `None` when `problems` were found in it or in a default that it relies on. Its phase is `None` if the
-    /// rest of the batch decides it.
-    fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<(Candle, Option<Phase>)> {
+    /// The candle and its phase, or `None` when `problems` were found in it or in a default that it relies on.
+    fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<(Candle, Phases)> {
         let symbol = match (fields.symbol, &self.defaults.symbol) {
             (None, Shape::Right(symbol)) => Some(symbol.clone()),
             (None, Shape::Wrong) => None,
@@ -204,13 +205,40 @@ impl<'a> CandleReader<'a> {
             return None;
         }
         let candle = Candle { key: Key::new(symbol?, timeframe?, time?).ok()?, ohlc: ohlc?, volume: volume? };
-        let is_over = || candle.key.timeframe().certainly_closed_at(candle.key.time(), utc_offset.right()) <= self.now;
-        let phase = match complete {
-            Some(true) => Some(Phase::Closed),
-            Some(false) => Some(Phase::Forming),
-            None => is_over().then_some(Phase::Closed),
+        let phases = self.phases(&candle.key, utc_offset.right(), complete);
+        Some((candle, problems.check("complete", phases)?))
+    }
+
+    /// Decides whether the candle's period is over, by its sender's word and the clock.
+    ///
+    /// The clock may be wrong by the same tolerance in both directions. So it closes a candle only that long after the
+    /// latest possible end, and believes a sender from that long before the nominal one. A closed candle never changes,
+    /// so one that is called complete even earlier is kept as forming until its end has passed.
+    fn phases(&self, key: &Key, utc_offset: Option<UtcOffset>, complete: Option<bool>) -> Result<Phases, Invalid> {
+        let (timeframe, open, now) = (key.timeframe(), key.time(), self.now);
+        let end = timeframe.nominal_end(open, utc_offset);
+        let tolerance = if timeframe == Timeframe::M1 { M1_CLAIM_TOLERANCE } else { CLOCK_TOLERANCE };
+        let claimed = if end <= now.plus_seconds(tolerance) {
+            Phase::Closed
+        } else {
+            Phase::Forming(Closing::Early(end.plus_seconds(CLOCK_TOLERANCE)))
         };
-        Some((candle, phase))
+        let settled = timeframe.latest_end(open, utc_offset).plus_seconds(CLOCK_TOLERANCE);
+        match complete {
+            Some(true) if now < open => Err(Invalid::new(
+                Rule::NotBegun,
+                format!(
+                    "is true, but the candle opens at {open} and it is {now} by the server's clock; send it when its                      period is over, and check the terminal's time"
+                ),
+            )),
+            Some(true) => Ok(claimed.into()),
+            Some(false) => Ok(Phase::Forming(Closing::Never).into()),
+            None if settled <= now => Ok(Phase::Closed.into()),
+            None => {
+                let closing = if end <= now { Closing::Ended(settled) } else { Closing::Undecided };
+                Ok(Phases { newest: Phase::Forming(closing), followed: claimed })
+            }
+        }
     }
 
     fn opening_time(

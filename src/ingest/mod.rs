@@ -1,7 +1,9 @@
-//! A posted batch on its way into the store: taken apart ([`body`]), validated ([`batch`]), written ([`writer`]).
+//! A posted batch on its way into the store: taken apart ([`body`]), validated ([`batch`]), written ([`writer`]), and compared
+//! with what had been stored before it ([`conflicts`]).
 
 mod batch;
 mod body;
+mod conflicts;
 mod writer;
 
 use std::collections::HashMap;
@@ -12,13 +14,14 @@ use metrics::{Counter, counter};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::candle::{Batch, Candle, Clock, Rule, Timeframe, Timestamp};
-use crate::store::{Store, StoreError};
+use crate::candle::{Batch, Candle, Clock, Rule, Sorted, Timeframe, Timestamp};
+use crate::store::{MAX_CLOSED_AT_ONCE, Store, StoreError};
 use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
 
 pub use batch::{Checked, Rejected};
 pub use body::{BatchFields, CandleFields, Malformed};
+pub use conflicts::{Conflict, Conflicts};
 
 use writer::Writer;
 
@@ -46,6 +49,11 @@ pub struct Receipt {
     pub rejected: usize,
     /// The first [`MAX_LISTED`] things wrong with them.
     pub rejections: Vec<Rejection>,
+    /// Which of the duplicates have other values than what is stored.
+    pub conflicts: Conflicts,
+    /// The indexes of candles that were sent as complete although their end is still ahead: they are kept as forming, and
+    /// closed in their last state once it has passed.
+    pub early: Vec<usize>,
 }
 
 /// One thing wrong with a candle that was left out of a lenient batch.
@@ -128,7 +136,8 @@ impl Ingest {
     /// safe in every case.
     pub async fn submit(&self, body: Vec<u8>, handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
-        let Checked { batch, received, rejected } = check(&body, now, self.max_candles)?;
+        let Checked { sorted, received, rejected } = check(&body, now, self.max_candles)?;
+        let Sorted { batch, closed_indexes, superseded, early } = sorted;
         drop(body);
         for (rule, count) in &rejected.reasons {
             rejections(*rule).increment(*count);
@@ -138,7 +147,9 @@ impl Ingest {
             return Err(candles_refused(rejected, received));
         }
         let newest = newest(&batch);
-        let stored = self.writer.write(batch).await?;
+        let closed = batch.closed().len();
+        let batch = Arc::new(batch);
+        let stored = self.writer.write(Arc::clone(&batch)).await?;
         self.seen.last.store(now.seconds(), Ordering::Relaxed);
         for (timeframe, time) in newest {
             self.note_newest(timeframe, time.seconds());
@@ -147,6 +158,12 @@ impl Ingest {
         Candles::Added.count(stored.added as u64);
         Candles::Live.count(stored.live as u64);
         Candles::Duplicate.count(duplicate as u64);
+        let conflicts = if stored.added < closed || !superseded.is_empty() {
+            let closed = closed_indexes.into_iter().zip(Arc::unwrap_or_clone(batch).into_closed());
+            conflicts::find(&self.store, closed.chain(superseded)).await
+        } else {
+            Conflicts::NONE
+        };
         Ok(Receipt {
             received,
             added: stored.added,
@@ -154,6 +171,8 @@ impl Ingest {
             duplicate,
             rejected: rejected.candles,
             rejections: rejected.listed.into_iter().map(|(index, violation)| Rejection { index, violation }).collect(),
+            conflicts,
+            early,
         })
     }
 
@@ -173,6 +192,27 @@ impl Ingest {
     pub fn last(&self) -> Option<Timestamp> {
         let seconds = self.seen.last.load(Ordering::Relaxed);
         (seconds != Self::NEVER).then(|| Timestamp::from_seconds(seconds).ok()).flatten()
+    }
+
+    /// Closes the forming candles whose time to be closed by the clock has come, in their last state, and says how many were
+    /// not stored closed before.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn close_due(&self) -> Result<usize, StoreError> {
+        let mut closed = 0;
+        loop {
+            let candles = self.store.close_due(self.clock.now()).await?;
+            for candle in candles.iter().filter(|candle| candle.is_new) {
+                closed += 1;
+                if let Ok(timeframe) = Timeframe::parse(&candle.timeframe) {
+                    self.note_newest(timeframe, candle.time.div_euclid(1000));
+                }
+            }
+            if candles.len() < usize::try_from(MAX_CLOSED_AT_ONCE).unwrap_or(usize::MAX) {
+                return Ok(closed);
+            }
+        }
     }
 
     /// Learns which candles of each timeframe are the newest that are stored, by whomever.

@@ -70,8 +70,8 @@ impl Writer {
     }
 
     /// Stores a batch as [`Store::append`] does, a small one together with others that come at the same time.
-    pub(super) async fn write(&self, batch: Batch) -> Result<Appended, StoreError> {
-        if count(&batch) > SMALL {
+    pub(super) async fn write(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
+        if batch.len() > SMALL {
             self.queue.is_open()?;
             // On the heap, since inline its thousands of bytes would be part of what runs a small post too.
             return Box::pin(self.store.append(batch)).await;
@@ -115,7 +115,7 @@ struct State {
 /// A batch and who waits for it.
 #[derive(Debug)]
 struct Entry {
-    batch: Batch,
+    batch: Arc<Batch>,
     size: Size,
     came: Instant,
     answer: oneshot::Sender<Result<Appended, StoreError>>,
@@ -129,7 +129,7 @@ struct Size {
 }
 
 impl Queue {
-    fn push(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Appended, StoreError>>, StoreError> {
+    fn push(&self, batch: Arc<Batch>) -> Result<oneshot::Receiver<Result<Appended, StoreError>>, StoreError> {
         let (answer, answered) = oneshot::channel();
         let entry = Entry { size: Size::of(&batch), batch, came: Instant::now(), answer };
         let mut state = self.lock();
@@ -181,14 +181,14 @@ impl Size {
     fn of(batch: &Batch) -> Self {
         let mut bytes = size_of::<Entry>();
         let mut last: Option<&Key> = None;
-        for Candle { key, .. } in batch.closed().iter().chain(batch.forming()) {
+        for key in batch.keys() {
             bytes += size_of::<Candle>();
             if last.is_none_or(|last| last.symbol() != key.symbol()) {
                 bytes += key.symbol().as_str().len();
             }
             last = Some(key);
         }
-        Self { candles: count(batch), bytes }
+        Self { candles: batch.len(), bytes }
     }
 
     fn with(self, other: Self) -> Self {
@@ -198,10 +198,6 @@ impl Size {
     fn without(self, other: Self) -> Self {
         Self { candles: self.candles - other.candles, bytes: self.bytes - other.bytes }
     }
-}
-
-fn count(batch: &Batch) -> usize {
-    batch.closed().len() + batch.forming().len()
 }
 
 impl Entry {
@@ -331,10 +327,10 @@ impl Claims {
     /// Whether `batch` may go into the statement; if not, later ones that share a key with it may not overtake it.
     fn admit(&mut self, batch: &Batch) -> bool {
         let admitted = batch.closed().iter().all(|candle| self.0.get(&candle.key) != Some(&Claim::Alone))
-            && batch.forming().iter().all(|candle| !self.0.contains_key(&candle.key));
+            && batch.forming().iter().all(|forming| !self.0.contains_key(&forming.candle.key));
         let closed = if admitted { Claim::Closed } else { Claim::Alone };
         self.0.extend(batch.closed().iter().map(|candle| (candle.key.clone(), closed)));
-        self.0.extend(batch.forming().iter().map(|candle| (candle.key.clone(), Claim::Alone)));
+        self.0.extend(batch.forming().iter().map(|forming| (forming.candle.key.clone(), Claim::Alone)));
         admitted
     }
 }
@@ -345,7 +341,7 @@ async fn write(store: &Store, entries: Vec<Entry>) {
     let mut parts = vec![entries];
     while let Some(mut part) = parts.pop() {
         part.extract_if(.., |entry| entry.is_overdue()).for_each(Entry::give_up);
-        match append(store, &mut part).await {
+        match append(store, &part).await {
             Ok(appended) => part.into_iter().zip(appended).for_each(|(entry, appended)| entry.answer(Ok(appended))),
             Err(StoreError::Refused(_) | StoreError::Internal(_)) if part.len() > 1 => {
                 let later = part.split_off(part.len() / 2);
@@ -356,15 +352,15 @@ async fn write(store: &Store, entries: Vec<Entry>) {
     }
 }
 
-/// Stores the batches of `entries` in one statement, and returns what each of them changed. A single one is used up.
-async fn append(store: &Store, entries: &mut [Entry]) -> Result<Vec<Appended>, StoreError> {
+/// Stores the batches of `entries` in one statement, and returns what each of them changed.
+async fn append(store: &Store, entries: &[Entry]) -> Result<Vec<Appended>, StoreError> {
     match entries {
         [] => return Ok(Vec::new()),
-        [only] => return store.append(mem::take(&mut only.batch)).await.map(|appended| vec![appended]),
+        [only] => return store.append(Arc::clone(&only.batch)).await.map(|appended| vec![appended]),
         _ => {}
     }
     let mut appended = vec![Appended { added: 0, live: 0 }; entries.len()];
-    let (batch, origins) = Batch::merge(entries.iter().map(|entry| &entry.batch));
+    let (batch, origins) = Batch::merge(entries.iter().map(|entry| &*entry.batch));
     let written = store.append_telling(Arc::new(batch)).await?;
     for position in written.closed {
         appended[origins.closed[position]].added += 1;
@@ -386,7 +382,7 @@ mod tests {
         let (writer, flusher) = Writer::new(Store::open(&config.database).unwrap());
         let answered = tokio::spawn({
             let writer = writer.clone();
-            async move { writer.write(Batch::default()).await }
+            async move { writer.write(Arc::default()).await }
         });
         while writer.queue.lock().entries.is_empty() {
             tokio::task::yield_now().await;
@@ -394,7 +390,7 @@ mod tests {
         // As a panic does.
         drop(flusher);
         assert!(matches!(answered.await.unwrap(), Err(StoreError::Internal(_))));
-        assert!(matches!(writer.write(Batch::default()).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(writer.write(Arc::default()).await, Err(StoreError::Unavailable(_))));
         writer.ended().await;
         writer.close().await;
     }

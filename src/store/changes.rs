@@ -38,10 +38,9 @@ impl Changes {
     /// Notes a change to every series of `batch` when what is returned is dropped, however the writing ends: whether a
     /// statement that failed has changed something is not always known.
     pub(super) fn noted(&self, batch: &Batch) -> Noted {
-        let keys = batch.closed().iter().chain(batch.forming()).map(|candle| &candle.key);
         let mut positions: Vec<usize> = Vec::new();
         let mut last = None;
-        for key in keys {
+        for key in batch.keys() {
             if !last.is_some_and(|last| key.same_series(last)) {
                 positions.push(position(key.symbol(), key.timeframe()));
                 last = Some(key);

@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use metrics::histogram;
 use tokio_util::task::TaskTracker;
 
-use crate::candle::{Batch, Symbol, Timeframe};
+use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 use crate::config::DatabaseConfig;
 use crate::telemetry::metrics::OPERATION_DURATION;
 use crate::telemetry::panic_text;
@@ -31,6 +31,8 @@ use changes::Changes;
 const PRECISION_SAMPLE: i64 = 100;
 /// For who does not ask for the precision.
 const NO_SAMPLE: i64 = 0;
+/// Candles that the clock closes in one transaction, at most.
+pub const MAX_CLOSED_AT_ONCE: i64 = 1000;
 
 /// A place where candles are kept. Clones share it.
 #[derive(Debug, Clone)]
@@ -63,6 +65,28 @@ pub struct Written {
     pub closed: Vec<usize>,
     /// Positions in [`Batch::forming`] of those that were stored or replaced their earlier selves.
     pub forming: Vec<usize>,
+}
+
+/// A forming candle whose time to be closed by the clock has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedByClock {
+    /// The length of the period, as it is stored.
+    pub timeframe: String,
+    /// When the candle opened, in epoch milliseconds.
+    pub time: i64,
+    /// Whether it is stored closed now; if not, it had been already.
+    pub is_new: bool,
+}
+
+/// What is stored under the key of a candle that somebody asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The position of that candle among those that were asked about.
+    pub position: usize,
+    /// Open, high, low and close as text.
+    pub prices: [String; 4],
+    /// Ticks in the period.
+    pub volume: i64,
 }
 
 /// Candles of one series in a span of time, read from one end of it.
@@ -173,13 +197,14 @@ impl Store {
     }
 
     /// Stores a batch, all of it or nothing, durably. A closed candle whose key is stored already changes nothing; a
-    /// forming one replaces its earlier self unless a closed one has its key or the stored one has more volume.
+    /// forming one replaces its earlier self unless a closed one has its key, or the stored one has more volume and is at
+    /// most ten seconds old.
     ///
     /// Runs to its end even if the caller stops waiting.
     ///
     /// # Errors
     /// The batch may still have been stored if the connection broke after it was sent.
-    pub async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+    pub async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
         let _noted = self.changes.noted(&batch);
         measured("append", async { either!(self, store => store.append(batch).await) }).await
     }
@@ -238,6 +263,24 @@ impl Store {
             }
         }
         Ok(newest)
+    }
+
+    /// Closes forming candles whose time to be closed has come by `now`, in their last state, as many as one transaction
+    /// should hold. Returns them; where there are [`MAX_CLOSED_AT_ONCE`], more may be waiting.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn close_due(&self, now: Timestamp) -> Result<Vec<ClosedByClock>, StoreError> {
+        measured("close_due", async { either!(self, store => store.close_due(now).await) }).await
+    }
+
+    /// Reads what is stored closed under the keys of `candles` where it is written in another way than theirs, in no
+    /// particular order. The values may still be equal, as 1.1 and 1.10 are.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
+        measured("compare", async { either!(self, store => store.stored_otherwise(candles).await) }).await
     }
 
     /// Removes forming candles whose closed form is stored, and says how many.

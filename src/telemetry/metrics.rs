@@ -30,6 +30,8 @@ pub const POOL_TIMEOUTS: &str = "db_client_connection_timeouts_total";
 pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
 /// Candles rejected, by `reason`: the first [`Rule`](crate::candle::Rule) that each broke.
 pub const REJECTED: &str = "candlewick_candles_rejected_total";
+/// Closed candles posted again with other values than what is stored.
+pub const CONFLICTS: &str = "candlewick_candles_conflicting_total";
 /// Groups of posts of few candles that were written, each in one statement unless a candle of it was refused.
 pub const FLUSHES: &str = "candlewick_flushes_total";
 /// Posts in them.
@@ -181,6 +183,7 @@ impl Metrics {
 fn begin() {
     begin_labelled_counters();
     counter!(POOL_TIMEOUTS).increment(0);
+    counter!(CONFLICTS).increment(0);
     counter!(FLUSHES).increment(0);
     counter!(FLUSHED_POSTS).increment(0);
     gauge!(WAITING_CANDLES).set(0);
@@ -199,6 +202,7 @@ fn describe() {
     describe_counter!(POOL_TIMEOUTS, "Requests that got no connection to the store in time.");
     describe_histogram!(POOL_WAIT, Unit::Seconds, "Time that requests waited for a connection to the store.");
     describe_counter!(REJECTED, "Candles rejected, by the first rule that each broke.");
+    describe_counter!(CONFLICTS, "Closed candles posted again with other values than what is stored.");
     describe_counter!(FLUSHES, "Groups of posts of few candles, each of which shares a statement.");
     describe_counter!(FLUSHED_POSTS, "Posts of few candles that were written in groups.");
     describe_gauge!(WAITING_CANDLES, "Candles of small posts that wait for a statement.");

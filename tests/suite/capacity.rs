@@ -128,7 +128,7 @@ fn answers_that_nobody_takes_fill_no_more_than_their_part_of_the_memory() {
         assert_eq!(&status, b"HTTP/1.1 503");
         println!("refused after {} answers that nobody takes", asleep.len() - 1);
         app.candles("&limit=1").await;
-        assert_eq!(app.ingest(&[candle(NOW - 3600)]).await, (0, 1, 0), "writers have their own part");
+        assert_eq!(app.ingest(&[candle(NOW - 7200)]).await, (0, 1, 0), "writers have their own part");
         health_answers(&app).await;
         // One that is taken makes room for the next.
         drop(asleep);
@@ -163,7 +163,7 @@ fn readers_leave_writers_a_connection() {
         }
         // The first reader to be refused shows that the rest of them hold what they may.
         reads.join_next().await.unwrap().unwrap().problem(503, "unavailable");
-        assert_eq!(service.ingest(&[candle(NOW - 3600)]).await, (1, 0, 0));
+        assert_eq!(service.ingest(&[candle(NOW - 100 * 3600)]).await, (1, 0, 0));
         holder.close().await.unwrap();
         reads.join_all().await;
         assert_eq!(service.candles("").await.status, 200);
@@ -187,6 +187,6 @@ fn writers_leave_readers_a_connection() {
         assert_eq!(service.get("/api/v1/series").await.status, 200);
         holder.close().await.unwrap();
         posts.join_all().await;
-        assert_eq!(service.post(&json!({"candles": [candle(NOW - 3600)]})).await.status, 201);
+        assert_eq!(service.post(&json!({"candles": [candle(NOW - 7200)]})).await.status, 201);
     });
 }

@@ -40,7 +40,8 @@ fn on_one_thread(database: impl Future<Output = Database>, test: impl AsyncFnOnc
         let database = database.await;
         let store = Store::open(&Environment::new(&database.url()).config().database).unwrap();
         store.prepare(true).await.unwrap();
-        let clock = Clock::new(|| Timestamp::from_seconds(NOW).unwrap());
+        // So long after the hour that the candle before it is certainly closed.
+        let clock = Clock::new(|| Timestamp::from_seconds(NOW + 60).unwrap());
         let stage = Stage { ingest: Ingest::new(store.clone(), clock, 10_000), metrics, database };
         test(&stage).await;
         stage.ingest.close().await;
@@ -402,6 +403,7 @@ fn what_has_waited_for_too_long_is_given_up_and_not_written() {
 both_stores! {
     async fn each_candle_of_many_posters_is_added_by_one(app: TestApp) {
         // A connection is open before they come: on a busy machine that may take longer than a post waits for one.
+        app.set_clock(NOW + 60);
         app.ingest(&[of(0, "FIRST", 1, json!({}))]).await;
         let mut posts = JoinSet::new();
         for n in 0..60 {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use candlewick::app::{App, AppError};
 use candlewick::candle::{Clock, Timestamp};
 use candlewick::config::{Config, Variables};
+use candlewick::store::Store;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -79,6 +80,28 @@ impl Database {
         match self {
             Self::Sqlite(folder) => format!("sqlite://{}", folder.path().join("test.db").display()),
             Self::Postgres(database) => database.url.clone(),
+        }
+    }
+
+    /// The store's operations on this database, beside a service that has made its tables.
+    pub async fn store(&self) -> Store {
+        let store = Store::open(&Environment::new(&self.url()).config().database).unwrap();
+        store.prepare(false).await.unwrap();
+        store
+    }
+
+    /// Makes the forming candles of a symbol so many seconds older.
+    pub async fn age_forming(&self, symbol: &str, seconds: i64) {
+        let update = |age: &str| {
+            format!("update market_data_live_candles set updated_at = updated_at - {age} where symbol = '{symbol}'")
+        };
+        match self {
+            Self::Sqlite(_) => {
+                let pool = SqlitePool::connect(&self.url()).await.unwrap();
+                pool.execute(&*update(&seconds.to_string())).await.unwrap();
+                pool.close().await;
+            }
+            Self::Postgres(database) => database.execute(&update(&format!("interval '{seconds} seconds'"))).await,
         }
     }
 

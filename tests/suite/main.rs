@@ -18,6 +18,7 @@ mod capacity;
 mod cli;
 mod coalescing;
 mod config;
+mod conflicts;
 mod copying;
 mod delivery;
 mod faults;

@@ -1,5 +1,6 @@
 //! Closed and forming candles: which is which, which wins, and what is read.
 
+use candlewick::candle::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{NOW, TestApp, both_stores, candle, with};
@@ -7,6 +8,8 @@ use crate::harness::{NOW, TestApp, both_stores, candle, with};
 /// Opening time of the candle that is forming at [`NOW`].
 const FORMING: i64 = NOW;
 const HOUR: i64 = 3600;
+/// How far the clocks may differ.
+const TOLERANCE: i64 = 60;
 
 fn price(time: i64, close: &str, volume: i64) -> Value {
     with(candle(time), json!({"high": "9", "close": close, "volume": volume}))
@@ -28,7 +31,7 @@ both_stores! {
         assert_eq!(app.ingest(&[price(FORMING, "1.2", 20)]).await, (0, 0, 1));
         assert_eq!(read(&app).await, [(FORMING, "1.2".into(), Some(false))]);
 
-        app.set_clock(NOW + HOUR);
+        app.set_clock(NOW + HOUR + TOLERANCE);
         assert_eq!(app.ingest(&[price(FORMING, "1.3", 30)]).await, (1, 0, 0));
         assert_eq!(read(&app).await, [(FORMING, "1.3".into(), None)]);
         assert_eq!(app.ingest(&[price(FORMING, "1.4", 99)]).await, (0, 1, 0), "a closed candle is not changed");
@@ -44,6 +47,23 @@ both_stores! {
         assert_eq!(read(&app).await, [(FORMING, "1.2".into(), Some(false))]);
         assert_eq!(app.ingest(&[price(FORMING, "1.3", 20)]).await, (0, 0, 1), "equal volume is the newer post");
         assert_eq!(read(&app).await, [(FORMING, "1.3".into(), Some(false))]);
+    }
+
+    async fn less_volume_replaces_a_state_that_is_older_than_ten_seconds(app: TestApp) {
+        let older = [("A", 9, (0, 1, 0)), ("B", 12, (0, 0, 1))];
+        for (symbol, age, counts) in older {
+            let state = |close: &str, volume| with(price(FORMING, close, volume), json!({"symbol": symbol}));
+            assert_eq!(app.ingest(&[state("1.085", 100_000)]).await, (0, 0, 1));
+            app.database.age_forming(symbol, age).await;
+            // The terminal has synchronised its history anew, and counts fewer ticks.
+            assert_eq!(app.ingest(&[state("1.195", 99_900)]).await, counts, "{symbol}");
+            // In a batch with a closed candle, and together with others in one statement, too.
+            let with_closed = [with(candle(NOW - 2 * HOUR), json!({"symbol": symbol})), state("1.196", 99_800)];
+            assert_eq!(app.ingest(&with_closed).await, (1, 1, 0), "{symbol}");
+        }
+        let stored = app.database.forming().await;
+        let ends: Vec<_> = stored.iter().map(|row| row.rsplit_once(" 1.08480 ").unwrap().1).collect();
+        assert_eq!(ends, ["1.085 100000", "1.195 99900"]);
     }
 
     async fn a_forming_candle_whose_closed_form_never_comes_stays_in_its_place(app: TestApp) {
@@ -65,8 +85,8 @@ both_stores! {
         let others = [with(candle(FORMING), json!({"symbol": "A"})), with(candle(NOW + 30), json!({"symbol": "B"})),
                       with(candle(FORMING), json!({"symbol": "A", "timeframe": "H4"}))];
         assert_eq!(app.ingest(&others).await, (0, 0, 3));
-        // The sender's word counts more than both.
-        let told = [with(candle(FORMING), json!({"symbol": "C", "complete": true})),
+        // The sender's word counts more than both, once the end is near.
+        let told = [with(candle(NOW - HOUR + TOLERANCE), json!({"symbol": "C", "complete": true, "timeframe": "M10"})),
                     with(candle(NOW - 9 * HOUR), json!({"symbol": "D", "complete": false})),
                     with(candle(NOW - 8 * HOUR), json!({"symbol": "D", "complete": true}))];
         assert_eq!(app.ingest(&told).await, (2, 0, 1));
@@ -86,7 +106,11 @@ both_stores! {
         let cases = [
             ("M1", NOW, None, NOW + 60),
             ("M30", NOW, None, NOW + 1800),
-            ("H12", NOW, None, NOW + 12 * HOUR),
+            ("H1", NOW, None, NOW + HOUR),
+            // Where the clocks go back, one of a day's candles above H1 is an hour longer.
+            ("H2", NOW, None, NOW + 3 * HOUR),
+            ("H4", NOW, None, NOW + 5 * HOUR),
+            ("H12", NOW, None, NOW + 13 * HOUR),
             ("D1", FEBRUARY, None, FEBRUARY + 25 * HOUR),
             // A broker at UTC+2 or +3 opens its day at 22:00 or 21:00.
             ("D1", FEBRUARY - 2 * HOUR, Some(7200), FEBRUARY - 2 * HOUR + 25 * HOUR),
@@ -112,9 +136,9 @@ both_stores! {
             if let Some(offset) = offset {
                 sent = with(sent, json!({"utc_offset": offset}));
             }
-            app.set_clock(closed_at - 1);
+            app.set_clock(closed_at + TOLERANCE - 1);
             assert_eq!(app.ingest(&[sent.clone()]).await, (0, 0, 1), "{timeframe} {opened} {offset:?} before its end");
-            app.set_clock(closed_at);
+            app.set_clock(closed_at + TOLERANCE);
             assert_eq!(app.ingest(&[sent]).await, (1, 0, 0), "{timeframe} {opened} {offset:?} at its end");
         }
     }
@@ -133,14 +157,131 @@ both_stores! {
         app.ingest(&[candle(FORMING)]).await;
         let hidden = with(candle(FORMING), json!({"symbol": "HIDDEN", "complete": false}));
         app.ingest(std::slice::from_ref(&hidden)).await;
+        app.set_clock(NOW + HOUR);
         app.ingest(&[with(hidden, json!({"complete": true}))]).await;
         assert_eq!(app.database.forming().await.len(), 2);
-        let store = candlewick::store::Store::open(&crate::harness::Environment::new(&app.database.url()).config().database).unwrap();
-        store.prepare(false).await.unwrap();
+        let store = app.database.store().await;
         assert_eq!(store.sweep().await.unwrap(), 1);
         assert_eq!(store.sweep().await.unwrap(), 0);
         store.close().await;
         let left = app.database.forming().await;
         assert!(left.len() == 1 && left[0].starts_with("EURUSD "), "{left:?}");
     }
+
+    async fn a_candle_that_has_not_begun_is_not_complete(app: TestApp) {
+        for (symbol, timeframe, ahead) in [("A", "M1", 60), ("B", "M5", 60), ("C", "H1", 60), ("D", "D1", 60), ("E", "MN1", 60)] {
+            app.set_clock(NOW - ahead + 33);
+            let early = with(candle(NOW), json!({"symbol": symbol, "timeframe": timeframe, "complete": true}));
+            let answer = app.post(&json!({"candles": [early]})).await;
+            assert_eq!(answer.errors(), [("[\"body\",\"candles\",0,\"complete\"]".to_owned(), "not_begun".to_owned())]);
+            let detail = answer.problem(422, "invalid_values");
+            assert!(detail.contains("2026-03-04T12:00:00Z") && detail.contains("2026-03-04T11:59:33Z"), "{detail}");
+            // Not called complete, it is taken as ever.
+            let forming = with(candle(NOW), json!({"symbol": symbol, "timeframe": timeframe}));
+            assert_eq!(app.ingest(&[forming]).await, (0, 0, 1));
+        }
+        assert_eq!(app.database.closed().await, Vec::<String>::new());
+    }
+
+    async fn a_claim_before_the_end_freezes_nothing(app: TestApp) {
+        const DAY: i64 = 24 * HOUR;
+        let midnight = NOW - 12 * HOUR;
+        // Timeframe, opening time, nominal end, and how long before it a claim is believed.
+        let cases = [
+            ("M1", NOW, NOW + 60, 30),
+            ("M5", NOW, NOW + 300, 60),
+            ("H1", NOW, NOW + HOUR, 60),
+            ("H4", NOW, NOW + 4 * HOUR, 60),
+            ("D1", midnight, midnight + DAY, 60),
+            ("W1", midnight, midnight + 7 * DAY, 60),
+            ("MN1", midnight - 3 * DAY, midnight + 28 * DAY, 60),
+        ];
+        let store = app.database.store().await;
+        for (timeframe, open, end, tolerance) in cases {
+            let state = |close: &str, volume, complete| {
+                with(price(open, close, volume), json!({"timeframe": timeframe, "symbol": timeframe, "complete": complete}))
+            };
+            app.set_clock(end - tolerance - 1);
+            let answer = app.post(&json!({"candles": [candle(NOW - 9 * HOUR), state("1.1", 10, true)]})).await;
+            assert_eq!((answer.counts(2).2, &answer.json()["early"]), (1, &json!([1])), "{timeframe}");
+            // It goes on: its next state replaces the claimed one.
+            let answer = app.post(&json!({"candles": [state("1.2", 20, true)]})).await;
+            assert_eq!((answer.counts(1), &answer.json()["early"]), ((0, 0, 1), &json!([0])), "{timeframe}");
+            assert_eq!(store.close_due(seconds(end)).await.unwrap(), [], "{timeframe}");
+            let closed = store.close_due(seconds(end + TOLERANCE)).await.unwrap();
+            assert_eq!((closed.len(), closed[0].is_new), (1, true), "{timeframe}");
+            let row = format!("{timeframe} {timeframe} {open} 1.08500 9 1.08480 1.2 20");
+            assert!(app.database.closed().await.contains(&row), "{timeframe}");
+            // So near to its end it is believed at once.
+            let other = with(state("1.3", 30, true), json!({"symbol": "NEAR"}));
+            app.set_clock(end - tolerance);
+            let answer = app.post(&json!({"candles": [other]})).await;
+            assert_eq!((answer.counts(1), answer.json().get("early")), ((1, 0, 0), None), "{timeframe}");
+        }
+        assert_eq!(app.database.forming().await, Vec::<String>::new());
+        store.close().await;
+    }
+
+    async fn a_newer_candle_of_the_batch_closes_nothing_long_before_its_end(app: TestApp) {
+        // Two that overlap: the one behind ends in 55 minutes.
+        let batch = [candle(NOW - 300), candle(NOW)];
+        let answer = app.post(&json!({ "candles": batch })).await;
+        assert_eq!((answer.counts(2), &answer.json()["early"]), ((0, 0, 2), &json!([0])));
+        assert_eq!(app.database.closed().await, Vec::<String>::new());
+    }
+
+    async fn a_lone_candle_is_closed_by_the_clock_once_its_end_is_certain(app: TestApp) {
+        let of = |symbol: &str, close: &str, volume| with(price(NOW - HOUR, close, volume), json!({"symbol": symbol}));
+        let post = async |candle: Value, seconds: i64| {
+            app.set_clock(NOW + seconds);
+            assert_eq!(app.ingest(&[candle]).await, (0, 0, 1));
+        };
+        // A clock that is fast by half a minute calls the first one over; it is not.
+        post(of("BEFORE", "1.1", 1), -30).await;
+        post(of("AFTER", "1.1", 1), -30).await;
+        post(of("AFTER", "1.2", 2), 1).await;
+        post(of("LATE", "1.3", 3), TOLERANCE - 1).await;
+        post(with(of("FORMING", "1.4", 4), json!({"complete": false})), 1).await;
+        post(of("WITHDRAWN", "1.5", 5), 1).await;
+        post(with(of("WITHDRAWN", "1.6", 6), json!({"complete": false})), 2).await;
+        let store = app.database.store().await;
+        assert_eq!(store.close_due(seconds(NOW + TOLERANCE - 1)).await.unwrap(), []);
+        assert_eq!(store.close_due(seconds(NOW + TOLERANCE)).await.unwrap().len(), 2);
+        assert_eq!(store.close_due(seconds(NOW + 9999 * HOUR)).await.unwrap(), []);
+        store.close().await;
+        let row = |symbol: &str, end: &str| format!("{symbol} H1 {} 1.08500 9 1.08480 {end}", NOW - HOUR);
+        assert_eq!(app.database.closed().await, [row("AFTER", "1.2 2"), row("LATE", "1.3 3")]);
+        let forming = [row("BEFORE", "1.1 1"), row("FORMING", "1.4 4"), row("WITHDRAWN", "1.6 6")];
+        assert_eq!(app.database.forming().await, forming);
+    }
+
+    async fn the_service_itself_closes_what_is_due(app: TestApp) {
+        // The first round may have been over before this; the next one comes within seconds.
+        app.set_clock(NOW + 1);
+        assert_eq!(app.ingest(&[candle(NOW - HOUR)]).await, (0, 0, 1));
+        app.set_clock(NOW + TOLERANCE);
+        while app.database.closed().await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert_eq!(app.database.forming().await, Vec::<String>::new());
+        assert_eq!(read(&app).await, [(NOW - HOUR, "1.0862".into(), None)]);
+    }
+
+    async fn a_closed_candle_outlives_the_claim_that_came_before_it(app: TestApp) {
+        let claimed = with(price(NOW, "1.1", 10), json!({"complete": true}));
+        assert_eq!(app.ingest(&[claimed]).await, (0, 0, 1));
+        app.set_clock(NOW + HOUR);
+        let closed = with(price(NOW, "1.2", 5), json!({"complete": true}));
+        assert_eq!(app.ingest(&[closed]).await, (1, 0, 0));
+        let store = app.database.store().await;
+        let due = store.close_due(seconds(NOW + HOUR + TOLERANCE)).await.unwrap();
+        assert!(due.iter().all(|candle| !candle.is_new), "{due:?}");
+        store.close().await;
+        assert_eq!(read(&app).await, [(NOW, "1.2".into(), None)]);
+        assert_eq!(app.database.forming().await, Vec::<String>::new());
+    }
+}
+
+fn seconds(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(seconds).unwrap()
 }

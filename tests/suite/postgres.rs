@@ -388,7 +388,7 @@ fn what_waiting_cannot_heal_is_a_sentence() {
         database.execute("drop table market_data_candles, market_data_live_candles").await;
         prepare(&database.url, true).await.unwrap();
         database
-            .execute("insert into _sqlx_migrations select 99, 'later', now(), true, checksum, 1 from _sqlx_migrations")
+            .execute("insert into _sqlx_migrations select 99, 'later', now(), true, checksum, 1 from _sqlx_migrations where version = 1")
             .await;
         prepare(&database.url, true).await.unwrap();
 
@@ -408,7 +408,7 @@ fn a_constraint_of_somebody_elses_is_a_refusal_and_no_fault() {
         database.execute(ADOPTED).await;
         database.execute("alter table market_data_candles add constraint busy check (volume > 0)").await;
         let app = TestApp::start(Database::Postgres(database)).await;
-        let batch = json!({"candles": [candle(NOW - 7200), with(candle(NOW - 3600), json!({"volume": 0}))]});
+        let batch = json!({"candles": [candle(NOW - 10800), with(candle(NOW - 7200), json!({"volume": 0}))]});
         let detail = app.post(&batch).await.problem(422, "invalid_values");
         assert!(detail.contains("constraint of the database's own") && !detail.contains("busy"), "{detail}");
         assert!(app.database.closed().await.is_empty());

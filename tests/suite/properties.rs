@@ -109,7 +109,7 @@ async fn digits_come_back(app: &TestApp, symbol: &str, decimals: Vec<(String, St
     let mut candles = Vec::new();
     for (n, (text, _)) in decimals.iter().enumerate() {
         let price = if n % 2 == 0 { text.clone() } else { format!("\"{text}\"") };
-        let time = NOW - (n as i64 + 1) * HOUR;
+        let time = NOW - (n as i64 + 2) * HOUR;
         candles.push(format!(r#"{{"symbol":"{symbol}","timeframe":"H1","timestamp":{time},"open":{price},"high":{price},"low":{price},"close":{price},"volume":1}}"#));
     }
     let answer = app.post_bytes(format!(r#"{{"candles":[{}]}}"#, candles.join(","))).await;
@@ -120,7 +120,7 @@ async fn digits_come_back(app: &TestApp, symbol: &str, decimals: Vec<(String, St
         .enumerate()
         .rev()
         .map(|(n, (_, form))| {
-            let time = (NOW - (n as i64 + 1) * HOUR) * 1000;
+            let time = (NOW - (n as i64 + 2) * HOUR) * 1000;
             format!(r#"{{"timestamp":{time},"open":{form},"high":{form},"low":{form},"close":{form},"volume":1}}"#)
         })
         .collect();
@@ -133,7 +133,7 @@ async fn each_number_is_exact_or_refused(
     symbol: &str,
     numbers: Vec<(String, Option<String>)>,
 ) -> Result<(), TestCaseError> {
-    let time = |n: usize| NOW - (n as i64 + 1) * HOUR;
+    let time = |n: usize| NOW - (n as i64 + 2) * HOUR;
     let sent: Vec<String> = numbers
         .iter()
         .enumerate()

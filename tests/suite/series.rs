@@ -14,7 +14,7 @@ both_stores! {
             "symbol": symbol, "timeframe": timeframe, "open": price, "high": price, "low": price, "close": price, "complete": true}));
         app.ingest(&[
             of(9, "EURUSD", "H1", "1.08500"), of(8, "EURUSD", "H1", "1.0850"), of(7, "EURUSD", "H1", "1"),
-            of(9, "EURUSD", "M5", "1.1"), of(3, "USDJPY", "H1", "-150"), of(3, "eurusd", "H1", "1.5"), of(2, "EUR", "W1", "0.00"),
+            of(9, "EURUSD", "M5", "1.1"), of(3, "USDJPY", "H1", "-150"), of(3, "eurusd", "H1", "1.5"), of(300, "EUR", "W1", "0.00"),
             with(of(1, "FORMING", "H1", "1.5"), json!({"complete": false})),
             with(of(1, "EURUSD", "H1", "1.123456789"), json!({"complete": false})),
         ]).await;
@@ -22,7 +22,7 @@ both_stores! {
             let at = |hours: i64| (NOW - hours * HOUR) * 1000;
             json!({"symbol": symbol, "timeframe": timeframe, "first": at(first), "last": at(last), "price_precision": digits})
         };
-        let (eur, h1, m5) = (entry("EUR", "W1", 2, 2, 2), entry("EURUSD", "H1", 9, 7, 5), entry("EURUSD", "M5", 9, 9, 1));
+        let (eur, h1, m5) = (entry("EUR", "W1", 300, 300, 2), entry("EURUSD", "H1", 9, 7, 5), entry("EURUSD", "M5", 9, 9, 1));
         let (jpy, lower) = (entry("USDJPY", "H1", 3, 3, 0), entry("eurusd", "H1", 3, 3, 1));
         for (query, expected) in [
             ("", json!([eur, h1, m5, jpy, lower])),

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres as Pg, Row};
 
-use super::wire::{COPY_HEADER, COPY_TRAILER, Column, ColumnOf, write_row};
+use super::wire::{COPY_HEADER, COPY_TRAILER, ClosingTimes, Column, ColumnOf, write_row};
 use crate::candle::{Batch, Candle};
 use crate::store::error::sql_state;
 use crate::store::{Appended, Written};
@@ -32,7 +32,11 @@ macro_rules! insert_closed {
 }
 
 /// One statement for both kinds, so that a batch needs no transaction of several round trips. `live` reads `closed`
-/// and is therefore written after it: every writer locks rows in the same order.
+/// and is therefore written after it: every writer locks rows in the same order. `$17` is when the clock may close each
+/// forming candle.
+///
+/// A state with less volume than the stored one overtook it on the way, unless the stored one is older than that can take:
+/// then the terminal has synchronised its history anew.
 macro_rules! insert_both {
     ($select:literal) => {
         concat!(
@@ -42,19 +46,21 @@ macro_rules! insert_both {
              counted as (select count(*) as added from closed),
              live as (insert into market_data_live_candles as stored ("#,
             columns!(),
-            r#") select f.symbol, f.timeframe, f."timestamp", f.open, f.high, f.low, f.close, f.volume
+            r#", closes_at) select f.symbol, f.timeframe, f."timestamp", f.open, f.high, f.low, f.close, f.volume, f.closes_at
                from counted, unnest(
                    $9::text[], $10::text[], $11::timestamptz[], $12::numeric[], $13::numeric[], $14::numeric[],
-                   $15::numeric[], $16::bigint[]) with ordinality
-                   as f(symbol, timeframe, "timestamp", open, high, low, close, volume, position)
+                   $15::numeric[], $16::bigint[], $17::timestamptz[]) with ordinality
+                   as f(symbol, timeframe, "timestamp", open, high, low, close, volume, closes_at, position)
                where not exists (
                    select from market_data_candles c
                    where c.symbol = f.symbol and c.timeframe = f.timeframe and c."timestamp" = f."timestamp")
                order by f.position
                on conflict (symbol, timeframe, "timestamp") do update set
                    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-                   volume = excluded.volume, updated_at = now()
+                   volume = excluded.volume, updated_at = excluded.updated_at,
+                   closes_at = coalesce(excluded.closes_at, stored.closes_at)
                    where excluded.volume >= stored.volume
+                      or stored.updated_at < excluded.updated_at - interval '10 seconds'
                returning symbol, timeframe, "timestamp") "#,
             $select
         )
@@ -79,8 +85,7 @@ pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx
         let done = bind(sqlx::query(INSERT_CLOSED), batch.closed()).execute(connection).await?;
         return Ok(counts(done.rows_affected(), 0));
     }
-    let query = bind(bind(sqlx::query(INSERT_BOTH), batch.closed()), batch.forming());
-    let row = query.fetch_one(connection).await?;
+    let row = bind_both(sqlx::query(INSERT_BOTH), batch).fetch_one(connection).await?;
     let column = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
     Ok(counts(column("added")?, column("live")?))
 }
@@ -90,7 +95,7 @@ pub(super) async fn insert_telling(connection: &mut PgConnection, batch: &Batch)
     let query = if batch.forming().is_empty() {
         bind(sqlx::query(INSERT_CLOSED_TELLING), batch.closed())
     } else {
-        bind(bind(sqlx::query(INSERT_BOTH_TELLING), batch.closed()), batch.forming())
+        bind_both(sqlx::query(INSERT_BOTH_TELLING), batch)
     };
     query.fetch_all(connection).await
 }
@@ -140,8 +145,16 @@ async fn send_copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::R
     copy.finish().await
 }
 
-fn bind<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) -> Query<'q, Pg, PgArguments> {
+/// Binds the columns of `candles` in the order of [`Column::ALL`].
+pub(super) fn bind<'q, C: AsRef<Candle> + Sync>(
+    query: Query<'q, Pg, PgArguments>,
+    candles: &'q [C],
+) -> Query<'q, Pg, PgArguments> {
     Column::ALL.into_iter().fold(query, |query, column| query.bind(ColumnOf(column, candles)))
+}
+
+fn bind_both<'q>(query: Query<'q, Pg, PgArguments>, batch: &'q Batch) -> Query<'q, Pg, PgArguments> {
+    bind(bind(query, batch.closed()), batch.forming()).bind(ClosingTimes(batch.forming()))
 }
 
 /// Finds what was written among the candles of its batch.
@@ -149,17 +162,24 @@ pub(super) fn written(batch: &Batch, rows: &[PgRow]) -> sqlx::Result<Written> {
     let mut written = Written::default();
     for row in rows {
         let is_closed = if row.len() > 3 { row.try_get(3)? } else { true };
-        let (candles, positions) =
-            if is_closed { (batch.closed(), &mut written.closed) } else { (batch.forming(), &mut written.forming) };
         let time: DateTime<Utc> = row.try_get(2)?;
         let theirs: (&str, &str, i64) = (row.try_get(0)?, row.try_get(1)?, time.timestamp());
-        let found = candles.binary_search_by(|Candle { key, .. }| {
-            let own = (key.symbol().as_str(), key.timeframe().name(), key.time().seconds());
-            own.cmp(&theirs)
-        });
-        positions.extend(found);
+        if is_closed {
+            written.closed.extend(position_of(theirs, batch.closed()));
+        } else {
+            written.forming.extend(position_of(theirs, batch.forming()));
+        }
     }
     written.closed.sort_unstable();
     written.forming.sort_unstable();
     Ok(written)
+}
+
+/// The position of the candle with this symbol, timeframe and opening second.
+fn position_of<C: AsRef<Candle>>(key: (&str, &str, i64), candles: &[C]) -> Option<usize> {
+    let found = candles.binary_search_by(|candle| {
+        let own = &candle.as_ref().key;
+        (own.symbol().as_str(), own.timeframe().name(), own.time().seconds()).cmp(&key)
+    });
+    found.ok()
 }

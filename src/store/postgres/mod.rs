@@ -2,6 +2,8 @@
 //! them; this file puts them together.
 
 mod append;
+mod closing;
+mod compare;
 mod frontier;
 mod pool;
 mod read;
@@ -15,8 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::TaskTracker;
 
-use super::{Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, finished, not_prepared, unreadable};
-use crate::candle::{Batch, Symbol, Timeframe};
+use super::{
+    Appended, ClosedByClock, PoolUse, Range, Series, StoreError, Stored, StoredCandles, Written, finished,
+    not_prepared, unreadable,
+};
+use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 use append::Copied;
 use frontier::Frontier;
 use pool::{Pool, PoolError, Purpose};
@@ -50,15 +55,6 @@ impl fmt::Debug for Shared {
             .finish_non_exhaustive()
     }
 }
-
-/// Skips what a writer holds: a sweep that waited could close a circle of waiting writers.
-const DELETE_CLOSED_LIVE: &str = r#"
-    delete from market_data_live_candles where (symbol, timeframe, "timestamp") in (
-        select l.symbol, l.timeframe, l."timestamp" from market_data_live_candles l
-        where exists (
-            select from market_data_candles c
-            where c.symbol = l.symbol and c.timeframe = l.timeframe and c."timestamp" = l."timestamp")
-        for update skip locked)"#;
 
 /// Fewest candles for which COPY, which takes a round trip more, is faster than an insert.
 const WORTH_COPYING: usize = 200;
@@ -115,7 +111,7 @@ impl Postgres {
     }
 
     /// Copies a batch in if that is likely to succeed, and inserts it otherwise.
-    pub(super) async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
         let shared = Arc::clone(&self.0);
         self.on(&self.0.work, move |pool| async move {
             if shared.may_copy(&batch) {
@@ -166,12 +162,22 @@ impl Postgres {
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
-        let delete = |pool: Pool| async move {
-            pool.run(Purpose::Write, async |connection| sqlx::query(DELETE_CLOSED_LIVE).execute(connection).await).await
-        };
+        let delete = |pool: Pool| async move { pool.run(Purpose::Write, closing::delete_hidden).await };
         self.0.work.close_idle().await;
         self.0.probe.close_idle().await;
-        Ok(self.on(&self.0.work, delete).await?.rows_affected())
+        self.on(&self.0.work, delete).await
+    }
+
+    pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<ClosedByClock>, StoreError> {
+        let close =
+            move |pool: Pool| async move { write_with!(pool, |connection| closing::close_due(connection, now)) };
+        self.on(&self.0.work, close).await
+    }
+
+    pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
+        let select =
+            move |pool: Pool| async move { read_with!(pool, |connection| compare::stored(connection, &candles)) };
+        self.on(&self.0.work, select).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

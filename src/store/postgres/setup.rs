@@ -220,13 +220,15 @@ fn check_adopted_column(name: &str, found: &str, not_null: bool, right: &str) ->
 }
 
 async fn check_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
-    const ALL_THERE: &str = "select to_regclass('market_data_candles') is not null
-                                and to_regclass('market_data_live_candles') is not null";
+    const ALL_THERE: &str = "
+        select to_regclass('market_data_candles') is not null and exists (
+            select from pg_attribute
+            where attrelid = to_regclass('market_data_live_candles') and attname = 'closes_at' and not attisdropped)";
     let there: bool = sqlx::query_scalar(ALL_THERE).fetch_one(connection).await?;
     if there {
         return Ok(());
     }
-    Err(StoreError::Unavailable("its tables are missing; run candlewick migrate".to_owned()))
+    Err(StoreError::Unavailable("its tables are missing or of an earlier release; run candlewick migrate".to_owned()))
 }
 
 /// Refuses a login that may not do what the service does, or from which row security would hide rows without a word.

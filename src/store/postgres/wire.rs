@@ -7,7 +7,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 
-use crate::candle::{Candle, Price, Side};
+use crate::candle::{Candle, Closing, Forming, Price, Side, Timestamp};
 
 /// A column of both tables.
 #[derive(Debug, Clone, Copy)]
@@ -51,13 +51,17 @@ impl Column {
             Self::Symbol => write_bytes(candle.key.symbol().as_str().as_bytes(), bytes),
             Self::Timeframe => write_bytes(candle.key.timeframe().name().as_bytes(), bytes),
             Self::Timestamp => {
-                let micros = (candle.key.time().seconds() - POSTGRES_EPOCH) * 1_000_000;
-                write_bytes(&micros.to_be_bytes(), bytes);
+                write_bytes(&micros(candle.key.time()).to_be_bytes(), bytes);
             }
             Self::Price(side) => write_numeric(candle.ohlc.get(side), bytes),
             Self::Volume => write_bytes(&candle.volume.get().to_be_bytes(), bytes),
         }
     }
+}
+
+/// A `timestamptz`, of which the greatest number means infinity (PostgreSQL: `DT_NOEND`).
+fn micros(time: Timestamp) -> i64 {
+    (time.seconds() - POSTGRES_EPOCH) * 1_000_000
 }
 
 fn write_bytes(value: &[u8], bytes: &mut Vec<u8>) {
@@ -110,38 +114,68 @@ fn small(number: impl TryInto<i16>) -> i16 {
 }
 
 /// A column of some candles, as an array to bind.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ColumnOf<'a>(pub(super) Column, pub(super) &'a [Candle]);
+#[derive(Debug)]
+pub(super) struct ColumnOf<'a, C>(pub(super) Column, pub(super) &'a [C]);
 
-impl sqlx::Type<Pg> for ColumnOf<'_> {
+impl<C> sqlx::Type<Pg> for ColumnOf<'_, C> {
     /// Of no use, since each value tells its own.
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(Oid(Column::Symbol.type_numbers().1))
     }
 }
 
-impl Encode<'_, Pg> for ColumnOf<'_> {
+/// Begins an array of `count` elements of the type with the number `element` (PostgreSQL: `array_recv`).
+fn write_array_head(element: u32, count: usize, has_nulls: bool, bytes: &mut PgArgumentBuffer) {
+    const DIMENSIONS: i32 = 1;
+    const FIRST_INDEX: i32 = 1;
+    bytes.reserve(20 + count * 16);
+    for number in [DIMENSIONS, i32::from(has_nulls)] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    bytes.extend_from_slice(&element.to_be_bytes());
+    for number in [length(count), FIRST_INDEX] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+}
+
+impl<C: AsRef<Candle>> Encode<'_, Pg> for ColumnOf<'_, C> {
     fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        const DIMENSIONS: i32 = 1;
-        const NO_NULLS: i32 = 0;
-        const FIRST_INDEX: i32 = 1;
         let Self(column, candles) = *self;
-        bytes.reserve(20 + candles.len() * 16);
-        for number in [DIMENSIONS, NO_NULLS] {
-            bytes.extend_from_slice(&number.to_be_bytes());
-        }
-        bytes.extend_from_slice(&column.type_numbers().0.to_be_bytes());
-        for number in [length(candles.len()), FIRST_INDEX] {
-            bytes.extend_from_slice(&number.to_be_bytes());
-        }
+        write_array_head(column.type_numbers().0, candles.len(), false, bytes);
         for candle in candles {
-            column.write(candle, bytes);
+            column.write(candle.as_ref(), bytes);
         }
         Ok(IsNull::No)
     }
 
     fn produces(&self) -> Option<PgTypeInfo> {
         Some(PgTypeInfo::with_oid(Oid(self.0.type_numbers().1)))
+    }
+}
+
+/// The column `closes_at` of some forming candles, as an array to bind: null where a post leaves it as it is, infinity
+/// where the clock must not close the candle.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClosingTimes<'a>(pub(super) &'a [Forming]);
+
+impl sqlx::Type<Pg> for ClosingTimes<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(Column::Timestamp.type_numbers().1))
+    }
+}
+
+impl Encode<'_, Pg> for ClosingTimes<'_> {
+    fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        const NULL: i32 = -1;
+        write_array_head(Column::Timestamp.type_numbers().0, self.0.len(), true, bytes);
+        for Forming { closing, .. } in self.0 {
+            match closing {
+                Closing::Undecided => bytes.extend_from_slice(&NULL.to_be_bytes()),
+                Closing::Never => write_bytes(&i64::MAX.to_be_bytes(), bytes),
+                Closing::Ended(time) | Closing::Early(time) => write_bytes(&micros(*time).to_be_bytes(), bytes),
+            }
+        }
+        Ok(IsNull::No)
     }
 }
 

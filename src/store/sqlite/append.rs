@@ -1,8 +1,8 @@
 //! Candles in: one statement for each kind, prepared once and run for each candle.
 
-use rusqlite::{CachedStatement, Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
-use crate::candle::{Batch, Candle, Side};
+use crate::candle::{Batch, Candle, Closing, Forming, Side};
 use crate::store::Written;
 
 const INSERT_CLOSED: &str = "
@@ -10,15 +10,19 @@ const INSERT_CLOSED: &str = "
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
     on conflict do nothing";
 
+/// `?9` is when the clock may close the candle. A state with less volume than the stored one overtook it on the way, unless
+/// the stored one is older than that can take: then the terminal has synchronised its history anew.
 const UPSERT_FORMING: &str = "
-    insert into market_data_live_candles as stored (symbol, timeframe, timestamp, open, high, low, close, volume)
-    select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+    insert into market_data_live_candles as stored
+        (symbol, timeframe, timestamp, open, high, low, close, volume, closes_at)
+    select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
     where not exists (
         select 1 from market_data_candles c where c.symbol = ?1 and c.timeframe = ?2 and c.timestamp = ?3)
     on conflict (symbol, timeframe, timestamp) do update set
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-        volume = excluded.volume, updated_at = unixepoch()
-        where excluded.volume >= stored.volume";
+        volume = excluded.volume, updated_at = excluded.updated_at,
+        closes_at = coalesce(excluded.closes_at, stored.closes_at)
+        where excluded.volume >= stored.volume or stored.updated_at < excluded.updated_at - 10";
 
 /// Inserts what is not stored yet and replaces forming candles, one batch after the other, all of them or nothing. Returns
 /// what each of them changed.
@@ -31,8 +35,25 @@ pub(super) fn insert<'b>(
     let mut upsert_forming = transaction.prepare_cached(UPSERT_FORMING)?;
     let mut written = Vec::new();
     for batch in batches {
-        let closed = run(&mut insert_closed, batch.closed())?;
-        let forming = run(&mut upsert_forming, batch.forming())?;
+        let mut row = Row::default();
+        let mut closed = Vec::with_capacity(batch.closed().len());
+        for (position, candle) in batch.closed().iter().enumerate() {
+            let Row([open, high, low, close]) = row.of(candle);
+            let (symbol, timeframe, time) = key(candle);
+            let volume = candle.volume.get();
+            if insert_closed.execute((symbol, timeframe, time, open, high, low, close, volume))? > 0 {
+                closed.push(position);
+            }
+        }
+        let mut forming = Vec::with_capacity(batch.forming().len());
+        for (position, Forming { candle, closing }) in batch.forming().iter().enumerate() {
+            let Row([open, high, low, close]) = row.of(candle);
+            let (symbol, timeframe, time) = key(candle);
+            let (volume, closes_at) = (candle.volume.get(), closes_at(*closing));
+            if upsert_forming.execute((symbol, timeframe, time, open, high, low, close, volume, closes_at))? > 0 {
+                forming.push(position);
+            }
+        }
         written.push(Written { closed, forming });
     }
     drop((insert_closed, upsert_forming));
@@ -40,20 +61,29 @@ pub(super) fn insert<'b>(
     Ok(written)
 }
 
-/// Returns the positions of the candles that changed something.
-fn run(statement: &mut CachedStatement<'_>, candles: &[Candle]) -> rusqlite::Result<Vec<usize>> {
-    let mut prices = Side::ALL.map(|_| String::new());
-    let mut changed = Vec::with_capacity(candles.len());
-    for (position, Candle { key, ohlc, volume }) in candles.iter().enumerate() {
-        for (side, text) in Side::ALL.into_iter().zip(&mut prices) {
+/// The prices of a candle as text, in memory that is used again for the next candle.
+#[derive(Default)]
+struct Row([String; 4]);
+
+impl Row {
+    fn of(&mut self, candle: &Candle) -> &Self {
+        for (side, text) in Side::ALL.into_iter().zip(&mut self.0) {
             text.clear();
-            ohlc.get(side).write_to(text);
+            candle.ohlc.get(side).write_to(text);
         }
-        let [open, high, low, close] = &prices;
-        let (symbol, timeframe, time) = (key.symbol().as_str(), key.timeframe().name(), key.time().millis());
-        if statement.execute((symbol, timeframe, time, open, high, low, close, volume.get()))? > 0 {
-            changed.push(position);
-        }
+        self
     }
-    Ok(changed)
+}
+
+fn key(Candle { key, .. }: &Candle) -> (&str, &str, i64) {
+    (key.symbol().as_str(), key.timeframe().name(), key.time().millis())
+}
+
+/// When the clock may close a forming candle, in epoch milliseconds: null leaves it as it is.
+fn closes_at(closing: Closing) -> Option<i64> {
+    match closing {
+        Closing::Undecided => None,
+        Closing::Never => Some(i64::MAX),
+        Closing::Ended(time) | Closing::Early(time) => Some(time.millis()),
+    }
 }

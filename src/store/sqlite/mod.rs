@@ -5,6 +5,8 @@
 //! waiting for each other.
 
 mod append;
+mod closing;
+mod compare;
 mod read;
 mod writer;
 
@@ -19,8 +21,10 @@ use sqlx::{ConnectOptions, Connection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
-use super::{Appended, PoolUse, Range, Series, StoreError, StoredCandles, Written, finished, not_prepared};
-use crate::candle::{Batch, Symbol, Timeframe};
+use super::{
+    Appended, ClosedByClock, PoolUse, Range, Series, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
+};
+use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
 use writer::Writer;
 
@@ -52,11 +56,6 @@ const PROBE_WAIT: Duration = Duration::from_secs(1);
 /// have in common is in the system's memory, and what is written makes them forget theirs.
 const READER_CACHE: &str = "-512";
 
-const DELETE_CLOSED_LIVE: &str = "
-    delete from market_data_live_candles as l where exists (
-        select 1 from market_data_candles c
-        where c.symbol = l.symbol and c.timeframe = l.timeframe and c.timestamp = l.timestamp)";
-
 impl Sqlite {
     pub(super) fn open(url: &str, max_connections: u32) -> Result<Self, StoreError> {
         let unfit = |sentence: &str| StoreError::Unfit(sentence.to_owned());
@@ -86,8 +85,9 @@ impl Sqlite {
     }
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        const TABLES: &str =
-            "select count(*) from sqlite_schema where name in ('market_data_candles', 'market_data_live_candles')";
+        const TABLES: &str = "
+            select (select count(*) from pragma_table_info('market_data_candles') where name = 'timestamp')
+                 + (select count(*) from pragma_table_info('market_data_live_candles') where name = 'closes_at')";
         let options = self.0.options.clone().create_if_missing(true);
         let mut connection = options.connect().await.map_err(first_contact_error)?;
         if migrate {
@@ -110,15 +110,17 @@ impl Sqlite {
         }
         let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut connection).await.map_err(first_contact_error)?;
         if tables < 2 {
-            return Err(StoreError::Unavailable("its tables are missing; run candlewick migrate".to_owned()));
+            return Err(StoreError::Unavailable(
+                "its tables are missing or of an earlier release; run candlewick migrate".to_owned(),
+            ));
         }
         connection.close().await.map_err(first_contact_error)?;
         self.0.prepared.store(true, Ordering::Release);
         Ok(())
     }
 
-    pub(super) async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
-        let written = self.append_telling(Arc::new(batch)).await?;
+    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
+        let written = self.append_telling(batch).await?;
         Ok(Appended { added: written.closed.len(), live: written.forming.len() })
     }
 
@@ -145,9 +147,19 @@ impl Sqlite {
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
         let shared = Arc::clone(&self.0);
-        let delete = |connection: &mut rusqlite::Connection| connection.execute(DELETE_CLOSED_LIVE, ());
-        let deleted = self.run(async move { shared.writer.run(delete).await }).await?;
+        let deleted = self.run(async move { shared.writer.run(closing::delete_hidden).await }).await?;
         Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
+    }
+
+    pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<ClosedByClock>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let close = move |connection: &mut rusqlite::Connection| closing::close_due(connection, now.millis());
+        self.run(async move { shared.writer.run(close).await }).await
+    }
+
+    pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
+        let readers = self.0.readers.clone();
+        self.run(async move { compare::stored(&readers, &candles).await }).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

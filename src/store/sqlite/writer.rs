@@ -183,7 +183,7 @@ impl Writer {
         let mut candles = 0;
         let fitting = waiting.entries.iter().take_while(|Entry { batch, .. }| {
             let is_first = candles == 0;
-            candles += batch.closed().len() + batch.forming().len();
+            candles += batch.len();
             is_first || candles <= TRANSACTION
         });
         let count = fitting.count();

@@ -1,0 +1,109 @@
+//! Posted candles whose key is stored with other values.
+//!
+//! A closed candle is stored once and never changes, so a second post of it changes nothing, whatever its values. Where they
+//! differ, two sources disagree about history, and somebody has to look.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::timeout;
+
+use crate::candle::{Candle, Price, Side};
+use crate::store::{Store, StoreError, Stored};
+use crate::telemetry::metrics::CONFLICTS;
+use crate::violation::MAX_LISTED;
+
+/// How long an answer waits for the comparison: most Expert Advisors give up after 5 s.
+const COMPARISON_TIMEOUT: Duration = Duration::from_secs(2);
+/// Conflicts that one line of the log shows with their values.
+const MAX_LOGGED: usize = 10;
+
+/// A posted candle that differs from the closed one that is stored under its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Position of the candle in `candles`, from 0.
+    pub index: usize,
+    /// Names of the fields that differ by value.
+    pub fields: Vec<&'static str>,
+}
+
+/// How the duplicates of a batch compare with what is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflicts {
+    /// So many differ by value.
+    Known {
+        /// How many.
+        count: usize,
+        /// The first [`MAX_LISTED`] of them, by index.
+        first: Vec<Conflict>,
+    },
+    /// The comparison failed after the batch was stored.
+    Unknown,
+}
+
+impl Conflicts {
+    /// No duplicate differs.
+    pub const NONE: Self = Self::Known { count: 0, first: Vec::new() };
+}
+
+/// Compares closed candles, each with its index in the batch, with what is stored under their keys. Never fails the batch,
+/// which is stored already.
+pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Candle)>) -> Conflicts {
+    let (indexes, candles): (Vec<_>, Vec<_>) = candles.unzip();
+    let stored = timeout(COMPARISON_TIMEOUT, store.stored_otherwise(candles.clone())).await;
+    let stored = stored.unwrap_or_else(|_| Err(StoreError::Unavailable("the comparison took too long".to_owned())));
+    let stored = match stored {
+        Ok(stored) => stored,
+        Err(error) => {
+            tracing::warn!(cause = %error, "could not compare duplicates with the stored candles");
+            return Conflicts::Unknown;
+        }
+    };
+    let mut conflicts: Vec<_> = stored
+        .iter()
+        .filter_map(|stored| {
+            let (index, candle) = (*indexes.get(stored.position)?, candles.get(stored.position)?);
+            let fields = differing(candle, stored);
+            (!fields.is_empty()).then_some((Conflict { index, fields }, candle, stored))
+        })
+        .collect();
+    if conflicts.is_empty() {
+        return Conflicts::NONE;
+    }
+    conflicts.sort_unstable_by_key(|(conflict, ..)| conflict.index);
+    let count = conflicts.len();
+    counter!(CONFLICTS).increment(count as u64);
+    let shown = conflicts.iter().take(MAX_LOGGED).map(|(conflict, candle, stored)| describe(conflict, candle, stored));
+    let shown = shown.collect::<Vec<_>>().join("; ");
+    tracing::warn!(
+        conflicting = count,
+        first = shown,
+        "closed candles were posted again with other values; what is stored stays"
+    );
+    let first = conflicts.into_iter().take(MAX_LISTED).map(|(conflict, ..)| conflict).collect();
+    Conflicts::Known { count, first }
+}
+
+/// The names of the fields that differ by value: 1.1 is 1.10.
+fn differing(posted: &Candle, stored: &Stored) -> Vec<&'static str> {
+    let prices = Side::ALL.into_iter().zip(&stored.prices);
+    let differs = |&(side, text): &(Side, &String)| Price::parse(text).ok() != Some(posted.ohlc.get(side));
+    let mut fields: Vec<_> = prices.filter(differs).map(|(side, _)| side.name()).collect();
+    fields.extend((stored.volume != posted.volume.get()).then_some("volume"));
+    fields
+}
+
+/// What was posted and what is stored, for the log alone: an ingest key may not read.
+fn describe(Conflict { fields, .. }: &Conflict, posted: &Candle, stored: &Stored) -> String {
+    let key = &posted.key;
+    let mut text = format!("{} {} {}:", key.symbol(), key.timeframe(), key.time());
+    for &field in fields {
+        let price = Side::ALL.into_iter().zip(&stored.prices).find(|(side, _)| side.name() == field);
+        let _ = match price {
+            Some((side, price)) => write!(text, " {field} {} for {price}", posted.ohlc.get(side)),
+            None => write!(text, " {field} {} for {}", posted.volume.get(), stored.volume),
+        };
+    }
+    text
+}

@@ -1,0 +1,143 @@
+//! Closed candles that are posted again with other values.
+
+use candlewick::store::Store;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Database, Environment, NOW, PgDatabase, Service, TestApp, both_stores, candle, plain_server, run, with,
+};
+
+const HOUR: i64 = 3600;
+
+/// A closed candle that opened so many hours ago.
+fn closed(hours: i64, fields: Value) -> Value {
+    with(with(candle(NOW - hours * HOUR), json!({"complete": true})), fields)
+}
+
+/// Posts candles and returns how many conflict, and which.
+async fn post(app: &TestApp, candles: &[Value]) -> (Option<u64>, Value) {
+    let answer = app.post(&json!({ "candles": candles })).await;
+    answer.counts(candles.len());
+    let body = answer.json();
+    let count = body.get("records_conflicting").map(|count| count.as_u64().expect("a number"));
+    (count, body.get("conflicts").cloned().unwrap_or_default())
+}
+
+async fn execute(database: &Database, sql: &str) {
+    match database {
+        Database::Sqlite(_) => {
+            let pool = sqlx::SqlitePool::connect(&database.url()).await.unwrap();
+            sqlx::Executor::execute(&pool, sql).await.unwrap();
+            pool.close().await;
+        }
+        Database::Postgres(database) => database.execute(sql).await,
+    }
+}
+
+both_stores! {
+    async fn a_duplicate_with_other_values_is_named(app: TestApp) {
+        assert_eq!(post(&app, &[closed(2, json!({})), closed(1, json!({}))]).await, (None, Value::Null));
+        assert_eq!(post(&app, &[closed(2, json!({})), closed(1, json!({}))]).await, (None, Value::Null), "identical");
+        let other = [closed(3, json!({})), closed(2, json!({"close": "1.08630", "volume": 7})), closed(1, json!({}))];
+        assert_eq!(post(&app, &other).await, (Some(1), json!([{"index": 1, "fields": ["close", "volume"]}])));
+        let all = closed(1, json!({"open": 2, "high": 3, "low": 1, "close": 2, "volume": 0}));
+        assert_eq!(post(&app, &[all]).await, (Some(1), json!([{"index": 0, "fields": ["open", "high", "low", "close", "volume"]}])));
+        // It stays as it was.
+        assert_eq!(app.database.closed().await.len(), 3);
+        assert!(app.database.closed().await.iter().all(|row| row.ends_with("1.08500 1.08650 1.08480 1.08620 1200")));
+    }
+
+    async fn digits_do_not_conflict_and_values_do(app: TestApp) {
+        let prices = |open: &str, high: &str, low: &str, close: &str| {
+            closed(1, json!({"open": open, "high": high, "low": low, "close": close}))
+        };
+        assert_eq!(post(&app, &[prices("1.10", "1.2", "-0.5", "0")]).await.0, None);
+        for same in [prices("1.1", "1.200", "-0.50", "0.00"), prices("11e-1", "1.2", "-5E-1", "-0")] {
+            assert_eq!(post(&app, &[same]).await, (None, Value::Null));
+        }
+        let close = prices("1.1", "1.2", "-0.5", "0.0000000000000000000000000001");
+        assert_eq!(post(&app, &[close]).await, (Some(1), json!([{"index": 0, "fields": ["close"]}])));
+    }
+
+    async fn a_key_twice_in_a_batch_conflicts_where_it_differs_from_what_counts(app: TestApp) {
+        let twice = [closed(1, json!({"close": "1.0855"})), closed(1, json!({})), closed(1, json!({"close": "1.086200"}))];
+        assert_eq!(post(&app, &twice).await, (Some(1), json!([{"index": 0, "fields": ["close"]}])));
+        assert!(app.database.closed().await[0].ends_with(" 1.086200 1200"));
+        // Both differ from what is stored now.
+        let twice = [closed(1, json!({"close": "1.0855"})), closed(1, json!({"volume": 1}))];
+        let conflicts = json!([{"index": 0, "fields": ["close"]}, {"index": 1, "fields": ["volume"]}]);
+        assert_eq!(post(&app, &twice).await, (Some(2), conflicts));
+    }
+
+    async fn forming_states_conflict_with_nothing(app: TestApp) {
+        assert_eq!(post(&app, &[closed(1, json!({}))]).await.0, None);
+        let late = with(closed(1, json!({"close": "1.0855"})), json!({"complete": false}));
+        assert_eq!(post(&app, &[late]).await, (None, Value::Null));
+        let states = [with(candle(NOW), json!({"volume": 5})), with(candle(NOW), json!({"volume": 4}))];
+        assert_eq!(post(&app, &states).await, (None, Value::Null));
+    }
+
+    async fn all_are_counted_and_the_first_hundred_named(app: TestApp) {
+        let history = |volume: i64| (1..=300).map(|hours| closed(hours, json!({"volume": volume}))).collect::<Vec<_>>();
+        assert_eq!(post(&app, &history(1)).await.0, None);
+        let mut again = history(2);
+        again.extend((301..=310).map(|hours| closed(hours, json!({}))));
+        again[0] = closed(1, json!({"volume": 1}));
+        let (count, conflicts) = post(&app, &again).await;
+        assert_eq!(count, Some(299));
+        let named: Vec<_> = conflicts.as_array().unwrap().iter().map(|conflict| conflict["index"].as_u64().unwrap()).collect();
+        assert_eq!(named, (1..=100).collect::<Vec<_>>());
+    }
+
+    async fn a_lenient_batch_names_candles_by_their_place_in_the_body(app: TestApp) {
+        post(&app, &[closed(1, json!({}))]).await;
+        let body = json!({"candles": [closed(3, json!({"volume": -1})), closed(2, json!({})), closed(1, json!({"volume": 9}))]});
+        let answer = app.post_lenient(&body).await;
+        assert_eq!(answer.counts(3), (1, 1, 0));
+        assert_eq!(answer.json()["conflicts"], json!([{"index": 2, "fields": ["volume"]}]));
+    }
+
+    async fn posts_at_the_same_time_with_other_values_conflict_once(app: TestApp) {
+        let one = async |poster: i64| post(&app, &[closed(1, json!({"volume": poster}))]).await.0;
+        let posts = futures_util::future::join_all((0..32).map(one)).await;
+        assert_eq!(posts.iter().filter(|count| count.is_none()).count(), 1, "the first one's values are stored");
+        assert_eq!(posts.iter().filter(|count| **count == Some(1)).count(), 31);
+    }
+
+    async fn what_others_stored_is_compared_by_value(app: TestApp) {
+        post(&app, &[closed(1, json!({})), closed(2, json!({}))]).await;
+        execute(&app.database, "update market_data_candles set close = 'NaN'").await;
+        let (count, conflicts) = post(&app, &[closed(1, json!({})), closed(2, json!({}))]).await;
+        assert_eq!((count, &conflicts[1]), (Some(2), &json!({"index": 1, "fields": ["close"]})));
+    }
+}
+
+#[test]
+fn a_comparison_that_fails_does_not_fail_the_post() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        Store::open(&Environment::new(&database.url).config().database).unwrap().prepare(true).await.unwrap();
+        let login = database.login();
+        let role = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
+        database.execute(&role).await;
+        database.execute(&format!("alter role {login} password 'pass-word'")).await;
+        let url = database.url_with(|url| {
+            url.set_username(&login).unwrap();
+            url.set_password(Some("pass-word")).unwrap();
+        });
+        let service = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
+        let posted = closed(1, json!({}));
+        assert_eq!(service.ingest(std::slice::from_ref(&posted)).await, (1, 0, 0));
+        // To insert, the service reads the columns of the key alone.
+        let keys_alone = format!(
+            "revoke select on market_data_candles from {login};
+             grant select (symbol, timeframe, \"timestamp\") on market_data_candles to {login}"
+        );
+        database.execute(&keys_alone).await;
+        let other = with(posted, json!({"volume": 9}));
+        let answer = service.post(&json!({"candles": [closed(2, json!({})), other]})).await;
+        assert_eq!(answer.counts(2), (1, 1, 0));
+        assert_eq!(answer.json().get("records_conflicting"), Some(&Value::Null));
+        assert_eq!(answer.json().get("conflicts"), None);
+    });
+}
