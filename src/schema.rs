@@ -11,12 +11,18 @@ const SYMBOL: &str = r"^\S(.*\S)?$";
 /// What `Timeframe::parse` takes.
 const TIMEFRAME: &str = "^([Pp][Ee][Rr][Ii][Oo][Dd]_)?([Mm]([1-6]|10|12|15|20|30)|[Hh]([1-468]|12)|[Dd]1|[Ww]1|[Mm][Nn]1)$\
                          |^([1-6]|10|12|15|20|30)m$|^([1-468]|12)[hH]$|^1[dDwW]$";
+/// ISO 8601 beyond RFC 3339: without seconds, with a short zone or with none.
+const ISO_TIME: &str =
+    r"^[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9](:[0-5][0-9])?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$";
+const DATE: &str = r"^[0-9]{4}-[01][0-9]-[0-3][0-9]$";
+const BROKER_DATE: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9]$";
 const BROKER_TIME: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$";
 
-/// First second of the year 1, last of the year 9999, and where an epoch number begins to count milliseconds.
+/// First second of the year 1, of the year 1700, last of the year 9999, and where an epoch number begins to count milliseconds.
 const FIRST: i64 = -62_135_596_800;
+const FIRST_OPENING: i64 = -8_520_336_000;
 const LAST: i64 = 253_402_300_799;
-const MILLISECONDS: i64 = 100_000_000_000;
+const MILLISECONDS: i64 = 10_000_000_000;
 
 /// The parameter `symbol` of a query.
 #[derive(Debug)]
@@ -29,6 +35,10 @@ pub struct TimeframeParameter;
 /// A bound in time of a query.
 #[derive(Debug)]
 pub struct Bound;
+
+/// What the numbers of a query count.
+#[derive(Debug)]
+pub struct UnitParameter;
 
 impl PartialSchema for SymbolParameter {
     fn schema() -> RefOr<Schema> {
@@ -44,15 +54,21 @@ impl PartialSchema for TimeframeParameter {
 
 impl PartialSchema for Bound {
     fn schema() -> RefOr<Schema> {
-        let epoch = whole().minimum(Some(FIRST)).maximum(Some(LAST * 1000 + 999));
-        let early_milliseconds = whole().minimum(Some(FIRST * 1000)).maximum(Some(-MILLISECONDS));
-        any_of([epoch, early_milliseconds, rfc3339()]).into()
+        let epoch = whole().minimum(Some(FIRST * 1000)).maximum(Some(LAST * 1000 + 999));
+        any_of([epoch, rfc3339(), string().pattern(Some(DATE))]).into()
+    }
+}
+
+impl PartialSchema for UnitParameter {
+    fn schema() -> RefOr<Schema> {
+        epoch_unit().into()
     }
 }
 
 impl ToSchema for SymbolParameter {}
 impl ToSchema for TimeframeParameter {}
 impl ToSchema for Bound {}
+impl ToSchema for UnitParameter {}
 
 pub(crate) fn symbol() -> RefOr<Schema> {
     let meaning =
@@ -67,22 +83,44 @@ pub(crate) fn timeframe() -> RefOr<Schema> {
 }
 
 pub(crate) fn timestamp() -> RefOr<Schema> {
-    let meaning = "When the candle opened: RFC 3339 with its zone, epoch seconds or (from 10^11) milliseconds, or \
-                   `2025.08.03 10:00[:00]`. Forms without a zone are shifted by `utc_offset`. Whole seconds, below H1 \
-                   whole minutes, and not in the future.";
-    let seconds = whole().minimum(Some(FIRST)).maximum(Some(MILLISECONDS - 1));
-    let milliseconds = || whole().multiple_of(Some(1000));
-    let late = milliseconds().minimum(Some(MILLISECONDS)).maximum(Some(LAST * 1000));
-    let early = milliseconds().minimum(Some(FIRST * 1000)).maximum(Some(-MILLISECONDS));
-    let broker_time = string().pattern(Some(BROKER_TIME));
-    let forms = any_of([rfc3339(), seconds, late, early, broker_time, number_in_a_string()]);
+    let meaning = "When the candle opened: RFC 3339 with its zone (`+0300` and `+03` too); epoch seconds or (from 10^10, or by \
+                   `unit`) milliseconds; `2025.08.03 10:00[:00]`; or, beside `utc_offset`, RFC 3339 without a zone. For D1, W1 \
+                   and MN1 also a date: `2025.08.03`, or beside `utc_offset` `2025-08-03`. Forms without a zone are shifted \
+                   by `utc_offset`. In UTC below H1 a multiple of 1, 3, 5 or 15 minutes, as divides the timeframe, from H1 to \
+                   H12 of 5 minutes, and else a whole minute; from 1700 on and not in the future. Required, here or as `time`.";
+    let forms = any_of(opening_times());
     forms.description(Some(meaning)).examples(["2025.08.03 13:00"]).into()
 }
 
-pub(crate) fn utc_offset() -> RefOr<Schema> {
-    let meaning = "Seconds that the broker's clock is ahead of UTC; not beside a time that names its zone. In the candle, \
+pub(crate) fn time() -> RefOr<Schema> {
+    let meaning = "`MqlRates`' name of `timestamp`; send one of the two.";
+    any_of(opening_times()).description(Some(meaning)).into()
+}
+
+pub(crate) fn unit() -> RefOr<Schema> {
+    let meaning = "What `timestamp` counts where it is a number: seconds or milliseconds, as this API answers them. In the candle, \
                    or beside `candles` for all without one.";
-    let offset = whole().minimum(Some(-50_400)).maximum(Some(50_400));
+    epoch_unit().description(Some(meaning)).examples(["ms"]).into()
+}
+
+fn opening_times() -> [ObjectBuilder; 9] {
+    let seconds = whole().minimum(Some(FIRST_OPENING)).maximum(Some(MILLISECONDS - 1));
+    let milliseconds = || whole().multiple_of(Some(1000));
+    let late = milliseconds().minimum(Some(MILLISECONDS)).maximum(Some(LAST * 1000));
+    let early = milliseconds().minimum(Some(FIRST_OPENING * 1000)).maximum(Some(-MILLISECONDS));
+    let [iso, broker, date, broker_date] =
+        [ISO_TIME, BROKER_TIME, DATE, BROKER_DATE].map(|form| string().pattern(Some(form)));
+    [rfc3339(), seconds, late, early, iso, broker, date, broker_date, number_in_a_string()]
+}
+
+fn epoch_unit() -> ObjectBuilder {
+    string().enum_values(Some(["s", "ms"]))
+}
+
+pub(crate) fn utc_offset() -> RefOr<Schema> {
+    let meaning = "Seconds that the broker's clock is ahead of UTC, a multiple of 900; not beside a time that names its zone. In the candle, \
+                   or beside `candles` for all without one.";
+    let offset = whole().minimum(Some(-50_400)).maximum(Some(50_400)).multiple_of(Some(900));
     any_of([offset, number_in_a_string()]).description(Some(meaning)).examples([10_800]).into()
 }
 
@@ -103,9 +141,17 @@ pub(crate) fn close() -> RefOr<Schema> {
 }
 
 pub(crate) fn volume() -> RefOr<Schema> {
-    let meaning = "Ticks in the period, a whole number; `1200.0` and `1.2E+03` are taken too.";
-    let ticks = whole().minimum(Some(0)).maximum(Some(i64::MAX));
-    any_of([ticks, number_in_a_string()]).description(Some(meaning)).examples([1200]).into()
+    let meaning = "Ticks in the period, a whole number; `1200.0` and `1.2E+03` are taken too. Required, here or as `tick_volume`.";
+    any_of(ticks()).description(Some(meaning)).examples([1200]).into()
+}
+
+pub(crate) fn tick_volume() -> RefOr<Schema> {
+    let meaning = "`MqlRates`' name of `volume`; send one of the two.";
+    any_of(ticks()).description(Some(meaning)).into()
+}
+
+fn ticks() -> [ObjectBuilder; 2] {
+    [whole().minimum(Some(0)).maximum(Some(i64::MAX)), number_in_a_string()]
 }
 
 pub(crate) fn complete() -> RefOr<Schema> {

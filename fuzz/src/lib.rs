@@ -17,7 +17,7 @@ const NOW: i64 = 1_772_625_600;
 const MAX_CANDLES: usize = 50;
 const MAX_LIMIT: usize = 10_000;
 /// Longest sentence about one value, in bytes, and the longest name of one: however long the input, it is not sent back.
-const LONGEST_SENTENCE: usize = 300;
+const LONGEST_SENTENCE: usize = 400;
 const LONGEST_NAME: usize = 300;
 
 /// A posted body is stored by the rules or refused by a sentence.
@@ -26,6 +26,11 @@ pub fn batch_body(body: &[u8]) -> bool {
     match check(body, now, MAX_CANDLES) {
         Ok(checked) => {
             check_counts(&checked);
+            let trimmed = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+            let end =
+                trimmed.iter().rposition(|&byte| byte != 0 && !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
+            let is_json = serde_json::from_slice::<&RawValue>(&trimmed[..end]).is_ok();
+            assert!(is_json || checked.rejected.candles > 0, "what is not JSON is not accepted");
             let batch = &checked.sorted.batch;
             for candle in batch.closed().iter().chain(batch.forming().iter().map(AsRef::as_ref)) {
                 check_candle(candle);

@@ -220,8 +220,8 @@ mod tests {
     use crate::candle::{Key, Ohlc, Price, Symbol, Timeframe, Timestamp, Volume};
 
     /// One of few keys, so that they meet; the volume tells which candle it was.
-    fn candle(symbol: &str, timeframe: Timeframe, minute: i64, volume: usize) -> Candle {
-        let time = Timestamp::from_seconds(minute * 60).unwrap();
+    fn candle(symbol: &str, timeframe: Timeframe, period: i64, volume: usize) -> Candle {
+        let time = Timestamp::from_seconds(period * 600).unwrap();
         let price = Price::parse("1.5").unwrap();
         Candle {
             key: Key::new(Symbol::parse(symbol).unwrap(), timeframe, time).unwrap(),
@@ -246,7 +246,7 @@ mod tests {
         proptest::collection::vec((symbol, timeframe, 0..4_i64, phases), 0..40).prop_map(|fields| {
             let candles = fields.into_iter().enumerate();
             candles
-                .map(|(i, (symbol, timeframe, minute, phases))| (candle(symbol, timeframe, minute * 10, i), phases))
+                .map(|(i, (symbol, timeframe, period, phases))| (candle(symbol, timeframe, period, i), phases))
                 .collect()
         })
     }

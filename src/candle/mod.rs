@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use batch::{Batch, BatchBuilder, Closing, Forming, Origins, Phase, Phases, Sorted};
 pub use price::{Ohlc, Price, Side};
 pub use rule::Rule;
-pub use time::{Clock, Timestamp, UtcOffset};
+pub use time::{Clock, EpochUnit, SentTime, Timestamp, UtcOffset};
 pub use timeframe::Timeframe;
 
 pub(crate) use number::Number;
@@ -36,6 +36,14 @@ impl Invalid {
     pub fn new(rule: Rule, message: impl Into<String>) -> Self {
         Self { rule, message: message.into() }
     }
+}
+
+/// The beginning of a sentence that shows a value back to its sender, or nothing where the value is too long or cannot be read:
+/// `nan, which is `.
+fn shown(text: &str) -> String {
+    const MAX_CHARS: usize = 40;
+    let readable = text.chars().nth(MAX_CHARS).is_none() && text.chars().all(is_printable) && !text.trim().is_empty();
+    if readable { format!("{text}, which is ") } else { String::new() }
 }
 
 /// The name of an instrument exactly as its source spells it: `EURUSD`, `EURUSD.m`, `#AAPL`, `S&P 500`.
@@ -107,12 +115,11 @@ impl Volume {
     /// # Errors
     /// When `text` is no JSON number, is not whole, is negative or exceeds `i64::MAX`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let number = Number::scan(text)?;
-        match number.to_i64() {
+        Number::read(text, "1200", |number| match number.to_i64() {
             Ok(volume) if volume >= 0 => Ok(Self(volume)),
             Ok(_) => Err(Invalid::new(Rule::OutOfRange, "is negative; a volume is 0 or more")),
             Err(invalid) => Err(invalid),
-        }
+        })
     }
 
     /// The number of ticks.
@@ -134,10 +141,10 @@ pub struct Key {
 }
 
 impl Key {
-    /// Joins the parts, which below H1 must name a whole minute.
+    /// Joins the parts. See [`Timeframe::check_opening`] for the times at which a candle may open.
     ///
     /// # Errors
-    /// When a candle of a timeframe below H1 would open inside a minute.
+    /// When no candle of this timeframe opens at `time`.
     pub fn new(symbol: Symbol, timeframe: Timeframe, time: Timestamp) -> Result<Self, Invalid> {
         timeframe.check_opening(time)?;
         Ok(Self { symbol, timeframe, time })

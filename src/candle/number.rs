@@ -1,6 +1,6 @@
 use rust_decimal::Decimal;
 
-use super::{Invalid, Rule};
+use super::{Invalid, Rule, shown};
 
 /// A JSON number taken apart but not evaluated, so that no digit of it is lost.
 #[derive(Debug, Clone, Copy)]
@@ -13,13 +13,28 @@ pub(crate) struct Number<'a> {
 }
 
 impl<'a> Number<'a> {
-    /// Reads `text` by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank.
-    pub(crate) fn scan(text: &'a str) -> Result<Self, Invalid> {
-        Self::find(text)
-            .ok_or_else(|| Invalid::new(Rule::NotANumber, "is not a number; send digits, such as 1200 or 1.0850"))
+    /// Makes of a number what `parse` makes of it. Text that is not a number is refused with the number that it was probably
+    /// meant to be, if `parse` takes that, or else with an `example`.
+    pub(crate) fn read<T>(
+        text: &str,
+        example: &str,
+        parse: impl Fn(Number<'_>) -> Result<T, Invalid>,
+    ) -> Result<T, Invalid> {
+        if let Some(number) = Number::find(text) {
+            return parse(number);
+        }
+        let works = |corrected: &String| Number::find(corrected).is_some_and(|number| parse(number).is_ok());
+        let message = match corrected(text).filter(works) {
+            Some(number) if text.trim() != text => format!("has blanks around it; send {number}"),
+            Some(number) => format!("is {text}, which is not how JSON writes a number; send {number}"),
+            None if text.is_empty() => format!("is empty; send digits, such as {example}"),
+            None => format!("is {}not a number; send digits, such as {example}", shown(text)),
+        };
+        Err(Invalid::new(Rule::NotANumber, message))
     }
 
-    /// [`Number::scan`] for text that may well be something else.
+    /// Takes `text` apart by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank. `None` for
+    /// all other text.
     pub(crate) fn find(text: &'a str) -> Option<Self> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -55,7 +70,7 @@ impl<'a> Number<'a> {
         rest.is_empty().then_some(Self { negative, integer, fraction, exponent })
     }
 
-    /// What [`Number::scan`] and [`Number::to_decimal`] make of a short number without an exponent, in one pass over it;
+    /// What [`Number::find`] and [`Number::to_decimal`] make of a short number without an exponent, in one pass over it;
     /// `None` for all other text.
     pub(crate) fn short_decimal(text: &str) -> Option<Decimal> {
         // So many digits fit an i64.
@@ -135,7 +150,7 @@ impl<'a> Number<'a> {
         let trailing_zeros = self.digits().rev().take_while(|&digit| digit == 0).count();
         let missing_zeros = i64::try_from(trailing_zeros).unwrap_or(i64::MAX).saturating_sub(self.scale());
         if missing_zeros < 0 {
-            return Err(Invalid::new(Rule::NotWhole, "is not a whole number"));
+            return Err(Invalid::new(Rule::NotWhole, "is not a whole number; send it without decimals"));
         }
         let significant = self.integer.len() + self.fraction.len() - trailing_zeros;
         let mut value = 0_i128;
@@ -149,6 +164,22 @@ impl<'a> Number<'a> {
             .map(|value| if self.negative { -value } else { value });
         value.and_then(|value| i64::try_from(value).ok()).ok_or_else(out_of_range)
     }
+}
+
+/// The number that `text` spells in a way that JSON does not know: `+1.5`, `.5`, `1.`, `01`, ` 1 `.
+fn corrected(text: &str) -> Option<String> {
+    const MAX_LENGTH: usize = 40;
+    let trimmed = text.trim();
+    let (sign, digits) = match trimmed.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", trimmed.strip_prefix('+').unwrap_or(trimmed)),
+    };
+    let digits = digits.strip_suffix('.').unwrap_or(digits);
+    let (integer, rest) = split_digits(digits);
+    let significant = integer.trim_start_matches('0');
+    let integer = if significant.is_empty() { "0" } else { significant };
+    (text.len() <= MAX_LENGTH && digits.contains(|digit: char| digit.is_ascii_digit()))
+        .then(|| format!("{sign}{integer}{rest}"))
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
@@ -177,8 +208,8 @@ mod tests {
         #[test]
         fn a_short_decimal_is_what_the_long_way_makes_of_it(text in r"-?[0-9]{0,19}\.?[0-9]{0,19}|[-+.0-9eE ]{0,6}") {
             if let Some(short) = Number::short_decimal(&text) {
-                let long = Number::scan(&text).and_then(Number::to_decimal);
-                prop_assert_eq!(long.map(digits), Ok(digits(short)));
+                let long = Number::find(&text).map(|number| number.to_decimal().map(digits));
+                prop_assert_eq!(long, Some(Ok(digits(short))));
             }
         }
 
@@ -189,9 +220,9 @@ mod tests {
 
         #[test]
         fn plain_digits_are_the_integer_they_spell(text in r"-?(0|[1-9][0-9]{0,20})") {
-            let number = Number::scan(&text).unwrap();
+            let number = Number::find(&text).unwrap();
             prop_assert_eq!(number.to_i64().ok(), text.parse().ok());
-            prop_assert_eq!(Number::scan(&format!("{text}.0")).unwrap().to_i64(), number.to_i64());
+            prop_assert_eq!(Number::find(&format!("{text}.0")).unwrap().to_i64(), number.to_i64());
         }
     }
 }

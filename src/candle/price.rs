@@ -21,13 +21,19 @@ impl Price {
     /// When `text` is no JSON number or needs more than 28 digits.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let mut price = match Number::short_decimal(text) {
-            Some(short) => short,
-            None => Number::scan(text)?.to_decimal()?,
+            Some(short) => Self(short),
+            None => Number::read(text, "1.0850", |number| number.to_decimal().map(Self))?,
         };
         if price.is_zero() {
-            price.set_sign_positive(true);
+            price.0.set_sign_positive(true);
         }
-        Ok(Self(price))
+        Ok(price)
+    }
+
+    /// Whether it is 0, with however many digits behind the point.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0.is_zero()
     }
 
     /// The digits as an integer with the price's sign, at most 28 of them: the price is `coefficient × 10^-scale`.

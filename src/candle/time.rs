@@ -1,9 +1,10 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 
-use super::{Invalid, Number, Rule};
+use super::{Invalid, Number, Rule, shown};
 
 /// A whole second in UTC, from year 1 to year 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,39 +18,127 @@ pub struct UtcOffset(i64);
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
-/// From here on an epoch number counts milliseconds: as seconds it would be the year 5138.
-const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+/// What an epoch number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpochUnit {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    Seconds,
+    /// Milliseconds since then.
+    Milliseconds,
+}
+
+/// When a candle opened, as its sender said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentTime {
+    /// The time in UTC.
+    pub time: Timestamp,
+    /// Seconds since 1970-01-01T00:00:00 by the clock that was read, before any offset is taken off.
+    pub reading: i64,
+    /// Whether it names its zone.
+    pub names_zone: bool,
+    /// Whether it is a date alone, which stands for its midnight.
+    pub is_date: bool,
+}
+
+/// From here on an epoch number without a unit counts milliseconds: as seconds it would be the year 2286.
+const FIRST_MILLISECONDS: u64 = 10_000_000_000;
+
+/// From here on an epoch number counts milliseconds for the release before this one, too.
+const FIRST_UNMISTAKABLE_MILLISECONDS: u64 = 100_000_000_000;
+
+impl EpochUnit {
+    /// Parses `s` or `ms`.
+    ///
+    /// # Errors
+    /// Names the two.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "s" => Ok(Self::Seconds),
+            "ms" => Ok(Self::Milliseconds),
+            _ => Err(Invalid::new(
+                Rule::UnknownUnit,
+                "is not a known unit; send s where numbers are epoch seconds, or ms where they are epoch milliseconds",
+            )),
+        }
+    }
+
+    /// What `number` counts where nothing else says it.
+    fn of(number: i64) -> Self {
+        if number.unsigned_abs() < FIRST_MILLISECONDS { Self::Seconds } else { Self::Milliseconds }
+    }
+}
 
 impl Timestamp {
     const MIN: Self = Self(-62_135_596_800);
     const MAX: Self = Self(253_402_300_799);
+    /// 1700-01-01T00:00:00Z: the oldest indices go back to the 18th century.
+    const FIRST_OPENING: Self = Self(-8_520_336_000);
 
     /// Parses every form in which a terminal sends the time a candle opened.
     ///
-    /// `text` is RFC 3339 with its zone (`2025-08-03T10:00:00Z`), epoch seconds or (from 10^11) milliseconds, or
-    /// `MetaTrader`'s `2025.08.03 10:00[:00]`. The forms without a zone are broker time: `offset` is taken off them.
+    /// `text` is ISO 8601 (`2025-08-03T10:00:00Z`, a blank for the T, `+03:00`, `+0300` or `+03` for the Z), epoch seconds or
+    /// (from 10^10) milliseconds unless `unit` says which, or `MetaTrader`'s `2025.08.03 10:00[:00]`. The forms without a zone
+    /// are broker time: `offset` is taken off them. ISO 8601 without a zone needs an `offset`, because most who leave the zone
+    /// out mean UTC and some mean their own clock. A date alone is its midnight.
     ///
     /// # Errors
     /// When the form is unknown, has no zone where it needs one, has both a zone and an `offset`, or is not a whole
     /// second between the years 1 and 9999.
-    pub fn parse(text: &str, offset: UtcOffset) -> Result<Self, Invalid> {
+    pub fn parse(text: &str, unit: Option<EpochUnit>, offset: Option<UtcOffset>) -> Result<SentTime, Invalid> {
+        let shift = offset.unwrap_or(UtcOffset::ZERO);
+        let broker_time = |reading: i64, is_date| {
+            let time = Self::from_seconds(reading)?.behind(shift)?;
+            Ok(SentTime { time, reading, names_zone: false, is_date })
+        };
         if let Some(number) = Number::find(text) {
-            return Self::from_epoch(number.to_i64()?)?.behind(offset);
+            let millis = epoch_millis(number, unit)?;
+            if millis % 1000 != 0 {
+                return Err(not_a_whole_second());
+            }
+            return broker_time(millis / 1000, false);
         }
-        if let Some(broker_time) = parse_mt5(text) {
-            return Self::from_seconds(broker_time.timestamp())?.behind(offset);
+        if let Some(reading) = parse_mt5(text) {
+            return broker_time(reading.timestamp(), false);
         }
-        let time = parse_rfc3339(text)?;
-        if offset.0 != 0 {
-            return Err(Invalid::new(
-                Rule::ZoneAndOffset,
-                format!("names its zone, and utc_offset is {} as well; drop one of the two", offset.0),
-            ));
+        if let Some(midnight) = parse_fixed(text, "0000.00.00") {
+            return broker_time(midnight.timestamp(), true);
         }
-        if time.timestamp_subsec_nanos() != 0 || has_digits_beyond(0, text) {
+        if let Some(midnight) = parse_fixed(text, "0000-00-00") {
+            if offset.is_none() {
+                return Err(Invalid::new(
+                    Rule::NoTimeZone,
+                    "is a date without a zone; D1, W1 and MN1 may have one beside utc_offset (0 for UTC), shorter ones need \
+                     the time as well",
+                ));
+            }
+            return broker_time(midnight.timestamp(), true);
+        }
+        let Some(IsoTime { local, zone }) = parse_iso(text) else {
+            let message = format!(
+                "is {}not a time in a known form; send 2025-08-03T10:00:00Z, epoch seconds or epoch milliseconds",
+                shown(text)
+            );
+            return Err(Invalid::new(Rule::NotATime, message));
+        };
+        if local.and_utc().timestamp_subsec_nanos() != 0 || has_digits_beyond(0, text) {
             return Err(not_a_whole_second());
         }
-        Self::from_seconds(time.timestamp())
+        let reading = local.and_utc().timestamp();
+        match zone {
+            None if offset.is_none() => Err(Invalid::new(
+                Rule::NoTimeZone,
+                "has no time zone; end it with Z if it is UTC, or send utc_offset, the seconds that its clock is ahead of UTC",
+            )),
+            None => broker_time(reading, false),
+            Some(_) if shift.0 != 0 => Err(Invalid::new(
+                Rule::ZoneAndOffset,
+                format!("names its zone, and utc_offset is {} as well; drop one of the two", shift.0),
+            )),
+            Some(zone) => {
+                let time = Self::from_seconds(reading - zone)?;
+                Ok(SentTime { time, reading, names_zone: true, is_date: false })
+            }
+        }
     }
 
     /// Takes epoch seconds.
@@ -65,14 +154,15 @@ impl Timestamp {
         }
     }
 
-    fn from_epoch(number: i64) -> Result<Self, Invalid> {
-        if number.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() {
-            return Self::from_seconds(number);
+    /// Checks that a candle may have opened then, because a time before there were markets is a mistake.
+    ///
+    /// # Errors
+    /// Before the year 1700.
+    pub fn check_not_before_markets(self) -> Result<(), Invalid> {
+        if self >= Self::FIRST_OPENING {
+            return Ok(());
         }
-        if number % 1000 != 0 {
-            return Err(not_a_whole_second());
-        }
-        Self::from_seconds(number / 1000)
+        Err(Invalid::new(Rule::OutOfRange, "lies before the year 1700; send the time at which the candle opened"))
     }
 
     fn behind(self, offset: UtcOffset) -> Result<Self, Invalid> {
@@ -118,17 +208,46 @@ impl UtcOffset {
     /// No zone on Earth is further from UTC.
     pub(crate) const MAX_SECONDS: i64 = 14 * 3600;
 
+    /// Every zone is a multiple of it ahead of UTC.
+    pub(crate) const STEP_SECONDS: i64 = 900;
+
     /// Parses whole seconds, such as `10800` for UTC+3.
     ///
     /// # Errors
-    /// When `text` is no whole number or beyond 14 hours.
+    /// When `text` is not a whole number, beyond 14 hours, or not a multiple of a quarter of an hour. Says what other unit would
+    /// make it a zone.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let seconds = Number::scan(text)?.to_i64()?;
-        if seconds.abs() <= Self::MAX_SECONDS {
-            Ok(Self(seconds))
-        } else {
-            Err(Invalid::new(Rule::OutOfRange, "is beyond 14 hours; send seconds between -50400 and 50400"))
+        const EXAMPLE: &str = "offsets are counted in seconds, such as 10800 for UTC+3";
+        let Some(number) = Number::find(text) else {
+            return Err(Invalid::new(Rule::NotANumber, format!("is {}not a number; {EXAMPLE}", shown(text))));
+        };
+        let seconds = number
+            .to_i64()
+            .map_err(|invalid| Invalid::new(invalid.rule, format!("is not a whole number; {EXAMPLE}")))?;
+        let in_another_unit = || match Self::in_another_unit(seconds) {
+            Some((unit, meant)) => format!("offsets are counted in seconds; send {meant} if {seconds} counts {unit}"),
+            None => EXAMPLE.to_owned(),
+        };
+        if !(-Self::MAX_SECONDS..=Self::MAX_SECONDS).contains(&seconds) {
+            let message = format!("is beyond the 50400 seconds of 14 hours; {}", in_another_unit());
+            return Err(Invalid::new(Rule::OutOfRange, message));
         }
+        if seconds % Self::STEP_SECONDS != 0 {
+            let message = format!("is not a multiple of 900 seconds, as every zone is; {}", in_another_unit());
+            return Err(Invalid::new(Rule::NotAQuarterHour, message));
+        }
+        Ok(Self(seconds))
+    }
+
+    /// The unit in which `number` would be the offset of a zone, and that offset in seconds.
+    fn in_another_unit(number: i64) -> Option<(&'static str, i64)> {
+        let possible = |seconds: i64| seconds % Self::STEP_SECONDS == 0 && seconds.abs() <= Self::MAX_SECONDS;
+        let units = [
+            ("hours", number.checked_mul(3600)),
+            ("minutes", number.checked_mul(60)),
+            ("milliseconds", (number % 1000 == 0).then_some(number / 1000)),
+        ];
+        units.into_iter().find_map(|(unit, seconds)| Some((unit, seconds.filter(|&seconds| possible(seconds))?)))
     }
 
     /// Seconds ahead of UTC, negative west of Greenwich.
@@ -164,62 +283,113 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A bound of a query in milliseconds: RFC 3339 with its zone, epoch seconds, or (from 10^11) milliseconds.
+/// A bound of a query in milliseconds: ISO 8601 with its zone, a date for its midnight in UTC, epoch seconds, or (from 10^10)
+/// milliseconds unless `unit` says which.
 ///
 /// # Errors
 /// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
-pub(crate) fn parse_bound(text: &str) -> Result<i64, Invalid> {
+pub(crate) fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
     let millis = if let Some(number) = Number::find(text) {
-        let number = number.to_i64()?;
-        if number.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() { number * 1000 } else { number }
+        epoch_millis(number, unit)?
+    } else if let Some(midnight) = parse_fixed(text, "0000-00-00") {
+        midnight.timestamp_millis()
     } else {
-        let time = parse_rfc3339(text)?;
+        let IsoTime { local, zone } = parse_iso(text).ok_or_else(|| not_a_bound(text))?;
+        let Some(zone) = zone else {
+            let message = format!("has no time zone; send {} if it is UTC", rfc3339(local.and_utc()));
+            return Err(Invalid::new(Rule::NoTimeZone, message));
+        };
         if has_digits_beyond(3, text) {
-            return Err(Invalid::new(Rule::TooPrecise, "is finer than a millisecond"));
+            return Err(Invalid::new(Rule::TooPrecise, "is finer than a millisecond; send at most three decimals"));
         }
-        time.timestamp_millis()
+        local.and_utc().timestamp_millis() - zone * 1000
     };
     Timestamp::from_seconds(millis.div_euclid(1000))?;
     Ok(millis)
 }
 
-/// Writes a bound so that [`parse_bound`] reads the same: in milliseconds, unless they would be taken for seconds.
+/// The milliseconds that an epoch number comes to.
+fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
+    let number = number.to_i64()?;
+    match unit.unwrap_or_else(|| EpochUnit::of(number)) {
+        EpochUnit::Seconds if unit.is_some() && Timestamp::from_seconds(number).is_err() => Err(Invalid::new(
+            Rule::OutOfRange,
+            "lies outside the years 1 to 9999 in seconds; send unit ms if it counts milliseconds",
+        )),
+        EpochUnit::Seconds => Ok(Timestamp::from_seconds(number)?.millis()),
+        EpochUnit::Milliseconds => Timestamp::from_seconds(number.div_euclid(1000)).map(|_| number),
+    }
+}
+
+/// Why `text` is not a bound, with advice that works in a URL.
+fn not_a_bound(text: &str) -> Invalid {
+    let message = if let Some(time) = parse_mt5(text) {
+        format!("is not in the form of a query; send {} if it is UTC", rfc3339(time))
+    } else if let Some(midnight) = parse_fixed(text, "0000.00.00") {
+        format!("is not in the form of a query; send {}", midnight.format("%Y-%m-%d"))
+    } else if text.rfind(' ').is_some_and(|at| parse_iso(&format!("{}+{}", &text[..at], &text[at + 1..])).is_some()) {
+        "has a blank where its zone's plus was; write %2B for a plus in a URL".to_owned()
+    } else {
+        format!(
+            "is {}not a time in a known form; send 2025-08-03T10:00:00Z, 2025-08-03, epoch seconds or epoch milliseconds",
+            shown(text)
+        )
+    };
+    Invalid::new(Rule::NotATime, message)
+}
+
+/// Writes a bound so that [`parse_bound`] reads the same, here and in the release before this one: in milliseconds, unless
+/// they could be taken for seconds.
 pub(crate) fn format_bound(millis: i64) -> String {
     match DateTime::from_timestamp_millis(millis) {
-        Some(time) if millis.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() => {
-            time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-        }
+        Some(time) if millis.unsigned_abs() < FIRST_UNMISTAKABLE_MILLISECONDS => rfc3339(time),
         _ => millis.to_string(),
     }
 }
 
-fn parse_rfc3339(text: &str) -> Result<DateTime<Utc>, Invalid> {
-    // The form that nearly everyone sends. What it does not fit may be right all the same.
-    if let Some(time) = parse_fixed(text, "0000-00-00T00:00:00Z") {
-        return Ok(time);
-    }
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    if DateTime::parse_from_rfc3339(&format!("{text}Z")).is_ok() {
-        return Err(Invalid::new(
-            Rule::NoTimeZone,
-            "has no time zone; end it with Z if it is UTC, or send broker time as 2025.08.03 13:00 with utc_offset",
-        ));
-    }
-    if DateTime::parse_from_rfc3339(&text.replacen(' ', "+", 1)).is_ok() {
-        return Err(Invalid::new(
-            Rule::NotATime,
-            "has a blank where its zone's plus was; write %2B for a plus in a URL",
-        ));
-    }
-    Err(Invalid::new(
-        Rule::NotATime,
-        "is no time in a known form; send 2025-08-03T10:00:00Z, epoch seconds or epoch milliseconds",
-    ))
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// `MetaTrader`'s `TimeToString`, with or without seconds. Nothing but exactly this form, so that no field is guessed.
+/// A date and a time of day in ISO 8601.
+struct IsoTime {
+    /// What the clock showed.
+    local: NaiveDateTime,
+    /// Seconds that it was ahead of UTC, if it says so.
+    zone: Option<i64>,
+}
+
+/// ISO 8601 in the forms of RFC 3339, and also without seconds, with a zone such as `+0300` or `+03`, or without a zone.
+fn parse_iso(text: &str) -> Option<IsoTime> {
+    // The form that nearly everyone sends.
+    if let Some(time) = parse_fixed(text, "0000-00-00T00:00:00Z") {
+        return Some(IsoTime { local: time.naive_utc(), zone: Some(0) });
+    }
+    let (completed, names_zone) = complete_iso(text)?;
+    let time = DateTime::parse_from_rfc3339(&completed).ok()?;
+    let zone = i64::from(time.offset().local_minus_utc());
+    Some(IsoTime { local: time.naive_local(), zone: names_zone.then_some(zone) })
+}
+
+/// Fills in what RFC 3339 demands and ISO 8601 does not, and says whether the zone was there.
+fn complete_iso(text: &str) -> Option<(String, bool)> {
+    const DATE_AND_MINUTES: usize = "0000-00-00T00:00".len();
+    let (date_and_minutes, rest) = text.split_at_checked(DATE_AND_MINUTES)?;
+    let (seconds, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len()));
+    let names_zone = !zone.is_empty();
+    let seconds = if seconds.is_empty() { ":00" } else { seconds };
+    let zone = match zone.as_bytes() {
+        [] => Cow::Borrowed("Z"),
+        [_, hours @ ..] if hours.len() == 2 => Cow::Owned(format!("{zone}:00")),
+        [_, digits @ ..] if digits.len() == 4 && digits.is_ascii() => {
+            Cow::Owned(format!("{}:{}", &zone[..3], &zone[3..]))
+        }
+        _ => Cow::Borrowed(zone),
+    };
+    Some((format!("{date_and_minutes}{seconds}{zone}"), names_zone))
+}
+
+/// `MetaTrader`'s `TimeToString` with minutes, with or without seconds. Nothing but exactly this form, so that no field is guessed.
 fn parse_mt5(text: &str) -> Option<DateTime<Utc>> {
     parse_fixed(text, "0000.00.00 00:00:00").or_else(|| parse_fixed(text, "0000.00.00 00:00"))
 }
@@ -233,9 +403,10 @@ fn parse_fixed(text: &str, template: &str) -> Option<DateTime<Utc>> {
     }
     let two_digits = |at: usize| u32::from(text[at] - b'0') * 10 + u32::from(text[at + 1] - b'0');
     let year = i32::try_from(two_digits(0) * 100 + two_digits(2)).ok()?;
-    let seconds = if text.len() > 16 { two_digits(17) } else { 0 };
+    let two_digits_if_there = |at: usize| if text.len() > at { two_digits(at) } else { 0 };
     let date = NaiveDate::from_ymd_opt(year, two_digits(5), two_digits(8))?;
-    Some(date.and_hms_opt(two_digits(11), two_digits(14), seconds)?.and_utc())
+    let [hour, minute, second] = [11, 14, 17].map(two_digits_if_there);
+    Some(date.and_hms_opt(hour, minute, second)?.and_utc())
 }
 
 /// Whether a digit other than 0 stands more than `places` behind the point; chrono drops what lies beyond nanoseconds.
@@ -246,12 +417,11 @@ fn has_digits_beyond(places: usize, text: &str) -> bool {
 }
 
 fn not_a_whole_second() -> Invalid {
-    Invalid::new(Rule::NotAWholeSecond, "is not a whole second; send the time the candle opened")
+    Invalid::new(Rule::NotAWholeSecond, "is not a whole second; send the time at which the candle opened")
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::NaiveDateTime;
     use proptest::prelude::*;
 
     use super::*;

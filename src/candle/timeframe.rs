@@ -32,6 +32,8 @@ pub enum Timeframe {
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+/// 1940-01-01T00:00:00Z, when all zones in which markets traded were whole minutes from UTC.
+const STANDARD_TIME: i64 = -946_771_200;
 
 impl Timeframe {
     /// All timeframes, shortest first.
@@ -75,18 +77,49 @@ impl Timeframe {
         })
     }
 
-    /// Checks that a candle may open at `time`: below H1, on a whole minute.
+    /// Checks that a candle may open at `time`, so that a candle whose time is not that of its opening does not become another
+    /// one beside it.
+    ///
+    /// Below H1 candles open on multiples of the greatest common divisor of their length and 15 minutes, because sessions and
+    /// zones begin on quarters of an hour. From H1 to H12 it is 5 minutes, because trading begins at 07:20 or 09:50 too, and
+    /// from D1 on it is whole minutes, or before 1940 whole seconds, because cities kept their own mean time until then.
     ///
     /// # Errors
-    /// When `time` lies inside a minute.
+    /// When `time` lies between those, or before the year 1700.
     pub fn check_opening(self, time: Timestamp) -> Result<(), Invalid> {
-        if self.length().is_some_and(|length| length < HOUR) && time.seconds() % MINUTE != 0 {
-            return Err(Invalid::new(
-                Rule::NotAWholeMinute,
-                format!("is not a whole minute, and candles of {self} open on one; send the time the candle opened"),
-            ));
+        time.check_not_before_markets()?;
+        let step = self.opening_step(time);
+        if time.seconds() % step == 0 {
+            return Ok(());
         }
-        Ok(())
+        let rule = if time.seconds() % MINUTE == 0 { Rule::NotAnOpeningTime } else { Rule::NotAWholeMinute };
+        let grid = match step / MINUTE {
+            1 => "whole minutes".to_owned(),
+            minutes => format!("multiples of {minutes} minutes"),
+        };
+        let message = format!(
+            "is not when a candle of {self} opens, which is on {grid} of UTC; send the time at which the candle opened"
+        );
+        Err(Invalid::new(rule, message))
+    }
+
+    /// Seconds of which the opening times around `time` are multiples.
+    fn opening_step(self, time: Timestamp) -> i64 {
+        match self.length() {
+            Some(length) if length < HOUR => {
+                let minutes = length / MINUTE;
+                [15, 5, 3].into_iter().find(|divisor| minutes % divisor == 0).unwrap_or(1) * MINUTE
+            }
+            Some(length) if length < DAY => 5 * MINUTE,
+            _ if time.seconds() < STANDARD_TIME => 1,
+            _ => MINUTE,
+        }
+    }
+
+    /// Whether its candles open with a day of the broker's, so that a date says when.
+    #[must_use]
+    pub fn opens_with_a_day(self) -> bool {
+        self.length().is_none_or(|length| length >= DAY)
     }
 
     /// The end of the period of a candle that opened at `open`, by its nominal length.

@@ -17,7 +17,7 @@ use super::problem::{self, Code, Problem};
 use super::{AppState, capacity, coding};
 use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Receipt, Rejection};
 use crate::query::{Coding, Page};
-use crate::schema::{Bound, SymbolParameter, TimeframeParameter};
+use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
 use crate::to_the_end::to_the_end;
 
 /// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
@@ -193,10 +193,11 @@ pub(super) async fn post(
     params(
         ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
         ("timeframe" = inline(TimeframeParameter), Query, example = "H1"),
-        ("from" = inline(Option<Bound>), Query, description = "First opening time: epoch seconds, epoch milliseconds (from 10^11) or RFC 3339."),
+        ("from" = inline(Option<Bound>), Query, description = "First opening time: epoch seconds, epoch milliseconds (from 10^10, or by `unit`), RFC 3339, or a date for its midnight in UTC."),
         ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
         ("before" = inline(Option<Bound>), Query, description = "Only candles before this time; not with `to` or `after`."),
         ("after" = inline(Option<Bound>), Query, description = "Only candles after this time; not with `from` or `before`."),
+        ("unit" = inline(Option<UnitParameter>), Query, description = "What the numbers among the times count: seconds or milliseconds."),
         ("limit" = Option<u64>, Query, minimum = 1,
          description = "Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),

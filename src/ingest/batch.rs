@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::bare_words::MARK;
 use super::body::{BatchFields, CandleFields, Raw, Shape};
+use super::broker_clock::{CLOCK_TOLERANCE, FutureCandles};
 use crate::candle::{
-    BatchBuilder, Candle, Closing, Invalid, Key, Ohlc, Phase, Phases, Price, Rule, Side, Sorted, Symbol, Timeframe,
-    Timestamp, UtcOffset, Volume,
+    BatchBuilder, Candle, Closing, EpochUnit, Invalid, Key, Ohlc, Phase, Phases, Price, Rule, SentTime, Side, Sorted,
+    Symbol, Timeframe, Timestamp, UtcOffset, Volume,
 };
 use crate::violation::{MAX_LISTED, Step, Violation};
 
-/// How far a candle may open ahead of the server's clock before it is taken for broker time, in seconds.
-const CLOCK_TOLERANCE: i64 = 60;
 /// How long before its end an M1 candle is believed to be complete, in seconds: more would take its first half for the whole.
 const M1_CLAIM_TOLERANCE: i64 = 30;
 
@@ -44,6 +44,7 @@ pub struct Rejected {
 struct Defaults {
     symbol: Shape<Symbol>,
     timeframe: Shape<Timeframe>,
+    unit: Shape<EpochUnit>,
     utc_offset: Shape<UtcOffset>,
 }
 
@@ -51,9 +52,10 @@ impl Defaults {
     fn read(fields: &BatchFields<'_>) -> (Self, Vec<Violation>) {
         let mut problems = Problems::default();
         let defaults = Self {
-            symbol: problems.optional("symbol", fields.symbol, |raw| Symbol::parse(&string(raw)?)),
-            timeframe: problems.optional("timeframe", fields.timeframe, |raw| Timeframe::parse(&string(raw)?)),
-            utc_offset: problems.optional("utc_offset", fields.utc_offset, |raw| UtcOffset::parse(&scalar(raw)?)),
+            symbol: problems.optional("symbol", fields.symbol, |raw| parse_string(raw, Symbol::parse)),
+            timeframe: problems.optional("timeframe", fields.timeframe, |raw| parse_string(raw, Timeframe::parse)),
+            unit: problems.optional("unit", fields.unit, |raw| parse_string(raw, EpochUnit::parse)),
+            utc_offset: problems.optional("utc_offset", fields.utc_offset, |raw| parse_scalar(raw, UtcOffset::parse)),
         };
         let place = |(field, invalid): (Option<&'static str>, Invalid)| {
             Violation::new(std::iter::once("body").chain(field).map(Step::from), invalid)
@@ -99,22 +101,25 @@ impl<'a> Validator<'a> {
 
     /// Whether candles were validated without a default that `batch` has.
     pub(super) fn lack_defaults_of(&self, batch: &BatchFields<'a>) -> bool {
-        let known = |defaults: [Raw<'a>; 3]| defaults.map(|default| default.is_some());
+        let known = |defaults: [Raw<'a>; 4]| defaults.map(|default| default.is_some());
         self.reader.as_ref().is_some_and(|reader| known(reader.known) != known(batch.defaults()))
     }
 
-    /// What the candles came to.
+    /// What the candles came to, of the batch that `text` holds.
     ///
     /// # Errors
     /// What is wrong with the batch as a whole, so that no candle of it can be stored.
-    pub(super) fn finish(self, batch: Shape<BatchFields<'_>>) -> Result<Checked, Vec<Violation>> {
+    pub(super) fn finish(mut self, batch: Shape<BatchFields<'_>>, text: &str) -> Result<Checked, Vec<Violation>> {
         let whole = |field: Option<&str>, rule, message: &str| {
             let loc = std::iter::once("body").chain(field).map(Step::from);
             vec![Violation::new(loc, Invalid::new(rule, message))]
         };
         let Shape::Right(fields) = batch else {
-            return Err(whole(None, Rule::WrongType, "is not an object; send {\"candles\":[…]}"));
+            return Err(whole(None, Rule::WrongType, not_an_object(text)));
         };
+        if let Some(advice) = self.reader.as_ref().and_then(|reader| reader.future.advice(self.now)) {
+            self.rejected.advise(Rule::Future, &advice);
+        }
         let (_, mut violations) = Defaults::read(&fields);
         let missing = match fields.candles {
             Shape::Right(0) => Some((Rule::Empty, "is empty; send at least one candle")),
@@ -133,7 +138,22 @@ impl<'a> Validator<'a> {
     }
 }
 
+fn not_an_object(text: &str) -> &'static str {
+    match text.trim_start().as_bytes() {
+        [b'[', ..] => "is a list; send {\"candles\":[…]} with the list in it",
+        [b'"', ..] => "is a string; send the object {\"candles\":[…]} itself, without quotes around it",
+        _ => "is not an object; send {\"candles\":[…]}",
+    }
+}
+
 impl Rejected {
+    /// Adds to the first sentence about a breach of `rule` what to do about all of them.
+    fn advise(&mut self, rule: Rule, advice: &str) {
+        if let Some((_, first)) = self.listed.iter_mut().find(|(_, violation)| violation.kind == rule.name()) {
+            first.msg = format!("{}: {advice}", first.msg);
+        }
+    }
+
     fn note(&mut self, index: usize, problems: Problems) {
         self.candles += 1;
         if let Some((_, first)) = problems.0.first() {
@@ -153,7 +173,8 @@ struct CandleReader<'a> {
     now: Timestamp,
     defaults: Defaults,
     /// The text of the defaults.
-    known: [Raw<'a>; 3],
+    known: [Raw<'a>; 4],
+    future: FutureCandles,
     /// What was read last: nearly every batch holds one series, and equal text need not be read and stored again.
     last_symbol: Option<(&'a str, Symbol)>,
     last_timeframe: Option<(&'a str, Timeframe)>,
@@ -162,7 +183,8 @@ struct CandleReader<'a> {
 impl<'a> CandleReader<'a> {
     fn new(batch: &BatchFields<'a>, now: Timestamp) -> Self {
         let (defaults, _) = Defaults::read(batch);
-        Self { now, defaults, known: batch.defaults(), last_symbol: None, last_timeframe: None }
+        let (known, future) = (batch.defaults(), FutureCandles::default());
+        Self { now, defaults, known, future, last_symbol: None, last_timeframe: None }
     }
 
     /// The candle and its phase, or `None` when `problems` were found in it or in a default that it relies on.
@@ -179,15 +201,15 @@ impl<'a> CandleReader<'a> {
                 problems.required("timeframe", raw, |raw| read_once(&mut self.last_timeframe, raw, Timeframe::parse))
             }
         };
-        let utc_offset = match problems.optional("utc_offset", fields.utc_offset, |raw| UtcOffset::parse(&scalar(raw)?))
-        {
-            Shape::Absent => self.defaults.utc_offset,
-            own => own,
-        };
-        let time = self.opening_time(fields.timestamp, timeframe, utc_offset, problems);
+        let unit =
+            problems.optional("unit", fields.unit, |raw| parse_string(raw, EpochUnit::parse)).or(self.defaults.unit);
+        let utc_offset = problems
+            .optional("utc_offset", fields.utc_offset, |raw| parse_scalar(raw, UtcOffset::parse))
+            .or(self.defaults.utc_offset);
+        let sent = self.opening_time(fields.timestamp, timeframe, unit, utc_offset, problems);
         let prices = [fields.open, fields.high, fields.low, fields.close];
         let prices = std::array::from_fn(|i| {
-            problems.required(Side::ALL[i].name(), prices[i], |raw| Price::parse(&scalar(raw)?))
+            problems.required(Side::ALL[i].name(), prices[i], |raw| parse_scalar(raw, Price::parse))
         });
         let ohlc = match prices {
             [Some(open), Some(high), Some(low), Some(close)] => Ohlc::new([open, high, low, close]),
@@ -199,11 +221,15 @@ impl<'a> CandleReader<'a> {
             }
         };
         let ohlc = ohlc.map_err(note_all).ok();
-        let volume = problems.required("volume", fields.volume, |raw| Volume::parse(&scalar(raw)?));
+        if let (Some(sent), Some(ohlc)) = (sent, ohlc) {
+            problems.check("timestamp", not_unfilled(sent, ohlc));
+        }
+        let volume = problems.required("volume", fields.volume, |raw| parse_scalar(raw, Volume::parse));
         let complete = problems.optional("complete", fields.complete, boolean).right();
         if !problems.0.is_empty() {
             return None;
         }
+        let time = sent.map(|sent| sent.time);
         let candle = Candle { key: Key::new(symbol?, timeframe?, time?).ok()?, ohlc: ohlc?, volume: volume? };
         let phases = self.phases(&candle.key, utc_offset.right(), complete);
         Some((candle, problems.check("complete", phases)?))
@@ -228,7 +254,8 @@ impl<'a> CandleReader<'a> {
             Some(true) if now < open => Err(Invalid::new(
                 Rule::NotBegun,
                 format!(
-                    "is true, but the candle opens at {open} and it is {now} by the server's clock; send it when its                      period is over, and check the terminal's time"
+                    "is true, but the candle opens at {open} and it is {now} by the server's clock; send it when its period is \
+                     over, and check the terminal's time"
                 ),
             )),
             Some(true) => Ok(claimed.into()),
@@ -242,24 +269,55 @@ impl<'a> CandleReader<'a> {
     }
 
     fn opening_time(
-        &self,
+        &mut self,
         raw: Raw<'a>,
         timeframe: Option<Timeframe>,
+        unit: Shape<EpochUnit>,
         utc_offset: Shape<UtcOffset>,
         problems: &mut Problems,
-    ) -> Option<Timestamp> {
-        let shift = utc_offset.right().unwrap_or(UtcOffset::ZERO);
-        let time = problems.required("timestamp", raw, |raw| Timestamp::parse(&scalar(raw)?, shift))?;
-        if let Some(timeframe) = timeframe {
-            problems.check("timestamp", timeframe.check_opening(time));
+    ) -> Option<SentTime> {
+        let offset = match utc_offset {
+            Shape::Absent => None,
+            // The offset is refused, so the time is not for the lack of one.
+            Shape::Wrong => Some(UtcOffset::ZERO),
+            Shape::Right(offset) => Some(offset),
+        };
+        let parse = |text: &str| Timestamp::parse(text, unit.right(), offset);
+        let sent = problems.required("timestamp", raw, |raw| parse_scalar(raw, parse))?;
+        problems.check("timestamp", opens_a_candle(sent, timeframe));
+        // By an offset or a unit that is wrong nobody can tell.
+        if matches!((utc_offset, unit), (Shape::Wrong, _) | (_, Shape::Wrong)) {
+            return Some(sent);
         }
-        // By an offset that is wrong nobody can tell.
-        if !matches!(utc_offset, Shape::Wrong) {
-            let names_zone = || raw.is_some_and(|raw| raw.get().contains('-') && raw.get().contains(':'));
-            problems.check("timestamp", not_in_the_future(time, timeframe, shift, names_zone, self.now));
+        let ahead = sent.time.seconds() - self.now.seconds();
+        if ahead > CLOCK_TOLERANCE {
+            self.future.note(sent, timeframe);
+            problems.note(Some("timestamp"), Invalid::new(Rule::Future, format!("is {ahead} s ahead of UTC")));
         }
-        Some(time)
+        Some(sent)
     }
+}
+
+/// Checks that a candle of `timeframe` can have opened when its sender says.
+fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), Invalid> {
+    match timeframe {
+        None => sent.time.check_not_before_markets(),
+        Some(timeframe) if sent.is_date && !timeframe.opens_with_a_day() => Err(Invalid::new(
+            Rule::NotATime,
+            format!("is a date, and candles of {timeframe} open at a time of day; send it too, as in 2025.08.03 13:00"),
+        )),
+        Some(timeframe) => timeframe.check_opening(sent.time),
+    }
+}
+
+/// Refuses a record as a terminal has it before it is filled in: everything in it is 0, whatever offset its time is given.
+fn not_unfilled(sent: SentTime, ohlc: Ohlc) -> Result<(), Invalid> {
+    if (sent.reading == 0 || sent.time.seconds() == 0) && Side::ALL.into_iter().all(|side| ohlc.get(side).is_zero()) {
+        const MESSAGE: &str = "is 0 and so are all four prices, as in an MqlRates that nobody filled in; \
+                               send only as many records as CopyRates returned";
+        return Err(Invalid::new(Rule::Unfilled, MESSAGE));
+    }
+    Ok(())
 }
 
 /// What `parse` makes of a string, or what it made of the `last` one if that was the same.
@@ -273,7 +331,7 @@ fn read_once<'a, T: Clone>(
     {
         return Ok(value.clone());
     }
-    let value = parse(&string(raw)?)?;
+    let value = parse_string(raw, parse)?;
     *last = Some((raw.get(), value.clone()));
     Ok(value)
 }
@@ -314,12 +372,24 @@ impl Problems {
     }
 }
 
-/// The text of a number, or of a string that may hold one.
-fn scalar(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
+/// What `parse` makes of a number, or of a string that may hold one.
+fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
     match raw.get().as_bytes() {
-        [b'-' | b'0'..=b'9', ..] => Ok(Cow::Borrowed(raw.get())),
-        [b'"', ..] => string(raw),
+        [b'-' | b'0'..=b'9', ..] => parse(raw.get()),
+        [b'"', ..] => parse_string(raw, parse),
         _ => Err(wrong_type(raw, "a number or a string")),
+    }
+}
+
+/// What `parse` makes of a string. A word that stood in the body without quotes is refused, by `parse` if that refuses it too.
+fn parse_string<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
+    let text = string(raw)?;
+    match text.strip_prefix(MARK) {
+        None => parse(&text),
+        Some(word) => match parse(word) {
+            Ok(_) => Err(Invalid::new(Rule::WrongType, "stands without quotes; put it in double quotes")),
+            Err(invalid) => Err(invalid),
+        },
     }
 }
 
@@ -348,48 +418,16 @@ fn boolean(raw: &RawValue) -> Result<bool, Invalid> {
 }
 
 fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
+    const MAX_LENGTH: usize = 40;
+    let bare_word = raw.get().strip_prefix('"').and_then(|text| text.strip_prefix(MARK)?.strip_suffix('"'));
+    let bare_word = bare_word.filter(|word| (1..=MAX_LENGTH).contains(&word.len()));
     let found = match raw.get().as_bytes() {
         [b'n', ..] => "null",
         [b't' | b'f', ..] => "true or false",
-        [b'"', ..] => "a string",
+        [b'"', ..] => bare_word.unwrap_or("a string"),
         [b'[', ..] => "a list",
         [b'{', ..] => "an object",
         _ => "a number",
     };
     Invalid::new(Rule::WrongType, format!("is {found}; send {wanted}"))
-}
-
-/// Refuses a candle that opens after `now`, naming the broker's offset that would explain it.
-fn not_in_the_future(
-    time: Timestamp,
-    timeframe: Option<Timeframe>,
-    shift: UtcOffset,
-    names_zone: impl FnOnce() -> bool,
-    now: Timestamp,
-) -> Result<(), Invalid> {
-    let ahead = time.seconds() - now.seconds();
-    if ahead <= CLOCK_TOLERANCE {
-        return Ok(());
-    }
-    let advice = match explaining_offset(ahead, timeframe).map(|offset| offset + shift.seconds()) {
-        Some(offset) if offset <= UtcOffset::MAX_SECONDS => {
-            // Terminals append a Z to broker time; the offset is refused beside it.
-            let without_zone = if names_zone() { ", with the time as 2025.08.03 13:00 and no zone" } else { "" };
-            format!("this looks like broker time; send UTC, or set utc_offset to {offset}{without_zone}")
-        }
-        _ => "no broker's clock explains that; check the terminal's time and send seconds or milliseconds".to_owned(),
-    };
-    Err(Invalid::new(Rule::Future, format!("is {ahead} s ahead of UTC: {advice}")))
-}
-
-/// The offset under which the candle would be the one that is forming now. Brokers keep whole hours, rarely half or
-/// quarter ones.
-fn explaining_offset(ahead: i64, timeframe: Option<Timeframe>) -> Option<i64> {
-    const LONGEST_MONTH: i64 = 31 * 24 * 3600;
-    let length = timeframe.map_or(Some(0), Timeframe::length).unwrap_or(LONGEST_MONTH);
-    let latest = ahead + length + CLOCK_TOLERANCE;
-    [3600, 1800, 900]
-        .into_iter()
-        .map(|step| (ahead - CLOCK_TOLERANCE + step - 1).div_euclid(step) * step)
-        .find(|&offset| offset < latest && offset <= UtcOffset::MAX_SECONDS)
 }

@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::malformed::Malformed;
 use crate::schema;
 
 /// A value exactly as it stands in the body; `None` where the field is absent.
@@ -26,8 +27,14 @@ pub struct CandleFields<'a> {
     #[schema(schema_with = schema::timeframe, required = false)]
     pub(super) timeframe: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::timestamp, required = true)]
+    #[schema(schema_with = schema::timestamp, required = false)]
     pub(super) timestamp: Raw<'a>,
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::time, required = false)]
+    time: Raw<'a>,
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::unit, required = false)]
+    pub(super) unit: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
     #[schema(schema_with = schema::utc_offset, required = false)]
     pub(super) utc_offset: Raw<'a>,
@@ -44,11 +51,37 @@ pub struct CandleFields<'a> {
     #[schema(schema_with = schema::close, required = true)]
     pub(super) close: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
-    #[schema(schema_with = schema::volume, required = true)]
+    #[schema(schema_with = schema::volume, required = false)]
     pub(super) volume: Raw<'a>,
+    #[serde(borrow, deserialize_with = "as_sent")]
+    #[schema(schema_with = schema::tick_volume, required = false)]
+    tick_volume: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
     #[schema(schema_with = schema::complete, required = false)]
     pub(super) complete: Raw<'a>,
+}
+
+impl CandleFields<'_> {
+    /// Takes `MqlRates`' names for the fields that have others here.
+    ///
+    /// # Errors
+    /// When a field stands under both names with different values.
+    fn resolve_aliases<E: serde::de::Error>(mut self) -> Result<Self, E> {
+        for (name, value, alias, aliased) in [
+            ("timestamp", &mut self.timestamp, "time", self.time),
+            ("volume", &mut self.volume, "tick_volume", self.tick_volume),
+        ] {
+            match (&value, aliased) {
+                (Some(value), Some(aliased)) if value.get() != aliased.get() => {
+                    return Err(E::custom(format_args!(
+                        "duplicate field `{name}`, which `{alias}` is another name of, with another value"
+                    )));
+                }
+                _ => *value = value.or(aliased),
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// A batch of candles. Unknown fields are ignored; a field given twice is malformed.
@@ -59,6 +92,8 @@ pub struct BatchFields<'a> {
     pub(super) symbol: Raw<'a>,
     #[schema(schema_with = schema::timeframe, required = false)]
     pub(super) timeframe: Raw<'a>,
+    #[schema(schema_with = schema::unit, required = false)]
+    pub(super) unit: Raw<'a>,
     #[schema(schema_with = schema::utc_offset, required = false)]
     pub(super) utc_offset: Raw<'a>,
     /// 1 to `MAX_BATCH` candles.
@@ -68,8 +103,8 @@ pub struct BatchFields<'a> {
 
 impl<'a> BatchFields<'a> {
     /// What stands beside `candles` for all that do not have their own.
-    pub(super) fn defaults(&self) -> [Raw<'a>; 3] {
-        [self.symbol, self.timeframe, self.utc_offset]
+    pub(super) fn defaults(&self) -> [Raw<'a>; 4] {
+        [self.symbol, self.timeframe, self.unit, self.utc_offset]
     }
 }
 
@@ -86,6 +121,14 @@ pub(super) enum Shape<T> {
 }
 
 impl<T> Shape<T> {
+    /// This value, or the other one if it is absent.
+    pub(super) fn or(self, other: Self) -> Self {
+        match self {
+            Self::Absent => other,
+            own => own,
+        }
+    }
+
     pub(super) fn right(self) -> Option<T> {
         match self {
             Self::Right(value) => Some(value),
@@ -94,17 +137,8 @@ impl<T> Shape<T> {
     }
 }
 
-/// Why a body is not JSON.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed(pub String);
-
-/// Takes a body apart and hands each of the first `max_candles` elements to `take` as soon as it is read, with those
-/// fields of the batch that stand before `candles`. None is kept, however many there are.
-pub(super) fn parse<'a>(
-    body: &'a [u8],
-    max_candles: usize,
-    take: impl FnMut(&BatchFields<'a>, &Shape<CandleFields<'a>>),
-) -> Result<Shape<BatchFields<'a>>, Malformed> {
+/// The text of a body, without what terminals add around it.
+pub(super) fn text(body: &[u8]) -> Result<&str, Malformed> {
     let body = trim(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let offset = error.valid_up_to();
@@ -119,11 +153,20 @@ pub(super) fn parse<'a>(
     if text.is_empty() {
         return Err(Malformed("The body is empty; send a JSON object with a list named candles.".into()));
     }
+    Ok(text)
+}
+
+/// Takes the text of a body apart and hands each of the first `max_candles` elements to `take` as soon as it is read, with those
+/// fields of the batch that stand before `candles`. None is kept, however many there are.
+pub(super) fn parse<'a>(
+    text: &'a str,
+    max_candles: usize,
+    take: impl FnMut(&BatchFields<'a>, &Shape<CandleFields<'a>>),
+) -> Result<Shape<BatchFields<'a>>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    BatchSeed { max_candles, take }
-        .deserialize(&mut deserializer)
-        .and_then(|batch| deserializer.end().map(|()| batch))
-        .map_err(|error| Malformed(explain(&error)))
+    let batch = BatchSeed { max_candles, take }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(batch)
 }
 
 /// Drops what terminals add around the text: a byte-order mark before it, and after it the zero that
@@ -132,19 +175,6 @@ fn trim(body: &[u8]) -> &[u8] {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let end = body.iter().rposition(|&byte| byte != 0 && !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
     &body[..end]
-}
-
-fn explain(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
-    if error.is_eof() {
-        return format!(
-            "The body is truncated: it ends at line {line}, column {column}, inside a value; \
-             send all of its bytes (StringToCharArray without the last one drops a brace)."
-        );
-    }
-    let text = error.to_string();
-    let cause = text.split(" at line ").next().unwrap_or_default();
-    format!("The body is not valid JSON: {cause} at line {line}, column {column}; correct it and send it again.")
 }
 
 fn as_sent<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
@@ -183,6 +213,7 @@ struct BatchSeed<F> {
 enum BatchField {
     Symbol,
     Timeframe,
+    Unit,
     UtcOffset,
     Candles,
     #[serde(other)]
@@ -216,6 +247,7 @@ impl<'de, F: FnMut(&BatchFields<'de>, &Shape<CandleFields<'de>>)> Visitor<'de> f
             match field {
                 BatchField::Symbol => once(&mut batch.symbol, &mut map, "symbol")?,
                 BatchField::Timeframe => once(&mut batch.timeframe, &mut map, "timeframe")?,
+                BatchField::Unit => once(&mut batch.unit, &mut map, "unit")?,
                 BatchField::UtcOffset => once(&mut batch.utc_offset, &mut map, "utc_offset")?,
                 BatchField::Candles if matches!(batch.candles, Shape::Absent) => {
                     let take = |candle: &_| (self.take)(&batch, candle);
@@ -281,7 +313,7 @@ impl<'de> Deserialize<'de> for Shape<CandleFields<'de>> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                CandleFields::deserialize(MapAccessDeserializer::new(map)).map(Shape::Right)
+                CandleFields::deserialize(MapAccessDeserializer::new(map))?.resolve_aliases().map(Shape::Right)
             }
 
             any_other_type_is_wrong!(but an object);

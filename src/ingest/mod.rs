@@ -1,9 +1,13 @@
-//! A posted batch on its way into the store: taken apart ([`body`]), validated ([`batch`]), written ([`writer`]), and compared
-//! with what had been stored before it ([`conflicts`]).
+//! A posted batch on its way into the store: taken apart ([`body`], and [`bare_words`] and [`malformed`] where it is not JSON),
+//! validated ([`batch`], and [`broker_clock`] for candles from the future), written ([`writer`]), and compared with what had
+//! been stored before it ([`conflicts`]).
 
+mod bare_words;
 mod batch;
 mod body;
+mod broker_clock;
 mod conflicts;
+mod malformed;
 mod writer;
 
 use std::collections::HashMap;
@@ -20,8 +24,9 @@ use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
 
 pub use batch::{Checked, Rejected};
-pub use body::{BatchFields, CandleFields, Malformed};
+pub use body::{BatchFields, CandleFields};
 pub use conflicts::{Conflict, Conflicts};
+pub use malformed::Malformed;
 
 use writer::Writer;
 
@@ -259,22 +264,35 @@ fn newest(batch: &Batch) -> HashMap<Timeframe, Timestamp> {
 /// # Errors
 /// When not one candle of it could be stored, because of the body, its size or what stands beside `candles`.
 pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<Checked, Refusal> {
+    let text = body::text(body).map_err(Refusal::Malformed)?;
+    match check_text(text, now, max_candles) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // Once more with the words marked that stopped the parser, so that only their candles are refused.
+            let marked = bare_words::mark(text);
+            let outcome = marked.and_then(|marked| check_text(&marked, now, max_candles).ok());
+            outcome.unwrap_or_else(|| Err(Refusal::Malformed(malformed::explain(text, &error))))
+        }
+    }
+}
+
+/// Validates the batch in `text`, which is an error of the outer result if it is not JSON.
+fn check_text(text: &str, now: Timestamp, max_candles: usize) -> Result<Result<Checked, Refusal>, serde_json::Error> {
     let mut candles = batch::Validator::new(now);
-    let fields = body::parse(body, max_candles, |before, candle| candles.take(before, candle));
-    let fields = fields.map_err(Refusal::Malformed)?;
+    let fields = body::parse(text, max_candles, |before, candle| candles.take(before, candle))?;
     if let body::Shape::Right(whole) = &fields {
         if let body::Shape::Right(count) = whole.candles
             && count > max_candles
         {
-            return Err(Refusal::TooMany { count, max: max_candles });
+            return Ok(Err(Refusal::TooMany { count, max: max_candles }));
         }
         if candles.lack_defaults_of(whole) {
             // They stand behind `candles`: once more, now that they are known.
             candles = batch::Validator::new(now);
-            body::parse(body, max_candles, |_, candle| candles.take(whole, candle)).map_err(Refusal::Malformed)?;
+            body::parse(text, max_candles, |_, candle| candles.take(whole, candle))?;
         }
     }
-    candles.finish(fields).map_err(whole_batch_refused)
+    Ok(candles.finish(fields, text).map_err(whole_batch_refused))
 }
 
 fn whole_batch_refused(mut violations: Vec<Violation>) -> Refusal {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use crate::candle::{Invalid, Rule, Symbol, Timeframe, format_bound, parse_bound};
+use crate::candle::{EpochUnit, Invalid, Rule, Symbol, Timeframe, format_bound, parse_bound};
 use crate::store::{Direction, Range};
 use crate::violation::{MAX_LISTED, Violation};
 
@@ -26,17 +26,18 @@ const END: i64 = 253_402_300_800_000;
 
 impl Selection {
     /// Reads a query string in which `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and
-    /// `after` exclusive, and `limit` is at most `max_limit`.
+    /// `after` exclusive, `unit` is what their numbers count, and `limit` is at most `max_limit`.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(query: &str, max_limit: usize) -> Result<Self, Vec<Violation>> {
         let mut parameters =
-            Parameters::read(query, &["symbol", "timeframe", "from", "to", "before", "after", "limit"]);
+            Parameters::read(query, &["symbol", "timeframe", "from", "to", "before", "after", "unit", "limit"]);
         let symbol = parameters.required("symbol", Symbol::parse);
         let timeframe = parameters.required("timeframe", Timeframe::parse);
+        let unit = parameters.optional("unit", EpochUnit::parse);
         let [from, to, before, after] =
-            ["from", "to", "before", "after"].map(|name| parameters.optional(name, parse_bound));
+            ["from", "to", "before", "after"].map(|name| parameters.optional(name, |text| parse_bound(text, unit)));
         let limit = parameters.optional("limit", |text| parse_limit(text, max_limit));
         for (one, other) in [("from", "after"), ("to", "before"), ("before", "after")] {
             if parameters.has(one) && parameters.has(other) {

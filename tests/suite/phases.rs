@@ -82,7 +82,8 @@ both_stores! {
         let batch = [candle(FORMING), candle(NOW - HOUR), candle(NOW - 2 * HOUR)];
         assert_eq!(app.ingest(&batch).await, (2, 0, 1));
         // A newer candle of another series closes nothing.
-        let others = [with(candle(FORMING), json!({"symbol": "A"})), with(candle(NOW + 30), json!({"symbol": "B"})),
+        app.set_clock(NOW + 600);
+        let others = [with(candle(FORMING), json!({"symbol": "A"})), with(candle(NOW + 300), json!({"symbol": "B"})),
                       with(candle(FORMING), json!({"symbol": "A", "timeframe": "H4"}))];
         assert_eq!(app.ingest(&others).await, (0, 0, 3));
         // The sender's word counts more than both, once the end is near.
@@ -92,7 +93,7 @@ both_stores! {
         assert_eq!(app.ingest(&told).await, (2, 0, 1));
         // A rejected candle closes nothing either.
         let body = json!({"candles": [with(candle(FORMING), json!({"symbol": "E"})),
-                                      with(candle(NOW + 50), json!({"symbol": "E", "volume": -1}))]});
+                                      with(candle(NOW + 300), json!({"symbol": "E", "volume": -1}))]});
         assert_eq!(app.post_lenient(&body).await.counts(2), (0, 0, 1));
     }
 

@@ -46,6 +46,7 @@ both_stores_hold! {
     digits_survive: 48 cases of proptest::collection::vec(decimal(), 1..40) => digits_come_back;
     numbers_are_stored_exactly_or_refused: 48 cases of proptest::collection::vec(number(), 1..40) => each_number_is_exact_or_refused;
     pages_tile_a_series: 24 cases of series() => walks_meet_each_candle_once;
+    a_page_can_be_posted_back: 48 cases of proptest::collection::btree_set(opening(), 1..30) => posted_back_is_the_same;
     counts_add_up: 32 cases of proptest::collection::vec(proptest::collection::vec(post(), 1..12), 1..6) => the_store_agrees_with_a_model;
 }
 
@@ -242,6 +243,32 @@ async fn walks_meet_each_candle_once(
         before = first;
     }
     prop_assert_eq!(met.into_iter().collect::<Vec<_>>(), stored.into_keys().collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Seconds at which a candle of H1 may have opened, in all years and often in those whose milliseconds look like seconds.
+fn opening() -> impl Strategy<Value = i64> {
+    let seconds =
+        prop_oneof![-8_520_336_000..NOW - 2 * HOUR, -120_000_000..120_000_000_i64, -12_000_000..12_000_000_i64];
+    seconds.prop_map(|seconds| (seconds.div_euclid(300) * 300).max(-8_520_336_000))
+}
+
+async fn posted_back_is_the_same(app: &TestApp, symbol: &str, times: BTreeSet<i64>) -> Result<(), TestCaseError> {
+    let candles: Vec<Value> = times
+        .iter()
+        .map(|time| with(candle(*time), json!({"symbol": symbol, "unit": "s", "complete": time % 600 == 0})))
+        .collect();
+    app.ingest(&candles).await;
+    let read = async |symbol: &str| app.get(&format!("/api/v1/candles?symbol={symbol}&timeframe=H1")).await.body;
+    let page = read(symbol).await;
+    let copy = format!("{symbol}COPY");
+    for (symbol, added) in [(symbol, false), (&*copy, true)] {
+        let body = format!(r#"{{"symbol":"{symbol}","timeframe":"H1","unit":"ms","candles":{page}}}"#);
+        let answer = app.post_bytes(body).await;
+        let (closed, ..) = answer.counts(times.len());
+        prop_assert_eq!(closed > 0, added && page.matches("false").count() < times.len());
+    }
+    prop_assert_eq!(read(&copy).await, read(symbol).await);
     Ok(())
 }
 
