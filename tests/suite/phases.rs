@@ -87,7 +87,7 @@ both_stores! {
                       with(candle(FORMING), json!({"symbol": "A", "timeframe": "H4"}))];
         assert_eq!(app.ingest(&others).await, (0, 0, 3));
         // The sender's word counts more than both, once the end is near.
-        let told = [with(candle(NOW - HOUR + TOLERANCE), json!({"symbol": "C", "complete": true, "timeframe": "M10"})),
+        let told = [with(candle(NOW - HOUR), json!({"symbol": "C", "complete": true})),
                     with(candle(NOW - 9 * HOUR), json!({"symbol": "D", "complete": false})),
                     with(candle(NOW - 8 * HOUR), json!({"symbol": "D", "complete": true}))];
         assert_eq!(app.ingest(&told).await, (2, 0, 1));
