@@ -36,7 +36,7 @@ pub struct TimeframeParameter;
 #[derive(Debug)]
 pub struct Bound;
 
-/// What the numbers of a query count.
+/// The unit of the numbers of a query.
 #[derive(Debug)]
 pub struct UnitParameter;
 

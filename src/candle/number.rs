@@ -70,7 +70,7 @@ impl<'a> Number<'a> {
         rest.is_empty().then_some(Self { negative, integer, fraction, exponent })
     }
 
-    /// What [`Number::find`] and [`Number::to_decimal`] make of a short number without an exponent, in one pass over it;
+    /// The result of [`Number::find`] and [`Number::to_decimal`] for a short number without an exponent, in one pass over it;
     /// `None` for all other text.
     pub(crate) fn short_decimal(text: &str) -> Option<Decimal> {
         // So many digits fit an i64.

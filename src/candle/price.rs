@@ -30,7 +30,7 @@ impl Price {
         Ok(price)
     }
 
-    /// Whether it is 0, with however many digits behind the point.
+    /// True for 0 with any number of digits behind the point.
     #[must_use]
     pub fn is_zero(self) -> bool {
         self.0.is_zero()

@@ -18,7 +18,7 @@ pub struct UtcOffset(i64);
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
-/// What an epoch number counts.
+/// The unit that an epoch number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EpochUnit {
     /// Seconds since 1970-01-01T00:00:00Z.
@@ -27,16 +27,16 @@ pub enum EpochUnit {
     Milliseconds,
 }
 
-/// When a candle opened, as its sender said it.
+/// The opening time of a candle, as its sender said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentTime {
     /// The time in UTC.
     pub time: Timestamp,
     /// Seconds since 1970-01-01T00:00:00 by the clock that was read, before any offset is taken off.
     pub reading: i64,
-    /// Whether it names its zone.
+    /// True if the text names its zone.
     pub names_zone: bool,
-    /// Whether it is a date alone, which stands for its midnight.
+    /// True for a date alone, which stands for its midnight.
     pub is_date: bool,
 }
 
@@ -62,7 +62,7 @@ impl EpochUnit {
         }
     }
 
-    /// What `number` counts where nothing else says it.
+    /// The unit of a `number` without one.
     fn of(number: i64) -> Self {
         if number.unsigned_abs() < FIRST_MILLISECONDS { Self::Seconds } else { Self::Milliseconds }
     }
@@ -321,7 +321,7 @@ fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, Inva
     }
 }
 
-/// Why `text` is not a bound, with advice that works in a URL.
+/// The refusal of `text` as a bound, with advice that works in a URL.
 fn not_a_bound(text: &str) -> Invalid {
     let message = if let Some(time) = parse_mt5(text) {
         format!("is not in the form of a query; send {} if it is UTC", rfc3339(time))
@@ -353,7 +353,7 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 
 /// A date and a time of day in ISO 8601.
 struct IsoTime {
-    /// What the clock showed.
+    /// The date and the time that the clock showed.
     local: NaiveDateTime,
     /// Seconds that it was ahead of UTC, if it says so.
     zone: Option<i64>,

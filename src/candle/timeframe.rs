@@ -116,7 +116,7 @@ impl Timeframe {
         }
     }
 
-    /// Whether its candles open with a day of the broker's, so that a date says when.
+    /// True from D1 on, whose candles open with a day of the broker's, so that a date is enough of a time.
     #[must_use]
     pub fn opens_with_a_day(self) -> bool {
         self.length().is_none_or(|length| length >= DAY)

@@ -52,7 +52,7 @@ pub(super) fn mark(text: &str) -> Option<String> {
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    /// What has been written of the new text, and up to where it holds the old one.
+    /// The new text so far, and how much of the old one it holds.
     marked: String,
     copied: usize,
 }
@@ -100,7 +100,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// What stands between the quotes of a string, as it is written.
+    /// The text between the quotes of a string, as it is written.
     fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
         let start = self.at;
@@ -166,7 +166,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Where a word ends that begins here.
+    /// The end of a word that begins here.
     fn end_of_word(&self) -> usize {
         let rest = &self.text.as_bytes()[self.at..];
         let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b'{' | b'[' | b'"' | b'\'' | b'\\' | 0..0x20);
@@ -174,7 +174,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether a word may be meant as a value: one without blanks and colons, unless it is a time. An empty one is a value that was
+/// True for a word that may be meant as a value: one without blanks and colons, unless it is a time. An empty one is a value that was
 /// left out.
 fn is_value_like(word: &str) -> bool {
     let is_time = || word.bytes().all(|byte| byte.is_ascii_digit() || b" .-:+TZ".contains(&byte));

@@ -105,7 +105,7 @@ impl<'a> Validator<'a> {
         self.reader.as_ref().is_some_and(|reader| known(reader.known) != known(batch.defaults()))
     }
 
-    /// What the candles came to, of the batch that `text` holds.
+    /// The result for all candles of the batch that `text` holds.
     ///
     /// # Errors
     /// What is wrong with the batch as a whole, so that no candle of it can be stored.
@@ -372,7 +372,7 @@ impl Problems {
     }
 }
 
-/// What `parse` makes of a number, or of a string that may hold one.
+/// Applies `parse` to a number, or to a string that may hold one.
 fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
     match raw.get().as_bytes() {
         [b'-' | b'0'..=b'9', ..] => parse(raw.get()),
@@ -381,7 +381,7 @@ fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid
     }
 }
 
-/// What `parse` makes of a string. A word that stood in the body without quotes is refused, by `parse` if that refuses it too.
+/// Applies `parse` to a string. A word that stood in the body without quotes is refused, by `parse` if that refuses it too.
 fn parse_string<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
     let text = string(raw)?;
     match text.strip_prefix(MARK) {

@@ -2,14 +2,14 @@
 
 use crate::candle::{SentTime, Timeframe, Timestamp, UtcOffset};
 
-/// How far a candle may open ahead of the server's clock, in seconds, because clocks differ.
+/// Seconds that a candle may open ahead of the server's clock, because clocks differ.
 pub(super) const CLOCK_TOLERANCE: i64 = 60;
 
 /// The candles of one batch that open in the future, as far as they tell the broker's clock.
 #[derive(Debug, Default)]
 pub(super) struct FutureCandles {
     newest: Option<Newest>,
-    /// Whether any names its zone, beside which an offset is refused.
+    /// True if any names its zone, beside which an offset is refused.
     names_zone: bool,
 }
 
@@ -35,7 +35,7 @@ impl FutureCandles {
         self.names_zone |= sent.names_zone;
     }
 
-    /// What to do about all of them: the offsets that would explain them, of which only the sender knows the right one.
+    /// Advice about all of them: the offsets that would explain them, of which only the sender knows the right one.
     pub(super) fn advice(&self, now: Timestamp) -> Option<String> {
         let newest = self.newest?;
         let ahead = newest.reading - now.seconds();

@@ -1,10 +1,10 @@
-//! Why a body is not JSON, in the words of those who write what sends it.
+//! Explains why a body is not JSON, in the words of those who write programs that send one.
 
-/// Why a body is not JSON.
+/// The sentence that explains why a body is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
-/// What a batch looks like, to show to those who send something else.
+/// The advice to those who send another format.
 const EXPECTED: &str = r#"send a JSON object such as {"candles":[{"symbol":"EURUSD",…}]}"#;
 
 /// Explains what serde_json found wrong with `text`.

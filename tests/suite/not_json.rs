@@ -7,7 +7,7 @@ use crate::harness::{Answer, TestApp, both_stores, candle};
 /// 2025-08-03T10:00:00Z
 const TEN: i64 = 1_754_215_200;
 
-/// What programs print for a number that is none, or write in a way of their own.
+/// Words that programs print for a number that is missing or infinite, or for one that they write in a way of their own.
 const WORDS: [&str; 25] = [
     "nan",
     "NaN",

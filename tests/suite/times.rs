@@ -1,4 +1,4 @@
-//! When a candle may have opened, in which forms its time is said, and what a refusal advises.
+//! The opening times of candles: which are taken, in which forms, and whether the advice of a refusal works.
 
 use serde_json::{Value, json};
 

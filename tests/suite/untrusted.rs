@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 mod holds;
 
 /// Pieces on which parsers have stumbled.
-const PIECES: [&[u8]; 40] = [
+const PIECES: [&[u8]; 46] = [
     b"\0",
     b"\xff",
     b"\xef\xbb\xbf",
@@ -51,6 +51,12 @@ const PIECES: [&[u8]; 40] = [
     b"&limit=1",
     b"&before=1691020800",
     b"\"candles\":[{}],",
+    b"nan",
+    b"\"unit\":\"ms\",",
+    b"\"time\":0,",
+    b"+0000",
+    b"2024-11-25",
+    b"&unit=s",
 ];
 
 /// How to change an input: where, in 65,536ths of its length, and what.
