@@ -64,7 +64,7 @@ export type Step = string | number;
 export type CandlesQuery = {
   symbol: string;
   timeframe: string;
-  /** First opening time: epoch seconds, epoch milliseconds (from 10^11) or RFC 3339. */
+  /** First opening time: epoch seconds, epoch milliseconds (from 10^10, or by `unit`), RFC 3339, or a date for its midnight in UTC. */
   from?: number | string;
   /** Last opening time. */
   to?: number | string;
@@ -72,6 +72,11 @@ export type CandlesQuery = {
   before?: number | string;
   /** Only candles after this time; not with `from` or `before`. */
   after?: number | string;
+  /**
+   * What the numbers among the times count: seconds or milliseconds.
+   * @enum {string}
+   */
+  unit?: "s" | "ms";
   /** Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given. */
   limit?: number;
 };
@@ -252,7 +257,7 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A time for a query, where milliseconds below 10^11 would be read as seconds: candles before 1973 have those. */
+/** A time for a query, where milliseconds below 10^10 would be read as seconds: candles around 1970 have those. */
 function rfc3339(timestamp: number): string {
   return new Date(timestamp).toISOString();
 }
