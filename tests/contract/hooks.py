@@ -6,6 +6,7 @@ the nearest one that keeps these rules too, so that `positive_data_acceptance` h
 checks the outcome against the document once more. What it generates as invalid is sent as it is.
 """
 
+import math
 import os
 import re
 import time
@@ -20,12 +21,15 @@ from schemathesis.core.failures import AcceptedNegativeData
 MAX_LIMIT = 10_000
 # Milliseconds at the two ends of the years 1 to 9999, and from which epoch numbers count them.
 BEGINNING, END = -62_135_596_800_000, 253_402_300_799_999
-FIRST_MILLISECONDS = 10**11
-# Seconds at the two ends of the past, a day apart from its own: zones and `utc_offset` move a time by less.
-EARLIEST, LATEST = -62_135_596_800 + 86_400, int(time.time()) - 86_400
-BELOW_H1 = re.compile(r"^(period_)?m\d+$|^\d+m$", re.IGNORECASE)
+FIRST_MILLISECONDS = 10**10
+# Seconds at the two ends of the past, from 1700 on, a day apart from its own: zones and `utc_offset` move a time by less.
+EARLIEST, LATEST = -8_520_336_000 + 86_400, int(time.time()) - 86_400
+MINUTES = re.compile(r"^(?:period_)?m(\d+)$|^(\d+)m$", re.IGNORECASE)
+HOURS = re.compile(r"^(period_)?h\d+$|^\d+h$", re.IGNORECASE)
 RFC3339 = re.compile(r"^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d+)?(Z|[+-]\d{2}:\d{2})$")
+ISO_TIME = re.compile(r"^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?([Zz]|[+-]\d{2}(?::?\d{2})?)?$")
 BROKER_TIME = re.compile(r"^\d{4}\.\d{2}\.\d{2} \d{2}:\d{2}(:\d{2})?$")
+DATE = re.compile(r"^\d{4}([-.])\d{2}\1\d{2}$")
 UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f"
     "\u3000\u3164\ud800-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U0010ffff]"
@@ -68,14 +72,38 @@ def keep_batch_rules(batch):
             if name not in batch:
                 candle.setdefault(name, value)
         keep_value_rules(candle)
-        minutes = BELOW_H1.match(candle.get("timeframe", batch.get("timeframe"))) is not None
-        offset = int(Decimal(str(candle.get("utc_offset", batch.get("utc_offset", 0)))))
-        candle["timestamp"], names_zone = opening_time(candle["timestamp"], offset, minutes)
-        if names_zone and offset != 0:
-            candle["utc_offset"] = 0
+        use_one_name(candle, "timestamp", "time", 1_754_215_200)
+        use_one_name(candle, "volume", "tick_volume", 1200)
+        keep_time_rules(candle, batch)
         keep_price_rules(candle)
         if isinstance(candle["volume"], str) and not whole(candle["volume"], 0, 2**63 - 1):
             candle["volume"] = "1200"
+
+
+def use_one_name(candle, name, alias, value):
+    """A field stands under one of its two names."""
+    if name in candle:
+        candle.pop(alias, None)
+    candle.setdefault(name, candle.pop(alias, value))
+
+
+def keep_time_rules(candle, batch):
+    timeframe = candle.get("timeframe", batch.get("timeframe"))
+    offset = int(Decimal(str(candle.get("utc_offset", batch.get("utc_offset", 0)))))
+    unit = candle.get("unit", batch.get("unit"))
+    candle["timestamp"], names_zone = opening_time(candle["timestamp"], offset, unit, timeframe)
+    if names_zone and offset != 0:
+        candle["utc_offset"] = 0
+    elif not names_zone and "utc_offset" not in batch:
+        # Some forms without a zone need one, and to the others it is the default.
+        candle.setdefault("utc_offset", 0)
+
+
+def opening_step(timeframe):
+    """Seconds of which opening times are multiples."""
+    if parts := MINUTES.match(timeframe):
+        return math.gcd(int(parts[1] or parts[2]), 15) * 60
+    return 300 if HOURS.match(timeframe) else 60
 
 
 def keep_price_rules(candle):
@@ -85,6 +113,9 @@ def keep_price_rules(candle):
     ascending = sorted((candle[name] for name in names), key=decimal)
     if (decimal(candle["low"]), decimal(candle["high"])) != (decimal(ascending[0]), decimal(ascending[-1])):
         candle.update(zip(names, ascending))
+    if all(decimal(candle[name]) == 0 for name in names):
+        # Beside time 0 they are a record that nobody filled in.
+        candle["high"] = 1
 
 
 def keep_value_rules(fields):
@@ -92,45 +123,61 @@ def keep_value_rules(fields):
         fields["symbol"] = UNPRINTABLE.sub("x", fields["symbol"])
     if "utc_offset" in fields:
         offset = fields["utc_offset"]
-        if not whole(offset, -50_400, 50_400):
+        if not whole(offset, -50_400, 50_400) or int(Decimal(str(offset))) % 900:
             fields["utc_offset"] = "-7200"
-        elif int(Decimal(str(offset))) % 60:
-            # A whole minute by the broker's clock is one in UTC, too.
-            fields["utc_offset"] = 10_800
 
 
-def opening_time(value, offset, minutes):
-    """The time in the same form, past and whole, and whether it names its zone."""
+def opening_time(value, offset, unit, timeframe):
+    """The time in the same form, past and on the grid, and whether it names its zone."""
+    step = opening_step(timeframe)
     if isinstance(value, str) and (parts := RFC3339.match(value)):
         moment, zone = epoch(value), parts[3]
-        if parts[2] is None and moment is not None and valid_opening(moment, minutes):
+        if parts[2] is None and moment is not None and valid_opening(moment, step):
             return value, True
-        return f"{past(value):%Y-%m-%dT%H:%M:00}{zone}", True
+        return f"{past(value):%Y-%m-%dT%H:%M:00}{on_the_hour(zone)}", True
+    if isinstance(value, str) and (parts := ISO_TIME.match(value)):
+        seconds, zone = ":00" if parts[3] else "", on_the_hour(parts[4] or "")
+        return f"{past(value):%Y-%m-%d %H:%M}{seconds}{zone}", zone != ""
     if isinstance(value, str) and (parts := BROKER_TIME.match(value)):
         try:
             seconds = ":%S" if parts[1] else ""
             moment = datetime.strptime(value, f"%Y.%m.%d %H:%M{seconds}").replace(tzinfo=timezone.utc).timestamp()
         except ValueError:
             moment = None
-        if moment is not None and valid_opening(moment - offset, minutes):
+        if moment is not None and valid_opening(moment - offset, step):
             return value, False
         return f"{past(value):%Y.%m.%d %H:%M}" + (":00" if parts[1] else ""), False
+    if isinstance(value, str) and (parts := DATE.match(value)):
+        # Below D1 a date is not enough.
+        hour = " 00:00" if MINUTES.match(timeframe) or HOURS.match(timeframe) else ""
+        return f"{past(value):%Y{parts[1]}%m{parts[1]}%d}{hour}", False
     if whole(value, EARLIEST * 1000, LATEST * 1000):
         number = int(Decimal(str(value)))
-        seconds, rest = divmod(number, 1000) if abs(number) >= FIRST_MILLISECONDS else (number, 0)
-        if rest == 0 and valid_opening(seconds - offset, minutes):
+        seconds, rest = divmod(number, 1000) if in_milliseconds(number, unit) else (number, 0)
+        if rest == 0 and valid_opening(seconds - offset, step):
             return value, False
-    moment = int(past(value).timestamp())
+    moment = int(past(value).timestamp()) * (1000 if unit == "ms" else 1)
     return (str(moment) if isinstance(value, str) else moment), False
 
 
-def valid_opening(moment, minutes):
-    return EARLIEST <= moment <= LATEST and (not minutes or moment % 60 == 0)
+def in_milliseconds(number, unit):
+    return unit == "ms" or (unit is None and abs(number) >= FIRST_MILLISECONDS)
+
+
+def valid_opening(moment, step):
+    return EARLIEST <= moment <= LATEST and moment % step == 0
+
+
+def on_the_hour(zone):
+    """The zone without its minutes, which might leave the grid."""
+    if zone in ("", "Z", "z") or (int(zone[1:3]) < 24 and zone[3:].strip(":0") == ""):
+        return zone
+    return f"{zone[0]}{int(zone[1:3]) % 24:02}:00"
 
 
 def past(value):
-    """A whole minute from 2001 to 2020 that follows from the value."""
-    return datetime(2001, 1, 1, tzinfo=timezone.utc) + timedelta(minutes=zlib.crc32(str(value).encode()) % 10_000_000)
+    """A whole hour from 2001 to 2020 that follows from the value."""
+    return datetime(2001, 1, 1, tzinfo=timezone.utc) + timedelta(hours=zlib.crc32(str(value).encode()) % 160_000)
 
 
 def epoch(text):
@@ -183,27 +230,31 @@ def keep_query_rules(query):
     for one, other in (("from", "after"), ("to", "before"), ("before", "after")):
         if one in query and other in query:
             del query[other]
+    unit = query.get("unit")
     for name in query.keys() & {"from", "to", "before", "after"}:
-        if bound(query[name]) is None:
+        if bound(query[name], unit) is None:
             query[name] = "2025-08-03T10:00:00.123Z"
     # Nothing lies before the first moment that there is, or after the last.
-    if "before" in query and bound(query["before"]) == BEGINNING:
+    if "before" in query and bound(query["before"], unit) == BEGINNING:
         del query["before"]
-    if "after" in query and bound(query["after"]) == END:
+    if "after" in query and bound(query["after"], unit) == END:
         del query["after"]
     lower, upper = query.keys() & {"from", "after"}, query.keys() & {"to", "before"}
     if lower and upper:
         (lower,), (upper,) = lower, upper
-        if bound(query[lower]) > bound(query[upper]):
+        if bound(query[lower], unit) > bound(query[upper], unit):
             query[lower], query[upper] = query[upper], query[lower]
-        if bound(query[lower]) == bound(query[upper]):
+        if bound(query[lower], unit) == bound(query[upper], unit):
             del query[upper]
 
 
-def bound(value):
+def bound(value, unit):
     """Milliseconds since 1970, or `None` for a time that is finer or out of range."""
     if isinstance(value, str) and RFC3339.match(value):
         moment = epoch(value)
         return moment * 1000 if moment is not None and moment * 1000 == int(moment * 1000) else None
+    if isinstance(value, str) and DATE.match(value):
+        return bound(f"{value}T00:00:00Z", unit)
     number = int(Decimal(str(value)))
-    return number if abs(number) >= FIRST_MILLISECONDS else number * 1000
+    millis = number if in_milliseconds(number, unit) else number * 1000
+    return millis if BEGINNING <= millis <= END else None
