@@ -310,9 +310,12 @@ fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), In
     }
 }
 
-/// Refuses a record as a terminal has it before it is filled in: everything in it is 0, whatever offset its time is given.
+/// Refuses a record as a terminal has it before it is filled in: everything in it is 0. So may be its time before or after an
+/// offset was taken off, also one that the sender took off itself.
 fn not_unfilled(sent: SentTime, ohlc: Ohlc) -> Result<(), Invalid> {
-    if (sent.reading == 0 || sent.time.seconds() == 0) && Side::ALL.into_iter().all(|side| ohlc.get(side).is_zero()) {
+    let is_zero = |seconds: i64| seconds.abs() <= UtcOffset::MAX_SECONDS && seconds % UtcOffset::STEP_SECONDS == 0;
+    let has_no_time = is_zero(sent.reading) || is_zero(sent.time.seconds());
+    if has_no_time && Side::ALL.into_iter().all(|side| ohlc.get(side).is_zero()) {
         const MESSAGE: &str = "is 0 and so are all four prices, as in an MqlRates that nobody filled in; \
                                send only as many records as CopyRates returned";
         return Err(Invalid::new(Rule::Unfilled, MESSAGE));

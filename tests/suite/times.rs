@@ -198,13 +198,13 @@ both_stores! {
             all_zero(0), all_zero("0"), all_zero("1970-01-01T00:00:00Z"), all_zero("1970.01.01 00:00"), all_zero("1970-01-01 00:00:00+00:00"),
             with(all_zero(0), json!({"volume": 5, "utc_offset": 10_800})), with(all_zero("1970.01.01 00:00:00"), json!({"utc_offset": -7200})),
             with(all_zero("1970.01.01"), json!({"timeframe": "D1"})), with(all_zero("1970-01-01"), json!({"timeframe": "D1", "utc_offset": 10_800})),
-            all_zero("1970-01-01T03:00:00+03:00"), all_zero("1970-01-01T00:00:00+03:00"), with(all_zero(0), json!({"unit": "ms"})),
+            all_zero(-10_800), all_zero("1969-12-31T22:00:00Z"), all_zero("1970-01-01T03:00:00+03:00"), all_zero("1970-01-01T00:00:00+03:00"), with(all_zero(0), json!({"unit": "ms"})),
         ];
         let indexes: Vec<(u64, String)> = (0..empty.len()).map(|index| (index as u64, "unfilled".to_owned())).collect();
         assert_eq!(refused(&app, &empty).await, indexes);
         assert!(app.database.closed().await.is_empty());
         // The first moment of 1970 is a time like any other, and so are prices of 0.
-        let filled = [candle(0), all_zero(HOUR), with(all_zero(0), json!({"symbol": "A", "high": "0.01"}))];
+        let filled = [candle(0), all_zero(15 * HOUR), with(all_zero(0), json!({"symbol": "A", "high": "0.01"}))];
         assert_eq!(app.ingest(&filled).await, (3, 0, 0));
     }
 
