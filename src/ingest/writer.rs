@@ -335,15 +335,16 @@ impl Claims {
     }
 }
 
-/// Writes and answers `entries`: in one statement, or where one of them is refused in halves, so that no caller fails
-/// another.
+/// Writes and answers `entries`: in one statement, or where a candle of theirs is refused in halves, so that no caller fails
+/// another. Any other failure is everybody's, because the database would give it to each half as well: to split on it would
+/// turn one failing statement into twice as many as there are posts.
 async fn write(store: &Store, entries: Vec<Entry>) {
     let mut parts = vec![entries];
     while let Some(mut part) = parts.pop() {
         part.extract_if(.., |entry| entry.is_overdue()).for_each(Entry::give_up);
         match append(store, &part).await {
             Ok(appended) => part.into_iter().zip(appended).for_each(|(entry, appended)| entry.answer(Ok(appended))),
-            Err(StoreError::Refused(_) | StoreError::Internal(_)) if part.len() > 1 => {
+            Err(StoreError::Refused(_)) if part.len() > 1 => {
                 let later = part.split_off(part.len() / 2);
                 parts.extend([later, part]);
             }

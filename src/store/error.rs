@@ -10,7 +10,7 @@ pub enum StoreError {
     /// It answers, and nothing but an operator's change will make it usable.
     #[error("{0}")]
     Unfit(String),
-    /// It refuses a candle by a constraint that we did not make; nothing was stored.
+    /// It refuses a candle by a constraint or a trigger that we did not make; nothing was stored.
     #[error("the database refuses a candle: {0}")]
     Refused(String),
     /// It did something that we do not understand.
@@ -84,12 +84,21 @@ fn primary(extended: u32) -> u32 {
 /// By the names of SQLite's documentation, "Result and Error Codes".
 const SQLITE_CONSTRAINT: u32 = 19;
 
-/// Whether a constraint was violated. Ours cannot be: the keys' conflicts are handled, and types see to the rest.
+/// Whether a candle violates a constraint or a trigger's condition. Ours cannot be violated: the keys' conflicts are handled,
+/// and types see to the rest.
 fn is_refusal(error: &dyn DatabaseError) -> bool {
     match sql_state(error) {
-        Some(state) => state.starts_with("23"),
+        Some(state) => postgres_refuses_a_value(state),
         None => sqlite_code(error) == Some(SQLITE_CONSTRAINT),
     }
+}
+
+/// By the classes of PostgreSQL's documentation, appendix A: a value that a column or a function cannot take, a violated
+/// constraint, a violated view's condition, and what a trigger raises unless it names a class of its own.
+fn postgres_refuses_a_value(state: &str) -> bool {
+    // Of class 22, these are about the form in which we send values, not about the values.
+    const FORM: &str = "22P";
+    matches!(state.get(..2), Some("22" | "23" | "44")) && !state.starts_with(FORM) || state == "P0001"
 }
 
 /// By the classes of PostgreSQL's documentation, appendix A.

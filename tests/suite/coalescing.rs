@@ -81,6 +81,12 @@ impl Stage {
         let text = self.metrics.render();
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
     }
+
+    /// How many operations of the store ended in this way.
+    fn statements(&self, operation: &str, error: &str) -> u64 {
+        let labels = format!("{{db_operation_name=\"{operation}\",error_type=\"{error}\"}}");
+        self.count(&format!("db_client_operation_duration_seconds_count{labels}"))
+    }
 }
 
 /// Completes all of `work` within one task, and begins all of it before it waits for any.
@@ -179,6 +185,29 @@ on_both_stores! {
         assert_eq!(posts[1].as_ref().unwrap().added, 1);
     }
 
+    async fn a_failure_that_no_candle_causes_is_met_once_and_not_by_each_half(stage: &Stage) {
+        stage.database.fail_on("BROKEN", Failing::Internally).await;
+        let posts = all((0..64).map(async |n| stage.submit(&[of(n, "BROKEN", n as i64 + 1, json!({}))]).await)).await;
+        for result in &posts {
+            assert!(matches!(result, Err(Refusal::Store(StoreError::Internal(_)))), "{result:?}");
+        }
+        assert_eq!(stage.statements("append", "internal"), 1);
+        assert!(stage.database.closed().await.is_empty());
+    }
+
+    async fn a_candle_that_a_trigger_refuses_fails_no_other(stage: &Stage) {
+        stage.database.fail_on("BROKEN", Failing::ByRefusal).await;
+        let symbol = |n: usize| if n == 5 { "BROKEN" } else { "TAKEN" };
+        let posts = all((0..8).map(async |n| stage.submit(&[of(n, symbol(n), n as i64 + 1, json!({}))]).await)).await;
+        for (n, result) in posts.iter().enumerate() {
+            match result {
+                Ok(receipt) => assert!(n != 5 && receipt.added == 1, "{n}: {receipt:?}"),
+                other => assert!(n == 5 && matches!(other, Err(Refusal::Store(StoreError::Refused(_)))), "{other:?}"),
+            }
+        }
+        assert_eq!(stage.database.closed().await.len(), 7);
+    }
+
     async fn large_posts_that_come_together_are_counted_and_refused_each_for_itself(stage: &Stage) {
         stage.database.refuse_some().await;
         // Each shares its first hundred hours with the one before.
@@ -227,7 +256,45 @@ on_both_stores! {
     }
 }
 
+/// How a trigger ends a statement.
+#[derive(Clone, Copy)]
+enum Failing {
+    /// As it would for any candle.
+    Internally,
+    /// Because it does not want this candle.
+    ByRefusal,
+}
+
 impl Database {
+    /// Has a trigger end each statement that brings a closed candle of `symbol`.
+    async fn fail_on(&self, symbol: &str, failing: Failing) {
+        let trigger = match self {
+            Self::Sqlite(_) => {
+                let failure = match failing {
+                    Failing::Internally => "json('{')",
+                    Failing::ByRefusal => "raise(abort, 'not this one')",
+                };
+                format!(
+                    "create trigger failing before insert on market_data_candles
+                    when new.symbol = '{symbol}' begin select {failure}; end"
+                )
+            }
+            Self::Postgres(_) => {
+                let class = match failing {
+                    Failing::Internally => " using errcode = 'XX000'",
+                    Failing::ByRefusal => "",
+                };
+                format!(
+                    "create function fail() returns trigger language plpgsql as
+                    $$ begin raise exception 'not this one'{class}; end $$;
+                    create trigger failing before insert on market_data_candles for each row
+                    when (new.symbol = '{symbol}') execute function fail()"
+                )
+            }
+        };
+        self.execute(&trigger).await;
+    }
+
     /// Has the database refuse a symbol.
     async fn refuse_some(&self) {
         let constraint = match self {
@@ -301,6 +368,25 @@ fn sqlite_writes_large_posts_that_wait_together_to_the_disk_at_once() {
         }
         // What was before them is in the file: the connection that made the tables was closed.
         assert_eq!(transactions(&stage.database.url()), 2, "one for the first, one for those that waited for it");
+    });
+}
+
+#[test]
+fn sqlite_fails_large_posts_of_one_transaction_together_where_no_candle_is_refused() {
+    on_one_thread(async { Database::sqlite() }, async |stage: &Stage| {
+        stage.database.fail_on("BROKEN", Failing::Internally).await;
+        // The first one is alone in its transaction; the others wait for it and share the next.
+        let symbol = |n: usize| if n == 2 { "BROKEN" } else { "TAKEN" };
+        let batch = |n: usize| {
+            let first = 200 * n as i64 + 1;
+            (first..first + 200).map(|hours| of(n, symbol(n), hours, json!({}))).collect::<Vec<_>>()
+        };
+        let posts = all((0..5).map(async |n| stage.submit(&batch(n)).await)).await;
+        assert_eq!(posts[0].as_ref().unwrap().added, 200);
+        for result in &posts[1..] {
+            assert!(matches!(result, Err(Refusal::Store(StoreError::Internal(_)))), "{result:?}");
+        }
+        assert_eq!(stage.database.closed().await.len(), 200);
     });
 }
 

@@ -147,8 +147,8 @@ impl Writer {
         Ok(result)
     }
 
-    /// Writes and answers `entries`: in one transaction, or where one of them is refused in halves, so that no caller fails
-    /// another.
+    /// Writes and answers `entries`: in one transaction, or where a candle of theirs is refused in halves, so that no caller
+    /// fails another. Any other failure is everybody's, because each half would meet it as well.
     async fn write(&self, slot: &mut Slot, entries: Vec<Entry>) {
         let mut parts = vec![entries];
         while let Some(mut part) = parts.pop() {
@@ -159,7 +159,7 @@ impl Writer {
             let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
             match self.run_on(slot, lock_wait, insert).await {
                 Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
-                Err(StoreError::Refused(_) | StoreError::Internal(_)) if part.len() > 1 => {
+                Err(StoreError::Refused(_)) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.extend([later, part]);
                 }
