@@ -35,9 +35,11 @@ impl Changes {
         Change(self.0[position(symbol, timeframe)].load(Ordering::Acquire))
     }
 
-    /// Notes a change to every series of `batch` when what is returned is dropped, however the writing ends: whether a
-    /// statement that failed has changed something is not always known.
-    pub(super) fn noted(&self, batch: &Batch) -> Noted {
+    /// Notes a change to every series of `batch` when what is returned is dropped. It belongs to the write, not to its
+    /// caller, who may leave before: a page that is read until the write has ended may hold the state before it, and must
+    /// not be kept as the state after it. However the write ends, because it is not always known whether a statement that
+    /// failed has changed something.
+    pub(super) fn bump_on_drop(&self, batch: &Batch) -> BumpOnDrop {
         let mut positions: Vec<usize> = Vec::new();
         let mut last = None;
         for key in batch.keys() {
@@ -46,7 +48,7 @@ impl Changes {
                 last = Some(key);
             }
         }
-        Noted { changes: self.clone(), positions }
+        BumpOnDrop { changes: self.clone(), positions }
     }
 }
 
@@ -57,12 +59,12 @@ fn position(symbol: &Symbol, timeframe: Timeframe) -> usize {
 }
 
 /// Changes that are being made.
-pub(super) struct Noted {
+pub(super) struct BumpOnDrop {
     changes: Changes,
     positions: Vec<usize>,
 }
 
-impl Drop for Noted {
+impl Drop for BumpOnDrop {
     fn drop(&mut self) {
         for &position in &self.positions {
             self.changes.0[position].fetch_add(1, Ordering::Release);

@@ -205,8 +205,8 @@ impl Store {
     /// # Errors
     /// The batch may still have been stored if the connection broke after it was sent.
     pub async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
-        let _noted = self.changes.noted(&batch);
-        measured("append", async { either!(self, store => store.append(batch).await) }).await
+        let bump = self.changes.bump_on_drop(&batch);
+        measured("append", async { either!(self, store => store.append(batch, bump).await) }).await
     }
 
     /// Like [`Self::append`], and tells which candles changed something, which costs a little.
@@ -214,8 +214,8 @@ impl Store {
     /// # Errors
     /// As [`Self::append`].
     pub async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
-        let _noted = self.changes.noted(&batch);
-        measured("append", async { either!(self, store => store.append_telling(batch).await) }).await
+        let bump = self.changes.bump_on_drop(&batch);
+        measured("append", async { either!(self, store => store.append_telling(batch, bump).await) }).await
     }
 
     /// The last change to a series by this process. What is read after this was called holds that change, and as long as

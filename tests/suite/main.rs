@@ -14,6 +14,7 @@ mod proxy;
 mod abuse;
 mod access;
 mod caching;
+mod cancellation;
 mod capacity;
 mod cli;
 mod coalescing;

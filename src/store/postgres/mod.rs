@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::TaskTracker;
 
+use super::changes::BumpOnDrop;
 use super::{
     Appended, ClosedByClock, PoolUse, Range, Series, StoreError, Stored, StoredCandles, Written, finished,
     not_prepared, unreadable,
@@ -111,9 +112,10 @@ impl Postgres {
     }
 
     /// Copies a batch in if that is likely to succeed, and inserts it otherwise.
-    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
+    pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
         let shared = Arc::clone(&self.0);
         self.on(&self.0.work, move |pool| async move {
+            let _bump = bump;
             if shared.may_copy(&batch) {
                 match write_with!(pool, |connection| append::copy(connection, batch.closed()))? {
                     Copied::All(appended) => {
@@ -131,9 +133,10 @@ impl Postgres {
         .await
     }
 
-    pub(super) async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
+    pub(super) async fn append_telling(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Written, StoreError> {
         let (shared, inserted) = (Arc::clone(&self.0), Arc::clone(&batch));
         let insert = move |pool: Pool| async move {
+            let _bump = bump;
             let rows = write_with!(pool, |connection| append::insert_telling(connection, &inserted))?;
             shared.frontier.note(inserted.closed(), true);
             Ok(rows)

@@ -144,13 +144,12 @@ impl Pool {
     ) -> Result<T, PoolError> {
         let mut loan = self.lend(purpose).await?;
         let Some(kept) = &mut loan.connection else { return Err(PoolError::Busy) };
+        loan.in_statement = true;
         let result = match timeout(self.patience.answer, statement(&mut kept.connection)).await {
             Ok(result) => result.map_err(PoolError::Failed),
             Err(_) => Err(PoolError::NoAnswer),
         };
-        if result.as_ref().is_err_and(PoolError::spoils_the_connection) {
-            loan.discard();
-        }
+        loan.in_statement = result.as_ref().is_err_and(PoolError::spoils_the_connection);
         result
     }
 
@@ -162,7 +161,7 @@ impl Pool {
             // A connection that takes longer than this request waits serves the next one.
             to_the_end(async move {
                 let connection = take(&connections, purpose).await?;
-                Ok(Loan { connection: Some(connection), _permits: [share, place] })
+                Ok(Loan { connection: Some(connection), in_statement: false, _permits: [share, place] })
             })
             .await
         };
@@ -266,6 +265,9 @@ async fn say_goodbye(connections: Vec<Kept>) {
 /// A connection on loan and the place it takes, given back however the loan ends.
 struct Loan {
     connection: Option<Object<Connections>>,
+    /// From before a statement is sent until it has ended well: in between nobody knows what comes next on the connection,
+    /// so it is closed also where the statement is cut by a panic, or by whoever waits for it no longer.
+    in_statement: bool,
     // Below the connection, so that whoever gets the place finds it.
     _permits: [OwnedSemaphorePermit; 2],
 }
@@ -279,8 +281,7 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        // In the middle of a statement nobody knows what comes next on it.
-        if std::thread::panicking() {
+        if self.in_statement {
             self.discard();
         }
     }

@@ -20,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 use tokio_util::task::TaskTracker;
 
+use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
 use super::{
     Appended, ClosedByClock, PoolUse, Range, Series, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
@@ -119,14 +120,18 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
-        let written = self.append_telling(batch).await?;
+    pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
+        let written = self.append_telling(batch, bump).await?;
         Ok(Appended { added: written.closed.len(), live: written.forming.len() })
     }
 
-    pub(super) async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
+    pub(super) async fn append_telling(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Written, StoreError> {
         let shared = Arc::clone(&self.0);
-        self.run(async move { shared.writer.append(batch).await }).await
+        self.run(async move {
+            let _bump = bump;
+            shared.writer.append(batch).await
+        })
+        .await
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
