@@ -35,6 +35,12 @@ impl From<sqlx::Error> for StoreError {
         if error.as_database_error().is_some_and(is_refusal) {
             return Self::Refused(error.to_string());
         }
+        if let Some(error) = error.as_database_error()
+            && sqlite_code(error) == Some(SQLITE_ERROR)
+            && names_a_missing_table(error.message())
+        {
+            return Self::Unavailable(missing_table(error.message()));
+        }
         let passes = match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
@@ -60,6 +66,7 @@ impl From<rusqlite::Error> for StoreError {
         let text = format!("{error} (SQLite's code {code})");
         match primary(code) {
             SQLITE_CONSTRAINT => Self::Refused(text),
+            SQLITE_ERROR if names_a_missing_table(&text) => Self::Unavailable(missing_table(&text)),
             code if sqlite_failure_passes(code) => Self::Unavailable(text),
             _ => Self::Internal(text),
         }
@@ -82,7 +89,17 @@ fn primary(extended: u32) -> u32 {
 }
 
 /// By the names of SQLite's documentation, "Result and Error Codes".
+const SQLITE_ERROR: u32 = 1;
 const SQLITE_CONSTRAINT: u32 = 19;
+
+/// Tables that were there at first contact, and that somebody has dropped since: for this SQLite has no code of its own.
+fn names_a_missing_table(message: &str) -> bool {
+    message.contains("no such table: ")
+}
+
+fn missing_table(message: &str) -> String {
+    format!("a table was dropped under the running service ({message}); restart it, and it says what to do")
+}
 
 /// Whether a candle violates a constraint or a trigger's condition. Ours cannot be violated: the keys' conflicts are handled,
 /// and types see to the rest.

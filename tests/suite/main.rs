@@ -37,6 +37,8 @@ mod properties;
 mod query;
 mod series;
 mod serving;
+mod sqlite_file;
+mod sqlite_start;
 mod telemetry;
 mod times;
 mod tls;

@@ -7,7 +7,9 @@
 mod append;
 mod closing;
 mod compare;
+mod file;
 mod read;
+mod tables;
 mod writer;
 
 use std::str::FromStr;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Connection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Executor as _, SqlitePool};
 use tokio_util::task::TaskTracker;
 
 use super::changes::BumpOnDrop;
@@ -27,6 +29,7 @@ use super::{
 };
 use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
+use file::DatabaseFile;
 use writer::Writer;
 
 pub use read::SELECT_SERIES;
@@ -38,6 +41,7 @@ pub struct Sqlite(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     options: SqliteConnectOptions,
+    file: Arc<DatabaseFile>,
     writer: Writer,
     readers: SqlitePool,
     probe: SqlitePool,
@@ -74,10 +78,13 @@ impl Sqlite {
         let pool = |size, wait| {
             SqlitePoolOptions::new().max_connections(size).acquire_timeout(wait).test_before_acquire(false)
         };
+        let file = Arc::new(DatabaseFile::new(options.get_filename()));
         Ok(Self(Arc::new(Shared {
-            writer: Writer::new(options.get_filename().to_owned()),
+            writer: Writer::new(Arc::clone(&file)),
+            file,
             readers: pool(max_connections, READER_WAIT).connect_lazy_with(reader.clone()),
-            probe: pool(1, PROBE_WAIT).connect_lazy_with(reader),
+            // Kept for good, for [`DatabaseFile::pin`].
+            probe: pool(1, PROBE_WAIT).idle_timeout(None).max_lifetime(None).connect_lazy_with(reader),
             max_readers: max_connections,
             options,
             prepared: AtomicBool::new(false),
@@ -86,36 +93,31 @@ impl Sqlite {
     }
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        const TABLES: &str = "
-            select (select count(*) from pragma_table_info('market_data_candles') where name = 'timestamp')
-                 + (select count(*) from pragma_table_info('market_data_live_candles') where name = 'closes_at')";
+        /// Fails where nothing can be written, though there is nothing to write: SQLite falls back to reading a file that it
+        /// may not write, and takes "begin immediate" on it for "begin".
+        const WRITE_NOTHING: &str = "delete from market_data_live_candles where false";
+        let mut migrations = sqlx::migrate!("migrations/sqlite");
+        // A rollback to the release before leaves newer migrations in place; they only ever add.
+        migrations.set_ignore_missing(true);
         let options = self.0.options.clone().create_if_missing(true);
         let mut connection = options.connect().await.map_err(first_contact_error)?;
+        // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run: another process
+        // that starts on the same file waits here.
+        let mut transaction = connection.begin_with("begin immediate").await.map_err(first_contact_error)?;
+        let problem = tables::problem(&mut transaction, self.0.file.path(), &migrations, migrate).await;
+        if let Some(problem) = problem.map_err(first_contact_error)? {
+            return Err(problem);
+        }
         if migrate {
-            let mut migrations = sqlx::migrate!("migrations/sqlite");
-            // A rollback to the release before leaves newer migrations in place; they only ever add.
-            migrations.set_ignore_missing(true);
-            // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run: another
-            // process that starts on the same file waits here.
-            let mut transaction = connection.begin_with("begin immediate").await.map_err(first_contact_error)?;
             // Not `run`: its bounds keep this future from being spawned (sqlx).
-            match migrations.run_direct(&mut *transaction).await {
-                Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                    return Err(first_contact_error(error));
-                }
-                result => {
-                    transaction.commit().await.map_err(first_contact_error)?;
-                    result.map_err(migration_error)?;
-                }
-            }
+            migrations.run_direct(&mut *transaction).await.map_err(migration_error)?;
         }
-        let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut connection).await.map_err(first_contact_error)?;
-        if tables < 2 {
-            return Err(StoreError::Unavailable(
-                "its tables are missing or of an earlier release; run candlewick migrate".to_owned(),
-            ));
-        }
+        transaction.execute(WRITE_NOTHING).await.map_err(first_contact_error)?;
+        transaction.commit().await.map_err(first_contact_error)?;
+        // Closed before another one is open, because the last one to close empties the write-ahead log.
         connection.close().await.map_err(first_contact_error)?;
+        self.probe().await.map_err(first_contact_error)?;
+        self.0.file.pin()?;
         self.0.prepared.store(true, Ordering::Release);
         Ok(())
     }
@@ -168,11 +170,15 @@ impl Sqlite {
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        let probe = self.0.probe.clone();
-        self.run(
-            async move { sqlx::query("select 1 from market_data_candles limit 1").execute(&probe).await.map(drop) },
-        )
-        .await
+        let store = self.clone();
+        self.run(async move { store.probe().await }).await
+    }
+
+    /// Looks at both tables, since somebody may have dropped one.
+    async fn probe(&self) -> sqlx::Result<()> {
+        const BOTH: &str =
+            "select exists (select 1 from market_data_candles), exists (select 1 from market_data_live_candles)";
+        sqlx::query(BOTH).execute(&self.0.probe).await.map(drop)
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {
@@ -189,7 +195,7 @@ impl Sqlite {
         self.0.writer.close().await;
     }
 
-    /// Runs `work` to its end, whether or not the caller still waits.
+    /// Runs `work` to its end, whether or not the caller still waits, on a file that is where it was before and after.
     async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, impl Into<StoreError>>> + Send + 'static,
@@ -197,7 +203,15 @@ impl Sqlite {
         if !self.0.prepared.load(Ordering::Acquire) {
             return Err(not_prepared());
         }
-        finished(&self.0.tasks, async move { work.await.map_err(Into::into) }).await
+        let file = Arc::clone(&self.0.file);
+        let work = async move {
+            file.check()?;
+            let result = work.await;
+            // First, because it explains a failure as well.
+            file.check()?;
+            result.map_err(Into::into)
+        };
+        finished(&self.0.tasks, work).await
     }
 }
 
@@ -208,8 +222,14 @@ fn first_contact_error(error: sqlx::Error) -> StoreError {
     const CANTOPEN: u32 = 14;
     const NOTADB: u32 = 26;
     let sentence = match error.as_database_error().and_then(sqlite_code) {
-        Some(CANTOPEN) => "The SQLite file cannot be opened; check that its folder exists and may be written.",
-        Some(READONLY) => "The SQLite file may not be written; change its owner or choose another path.",
+        Some(CANTOPEN) => {
+            "The SQLite file cannot be opened; check that its folder exists, and that the user who runs candlewick may read and \
+             write both, and the files beside it that end in -wal and -shm."
+        }
+        Some(READONLY) => {
+            "The SQLite file may not be written; change the owner of it, of its folder, and of the files beside it that end in \
+             -wal and -shm, or choose another path."
+        }
         Some(NOTADB) => "The file that DATABASE_URL names is no SQLite database; choose another path.",
         Some(CORRUPT) => "The SQLite file is damaged; restore it from a backup.",
         _ => return error.into(),
@@ -219,6 +239,7 @@ fn first_contact_error(error: sqlx::Error) -> StoreError {
 
 fn migration_error(error: MigrateError) -> StoreError {
     match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => first_contact_error(error),
         MigrateError::VersionMismatch(version) => StoreError::Unfit(super::changed_migration(version)),
         other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
     }

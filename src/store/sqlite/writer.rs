@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
+use super::file::DatabaseFile;
 use super::{LOCK_WAIT, append};
 use crate::candle::Batch;
 use crate::store::{StoreError, Written};
@@ -27,7 +28,7 @@ const TRANSACTION: usize = 10_000;
 /// Writes to a file, one transaction at a time.
 #[derive(Debug)]
 pub(super) struct Writer {
-    file: PathBuf,
+    file: Arc<DatabaseFile>,
     connection: tokio::sync::Mutex<Slot>,
     waiting: Mutex<Waiting>,
 }
@@ -59,7 +60,7 @@ struct Entry {
 
 impl Writer {
     /// Will write to a file that is there.
-    pub(super) fn new(file: PathBuf) -> Self {
+    pub(super) fn new(file: Arc<DatabaseFile>) -> Self {
         Self { file, connection: tokio::sync::Mutex::new(Slot::Empty), waiting: Mutex::default() }
     }
 
@@ -113,7 +114,8 @@ impl Writer {
     }
 
     /// Waits so long for a lock of another process. A connection on which something failed is closed: after a failing disk, what
-    /// it remembers of the file need not be what is there.
+    /// it remembers of the file need not be what is there. Nothing is written into a file that is not at its path, and what was
+    /// written while it went away is not taken for stored.
     async fn run_on<T: Send + 'static>(
         &self,
         slot: &mut Slot,
@@ -121,18 +123,22 @@ impl Writer {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let connection = match mem::replace(slot, Slot::Empty) {
-            Slot::Open(connection) => Ok(connection),
-            Slot::Empty => Err(self.file.clone()),
+            Slot::Open(connection) => Some(connection),
+            Slot::Empty => None,
             Slot::Closed => {
                 *slot = Slot::Closed;
                 return Err(StoreError::Unavailable("its connections are closed".to_owned()));
             }
         };
+        let file = Arc::clone(&self.file);
         let working = spawn_blocking(move || {
-            let mut connection = connection.or_else(open)?;
+            file.check()?;
+            let mut connection = connection.map_or_else(|| open(file.path()), Ok)?;
             connection.busy_timeout(lock_wait)?;
-            let result = work(&mut connection)?;
-            Ok::<_, rusqlite::Error>((connection, result))
+            let result = work(&mut connection);
+            // First, because it explains a failure as well.
+            file.check()?;
+            Ok::<_, StoreError>((connection, result?))
         });
         let (connection, result) = match working.await {
             Ok(done) => done?,
@@ -218,7 +224,7 @@ impl Entry {
 }
 
 /// Opens a connection that writes to a file that is there.
-fn open(file: PathBuf) -> rusqlite::Result<Connection> {
+fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOCK_WAIT)?;

@@ -1,0 +1,148 @@
+//! The file itself: which one the path led to at first contact, and whether it still leads there.
+//!
+//! A connection keeps the file that it opened, wherever that goes. What is written into a file that was deleted is lost, and
+//! what is written after another took its place goes into the write-ahead log that SQLite would apply to the new one (SQLite
+//! documentation, "How To Corrupt An SQLite Database File", 2.4). So nothing is written, and no new connection opened, while
+//! the path leads elsewhere.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing::{error, info};
+
+use crate::store::StoreError;
+
+/// What SQLite keeps beside a file in WAL mode, by what it appends to the name.
+const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
+
+/// A SQLite file by its path.
+#[derive(Debug)]
+pub(super) struct DatabaseFile {
+    path: PathBuf,
+    opened: OnceLock<Opened>,
+    /// Whether the log says last that the path leads elsewhere.
+    is_lost: AtomicBool,
+}
+
+/// What the connections have open.
+#[derive(Debug, PartialEq, Eq)]
+struct Opened {
+    database: Identity,
+    /// Each of [`SIDE_FILES`] by its path, which is that of the database after symbolic links.
+    side_files: [(PathBuf, Identity); 2],
+}
+
+/// Which file it is, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(path).map(|file| Self { device: file.dev(), inode: file.ino() })
+    }
+
+    /// Elsewhere a file that SQLite has open can be neither moved nor deleted, and the standard library has no number for it.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|_| Self { device: 0, inode: 0 })
+    }
+}
+
+impl Opened {
+    fn at(path: &Path) -> io::Result<Self> {
+        let real = fs::canonicalize(path)?;
+        let side_file = |suffix: &str| {
+            let path = beside(&real, suffix);
+            Identity::of(&path).map(|identity| (path, identity))
+        };
+        let [log, index] = SIDE_FILES;
+        Ok(Self { database: Identity::of(path)?, side_files: [side_file(log)?, side_file(index)?] })
+    }
+}
+
+impl DatabaseFile {
+    /// A relative path is taken from the working directory of now.
+    pub(super) fn new(path: &Path) -> Self {
+        let path = absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self { path, opened: OnceLock::new(), is_lost: AtomicBool::new(false) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes what the path leads to for the file that the connections have open, unless that is known already. To be called
+    /// while a connection is open that stays open: as long as it does, no other file can get the same inode.
+    pub(super) fn pin(&self) -> Result<(), StoreError> {
+        let found = || Opened::at(&self.path).map_err(|error| self.gone(&error));
+        let first = found()?;
+        if *self.opened.get_or_init(|| first) == found()? { Ok(()) } else { Err(self.replaced()) }
+    }
+
+    /// Whether the path leads to the file that is open, and what SQLite keeps beside it is there too: a commit is in the
+    /// write-ahead log before it is in the file.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let result = self.opened.get().map_or(Ok(()), |opened| self.find(opened));
+        // Said when it changes, because without requests nothing else would say it.
+        let is_lost = result.is_err();
+        if self.is_lost.load(Ordering::Relaxed) != is_lost && self.is_lost.swap(is_lost, Ordering::Relaxed) != is_lost {
+            match &result {
+                Ok(()) => info!("the SQLite file is back where it was"),
+                Err(lost) => error!(cause = %lost, "the SQLite file is not where it was"),
+            }
+        }
+        result
+    }
+
+    fn find(&self, opened: &Opened) -> Result<(), StoreError> {
+        match Identity::of(&self.path) {
+            Ok(found) if found == opened.database => {}
+            Ok(_) => return Err(self.replaced()),
+            Err(error) => return Err(self.gone(&error)),
+        }
+        match opened.side_files.iter().find(|(path, identity)| Identity::of(path).ok() != Some(*identity)) {
+            None => Ok(()),
+            Some((path, _)) => Err(StoreError::Unavailable(format!(
+                "{} was moved or deleted under the running service, which writes nothing more; put it back, or restart the \
+                 service, which as it stops saves what that file holds",
+                path.display()
+            ))),
+        }
+    }
+
+    fn gone(&self, error: &io::Error) -> StoreError {
+        let path = self.path.display();
+        StoreError::Unavailable(if error.kind() == io::ErrorKind::NotFound {
+            format!(
+                "the SQLite file {path} was moved or deleted under the running service, which writes nothing more; put it back, \
+                 or stop the service, restore a backup, and restart it"
+            )
+        } else {
+            format!("the SQLite file {path} cannot be looked at: {error}")
+        })
+    }
+
+    fn replaced(&self) -> StoreError {
+        let path = self.path.display();
+        StoreError::Unavailable(format!(
+            "the SQLite file {path} was moved or deleted under the running service and another one is in its place, so nothing \
+             more is written; put the old one back, or stop the service, move {path}-wal and {path}-shm away, which belong to \
+             the old one and would damage the new one, and restart it"
+        ))
+    }
+}
+
+/// The path of what is kept beside a file under its name and `suffix`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,303 @@
+//! SQLite files with which the program does not start: those that it may not write, and those whose tables are not its own.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sqlx::{Executor, Row, SqlitePool};
+use tempfile::TempDir;
+
+use crate::harness::{Database, NOW, TestApp, candle, run, send, with};
+use crate::program::{Serving, output, program};
+
+const HOUR: i64 = 3600;
+/// A user whom modes bind.
+const NOBODY: u32 = 65534;
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// A database that was served once, in WAL mode, in a folder that its own user may look into.
+struct File {
+    outer: TempDir,
+}
+
+impl File {
+    /// With what lies beside a file whose service was killed, if it was.
+    async fn served(killed: bool) -> Self {
+        let outer = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
+        fs::create_dir(outer.path().join("data")).unwrap();
+        let file = Self { outer };
+        let serving = Serving::on(&file.folder(), &file.url());
+        let client = reqwest::Client::new();
+        let body = json!({"candles": [candle(NOW - 2 * HOUR)]}).to_string();
+        let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", crate::harness::KEY);
+        assert_eq!(send(post.body(body)).await.status, 201);
+        serving.signal(if killed { "KILL" } else { "TERM" });
+        tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
+        assert_eq!(file.beside("-wal").exists(), killed);
+        file
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.outer.path().join("data")
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder().join("test.db")
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        PathBuf::from(format!("{}{suffix}", self.path().display()))
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.path().display())
+    }
+
+    /// Everything in it belongs to the user who starts the program.
+    fn hand_over(&self) {
+        if is_root() {
+            for path in [self.folder(), self.path(), self.beside("-wal"), self.beside("-shm")] {
+                if path.exists() {
+                    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+                }
+            }
+        }
+    }
+
+    /// Starts the program as a user whom modes bind, and returns how it ended.
+    fn start(&self, command: &str) -> (i32, String) {
+        let variables =
+            [("DATABASE_URL", &*self.url()), ("PORT", "0"), ("MT5_API_KEY", "a"), ("INTERNAL_API_TOKEN", "b")];
+        let mut program = program(Path::new("/"), &variables);
+        if is_root() {
+            program.uid(NOBODY).gid(NOBODY);
+        }
+        let (code, _, errors) = output(program.arg(command));
+        (code, errors)
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_that_may_not_be_written_is_refused_at_the_start() {
+    /// What is wrong, whether the service before was killed and left its log, and how it is brought about.
+    type Case = (&'static str, bool, fn(&File));
+    const CASES: [Case; 7] = [
+        ("the file may not be written", false, |file| set_mode(&file.path(), 0o444)),
+        ("the file may not be written, and has a log", true, |file| set_mode(&file.path(), 0o444)),
+        ("the file may not even be read", false, |file| set_mode(&file.path(), 0o000)),
+        ("the folder may not be written", false, |file| set_mode(&file.folder(), 0o555)),
+        ("nothing may be written", false, |file| {
+            set_mode(&file.path(), 0o444);
+            set_mode(&file.folder(), 0o555);
+        }),
+        ("the log may not be written", true, |file| set_mode(&file.beside("-wal"), 0o444)),
+        ("the log's index may not be written", true, |file| set_mode(&file.beside("-shm"), 0o444)),
+    ];
+    run(async {
+        for (what, killed, spoil) in CASES {
+            let file = File::served(killed).await;
+            file.hand_over();
+            spoil(&file);
+            for command in ["serve", "migrate"] {
+                let (code, errors) = file.start(command);
+                assert_eq!(code, 2, "{what}, {command}: {errors}");
+                let sentences = ["The SQLite file may not be written", "The SQLite file cannot be opened"];
+                assert!(sentences.iter().any(|sentence| errors.starts_with(sentence)), "{what}, {command}: {errors}");
+            }
+            for (path, mode) in [
+                (file.folder(), 0o755),
+                (file.path(), 0o644),
+                (file.beside("-wal"), 0o644),
+                (file.beside("-shm"), 0o644),
+            ] {
+                if path.exists() {
+                    set_mode(&path, mode);
+                }
+            }
+            assert_eq!(file.start("migrate"), (0, String::new()), "{what}: once it is mended");
+        }
+    });
+}
+
+#[test]
+fn dropped_tables_are_unavailable() {
+    run(async {
+        for table in ["market_data_candles", "market_data_live_candles"] {
+            let app = TestApp::start(Database::sqlite()).await;
+            app.ingest(&[candle(NOW - 2 * HOUR), candle(NOW)]).await;
+            execute(&app.database.url(), &format!("drop table {table}")).await;
+            let batch = json!({"candles": [candle(NOW - 2 * HOUR), candle(NOW)]});
+            app.post(&batch).await.problem(503, "unavailable");
+            app.candles("&limit=7").await.problem(503, "unavailable");
+            while send(app.request(reqwest::Method::GET, "/health")).await.status == 200 {}
+        }
+    });
+}
+
+async fn execute(url: &str, sql: &str) {
+    let pool = SqlitePool::connect(url).await.unwrap();
+    pool.execute(sql).await.unwrap();
+    pool.close().await;
+}
+
+async fn first(url: &str, sql: &str) -> i64 {
+    let pool = SqlitePool::connect(url).await.unwrap();
+    let found = pool.fetch_one(sql).await.unwrap().get(0);
+    pool.close().await;
+    found
+}
+
+/// Does what an error says to do, line by line, and then posts a closed and a forming candle.
+async fn follow(errors: &str, folder: &Path, url: &str) {
+    for line in errors.lines().filter_map(|line| line.strip_prefix("  ")) {
+        if line == "candlewick migrate" {
+            let (code, _, errors) = output(program(folder, &[("DATABASE_URL", url)]).arg("migrate"));
+            assert_eq!(code, 0, "{errors}");
+        } else {
+            let words: Vec<&str> = line.split('"').collect();
+            assert_eq!((words[0], format!("sqlite://{}", words[1]).as_str()), ("sqlite3 ", url), "{line}");
+            execute(url, words[3]).await;
+        }
+    }
+    let serving = Serving::on(folder, url);
+    let post = reqwest::Client::new().post(format!("{}/api/v1/candles", serving.url));
+    let body = json!({"candles": [candle(NOW - 9 * HOUR), with(candle(NOW - 8 * HOUR), json!({"complete": false}))]});
+    let answer = send(post.header("X-API-KEY", crate::harness::KEY).body(body.to_string())).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+fn refused(folder: &Path, url: &str) -> String {
+    let (code, _, errors) = output(program(folder, &[("DATABASE_URL", url)]).arg("migrate"));
+    assert_eq!(code, 2, "{errors}");
+    let variables = [("DATABASE_URL", url), ("PORT", "0")];
+    let (code, _, said) = output(&mut program(folder, &variables));
+    assert_eq!((code, &said), (2, &errors), "both say the same");
+    errors
+}
+
+#[test]
+fn tables_that_were_dropped_come_back_by_what_the_error_says() {
+    run(async {
+        let both = "drop table market_data_candles; drop table market_data_live_candles";
+        for (drop, kept) in
+            [("drop table market_data_candles", 0), ("drop table market_data_live_candles", 1), (both, 0)]
+        {
+            let file = File::served(false).await;
+            execute(&file.url(), drop).await;
+            let errors = refused(&file.folder(), &file.url());
+            for table in ["market_data_candles", "market_data_live_candles"] {
+                let complaint = format!("The table {table} is missing");
+                assert_eq!(errors.contains(&complaint), drop.contains(table), "{errors}");
+            }
+            let stored = "select count(*) from market_data_candles where timestamp <= 1772618400000";
+            follow(&errors, &file.folder(), &file.url()).await;
+            assert_eq!(first(&file.url(), stored).await, kept + 1, "{drop}");
+        }
+    });
+}
+
+/// As pandas' `to_sql` makes it of a frame with an index.
+const FOREIGN: &str = r#"
+    create table market_data_candles ("index" bigint, symbol text, "Timeframe" text, timestamp text, open real, high real,
+        low real, close float, volume bigint);
+    create index ix_market_data_candles_index on market_data_candles ("index");
+    insert into market_data_candles values (0, 'EURUSD', 'H1', '2025-08-03 10:00:00', 1.085, 1.0865, 1.0848, 1.0862, 1200)"#;
+
+#[test]
+fn a_table_that_others_made_is_refused_with_all_that_is_wrong_and_stays_as_it_is() {
+    run(async {
+        for was_ours in [false, true] {
+            let file = File::served(false).await;
+            if was_ours {
+                // As `if_exists="replace"` does.
+                execute(&file.url(), "drop table market_data_candles").await;
+            } else {
+                fs::remove_file(file.path()).unwrap();
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file.path()).create_if_missing(true);
+                SqlitePool::connect_with(options).await.unwrap().close().await;
+            }
+            execute(&file.url(), FOREIGN).await;
+            let errors = refused(&file.folder(), &file.url());
+            for misfit in [
+                "symbol is text and must be text not null",
+                "timeframe is text and must be text not null",
+                "timestamp is text and must be integer not null",
+                "open is real and must be text not null",
+                "close is float and must be text not null",
+                "volume is bigint and must be integer not null",
+                "it is not strict",
+                "it has no primary key (symbol, timeframe, timestamp)",
+            ] {
+                assert!(errors.contains(misfit), "{misfit}: {errors}");
+            }
+            assert!(!errors.contains("index must be given"), "{errors}");
+            let count = "select count(*) from market_data_candles";
+            assert_eq!(first(&file.url(), count).await, 1, "nothing was touched");
+            assert_eq!(
+                first(&file.url(), "select count(*) from sqlite_schema where name like '%live%'").await,
+                i64::from(was_ours)
+            );
+            follow(&errors, &file.folder(), &file.url()).await;
+            assert_eq!(first(&file.url(), "select count(*) from market_data_candles_old").await, 1);
+        }
+    });
+}
+
+#[test]
+fn other_keys_and_columns_that_would_keep_candles_out_are_refused() {
+    let columns =
+        "symbol text not null, timeframe text not null, timestamp int not null, open text not null, high text not null,
+        low text not null, close text not null, volume integer not null";
+    let key = "primary key (symbol, timeframe, timestamp)";
+    let cases = [
+        (format!("{columns}, {key}, unique (timestamp)"), "its unique key (timestamp) would keep candles out"),
+        (format!("{columns}, source text not null, {key}"), "source must be given a value"),
+        (
+            format!("{}, {key}", columns.replacen("not null", "not null collate nocase", 1)),
+            "no primary key (symbol, timeframe, timestamp)",
+        ),
+        (
+            format!("{columns}, primary key (timestamp, symbol, timeframe)"),
+            "no primary key (symbol, timeframe, timestamp)",
+        ),
+    ];
+    run(async {
+        for (definition, misfit) in cases {
+            let file = File::served(false).await;
+            let create =
+                format!("drop table market_data_candles; create table market_data_candles ({definition}) strict");
+            execute(&file.url(), &create).await;
+            let errors = refused(&file.folder(), &file.url());
+            assert!(errors.contains(misfit), "{misfit}: {errors}");
+            follow(&errors, &file.folder(), &file.url()).await;
+        }
+        // What does no harm is left alone.
+        let file = File::served(false).await;
+        execute(&file.url(), "alter table market_data_candles add column source text not null default 'feed'").await;
+        execute(&file.url(), "create index newest on market_data_candles (timestamp)").await;
+        Serving::on(&file.folder(), &file.url());
+    });
+}
+
+#[test]
+fn our_own_tables_without_the_migrations_table_keep_their_rows() {
+    run(async {
+        let file = File::served(false).await;
+        execute(&file.url(), "drop table _sqlx_migrations; create table market_data_candles_old (taken int)").await;
+        let errors = refused(&file.folder(), &file.url());
+        assert!(errors.contains("not one that candlewick migrate made"), "{errors}");
+        follow(&errors, &file.folder(), &file.url()).await;
+        let stored = "select count(*) from market_data_candles where timestamp <= 1772618400000";
+        assert_eq!(first(&file.url(), stored).await, 2);
+        assert_eq!(first(&file.url(), "select count(*) from market_data_candles_old").await, 0);
+    });
+}
