@@ -248,8 +248,10 @@ async fn maintain(
             }
         }
     }
+    store.claim().await;
     info!(store = store.kind(), "ready");
     readiness.send_replace(true);
+    store.report_unreachable().await;
     let mut rounds = 0_u32;
     loop {
         if counts
@@ -266,6 +268,7 @@ async fn maintain(
         sleep(CLOSE_DUE_INTERVAL).await;
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS_BETWEEN_SWEEPS) {
+            store.claim().await;
             match store.sweep().await {
                 Ok(0) => {}
                 Ok(removed) => info!(removed, "removed forming candles whose closed form is stored"),

@@ -196,6 +196,21 @@ impl Store {
         either!(self, store => store.prepare(migrate).await)
     }
 
+    /// Says to other services on the same SQLite file that this one uses it, and warns in the log where another one does. To be
+    /// repeated, since the other one may end. On Postgres, which any number of services may share, it does nothing.
+    pub async fn claim(&self) {
+        if let Database::Sqlite(sqlite) = &self.database {
+            sqlite.claim().await;
+        }
+    }
+
+    /// Warns in the log of rows that others wrote into a SQLite file under names by which nobody can ask for them.
+    pub async fn report_unreachable(&self) {
+        if let Database::Sqlite(sqlite) = &self.database {
+            sqlite.report_unreachable().await;
+        }
+    }
+
     /// Stores a batch, all of it or nothing, durably. A closed candle whose key is stored already changes nothing; a
     /// forming one replaces its earlier self unless a closed one has its key, or the stored one has more volume and is at
     /// most ten seconds old.

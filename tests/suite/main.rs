@@ -38,6 +38,7 @@ mod query;
 mod series;
 mod serving;
 mod sqlite_file;
+mod sqlite_neighbours;
 mod sqlite_start;
 mod telemetry;
 mod times;

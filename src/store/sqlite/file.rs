@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::store::StoreError;
 
@@ -84,7 +84,19 @@ impl DatabaseFile {
     pub(super) fn pin(&self) -> Result<(), StoreError> {
         let found = || Opened::at(&self.path).map_err(|error| self.gone(&error));
         let first = found()?;
-        if *self.opened.get_or_init(|| first) == found()? { Ok(()) } else { Err(self.replaced()) }
+        if *self.opened.get_or_init(|| first) != found()? {
+            return Err(self.replaced());
+        }
+        let names = names(&self.path);
+        if names > 1 {
+            warn!(
+                file = %self.path.display(),
+                names,
+                "the SQLite file has more than one name (hard links): use it by this one only, because SQLite keeps the write-ahead \
+                 log beside the name by which a file is opened, and two logs damage it"
+            );
+        }
+        Ok(())
     }
 
     /// Whether the path leads to the file that is open, and what SQLite keeps beside it is there too: a commit is in the
@@ -138,6 +150,18 @@ impl DatabaseFile {
              the old one and would damage the new one, and restart it"
         ))
     }
+}
+
+/// By how many names a file can be opened, symbolic links aside.
+#[cfg(unix)]
+fn names(path: &Path) -> u64 {
+    fs::metadata(path).map_or(1, |file| std::os::unix::fs::MetadataExt::nlink(&file))
+}
+
+/// Not known.
+#[cfg(not(unix))]
+fn names(_: &Path) -> u64 {
+    1
 }
 
 /// The path of what is kept beside a file under its name and `suffix`.

@@ -9,7 +9,9 @@ mod closing;
 mod compare;
 mod file;
 mod read;
+mod service_lock;
 mod tables;
+mod unreachable;
 mod writer;
 
 use std::str::FromStr;
@@ -20,7 +22,10 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor as _, SqlitePool};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
@@ -30,6 +35,7 @@ use super::{
 use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
 use file::DatabaseFile;
+use service_lock::ServiceLock;
 use writer::Writer;
 
 pub use read::SELECT_SERIES;
@@ -42,6 +48,7 @@ pub struct Sqlite(Arc<Shared>);
 struct Shared {
     options: SqliteConnectOptions,
     file: Arc<DatabaseFile>,
+    lock: ServiceLock,
     writer: Writer,
     readers: SqlitePool,
     probe: SqlitePool,
@@ -82,6 +89,7 @@ impl Sqlite {
         Ok(Self(Arc::new(Shared {
             writer: Writer::new(Arc::clone(&file)),
             file,
+            lock: ServiceLock::default(),
             readers: pool(max_connections, READER_WAIT).connect_lazy_with(reader.clone()),
             // Kept for good, for [`DatabaseFile::pin`].
             probe: pool(1, PROBE_WAIT).idle_timeout(None).max_lifetime(None).connect_lazy_with(reader),
@@ -120,6 +128,25 @@ impl Sqlite {
         self.0.file.pin()?;
         self.0.prepared.store(true, Ordering::Release);
         Ok(())
+    }
+
+    pub(super) async fn claim(&self) {
+        let shared = Arc::clone(&self.0);
+        let taking = spawn_blocking(move || shared.lock.take(shared.file.path()));
+        // Its file system need not answer, and nothing depends on it.
+        let _ = timeout(LOCK_WAIT, taking).await;
+    }
+
+    pub(super) async fn report_unreachable(&self) {
+        let (shared, tasks) = (Arc::clone(&self.0), self.0.tasks.clone());
+        let report = tasks.clone().spawn_blocking(move || {
+            let reported = unreachable::report(shared.file.path(), || tasks.is_closed());
+            if let Err(error) = reported {
+                warn!(cause = %error, "could not look for rows that nobody can ask for");
+            }
+        });
+        // A panic of it is in the log.
+        let _ = report.await;
     }
 
     pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
@@ -193,6 +220,7 @@ impl Sqlite {
         self.0.readers.close().await;
         self.0.probe.close().await;
         self.0.writer.close().await;
+        self.0.lock.release();
     }
 
     /// Runs `work` to its end, whether or not the caller still waits, on a file that is where it was before and after.

@@ -169,12 +169,12 @@ async fn remedy(
         statements.push("drop table _sqlx_migrations;".to_owned());
     }
     let sqlite3 = |statements: &str| format!("  sqlite3 \"{}\" \"{statements}\"", file.display());
-    let mut lines = vec![
+    let advice = if were_made {
         "Stop what uses the file, and restore it from a backup, or go on with what is left of it by running:"
-            .to_owned(),
-        sqlite3(&statements.join(" ")),
-        "  candlewick migrate".to_owned(),
-    ];
+    } else {
+        "Stop what uses the file, and name another one in DATABASE_URL, or move what is in the way aside by running:"
+    };
+    let mut lines = vec![advice.to_owned(), sqlite3(&statements.join(" ")), "  candlewick migrate".to_owned()];
     match moved_candles {
         None => {}
         Some((moved, true)) => lines.extend([

@@ -1,0 +1,130 @@
+//! A lock beside the file that says that a service has it in use. It keeps nobody out: two services on a file lose nothing,
+//! but nobody means to have them, except for the moment in which one takes over from the other.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use tracing::{debug, info, warn};
+
+use super::file::beside;
+
+/// What is appended to the file's name.
+const SUFFIX: &str = "-lock";
+
+/// Whether this service has said to others that it has the file in use.
+#[derive(Debug, Default)]
+pub(super) struct ServiceLock(Mutex<State>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Free,
+    /// By another service, which has written this into the lock.
+    Taken(String),
+    /// By this one. Released with the value, also if the process is killed: the lock is the system's, not the file's being there.
+    Held { _lock: File },
+}
+
+impl ServiceLock {
+    /// Takes the lock if it is free, and otherwise warns of who has it, once for each who does.
+    pub(super) fn take(&self, database: &Path) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Held { .. }) {
+            return;
+        }
+        match try_take(database) {
+            Ok(Ok(lock)) => {
+                if matches!(*state, State::Taken(_)) {
+                    info!("the other service has let go of the SQLite file");
+                }
+                *state = State::Held { _lock: lock };
+            }
+            Ok(Err(holder)) => {
+                if !matches!(&*state, State::Taken(known) if *known == holder) {
+                    warn!(
+                        file = %database.display(),
+                        process = holder,
+                        "another running candlewick uses this SQLite file: what two terminals post to them can conflict, and of \
+                         two different candles the first one stays. Stop one of the two, unless this one is just taking over"
+                    );
+                }
+                *state = State::Taken(holder);
+            }
+            // A folder that may not be written, or a file system without locks.
+            Err(error) => debug!(cause = %error, "no lock says that this service uses the SQLite file"),
+        }
+    }
+
+    pub(super) fn release(&self) {
+        // Not if it is being taken, by a file system that may not answer.
+        if let Ok(mut state) = self.0.try_lock() {
+            *state = State::Free;
+        }
+    }
+}
+
+/// Takes the lock, or returns the process that has it, as far as that can be known.
+fn try_take(database: &Path) -> io::Result<Result<File, String>> {
+    let path = lock_path(database)?;
+    let options = |write| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(write).create(write).truncate(false);
+        options
+    };
+    // One that another user made can be locked all the same.
+    let mut lock = options(true).open(&path).or_else(|_| options(false).open(&path))?;
+    match lock.try_lock() {
+        Ok(()) => {
+            let _ = name_process(&mut lock);
+            Ok(Ok(lock))
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Where locks are mandatory, as on Windows, it cannot be read.
+            let _ = lock.take(20).read_to_string(&mut holder);
+            let holder = holder.trim();
+            let is_number = !holder.is_empty() && holder.bytes().all(|byte| byte.is_ascii_digit());
+            Ok(Err(if is_number { holder.to_owned() } else { "unknown".to_owned() }))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Beside the file itself, so that all symbolic links to it lead to one lock.
+fn lock_path(database: &Path) -> io::Result<PathBuf> {
+    database.canonicalize().map(|file| beside(&file, SUFFIX))
+}
+
+/// Says in the lock who has it.
+fn name_process(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_found_it_taken_gets_it_once_it_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("test.db");
+        std::fs::write(&database, "").unwrap();
+        let [first, second, third] = std::array::from_fn(|_| ServiceLock::default());
+        let holder = |lock: &ServiceLock| match &*lock.0.lock().unwrap() {
+            State::Free => "nobody".to_owned(),
+            State::Taken(holder) => holder.clone(),
+            State::Held { .. } => "this one".to_owned(),
+        };
+        first.take(&database);
+        second.take(&database);
+        assert_eq!([holder(&first), holder(&second)], ["this one".to_owned(), std::process::id().to_string()]);
+        first.release();
+        second.take(&database);
+        third.take(&database);
+        assert_eq!([holder(&second), holder(&third)], ["this one".to_owned(), std::process::id().to_string()]);
+    }
+}
