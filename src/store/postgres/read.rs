@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::candle::{Symbol, Timeframe};
-use crate::store::{Direction, Range, Series, StoreError, StoredCandles, unreadable};
+use crate::store::{Direction, Range, Series, StoreError, StoredCandles, check_order, unreadable};
 
 /// Both tables, each by its key's index from the wanted end; a closed candle hides the forming one of its time.
 ///
@@ -94,6 +94,7 @@ pub(super) async fn range(connection: &mut PgConnection, range: &Range) -> sqlx:
 /// The candles in what [`range`] has read.
 pub(super) fn candles(row: &PgRow, direction: Direction) -> Result<StoredCandles, StoreError> {
     let times: Vec<DateTime<Utc>> = row.try_get(0).map_err(unreadable)?;
+    check_order(&times, direction)?;
     let times = times.iter().map(DateTime::timestamp_millis);
     let candles = StoredCandles::parse(times, row.try_get(1).map_err(unreadable)?).map_err(unreadable)?;
     Ok(if direction == Direction::Down { candles.reversed() } else { candles })

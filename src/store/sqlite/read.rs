@@ -5,7 +5,7 @@ use sqlx::{Row, SqlitePool};
 
 use crate::candle::{Symbol, Timeframe};
 use crate::store::candles::Unreadable;
-use crate::store::{Direction, Range, Series, StoreError, StoredCandles, unreadable};
+use crate::store::{Direction, Range, Series, StoreError, StoredCandles, check_order, unreadable};
 
 /// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time. All of them in one
 /// row, since each takes a message from the connection's thread; [`StoredCandles`] knows the text.
@@ -102,6 +102,7 @@ pub(super) fn candles(row: PageRow, direction: Direction) -> Result<StoredCandle
     let (Some(times), Some(text)) = row else { return Ok(StoredCandles::default()) };
     let times = times.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
     let times = times.map_err(|_| unreadable(Unreadable::Form))?;
+    check_order(&times, direction)?;
     let candles = StoredCandles::parse(times.into_iter(), text).map_err(unreadable)?;
     Ok(if direction == Direction::Down { candles.reversed() } else { candles })
 }
@@ -132,4 +133,28 @@ fn one_series(row: &SqliteRow) -> sqlx::Result<Series> {
         last: row.try_get("newest")?,
         price_precision: row.try_get::<Option<u32>, _>("precision")?.unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_in_another_order_is_an_error() {
+        let page = |times: &str, direction| {
+            let text = times.split(' ').map(|_| "1 1 1 1 0 1").collect::<Vec<_>>().join(" ");
+            candles((Some(times.to_owned()), Some(text)), direction).map(|candles| candles.len())
+        };
+        assert_eq!(page("1 2 3", Direction::Up).unwrap(), 3);
+        assert_eq!(page("3 2 1", Direction::Down).unwrap(), 3);
+        for (times, direction) in [
+            ("3 2 1", Direction::Up),
+            ("1 2 3", Direction::Down),
+            ("1 3 2", Direction::Up),
+            ("2 3 1", Direction::Down),
+            ("1 1 2", Direction::Up),
+        ] {
+            assert!(matches!(page(times, direction), Err(StoreError::Internal(_))), "{times} {direction:?}");
+        }
+    }
 }
