@@ -165,7 +165,7 @@ impl Sqlite {
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
         let (readers, direction) = (self.0.readers.clone(), range.direction);
-        let read = self.run(async move { read::range(&readers, &range).await });
+        let read = self.read(async move { read::range(&readers, &range).await });
         read::candles(read.await?, direction)
     }
 
@@ -176,7 +176,7 @@ impl Sqlite {
         sample: i64,
     ) -> Result<Vec<Series>, StoreError> {
         let readers = self.0.readers.clone();
-        self.run(async move { read::series(&readers, symbol.as_ref(), timeframe, sample).await }).await
+        self.read(async move { read::series(&readers, symbol.as_ref(), timeframe, sample).await }).await
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
@@ -198,7 +198,7 @@ impl Sqlite {
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         let store = self.clone();
-        self.run(async move { store.probe().await }).await
+        self.read(async move { store.probe().await }).await
     }
 
     /// Looks at both tables, since somebody may have dropped one.
@@ -223,22 +223,32 @@ impl Sqlite {
         self.0.lock.release();
     }
 
-    /// Runs `work` to its end, whether or not the caller still waits, on a file that is where it was before and after.
-    async fn run<T: Send + 'static>(
+    /// Reads to the end, whether or not the caller still waits, and only while the file is where it was: a connection that is
+    /// opened now would be one to another file.
+    async fn read<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, impl Into<StoreError>>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = Arc::clone(&self.0.file);
+        self.run(async move {
+            file.check()?;
+            match work.await {
+                Ok(read) => Ok(read),
+                // That the file has gone explains whatever else went wrong.
+                Err(error) => Err(file.check().err().unwrap_or_else(|| error.into())),
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` to its end, whether or not the caller still waits.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         if !self.0.prepared.load(Ordering::Acquire) {
             return Err(not_prepared());
         }
-        let file = Arc::clone(&self.0.file);
-        let work = async move {
-            file.check()?;
-            let result = work.await;
-            // First, because it explains a failure as well.
-            file.check()?;
-            result.map_err(Into::into)
-        };
         finished(&self.0.tasks, work).await
     }
 }
