@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use std::sync::Arc;
+
 use candlewick::candle::{Batch, BatchBuilder, Candle, Key, Ohlc, Phase, Price, Symbol, Timeframe, Timestamp, Volume};
 use candlewick::store::{Direction, Range, Store};
 use futures_util::FutureExt as _;
@@ -15,7 +17,7 @@ fn symbol() -> Symbol {
 }
 
 /// One closed candle.
-fn batch(hours: i64) -> Batch {
+fn batch(hours: i64) -> Arc<Batch> {
     let time = Timestamp::from_seconds(NOW - hours * 3600).unwrap();
     let price = Price::parse("1.085").unwrap();
     let candle = Candle {
@@ -24,8 +26,8 @@ fn batch(hours: i64) -> Batch {
         volume: Volume::parse("1").unwrap(),
     };
     let mut builder = BatchBuilder::default();
-    builder.push(candle, Some(Phase::Closed));
-    builder.build()
+    builder.push(0, candle, Phase::Closed.into());
+    Arc::new(builder.build().batch)
 }
 
 async fn store(database: &Database, connections: u32) -> Store {

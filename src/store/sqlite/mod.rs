@@ -193,7 +193,7 @@ impl Sqlite {
 
     pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
         let readers = self.0.readers.clone();
-        self.run(async move { compare::stored(&readers, &candles).await }).await
+        self.read(async move { compare::stored(&readers, &candles).await }).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

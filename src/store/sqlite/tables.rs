@@ -49,7 +49,8 @@ pub(super) async fn problem(
     let are_all = |state: &Table| tables.iter().all(|(_, table)| table == state);
     if were_made && are_all(&Table::Fits) {
         let is_usable = may_migrate || is_up_to_date(connection).await?;
-        let outdated = || StoreError::Unavailable("its tables are of an earlier release; run candlewick migrate".to_owned());
+        let outdated =
+            || StoreError::Unavailable("its tables are of an earlier release; run candlewick migrate".to_owned());
         return Ok((!is_usable).then(outdated));
     }
     if !were_made && may_migrate && are_all(&Table::Missing) {
