@@ -99,7 +99,7 @@ pub(super) struct CandleAnswer {
     #[schema(value_type = f64, format = "decimal", example = 1.0862)]
     close: String,
     /// Ticks in the period.
-    #[schema(example = 1200, minimum = 0)]
+    #[schema(example = 1200)]
     volume: i64,
     /// `false` on a candle that is still forming; absent on a closed one.
     #[schema(required = false)]
@@ -215,6 +215,7 @@ pub(super) async fn post(
             ("x-more-before" = bool, description = "Whether the request without a limit has candles before this page."),
             ("x-more-after" = bool, description = "Whether it has candles after this page."),
             ("link" = String, description = "`rel=\"prev\"` or `rel=\"next\"` where there are more."),
+            ("x-skipped" = String, description = "Opening times in epoch milliseconds of stored rows that are not candles and are left out of this page, such as one whose price is NaN: the first 100, separated by commas. Absent where there are none."),
          )),
         (status = 304, description = "Nothing changed since the answer with the given ETag.",
          headers(
@@ -224,6 +225,7 @@ pub(super) async fn post(
             ("x-more-before" = bool, description = "As with 200."),
             ("x-more-after" = bool, description = "As with 200."),
             ("link" = String, description = "As with 200."),
+            ("x-skipped" = String, description = "As with 200."),
          )),
         GetProblems,
     )
@@ -251,6 +253,7 @@ pub(super) async fn get(
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
 const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
+const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
 const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 /// What the headers say of a page, whether it is sent or not.
@@ -264,6 +267,9 @@ fn describe(page: &Page) -> Result<HeaderMap, Problem> {
     headers.insert(header::ETAG, HeaderValue::from_str(&page.etag).map_err(internal)?);
     headers.insert(MORE_BEFORE, more(page.before.is_some()));
     headers.insert(MORE_AFTER, more(page.after.is_some()));
+    if let Some(skipped) = &page.skipped {
+        headers.insert(SKIPPED, HeaderValue::from_str(skipped).map_err(internal)?);
+    }
     for (query, rel) in [(&page.before, "prev"), (&page.after, "next")] {
         if let Some(query) = query {
             let link = format!("</api/v1/candles?{query}>; rel=\"{rel}\"");

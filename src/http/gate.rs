@@ -60,6 +60,7 @@ impl Gate {
                 "x-more-after",
                 "x-more-before",
                 "x-request-id",
+                "x-skipped",
             ]))
             // Said of every answer, not only of those to allowed origins.
             .vary(Vec::<HeaderName>::new())

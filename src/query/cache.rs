@@ -206,7 +206,7 @@ mod tests {
 
     fn page(bytes: usize) -> Page {
         let body = Bytes::from(vec![b' '; bytes]);
-        Page { body, etag: String::new(), before: None, after: None, began: Instant::now() }
+        Page { body, etag: String::new(), before: None, after: None, skipped: None, began: Instant::now() }
     }
 
     /// Makes pages when it may, and counts those that it began.

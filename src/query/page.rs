@@ -18,12 +18,18 @@ pub struct Page {
     pub before: Option<String>,
     /// The query string for the candles after this page, if the request selects any.
     pub after: Option<String>,
+    /// When the rows opened that it leaves out because they are not candles, in epoch milliseconds, separated by commas.
+    pub skipped: Option<String>,
     /// It holds everything that was stored before.
     pub(super) began: Instant,
 }
 
+/// Rows left out of a page that its header names.
+const MAX_SKIPPED: usize = 100;
+
 impl Page {
-    /// Encodes what was read for `selection` since `began`, with one candle more than its limit, if there were so many.
+    /// Encodes what was read for `selection` since `began`, with one row more than its limit, if there were so many. Rows that
+    /// are not candles are left out, and count as all others do: otherwise a page of nothing else would end the history.
     pub(super) fn new(selection: &Selection, candles: &StoredCandles, began: Instant) -> Self {
         let limit = selection.range.limit;
         let more = candles.len() > limit;
@@ -34,19 +40,24 @@ impl Page {
         let (mut before, mut after) = (None, None);
         if more {
             match selection.range.direction {
-                Direction::Up => after = candles.get(page.end - 1).map(|last| selection.after(last.time)),
-                Direction::Down => before = candles.get(page.start).map(|first| selection.before(first.time)),
+                Direction::Up => after = candles.time(page.end - 1).map(|last| selection.after(last)),
+                Direction::Down => before = candles.time(page.start).map(|first| selection.before(first)),
             }
         }
         let mut body = Vec::with_capacity(length(candles.range(page.clone())));
-        write(&mut body, candles.range(page));
+        write(&mut body, candles.range(page.clone()));
+        let skipped: Vec<_> = candles.unreadable_times(page).take(MAX_SKIPPED).map(|time| time.to_string()).collect();
+        let skipped = (!skipped.is_empty()).then(|| skipped.join(","));
         let mut hash = Xxh3::new();
         for part in [Some(&*body), before.as_deref().map(str::as_bytes), after.as_deref().map(str::as_bytes)] {
             hash.update(part.unwrap_or_default());
             hash.update(&[u8::from(part.is_some())]);
         }
+        if let Some(skipped) = &skipped {
+            hash.update(skipped.as_bytes());
+        }
         let etag = format!("W/\"{:032x}\"", hash.digest128());
-        Self { body: body.into(), etag, before, after, began }
+        Self { body: body.into(), etag, before, after, skipped, began }
     }
 
     /// The same page in another coding.

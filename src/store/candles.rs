@@ -11,114 +11,279 @@ pub struct StoredCandle<'a> {
     pub closed: bool,
 }
 
-/// Candles as they are stored, ascending by time. Their prices stay the text that came from the database, in one piece: a
-/// page has four for each of thousands of candles.
+/// Rows of candles as they are stored, ascending by time. Their prices stay the text that came from the database, in one
+/// piece: a page has four for each of thousands of candles.
+///
+/// A table that others write too may hold rows that no answer can show. They keep their place here, because a page is
+/// counted in rows: a page of nothing but such rows must not end the history.
 #[derive(Debug, Clone, Default)]
 pub struct StoredCandles {
     text: String,
-    candles: Vec<Packed>,
+    rows: Vec<Row>,
+    unreadable: Vec<UnreadableRow>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    time: i64,
+    /// `None` for a row that is not a candle.
+    candle: Option<Packed>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Packed {
-    time: i64,
     volume: i64,
     /// Where each price begins in the text, and what follows the last one. One blank stands between them.
     bounds: [u32; 5],
     closed: bool,
 }
 
-/// Why text from a database is no candles.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    /// A table that others write too may hold NaN or Infinity, which no JSON number can say.
-    #[error("a candle at {time} ms has the price {price}, which is no number")]
-    Price { time: i64, price: String },
-    #[error("a page is not in the form that it was asked for in")]
-    Form,
+/// A row that cannot be answered as a candle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// When it opened, in epoch milliseconds.
+    pub time: i64,
+    /// The first column that is to blame.
+    pub field: &'static str,
+    /// What that column holds, cut to a length fit for the log.
+    pub value: String,
 }
 
+/// Text from a database that is not in the form that it was asked for in.
+#[derive(Debug, thiserror::Error)]
+#[error("a page is not in the form that it was asked for in")]
+pub(super) struct Misshapen;
+
+/// Longest text of a price. Those that are posted have at most 28 digits, a sign, a point and a leading zero; a longer number
+/// in a table that others write is not a price, and makes a client's number infinite.
+const MAX_PRICE_LENGTH: usize = 64;
+/// Bytes of a stranger's value that are shown.
+const MAX_SHOWN: usize = 64;
+
+const PRICE_COLUMNS: [&str; 4] = ["open", "high", "low", "close"];
+
 impl StoredCandles {
-    /// Takes candles apart that were opened at `times`. `text` holds open, high, low, close, volume and 1 if it is closed or 0
-    /// of each, with one blank between all of them.
-    pub(super) fn parse(times: impl ExactSizeIterator<Item = i64>, text: String) -> Result<Self, Unreadable> {
-        let mut candles = Vec::with_capacity(times.len());
-        let mut fields = Fields { text: &text, at: 0 };
+    /// Takes rows apart that were opened at `times`. `text` has a line for each, in which open, high, low, close, volume and 1
+    /// if it is closed or 0 stand with one blank between them. No value holds a line break, so that whatever else stands in
+    /// one cannot move the values of another row.
+    pub(super) fn parse(times: impl ExactSizeIterator<Item = i64>, text: String) -> Result<Self, Misshapen> {
+        let mut rows = Vec::with_capacity(times.len());
+        let mut unreadable = Vec::new();
+        let mut at = 0;
         for time in times {
-            let mut bounds = [0; 5];
-            for bound in &mut bounds[..4] {
-                *bound = fields.position()?;
-                let price = fields.next().ok_or(Unreadable::Form)?;
-                if !price.ends_with(|last: char| last.is_ascii_digit()) {
-                    return Err(Unreadable::Price { time, price: price.to_owned() });
+            let line = text.get(at..).ok_or(Misshapen)?;
+            let start = u32::try_from(at).map_err(|_| Misshapen)?;
+            let candle = match packed(line.as_bytes(), start) {
+                Ok((candle, length)) => {
+                    at += length + 1;
+                    Some(candle)
                 }
-            }
-            bounds[4] = fields.position()?;
-            let volume = fields.next().and_then(|volume| volume.parse().ok()).ok_or(Unreadable::Form)?;
-            let closed = fields.next().ok_or(Unreadable::Form)? == "1";
-            candles.push(Packed { time, volume, bounds, closed });
+                Err(column) => {
+                    let line = line.split('\n').next().unwrap_or_default();
+                    at += line.len() + 1;
+                    unreadable.push(UnreadableRow::new(time, line, column));
+                    None
+                }
+            };
+            rows.push(Row { time, candle });
         }
-        Ok(Self { text, candles })
+        if at != text.len() + usize::from(!rows.is_empty()) {
+            return Err(Misshapen);
+        }
+        Ok(Self { text, rows, unreadable })
     }
 
-    /// Turns candles around that came from the newest down.
+    /// Turns rows around that came from the newest down.
     pub(super) fn reversed(mut self) -> Self {
-        self.candles.reverse();
+        self.rows.reverse();
+        self.unreadable.reverse();
         self
     }
 
-    /// How many there are.
+    /// How many rows there are, those included that are not candles.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.candles.len()
+        self.rows.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.candles.is_empty()
+        self.rows.is_empty()
     }
 
-    /// The candle at a position, counted from the oldest.
+    /// When the row at a position opened, in epoch milliseconds, counted from the oldest.
     #[must_use]
-    pub fn get(&self, position: usize) -> Option<StoredCandle<'_>> {
-        self.candles.get(position).map(|candle| self.unpacked(candle))
+    pub fn time(&self, position: usize) -> Option<i64> {
+        self.rows.get(position).map(|row| row.time)
     }
 
-    /// The candles at these positions, from the oldest on.
+    /// The candles among the rows at these positions, from the oldest on.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// When there are not so many rows.
     pub fn range(&self, positions: std::ops::Range<usize>) -> impl Iterator<Item = StoredCandle<'_>> {
-        self.candles[positions].iter().map(|candle| self.unpacked(candle))
+        self.rows[positions].iter().filter_map(|row| row.candle.map(|candle| self.unpacked(row.time, candle)))
     }
 
-    fn unpacked(&self, &Packed { time, volume, bounds, closed }: &Packed) -> StoredCandle<'_> {
+    /// When the rows among those at these positions opened that are not candles.
+    ///
+    /// # Panics
+    /// When there are not so many rows.
+    pub fn unreadable_times(&self, positions: std::ops::Range<usize>) -> impl Iterator<Item = i64> {
+        let rows = if self.unreadable.is_empty() { &[] } else { &self.rows[positions] };
+        rows.iter().filter(|row| row.candle.is_none()).map(|row| row.time)
+    }
+
+    /// The rows that are not candles, from the oldest on.
+    #[must_use]
+    pub fn unreadable(&self) -> &[UnreadableRow] {
+        &self.unreadable
+    }
+
+    fn unpacked(&self, time: i64, Packed { volume, bounds, closed }: Packed) -> StoredCandle<'_> {
         let price = |n: usize| &self.text[bounds[n] as usize..bounds[n + 1] as usize - 1];
         StoredCandle { time, prices: [price(0), price(1), price(2), price(3)], volume, closed }
     }
 }
 
-/// What stands between the blanks of a text.
-struct Fields<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl Fields<'_> {
-    fn position(&self) -> Result<u32, Unreadable> {
-        u32::try_from(self.at).map_err(|_| Unreadable::Form)
+impl UnreadableRow {
+    fn new(time: i64, line: &str, column: Column) -> Self {
+        let (field, value) = match column {
+            Column::Price(n) => (PRICE_COLUMNS[n], line.split(' ').nth(n)),
+            Column::Other => ("row", Some(line)),
+        };
+        let mut value = value.unwrap_or_default();
+        if let Some(end) = (0..=MAX_SHOWN).rev().find(|&end| value.is_char_boundary(end))
+            && value.len() > MAX_SHOWN
+        {
+            value = &value[..end];
+        }
+        Self { time, field, value: value.to_owned() }
     }
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = &'a str;
+/// Where a line breaks the form of a candle.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    Price(usize),
+    /// A volume that is not a number, or more or fewer values than there are columns.
+    Other,
+}
 
-    fn next(&mut self) -> Option<&'a str> {
-        let rest = self.text.get(self.at..)?;
-        // Byte by byte, since fields are a few bytes long.
-        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
-        self.at += end + 1;
-        Some(&rest[..end])
+/// The candle at the beginning of `text`, which begins at `start` of the page, and the length of its line.
+fn packed(text: &[u8], start: u32) -> Result<(Packed, usize), Column> {
+    let mut bounds = [start; 5];
+    let mut at = 0;
+    for n in 0..4 {
+        let length = plain_decimal(&text[at..]);
+        if !(1..=MAX_PRICE_LENGTH).contains(&length) || text.get(at + length) != Some(&b' ') {
+            return Err(Column::Price(n));
+        }
+        at += length + 1;
+        bounds[n + 1] = u32::try_from(at).ok().and_then(|at| start.checked_add(at)).ok_or(Column::Other)?;
+    }
+    let length = text[at..].iter().position(|&byte| byte == b' ').ok_or(Column::Other)?;
+    let volume = std::str::from_utf8(&text[at..at + length]).ok().and_then(|volume| volume.parse().ok());
+    let volume = volume.ok_or(Column::Other)?;
+    at += length + 1;
+    let closed = match text.get(at) {
+        Some(b'1') => true,
+        Some(b'0') => false,
+        _ => return Err(Column::Other),
+    };
+    at += 1;
+    if !matches!(text.get(at), None | Some(b'\n')) {
+        return Err(Column::Other);
+    }
+    Ok((Packed { volume, bounds, closed }, at))
+}
+
+/// How many bytes at the beginning of `text` are a JSON number without an exponent; 0 if none are.
+fn plain_decimal(text: &[u8]) -> usize {
+    let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let whole = digits(sign);
+    if whole == 0 || (whole > 1 && text[sign] == b'0') {
+        return 0;
+    }
+    let mut end = sign + whole;
+    if text.get(end) == Some(&b'.') {
+        match digits(end + 1) {
+            0 => return 0,
+            fraction => end += 1 + fraction,
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = "1.08500 1.08650 -0.5 0 1200 1";
+
+    fn parse(lines: &[&str]) -> StoredCandles {
+        StoredCandles::parse((0..lines.len()).map(|n| n as i64), lines.join("\n")).unwrap()
+    }
+
+    #[test]
+    fn a_row_that_is_not_a_candle_is_named_and_moves_no_other() {
+        let long = format!("1.{} 1 1 1 1 1", "0".repeat(MAX_PRICE_LENGTH));
+        for (line, field, value) in [
+            ("NaN 1 1 1 1 1", "open", "NaN"),
+            ("1 Infinity 1 1 1 1", "high", "Infinity"),
+            ("1 1 -Infinity 1 1 1", "low", "-Infinity"),
+            ("1 1 1 1e5 1 1", "close", "1e5"),
+            ("1 1 1  1 1", "close", ""),
+            (" 1 1 1 1 1", "open", ""),
+            ("1 1 1 abc 1 1", "close", "abc"),
+            ("01 1 1 1 1 1", "open", "01"),
+            (".5 1 1 1 1 1", "open", ".5"),
+            ("5. 1 1 1 1 1", "open", "5."),
+            ("+5 1 1 1 1 1", "open", "+5"),
+            ("- 1 1 1 1 1", "open", "-"),
+            ("1 0 1 1 1 1 1", "row", "1 0 1 1 1 1 1"),
+            ("1 1 1 1 1", "row", "1 1 1 1 1"),
+            ("1 1 1 1 x 1", "row", "1 1 1 1 x 1"),
+            ("", "open", ""),
+            (&long, "open", &long[..MAX_SHOWN]),
+        ] {
+            let candles = parse(&[GOOD, line, GOOD]);
+            assert_eq!(candles.len(), 3);
+            let expected = UnreadableRow { time: 1, field, value: value.to_owned() };
+            assert_eq!(candles.unreadable(), [expected], "{line}");
+            assert_eq!(candles.unreadable_times(0..3).collect::<Vec<_>>(), [1]);
+            let good: Vec<_> = candles.range(0..3).collect();
+            assert_eq!(good.iter().map(|candle| candle.time).collect::<Vec<_>>(), [0, 2]);
+            for candle in good {
+                assert_eq!(candle.prices, ["1.08500", "1.08650", "-0.5", "0"]);
+                assert_eq!((candle.volume, candle.closed), (1200, true));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_do_not_add_up_are_not_guessed_at() {
+        for text in ["", GOOD, &format!("{GOOD}\n{GOOD}\n{GOOD}")] {
+            assert!(StoredCandles::parse([0, 1].into_iter(), text.to_owned()).is_err(), "{text:?}");
+        }
+        assert!(StoredCandles::parse([].into_iter(), String::new()).unwrap().is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn what_is_taken_for_a_price_is_a_json_number(text in r"[-+0-9.eE]{0,8}|[^ \n]{0,6}|-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,9})?") {
+            let line = format!("{text} 1 1 1 1 1");
+            let candles = parse(&[&line]);
+            let is_plain = text.parse::<f64>().is_ok()
+                && serde_json::from_str::<serde_json::Number>(&text).is_ok()
+                && !text.contains(['e', 'E']);
+            prop_assert_eq!(candles.unreadable().is_empty(), is_plain, "{}", line);
+        }
     }
 }

@@ -5,6 +5,7 @@ mod changes;
 mod error;
 pub mod postgres;
 pub mod sqlite;
+mod unreadable;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -21,11 +22,12 @@ use crate::telemetry::metrics::OPERATION_DURATION;
 use crate::telemetry::panic_text;
 use crate::to_the_end::to_the_end;
 
-pub use candles::{StoredCandle, StoredCandles};
+pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use changes::Change;
 pub use error::StoreError;
 
 use changes::Changes;
+use unreadable::UnreadableRows;
 
 /// How many of the newest candles of a series tell its price precision.
 const PRECISION_SAMPLE: i64 = 100;
@@ -39,6 +41,7 @@ pub const MAX_CLOSED_AT_ONCE: i64 = 1000;
 pub struct Store {
     database: Database,
     changes: Changes,
+    unreadable: UnreadableRows,
 }
 
 #[derive(Debug, Clone)]
@@ -175,7 +178,7 @@ impl Store {
         } else {
             Database::Postgres(postgres::Postgres::open(url, config.max_connections)?)
         };
-        Ok(Self { database, changes: Changes::default() })
+        Ok(Self { database, changes: Changes::default(), unreadable: UnreadableRows::default() })
     }
 
     /// `postgres` or `sqlite`.
@@ -240,12 +243,16 @@ impl Store {
         self.changes.last(symbol, timeframe)
     }
 
-    /// Reads candles in ascending order, each time once: a closed candle hides a forming one.
+    /// Reads candles in ascending order, each time once: a closed candle hides a forming one. Rows that are not candles are
+    /// named in the log, each once.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
-        measured("range", async { either!(self, store => store.range(range).await) }).await
+        let (symbol, timeframe) = (range.symbol.clone(), range.timeframe);
+        let candles = measured("range", async { either!(self, store => store.range(range).await) }).await?;
+        self.unreadable.report(&symbol, timeframe, &candles);
+        Ok(candles)
     }
 
     /// Lists the series that have closed candles, by the bytes of symbol and timeframe.

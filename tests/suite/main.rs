@@ -43,4 +43,5 @@ mod sqlite_start;
 mod telemetry;
 mod times;
 mod tls;
+mod unreadable_rows;
 mod untrusted;

@@ -15,7 +15,7 @@ macro_rules! select_range {
     ($order:literal) => {
         concat!(
             r#"select coalesce(array_agg("timestamp"), '{}'),
-                      coalesce(string_agg(concat_ws(' ', open, high, low, close, volume, closed), ' '), '')
+                      coalesce(string_agg(concat_ws(' ', open, high, low, close, volume, closed), E'\n'), '')
                from (
                  select * from (
                    (select "timestamp", open, high, low, close, volume, 1 as closed

@@ -164,9 +164,8 @@ impl Sqlite {
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
-        let (readers, direction) = (self.0.readers.clone(), range.direction);
-        let read = self.read(async move { read::range(&readers, &range).await });
-        read::candles(read.await?, direction)
+        let readers = self.0.readers.clone();
+        self.read(async move { read::range(&readers, &range).await }).await
     }
 
     pub(super) async fn series(

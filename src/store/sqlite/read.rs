@@ -4,16 +4,17 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
 use crate::candle::{Symbol, Timeframe};
-use crate::store::candles::Unreadable;
+use crate::store::candles::Misshapen;
 use crate::store::{Direction, Range, Series, StoreError, StoredCandles, check_order, unreadable};
 
 /// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time. All of them in one
 /// row, since each takes a message from the connection's thread; [`StoredCandles`] knows the text.
 macro_rules! select_range {
-    ($order:literal) => {
+    ($order:literal, $line:ident) => {
         concat!(
-            "select group_concat(timestamp, ' '),
-                group_concat(concat_ws(' ', open, high, low, close, volume, closed), ' ') from (
+            "select group_concat(timestamp, ' '), cast(group_concat(",
+            $line!(),
+            ", char(10)) as blob) from (
               select * from (
                 select * from (
                     select timestamp, open, high, low, close, volume, 1 as closed
@@ -40,8 +41,24 @@ macro_rules! select_range {
     };
 }
 
-const SELECT_UP: &str = select_range!("asc");
-const SELECT_DOWN: &str = select_range!("desc");
+/// A row as a line.
+macro_rules! line {
+    () => {
+        "concat_ws(' ', open, high, low, close, volume, closed)"
+    };
+}
+
+/// The same where somebody's prices hold line breaks. Replacing them takes a fifth of the time that reading a page does.
+macro_rules! one_line {
+    () => {
+        "replace(concat_ws(' ', open, high, low, close, volume, closed), char(10), ' ')"
+    };
+}
+
+const SELECT_UP: &str = select_range!("asc", line);
+const SELECT_DOWN: &str = select_range!("desc", line);
+const SELECT_UP_ON_LINES: &str = select_range!("asc", one_line);
+const SELECT_DOWN_ON_LINES: &str = select_range!("desc", one_line);
 
 /// Lists the series by hopping over the key from symbol to symbol and from timeframe to timeframe, then reads both ends
 /// of each. `?1` and `?2` filter where they are not null; `?3` is how many of the newest candles tell the precision.
@@ -78,16 +95,25 @@ pub const SELECT_SERIES: &str = "
             order by c.timestamp desc limit ?3) n) as precision
     from series s where timeframe is not null and (?2 is null or timeframe = ?2)";
 
-/// What a page comes as: times and text of its candles, nothing of none.
-type PageRow = (Option<String>, Option<String>);
+/// What a page comes as: times and text of its candles, nothing of none. The text comes as bytes, because SQLite keeps whatever
+/// bytes somebody calls text.
+type PageRow = (Option<String>, Option<Vec<u8>>);
 
 /// Reads the candles of `range`.
-pub(super) async fn range(readers: &SqlitePool, range: &Range) -> sqlx::Result<PageRow> {
-    let sql = match range.direction {
-        Direction::Up => SELECT_UP,
-        Direction::Down => SELECT_DOWN,
+pub(super) async fn range(readers: &SqlitePool, range: &Range) -> Result<StoredCandles, StoreError> {
+    let (select, select_on_lines) = match range.direction {
+        Direction::Up => (SELECT_UP, SELECT_UP_ON_LINES),
+        Direction::Down => (SELECT_DOWN, SELECT_DOWN_ON_LINES),
     };
-    sqlx::query_as(sql)
+    let candles = match candles(page(readers, select, range).await?, range.direction) {
+        Err(Misshapen) => candles(page(readers, select_on_lines, range).await?, range.direction).map_err(unreadable)?,
+        Ok(candles) => candles,
+    };
+    Ok(if range.direction == Direction::Down { candles.reversed() } else { candles })
+}
+
+async fn page(readers: &SqlitePool, select: &'static str, range: &Range) -> sqlx::Result<PageRow> {
+    sqlx::query_as(select)
         .bind(range.symbol.as_str())
         .bind(range.timeframe.name())
         .bind(range.start)
@@ -97,14 +123,12 @@ pub(super) async fn range(readers: &SqlitePool, range: &Range) -> sqlx::Result<P
         .await
 }
 
-/// The candles in what [`range`] has read.
-pub(super) fn candles(row: PageRow, direction: Direction) -> Result<StoredCandles, StoreError> {
+fn candles(row: PageRow, direction: Direction) -> Result<StoredCandles, Misshapen> {
     let (Some(times), Some(text)) = row else { return Ok(StoredCandles::default()) };
-    let times = times.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
-    let times = times.map_err(|_| unreadable(Unreadable::Form))?;
-    check_order(&times, direction)?;
-    let candles = StoredCandles::parse(times.into_iter(), text).map_err(unreadable)?;
-    Ok(if direction == Direction::Down { candles.reversed() } else { candles })
+    let times = times.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>().map_err(|_| Misshapen)?;
+    check_order(&times, direction).map_err(|_| Misshapen)?;
+    let text = String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    StoredCandles::parse(times.into_iter(), text)
 }
 
 /// Lists the series.

@@ -1,0 +1,183 @@
+//! Rows that others wrote into the tables and that are not candles: pages leave them out and say so.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Database, NOW, TestApp, both_stores, candle, run};
+use crate::program::{Serving, folder};
+
+/// Prices that no JSON number can say, as far as the store's column takes them.
+fn not_prices(database: &Database) -> &'static [&'static str] {
+    match database {
+        Database::Postgres(_) => &["NaN", "Infinity", "-Infinity"],
+        Database::Sqlite(_) => &[
+            "",
+            " ",
+            "abc",
+            "NaN",
+            "1e5",
+            "1 2",
+            " 1",
+            "1 ",
+            "01",
+            ".5",
+            "5.",
+            "+1",
+            "0x10",
+            "1,5",
+            "1 1 1 1 1\n1",
+            "\n",
+            "1\u{0}",
+            "\u{1d7d9}",
+        ],
+    }
+}
+
+/// Adds a row to the closed candles of EURUSD H1, past the service.
+async fn insert(database: &Database, seconds: i64, column: &str, value: &str) {
+    let price = |name| if name == column { format!("'{value}'") } else { "'1.5'".to_owned() };
+    let time = match database {
+        Database::Postgres(_) => format!("to_timestamp({seconds})"),
+        Database::Sqlite(_) => (seconds * 1000).to_string(),
+    };
+    let value = value.contains('\u{0}').then(|| price(column).replace('\u{0}', "' || char(0) || '"));
+    let price = |name| if name == column { value.clone().unwrap_or_else(|| price(name)) } else { price(name) };
+    let (open, high, low, close) = (price("open"), price("high"), price("low"), price("close"));
+    let insert = format!(
+        "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+         values ('EURUSD', 'H1', {time}, {open}, {high}, {low}, {close}, 7)"
+    );
+    database.rows(&insert).await;
+}
+
+fn times(page: &Value) -> Vec<i64> {
+    page.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap() / 1000).collect()
+}
+
+/// The hour that opened `n` hours before the last full one.
+fn hour(n: usize) -> i64 {
+    NOW - (n as i64 + 2) * 3600
+}
+
+both_stores! {
+    async fn a_row_that_is_not_a_candle_is_left_out_and_named(app: TestApp) {
+        let (first, last) = (hour(999), hour(0));
+        app.ingest(&[candle(first), candle(last)]).await;
+        let mut skipped = Vec::new();
+        let bad = not_prices(&app.database);
+        for (n, value) in bad.iter().enumerate() {
+            let column = ["open", "high", "low", "close"][n % 4];
+            insert(&app.database, hour(n + 1), column, value).await;
+            skipped.insert(0, (hour(n + 1) * 1000).to_string());
+        }
+        let page = app.candles("").await;
+        assert_eq!((page.status.as_u16(), times(&page.json())), (200, vec![first, last]), "{page:?}");
+        assert_eq!(page.header("x-skipped"), Some(&*skipped.join(",")));
+        assert_eq!(page.json()[0]["close"], json!(1.0862));
+
+        // A client that has the page learns of what it leaves out, too, and of what changes in it.
+        let tag = page.header("etag").unwrap().to_owned();
+        let again = || async {
+            let request = app.request(reqwest::Method::GET, "/api/v1/candles?symbol=EURUSD&timeframe=H1");
+            crate::harness::send(request.bearer_auth(crate::harness::TOKEN).header("if-none-match", &tag)).await
+        };
+        let unchanged = again().await;
+        assert_eq!((unchanged.status.as_u16(), unchanged.header("x-skipped")), (304, Some(&*skipped.join(","))));
+        insert(&app.database, hour(500), "low", bad[0]).await;
+        // A page may be answered from memory for a second; this process's own post ends that.
+        app.ingest(&[candle(hour(501))]).await;
+        let changed = again().await;
+        assert_eq!((changed.status.as_u16(), changed.header("x-skipped").unwrap().split(',').count()), (200, bad.len() + 1));
+        let elsewhere = app.candles(&format!("&from={last}")).await;
+        assert_eq!((times(&elsewhere.json()), elsewhere.header("x-skipped")), (vec![last], None));
+    }
+
+    async fn a_page_of_nothing_but_such_rows_does_not_end_the_history(app: TestApp) {
+        app.ingest(&[candle(hour(20)), candle(hour(0))]).await;
+        for n in 1..20 {
+            insert(&app.database, hour(n), "close", "NaN").await;
+        }
+        for (start, rel) in [(format!("&from={}&limit=3", hour(20)), "next"), ("&limit=3".to_owned(), "prev")] {
+            let (mut page, mut found, mut skipped) = (app.candles(&start).await, Vec::new(), 0);
+            loop {
+                let rows = page.header("x-skipped").map_or(0, |times| times.split(',').count());
+                found.extend(times(&page.json()));
+                skipped += rows;
+                let Some(link) = page.header("link") else { break };
+                assert_eq!(times(&page.json()).len() + rows, 3, "a page is counted in rows: {page:?}");
+                let (path, rest) = link.strip_prefix('<').unwrap().split_once('>').unwrap();
+                assert!(rest.contains(rel));
+                page = app.get(&path.replace("&amp;", "&")).await;
+            }
+            found.sort_unstable();
+            assert_eq!((found, skipped), (vec![hour(20), hour(0)], 19), "{rel}");
+        }
+    }
+
+    async fn odd_rows_whose_values_are_numbers_are_answered_as_they_are(app: TestApp) {
+        let time = |seconds: i64| match &app.database {
+            Database::Postgres(_) => format!("to_timestamp({seconds})"),
+            Database::Sqlite(_) => (seconds * 1000).to_string(),
+        };
+        let insert = format!(
+            "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+             values ('EURUSD', 'H1', {}, '1', '0.5', '2', '-3', -5)", time(hour(0)));
+        app.database.rows(&insert).await;
+        let page = app.candles("").await;
+        assert_eq!(page.header("x-skipped"), None);
+        assert_eq!(page.json(), json!([{"timestamp": hour(0) * 1000, "open": 1, "high": 0.5, "low": 2, "close": -3, "volume": -5}]));
+    }
+
+    async fn no_more_than_the_first_hundred_are_named_in_a_header(app: TestApp) {
+        app.ingest(&[candle(hour(0))]).await;
+        for n in 1..=120 {
+            insert(&app.database, hour(n), "open", "NaN").await;
+        }
+        let page = app.candles("").await;
+        let skipped: Vec<_> = page.header("x-skipped").unwrap().split(',').map(str::to_owned).collect();
+        assert_eq!((skipped.len(), &*skipped[0], times(&page.json())), (100, &*(hour(120) * 1000).to_string(), vec![hour(0)]));
+    }
+}
+
+#[test]
+fn the_log_names_such_a_row_once() {
+    run(async {
+        for database in [Database::sqlite(), Database::postgres().await] {
+            let place = folder();
+            let serving = Serving::on(place.path(), &database.url());
+            insert(&database, hour(1), "high", "NaN").await;
+            let client = reqwest::Client::new();
+            for limit in 1..=3 {
+                let url = format!("{}/api/v1/candles?symbol=EURUSD&timeframe=H1&limit={limit}", serving.url);
+                let answer = client.get(url).bearer_auth(crate::harness::TOKEN).send().await.unwrap();
+                assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "[]"));
+            }
+            serving.signal("TERM");
+            let (code, log) = serving.end();
+            assert_eq!(code, Some(0));
+            let named: Vec<_> = log.lines().filter(|line| line.contains("a stored row is not a candle")).collect();
+            assert_eq!(named.len(), 1, "{log}");
+            for part in ["EURUSD", "H1", &(hour(1) * 1000).to_string(), "high", "NaN"] {
+                assert!(named[0].contains(part), "{part} in {}", named[0]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_value_that_turns_null_is_left_out_too() {
+    run(async {
+        let app = TestApp::start(Database::postgres().await).await;
+        app.ingest(&[candle(hour(0)), candle(hour(1)), candle(hour(2))]).await;
+        for column in ["open", "high", "low", "close", "volume"] {
+            app.database.rows(&format!("alter table market_data_candles alter column {column} drop not null")).await;
+            let time = hour(1);
+            let set = format!("update market_data_candles set {column} = null where timestamp = to_timestamp({time})");
+            app.database.rows(&set).await;
+            // So that the page is read anew.
+            app.ingest(&[candle(hour(3))]).await;
+            let page = app.candles(&format!("&from={}", hour(2))).await;
+            assert_eq!(times(&page.json()), [hour(2), hour(0)], "{column}");
+            assert_eq!(page.header("x-skipped"), Some(&*(time * 1000).to_string()));
+        }
+    });
+}
