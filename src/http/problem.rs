@@ -234,6 +234,12 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::Unfit(_) => {
                 Self::new(Code::Unavailable, DETAIL).caused_by(error.to_string())
             }
+            StoreError::ReadOnly(_) => Self::new(
+                Code::Unavailable,
+                "Nothing was stored, because the database behind this service is a read-only standby; \
+                 post to the service of its primary, or send the same batch again once this one has been promoted.",
+            )
+            .caused_by(error.to_string()),
             StoreError::Refused(_) => Self::new(
                 Code::InvalidValues,
                 "Nothing was stored, because a constraint of the database's own refuses a candle of the batch; \

@@ -226,7 +226,8 @@ mod tests {
     const GOOD: &str = "1.08500 1.08650 -0.5 0 1200 1";
 
     fn parse(lines: &[&str]) -> StoredCandles {
-        StoredCandles::parse((0..lines.len()).map(|n| n as i64), lines.join("\n")).unwrap()
+        let times: Vec<i64> = (0..).take(lines.len()).collect();
+        StoredCandles::parse(times.into_iter(), lines.join("\n")).unwrap()
     }
 
     #[test]

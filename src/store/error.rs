@@ -7,6 +7,9 @@ pub enum StoreError {
     /// It cannot be reached or is too busy; trying again helps.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// It is a standby or set to be read only: nothing was stored, and nothing will be as long as it is.
+    #[error("the database can only be read: {0}")]
+    ReadOnly(String),
     /// It answers, and nothing but an operator's change will make it usable.
     #[error("{0}")]
     Unfit(String),
@@ -23,6 +26,7 @@ impl StoreError {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
+            Self::ReadOnly(_) => "read_only",
             Self::Unfit(_) => "unfit",
             Self::Refused(_) => "refused",
             Self::Internal(_) => "internal",
@@ -40,6 +44,9 @@ impl From<sqlx::Error> for StoreError {
             && names_a_missing_table(error.message())
         {
             return Self::Unavailable(missing_table(error.message()));
+        }
+        if error.as_database_error().and_then(sql_state) == Some(READ_ONLY) {
+            return Self::ReadOnly(error.to_string());
         }
         let passes = match &error {
             sqlx::Error::Io(_)
@@ -72,6 +79,9 @@ impl From<rusqlite::Error> for StoreError {
         }
     }
 }
+
+/// The state of a statement that would write where nothing can be written.
+const READ_ONLY: &str = "25006";
 
 /// The five characters by which PostgreSQL names a failure.
 pub(super) fn sql_state(error: &dyn DatabaseError) -> Option<&str> {
@@ -121,9 +131,9 @@ fn postgres_refuses_a_value(state: &str) -> bool {
 /// By the classes of PostgreSQL's documentation, appendix A.
 fn postgres_failure_passes(state: &str) -> bool {
     match state {
-        // A serialization failure or deadlock that outlasted the retries, a lock not had in time, a standby server, a
-        // database that is not created yet.
-        "40001" | "40P01" | "55P03" | "25006" | "3D000" => true,
+        // A serialization failure or deadlock that outlasted the retries, a lock not had in time, a database that is not
+        // created yet, tables that are dropped and not restored yet, rights taken away.
+        "40001" | "40P01" | "55P03" | "3D000" | "42P01" | "42501" => true,
         // Connection lost, login refused, out of disk or connections, cancelled or shutting down, disk failing.
         _ => matches!(state.get(..2), Some("08" | "28" | "53" | "57" | "58")),
     }

@@ -7,12 +7,14 @@
 #![expect(clippy::disallowed_methods, reason = "the servers to test against are named by the environment")]
 
 mod harness;
+mod pooler;
 mod program;
 mod proxies;
 mod proxy;
 
 mod abuse;
 mod access;
+mod adopting;
 mod caching;
 mod cancellation;
 mod capacity;
@@ -32,6 +34,7 @@ mod mt5;
 mod not_json;
 mod outage;
 mod phases;
+mod poolers;
 mod postgres;
 mod properties;
 mod query;

@@ -1,11 +1,19 @@
-//! Candles in PostgreSQL. [`setup`] makes first contact, [`pool`] lends connections, [`append`] writes and [`read`] reads on
-//! them; this file puts them together.
+//! Candles in PostgreSQL. [`setup`] makes first contact: it finds out whether a [`pooler`] stands in between, whether a table that
+//! is there already can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`]. [`pool`] lends
+//! connections, of which those that were given up are [`abandoned`]; [`append`] writes and [`read`] reads on them; this file puts
+//! them together.
 
+mod abandoned;
+mod access;
+mod adopt;
 mod append;
 mod closing;
 mod compare;
+mod connect;
 mod frontier;
+mod migrate;
 mod pool;
+mod pooler;
 mod read;
 mod setup;
 mod wire;
@@ -23,6 +31,7 @@ use super::{
     not_prepared, unreadable,
 };
 use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
+use abandoned::Abandoned;
 use append::Copied;
 use frontier::Frontier;
 use pool::{Pool, PoolError, Purpose};
@@ -63,12 +72,12 @@ const WORTH_COPYING: usize = 200;
 /// How often a statement is tried again after another transaction made the server cancel it.
 const RETRIES: usize = 3;
 
-/// Runs one statement that reads, once more where it met a connection that the server had ended: whether one lives is not
-/// asked before each statement. A macro, because a function that takes such a closure by reference is not known to be `Send`.
+/// Runs one statement that reads, once more where it met a connection that the server had ended, since whether one lives is not
+/// asked before each statement, or where a standby cancelled it because it stood in the way of what the primary had done. A macro, because a function that takes such a closure by reference is not known to be `Send`.
 macro_rules! read_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
-            Err(error) if error.is_of_the_connection() => {
+            Err(error) if error.is_of_the_connection() || error.is_conflict() => {
                 $pool.run(Purpose::ReadAgain, async |$connection| $statement.await).await
             }
             result => result,
@@ -91,11 +100,12 @@ macro_rules! write_with {
 
 impl Postgres {
     pub(super) fn open(url: &str, max_connections: u32) -> Result<Self, StoreError> {
-        let options = setup::options(url)?;
+        let options = connect::options(url)?;
         let tasks = TaskTracker::new();
+        let abandoned = Abandoned::new(&options);
         Ok(Self(Arc::new(Shared {
-            work: Pool::new(&options, max_connections, pool::WORK),
-            probe: Pool::new(&options, 1, pool::PROBE),
+            work: Pool::new(&options, max_connections, pool::WORK, &abandoned),
+            probe: Pool::new(&options, 1, pool::PROBE, &abandoned),
             options,
             prepared: AtomicBool::new(false),
             takes_copy: AtomicBool::new(false),
@@ -168,13 +178,21 @@ impl Postgres {
         let delete = |pool: Pool| async move { pool.run(Purpose::Write, closing::delete_hidden).await };
         self.0.work.close_idle().await;
         self.0.probe.close_idle().await;
-        self.on(&self.0.work, delete).await
+        match self.on(&self.0.work, delete).await {
+            // On a standby it is the primary's service that sweeps.
+            Err(StoreError::ReadOnly(_)) => Ok(0),
+            result => result,
+        }
     }
 
     pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<ClosedByClock>, StoreError> {
         let close =
             move |pool: Pool| async move { write_with!(pool, |connection| closing::close_due(connection, now)) };
-        self.on(&self.0.work, close).await
+        match self.on(&self.0.work, close).await {
+            // On a standby it is the primary's service that closes.
+            Err(StoreError::ReadOnly(_)) => Ok(Vec::new()),
+            result => result,
+        }
     }
 
     pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
@@ -184,9 +202,14 @@ impl Postgres {
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        let ping =
-            |pool: Pool| async move { read_with!(pool, |connection| sqlx::query("select 1").execute(connection)) };
-        self.on(&self.0.probe, ping).await.map(drop)
+        // Takes no lock on them, so that one that somebody holds does not make the service look dead.
+        const TABLES: &str = "select to_regclass('market_data_candles') is not null
+                                 and to_regclass('market_data_live_candles') is not null";
+        let ping = |pool: Pool| async move {
+            read_with!(pool, |connection| sqlx::query_scalar::<_, bool>(TABLES).fetch_one(connection))
+        };
+        let are_there = self.on(&self.0.probe, ping).await?;
+        if are_there { Ok(()) } else { Err(StoreError::Unavailable("its tables are missing".to_owned())) }
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {

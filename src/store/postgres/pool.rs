@@ -1,17 +1,18 @@
 //! Lends connections for a bounded time, and decides by the outcome whether one may be used again.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{self, Manager, Metrics, Object, PoolConfig, QueueMode, RecycleError, RecycleResult};
 use futures_util::future::join_all;
 use metrics::{counter, gauge, histogram};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, Executor as _, PgConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::abandoned::{Abandoned, Backend, Places};
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
 use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
@@ -19,6 +20,10 @@ use crate::to_the_end::to_the_end;
 
 /// Longest that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// Longest that a request waits for a connection once the server has refused connections for [`WAIT`]. A post may have waited
+/// as long for the statement before its own, so that both together stay close to one [`WAIT`].
+const WAIT_WHILE_AWAY: Duration = Duration::from_millis(100);
 
 /// Longest that an idle connection may take to show that it lives before it is replaced: longer than the way to another
 /// continent and back, and short enough to open one within [`WAIT`].
@@ -47,7 +52,8 @@ pub(super) const WORK: Patience =
 pub(super) const PROBE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1), counted: false };
 
-/// Longest that a statement runs on the server, in the spelling of its settings.
+/// What holds for a connection, and the server's process behind it. No statement is bounded, and no 201 durable, without
+/// these; docs/postgres-role.sql sets them for the login as well.
 const STATEMENT_SETTINGS: &str = "
     set statement_timeout = '5s';
     -- Far longer than a batch takes, and short enough that what waits behind this one can still be written in time.
@@ -56,8 +62,11 @@ const STATEMENT_SETTINGS: &str = "
     -- Our statements have one good plan each. Left to itself, the server plans those on long series anew every time: not
     -- knowing the limit, it takes the plan for any parameters to be dearer than one for these.
     set plan_cache_mode = force_generic_plan;
+    -- Compiling takes longer than any statement of ours runs that is worth an answer.
+    set jit = off;
     -- A 201 means durable, also where the database's default is to answer before the disk has.
-    select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
+    select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off';
+    select pid, backend_start::text from pg_stat_get_activity(pg_backend_pid())";
 
 /// Longest that a connection is used: what a server keeps for it only grows.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
@@ -106,6 +115,7 @@ pub(super) struct Pool {
     shares: [Arc<Semaphore>; 2],
     max_connections: u32,
     patience: Patience,
+    abandoned: Abandoned,
 }
 
 /// Why a statement on a pool did not succeed.
@@ -120,8 +130,13 @@ pub(super) enum PoolError {
 }
 
 impl Pool {
-    pub(super) fn new(options: &PgConnectOptions, max_connections: u32, patience: Patience) -> Self {
-        let opener = Connections { options: options.clone(), patience: patience.connect };
+    pub(super) fn new(
+        options: &PgConnectOptions,
+        max_connections: u32,
+        patience: Patience,
+        abandoned: &Abandoned,
+    ) -> Self {
+        let opener = Connections { options: options.clone(), patience: patience.connect, away_since: Mutex::default() };
         let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(max_connections as usize) };
         let connections = managed::Pool::builder(opener).config(config).build();
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
@@ -133,6 +148,7 @@ impl Pool {
             shares: [permits(share), permits(share)],
             max_connections,
             patience,
+            abandoned: abandoned.clone(),
         }
     }
 
@@ -149,7 +165,10 @@ impl Pool {
             Ok(result) => result.map_err(PoolError::Failed),
             Err(_) => Err(PoolError::NoAnswer),
         };
-        loan.in_statement = result.as_ref().is_err_and(PoolError::spoils_the_connection);
+        loan.in_statement = result.as_ref().is_err_and(PoolError::may_still_run);
+        if !loan.in_statement && result.as_ref().is_err_and(PoolError::spoils_the_connection) {
+            loan.close();
+        }
         result
     }
 
@@ -157,17 +176,17 @@ impl Pool {
         let lend = async {
             let share = Arc::clone(&self.shares[purpose.share()]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let place = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
-            let connections = self.connections.clone();
+            let (connections, abandoned) = (self.connections.clone(), self.abandoned.clone());
             // A connection that takes longer than this request waits serves the next one.
             to_the_end(async move {
-                let connection = take(&connections, purpose).await?;
-                Ok(Loan { connection: Some(connection), in_statement: false, _permits: [share, place] })
+                let connection = take(&connections, purpose, &abandoned).await?;
+                Ok(Loan { connection: Some(connection), in_statement: false, abandoned, places: Some([share, place]) })
             })
             .await
         };
         let _pending = self.patience.counted.then(Pending::new);
         let start = Instant::now();
-        let loan = timeout(WAIT, lend).await.unwrap_or(Err(PoolError::Busy));
+        let loan = timeout(self.connections.manager().wait(), lend).await.unwrap_or(Err(PoolError::Busy));
         if self.patience.counted {
             histogram!(POOL_WAIT).record(start.elapsed());
             counter!(POOL_TIMEOUTS).increment(u64::from(matches!(loan, Err(PoolError::Busy))));
@@ -198,12 +217,53 @@ impl Pool {
 struct Connections {
     options: PgConnectOptions,
     patience: Duration,
+    /// Since when the server has not let anybody in.
+    away_since: Mutex<Option<Instant>>,
 }
 
-/// A connection, and how long ago it was lent before.
+impl Connections {
+    /// Longest that a request may wait for a connection now.
+    fn wait(&self) -> Duration {
+        let away_since = *self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        away_since.map_or(WAIT, |since| WAIT.saturating_sub(since.elapsed()).max(WAIT_WHILE_AWAY))
+    }
+
+    fn note(&self, is_away: bool) {
+        let mut since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = is_away.then(|| since.unwrap_or_else(Instant::now));
+    }
+
+    /// Opens a connection as soon as the server takes one: it may be starting, or about to notice that others have ended.
+    async fn open(&self) -> sqlx::Result<Kept> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match PgConnection::connect_with(&self.options).await {
+                Ok(connection) => return Kept::new(connection).await,
+                Err(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(sqlx::Error::Database(error)) if error.is_transient_in_connect_phase() => {}
+                Err(error) => return Err(error),
+            }
+            self.note(true);
+            sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+}
+
+/// A connection, the server's process behind it, and how long ago it was lent before.
 struct Kept {
     connection: PgConnection,
+    backend: Backend,
     unused: Duration,
+}
+
+impl Kept {
+    async fn new(mut connection: PgConnection) -> sqlx::Result<Self> {
+        let rows = connection.fetch_all(STATEMENT_SETTINGS).await?;
+        let own = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+        let backend = Backend { pid: own.try_get(0)?, start: own.try_get(1)? };
+        Ok(Self { connection, backend, unused: Duration::ZERO })
+    }
 }
 
 impl Manager for Connections {
@@ -211,8 +271,9 @@ impl Manager for Connections {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Kept> {
-        let opened = timeout(self.patience, open(&self.options)).await;
-        opened.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|connection| Kept { connection, unused: Duration::ZERO })
+        let opened = timeout(self.patience, self.open()).await;
+        self.note(opened.is_err());
+        opened.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     async fn recycle(&self, kept: &mut Kept, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
@@ -221,26 +282,12 @@ impl Manager for Connections {
     }
 }
 
-/// Opens a connection as soon as the server takes one: it may be starting, or about to notice that others have ended.
-async fn open(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match PgConnection::connect_with(options).await {
-            Ok(mut connection) => {
-                connection.execute(STATEMENT_SETTINGS).await?;
-                return Ok(connection);
-            }
-            Err(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            Err(sqlx::Error::Database(error)) if error.is_transient_in_connect_phase() => {}
-            Err(error) => return Err(error),
-        }
-        sleep(pause).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
-    }
-}
-
 /// Takes a connection that lives, unless `purpose` may find out by itself.
-async fn take(connections: &managed::Pool<Connections>, purpose: Purpose) -> Result<Object<Connections>, PoolError> {
+async fn take(
+    connections: &managed::Pool<Connections>,
+    purpose: Purpose,
+    abandoned: &Abandoned,
+) -> Result<Object<Connections>, PoolError> {
     loop {
         let mut kept = connections.get().await.map_err(|error| match error {
             managed::PoolError::Backend(error) => PoolError::Failed(error),
@@ -251,9 +298,12 @@ async fn take(connections: &managed::Pool<Connections>, purpose: Purpose) -> Res
         if is_trusted || matches!(timeout(PING, kept.connection.ping()).await, Ok(Ok(()))) {
             return Ok(kept);
         }
-        drop(Object::take(kept));
-        // The others have not been used for longer, and to wait for each of them would take too long.
-        drop(connections.retain(|_, _| false));
+        // The others have not been used for longer, and to wait for each of them would take too long. They had no place, and
+        // where only the way to them is lost, the server would keep them beside those that replace them.
+        let others = connections.retain(|_, _| false).removed;
+        for lost in others.into_iter().chain([Object::take(kept)]) {
+            abandoned.end(lost.backend, None);
+        }
     }
 }
 
@@ -266,23 +316,31 @@ async fn say_goodbye(connections: Vec<Kept>) {
 struct Loan {
     connection: Option<Object<Connections>>,
     /// From before a statement is sent until it has ended well: in between nobody knows what comes next on the connection,
-    /// so it is closed also where the statement is cut by a panic, or by whoever waits for it no longer.
+    /// so it is given up also where the statement is cut by a panic, or by a caller that stops waiting.
     in_statement: bool,
+    abandoned: Abandoned,
     // Below the connection, so that whoever gets the place finds it.
-    _permits: [OwnedSemaphorePermit; 2],
+    places: Option<Places>,
 }
 
 impl Loan {
     /// Closes the connection without a word: saying goodbye to a peer that does not answer could take as long as it likes.
-    fn discard(&mut self) {
+    fn close(&mut self) {
         drop(self.connection.take().map(Object::take));
+    }
+
+    /// Closes the connection, whose place is free once the server has ended its process.
+    fn abandon(&mut self) {
+        if let Some(Kept { backend, .. }) = self.connection.take().map(Object::take) {
+            self.abandoned.end(backend, self.places.take());
+        }
     }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
         if self.in_statement {
-            self.discard();
+            self.abandon();
         }
     }
 }
@@ -313,6 +371,14 @@ impl PoolError {
     /// Whether the statement may succeed on another connection.
     pub(super) fn is_of_the_connection(&self) -> bool {
         matches!(self, Self::Failed(_)) && self.spoils_the_connection()
+    }
+
+    /// Whether the server may still be working at the statement.
+    fn may_still_run(&self) -> bool {
+        match self {
+            Self::Busy | Self::Failed(sqlx::Error::Database(_)) => false,
+            Self::NoAnswer | Self::Failed(_) => true,
+        }
     }
 
     fn spoils_the_connection(&self) -> bool {

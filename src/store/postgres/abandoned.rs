@@ -1,0 +1,174 @@
+//! Connections whose statement was given up, and the server's processes behind them.
+//!
+//! A process that waits for a synchronous standby, or stands still, does not notice that its client has gone. If its place in
+//! the pool were free at once, another connection would be opened for each statement given up, until the server has no room
+//! for anybody. So the place is kept until the server has ended the process, which it is asked to do on a connection of its
+//! own, one at a time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
+
+/// Longest that reaching the server and asking it once may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest that a place is kept while the server cannot be asked: it may be gone, and then so are its processes.
+const UNANSWERED_HOLD: Duration = Duration::from_secs(1);
+/// First and longest pause between asking a server again that has not ended a process yet.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// Pause after the server could not be asked.
+const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
+/// After how long a process that the server does not end is logged.
+const SLOW_END: Duration = Duration::from_secs(10);
+/// Processes remembered whose place has been given up; the server ends the others itself once their client's link is dead.
+const MAX_REMEMBERED: usize = 1000;
+
+/// A process of the server. Its number alone may be another's by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Backend {
+    pub(super) pid: i32,
+    /// When it started, as the server writes it.
+    pub(super) start: String,
+}
+
+/// The places in a pool that a connection takes.
+pub(super) type Places = [OwnedSemaphorePermit; 2];
+
+struct Entry {
+    backend: Backend,
+    places: Option<Places>,
+    since: Instant,
+    is_reported: bool,
+}
+
+/// Ends processes of connections that were given up. Clones share the work.
+#[derive(Clone)]
+pub(super) struct Abandoned(Arc<Shared>);
+
+struct Shared {
+    options: PgConnectOptions,
+    state: Mutex<State>,
+    arrival: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    is_running: bool,
+}
+
+impl Abandoned {
+    pub(super) fn new(options: &PgConnectOptions) -> Self {
+        let state = Mutex::default();
+        Self(Arc::new(Shared { options: options.clone(), state, arrival: Notify::new() }))
+    }
+
+    /// Keeps `places`, if the connection had any, until the server has ended `backend`.
+    pub(super) fn end(&self, backend: Backend, places: Option<Places>) {
+        // Without a runtime, the process is at its end.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut state = self.lock();
+        state.entries.push_back(Entry { backend, places, since: Instant::now(), is_reported: false });
+        if state.entries.len() > MAX_REMEMBERED
+            && let Some(oldest) = state.entries.iter().position(|entry| entry.places.is_none())
+        {
+            state.entries.remove(oldest);
+        }
+        if state.is_running {
+            self.0.arrival.notify_one();
+        } else {
+            state.is_running = true;
+            runtime.spawn(self.clone().run());
+        }
+    }
+
+    async fn run(self) {
+        let (mut control, mut pause) = (None, FIRST_PAUSE);
+        while let Some(backends) = self.backends() {
+            let mut attempt = std::pin::pin!(timeout(ATTEMPT_TIMEOUT, self.ask(control.take(), &backends)));
+            let answer = tokio::select! {
+                answer = &mut attempt => answer,
+                () = sleep(UNANSWERED_HOLD) => {
+                    self.release_places();
+                    attempt.await
+                }
+            };
+            pause = match answer {
+                Ok(Ok((connection, left))) => {
+                    control = Some(connection);
+                    self.forget(|backend| backends.contains(backend) && !left.contains(backend));
+                    MAX_PAUSE.min(pause * 2)
+                }
+                failure => {
+                    if let Ok(Err(error)) = failure {
+                        debug!(cause = %error, "the server could not be asked to end connections that were given up");
+                    }
+                    self.release_places();
+                    UNREACHABLE_PAUSE
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.0.arrival.notified() => pause = FIRST_PAUSE,
+            }
+        }
+        if let Some(control) = control {
+            // Its outcome changes nothing: the connection is not used again.
+            let _ = timeout(ATTEMPT_TIMEOUT, PgConnection::close(control)).await;
+        }
+    }
+
+    /// Has the server end these processes, and says which of them were still there.
+    async fn ask(
+        &self,
+        control: Option<PgConnection>,
+        backends: &[Backend],
+    ) -> sqlx::Result<(PgConnection, Vec<Backend>)> {
+        const END: &str = "
+            select a.pid, given.start, pg_terminate_backend(a.pid)
+            from unnest($1::int[], $2::text[]) as given(pid, start),
+                 pg_stat_get_activity(given.pid) a
+            where a.backend_start::text = given.start";
+        let mut connection = match control {
+            Some(connection) => connection,
+            None => PgConnection::connect_with(&self.0.options).await?,
+        };
+        let (pids, starts): (Vec<_>, Vec<_>) = backends.iter().map(|Backend { pid, start }| (*pid, &**start)).unzip();
+        let left = sqlx::query_as::<_, (i32, String, bool)>(END).bind(pids).bind(starts).fetch_all(&mut connection);
+        let left = left.await?.into_iter().map(|(pid, start, _)| Backend { pid, start }).collect();
+        Ok((connection, left))
+    }
+
+    /// The processes that are to be ended; none once there is nothing left to do.
+    fn backends(&self) -> Option<Vec<Backend>> {
+        let mut state = self.lock();
+        for entry in state.entries.iter_mut().filter(|entry| !entry.is_reported && entry.since.elapsed() > SLOW_END) {
+            entry.is_reported = true;
+            warn!(pid = entry.backend.pid, "the server has not ended a connection that was given up");
+        }
+        state.is_running = !state.entries.is_empty();
+        state.is_running.then(|| state.entries.iter().map(|entry| entry.backend.clone()).collect())
+    }
+
+    fn forget(&self, has_ended: impl Fn(&Backend) -> bool) {
+        self.lock().entries.retain(|entry| !has_ended(&entry.backend));
+    }
+
+    /// Gives the places back and remembers the processes: if they are still there once the server answers, they end then.
+    fn release_places(&self) {
+        for entry in &mut self.lock().entries {
+            entry.places = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

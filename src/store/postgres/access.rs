@@ -1,0 +1,37 @@
+//! Whether the login may do what the service does.
+
+use sqlx::PgConnection;
+
+use crate::store::StoreError;
+
+/// Refuses a login that may not do what the service does, or from which row security would hide rows without a word.
+pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
+    const SEQUENCE: &str = r"
+        select coalesce(bool_and(has_sequence_privilege(s.oid, 'usage')), true)
+        from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
+        where d.refobjid = 'market_data_candles'::regclass and d.deptype = 'a'";
+    let user: String = sqlx::query_scalar("select current_user::text").fetch_one(&mut *connection).await?;
+    let needed = sqlx::query_as::<_, (String, String, bool, bool)>(include_str!("sql/access.sql"));
+    for (table, command, granted, all_rows) in needed.fetch_all(&mut *connection).await? {
+        if !granted {
+            return Err(StoreError::Unfit(format!(
+                "The login {user} may not {command} on {table}; \
+                 run: grant {command} on {table} to {user}, or see docs/postgres-role.sql."
+            )));
+        }
+        if !all_rows {
+            return Err(StoreError::Unfit(format!(
+                "Row security on {table} would silently hide rows from the login {user} ({command}); \
+                 give it a policy with using (true) as docs/postgres-role.sql does, or use the table's owner."
+            )));
+        }
+    }
+    let may_count: bool = sqlx::query_scalar(SEQUENCE).fetch_one(connection).await?;
+    if may_count {
+        return Ok(());
+    }
+    Err(StoreError::Unfit(format!(
+        "The login {user} may not use the sequence of market_data_candles.id; \
+         run: grant usage on all sequences in schema public to {user}"
+    )))
+}

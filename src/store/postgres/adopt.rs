@@ -1,0 +1,402 @@
+//! A `market_data_candles` made by others, which is used as it is if it can hold every candle exactly and once.
+//!
+//! One that cannot is refused with everything that is wrong with it at once. What a change of the table mends without losing
+//! anything goes into one statement to run. Where a change could lose or misread something, the table is looked at, and the
+//! refusal says what is in the way and how to see it.
+
+use std::fmt::Write as _;
+
+use sqlx::{Executor as _, FromRow, PgConnection};
+
+use crate::store::StoreError;
+use crate::store::error::sql_state;
+
+/// Longest that looking through the table may take for one question, in the spelling of the setting.
+const LOOK_TIMEOUT: &str = "set statement_timeout = '2s'";
+
+/// What a column that we read and write holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Text,
+    Time,
+    Price,
+    Volume,
+}
+
+const COLUMNS: [(&str, Content); 8] = [
+    ("symbol", Content::Text),
+    ("timeframe", Content::Text),
+    ("timestamp", Content::Time),
+    ("open", Content::Price),
+    ("high", Content::Price),
+    ("low", Content::Price),
+    ("close", Content::Price),
+    ("volume", Content::Volume),
+];
+
+impl Content {
+    /// The type that holds every value exactly.
+    fn right_type(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Time => "timestamp with time zone",
+            Self::Price => "numeric",
+            Self::Volume => "bigint",
+        }
+    }
+
+    fn fits(self, found: &str) -> bool {
+        found == self.right_type() || (self == Self::Text && found == "character varying")
+    }
+}
+
+/// A column as the database describes it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Debug, FromRow)]
+struct Found {
+    name: String,
+    r#type: String,
+    /// Without precision or length.
+    base_type: String,
+    category: String,
+    not_null: bool,
+    must_be_given: bool,
+    is_generated: bool,
+    in_primary_key: bool,
+    /// The one that the column owns, if any.
+    sequence: Option<String>,
+    /// Whether its collation takes different texts for the same.
+    is_blind: bool,
+    dependents: Option<String>,
+}
+
+/// What the table has of keys.
+#[derive(Debug, FromRow)]
+struct Key {
+    has_key: bool,
+    deferrable: Vec<String>,
+}
+
+/// PostgreSQL's category of texts (documentation, "pg_type").
+const TEXTS: &str = "S";
+
+/// Refuses a table that cannot hold every candle exactly and once.
+pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
+    const KIND: &str = "select relkind in ('r', 'p') from pg_class where oid = to_regclass('market_data_candles')";
+    let Some(is_table) = sqlx::query_scalar::<_, bool>(KIND).fetch_optional(&mut *connection).await? else {
+        return Ok(());
+    };
+    if !is_table {
+        return Err(StoreError::Unfit(
+            "market_data_candles exists in the database and is not a table (perhaps a view), so candles cannot be stored in \
+             it; rename it."
+                .to_owned(),
+        ));
+    }
+    let found = sqlx::query_as::<_, Found>(include_str!("sql/adopted_columns.sql")).fetch_all(&mut *connection).await?;
+    let key: Key = sqlx::query_as(include_str!("sql/adopted_key.sql")).fetch_one(&mut *connection).await?;
+    let fits = |column: &Found| match content(&column.name) {
+        Some(content) => content.fits(&column.r#type) && column.not_null && !column.is_generated && !column.is_blind,
+        None => !column.must_be_given,
+    };
+    let is_complete = COLUMNS.iter().all(|(name, _)| found.iter().any(|column| column.name == *name));
+    if key.has_key && key.deferrable.is_empty() && is_complete && found.iter().all(fits) {
+        return Ok(());
+    }
+    connection.execute(LOOK_TIMEOUT).await?;
+    let mut report = Report {
+        connection,
+        is_patient: true,
+        misfits: vec![],
+        actions: vec![],
+        questions: vec![],
+        dependents: vec![],
+    };
+    report.describe(&found, &key).await?;
+    Err(StoreError::Unfit(report.sentence()))
+}
+
+fn content(name: &str) -> Option<Content> {
+    COLUMNS.iter().find(|(column, _)| *column == name).map(|(_, content)| *content)
+}
+
+/// What is wrong with a table, collected.
+struct Report<'a> {
+    connection: &'a mut PgConnection,
+    /// Whether no question has taken too long yet. After one that has, no other is asked.
+    is_patient: bool,
+    misfits: Vec<String>,
+    /// Parts of the statement that mends what can be mended without loss.
+    actions: Vec<String>,
+    /// What has to be decided first.
+    questions: Vec<String>,
+    /// What keeps types of columns from being changed.
+    dependents: Vec<String>,
+}
+
+/// What looking for rows found.
+enum Look {
+    Nothing,
+    Rows { count: i64, example: String },
+    TookTooLong,
+}
+
+impl Report<'_> {
+    async fn describe(&mut self, found: &[Found], key: &Key) -> sqlx::Result<()> {
+        for (name, content) in COLUMNS {
+            match found.iter().find(|column| column.name == name) {
+                Some(column) => self.column(column, content).await?,
+                None => self.missing(name, content).await?,
+            }
+        }
+        for column in found.iter().filter(|column| content(&column.name).is_none() && column.must_be_given) {
+            self.unknown(column);
+        }
+        for constraint in &key.deferrable {
+            self.misfits.push(format!("the key {constraint} is deferrable, and \"on conflict\" cannot use such a key"));
+            self.actions.push(format!("drop constraint {constraint}"));
+        }
+        let is_there = |name: &str| found.iter().any(|column| column.name == name);
+        if !key.has_key && ["symbol", "timeframe", "timestamp"].into_iter().all(is_there) {
+            self.key().await?;
+        }
+        Ok(())
+    }
+
+    async fn column(&mut self, column: &Found, content: Content) -> sqlx::Result<()> {
+        let Found { name, r#type, .. } = column;
+        if column.is_generated {
+            self.misfits.push(format!("{name} is generated"));
+            self.actions.push(format!("alter column \"{name}\" drop expression"));
+        }
+        if !content.fits(r#type) {
+            self.misfits.push(format!("{name} is {type}, not {}", content.right_type()));
+            self.dependents.extend(column.dependents.clone());
+            self.convert(column, content).await?;
+        } else if column.is_blind {
+            self.misfits.push(format!("the collation of {name} takes different texts for the same"));
+            self.dependents.extend(column.dependents.clone());
+            self.actions.push(format!("alter column \"{name}\" type text collate \"C\""));
+        }
+        if !column.not_null {
+            self.misfits.push(format!("{name} may be null"));
+            let set = format!("alter column \"{name}\" set not null");
+            let nulls = format!("\"{name}\" is null");
+            let ask =
+                format!("{name} is null in some rows; give it a value there or delete them, then {}", alter(&set));
+            self.if_nothing(&nulls, set, &ask).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides how a column of another type can be converted.
+    async fn convert(&mut self, column: &Found, content: Content) -> sqlx::Result<()> {
+        let Found { name, base_type, category, .. } = column;
+        let to = |using: &str| format!("alter column \"{name}\" type {} using {using}", content.right_type());
+        let is_text = category == TEXTS;
+        match (content, &**base_type) {
+            (Content::Text, _) => self.actions.push(to(&format!("\"{name}\"::text"))),
+            (Content::Time, "timestamp with time zone")
+            | (Content::Price, "numeric" | "smallint" | "integer" | "bigint" | "money")
+            | (Content::Volume, "smallint" | "integer") => {
+                self.actions.push(to(&format!("\"{name}\"::{}", content.right_type())));
+            }
+            (Content::Time, _) => self.convert_time(column).await?,
+            (Content::Price, "real" | "double precision") => {
+                let digits = to(&format!("\"{name}\"::text::numeric"));
+                // The cast rounds to the digits that the type holds for certain, the text has as many as tell it apart.
+                let artefacts = format!("\"{name}\"::text::numeric is distinct from \"{name}\"::numeric");
+                let ask = format!(
+                    "{name} is binary and holds prices of more digits than its type holds for certain, such as \
+                     1.0850000000000002. To keep all digits, {}; to round these away, {}",
+                    alter(&digits),
+                    alter(&to(&format!("\"{name}\"::numeric")))
+                );
+                self.if_nothing(&artefacts, digits, &ask).await?;
+            }
+            (Content::Volume, "numeric" | "real" | "double precision" | "money") => {
+                let value = if base_type == "money" { format!("\"{name}\"::numeric") } else { format!("\"{name}\"") };
+                let beyond = format!(
+                    "not ({value} = trunc({value}) and {value} >= -9223372036854775808 and {value} < 9223372036854775808)"
+                );
+                let ask = format!(
+                    "{name} holds what bigint would round or cannot hold. To keep it exactly under another name, run: \
+                     alter table market_data_candles rename column {name} to exact_{name}; \
+                     alter table market_data_candles alter column exact_{name} drop not null, add column {name} bigint; \
+                     update market_data_candles set {name} = round(exact_{name}::numeric); \
+                     alter table market_data_candles alter column {name} set not null"
+                );
+                self.if_nothing(&beyond, to(&format!("{value}::bigint")), &ask).await?;
+            }
+            (Content::Price, _) if is_text => {
+                let other = format!(
+                    r#"coalesce("{name}" !~ '^\s*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$', false)"#
+                );
+                let ask = format!("{name} holds texts that are not numbers; correct these rows or delete them");
+                self.if_nothing(&other, to(&format!("\"{name}\"::numeric")), &ask).await?;
+            }
+            (Content::Volume, _) if is_text => {
+                let other = format!(r#"coalesce("{name}" !~ '^\s*[-+]?[0-9]{{1,18}}\s*$', false)"#);
+                let ask = format!("{name} holds texts that are not whole numbers; correct these rows or delete them");
+                self.if_nothing(&other, to(&format!("\"{name}\"::bigint")), &ask).await?;
+            }
+            _ => self.questions.push(format!(
+                "{name} holds another kind of value; rename that column and add one of type {} in its place",
+                content.right_type()
+            )),
+        }
+        Ok(())
+    }
+
+    /// A time without a zone could be of any zone, so its conversion is always asked about.
+    async fn convert_time(&mut self, column: &Found) -> sqlx::Result<()> {
+        let Found { name, base_type, category, .. } = column;
+        let to = |using: &str| alter(&format!("alter column \"{name}\" type timestamp with time zone using {using}"));
+        let newest = format!("select max(\"{name}\")::text from market_data_candles");
+        let newest =
+            self.scalar(&newest).await?.map_or_else(String::new, |newest| format!(" Its newest value is {newest}."));
+        let question = match &**base_type {
+            "timestamp without time zone" | "date" => format!(
+                "{name} has no time zone, and only you know which it is in.{newest} If its times are UTC, {}; for another \
+                 zone, name that one instead of UTC",
+                to(&format!("\"{name}\"::timestamp at time zone 'UTC'"))
+            ),
+            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => format!(
+                "{name} is a number.{newest} If it counts seconds since 1970, {}; if milliseconds, {}",
+                to(&format!("to_timestamp(\"{name}\")")),
+                to(&format!("to_timestamp(\"{name}\" / 1000.0)"))
+            ),
+            _ if category == TEXTS => format!(
+                "{name} is a text.{newest} If every one has its zone, {}; if none has and all are UTC, {}; either changes \
+                 nothing where a text is not a time",
+                to(&format!("\"{name}\"::timestamptz")),
+                to(&format!("\"{name}\"::timestamp at time zone 'UTC'"))
+            ),
+            _ => format!(
+                "{name} holds another kind of value; rename that column and add one of type timestamp with time zone in its \
+                 place"
+            ),
+        };
+        self.questions.push(question);
+        Ok(())
+    }
+
+    async fn missing(&mut self, name: &str, content: Content) -> sqlx::Result<()> {
+        self.misfits.push(format!("the column {name} is missing"));
+        let add = format!("add column \"{name}\" {} not null", content.right_type());
+        let ask = format!(
+            "{name} is missing, and rows are there that need a value for it. If the column has another name, run: alter table \
+             market_data_candles rename column \"OTHER\" to \"{name}\"; otherwise add it without \"not null\", fill it, and set \
+             it to not null afterwards; or leave this table alone and rename it"
+        );
+        match self.look("true").await? {
+            Look::Nothing => self.actions.push(add),
+            _ => self.questions.push(ask),
+        }
+        Ok(())
+    }
+
+    /// A column that is not ours and has to be given a value.
+    fn unknown(&mut self, column: &Found) {
+        let Found { name, base_type, in_primary_key, sequence, .. } = column;
+        self.misfits.push(format!("the column {name} must be given a value that candlewick does not know"));
+        // Migrations move its sequence on to where the rows are.
+        if let Some(sequence) = sequence {
+            self.actions.push(format!("alter column \"{name}\" set default nextval('{sequence}')"));
+            return;
+        }
+        match (in_primary_key, &**base_type) {
+            (true, "smallint" | "integer" | "bigint") => {
+                self.actions.push(format!("alter column \"{name}\" add generated by default as identity"));
+            }
+            (true, _) => self.questions.push(format!(
+                "{name} is part of the primary key; give it a default, run: alter table market_data_candles alter column \
+                 \"{name}\" set default VALUE"
+            )),
+            (false, _) => self.actions.push(format!("alter column \"{name}\" drop not null")),
+        }
+    }
+
+    async fn key(&mut self) -> sqlx::Result<()> {
+        const KEY: &str = "symbol, timeframe, \"timestamp\"";
+        self.misfits.push("no unique key on (symbol, timeframe, timestamp) tells every candle apart".to_owned());
+        let repeated = format!("({KEY}) in (select {KEY} from market_data_candles group by {KEY} having count(*) > 1)");
+        let add = format!("add unique ({KEY})");
+        let ask = format!(
+            "some candles are stored more than once, and only you know which of them is right; delete the others, then {}",
+            alter(&add)
+        );
+        self.if_nothing(&repeated, add, &ask).await
+    }
+
+    /// Adds `action` to the statement if no row meets `condition`, and otherwise says what is in its way.
+    async fn if_nothing(&mut self, condition: &str, action: String, ask: &str) -> sqlx::Result<()> {
+        let select = format!("select * from market_data_candles where {condition}");
+        match self.look(condition).await? {
+            Look::Nothing => self.actions.push(action),
+            Look::Rows { count, example } => {
+                self.questions.push(format!("{ask}. Rows in the way: {count}, such as {example}; see them: {select}"));
+            }
+            Look::TookTooLong => {
+                let seen = "The table could not be looked through within 2 s for rows that are in the way; see them";
+                self.questions.push(format!("Perhaps {ask}. {seen}: {select}. If there are none, {}", alter(&action)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for rows that meet `condition`.
+    async fn look(&mut self, condition: &str) -> sqlx::Result<Look> {
+        const CANCELED: &str = "57014";
+        if !self.is_patient {
+            return Ok(Look::TookTooLong);
+        }
+        let select = format!("select count(*), min(left(t::text, 200)) from market_data_candles t where {condition}");
+        match sqlx::query_as::<_, (i64, Option<String>)>(&select).fetch_one(&mut *self.connection).await {
+            Ok((0, _)) => Ok(Look::Nothing),
+            Ok((count, example)) => Ok(Look::Rows { count, example: example.unwrap_or_default() }),
+            Err(error) if error.as_database_error().and_then(sql_state) == Some(CANCELED) => {
+                self.is_patient = false;
+                Ok(Look::TookTooLong)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One text, unless finding it takes too long.
+    async fn scalar(&mut self, select: &str) -> sqlx::Result<Option<String>> {
+        if !self.is_patient {
+            return Ok(None);
+        }
+        match sqlx::query_scalar(select).fetch_one(&mut *self.connection).await {
+            Ok(found) => Ok(found),
+            Err(sqlx::Error::Database(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let Self { misfits, actions, questions, dependents, .. } = self;
+        let mut text = format!(
+            "The table market_data_candles exists and cannot hold every candle exactly and once: {}.",
+            misfits.join("; ")
+        );
+        if !dependents.is_empty() {
+            let dependents = dependents.join(", ");
+            let _ =
+                write!(text, "\nFirst drop, and afterwards make again, what depends on these columns: {dependents}.");
+        }
+        if !actions.is_empty() {
+            let _ = write!(text, "\nThis mends it without losing anything: {};", alter(&actions.join(", ")));
+        }
+        for question in questions {
+            let _ = write!(text, "\nDecide first: {question}.");
+        }
+        text
+    }
+}
+
+/// The advice to run a change of the table.
+fn alter(actions: &str) -> String {
+    format!("run: alter table market_data_candles {actions}")
+}

@@ -1,0 +1,117 @@
+//! Makes and updates the tables, for as long as that takes.
+
+use std::time::Duration;
+
+use sqlx::migrate::{Migrate as _, MigrateError};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::connect::connect;
+use crate::store::{StoreError, changed_migration};
+
+/// After how long a step that is under way is first reported, and how often after that.
+const FIRST_REPORT: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// Longest that looking after a migration may take.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// Runs the migrations that have not run. Building an index over years of candles takes long, so nothing bounds it: neither
+/// we nor a time-out that the database has as its default. Meanwhile the log says what is under way, and the server is asked
+/// whether it still works at it, because a connection that was lost on the way would be waited on for ever.
+pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), StoreError> {
+    const NO_LIMITS: &str =
+        "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0";
+    connection.execute(NO_LIMITS).await?;
+    let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *connection).await?;
+    let watch = Watch { options, pid };
+
+    let waiting = "waiting for another process that migrates the same database";
+    watch.over(waiting, connection.lock()).await?;
+    // A rollback to the release before leaves newer migrations in place; they only ever add. So what is applied and not
+    // known here is passed over.
+    connection.ensure_migrations_table().await.map_err(store_error)?;
+    if let Some(version) = connection.dirty_version().await.map_err(store_error)? {
+        return Err(store_error(MigrateError::Dirty(version)));
+    }
+    let applied = connection.list_applied_migrations().await.map_err(store_error)?;
+    for migration in sqlx::migrate!("migrations/postgres").iter() {
+        match applied.iter().find(|applied| applied.version == migration.version) {
+            Some(applied) if applied.checksum != migration.checksum => {
+                return Err(StoreError::Unfit(changed_migration(migration.version)));
+            }
+            Some(_) => {}
+            None => {
+                let name = format!("migration {} ({}) is running", migration.version, migration.description);
+                let took = watch.over(&name, connection.apply(migration)).await?;
+                let seconds = took.as_secs_f64();
+                info!(version = migration.version, description = &*migration.description, seconds, "migrated");
+            }
+        }
+    }
+    connection.unlock().await.map_err(store_error)
+}
+
+/// Looks after the connection on which migrations run.
+struct Watch<'a> {
+    options: &'a PgConnectOptions,
+    pid: i32,
+}
+
+impl Watch<'_> {
+    /// Waits for a step, and says how long it has taken so far.
+    async fn over<T>(&self, name: &str, step: impl Future<Output = Result<T, MigrateError>>) -> Result<T, StoreError> {
+        let start = Instant::now();
+        let mut step = std::pin::pin!(step);
+        let (mut pause, mut was_idle) = (FIRST_REPORT, false);
+        loop {
+            tokio::select! {
+                result = &mut step => return result.map_err(store_error),
+                () = sleep(pause) => {}
+            }
+            info!(seconds = start.elapsed().as_secs(), "{name}");
+            pause = REPORT_INTERVAL;
+            // Where the server cannot be asked, nothing is known.
+            let Ok(Ok(state)) = timeout(LOOK, self.state()).await else { continue };
+            let is_idle = state.as_deref() == Some("idle");
+            // An answer may be on its way, so that it is idle once proves nothing.
+            if state.is_none() || (is_idle && was_idle) {
+                warn!("the server does not work at it any more");
+                return Err(StoreError::Unavailable("the connection was lost on which it was migrated".to_owned()));
+            }
+            was_idle = is_idle;
+        }
+    }
+
+    /// What the server's process is doing, if it is there.
+    async fn state(&self) -> Result<Option<String>, StoreError> {
+        const STATE: &str = "select coalesce(state, 'unknown') from pg_stat_activity where pid = $1";
+        let mut connection = connect(self.options).await?;
+        let state = sqlx::query_scalar(STATE).bind(self.pid).fetch_optional(&mut connection).await?;
+        // Its outcome changes nothing: the connection is not used again.
+        let _ = connection.close().await;
+        Ok(state)
+    }
+}
+
+fn store_error(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            match state.as_deref() {
+                Some("42501") => StoreError::Unfit(
+                    "The login may not create tables; run candlewick migrate with one that may, \
+                     and serve with MIGRATE_ON_START=false."
+                        .to_owned(),
+                ),
+                // Something else in the database has a name that we need, or is not what we take it for.
+                Some(state) if state.starts_with("42") => {
+                    StoreError::Unfit(format!("The tables cannot be made in this database: {error}."))
+                }
+                _ => StoreError::from(error),
+            }
+        }
+        other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
+    }
+}

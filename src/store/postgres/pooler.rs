@@ -1,0 +1,111 @@
+//! Finds out whether a pooler lends connections for one transaction only.
+//!
+//! Behind such a pooler, statements prepared by one client run under the same name for another, so pages and counts come out
+//! wrong without an error, and settings of the session, durability among them, are lost.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::connect::connect;
+use crate::store::StoreError;
+
+/// Longest that the second connection is waited for. A pooler in session mode whose connections are all lent keeps it waiting.
+const SECOND_CONNECTION: Duration = Duration::from_secs(2);
+
+/// Opens a connection, and refuses a database that is reached through a pooler in transaction mode.
+///
+/// Two sessions mark themselves and read their marks back in turn, also while the other one holds a transaction: a pooler
+/// that lends the two of them one server connection, or one of them several, is found however it chooses. Where no second
+/// connection can be had, nothing is proved, and what the first one alone shows has to do.
+pub(super) async fn connect_past_poolers(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let second = timeout(SECOND_CONNECTION, PgConnection::connect_with(options));
+    let (first, second) = tokio::join!(connect(options), second);
+    let (mut first, second) = match (first, second) {
+        (Ok(first), Ok(Ok(second))) => (first, Some(second)),
+        (Ok(only), _) | (Err(_), Ok(Ok(only))) => (only, None),
+        (Err(error), _) => return Err(error),
+    };
+    if is_lent_by_transaction(&mut first, second).await? {
+        return Err(StoreError::Unfit(
+            "DATABASE_URL leads to a pooler that lends a connection for one transaction only, so that statements of \
+             different clients get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: \
+             pool_mode = session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler)."
+                .to_owned(),
+        ));
+    }
+    Ok(first)
+}
+
+async fn is_lent_by_transaction(first: &mut PgConnection, second: Option<PgConnection>) -> sqlx::Result<bool> {
+    let mut one = Session::mark(first, "first").await?;
+    // A pooler that gives each statement another connection shows by this alone.
+    if !one.is_itself("").await? {
+        return Ok(true);
+    }
+    let Some(mut second) = second else {
+        warn_of_doubt();
+        return Ok(false);
+    };
+    // A pooler in session mode takes a client before it has a connection for it.
+    let Ok(Ok(mut other)) = timeout(SECOND_CONNECTION, Session::mark(&mut second, "second")).await else {
+        warn_of_doubt();
+        return Ok(false);
+    };
+    let swaps = one.pid == other.pid || are_swapped(&mut one, &mut other).await?;
+    // Its outcome changes nothing: the connection is not used again.
+    let _ = timeout(SECOND_CONNECTION, second.close()).await;
+    Ok(swaps)
+}
+
+fn warn_of_doubt() {
+    warn!(
+        "no second connection to the database could be had, so a pooler in transaction mode in between would go unnoticed; \
+         the service goes on with the connections that it gets"
+    );
+}
+
+/// Whether one session meets what the other has done.
+async fn are_swapped(one: &mut Session<'_>, other: &mut Session<'_>) -> sqlx::Result<bool> {
+    // Twice the same one, since a pooler that lends its connections in turn gives two that alternate the same ones again.
+    let are_themselves = one.is_itself("").await?
+        && one.is_itself("").await?
+        && other.is_itself("begin;").await?
+        && one.is_itself("").await?
+        && other.is_itself("commit;").await?
+        && one.is_itself("begin;").await?
+        && other.is_itself("").await?
+        && one.is_itself("commit;").await?;
+    Ok(!are_themselves)
+}
+
+/// A connection, what it was marked with, and the server's process that was behind it then.
+struct Session<'a> {
+    connection: &'a mut PgConnection,
+    mark: &'static str,
+    pid: i32,
+}
+
+impl<'a> Session<'a> {
+    /// Simple statements only: a pooler may refuse prepared ones, or mix them up.
+    async fn mark(connection: &'a mut PgConnection, mark: &'static str) -> sqlx::Result<Self> {
+        let marking = format!("select set_config('candlewick.session', '{mark}', false), pg_backend_pid()");
+        let (_, pid) = session(&connection.fetch_all(&*marking).await?)?;
+        Ok(Self { connection, mark, pid })
+    }
+
+    /// Whether its mark and its process are still there once `statement` has been run.
+    async fn is_itself(&mut self, statement: &str) -> sqlx::Result<bool> {
+        let reading = format!("{statement} select current_setting('candlewick.session', true), pg_backend_pid()");
+        let (mark, pid) = session(&self.connection.fetch_all(&*reading).await?)?;
+        Ok(pid == self.pid && mark.as_deref() == Some(self.mark))
+    }
+}
+
+fn session(rows: &[PgRow]) -> sqlx::Result<(Option<String>, i32)> {
+    let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}

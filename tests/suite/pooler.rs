@@ -1,0 +1,271 @@
+//! A pooler for PostgreSQL connections that stands in for those of clouds: it swaps server connections between transactions
+//! without a word, and prepares a client's statements anew on whichever connection it gives it, so that nothing fails.
+//!
+//! Each client's login is carried to the server as it is. The connection that comes of it serves whoever is next, as far as
+//! the pool has room.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::harness::PgDatabase;
+
+/// Which of the free connections a transaction gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one that was used last, as PgBouncer does.
+    LastUsed,
+    /// The one that has been free for longest, in turn.
+    LongestFree,
+    /// Its client's own, for as long as the client stays.
+    OwnForTheSession,
+}
+
+pub struct Pooler {
+    address: SocketAddr,
+    _running: JoinSet<()>,
+}
+
+struct Pool {
+    choice: Choice,
+    size: usize,
+    target: String,
+    free: Mutex<Vec<Server>>,
+    open: Mutex<usize>,
+    freed: Notify,
+}
+
+/// A connection to the server, and the statements that are prepared on it.
+struct Server {
+    stream: TcpStream,
+    prepared: HashSet<Vec<u8>>,
+}
+
+impl Pooler {
+    /// Lends at most `size` connections to the server of `database`.
+    pub async fn to(database: &PgDatabase, choice: Choice, size: usize) -> Self {
+        let url = url::Url::parse(&database.url).unwrap();
+        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let pool = Pool { choice, size, target, free: Mutex::default(), open: Mutex::default(), freed: Notify::new() };
+        let pool = Arc::new(pool);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let mut clients = JoinSet::new();
+            for number in 0.. {
+                let (client, _) = listener.accept().await.unwrap();
+                client.set_nodelay(true).unwrap();
+                let client = Client { stream: client, number, statements: HashMap::new() };
+                clients.spawn(client.serve(Arc::clone(&pool)));
+            }
+        });
+        Self { address, _running: running }
+    }
+
+    pub fn url(&self, database: &PgDatabase) -> String {
+        database.url_with(|url| {
+            url.set_host(Some("127.0.0.1")).unwrap();
+            url.set_port(Some(self.address.port())).unwrap();
+            url.set_query(Some("sslmode=disable"));
+        })
+    }
+}
+
+impl Pool {
+    async fn take(&self) -> Server {
+        loop {
+            {
+                let mut free = self.free.lock().unwrap();
+                if !free.is_empty() {
+                    return match self.choice {
+                        Choice::LongestFree => free.remove(0),
+                        _ => free.pop().unwrap(),
+                    };
+                }
+            }
+            self.freed.notified().await;
+        }
+    }
+
+    fn give_back(&self, server: Server) {
+        self.free.lock().unwrap().push(server);
+        self.freed.notify_one();
+    }
+
+    /// Whether there is room for one more.
+    fn open_one(&self) -> bool {
+        let mut open = self.open.lock().unwrap();
+        let has_room = *open < self.size;
+        *open += usize::from(has_room);
+        has_room
+    }
+}
+
+/// A message: its kind and everything behind its length.
+type Message = (u8, Vec<u8>);
+
+async fn read(stream: &mut TcpStream) -> io::Result<Message> {
+    let kind = stream.read_u8().await?;
+    let length = stream.read_u32().await? as usize;
+    let mut body = vec![0; length - 4];
+    stream.read_exact(&mut body).await?;
+    Ok((kind, body))
+}
+
+async fn write(stream: &mut TcpStream, (kind, body): &Message) -> io::Result<()> {
+    let mut bytes = vec![*kind];
+    bytes.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+    bytes.extend_from_slice(body);
+    stream.write_all(&bytes).await
+}
+
+/// The text up to the next NUL, and the rest behind it.
+fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap();
+    (&bytes[..end], &bytes[end + 1..])
+}
+
+struct Client {
+    stream: TcpStream,
+    number: usize,
+    /// What was prepared under which name.
+    statements: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Client {
+    async fn serve(mut self, pool: Arc<Pool>) {
+        let Ok(server) = self.log_in(&pool).await else { return };
+        if pool.choice == Choice::OwnForTheSession {
+            let mut server = server;
+            while self.transaction(&mut server).await.is_ok() {}
+            return;
+        }
+        if pool.open_one() {
+            pool.give_back(server);
+        } else {
+            drop(server);
+        }
+        loop {
+            // Waits for the client before it takes a connection.
+            if self.stream.peek(&mut [0]).await.is_ok_and(|read| read == 0) {
+                return;
+            }
+            let mut server = pool.take().await;
+            match self.transaction(&mut server).await {
+                Ok(()) => pool.give_back(server),
+                // One that is left in the middle of something would be closed by others, too; a client that leaves in between
+                // leaves it as it was.
+                Err(left) if left.kind() == io::ErrorKind::UnexpectedEof => return pool.give_back(server),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Carries the client's login to the server.
+    async fn log_in(&mut self, pool: &Pool) -> io::Result<Server> {
+        const SSL_REQUEST: [u8; 4] = 80_877_103_u32.to_be_bytes();
+        let mut stream = TcpStream::connect(&pool.target).await?;
+        stream.set_nodelay(true)?;
+        loop {
+            let length = self.stream.read_u32().await? as usize;
+            let mut body = vec![0; length - 4];
+            self.stream.read_exact(&mut body).await?;
+            if body == SSL_REQUEST {
+                self.stream.write_all(b"N").await?;
+                continue;
+            }
+            stream.write_u32(length as u32).await?;
+            stream.write_all(&body).await?;
+            break;
+        }
+        loop {
+            let message = read(&mut stream).await?;
+            write(&mut self.stream, &message).await?;
+            match message {
+                // The login was good; what follows comes without being asked for.
+                (b'R', body) if body[..4] == [0; 4] => {}
+                // A password is asked for, or the end of the exchange is announced (12), which needs no answer.
+                (b'R', body) if body[..4] != 12_u32.to_be_bytes() => {
+                    let answer = read(&mut self.stream).await?;
+                    write(&mut stream, &answer).await?;
+                }
+                (b'Z', _) => return Ok(Server { stream, prepared: HashSet::new() }),
+                (b'E', _) => return Err(io::ErrorKind::PermissionDenied.into()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Carries messages until the server is outside a transaction again.
+    async fn transaction(&mut self, server: &mut Server) -> io::Result<()> {
+        let mut unanswered = 0;
+        loop {
+            // A client waits for what it has asked for before it asks for more.
+            while unanswered > 0 {
+                let message = read(&mut server.stream).await?;
+                write(&mut self.stream, &message).await?;
+                if let (b'Z', body) = message {
+                    unanswered -= 1;
+                    if unanswered == 0 && body == b"I" {
+                        return Ok(());
+                    }
+                }
+            }
+            let message = read(&mut self.stream).await?;
+            match message.0 {
+                b'X' => return Err(io::ErrorKind::UnexpectedEof.into()),
+                b'Q' | b'S' => {
+                    write(&mut server.stream, &message).await?;
+                    unanswered += 1;
+                }
+                _ => {
+                    let message = self.renamed(server, message).await?;
+                    write(&mut server.stream, &message).await?;
+                }
+            }
+        }
+    }
+
+    /// Gives a statement a name that only this client has, and prepares it where this server does not have it.
+    async fn renamed(&mut self, server: &mut Server, (kind, body): Message) -> io::Result<Message> {
+        let own = |name: &[u8]| {
+            if name.is_empty() { vec![] } else { [format!("c{}_", self.number).as_bytes(), name].concat() }
+        };
+        let with_name = |name: Vec<u8>, rest: &[u8]| [&*name, b"\0", rest].concat();
+        match kind {
+            b'P' => {
+                let (name, rest) = text(&body);
+                let (own, name) = (own(name), name.to_vec());
+                if !name.is_empty() {
+                    self.statements.insert(name, rest.to_vec());
+                    server.prepared.insert(own.clone());
+                }
+                Ok((kind, with_name(own, rest)))
+            }
+            b'B' => {
+                let (portal, rest) = text(&body);
+                let (name, rest) = text(rest);
+                let own = own(name);
+                if !own.is_empty() && server.prepared.insert(own.clone()) {
+                    let parse = (b'P', with_name(own.clone(), &self.statements[name]));
+                    write(&mut server.stream, &parse).await?;
+                    write(&mut server.stream, &(b'H', vec![])).await?;
+                    assert_eq!(read(&mut server.stream).await?.0, b'1', "it is prepared");
+                }
+                Ok((kind, [portal, b"\0", &*with_name(own, rest)].concat()))
+            }
+            b'D' | b'C' if body[0] == b'S' => {
+                let (name, rest) = text(&body[1..]);
+                Ok((kind, [b"S", &*with_name(own(name), rest)].concat()))
+            }
+            _ => Ok((kind, body)),
+        }
+    }
+}

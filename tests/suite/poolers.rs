@@ -1,0 +1,135 @@
+//! Poolers between the service and its database: one that lends connections for a transaction is found out, whatever its
+//! port, and one that lends them for a session serves.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Child, Command, Stdio};
+
+use candlewick::store::StoreError;
+use sqlx::{Connection, PgConnection};
+
+use crate::harness::{Environment, NOW, PgDatabase, Service, candle, plain_server, run};
+use crate::pooler::{Choice, Pooler};
+use crate::postgres::{prepare, unfit};
+
+const REFUSAL: &str = "a pooler that lends a connection for one transaction only";
+
+async fn serves(url: &str) {
+    let mut app = Service::start(&Environment::new(url).with("DATABASE_MAX_CONNECTIONS", 3)).await;
+    let new: Vec<_> = (2..300).map(|n| candle(NOW - n * 3600)).collect();
+    assert_eq!(app.ingest(&new).await, (298, 0, 0));
+    assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (0, 1, 1));
+    for limit in 1..20 {
+        assert_eq!(app.candles(&format!("&limit={limit}")).await.json().as_array().unwrap().len(), limit);
+    }
+    app.stop().await.unwrap();
+}
+
+#[test]
+fn a_pooler_that_swaps_connections_without_a_word_is_refused() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        for choice in [Choice::LastUsed, Choice::LongestFree] {
+            for size in [1, 2, 3, 10] {
+                let pooler = Pooler::to(&database, choice, size).await;
+                let url = pooler.url(&database);
+                // So many connections are free already: nothing but the swaps would show.
+                let mut others = Vec::new();
+                for _ in 0..size {
+                    others.push(PgConnection::connect(&url).await.unwrap());
+                }
+                for mut other in others {
+                    let prepared: i32 =
+                        sqlx::query_scalar("select 1 + $1").bind(1).fetch_one(&mut other).await.unwrap();
+                    assert_eq!(prepared, 2);
+                }
+                assert!(unfit(&url).await.contains(REFUSAL), "{choice:?} of {size}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_pooler_that_lends_for_a_session_serves() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let pooler = Pooler::to(&database, Choice::OwnForTheSession, 0).await;
+        serves(&pooler.url(&database)).await;
+    });
+}
+
+/// PgBouncer before a database's server, or nothing where this machine has none.
+struct PgBouncer {
+    process: Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl PgBouncer {
+    async fn start(database: &PgDatabase, mode: &str, size: usize) -> Option<Self> {
+        let Ok(program) = std::env::var("TEST_PGBOUNCER") else {
+            assert!(std::env::var_os("CI").is_none(), "TEST_PGBOUNCER is not set");
+            println!("left out: TEST_PGBOUNCER is not set (scripts/with-programs)");
+            return None;
+        };
+        let server = url::Url::parse(&database.url).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+        let (settings, users) = (folder.path().join("pgbouncer.ini"), folder.path().join("users.txt"));
+        std::fs::write(&users, format!("\"{}\" \"{}\"\n", server.username(), server.password().unwrap())).unwrap();
+        std::fs::write(
+            &settings,
+            format!(
+                "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+                 unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = {mode}\ndefault_pool_size = {size}\n",
+                server.port().unwrap(),
+                users.display()
+            ),
+        )
+        .unwrap();
+        let mut command = Command::new(program);
+        // It does not run as root.
+        if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+            command.args(["-u", "nobody"]);
+        }
+        let process = command.arg(&settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let url = database.url_with(|url| url.set_port(Some(port)).unwrap());
+        let bouncer = Self { process, url, _folder: folder };
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {}
+        Some(bouncer)
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn pgbouncer_in_transaction_mode_is_refused() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        for mode in ["transaction", "statement"] {
+            for size in [1, 2, 20] {
+                let Some(bouncer) = PgBouncer::start(&database, mode, size).await else { return };
+                assert!(unfit(&bouncer.url).await.contains(REFUSAL), "{mode} mode with {size} connections");
+            }
+        }
+    });
+}
+
+#[test]
+fn pgbouncer_in_session_mode_serves() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let Some(bouncer) = PgBouncer::start(&database, "session", 20).await else { return };
+        serves(&bouncer.url).await;
+        // Where no second connection is to be had, nothing is proved against it.
+        for size in [1, 2] {
+            let bouncer = PgBouncer::start(&database, "session", size).await.unwrap();
+            let result = prepare(&bouncer.url, true).await;
+            assert!(matches!(result, Ok::<(), StoreError>(())), "{size} connections: {result:?}");
+        }
+    });
+}
