@@ -1,5 +1,6 @@
 //! A database that goes away and comes back, seen through a proxy that the test can cut.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -163,5 +164,115 @@ fn sqlite_that_rolled_back_by_itself_takes_the_next_batch() {
             assert!(app.database.closed().await.is_empty(), "all or nothing");
         }
         assert_eq!(app.ingest(&[good]).await, (1, 0, 0));
+    });
+}
+
+/// Sessions of the service on a server, as the server counts them.
+async fn sessions(watch: &mut sqlx::PgConnection) -> i64 {
+    const SESSIONS: &str = "select count(*) from pg_stat_activity where application_name = 'candlewick'";
+    sqlx::query_scalar(SESSIONS).fetch_one(watch).await.unwrap()
+}
+
+#[test]
+fn a_standby_that_does_not_answer_makes_no_more_sessions_than_the_pool_has() {
+    run(async {
+        const MAX_CONNECTIONS: i64 = 4;
+        // One connection is the probe's, and one ends those that were given up.
+        const BESIDE_THE_POOL: i64 = 2;
+        let Some(server) = crate::standby::server(&std::env::temp_dir(), &[]) else { return };
+        let database = PgDatabase::create(&server.url).await;
+        let environment = Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", MAX_CONNECTIONS);
+        let service = Arc::new(Service::start(&environment).await);
+        service.ingest(&[candle(NOW)]).await;
+        let mut watch = server.connect().await;
+        let names = async |watch: &mut sqlx::PgConnection, change: &str| {
+            sqlx::Executor::execute(&mut *watch, change).await.unwrap();
+            sqlx::Executor::execute(&mut *watch, "select pg_reload_conf()").await.unwrap();
+        };
+        names(&mut watch, "alter system set synchronous_standby_names = 'nobody'").await;
+
+        let mut posters = JoinSet::new();
+        for poster in 0..6_i64 {
+            let service = Arc::clone(&service);
+            posters.spawn(async move {
+                // Large enough for a statement of their own. Three of them wait one after the other.
+                for round in 0..3 {
+                    let first = NOW - (poster * 3 + round) * 200 * 3600;
+                    let candles: Vec<_> = (1..=150).map(|hours| candle(first - hours * 3600)).collect();
+                    service.post(&json!({ "candles": candles })).await.problem(503, "unavailable");
+                }
+            });
+        }
+        let mut most = 0;
+        while !posters.is_empty() {
+            most = most.max(sessions(&mut watch).await);
+            while let Some(poster) = posters.try_join_next() {
+                poster.unwrap();
+            }
+        }
+        assert!((MAX_CONNECTIONS - 1..=MAX_CONNECTIONS + BESIDE_THE_POOL).contains(&most), "{most} sessions");
+
+        names(&mut watch, "alter system reset synchronous_standby_names").await;
+        let batch = json!({"candles": [candle(NOW - 3600)]});
+        while service.post(&batch).await.status != 201 {}
+        assert!(sessions(&mut watch).await <= MAX_CONNECTIONS + BESIDE_THE_POOL);
+    });
+}
+
+#[test]
+fn connections_that_a_firewall_forgot_do_not_stay_beside_those_that_replace_them() {
+    run(async {
+        const MAX_CONNECTIONS: i64 = 4;
+        let database = PgDatabase::create(&plain_server()).await;
+        let mut proxy = Proxy::to(&database).await;
+        proxy.up().await;
+        let environment = Environment::new(&proxy.url(&database)).with("DATABASE_MAX_CONNECTIONS", MAX_CONNECTIONS);
+        let service = Service::start(&environment).await;
+        let mut watch = database.connect().await;
+        let own = "select count(*) from pg_stat_activity
+            where datname = current_database() and application_name = 'candlewick'";
+        for round in 0..4 {
+            while service.post(&json!({"candles": [candle(NOW - round * 3600)]})).await.status != 201 {}
+            proxy.forget();
+        }
+        // Those of before end as soon as the server has been asked to end them.
+        while sqlx::query_scalar::<_, i64>(own).fetch_one(&mut watch).await.unwrap() > MAX_CONNECTIONS + 2 {}
+    });
+}
+
+#[test]
+fn a_post_is_refused_in_time_also_where_it_waited_for_another_ones_statement() {
+    run(async {
+        /// A contract of 1.5 s, with room for a busy machine; two waits one after the other take 2 s.
+        const LONGEST_ANSWER: Duration = Duration::from_millis(1800);
+        let Some(server) = crate::standby::server(&std::env::temp_dir(), &[]) else { return };
+        let database = PgDatabase::create(&server.url).await;
+        let service = Arc::new(Service::start(&Environment::new(&database.url)).await);
+        let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut posters = JoinSet::new();
+        for poster in 0..6_i64 {
+            let (service, stopped) = (Arc::clone(&service), Arc::clone(&stopped));
+            posters.spawn(async move {
+                let (mut longest, mut refused) = (Duration::ZERO, 0);
+                for round in 0.. {
+                    let start = Instant::now();
+                    let batch = json!({"candles": [candle(NOW - (round * 6 + poster + 1) * 3600)]});
+                    let answer = service.post(&batch).await;
+                    longest = longest.max(start.elapsed());
+                    refused += usize::from(stopped.load(std::sync::atomic::Ordering::SeqCst) && answer.status == 503);
+                    if refused > 10 {
+                        break;
+                    }
+                }
+                longest
+            });
+        }
+        server.stop("fast");
+        stopped.store(true, std::sync::atomic::Ordering::SeqCst);
+        for longest in posters.join_all().await {
+            assert!(longest < LONGEST_ANSWER, "{longest:?}");
+        }
+        server.start_again().await;
+        while service.post(&json!({"candles": [candle(NOW - 3600)]})).await.status != 201 {}
     });
 }

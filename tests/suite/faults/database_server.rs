@@ -25,13 +25,22 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/throwaway-pos
 impl DatabaseServer {
     /// Starts a server whose data lie below `place`, or says why there can be none on this machine.
     pub fn start(place: &Path, settings: &[&str]) -> Result<Self, String> {
+        Self::with(place, "start", settings)
+    }
+
+    /// Starts a standby that follows this server.
+    pub fn standby(&self, place: &Path) -> Self {
+        Self::with(place, "standby", &[&*self.url]).unwrap()
+    }
+
+    fn with(place: &Path, command: &str, arguments: &[&str]) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("candlewick-faults.").tempdir_in(place).unwrap();
         // In a group of its own: what a terminal's Ctrl-C ends first must not be what cleans up.
         let mut holder = Command::new(SCRIPT);
         let holder = holder.arg("hold").arg(folder.path()).process_group(0).stdin(Stdio::piped());
         let holder = holder.stderr(Stdio::null()).spawn().unwrap();
         let mut server = Self { folder, url: String::new(), holder };
-        server.url = server.script("start", settings)?;
+        server.url = server.script(command, arguments)?;
         Ok(server)
     }
 

@@ -8,7 +8,7 @@
 //! choices, though not the machine's timing.
 
 mod batch;
-mod database_server;
+pub mod database_server;
 mod leavers;
 mod load;
 mod report;
@@ -47,7 +47,7 @@ static SEED: LazyLock<u64> = LazyLock::new(|| {
 
 /// Numbers that follow from the seed and a name (SplitMix64).
 #[derive(Debug, Clone)]
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     fn of(name: &str) -> Self {

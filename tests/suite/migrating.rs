@@ -1,0 +1,134 @@
+//! Making and updating the tables of Postgres, however long it takes, and tables that were dropped.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
+
+use serde_json::json;
+
+use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, plain_server, run, send};
+use crate::postgres::{ADOPTED, prepare, unfit};
+use crate::program::{Serving, folder, output, program};
+
+/// A `migrate` that runs, and what it prints.
+struct Migrating {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Migrating {
+    fn start(place: &std::path::Path, url: &str) -> Self {
+        let mut command = program(place, &[("DATABASE_URL", url)]);
+        let mut child = command.arg("migrate").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line_with(&mut self, text: &str) {
+        assert!(self.lines.by_ref().any(|line| line.unwrap().contains(text)), "{text}");
+    }
+
+    fn ends_well(mut self) {
+        self.line_with("The tables are up to date.");
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_migration_takes_as_long_as_it_takes_and_says_how_long_that_is() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        database.execute(ADOPTED).await;
+        let lock = TableLock::take(&database).await;
+        // Bounds of the database's own would cut it, too.
+        for bound in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
+            database.execute(&format!("alter database {} set {bound} = '300ms'", database.name)).await;
+        }
+        let place = folder();
+        let mut first = Migrating::start(place.path(), &database.url);
+        first.line_with("migration 1 (candles) is running");
+        let mut second = Migrating::start(place.path(), &database.url);
+        second.line_with("waiting for another process that migrates the same database");
+        lock.release().await;
+        first.line_with("migrated");
+        first.ends_well();
+        second.ends_well();
+    });
+}
+
+#[test]
+fn a_service_that_migrates_still_stops_when_it_is_told_to() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        database.execute(ADOPTED).await;
+        let lock = TableLock::take(&database).await;
+        let place = folder();
+        let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &database.url)]);
+        serving.line_with("is running");
+        serving.signal("TERM");
+        assert_eq!(serving.end().0, Some(0));
+        lock.release().await;
+        // Nothing of it is left, and the next one begins anew.
+        prepare(&database.url, true).await.unwrap();
+    });
+}
+
+#[test]
+fn the_loss_of_the_connection_that_migrates_is_noticed() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        database.execute(ADOPTED).await;
+        let lock = TableLock::take(&database).await;
+        let place = folder();
+        let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &database.url)]);
+        serving.line_with("is running");
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = current_database() and application_name = 'candlewick'";
+        database.execute(end).await;
+        serving.line_with("not ready");
+        lock.release().await;
+        serving.is_ready();
+    });
+}
+
+/// The statement and the command of "run: drop table …; and then candlewick migrate".
+fn steps(refusal: &str) -> &str {
+    let steps = refusal.split("run: ").nth(1).unwrap();
+    let (statement, rest) = steps.split_once(';').unwrap();
+    assert!(rest.contains("and then candlewick migrate"), "{refusal}");
+    statement
+}
+
+#[test]
+fn tables_that_were_dropped_are_made_again_by_the_steps_that_are_named() {
+    run(async {
+        for (dropped, kept) in [
+            ("market_data_candles, market_data_live_candles", 0),
+            ("market_data_candles", 0),
+            ("market_data_live_candles", 1),
+        ] {
+            let database = PgDatabase::create(&plain_server()).await;
+            let app = Service::start(&Environment::new(&database.url)).await;
+            assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
+            database.execute(&format!("drop table {dropped}")).await;
+
+            // The service that runs says so, and loses nothing by it: it refuses.
+            while send(app.request(reqwest::Method::GET, "/health")).await.status != 503 {}
+            let batch = json!({"candles": [candle(NOW - 3600), candle(NOW)]});
+            app.post(&batch).await.problem(503, "unavailable");
+            app.candles("&limit=7").await.problem(503, "unavailable");
+
+            let place = folder();
+            let migrate = || output(program(place.path(), &[("DATABASE_URL", &database.url)]).arg("migrate"));
+            let (code, _, refusal) = migrate();
+            assert_eq!(code, 2, "{refusal}");
+            assert!(refusal.contains("is missing, although") || refusal.contains("are missing, although"), "{refusal}");
+            assert_eq!(unfit(&database.url).await.trim(), refusal.trim());
+            database.execute(steps(&refusal)).await;
+            assert_eq!(migrate().0, 0);
+
+            while send(app.request(reqwest::Method::GET, "/health")).await.status != 200 {}
+            assert_eq!(app.post(&batch).await.counts(2), (1, 0, 1));
+            assert_eq!(app.candles("").await.json().as_array().unwrap().len(), 2 + kept, "{dropped}");
+        }
+    });
+}
