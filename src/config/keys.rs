@@ -3,7 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{DatabaseConfig, Environment, Reader, Secret, sources};
+use super::{DatabaseConfig, Environment, Problems, Reader, Secret, Variables, sources};
+
+/// Longest name of a key.
+const MAX_NAME_LENGTH: usize = 32;
+/// Shortest key in staging and production.
+const MIN_KEY_LENGTH: usize = 16;
 
 /// A key or token and what it is called in logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +19,32 @@ pub struct ApiKey {
     pub secret: Secret,
     /// Whether it was made here for development, so that the start-up banner may show it.
     pub generated: bool,
+}
+
+/// The keys that are accepted.
+#[derive(Debug)]
+pub struct Keys {
+    /// Keys that may post candles.
+    pub ingest: Vec<ApiKey>,
+    /// Tokens that may read them.
+    pub read: Vec<ApiKey>,
+    /// What is allowed and unwise, in sentences for the log.
+    pub warnings: Vec<String>,
+}
+
+impl Keys {
+    /// Reads the keys again, with the files that hold them.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub fn read(variables: &Variables) -> Result<Self, Problems> {
+        let mut reader = Reader::new(variables);
+        let environment = reader.environment();
+        let database = reader.database(environment);
+        let (ingest, read) = reader.keys(environment, &database);
+        let warnings = std::mem::take(&mut reader.warnings);
+        reader.done(Self { ingest, read, warnings })
+    }
 }
 
 impl Reader<'_> {
@@ -47,35 +78,67 @@ impl Reader<'_> {
     }
 
     fn key_list(&mut self, variable: &str, list: &str, environment: Environment) -> Vec<ApiKey> {
-        const SHORTEST: usize = 16;
         let mut keys: Vec<ApiKey> = Vec::new();
         for (position, entry) in list.split(',').map(str::trim).enumerate() {
             let number = position + 1;
-            let (name, secret) = match entry.split_once(':') {
-                Some((name, secret)) => (name.to_owned(), secret),
-                None => (format!("key-{number}"), entry),
+            let (name, secret) = match name_and_key(entry, number) {
+                Ok(parts) => parts,
+                Err(problem) => {
+                    self.problems.push(format!("{variable}: entry {number} {problem}."));
+                    continue;
+                }
             };
-            let problem = if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-            {
-                Some("has a name that is not made of letters, digits and ._-")
-            } else if secret.is_empty() {
+            let is_short = secret.len() < MIN_KEY_LENGTH;
+            let problem = if secret.is_empty() {
                 Some("is empty")
             } else if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
                 Some("holds a blank or a character that no HTTP header can carry")
-            } else if secret.len() < SHORTEST && environment != Environment::Development {
-                Some("is shorter than 16 characters")
+            } else if is_short && environment != Environment::Development {
+                Some("is shorter than 16 characters; make one with candlewick keygen")
             } else if keys.iter().any(|key| key.name == name || key.secret.expose() == secret) {
                 Some("repeats the name or the key of one before it")
             } else {
                 None
             };
-            match problem {
-                Some(problem) => self.problems.push(format!("{variable}: entry {number} {problem}.")),
-                None => keys.push(ApiKey { name, secret: Secret::new(secret), generated: false }),
+            if let Some(problem) = problem {
+                self.problems.push(format!("{variable}: entry {number} {problem}."));
+                continue;
             }
+            if is_short {
+                self.warnings.push(format!(
+                    "{variable}: entry {number} is shorter than 16 characters, which staging and production refuse; \
+                     make one with candlewick keygen"
+                ));
+            }
+            keys.push(ApiKey { name, secret: Secret::new(secret), generated: false });
         }
         keys
     }
+}
+
+/// Takes `key` or `name:key` apart. The problems quote nothing, because what stands before a colon may be the beginning of
+/// a key; for the same reason a name is short and simple, and a key holds no colon.
+fn name_and_key(entry: &str, number: usize) -> Result<(String, &str), &'static str> {
+    let Some((name, secret)) = entry.split_once(':') else { return Ok((format!("key-{number}"), entry)) };
+    if secret.contains(':') {
+        return Err("holds more than one colon; write key or name:key, with a key that holds none, such as \
+                    candlewick keygen makes");
+    }
+    if (1..=MAX_NAME_LENGTH).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    {
+        return Ok((name.to_owned(), secret));
+    }
+    if name.contains('.') {
+        return Err(
+            "has a dot before its colon, and a name is 1 to 32 letters, digits, _ and -; write - or _ in place \
+                    of the dot, or take a key without a colon",
+        );
+    }
+    Err(
+        "has before its colon something other than a name of 1 to 32 letters, digits, _ and -; correct the name, or take \
+         a key without a colon",
+    )
 }
 
 /// A new key: 256 random bits in hexadecimal.

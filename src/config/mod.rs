@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 pub use exposure::{Access, RateLimit, RateLimits, TlsFiles};
-pub use keys::{ApiKey, strong_key};
+pub use keys::{ApiKey, Keys, strong_key};
 pub use sources::Variables;
 
 /// A variable that the service reads.
@@ -99,6 +99,8 @@ pub struct Config {
     pub sentry_dsn: Option<Secret>,
     /// Whether the API's documentation is served.
     pub docs_enabled: bool,
+    /// What is allowed and unwise, in sentences for the log.
+    pub warnings: Vec<String>,
 }
 
 /// Where candles are kept.
@@ -257,6 +259,7 @@ impl Config {
         let docs_enabled = reader.flag("DOCS_ENABLED", !production);
         // Last, because keys are generated only for a configuration that is otherwise right.
         let (ingest_keys, read_tokens) = reader.keys(environment, &database);
+        let warnings = std::mem::take(&mut reader.warnings);
         reader.done(Self {
             environment,
             database,
@@ -271,6 +274,7 @@ impl Config {
             log,
             sentry_dsn,
             docs_enabled,
+            warnings,
         })
     }
 
@@ -301,11 +305,12 @@ impl Config {
 struct Reader<'a> {
     variables: &'a Variables,
     problems: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     fn new(variables: &'a Variables) -> Self {
-        Self { variables, problems: variables.problems().to_vec() }
+        Self { variables, problems: variables.problems().to_vec(), warnings: Vec::new() }
     }
 
     fn done<T>(self, config: T) -> Result<T, Problems> {

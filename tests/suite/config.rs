@@ -132,6 +132,46 @@ fn several_keys_are_named_for_the_log() {
 }
 
 #[test]
+fn what_stands_before_a_colon_is_a_short_plain_name_or_refused_unquoted() {
+    let long = format!("{}:ingest-key-0123456789", "n".repeat(33));
+    for (entry, said) in [
+        ("half.of-a-secret:ingest-key-0123456789", "has a dot before its colon"),
+        ("half/of+a=secret:ingest-key-0123456789", "has before its colon something other than a name"),
+        (":ingest-key-0123456789", "has before its colon something other than a name"),
+        ("hälfte:ingest-key-0123456789", "has before its colon something other than a name"),
+        (&*long, "has before its colon something other than a name"),
+        ("half:of-a:secret-0123456789", "holds more than one colon"),
+        ("half:", "is empty"),
+        ("half:secret", "is shorter than 16 characters"),
+        ("half:fifteen-bytes-0", "is shorter than 16 characters"),
+        ("half: ingest-key-0123456789", "holds a blank"),
+    ] {
+        for variable in ["MT5_API_KEY", "INTERNAL_API_TOKEN"] {
+            let problems = production(&[(variable, &format!("first:first-key-0123456789,{entry}"))]).unwrap_err();
+            let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+            assert!(problem.starts_with(&format!("{variable}: entry 2 {said}")), "{entry}: {problem}");
+            for part in ["half", "secret", "0123456789", "hälfte", "nnn"] {
+                assert!(!problem.contains(part), "{part} in {problem}");
+            }
+        }
+    }
+    let widest = format!("{}:ingest-key-012345", "A-_9".repeat(8));
+    assert_eq!(production(&[("MT5_API_KEY", &widest)]).unwrap().ingest_keys[0].name.len(), 32);
+}
+
+#[test]
+fn development_takes_short_keys_and_warns_of_them() {
+    let keys = [("MT5_API_KEY", "a:short,long:ingest-key-0123456789"), ("INTERNAL_API_TOKEN", "t")];
+    let config = Config::read(&variables(&keys)).unwrap();
+    let [first, second] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+    assert!(first.starts_with("MT5_API_KEY: entry 1 is shorter than 16 characters"), "{first}");
+    assert!(second.starts_with("INTERNAL_API_TOKEN: entry 1"), "{second}");
+    assert!(production(&[]).unwrap().warnings.is_empty());
+    let dotted = [("MT5_API_KEY", "a.b:short"), ("INTERNAL_API_TOKEN", "t")];
+    assert!(Config::read(&variables(&dotted)).unwrap_err().0[0].contains("has a dot"), "a name is one everywhere");
+}
+
+#[test]
 fn secrets_may_stand_in_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
