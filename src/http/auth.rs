@@ -1,15 +1,17 @@
 //! Who may call: one layer per group of routes, run before the body is read.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Extension;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::misplaced::{self, Misplaced};
 use super::problem::{Code, Problem};
 use crate::config::ApiKey;
 use crate::telemetry::metrics::AuthFailures;
@@ -35,32 +37,107 @@ pub(super) struct Entry {
     pub(super) scope: Scope,
 }
 
-/// Whom a request comes from, by the credential that it presents.
+/// Whom a request comes from, by the credentials that it presents.
 #[derive(Debug, Clone)]
 pub(super) enum Identity {
-    /// The holder of a key.
+    /// The holder of a key. Of two keys for different things it is the one that the route takes.
     Known(Arc<Entry>),
-    /// Nobody: there is no credential.
-    Anonymous,
-    /// Somebody whose credential is none of ours.
+    /// Nobody: no credential stands where one is read. The keyring tells whether one stands elsewhere.
+    Anonymous(Keyring),
+    /// Somebody who has a credential that is none of ours, whatever else came with it.
     Unknown,
-    /// Somebody with several credentials: which of them counts would be decided by whoever reads first, us or a proxy.
-    Several,
+    /// The holder of a key that cannot count as it was sent.
+    Misplaced(Arc<Misplaced>),
 }
 
-/// The keys that are accepted, as digests: a comparison takes as long whatever was sent.
+/// The keys that are accepted. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Keyring(Arc<[Arc<Entry>]>);
+pub(crate) struct Keyring(Arc<RwLock<Arc<Entries>>>);
 
-/// Where a key may be, and for what it can then be used. A name that is given as text is taken apart at each look.
+/// Which keys each operation takes. One that is not there takes none.
+#[derive(Debug, Default)]
+pub(super) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
+
+/// Keys as digests: a comparison takes as long whatever was sent.
+#[derive(Debug)]
+pub(super) struct Entries(Vec<Arc<Entry>>);
+
+/// Where a key may be, and for what it can then be used. `HeaderName`s, because a `&str` would be parsed on every look.
 static PLACES: [(HeaderName, Option<Scope>); 3] = [
     (HeaderName::from_static("x-api-key"), Some(Scope::Ingest)),
     (HeaderName::from_static("x-internal-token"), Some(Scope::Read)),
     (header::AUTHORIZATION, None),
 ];
 
+impl Guards {
+    /// Notes that an operation takes keys for `scopes`.
+    pub(super) fn insert(&mut self, method: Method, path: &str, scopes: &'static [Scope]) {
+        self.0.entry(path.to_owned()).or_default().push((method, scopes));
+    }
+
+    /// For what the keys are that the operation of `request` takes, the most fitting first.
+    pub(super) fn scopes(&self, request: &Request) -> &'static [Scope] {
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let operations = request.extensions().get::<MatchedPath>().and_then(|path| self.0.get(path.as_str()));
+        let operation = operations.and_then(|all| all.iter().find(|(of, _)| of == method));
+        operation.map_or(&[], |(_, scopes)| scopes)
+    }
+}
+
 impl Keyring {
     pub(super) fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(Entries::new(ingest, read)))))
+    }
+
+    /// Accepts these keys and no others from the next request on.
+    pub(crate) fn replace(&self, ingest: &[ApiKey], read: &[ApiKey]) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Entries::new(ingest, read));
+    }
+
+    pub(super) fn entries(&self) -> Arc<Entries> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whose credentials `headers` hold, on a route that takes keys for `scopes`.
+    ///
+    /// One key for posting and one for reading are told apart by the route. Two of one kind, or two in one header, are
+    /// refused even where both are valid, because a proxy may read another one than we do.
+    pub(super) fn identify(&self, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
+        let entries = self.entries();
+        let (mut ingest, mut read, mut misplaced) = (None, None, None);
+        for (name, place) in &PLACES {
+            for (position, value) in headers.get_all(name).iter().enumerate() {
+                let value = value.as_bytes();
+                let secret = if place.is_some() { Some(value) } else { bearer(value) };
+                let Some(entry) = secret.and_then(|secret| entries.find(secret, *place)) else {
+                    let Some(found) = misplaced::in_header(&entries, place.is_none(), value, scopes) else {
+                        return Identity::Unknown;
+                    };
+                    misplaced.get_or_insert(found);
+                    continue;
+                };
+                let slot = if entry.scope == Scope::Ingest { &mut ingest } else { &mut read };
+                if position > 0 || slot.is_some() {
+                    misplaced.get_or_insert(Misplaced::several(&entry));
+                }
+                *slot = Some(entry);
+            }
+        }
+        if let Some(misplaced) = misplaced {
+            return Identity::Misplaced(Arc::new(misplaced));
+        }
+        match (ingest, read) {
+            (None, None) => Identity::Anonymous(self.clone()),
+            (Some(entry), None) | (None, Some(entry)) => Identity::Known(entry),
+            (Some(ingest), Some(read)) => {
+                Identity::Known(if scopes.first() == Some(&Scope::Ingest) { ingest } else { read })
+            }
+        }
+    }
+}
+
+impl Entries {
+    fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
         let entry = |key: &ApiKey, scope| {
             let digest = Sha256::digest(key.secret.expose()).into();
             Arc::new(Entry { name: key.name.as_str().into(), digest, scope })
@@ -69,23 +146,11 @@ impl Keyring {
         Self(ingest.chain(read.iter().map(|key| entry(key, Scope::Read))).collect())
     }
 
-    /// Whose credential `headers` hold.
-    pub(super) fn identify(&self, headers: &HeaderMap) -> Identity {
-        let mut presented =
-            PLACES.iter().flat_map(|(name, scope)| headers.get_all(name).iter().map(move |value| (value, *scope)));
-        let Some((value, scope)) = presented.next() else { return Identity::Anonymous };
-        if presented.next().is_some() {
-            return Identity::Several;
-        }
-        let secret = if scope.is_some() { Some(value.as_bytes()) } else { bearer(value.as_bytes()) };
-        secret.and_then(|secret| self.find(secret, scope)).map_or(Identity::Unknown, Identity::Known)
-    }
-
     /// Looks at every key, so that the time taken tells nothing.
-    fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Entry>> {
+    pub(super) fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Entry>> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let mut found = None;
-        for entry in self.0.iter() {
+        for entry in &self.0 {
             let equal: bool = entry.digest.ct_eq(&digest).into();
             if equal && scope.is_none_or(|scope| scope == entry.scope) {
                 found = Some(Arc::clone(entry));
@@ -109,11 +174,15 @@ pub(super) async fn require(
     request: Request,
     next: Next,
 ) -> Response {
-    let Identity::Known(entry) = identity else {
-        if matches!(identity, Identity::Anonymous) {
-            AuthFailures::Missing.count(1);
+    let entry = match identity {
+        Identity::Known(entry) => entry,
+        Identity::Misplaced(misplaced) => return misplaced.refusal(),
+        Identity::Unknown => return unauthorized(),
+        Identity::Anonymous(keyring) => {
+            let misplaced = misplaced::anywhere(&keyring.entries(), &request, scopes);
+            misplaced.as_ref().map_or(AuthFailures::Missing, Misplaced::kind).count(1);
+            return misplaced.map_or_else(unauthorized, |misplaced| misplaced.refusal());
         }
-        return Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response();
     };
     let mut response = if scopes.contains(&entry.scope) {
         next.run(request).await
@@ -127,4 +196,8 @@ pub(super) async fn require(
     };
     response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
     response
+}
+
+fn unauthorized() -> Response {
+    Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response()
 }

@@ -49,21 +49,20 @@ impl Limiter {
 
     /// Counts a request.
     fn take(&self, identity: &Identity, client: Client) -> Result<Option<Standing>, TooOften> {
-        let wrong_key = match identity {
-            Identity::Known(key) => return self.take_of(key),
-            Identity::Anonymous => None,
-            Identity::Unknown => Some(AuthFailures::Unknown),
-            Identity::Several => Some(AuthFailures::Several),
-        };
         let mut of_wrong_keys = None;
-        if let Some(failure) = wrong_key {
-            failure.count(1);
-            let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
-            of_wrong_keys = self
-                .0
-                .wrong_keys
-                .take(client)
-                .map_err(|standing| TooOften::new(RateLimited::WrongKey, detail, standing))?;
+        match identity {
+            Identity::Known(key) => return self.take_of(key),
+            Identity::Anonymous(_) => {}
+            Identity::Misplaced(misplaced) => misplaced.kind().count(1),
+            Identity::Unknown => {
+                AuthFailures::Unknown.count(1);
+                let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
+                of_wrong_keys = self
+                    .0
+                    .wrong_keys
+                    .take(client)
+                    .map_err(|standing| TooOften::new(RateLimited::WrongKey, detail, standing))?;
+            }
         }
         let detail = "Too many requests without a valid key came from this address; wait for Retry-After.";
         let standing = self

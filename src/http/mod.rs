@@ -1,7 +1,7 @@
 //! The service on the wire: every route, and the one stack of layers around them.
 
 pub(crate) mod admin;
-mod auth;
+pub(crate) mod auth;
 mod buckets;
 mod candles;
 mod capacity;
@@ -17,6 +17,7 @@ mod health;
 mod layers;
 mod limit;
 pub(crate) mod listener;
+mod misplaced;
 mod problem;
 mod series;
 pub(crate) mod tls;
@@ -33,6 +34,8 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
+use utoipa::openapi::PathItem;
+use utoipa::openapi::path::Operation;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -42,7 +45,7 @@ use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
-use auth::{Keyring, Scope};
+use auth::{Guards, Keyring, Scope};
 use capacity::Capacity;
 use gate::Gate;
 use health::Health;
@@ -69,6 +72,8 @@ pub(crate) struct Service {
     pub(crate) routes: Router,
     /// Whose word on clients is believed.
     pub(crate) proxies: Proxies,
+    /// The keys that are accepted.
+    pub(crate) keyring: Keyring,
     health: Health,
     limiter: Limiter,
     stopping: CancellationToken,
@@ -90,25 +95,27 @@ impl Service {
         let capacity = Arc::new(Capacity::new(config.limits.max_body_bytes));
         let max_body_bytes = config.limits.max_body_bytes;
         let state = Arc::new(App { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes });
-        let (mut routes, document) = api().split_for_parts();
+        let (routes, guards) = api();
+        let (mut routes, document) = routes.split_for_parts();
         let traffic = Traffic::new();
         for (path, item) in &document.paths.paths {
-            let methods = [(Method::GET, &item.get), (Method::POST, &item.post)];
-            for (method, _) in methods.into_iter().filter(|(_, operation)| operation.is_some()) {
+            for (method, _) in operations(item) {
                 traffic.expect_failures(&method, path);
             }
         }
         if config.docs_enabled {
             routes = routes.merge(documentation().split_for_parts().0);
         }
+        let keyring = Keyring::new(&config.ingest_keys, &config.read_tokens);
         let layers = Layers {
             listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), traffic: Some(traffic) },
             gate: Gate::new(access),
-            keyring: Keyring::new(&config.ingest_keys, &config.read_tokens),
+            keyring: keyring.clone(),
+            guards,
             limiter: limiter.clone(),
             capacity,
         };
-        Self { routes: layers.around(routes).with_state(state), proxies, health, limiter, stopping }
+        Self { routes: layers.around(routes).with_state(state), proxies, keyring, health, limiter, stopping }
     }
 }
 
@@ -117,6 +124,7 @@ struct Layers {
     listener: layers::Listener,
     gate: Gate,
     keyring: Keyring,
+    guards: Guards,
     limiter: Limiter,
     capacity: Arc<Capacity>,
 }
@@ -141,9 +149,9 @@ const ADDED_HEADERS: usize = 10;
 /// The one stack of layers, from the inside out. One function, since axum copies a route anew for each layer that it knows of;
 /// and each in a box, since one future of all of them would be of a size for which an allocator takes its time.
 async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
-    let Layers { listener, gate, keyring, limiter, capacity } = &*layers;
+    let Layers { listener, gate, keyring, guards, limiter, capacity } = &*layers;
     let client = listener.proxies.client(&request);
-    let identity = keyring.identify(request.headers());
+    let identity = keyring.identify(request.headers(), guards.scopes(&request));
     request.extensions_mut().insert(identity.clone());
 
     let routed = async move |request| {
@@ -176,14 +184,20 @@ fn milliseconds(duration: Duration) -> f64 {
 /// The OpenAPI document in pretty JSON.
 #[must_use]
 pub fn openapi() -> String {
-    let mut document = api().merge(documentation()).into_openapi();
+    let mut document = api().0.merge(documentation()).into_openapi();
     docs::complete(&mut document);
     document.to_pretty_json().unwrap_or_default()
 }
 
-/// Every route that the document describes, grouped by who may call it.
-fn api() -> OpenApiRouter<AppState> {
-    let guarded = |routes: OpenApiRouter<AppState>, scopes: &'static [Scope]| {
+/// Every route that the document describes, grouped by who may call it, and which keys each operation takes.
+fn api() -> (OpenApiRouter<AppState>, Guards) {
+    let mut guards = Guards::default();
+    let mut guarded = |routes: OpenApiRouter<AppState>, scopes: &'static [Scope]| {
+        for (path, item) in &routes.get_openapi().paths.paths {
+            for (method, _) in operations(item) {
+                guards.insert(method, path, scopes);
+            }
+        }
         routes.route_layer(middleware::from_fn_with_state(scopes, auth::require))
     };
     let open = OpenApiRouter::with_openapi(docs::Base::openapi())
@@ -194,9 +208,17 @@ fn api() -> OpenApiRouter<AppState> {
     let ingest = OpenApiRouter::new().routes(routes!(candles::post));
     let read = OpenApiRouter::new().routes(routes!(candles::get)).routes(routes!(health::detailed));
     let either = OpenApiRouter::new().routes(routes!(series::get));
-    open.merge(guarded(ingest, &[Scope::Ingest]))
+    let routes = open
+        .merge(guarded(ingest, &[Scope::Ingest]))
         .merge(guarded(read, &[Scope::Read]))
-        .merge(guarded(either, &[Scope::Ingest, Scope::Read]))
+        .merge(guarded(either, &[Scope::Read, Scope::Ingest]));
+    (routes, guards)
+}
+
+/// The operations of a path, by their methods.
+fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
+    let all = [(Method::GET, &item.get), (Method::POST, &item.post)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
 }
 
 fn documentation() -> OpenApiRouter<AppState> {
@@ -234,6 +256,7 @@ mod tests {
             listener: layers::Listener { proxies, stopping: CancellationToken::new(), traffic: None },
             gate: Gate::new(&access),
             keyring: Keyring::new(&[], &[]),
+            guards: Guards::default(),
             limiter: Limiter::new(&unlimited),
             capacity: Arc::new(Capacity::new(0)),
         };

@@ -97,6 +97,7 @@ counters! {
         Missing = "missing",
         Unknown = "unknown",
         Several = "several",
+        Misplaced = "misplaced",
         WrongScope = "wrong_scope",
     }
     /// Requests refused for coming too often.

@@ -23,6 +23,7 @@ mod coalescing;
 mod config;
 mod conflicts;
 mod copying;
+mod credentials;
 mod delivery;
 mod faults;
 mod handover;

@@ -122,7 +122,7 @@ fn what_has_not_happened_yet_is_counted_as_none() {
         let refusals = "candlewick_candles_rejected_total{reason";
         let counters = [
             ("candlewick_candles_total{result", &["added", "duplicate", "live", "rejected"][..]),
-            ("candlewick_auth_failures_total{kind", &["missing", "several", "unknown", "wrong_scope"]),
+            ("candlewick_auth_failures_total{kind", &["misplaced", "missing", "several", "unknown", "wrong_scope"]),
             ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
             ("candlewick_load_shed_total{reason", &["answer_memory", "body_memory", "requests", "write_queue"]),
             ("candlewick_connections_refused_total{reason", &["address", "all"]),

@@ -62,7 +62,6 @@ fn several() -> Vec<Attack> {
         ("twice in other case", format!("{good}x-Api-kEY: {KEY}\r\n")),
         ("key and Bearer", format!("{good}{bearer}")),
         ("Bearer twice", format!("{bearer}{bearer}")),
-        ("key and token", format!("{good}{}", token())),
         ("good and empty", format!("{good}X-API-KEY:\r\n")),
         ("far apart", format!("{good}{}{bad}", "x-filler: y\r\n".repeat(20))),
     ]

@@ -1,0 +1,194 @@
+//! Valid keys that cannot count as they were sent: in the wrong header, with their name, in quotes, in the address.
+//!
+//! Whoever holds a valid key is told what to change, and is never counted among those who try wrong ones. Nobody else learns
+//! anything: what is compared depends on what was sent alone, and every comparison takes as long as any other.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use url::form_urlencoded;
+
+use super::auth::{Caller, Entries, Entry, Scope};
+use super::problem::{Code, Problem};
+use crate::telemetry::metrics::AuthFailures;
+
+/// Most layers that are taken off a value, such as quotes, a word or a name before the key.
+const MAX_LAYERS: usize = 4;
+/// Most values of one request that are compared where it presents no credential.
+const MAX_VALUES: usize = 64;
+
+/// A valid key that cannot count as it was sent.
+#[derive(Debug)]
+pub(super) struct Misplaced {
+    name: Arc<str>,
+    kind: AuthFailures,
+    detail: String,
+}
+
+/// What keeps a valid key from counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    /// It stands in a header for the other kind of key, or in one that nobody reads.
+    Header,
+    /// It stands in the address.
+    Query,
+    /// It stands in `Authorization` without the word `Bearer`, or after another one.
+    NotBearer,
+    /// It is sent as a user name or password.
+    Basic,
+    /// A word stands before it, such as `Bearer` in `X-API-KEY`.
+    Word,
+    /// Its name, or that of a variable, stands before it.
+    Name,
+    /// Quotes, brackets or blanks stand around it.
+    Quotes,
+    /// It stands in a list.
+    List,
+}
+
+impl Misplaced {
+    fn new(entry: &Entry, mistake: Mistake, scopes: &[Scope]) -> Self {
+        let (kind, what, header) = words(entry.scope);
+        let lead = match mistake {
+            Mistake::Header => format!("This {kind} came in a header where it does not count"),
+            Mistake::Query => {
+                format!("This {kind} came in the address, which logs and histories keep, so replace it with a new one")
+            }
+            Mistake::NotBearer => format!("Authorization takes this {kind} after the word Bearer"),
+            Mistake::Basic => format!("This {kind} came as Basic authentication, which is not served"),
+            Mistake::Word => format!("This {kind} came with a word before it"),
+            Mistake::Name => {
+                format!("This {kind} came with a name before it, and only the part after the colon or = is the {what}")
+            }
+            Mistake::Quotes => format!("This {kind} came in quotes, brackets or blanks"),
+            Mistake::List => format!("This {kind} came in a list"),
+        };
+        let detail = if scopes.contains(&entry.scope) {
+            format!("{lead}; send the {what} alone in {header}, or after Bearer in Authorization.")
+        } else {
+            let other = if entry.scope == Scope::Ingest { Scope::Read } else { Scope::Ingest };
+            let (other_kind, _, other_header) = words(other);
+            let article = if other == Scope::Ingest { "an" } else { "a" };
+            format!("{lead}; it belongs into {header}, and this route takes {article} {other_kind} in {other_header}.")
+        };
+        Self { name: Arc::clone(&entry.name), kind: AuthFailures::Misplaced, detail }
+    }
+
+    /// Of several valid ones, which counts would depend on who reads first.
+    pub(super) fn several(entry: &Entry) -> Self {
+        let (_, what, header) = words(entry.scope);
+        let detail = format!(
+            "The request holds more than one {what}, and which one counts must not depend on who reads first; send one, \
+             in {header} or after Bearer in Authorization."
+        );
+        Self { name: Arc::clone(&entry.name), kind: AuthFailures::Several, detail }
+    }
+
+    /// What this counts as.
+    pub(super) fn kind(&self) -> AuthFailures {
+        self.kind
+    }
+
+    /// The answer to its holder. The log gets the key's name.
+    pub(super) fn refusal(&self) -> Response {
+        let mut response = Problem::new(Code::Unauthorized, self.detail.clone()).into_response();
+        response.extensions_mut().insert(Caller(Arc::clone(&self.name)));
+        response
+    }
+}
+
+/// What a key of a scope is called, in full and in short, and the header of its own.
+fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
+    match scope {
+        Scope::Ingest => ("ingest key", "key", "X-API-KEY"),
+        Scope::Read => ("read token", "token", "X-Internal-Token"),
+    }
+}
+
+/// Looks for a valid key in the value of a header for credentials, `Authorization` or another.
+pub(super) fn in_header(
+    entries: &Entries,
+    is_authorization: bool,
+    value: &[u8],
+    scopes: &[Scope],
+) -> Option<Misplaced> {
+    let whole = if is_authorization { Mistake::NotBearer } else { Mistake::Header };
+    let found = |(entry, mistake): (Arc<Entry>, Mistake)| Misplaced::new(&entry, mistake, scopes);
+    look(entries, value, whole).or_else(|| look_for_basic(entries, value)).map(found)
+}
+
+/// Looks for a valid key in all other headers and in the address of a request that presents none.
+pub(super) fn anywhere(entries: &Entries, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
+    let mut values = 0;
+    let mut look_at = |value: &[u8], mistake| {
+        values += 1;
+        if values > MAX_VALUES { None } else { look(entries, value, mistake) }
+    };
+    let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let found = query
+        .flat_map(|(name, value)| [name, value])
+        .filter(|text| !text.is_empty())
+        .find_map(|text| look_at(text.as_bytes(), Mistake::Query).map(|(entry, _)| (entry, Mistake::Query)))
+        .or_else(|| {
+            let headers = request.headers().values();
+            let mut parts = headers.flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+            parts.find_map(|part| look_at(part, Mistake::Header).map(|(entry, _)| (entry, Mistake::Header)))
+        });
+    found.map(|(entry, mistake)| Misplaced::new(&entry, mistake, scopes))
+}
+
+/// Looks for a valid key in `value`, or in what is left of it without what people put around keys. `whole` is what is wrong
+/// where the value itself is one.
+fn look(entries: &Entries, value: &[u8], whole: Mistake) -> Option<(Arc<Entry>, Mistake)> {
+    if let Some(entry) = entries.find(value, None) {
+        return Some((entry, whole));
+    }
+    let mut first = None;
+    let mut rest = value;
+    for _ in 0..MAX_LAYERS {
+        let (mistake, inner) = peel(rest)?;
+        // What is said is the outermost mistake; after `Bearer` in Authorization there is one further in.
+        let mistake = if mistake == Mistake::Word && whole == Mistake::NotBearer { None } else { Some(mistake) };
+        first = first.or(mistake);
+        if let Some(entry) = entries.find(inner, None) {
+            return Some((entry, first.unwrap_or(whole)));
+        }
+        rest = inner;
+    }
+    None
+}
+
+/// Takes off one layer of what people put around keys.
+fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
+    const AROUND: &[u8] = b" \t\"'`<>[]{}";
+    let outer = |byte: &u8| AROUND.contains(byte);
+    let after = |separator: &[u8]| {
+        let at = value.iter().position(|byte| separator.contains(byte))?;
+        Some(&value[at + 1..])
+    };
+    let start = value.iter().position(|byte| !outer(byte))?;
+    let end = value.iter().rposition(|byte| !outer(byte))? + 1;
+    if end - start < value.len() {
+        return Some((Mistake::Quotes, &value[start..end]));
+    }
+    if let Some(comma) = value.iter().position(|byte| *byte == b',') {
+        return Some((Mistake::List, &value[..comma]));
+    }
+    if let Some(inner) = after(b" \t") {
+        return Some((Mistake::Word, inner));
+    }
+    after(b":=").map(|inner| (Mistake::Name, inner))
+}
+
+/// Looks for a valid key in `Basic` credentials: as the whole of them, the user name or the password.
+fn look_for_basic(entries: &Entries, value: &[u8]) -> Option<(Arc<Entry>, Mistake)> {
+    let (scheme, encoded) = value.split_at_checked("Basic ".len())?;
+    let decoded = scheme.eq_ignore_ascii_case(b"Basic ").then(|| BASE64.decode(encoded.trim_ascii()).ok()).flatten()?;
+    let colon = decoded.iter().position(|byte| *byte == b':').unwrap_or(decoded.len());
+    let (user, password) = (&decoded[..colon], decoded.get(colon + 1..).unwrap_or_default());
+    let found = [&*decoded, user, password].map(|secret| entries.find(secret, None)).into_iter().flatten().next();
+    found.map(|entry| (entry, Mistake::Basic))
+}

@@ -1,0 +1,227 @@
+//! Several credentials in one request, and valid ones that were sent in the wrong way.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{
+    Answer, Database, Environment, KEY, NOW, Service, TOKEN, TestApp, both_stores, candle, run, send,
+};
+
+const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
+/// Of a user `terminal` with the ingest key as password.
+const BASIC: &str = "Basic dGVybWluYWw6aW5nZXN0LWtleS1mb3ItdGVzdHM=";
+
+/// A method, a path and headers.
+type Sent<'a> = (Method, &'a str, Vec<(&'a str, &'a str)>);
+
+async fn call(app: &Service, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({"candles": [candle(NOW - 7200)]}).to_string();
+    let request = app.request(method, path).body(body);
+    send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+}
+
+async fn limited(change: impl FnOnce(Environment) -> Environment) -> TestApp {
+    TestApp::start_with(Database::sqlite(), |environment| change(environment.with("RATE_LIMIT_ANONYMOUS", "1000/s")))
+        .await
+}
+
+/// Asserts that none of what `tried` was sends counts as a wrong key: ten of those would lock the address.
+async fn is_never_a_wrong_key(app: &Service, tried: &[Sent<'_>]) {
+    for _ in 0..12 {
+        for (method, path, headers) in tried {
+            assert_ne!(call(app, method.clone(), path, headers).await.status, 429, "{headers:?}");
+        }
+    }
+    assert_eq!(call(app, Method::GET, CANDLES, &[("X-API-KEY", "wrong")]).await.status, 401, "none was counted");
+}
+
+both_stores! {
+    async fn of_two_valid_keys_the_one_that_fits_the_route_counts(app: TestApp) {
+        let (bearer_key, bearer_token) = (format!("Bearer {KEY}"), format!("Bearer {TOKEN}"));
+        for headers in [
+            [("X-API-KEY", KEY), ("X-Internal-Token", TOKEN)],
+            [("X-Internal-Token", TOKEN), ("X-API-KEY", KEY)],
+            [("X-API-KEY", KEY), ("Authorization", &*bearer_token)],
+            [("X-Internal-Token", TOKEN), ("Authorization", &*bearer_key)],
+        ] {
+            for (method, path, expected) in [
+                (Method::POST, "/api/v1/candles", 201), (Method::GET, CANDLES, 200), (Method::HEAD, CANDLES, 200),
+                (Method::GET, "/api/v1/series", 200), (Method::GET, "/api/v1/health/detailed", 200),
+                (Method::GET, "/api/v1/openapi.json", 200), (Method::GET, "/nowhere", 404),
+            ] {
+                let answer = call(&app, method.clone(), path, &headers).await;
+                assert_eq!(answer.status.as_u16(), expected, "{method} {path} {headers:?}");
+            }
+        }
+        assert_eq!(app.database.closed().await.len(), 1);
+    }
+}
+
+#[test]
+fn of_two_valid_keys_the_other_one_is_not_charged() {
+    run(async {
+        let app =
+            limited(|environment| environment.with("RATE_LIMIT_INGEST", "1/m").with("RATE_LIMIT_QUERY", "5/m")).await;
+        let both = [("X-API-KEY", KEY), ("X-Internal-Token", TOKEN)];
+        for limit in ["2", "10"] {
+            let method = if limit == "2" { Method::POST } else { Method::GET };
+            let path = if limit == "2" { "/api/v1/candles" } else { CANDLES };
+            assert_eq!(call(&app, method, path, &both).await.header("ratelimit-limit"), Some(limit));
+        }
+        assert_eq!(call(&app, Method::POST, "/api/v1/candles", &both).await.status, 201);
+        call(&app, Method::POST, "/api/v1/candles", &both).await.problem(429, "rate_limited");
+        assert_eq!(call(&app, Method::GET, CANDLES, &both).await.status, 200);
+    });
+}
+
+#[test]
+fn a_valid_key_beside_a_wrong_one_is_a_wrong_key() {
+    run(async {
+        let app = limited(|environment| environment).await;
+        let cases: [&[(&str, &str)]; 8] = [
+            &[("X-API-KEY", KEY), ("X-Internal-Token", "wrong")],
+            &[("X-API-KEY", "wrong"), ("X-Internal-Token", TOKEN)],
+            &[("X-API-KEY", KEY), ("X-API-KEY", "wrong")],
+            &[("X-API-KEY", "wrong"), ("X-API-KEY", KEY)],
+            &[("X-API-KEY", KEY), ("Authorization", "Bearer wrong")],
+            &[("X-API-KEY", KEY), ("X-Internal-Token", "")],
+            // Also where the valid one would get advice alone.
+            &[("X-API-KEY", TOKEN), ("X-Internal-Token", "wrong")],
+            &[("X-Internal-Token", "wrong"), ("Authorization", KEY)],
+        ];
+        for headers in cases {
+            let answer = call(&app, Method::POST, "/api/v1/candles", headers).await;
+            assert_eq!(answer.problem(401, "unauthorized"), "Invalid or missing API Key", "{headers:?}");
+        }
+        for headers in &cases[..2] {
+            call(&app, Method::GET, "/nowhere", headers).await.problem(404, "not_found");
+        }
+        call(&app, Method::POST, "/api/v1/candles", cases[0]).await.problem(429, "rate_limited");
+        assert!(app.database.closed().await.is_empty());
+    });
+}
+
+#[test]
+fn two_keys_of_one_kind_are_refused_with_the_reason() {
+    run(async {
+        let app = limited(|environment| {
+            environment.with("MT5_API_KEY", format!("terminal:{KEY},other:another-ingest-key-0"))
+        })
+        .await;
+        let (bearer, bearer_token) = (format!("Bearer {KEY}"), format!("Bearer {TOKEN}"));
+        let cases: [&[(&str, &str)]; 5] = [
+            &[("X-API-KEY", KEY), ("X-API-KEY", KEY)],
+            &[("X-API-KEY", KEY), ("X-API-KEY", "another-ingest-key-0")],
+            &[("X-API-KEY", KEY), ("Authorization", &bearer)],
+            &[("X-API-KEY", "another-ingest-key-0"), ("Authorization", &bearer), ("X-Internal-Token", TOKEN)],
+            // One header twice, which a proxy may read the other way round.
+            &[("Authorization", &bearer), ("Authorization", &bearer_token)],
+        ];
+        for headers in cases {
+            for (method, path) in [(Method::POST, "/api/v1/candles"), (Method::GET, CANDLES)] {
+                let answer = call(&app, method, path, headers).await;
+                assert!(answer.problem(401, "unauthorized").contains("more than one"), "{headers:?} {answer:?}");
+            }
+        }
+        let tried: Vec<_> = cases.iter().map(|headers| (Method::POST, "/api/v1/candles", headers.to_vec())).collect();
+        is_never_a_wrong_key(&app, &tried).await;
+        assert!(app.database.closed().await.is_empty());
+    });
+}
+
+#[test]
+fn who_sends_a_valid_key_in_the_wrong_way_is_told_how_to_send_it() {
+    run(async {
+        let app = limited(|environment| environment).await;
+        let post = |headers| (Method::POST, "/api/v1/candles", headers);
+        let get = |headers| (Method::GET, CANDLES, headers);
+        let text = |value: String| -> &'static str { value.leak() };
+        let in_query = |name: &str, secret: &str| text(format!("/api/v1/series?{name}={secret}"));
+        let cases: Vec<(Sent<'_>, [&str; 2])> = vec![
+            (get(vec![("X-API-KEY", TOKEN)]), ["in a header where it does not count", "X-Internal-Token"]),
+            (post(vec![("X-API-KEY", TOKEN)]), ["this route takes an ingest key", "X-API-KEY"]),
+            (post(vec![("X-Internal-Token", KEY)]), ["in a header where it does not count", "X-API-KEY"]),
+            (get(vec![("X-Internal-Token", KEY)]), ["this route takes a read token", "X-Internal-Token"]),
+            (
+                get(vec![("X-API-KEY", TOKEN), ("X-Internal-Token", KEY)]),
+                ["where it does not count", "X-Internal-Token"],
+            ),
+            (post(vec![("X-API-KEY", text(format!("terminal:{KEY}")))]), ["after the colon", "X-API-KEY"]),
+            (post(vec![("X-API-KEY", text(format!("whatever:{KEY}")))]), ["after the colon", "X-API-KEY"]),
+            (
+                post(vec![("X-API-KEY", text(format!("MT5_API_KEY=terminal:{KEY}")))]),
+                ["with a name before it", "X-API-KEY"],
+            ),
+            (get(vec![("Authorization", text(format!("Bearer chart:{TOKEN}")))]), ["after the colon", "Bearer"]),
+            (post(vec![("X-API-KEY", text(format!("\"{KEY}\"")))]), ["quotes", "X-API-KEY"]),
+            (post(vec![("X-API-KEY", text(format!("' {KEY} '")))]), ["quotes", "X-API-KEY"]),
+            (post(vec![("X-API-KEY", text(format!("<{KEY}>")))]), ["brackets", "X-API-KEY"]),
+            (get(vec![("Authorization", text(format!("Bearer \"{TOKEN}\"")))]), ["quotes", "Bearer"]),
+            (post(vec![("X-API-KEY", text(format!("Bearer {KEY}")))]), ["a word before it", "alone in X-API-KEY"]),
+            (get(vec![("Authorization", TOKEN)]), ["after the word Bearer", "X-Internal-Token"]),
+            (
+                get(vec![("Authorization", text(format!("Token {TOKEN}")))]),
+                ["after the word Bearer", "X-Internal-Token"],
+            ),
+            (
+                get(vec![("Authorization", text(format!("Bearer: {TOKEN}")))]),
+                ["after the word Bearer", "X-Internal-Token"],
+            ),
+            (post(vec![("Authorization", BASIC)]), ["Basic authentication", "X-API-KEY"]),
+            (post(vec![("X-API-KEY", text(format!("{KEY},other:another-ingest-key-0")))]), ["in a list", "X-API-KEY"]),
+            (post(vec![("X_API_KEY", KEY)]), ["in a header where it does not count", "X-API-KEY"]),
+            (get(vec![("token", TOKEN)]), ["in a header where it does not count", "X-Internal-Token"]),
+            (
+                get(vec![("Cookie", text(format!("a=b; token={TOKEN}")))]),
+                ["where it does not count", "X-Internal-Token"],
+            ),
+            (
+                get(vec![("Proxy-Authorization", text(format!("Bearer {TOKEN}")))]),
+                ["does not count", "X-Internal-Token"],
+            ),
+            ((Method::GET, in_query("token", TOKEN), vec![]), ["in the address", "replace it"]),
+            ((Method::GET, in_query("X-API-KEY", KEY), vec![]), ["in the address", "X-API-KEY"]),
+            (
+                (Method::GET, in_query("a=b&k", &TOKEN.replace('-', "%2D")), vec![]),
+                ["in the address", "X-Internal-Token"],
+            ),
+        ];
+        for ((method, path, headers), said) in &cases {
+            let answer = call(&app, method.clone(), path, headers).await;
+            let detail = answer.problem(401, "unauthorized");
+            assert!(said.iter().all(|said| detail.contains(said)), "{path} {headers:?}: {detail}");
+            assert!(!detail.contains(KEY) && !detail.contains(TOKEN), "{detail}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+        let tried: Vec<_> = cases.into_iter().map(|(tried, _)| tried).collect();
+        is_never_a_wrong_key(&app, &tried).await;
+        assert!(app.database.closed().await.is_empty(), "advice opens nothing");
+    });
+}
+
+#[test]
+fn who_has_no_valid_key_learns_nothing_from_how_it_is_sent() {
+    run(async {
+        let app = TestApp::start(Database::sqlite()).await;
+        let wrong = "ingest-key-for-tesst";
+        for value in [
+            format!("terminal:{wrong}"),
+            format!("\"{wrong}\""),
+            format!("Bearer {wrong}"),
+            format!("Basic {wrong}"),
+            "Basic !!!".to_owned(),
+            "Basic".to_owned(),
+            "::::::::".to_owned(),
+            "\"'`<>[]{}".to_owned(),
+            format!("{}{KEY}", ":".repeat(9)),
+            format!("{KEY}{KEY}"),
+        ] {
+            for name in ["X-API-KEY", "X-Internal-Token", "Authorization", "Cookie", "X-Other"] {
+                let answer = call(&app, Method::POST, "/api/v1/candles", &[(name, &value)]).await;
+                assert_eq!(answer.problem(401, "unauthorized"), "Invalid or missing API Key", "{name}: {value}");
+            }
+            let answer = call(&app, Method::GET, &format!("/api/v1/series?key={wrong}&{wrong}"), &[]).await;
+            assert_eq!(answer.problem(401, "unauthorized"), "Invalid or missing API Key");
+        }
+    });
+}
