@@ -2,19 +2,21 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::candle::Clock;
-use crate::config::Config;
+use crate::config::{Config, Keys};
+use crate::http::auth::Keyring;
 use crate::http::listener::{Door, MOST_OF_ADMIN};
 use crate::http::{self, Service};
 use crate::ingest::Ingest;
@@ -48,6 +50,26 @@ pub struct App {
     upkeep: JoinSet<()>,
     stopping: CancellationToken,
     ready: watch::Receiver<bool>,
+    reloader: Reloader,
+}
+
+/// Changes keys and certificate of the running service.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    keyring: Keyring,
+    certificate: Arc<Notify>,
+}
+
+impl Reloader {
+    /// Accepts these keys and no others from the next request on.
+    pub fn replace_keys(&self, keys: &Keys) {
+        self.keyring.replace(&keys.ingest, &keys.read);
+    }
+
+    /// Has the certificate's files read again, if HTTPS is served directly. The log says what came of it.
+    pub fn reload_certificate(&self) {
+        self.certificate.notify_one();
+    }
 }
 
 /// Why the service did not start or did not go on.
@@ -77,7 +99,7 @@ pub enum AppError {
     Upkeep(String),
     /// It was told to stop a second time before everything in flight was answered.
     #[error("Stopped at once, as a second signal asked; posts that were not answered may or may not be stored.")]
-    Hurried,
+    ForcedShutdown,
 }
 
 impl App {
@@ -104,17 +126,18 @@ impl App {
             admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, door, None)?);
             upkeep.spawn(metrics.maintain());
         }
+        let reloader = Reloader { keyring: service.keyring.clone(), certificate: Arc::default() };
         let address = (config.listen, "BIND_ADDR and PORT");
         let door = Door::new("public", most_connections, service.proxies);
         let public = Listening::start(address, service.routes, door, tls.clone())?;
         if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
-            upkeep.spawn(http::tls::renew(current, files));
+            upkeep.spawn(http::tls::renew(current, files, Arc::clone(&reloader.certificate)));
         }
 
         let (readiness, ready) = watch::channel(false);
         let migrate = config.database.migrate_on_start;
         let maintenance = tokio::spawn(maintain(store.clone(), ingest.clone(), migrate, counts, readiness));
-        Ok(Self { store, ingest, public, admin, maintenance, upkeep, stopping, ready })
+        Ok(Self { store, ingest, public, admin, maintenance, upkeep, stopping, ready, reloader })
     }
 
     /// Where the service listens; the port is the real one where 0 was asked for.
@@ -135,15 +158,21 @@ impl App {
         self.ready.clone()
     }
 
-    /// Serves until `stop` completes, then answers what is in flight and closes the store; at once if `hurry` completes
+    /// What changes keys and certificate while it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// Serves until `stop` completes, then answers what is in flight and closes the store; at once if `force` completes
     /// too.
     ///
     /// # Errors
-    /// When the service cannot go on by itself, or was hurried.
+    /// When the service cannot go on by itself, or was forced to stop.
     pub async fn run_until(
         mut self,
         stop: impl Future<Output = ()>,
-        hurry: impl Future<Output = ()>,
+        force: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
         let result = tokio::select! {
             () = stop => Ok(()),
@@ -156,11 +185,11 @@ impl App {
                 Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".to_owned(), |panic| panic.to_string())))
             }
         };
-        let hurried = tokio::select! {
+        let forced = tokio::select! {
             () = self.wind_down(result.is_ok()) => Ok(()),
-            () = hurry => Err(AppError::Hurried),
+            () = force => Err(AppError::ForcedShutdown),
         };
-        result.and(hurried)
+        result.and(forced)
     }
 
     /// Stops in order: tell, answer, close.

@@ -16,10 +16,11 @@ use tokio::net::TcpStream;
 use crate::app::{App, AppError};
 use crate::candle::Clock;
 use crate::config::{self, ApiKey, Config, Environment, Problems, VARIABLES, Variables};
+use crate::reload::{self, ReloadRequests};
 use crate::store::{Store, StoreError};
 use crate::telemetry::failures::{self, FailureGuard};
 use crate::telemetry::metrics::Metrics;
-use crate::{http, signals, telemetry};
+use crate::{http, shutdown, telemetry};
 
 /// Keeps OHLCV candles from MetaTrader 5 and serves them to charts.
 #[derive(Debug, Parser)]
@@ -112,9 +113,15 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
     let reports = config.sentry_dsn.as_ref().map(|dsn| failures::init(dsn, config.environment));
     let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
     let metrics = metrics.map_err(|error| Failure::Failed(format!("Cannot count: {error}")))?;
-    let signals = signals::stop_signals();
-    let (stop, hurry) = signals.map_err(|error| Failure::Failed(format!("Cannot listen for signals: {error}")))?;
+    let deaf = |error| Failure::Failed(format!("Cannot listen for signals: {error}"));
+    let (stop, force) = shutdown::shutdown_requests().map_err(deaf)?;
+    let reload_requests = ReloadRequests::listen().map_err(deaf)?;
     let app = App::start(&config, Clock::system(), metrics)?;
+    reload::log_keys(&config.ingest_keys, &config.read_tokens, "keys");
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    tokio::spawn(reload_requests.serve(app.reloader()));
     let admin = app.admin_address().map(tracing::field::display);
     tracing::info!(address = %app.address(), admin, environment = config.environment.name(), "listening");
     if config.environment == Environment::Development {
@@ -126,10 +133,10 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
             }
         });
     }
-    let ended = app.run_until(stop, hurry).await;
+    let ended = app.run_until(stop, force).await;
     match &ended {
         Ok(()) => {}
-        Err(AppError::Hurried) => drop(reports.map(FailureGuard::abandon)),
+        Err(AppError::ForcedShutdown) => drop(reports.map(FailureGuard::abandon)),
         Err(error) => failures::report_end(&error.to_string()),
     }
     ended?;

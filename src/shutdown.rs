@@ -1,52 +1,91 @@
-//! How the process is told to stop.
+//! How an operator asks the process to stop.
 
 use std::io;
 
 use tokio::sync::oneshot;
 
-/// Completes on the first and on the second request to stop: SIGTERM or Ctrl-C, and on Windows also Ctrl-Break, the closing of
-/// the console and the system's shutdown. The handlers are in place when this returns, not only when it is awaited.
+/// Completes on the first and on the second request to stop: SIGTERM, SIGQUIT or Ctrl-C, the closing of the terminal, and on
+/// Windows also Ctrl-Break and the system's shutdown. SIGUSR1 and SIGUSR2, which would end the process, are ignored. The
+/// handlers are in place when this returns, not only when it is awaited.
 ///
 /// # Errors
 /// When the system takes no handler.
-pub(crate) fn stop_signals() -> io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
-    let mut requests = Requests::listen()?;
+pub(crate) fn shutdown_requests() -> io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
+    let mut signals = ShutdownSignals::listen()?;
     let (first, stop) = oneshot::channel::<()>();
-    let (second, hurry) = oneshot::channel::<()>();
+    let (second, force) = oneshot::channel::<()>();
     tokio::spawn(async move {
         for (completed, said) in [(first, "stopping"), (second, "stopping at once")] {
-            requests.next().await;
+            signals.next().await;
             tracing::info!("{said}");
             // Nobody waits any more when the service ends by itself.
             let _ = completed.send(());
         }
     });
-    Ok((async { drop(stop.await) }, async { drop(hurry.await) }))
+    Ok((async { drop(stop.await) }, async { drop(force.await) }))
 }
 
 #[cfg(unix)]
-struct Requests {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
+use unix::ShutdownSignals;
+#[cfg(unix)]
+pub(crate) use unix::terminal_was_closed;
 
 #[cfg(unix)]
-impl Requests {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+mod unix {
+    use std::io::{self, IsTerminal as _};
+    use std::sync::OnceLock;
+
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    pub(super) struct ShutdownSignals {
+        terminate: Signal,
+        interrupt: Signal,
+        quit: Signal,
+        hangup: Signal,
+        /// Ignored: a handler of ours takes the place of the system's, which ends the process.
+        _ignored: [Signal; 2],
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    impl ShutdownSignals {
+        pub(super) fn listen() -> io::Result<Self> {
+            STARTED_IN_TERMINAL.get_or_init(|| io::stdin().is_terminal());
+            Ok(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                quit: signal(SignalKind::quit())?,
+                hangup: signal(SignalKind::hangup())?,
+                _ignored: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+            })
         }
+
+        pub(super) async fn next(&mut self) {
+            loop {
+                tokio::select! {
+                    _ = self.terminate.recv() => return,
+                    _ = self.interrupt.recv() => return,
+                    _ = self.quit.recv() => return,
+                    _ = self.hangup.recv() => {
+                        // Any other SIGHUP asks for a reload.
+                        if terminal_was_closed() {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    static STARTED_IN_TERMINAL: OnceLock<bool> = OnceLock::new();
+
+    /// Whether the terminal in which the process was started exists no more: the system sends SIGHUP then, too, and a
+    /// service that went on would hold the port without anybody who sees it.
+    pub(crate) fn terminal_was_closed() -> bool {
+        STARTED_IN_TERMINAL.get().copied().unwrap_or_default() && !io::stdin().is_terminal()
     }
 }
 
 #[cfg(windows)]
-struct Requests {
+struct ShutdownSignals {
     interrupt: tokio::signal::windows::CtrlC,
     brk: tokio::signal::windows::CtrlBreak,
     close: tokio::signal::windows::CtrlClose,
@@ -54,7 +93,7 @@ struct Requests {
 }
 
 #[cfg(windows)]
-impl Requests {
+impl ShutdownSignals {
     fn listen() -> io::Result<Self> {
         use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
         Ok(Self { interrupt: ctrl_c()?, brk: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })

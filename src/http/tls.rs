@@ -10,6 +10,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
@@ -26,14 +27,17 @@ pub(crate) fn load(files: &TlsFiles) -> Result<RustlsConfig, String> {
     read(files).map(|config| RustlsConfig::from_config(Arc::new(config)))
 }
 
-/// Takes over renewed certificates. Never ends.
-pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles) {
+/// Takes over renewed certificates, as soon as `asked` is notified at the latest. Never ends.
+pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Notify>) {
     let contents = || (std::fs::read(&files.cert).ok(), std::fs::read(&files.key).ok());
     let mut known = contents();
     loop {
-        sleep(RELOAD).await;
+        let is_asked = tokio::select! {
+            () = sleep(RELOAD) => false,
+            () = asked.notified() => true,
+        };
         let now = contents();
-        if now == known {
+        if now == known && !is_asked {
             continue;
         }
         match read(&files) {
@@ -43,7 +47,7 @@ pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles) {
             }
             // Perhaps only one of the files has been replaced yet.
             Err(problem) => {
-                tracing::warn!(problem, "the certificate changed and cannot be used; the old one still serves");
+                tracing::warn!(problem, "the certificate cannot be used; the old one still serves");
             }
         }
         known = now;

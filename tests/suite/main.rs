@@ -40,6 +40,7 @@ mod poolers;
 mod postgres;
 mod properties;
 mod query;
+mod reload;
 mod series;
 mod serving;
 mod sqlite_file;

@@ -71,7 +71,7 @@ fn the_banners_lines_can_be_pasted_also_after_a_restart() {
 #[test]
 fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
     run(async {
-        for signal in ["TERM", "INT"] {
+        for signal in ["TERM", "INT", "QUIT"] {
             let database = PgDatabase::create(&plain_server()).await;
             let folder = folder();
             let mut serving = Serving::on(folder.path(), &database.url);

@@ -1,0 +1,72 @@
+//! How an operator asks the running process to read its keys and its certificate again: by SIGHUP.
+
+use std::io;
+
+use crate::app::Reloader;
+use crate::config::{ApiKey, Keys, Variables};
+
+/// Requests to reload. Windows has no signal for them.
+pub(crate) struct ReloadRequests {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl ReloadRequests {
+    /// Takes SIGHUP, which would end the process. The handler is in place when this returns.
+    ///
+    /// # Errors
+    /// When the system takes no handler.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            hangup: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        loop {
+            self.hangup.recv().await;
+            if !crate::shutdown::terminal_was_closed() {
+                return;
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        std::future::pending().await
+    }
+
+    /// Answers each request until the process ends: the variables are read again from where they came, with the files that
+    /// `_FILE` names. What cannot be used is refused in the log, and the old keys and certificate stay.
+    pub(crate) async fn serve(mut self, reloader: Reloader) {
+        loop {
+            self.next().await;
+            tracing::info!("reloading, as SIGHUP asked");
+            reloader.reload_certificate();
+            // Reading files may take its time.
+            let read = tokio::task::spawn_blocking(|| Keys::read(&Variables::from_process())).await;
+            match read {
+                Ok(Ok(keys)) => {
+                    reloader.replace_keys(&keys);
+                    log_keys(&keys.ingest, &keys.read, "the keys were read again");
+                    for warning in &keys.warnings {
+                        tracing::warn!("{warning}");
+                    }
+                }
+                Ok(Err(problems)) => {
+                    let problem = problems.0.join(" ");
+                    tracing::warn!(problem, "the keys cannot be used; the old ones still count");
+                }
+                Err(panic) => tracing::error!(cause = %panic, "the keys could not be read again"),
+            }
+        }
+    }
+}
+
+/// Lists the names of the keys that are accepted. Names alone: no part of a key can be one.
+pub(crate) fn log_keys(ingest: &[ApiKey], read: &[ApiKey], said: &str) {
+    let names = |keys: &[ApiKey]| keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ");
+    tracing::info!(ingest_keys = names(ingest), read_tokens = names(read), "{said}");
+}
