@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::candle::Clock;
 use crate::config::{Config, Keys};
 use crate::http::auth::Keyring;
+use crate::http::host::AdminHosts;
 use crate::http::listener::{Door, MOST_OF_ADMIN};
 use crate::http::{self, Service};
 use crate::ingest::Ingest;
@@ -121,14 +122,15 @@ impl App {
         let mut admin = None;
         let counts = metrics.is_some();
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
-            let routes = http::admin::routes(&service, store.clone(), ingest.clone(), metrics.clone());
-            let door = Door::new("admin", MOST_OF_ADMIN, service.proxies.clone());
+            let hosts = AdminHosts::new(&config.admin_hosts, address.ip());
+            let routes = http::admin::routes(&service, hosts, store.clone(), ingest.clone(), metrics.clone());
+            let door = Door::new("admin", MOST_OF_ADMIN, service.proxies.clone(), stopping.clone());
             admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, door, None)?);
             upkeep.spawn(metrics.maintain());
         }
         let reloader = Reloader { keyring: service.keyring.clone(), certificate: Arc::default() };
         let address = (config.listen, "BIND_ADDR and PORT");
-        let door = Door::new("public", most_connections, service.proxies);
+        let door = Door::new("public", most_connections, service.proxies, stopping.clone());
         let public = Listening::start(address, service.routes, door, tls.clone())?;
         if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
             upkeep.spawn(http::tls::renew(current, files, Arc::clone(&reloader.certificate)));

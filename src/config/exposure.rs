@@ -86,6 +86,10 @@ impl Reader<'_> {
         })
     }
 
+    pub(super) fn admin_hosts(&mut self) -> Vec<String> {
+        self.list("ADMIN_HOSTS", host)
+    }
+
     pub(super) fn tls(&mut self) -> Option<TlsFiles> {
         match (self.variables.get("TLS_CERT"), self.variables.get("TLS_KEY")) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert: cert.into(), key: key.into() }),
@@ -150,6 +154,9 @@ fn origin(text: &str) -> Result<String, String> {
 }
 
 fn host(text: &str) -> Result<String, String> {
+    if text.contains('*') {
+        return Err("is a wildcard, and no host is named like that; list the names".into());
+    }
     let problem = || "is not a host name; write it without scheme and port, such as api.example.com".to_owned();
     let parsed = url::Host::parse(text).map_err(|_| problem())?;
     let written = parsed.to_string();

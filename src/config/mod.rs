@@ -34,12 +34,17 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// Every variable there is, as `--help` prints them.
-pub const VARIABLES: [Variable; 25] = [
+pub const VARIABLES: [Variable; 26] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     plain("BIND_ADDR", "127.0.0.1", "IP address to listen on"),
     plain("PORT", "8000", "port to listen on"),
     plain("ADMIN_ADDR", "", "ADDRESS:PORT of a second listener, for /metrics and health alone"),
+    plain(
+        "ADMIN_HOSTS",
+        "",
+        "host names under which it is served besides localhost and its addresses, several by commas",
+    ),
     plain("ENVIRONMENT", "development", "development, staging or production"),
     secret("MT5_API_KEY", "generated", "ingest keys: key or name:key, several by commas; required outside development"),
     secret("INTERNAL_API_TOKEN", "generated", "read tokens, in the same form; required outside development"),
@@ -81,6 +86,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where to serve metrics, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Host names under which metrics are served besides loopback's and the address itself, in lower case.
+    pub admin_hosts: Vec<String>,
     /// The certificate, if HTTPS is served directly.
     pub tls: Option<TlsFiles>,
     /// Keys that may post candles.
@@ -246,6 +253,7 @@ impl Config {
         let database = reader.database(environment);
         let listen = reader.address();
         let admin = reader.admin();
+        let admin_hosts = reader.admin_hosts();
         let tls = reader.tls();
         let access = reader.access(environment);
         let rate_limits = reader.rate_limits();
@@ -265,6 +273,7 @@ impl Config {
             database,
             listen,
             admin,
+            admin_hosts,
             tls,
             ingest_keys,
             read_tokens,

@@ -12,6 +12,7 @@ use metrics::gauge;
 
 use super::forwarded::Proxies;
 use super::health::{self, Health};
+use super::host::{self, AdminHosts};
 use super::limit::Limiter;
 use super::problem::{Code, Problem};
 use super::{Service, headers, layers};
@@ -29,9 +30,10 @@ struct AdminState {
 }
 
 /// The routes of the second listener.
-pub(crate) fn routes(service: &Service, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
+pub(crate) fn routes(service: &Service, hosts: AdminHosts, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
     let proxies = Proxies::new(&[], "", false);
     let listener = layers::Listener { proxies, stopping: service.stopping.clone(), traffic: None };
+    let layers = Layers { listener, hosts };
     let Service { health, limiter, .. } = service;
     let state = AdminState { health: health.clone(), store, ingest, limiter: limiter.clone(), metrics };
     Router::new()
@@ -41,20 +43,34 @@ pub(crate) fn routes(service: &Service, store: Store, ingest: Ingest, metrics: M
         .fallback(async || {
             Problem::new(Code::NotFound, "There is no such route; this listener has /metrics and /health.")
         })
-        .layer(middleware::from_fn_with_state(Arc::new(listener), pass))
+        .layer(middleware::from_fn_with_state(Arc::new(layers), pass))
         .with_state(state)
 }
 
+/// What stands around the routes of operators.
+struct Layers {
+    listener: layers::Listener,
+    hosts: AdminHosts,
+}
+
 /// What of the public listener's layers concerns operators.
-async fn pass(State(listener): State<Arc<layers::Listener>>, request: Request, next: Next) -> Response {
+async fn pass(State(layers): State<Arc<Layers>>, request: Request, next: Next) -> Response {
+    let Layers { listener, hosts } = &*layers;
     let client = listener.proxies.client(&request);
-    let routed = async move |request| next.run(request).await;
+    let routed = async move |request| {
+        // Health is told under any name, as on the public listener.
+        let served = if health::is_probe(&request) { host::named(&request).map(drop) } else { hosts.check(&request) };
+        match served {
+            Ok(()) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        }
+    };
     let secured = async move |request| {
         let mut response = layers::catch_panic(request, routed).await;
         headers::secure(client, &mut response);
         response
     };
-    layers::observe(&listener, client, request, secured).await
+    layers::observe(listener, client, request, secured).await
 }
 
 async fn render(

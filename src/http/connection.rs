@@ -1,36 +1,80 @@
 //! A connection and how long its client may take over each of its parts.
 //!
-//! `hyper` bounds only the time from the end of one request to the head of the next, idle time included. Here the head has a
-//! deadline of its own, so that an idle connection may stay open longer than proxies keep theirs (a proxy that posts on a
-//! connection just as we close it answers 502), while a head that comes a byte at a time is cut off soon.
+//! `hyper` bounds only the time from one request to the head of the next, idle time included (hyperium/hyper#1628). Here the
+//! head has a deadline of its own, so that an idle connection may stay open longer than proxies keep theirs (a proxy that
+//! posts on a connection just as we close it answers 502), while a head that comes a byte at a time is cut off soon.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::Request;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Method, Request, Response, StatusCode};
+use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::Service;
 
 use crate::telemetry::metrics::ConnectionsTimedOut;
 
-/// Longest from a connection's start, or from the first byte of a later request, to the end of the request's head.
-pub(super) const HEAD: Duration = Duration::from_secs(10);
-/// Longest that a client may take to receive an answer.
-const TAKE: Duration = Duration::from_secs(30);
+/// How long clients may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    /// From a connection's start, or from the first byte of a later request, to the end of the request's head.
+    pub(super) head: Duration,
+    /// To receive an answer; of one that streams, or of an upgraded connection, any part of it.
+    pub(super) take: Duration,
+}
+
+impl Deadlines {
+    pub(super) const DEFAULT: Self = Self { head: Duration::from_secs(10), take: Duration::from_secs(30) };
+}
+
+/// What a connection is used for at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// No request is being worked on: what comes in is the head of the next one.
+    Awaiting,
+    /// A request is being answered.
+    Answering,
+    /// An answer of unknown length is being sent, for as long as it lasts.
+    Streaming,
+    /// What goes over the connection is no longer HTTP, and whoever took it over sets its own deadlines for what comes in.
+    Upgraded,
+}
 
 /// What a connection's stream knows of the requests that came over it.
-#[derive(Default)]
+#[derive(Debug)]
 struct Activity {
     /// How many there were.
     requests: AtomicU64,
-    /// Whether one is being answered.
-    answering: AtomicBool,
+    /// A [`Phase`].
+    phase: AtomicU8,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { requests: AtomicU64::new(0), phase: AtomicU8::new(Phase::Awaiting as u8) }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    /// Whether what is sent has no known end.
+    fn is_open_ended(&self) -> bool {
+        self.is(Phase::Streaming) || self.is(Phase::Upgraded)
+    }
 }
 
 /// A service that tells its connection's stream of requests.
@@ -38,11 +82,12 @@ struct Activity {
 pub(crate) struct Watched<S> {
     service: S,
     activity: Arc<Activity>,
+    stopping: CancellationToken,
 }
 
 impl<S, B> Service<Request<B>> for Watched<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -55,14 +100,60 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let activity = Arc::clone(&self.activity);
+        let stopping = self.stopping.clone();
         activity.requests.fetch_add(1, Ordering::Relaxed);
-        activity.answering.store(true, Ordering::Relaxed);
+        activity.enter(Phase::Answering);
+        let is_tunnel = request.method() == Method::CONNECT;
         let answer = self.service.call(request);
         Box::pin(async move {
-            let answer = answer.await;
-            activity.answering.store(false, Ordering::Relaxed);
-            answer
+            let answer = answer.await?;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS || (is_tunnel && answer.status().is_success()) {
+                activity.enter(Phase::Upgraded);
+                return Ok(answer);
+            }
+            if answer.body().size_hint().exact().is_some() {
+                activity.enter(Phase::Awaiting);
+                return Ok(answer);
+            }
+            activity.enter(Phase::Streaming);
+            Ok(answer.map(|body| {
+                Body::new(StreamingBody { body, activity, stopping: Box::pin(stopping.cancelled_owned()) })
+            }))
         })
+    }
+}
+
+/// An answer of unknown length. It ends where the service stops, because it would hold up the stop for as long as anything
+/// may; its client asks anew, of whichever process has taken over.
+struct StreamingBody {
+    body: Body,
+    activity: Arc<Activity>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl HttpBody for StreamingBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.stopping.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for StreamingBody {
+    fn drop(&mut self) {
+        self.activity.enter(Phase::Awaiting);
     }
 }
 
@@ -70,10 +161,14 @@ where
 pub(crate) struct Connection<P> {
     stream: TcpStream,
     activity: Arc<Activity>,
+    deadlines: Deadlines,
     /// When the head must be there that belongs to the request of this number.
     head: Option<Head>,
-    /// When the client must have taken all that was written.
+    /// When the client must have taken all that was written, or any more of what has no end.
     take: Option<Pin<Box<Sleep>>>,
+    stopping: CancellationToken,
+    /// Waits for the service to stop; made once the connection is upgraded.
+    stopped: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Given back when the connection ends.
     _place: P,
 }
@@ -87,18 +182,26 @@ struct Head {
 }
 
 impl Head {
-    fn of(request: u64) -> Self {
-        Self { request, deadline: Instant::now() + HEAD, alarm: None }
+    fn new(request: u64, time: Duration) -> Self {
+        Self { request, deadline: Instant::now() + time, alarm: None }
     }
 }
 
 impl<P> Connection<P> {
     /// A connection that was just accepted, and the service on it that tells it of requests. `place` is what it takes from
-    /// others, until it ends.
-    pub(super) fn new<S>(stream: TcpStream, service: S, place: P) -> (Self, Watched<S>) {
-        let activity = Arc::new(Activity::default());
-        let watched = Watched { service, activity: Arc::clone(&activity) };
-        (Self { stream, activity, head: Some(Head::of(0)), take: None, _place: place }, watched)
+    /// others, until it ends. Once `stopping` is cancelled, streams end.
+    pub(super) fn new<S>(
+        stream: TcpStream,
+        service: S,
+        deadlines: Deadlines,
+        stopping: CancellationToken,
+        place: P,
+    ) -> (Self, Watched<S>) {
+        let activity = Arc::new(Activity::new());
+        let watched = Watched { service, activity: Arc::clone(&activity), stopping: stopping.clone() };
+        let head = Some(Head::new(0, deadlines.head));
+        let connection = Self { stream, activity, deadlines, head, take: None, stopping, stopped: None, _place: place };
+        (connection, watched)
     }
 
     fn requests(&self) -> u64 {
@@ -107,8 +210,8 @@ impl<P> Connection<P> {
 
     /// Starts the deadline of a head with its first byte.
     fn began_head(&mut self) {
-        if self.head.is_none() && !self.activity.answering.load(Ordering::Relaxed) {
-            self.head = Some(Head::of(self.requests()));
+        if self.head.is_none() && self.activity.is(Phase::Awaiting) {
+            self.head = Some(Head::new(self.requests(), self.deadlines.head));
         }
     }
 
@@ -122,12 +225,26 @@ impl<P> Connection<P> {
         alarm.get_or_insert_with(|| Box::pin(sleep_until(*deadline))).as_mut().poll(cx).is_ready()
     }
 
+    /// Whether an upgraded connection has to end, because the service does: its reader then reads its end.
+    fn upgrade_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.activity.is(Phase::Upgraded) {
+            return false;
+        }
+        let stopping = &self.stopping;
+        self.stopped.get_or_insert_with(|| Box::pin(stopping.clone().cancelled_owned())).as_mut().poll(cx).is_ready()
+    }
+
     /// Passes on the result of a write, unless the client has had its time.
     fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if result.is_pending() {
-            let deadline = self.take.get_or_insert_with(|| Box::pin(sleep(TAKE)));
+            let time = self.deadlines.take;
+            let deadline = self.take.get_or_insert_with(|| Box::pin(sleep(time)));
             ready!(deadline.as_mut().poll(cx));
             return Poll::Ready(Err(too_slow(ConnectionsTimedOut::Answer)));
+        }
+        if self.activity.is_open_ended() {
+            // Who takes some of what has no end is not too slow.
+            self.take = None;
         }
         result
     }
@@ -140,6 +257,9 @@ fn too_slow(phase: ConnectionsTimedOut) -> io::Error {
 
 impl<P: Unpin> AsyncRead for Connection<P> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.upgrade_is_over(cx) {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {

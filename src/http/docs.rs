@@ -53,16 +53,26 @@ impl Modify for Security {
 /// Adds what holds for every operation: the answers of the layers around it, and the headers of each answer.
 pub(super) fn complete(document: &mut Document) {
     /// Answers of layers that probes do not pass.
-    const LAYERS: [Code; 5] = [Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded, Code::TimedOut];
+    const LAYERS: [Code; 6] =
+        [Code::ForeignOrigin, Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded, Code::TimedOut];
+    /// Answers that belong to no operation.
+    const OF_NO_OPERATION: [Code; 2] = [Code::NotFound, Code::MethodNotAllowed];
     let header = |kind, meaning: &str| {
         let schema = ObjectBuilder::new().schema_type(kind);
         RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(meaning)).build())
     };
+    for code in OF_NO_OPERATION {
+        let components = document.components.get_or_insert_default();
+        components
+            .responses
+            .extend(problem::responses(&[code]).into_values().map(|response| (code.name().to_owned(), response)));
+    }
     let paths = document.paths.paths.iter_mut();
     for (path, operation) in paths.flat_map(|(path, item)| operations(item).map(move |operation| (path, operation))) {
         let probe = health::PROBES.contains(&path.as_str());
-        let mut codes = vec![Code::ForeignOrigin, Code::Internal];
+        let mut codes = vec![Code::InvalidHost, Code::Internal];
         codes.extend(LAYERS.into_iter().filter(|_| !probe));
+        codes.retain(|code| !is_told_of(&operation.responses.responses, *code));
         for (status, response) in problem::responses(&codes) {
             add(&mut operation.responses.responses, status, response);
         }
@@ -85,9 +95,21 @@ fn add(responses: &mut BTreeMap<String, RefOr<ResponseDoc>>, status: String, res
         (Some(RefOr::T(said)), RefOr::T(response)) => {
             said.description = format!("{} {}", said.description, response.description);
             said.headers.extend(response.headers);
+            for (kind, content) in response.content {
+                if let (Some(RefOr::T(said)), RefOr::T(content)) = (said.content.get_mut(&kind), content) {
+                    said.examples.extend(content.examples);
+                }
+            }
         }
         (_, response) => drop(responses.insert(status, response)),
     }
+}
+
+/// Whether an operation's answers have an example of `code` already.
+fn is_told_of(responses: &BTreeMap<String, RefOr<ResponseDoc>>, code: Code) -> bool {
+    let Some(RefOr::T(response)) = responses.get(code.status().as_str()) else { return false };
+    let content = response.content.get(problem::CONTENT_TYPE);
+    matches!(content, Some(RefOr::T(content)) if content.examples.contains_key(code.name()))
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::forwarded::{Client, Transport};
-use super::health;
 use super::problem::{Code, Problem};
+use super::{health, host};
 use crate::config::Access;
 
 /// How long a browser may remember what it was allowed.
@@ -70,25 +69,19 @@ impl Gate {
     }
 
     fn check_host(&self, request: &Request) -> Result<(), Problem> {
-        let problem = |detail| Err(Problem::new(Code::ForeignHost, detail));
-        let mut lines = request.headers().get_all(header::HOST).iter();
-        let host = lines.next();
-        if lines.next().is_some() {
-            return problem("The request names more than one Host; send one.");
-        }
+        let host = host::named(request)?;
         if self.0.hosts.is_empty() {
             return Ok(());
         }
-        let served = |name: &Authority| {
-            host_name(name).is_some_and(|host| self.0.hosts.iter().any(|served| served.eq_ignore_ascii_case(host)))
-        };
         // A request line may name a host too, and then counts (RFC 9112 section 3.2.2).
-        let by_header = host.map(|host| host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()));
-        let mut names = by_header.into_iter().chain(request.uri().authority().cloned().map(Some)).peekable();
-        if names.peek().is_some() && names.all(|name| name.is_some_and(|name| served(&name))) {
+        let by_line = request.uri().authority().map(host::host_of);
+        let mut names = host.map(Some).into_iter().chain(by_line).peekable();
+        let served = |name: Option<String>| name.is_some_and(|name| self.0.hosts.contains(&name));
+        if names.peek().is_some() && names.all(served) {
             return Ok(());
         }
-        problem("This service is not served under that host name; use one of ALLOWED_HOSTS.")
+        let detail = "This service is not served under that host name; use one of ALLOWED_HOSTS.";
+        Err(Problem::new(Code::ForeignHost, detail))
     }
 
     fn check_transport(&self, client: Client) -> Result<(), Problem> {
@@ -119,13 +112,6 @@ impl Gate {
     }
 }
 
-/// The host in `HOST` or `HOST:PORT`; what has anything more is read differently by different programs.
-fn host_name(authority: &Authority) -> Option<&str> {
-    let rest = authority.as_str().strip_prefix(authority.host())?;
-    let has_no_more = matches!(rest, "" | ":") || rest.strip_prefix(':')?.parse::<u16>().is_ok();
-    has_no_more.then_some(authority.host())
-}
-
 /// What kind of page a request comes from.
 enum Page {
     /// From no page at all, or from one that this service has served itself.
@@ -142,12 +128,14 @@ pub(super) async fn check(
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let reached = if health::is_probe(&request) {
-        Ok(())
+    let judged = if health::is_probe(&request) {
+        // Told to anybody, but only pages of allowed origins can read it.
+        host::named(&request).map(|_| gate.judge_origin(&request, client).unwrap_or(Page::NoneOrOwn))
     } else {
-        gate.check_host(&request).and_then(|()| gate.check_transport(client))
+        let reached = gate.check_host(&request).and_then(|()| gate.check_transport(client));
+        reached.and_then(|()| gate.judge_origin(&request, client))
     };
-    let mut response = match reached.and_then(|()| gate.judge_origin(&request, client)) {
+    let mut response = match judged {
         Ok(Page::NoneOrOwn) => next(request).await,
         Ok(Page::Allowed) => {
             let mut next = Some(next);

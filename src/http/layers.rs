@@ -72,7 +72,7 @@ pub(super) async fn observe(
         response.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
         *response.body_mut() = if line.method == Method::HEAD { Body::empty() } else { body.into() };
     }
-    if listener.stopping.is_cancelled() {
+    if listener.stopping.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     line.count(response.status().as_u16());

@@ -11,12 +11,15 @@ use axum::Router;
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use metrics::gauge;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, HEAD, Watched};
+use super::connection::{Connection, Deadlines, Watched};
 use super::forwarded::{Proxies, group};
+use super::preface::RefuseHttp2;
 use crate::telemetry::metrics::{CONNECTIONS, ConnectionsRefused};
 
 /// Most connections at once.
@@ -67,15 +70,16 @@ pub(crate) async fn serve(
     tls: Option<RustlsConfig>,
 ) -> io::Result<()> {
     let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
+    // HTTP/1.1 alone, said to the builder: axum-server's own way to say it would take upgrades away.
+    *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_BYTES);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     match tls {
-        // HTTP/1.1 alone, said last: to set an acceptor forgets it (axum-server).
-        None => server.acceptor(door).http1_only().serve(routes).await,
+        None => server.acceptor(RefuseHttp2(door)).serve(routes).await,
         Some(tls) => {
-            let tls = RustlsAcceptor::new(tls).handshake_timeout(HEAD);
-            server.acceptor(tls.acceptor(door)).http1_only().serve(routes).await
+            let tls = RustlsAcceptor::new(tls).handshake_timeout(door.deadlines.head);
+            server.acceptor(RefuseHttp2(tls.acceptor(door))).serve(routes).await
         }
     }
 }
@@ -86,6 +90,8 @@ pub(crate) struct Door {
     listener: &'static str,
     most: usize,
     proxies: Proxies,
+    deadlines: Deadlines,
+    stopping: CancellationToken,
     open: Arc<Mutex<Open>>,
 }
 
@@ -98,10 +104,10 @@ struct Open {
 
 impl Door {
     /// Of the `listener` of that name in the metrics: at most `most` connections, and any number of them from a proxy that
-    /// is trusted.
-    pub(crate) fn new(listener: &'static str, most: usize, proxies: Proxies) -> Self {
+    /// is trusted. Once `stopping` is cancelled, what streams over them ends.
+    pub(crate) fn new(listener: &'static str, most: usize, proxies: Proxies, stopping: CancellationToken) -> Self {
         gauge!(CONNECTIONS, "listener" => listener).set(0);
-        Self { listener, most, proxies, open: Arc::default() }
+        Self { listener, most, proxies, deadlines: Deadlines::DEFAULT, stopping, open: Arc::default() }
     }
 
     fn enter(&self, peer: IpAddr) -> Result<Place, ConnectionsRefused> {
@@ -135,7 +141,7 @@ impl<S> Accept<TcpStream, S> for Door {
                 io::Error::other("no room for the connection")
             })?;
             stream.set_nodelay(true)?;
-            Ok(Connection::new(stream, service, place))
+            Ok(Connection::new(stream, service, self.deadlines, self.stopping.clone(), place))
         };
         std::future::ready(enter())
     }
@@ -161,5 +167,165 @@ impl Drop for Place {
             }
         }
         gauge!(CONNECTIONS, "listener" => self.listener).decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes};
+    use axum::extract::Request;
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+    use axum::routing::get;
+    use futures_util::stream;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// A small service whose answers do not end by themselves.
+    struct Served {
+        address: SocketAddr,
+        handle: Handle<SocketAddr>,
+        stopping: CancellationToken,
+        server: JoinHandle<io::Result<()>>,
+    }
+
+    impl Served {
+        fn start() -> Self {
+            let stopping = CancellationToken::new();
+            let mut door = Door::new("public", 100, Proxies::new(&[], "", false), stopping.clone());
+            door.deadlines = Deadlines { head: Duration::from_millis(300), take: Duration::from_millis(300) };
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let address = listener.local_addr().unwrap();
+            let routes = Router::new().route("/echo", get(echo)).route("/stream", get(stream));
+            let handle = Handle::new();
+            let listener = TcpListener::from_std(listener).unwrap();
+            let server = tokio::spawn(serve(listener, routes, handle.clone(), door, None));
+            Self { address, handle, stopping, server }
+        }
+
+        /// A connection on which a request was answered with `status`, read up to the end of its head.
+        async fn ask(&self, request: &str, status: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            assert!(head.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&head));
+            stream
+        }
+
+        async fn upgrade(&self) -> TcpStream {
+            let request = "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+            self.ask(request, "HTTP/1.1 101 ").await
+        }
+
+        async fn stream(&self) -> TcpStream {
+            self.ask("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ").await
+        }
+
+        /// Returns once the deadline of a head that begins now has ended a connection.
+        async fn head_deadline(&self) {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(b"GET").await.unwrap();
+            let _ = stream.read(&mut [0; 1]).await;
+        }
+    }
+
+    async fn echo(request: Request) -> impl IntoResponse {
+        tokio::spawn(async move {
+            let upgraded = hyper::upgrade::on(request).await.unwrap();
+            let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+            let _ = tokio::io::copy(&mut reader, &mut writer).await;
+            let _ = writer.write_all(b"bye").await;
+            let _ = writer.shutdown().await;
+        });
+        (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "echo")])
+    }
+
+    async fn stream() -> Body {
+        const PART: Bytes = Bytes::from_static(&[b'x'; 64 * 1024]);
+        Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(PART)))
+    }
+
+    async fn echoes(stream: &mut TcpStream) {
+        stream.write_all(b"ping").await.unwrap();
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"ping");
+    }
+
+    #[tokio::test]
+    async fn an_upgraded_connection_has_no_deadline_for_heads() {
+        let served = Served::start();
+        let mut upgraded = served.upgrade().await;
+        for _ in 0..3 {
+            echoes(&mut upgraded).await;
+            served.head_deadline().await;
+        }
+        echoes(&mut upgraded).await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_on_whatever_its_client_has_begun_to_send() {
+        let served = Served::start();
+        let mut streaming = served.stream().await;
+        streaming.write_all(b"GET").await.unwrap();
+        let ticking = async {
+            served.head_deadline().await;
+            served.head_deadline().await;
+        };
+        let reading = async {
+            let mut part = vec![0; 64 * 1024];
+            loop {
+                assert!(streaming.read(&mut part).await.unwrap() > 0, "it was cut");
+            }
+        };
+        tokio::select! {
+            () = ticking => {}
+            () = reading => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_for_whoever_takes_nothing_and_for_nobody_else() {
+        let served = Served::start();
+        let (mut reader, mut sleeper) = (served.stream().await, served.stream().await);
+        let reading = async {
+            let mut part = vec![0; 256 * 1024];
+            loop {
+                assert!(reader.read(&mut part).await.unwrap() > 0, "it was cut");
+            }
+        };
+        let sleeping = async {
+            // Its end is seen without reading: a connection that was cut cannot be written to for long.
+            while sleeper.write_all(b"x").await.is_ok() {
+                served.head_deadline().await;
+            }
+        };
+        tokio::select! {
+            () = sleeping => {}
+            () = reading => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn streams_and_upgraded_connections_end_with_the_service_and_hold_nothing_up() {
+        let served = Served::start();
+        let (mut streaming, mut upgraded) = (served.stream().await, served.upgrade().await);
+        echoes(&mut upgraded).await;
+        served.stopping.cancel();
+        // Without a deadline: nothing is left to wait for.
+        served.handle.graceful_shutdown(None);
+        let (mut streamed, mut echoed) = (Vec::new(), Vec::new());
+        streaming.read_to_end(&mut streamed).await.unwrap();
+        assert!(streamed.ends_with(b"\r\n0\r\n\r\n"), "it ends as a whole answer does");
+        upgraded.read_to_end(&mut echoed).await.unwrap();
+        assert_eq!(echoed, b"bye", "whoever took it over has the last word");
+        served.server.await.unwrap().unwrap();
     }
 }

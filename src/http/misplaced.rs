@@ -17,6 +17,8 @@ use crate::telemetry::metrics::AuthFailures;
 
 /// Most layers that are taken off a value, such as quotes, a word or a name before the key.
 const MAX_LAYERS: usize = 4;
+/// Most keys in a list that is recognised as one.
+const MAX_LISTED: usize = 8;
 /// Most values of one request that are compared where it presents no credential.
 const MAX_VALUES: usize = 64;
 
@@ -116,8 +118,12 @@ pub(super) fn in_header(
     scopes: &[Scope],
 ) -> Option<Misplaced> {
     let whole = if is_authorization { Mistake::NotBearer } else { Mistake::Header };
-    let found = |(entry, mistake): (Arc<Entry>, Mistake)| Misplaced::new(&entry, mistake, scopes);
-    look(entries, value, whole).or_else(|| look_for_basic(entries, value)).map(found)
+    let found = if value.contains(&b',') {
+        look_for_list(entries, value)
+    } else {
+        look(entries, value, whole).or_else(|| look_for_basic(entries, value))
+    };
+    found.map(|(entry, mistake)| Misplaced::new(&entry, mistake, scopes))
 }
 
 /// Looks for a valid key in all other headers and in the address of a request that presents none.
@@ -174,13 +180,19 @@ fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
     if end - start < value.len() {
         return Some((Mistake::Quotes, &value[start..end]));
     }
-    if let Some(comma) = value.iter().position(|byte| *byte == b',') {
-        return Some((Mistake::List, &value[..comma]));
-    }
     if let Some(inner) = after(b" \t") {
         return Some((Mistake::Word, inner));
     }
     after(b":=").map(|inner| (Mistake::Name, inner))
+}
+
+/// Looks for valid keys in a list of nothing else: a wrong one beside them would be a try.
+fn look_for_list(entries: &Entries, value: &[u8]) -> Option<(Arc<Entry>, Mistake)> {
+    let mut parts = value.split(|byte| *byte == b',').enumerate();
+    let (_, first) = parts.next()?;
+    let (first, _) = look(entries, first, Mistake::List)?;
+    let valid = |(position, part)| position < MAX_LISTED && look(entries, part, Mistake::List).is_some();
+    parts.all(valid).then_some((first, Mistake::List))
 }
 
 /// Looks for a valid key in `Basic` credentials: as the whole of them, the user name or the password.

@@ -14,10 +14,12 @@ mod forwarded;
 mod gate;
 mod headers;
 mod health;
+pub(crate) mod host;
 mod layers;
 mod limit;
 pub(crate) mod listener;
 mod misplaced;
+mod preface;
 mod problem;
 mod series;
 pub(crate) mod tls;
@@ -264,7 +266,10 @@ mod tests {
     }
 
     async fn call(routes: Router) -> String {
-        let request = Request::get("/?symbol=SECRET").header("x-request-id", "id-1").header("x-api-key", "SECRET");
+        let request = Request::get("/?symbol=SECRET")
+            .header("host", "x")
+            .header("x-request-id", "id-1")
+            .header("x-api-key", "SECRET");
         let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], problem::CONTENT_TYPE);

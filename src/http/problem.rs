@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::{Response as ResponseDoc, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -26,6 +27,7 @@ pub(super) enum Code {
     Malformed,
     Unauthorized,
     WrongScope,
+    InvalidHost,
     ForeignOrigin,
     ForeignHost,
     PlainHttp,
@@ -51,6 +53,11 @@ impl Code {
                 ("unauthorized", StatusCode::UNAUTHORIZED, "No key, more than one, or an unknown one.")
             }
             Self::WrongScope => ("wrong_scope", StatusCode::FORBIDDEN, "The key is known but not for this route."),
+            Self::InvalidHost => (
+                "invalid_host",
+                StatusCode::BAD_REQUEST,
+                "There is no Host, more than one, or one that is no host name.",
+            ),
             Self::ForeignOrigin => {
                 ("foreign_origin", StatusCode::FORBIDDEN, "The request comes from a page whose origin is not allowed.")
             }
@@ -92,6 +99,48 @@ impl Code {
                 "The work on the request took longer than 10 s; Retry-After says when to try again.",
             ),
         }
+    }
+
+    /// What an answer may say, for the documentation.
+    fn example(self) -> Problem {
+        let detail = match self {
+            Self::Malformed => {
+                "The body is not valid JSON: expected value at line 1, column 14; correct it and send it again."
+            }
+            Self::Unauthorized => "Invalid or missing API Key",
+            Self::WrongScope => "This key may post candles and list series; read with the internal token.",
+            Self::InvalidHost => "The request names more than one Host; send one.",
+            Self::ForeignOrigin => {
+                "Pages of this origin may not call; add it to ALLOWED_ORIGINS, or call from a server."
+            }
+            Self::ForeignHost => "This service is not served under that host name; use one of ALLOWED_HOSTS.",
+            Self::PlainHttp => {
+                "This came over plain HTTP, where keys can be read on the way; use https:// and change the key."
+            }
+            Self::NotFound => "There is no such route; the API's documentation lists them.",
+            Self::MethodNotAllowed => "This route has no such method; use one that Allow lists.",
+            Self::TooSlow => "The body took longer than 10 s or paused for more than 5 s; send it again.",
+            Self::TooLarge => "The batch holds 12000 candles and at most 10000 are taken; send it in parts.",
+            Self::UnsupportedEncoding => {
+                "The body is compressed, and only plain JSON is taken; send it without Content-Encoding."
+            }
+            Self::InvalidValues => {
+                let msg = "is negative; a volume is 0 or more";
+                let loc = vec!["body".into(), "candles".into(), 0.into(), "volume".into()];
+                let violation = Violation { loc, msg: msg.to_owned(), kind: "out_of_range" };
+                return Problem::invalid(format!("Nothing was stored: {} {msg}.", violation.path()), vec![violation]);
+            }
+            Self::RateLimited => "This key posts too often; wait for Retry-After, and put more candles into each post.",
+            Self::Internal => {
+                "The service failed on this request; try again, and report the request_id if it persists."
+            }
+            Self::Unavailable => {
+                "The database does not answer; send the same request again after Retry-After, which is safe."
+            }
+            Self::Overloaded => "The service has no room for this now; send it again after Retry-After.",
+            Self::TimedOut => "This took too long and was given up; send it again after Retry-After, which is safe.",
+        };
+        Problem::new(self, detail)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -251,14 +300,22 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// Documents problems as answers of a route: one answer for each status, which tells of all its codes.
+/// Documents problems as answers of a route: one answer for each status, which tells of all its codes and has
+/// an example of each.
 pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> {
     let mut by_status: BTreeMap<StatusCode, Vec<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status()).or_default().push(*code);
     }
     let document = |(status, codes): (StatusCode, Vec<Code>)| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let example = |code: &Code| {
+            let value = serde_json::from_str(&code.example().body("5e5f8f6f7b1d2f6f0f5a1c9d1e2b3a4c")).ok();
+            (code.name(), ExampleBuilder::new().summary(code.entry().2).value(value).build())
+        };
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .examples_from_iter(codes.iter().map(example))
+            .build();
         let meaning = |code: &Code| format!("`{}`: {}", code.name(), code.entry().2);
         let description = codes.iter().map(meaning).collect::<Vec<_>>().join(" ");
         let mut response = ResponseBuilder::new().description(description).content(CONTENT_TYPE, content);

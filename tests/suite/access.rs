@@ -67,7 +67,6 @@ fn pages_of_allowed_origins_may_call_and_no_others() {
                 (Method::GET, "/api/v1/openapi.json"),
                 (Method::OPTIONS, "/api/v1/candles"),
                 (Method::GET, "/nowhere"),
-                (Method::GET, "/api/v1/health"),
             ] {
                 let headers = [("Origin", origin), ("X-API-KEY", KEY), ("Access-Control-Request-Method", "POST")];
                 let answer = call(&app, method.clone(), path, &headers).await;
@@ -132,7 +131,7 @@ fn only_the_hosts_that_are_listed_are_served_but_health_is_under_any() {
         for host in ["api.example.com", "API.example.com", "api.example.com:8000", "[::1]:8000", "[::1]"] {
             assert_eq!(call(&app, Method::GET, "/api/v1/openapi.json", &[("Host", host)]).await.status, 200, "{host}");
         }
-        for host in ["127.0.0.1", "evil.example", "api.example.com.evil.example", "xapi.example.com", "a b", "::1"] {
+        for host in ["127.0.0.1", "evil.example", "api.example.com.evil.example", "xapi.example.com", "[::2]"] {
             for path in ["/api/v1/openapi.json", CANDLES, "/nowhere", "/api/v1/health/detailed"] {
                 let headers = [("Host", host), ("X-Internal-Token", TOKEN)];
                 call(&app, Method::GET, path, &headers).await.problem(403, "foreign_host");
@@ -144,16 +143,90 @@ fn only_the_hosts_that_are_listed_are_served_but_health_is_under_any() {
         // What the request line says counts as well, and nothing is not a name that is served.
         for head in [
             "GET http://evil.example/api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\n",
-            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\nHost: api.example.com\r\n",
-            "GET /api/v1/openapi.json HTTP/1.1\r\n",
-            "GET http://api.example.com/api/v1/openapi.json HTTP/1.1\r\nHost: a b\r\n",
-            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: evil@api.example.com\r\n",
-            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com:port\r\n",
-            "GET /api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com:99999\r\n",
+            "GET http://evil@api.example.com/api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\n",
+            "GET /api/v1/openapi.json HTTP/1.0\r\n",
         ] {
             let answer = app.raw(format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
-            assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("foreign_host"), "{head} {answer}");
+            assert!(answer.contains(" 403 Forbidden\r\n") && answer.contains("foreign_host"), "{head} {answer}");
         }
+    });
+}
+
+#[test]
+fn a_request_names_one_valid_host_or_is_no_http_1_1() {
+    run(async {
+        let any = TestApp::start(Database::sqlite()).await;
+        let listed =
+            TestApp::start_with(Database::sqlite(), |environment| environment.with("ALLOWED_HOSTS", "api.example.com"))
+                .await;
+        for app in [&any, &listed] {
+            for target in [
+                "/health",
+                "/health/live",
+                "/api/v1/openapi.json",
+                CANDLES,
+                "/nowhere",
+                "http://api.example.com/health",
+            ] {
+                for hosts in [
+                    "",
+                    "Host: api.example.com\r\nHost: api.example.com\r\n",
+                    "Host: api.example.com\r\nHost: evil.example\r\n",
+                    "Host:\r\n",
+                    "Host: :8000\r\n",
+                    "Host: a b\r\n",
+                    "Host: ::1\r\n",
+                    "Host: [::1\r\n",
+                    "Host: [nonsense]\r\n",
+                    "Host: evil@api.example.com\r\n",
+                    "Host: api.example.com:port\r\n",
+                    "Host: api.example.com:99999\r\n",
+                    "Host: api.example.com/x\r\n",
+                    "Host: http://api.example.com\r\n",
+                    "Host: api.example.com, evil.example\r\n",
+                    "Host: api\u{e9}.example.com\r\n",
+                ] {
+                    let head = format!("GET {target} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+                    let answer = app.raw(head.as_bytes()).await;
+                    assert!(
+                        answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"invalid_host\""),
+                        "{head} {answer}"
+                    );
+                    assert!(answer.contains("content-type: application/problem+json"), "{answer}");
+                }
+            }
+            for head in [
+                "GET /health HTTP/1.0\r\n\r\n",
+                "GET /health HTTP/1.0\r\nHost: whatever\r\n\r\n",
+                "GET /health HTTP/1.1\r\nHost: my_service:8000\r\nConnection: close\r\n\r\n",
+                "GET /health HTTP/1.1\r\nHost: [::1]:8000\r\nConnection: close\r\n\r\n",
+            ] {
+                let answer = app.raw(head.as_bytes()).await;
+                assert!(answer.starts_with("HTTP/1.") && answer.contains(" 200 OK"), "{head} {answer}");
+            }
+        }
+        let answer = any.raw(b"GET /api/v1/openapi.json HTTP/1.0\r\n\r\n").await;
+        assert!(answer.contains(" 200 OK"), "{answer:.200}");
+    });
+}
+
+#[test]
+fn health_is_told_to_pages_of_other_origins_and_they_cannot_read_it() {
+    run(async {
+        let app = with_origin(|environment| environment).await;
+        for path in ["/health", "/api/v1/health", "/health/live", "/healthz"] {
+            for origin in ["https://evil.example", "null", ""] {
+                let answer = call(&app, Method::GET, path, &[("Origin", origin)]).await;
+                assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"{"status":"ok"}"#), "{path}");
+                assert_eq!(answer.header("access-control-allow-origin"), None);
+                assert!(varies_by_origin(&answer), "{answer:?}");
+            }
+            let answer = call(&app, Method::GET, path, &[("Origin", CHART)]).await;
+            assert_eq!(answer.header("access-control-allow-origin"), Some(CHART));
+        }
+        let preflight = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "GET")];
+        let answer = call(&app, Method::OPTIONS, "/health", &preflight).await;
+        assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (405, None));
     });
 }
 

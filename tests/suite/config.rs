@@ -210,6 +210,7 @@ fn secrets_are_never_shown() {
 fn how_the_service_stands_on_the_network_is_read() {
     let config = production(&[
         ("ADMIN_ADDR", "127.0.0.1:9100"),
+        ("ADMIN_HOSTS", "candlewick, Metrics.Example.com"),
         ("ALLOWED_ORIGINS", "https://chart.example.com, http://localhost:3000,"),
         ("ALLOWED_HOSTS", "API.example.com,[::1]"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, 127.0.0.1, ::1, ::ffff:192.0.2.1, ::ffff:198.51.100.0/120"),
@@ -222,6 +223,7 @@ fn how_the_service_stands_on_the_network_is_read() {
     ])
     .unwrap();
     assert_eq!(config.admin, Some("127.0.0.1:9100".parse().unwrap()));
+    assert_eq!(config.admin_hosts, ["candlewick", "metrics.example.com"]);
     assert_eq!(config.access.origins, ["https://chart.example.com", "http://localhost:3000"]);
     assert_eq!(config.access.hosts, ["api.example.com", "[::1]"]);
     let proxies: Vec<String> = config.access.trusted_proxies.iter().map(ToString::to_string).collect();
@@ -255,6 +257,9 @@ fn what_would_open_it_too_far_or_means_nothing_stops_the_start() {
         ("ALLOWED_ORIGINS", "https://Chart.example.com:443/app", "write https://chart.example.com"),
         ("ALLOWED_HOSTS", "https://api.example.com", "is not a host name"),
         ("ALLOWED_HOSTS", "api.example.com:8000", "without scheme and port"),
+        ("ADMIN_HOSTS", "candlewick:9000", "without scheme and port"),
+        ("ADMIN_HOSTS", "*", "is a wildcard"),
+        ("ALLOWED_HOSTS", "*.example.com", "is a wildcard"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "is neither an IP address nor a range"),
         ("TRUSTED_PROXIES", "proxy", "is neither an IP address nor a range"),
         ("TRUSTED_PROXIES", "::ffff:10.0.0.0/90", "is no range of IPv4 addresses"),

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Answer, Database, KEY, NOW, TOKEN, TestApp, both_stores, candle, run, send};
 
@@ -163,15 +164,15 @@ fn the_openapi_document_is_complete() {
         statuses("post /api/v1/candles"),
         ["201", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"]
     );
-    assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "401", "403", "422", "429", "500", "503"]);
-    assert_eq!(statuses("get /api/v1/series"), ["200", "401", "403", "422", "429", "500", "503"]);
-    assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "401", "403", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/series"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "400", "401", "403", "429", "500", "503"]);
     for name in ["get /health", "get /api/v1/health"] {
-        assert_eq!(statuses(name), ["200", "403", "500", "503"]);
+        assert_eq!(statuses(name), ["200", "400", "500", "503"]);
     }
-    assert_eq!(statuses("get /health/live"), ["200", "403", "500"]);
-    assert_eq!(statuses("get /healthz"), ["200", "403", "500"]);
-    assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "403", "429", "500", "503"]);
+    assert_eq!(statuses("get /health/live"), ["200", "400", "500"]);
+    assert_eq!(statuses("get /healthz"), ["200", "400", "500"]);
+    assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "400", "403", "429", "500", "503"]);
     assert_eq!(operations.len(), 9);
 
     let mut ids = std::collections::BTreeSet::new();
@@ -209,6 +210,45 @@ fn the_openapi_document_is_complete() {
 }
 
 #[test]
+fn every_error_code_has_an_example_and_every_route_its_own_credential() {
+    let document: serde_json::Value = serde_json::from_str(&candlewick::http::openapi()).unwrap();
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let answers = operations.clone().map(|operation| operation["responses"].as_object().unwrap());
+    let shared = document["components"]["responses"].as_object().unwrap();
+    let mut codes = std::collections::BTreeSet::new();
+    for (status, answer) in answers.flatten().chain(shared) {
+        let Some(content) = answer["content"].get("application/problem+json") else { continue };
+        let examples = content["examples"].as_object().unwrap_or_else(|| panic!("{answer}"));
+        for (code, example) in examples {
+            let problem = &example["value"];
+            assert_eq!(problem["code"], json!(code));
+            assert!(answer["description"].as_str().unwrap().contains(&format!("`{code}`")), "{answer}");
+            let of_status = shared.contains_key(status) || problem["status"].to_string() == *status;
+            assert!(of_status && problem["detail"].as_str().unwrap().len() > 20, "{status} {problem}");
+            assert_eq!(problem["errors"].is_array(), code == "invalid_values", "{problem}");
+            codes.insert(code.clone());
+        }
+        // As many as the description tells of.
+        assert_eq!(answer["description"].as_str().unwrap().matches("`: ").count(), examples.len(), "{answer}");
+    }
+    let documented =
+        include_str!("../../docs/api.md").lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").nth(1));
+    let documented = documented.filter_map(|code| code.strip_prefix('`')?.strip_suffix('`'));
+    let documented: std::collections::BTreeSet<String> = documented
+        .filter(|code| !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(codes, documented, "docs/api.md lists them too");
+
+    let security = |path: &str, method: &str| document["paths"][path][method]["security"].clone();
+    assert_eq!(security("/api/v1/candles", "post"), json!([{"ingest_key": []}, {"bearer": []}]));
+    assert_eq!(security("/api/v1/candles", "get"), json!([{"internal_token": []}, {"bearer": []}]));
+    assert_eq!(security("/api/v1/health/detailed", "get"), json!([{"internal_token": []}, {"bearer": []}]));
+    assert_eq!(security("/api/v1/series", "get"), json!([{"ingest_key": []}, {"internal_token": []}, {"bearer": []}]));
+}
+
+#[test]
 fn the_documentation_page_comes_whole_out_of_the_binary() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
@@ -238,7 +278,17 @@ fn it_speaks_no_other_http_than_1() {
         let app = TestApp::start(Database::sqlite()).await;
         // HTTP/2's preface and an empty SETTINGS frame, to which a server that knows them sends its own.
         let answer = app.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
-        assert!(answer.is_empty(), "{answer:?}");
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("speaks HTTP/1.1"), "{answer:?}");
+        // In pieces, and what only begins like it.
+        let mut stream = app.connect().await;
+        for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+            stream.write_all(&[*byte]).await.unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("speaks HTTP/1.1"), "{answer:?}");
+        let answer = app.raw(b"PRI * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer:?}");
     });
 }
 

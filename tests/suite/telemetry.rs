@@ -114,6 +114,40 @@ fn what_happens_is_counted_under_names_that_hold_no_symbol() {
 }
 
 #[test]
+fn metrics_are_told_under_loopback_addresses_and_listed_names_alone() {
+    run(async {
+        let folder = folder();
+        let (_serving, admin) = start(folder.path(), &[("ADMIN_HOSTS", "candlewick, Metrics.Example.com")]);
+        let port = admin.rsplit(':').next().unwrap();
+        let asked = async |path: &str, host: &str| {
+            send(reqwest::Client::new().get(format!("{admin}{path}")).header("host", host)).await
+        };
+        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]", "candlewick", "metrics.example.com"] {
+            for host in [host.to_owned(), format!("{host}:{port}")] {
+                assert_eq!(asked("/metrics", &host).await.status, 200, "{host}");
+            }
+        }
+        for host in ["evil.example", "10.0.0.5", "candlewick.evil.example", "localhost.evil.example", "xlocalhost"] {
+            let detail = asked("/metrics", host).await.problem(403, "foreign_host");
+            assert!(detail.contains("ADMIN_HOSTS"), "{detail}");
+            asked("/nowhere", host).await.problem(403, "foreign_host");
+            assert_eq!(asked("/health", host).await.status, 200, "{host}");
+            assert_eq!(asked("/health/live", host).await.status, 200, "{host}");
+        }
+        asked("/metrics", "a b").await.problem(400, "invalid_host");
+        asked("/health", "a b").await.problem(400, "invalid_host");
+
+        // Where it listens on every address, it has any: an address cannot be rebound.
+        let (_serving, admin) = start(folder.path(), &[("ADMIN_ADDR", "0.0.0.0:0")]);
+        let admin = admin.replace("0.0.0.0", "127.0.0.1");
+        for (host, status) in [("10.0.0.5", 200), ("[2001:db8::1]:9000", 200), ("candlewick", 403)] {
+            let answer = send(reqwest::Client::new().get(format!("{admin}/metrics")).header("host", host)).await;
+            assert_eq!(answer.status.as_u16(), status, "{host}");
+        }
+    });
+}
+
+#[test]
 fn what_has_not_happened_yet_is_counted_as_none() {
     run(async {
         let folder = folder();

@@ -1,0 +1,83 @@
+//! Which host a request names, and whether a listener is served under it (RFC 9112 section 3.2).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{Version, header};
+
+use super::problem::{Code, Problem};
+
+/// The host that `request` names, in lower case and without its port. Only HTTP/1.0 may name none.
+///
+/// # Errors
+/// Where HTTP demands to refuse the request: no `Host`, more than one, or one that is not a host with or without a port.
+pub(super) fn named(request: &Request) -> Result<Option<String>, Problem> {
+    let problem = |detail| Err(Problem::new(Code::InvalidHost, detail));
+    let mut lines = request.headers().get_all(header::HOST).iter();
+    let Some(host) = lines.next() else {
+        if request.version() < Version::HTTP_11 {
+            return Ok(None);
+        }
+        return problem(
+            "The request has no Host, which HTTP/1.1 demands; send one, such as Host: candles.example.com.",
+        );
+    };
+    if lines.next().is_some() {
+        return problem("The request names more than one Host; send one.");
+    }
+    match host.to_str().ok().and_then(|host| host.parse().ok()).as_ref().and_then(host_of) {
+        Some(host) => Ok(Some(host)),
+        None => {
+            problem("The Host of the request is not a host name or address with or without a port; send such a one.")
+        }
+    }
+}
+
+/// The host in `HOST` or `HOST:PORT`, in lower case; what has anything more is read differently by different programs.
+pub(super) fn host_of(authority: &Authority) -> Option<String> {
+    let host = authority.host();
+    let rest = authority.as_str().strip_prefix(host)?;
+    let has_no_more = matches!(rest, "" | ":") || rest.strip_prefix(':')?.parse::<u16>().is_ok();
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty(),
+    };
+    (has_no_more && is_host).then(|| host.to_ascii_lowercase())
+}
+
+/// The host names under which the second listener is served. A web page that has its own name lead here (DNS rebinding) sends
+/// that name.
+#[derive(Debug, Clone)]
+pub(crate) struct AdminHosts {
+    names: Vec<String>,
+    address: IpAddr,
+}
+
+impl AdminHosts {
+    /// Besides `names`, names of this machine's loopback, and the address that is listened on: any where all are, since
+    /// an address cannot be rebound.
+    pub(crate) fn new(names: &[String], address: IpAddr) -> Self {
+        Self { names: names.to_vec(), address: address.to_canonical() }
+    }
+
+    /// Lets a request through that names one of them.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Problem> {
+        let host = named(request)?;
+        // HTTP/1.0 without Host: no browser.
+        if host.is_none_or(|host| self.serve(&host)) {
+            return Ok(());
+        }
+        let detail =
+            "This listener is not served under that host name; use its address, or list the name in ADMIN_HOSTS.";
+        Err(Problem::new(Code::ForeignHost, detail))
+    }
+
+    fn serve(&self, host: &str) -> bool {
+        if host == "localhost" || host.ends_with(".localhost") || self.names.iter().any(|name| name == host) {
+            return true;
+        }
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>().map(|address| address.to_canonical());
+        address.is_ok_and(|address| address.is_loopback() || self.address.is_unspecified() || address == self.address)
+    }
+}

@@ -1,0 +1,142 @@
+//! A sentence for clients that speak HTTP/2, which begins with a preface (RFC 9113 section 3.4) that `hyper` answers by closing.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum_server::accept::Accept;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The first line of the preface; nothing else begins like this.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+/// The answer, after which the connection ends.
+const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    connection: close\r\n\
+    content-length: 70\r\n\r\n\
+    This service speaks HTTP/1.1 and no HTTP/2; send the request as that.\n";
+
+/// Lets connections in as `A` does, and refuses HTTP/2 on them.
+#[derive(Debug, Clone)]
+pub(super) struct RefuseHttp2<A>(pub(super) A);
+
+impl<A, I, S> Accept<I, S> for RefuseHttp2<A>
+where
+    A: Accept<I, S>,
+    A::Future: Send + 'static,
+{
+    type Stream = Http1Stream<A::Stream>;
+    type Service = A::Service;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
+
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        let accepting = self.0.accept(stream, service);
+        Box::pin(async move {
+            let (stream, service) = accepting.await?;
+            Ok((Http1Stream { stream, state: State::Matching(0) }, service))
+        })
+    }
+}
+
+/// A stream whose first bytes are looked at.
+pub(super) struct Http1Stream<I> {
+    stream: I,
+    state: State,
+}
+
+/// How the bytes of a connection began.
+enum State {
+    /// With so many bytes of the preface, and nothing more so far.
+    Matching(usize),
+    /// With something else.
+    Http1,
+    /// With the preface: so many bytes of the refusal have been written.
+    Refusing(usize),
+    /// With the preface, and the refusal is written. What still comes is read and dropped, since closing on it would reset
+    /// the connection and the refusal might never be read.
+    Refused,
+}
+
+impl State {
+    fn after(self, came: &[u8]) -> Self {
+        match self {
+            Self::Matching(matched) => {
+                let expected = &PREFACE[matched..];
+                let length = came.len().min(expected.len());
+                match matched + length {
+                    _ if came[..length] != expected[..length] => Self::Http1,
+                    matched if matched == PREFACE.len() => Self::Refusing(0),
+                    matched => Self::Matching(matched),
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Http1Stream<I> {
+    /// Refuses the connection and waits for its client to end it; whoever reads it reads its end then.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let State::Refusing(written) = &mut self.state {
+            if *written < REFUSAL.len() {
+                *written += ready!(Pin::new(&mut self.stream).poll_write(cx, &REFUSAL[*written..]))?;
+            } else {
+                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                self.state = State::Refused;
+            }
+        }
+        let mut dropped = [0; 1024];
+        loop {
+            let mut rest = ReadBuf::new(&mut dropped);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut rest))?;
+            if rest.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http1Stream<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if let State::Http1 = self.state {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        if let State::Matching(_) = self.state {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            let state = std::mem::replace(&mut self.state, State::Http1);
+            self.state = state.after(&buffer.filled()[before..]);
+            if !matches!(self.state, State::Refusing(_)) {
+                return Poll::Ready(Ok(()));
+            }
+            buffer.set_filled(before);
+        }
+        self.poll_refuse(cx)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Http1Stream<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
