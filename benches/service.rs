@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::client::{Connection, HEALTH, get};
+use crate::client::{Connection, HEALTH};
 use crate::process;
 
 pub const KEY: &str = "bench-key-0123456789abcdef0123456789abcdef";
@@ -19,7 +19,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_candlewick");
 pub struct Service {
     child: Child,
     pub address: SocketAddr,
-    /// From the start of the process to the first page that it answers.
+    /// From the start of the process to the first answer of `/health` that it is well.
     pub ready_after: Duration,
     _folder: TempDir,
 }
@@ -33,7 +33,7 @@ impl Service {
         let began = Instant::now();
         let child = command.spawn().unwrap();
         let mut service = Self { child, address, ready_after: Duration::ZERO, _folder: folder };
-        while !answers(address).await {
+        while !is_well(address).await {
             assert!(began.elapsed() < Duration::from_secs(10), "the service is not ready after 10 s");
             assert!(service.child.try_wait().unwrap().is_none(), "the service ended while it started");
             tokio::time::sleep(Duration::from_micros(500)).await;
@@ -88,13 +88,6 @@ fn program(database_url: &str) -> Command {
 /// An address on which nothing listens.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// Whether the service answers with a page. Its health does not tell: that answer holds for a second.
-async fn answers(address: SocketAddr) -> bool {
-    let Ok(mut connection) = Connection::open(address).await else { return false };
-    let page = connection.send(&get("symbol=BENCH000&timeframe=M1&limit=1")).await;
-    page.is_ok_and(|status| status.is_success())
 }
 
 /// Whether a service there answers that all is well.

@@ -112,10 +112,13 @@ impl App {
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
         let most_connections = http::listener::make_room_for_connections();
         let store = Store::open(&config.database)?;
+        let started_at = clock.now();
         let ingest = Ingest::new(store.clone(), clock, config.limits.max_batch);
         let query = Query::new(store.clone(), config.limits.max_limit);
         let stopping = CancellationToken::new();
-        let service = Service::new(config, store.clone(), ingest.clone(), query, stopping.clone());
+        let (readiness, ready) = watch::channel(false);
+        let states = (ready.clone(), stopping.clone());
+        let service = Service::new(config, started_at, store.clone(), ingest.clone(), query, states);
         let tls = config.tls.as_ref().map(http::tls::load).transpose().map_err(AppError::Certificate)?;
 
         let mut upkeep = JoinSet::new();
@@ -136,7 +139,6 @@ impl App {
             upkeep.spawn(http::tls::renew(current, files, Arc::clone(&reloader.certificate)));
         }
 
-        let (readiness, ready) = watch::channel(false);
         let migrate = config.database.migrate_on_start;
         let maintenance = tokio::spawn(maintain(store.clone(), ingest.clone(), migrate, counts, readiness));
         Ok(Self { store, ingest, public, admin, maintenance, upkeep, stopping, ready, reloader })

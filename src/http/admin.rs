@@ -18,7 +18,7 @@ use super::problem::{Code, Problem};
 use super::{Service, headers, layers};
 use crate::ingest::Ingest;
 use crate::store::Store;
-use crate::telemetry::metrics::{Metrics, NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX};
+use crate::telemetry::metrics::{Metrics, NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX, WRITE_ERROR_TIME, WRITE_FAILING};
 
 #[derive(Debug, Clone, FromRef)]
 struct AdminState {
@@ -74,6 +74,7 @@ async fn pass(State(layers): State<Arc<Layers>>, request: Request, next: Next) -
 }
 
 async fn render(
+    State(health): State<Health>,
     State(store): State<Store>,
     State(ingest): State<Ingest>,
     State(limiter): State<Limiter>,
@@ -88,5 +89,10 @@ async fn render(
         gauge!(NEWEST_AGE, "timeframe" => timeframe.name()).set(age as f64);
     }
     limiter.measure();
+    if let Some(error) = store.last_write_error() {
+        gauge!(WRITE_FAILING).set(u32::from(!error.recovered));
+        #[expect(clippy::cast_precision_loss, reason = "a time in milliseconds has fewer than 53 bits")]
+        gauge!(WRITE_ERROR_TIME, "error_type" => error.kind).set(health.time_of(error.at) as f64 / 1000.0);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }

@@ -9,15 +9,16 @@ use axum::extract::{FromRef, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::problem::{self, Code};
 use super::{AppState, milliseconds};
+use crate::candle::Timestamp;
 use crate::ingest::Ingest;
-use crate::store::Store;
+use crate::store::{Store, WriteError};
 use crate::telemetry::REVISION;
 
 /// Longest that the store may take to answer.
@@ -31,7 +32,11 @@ pub(super) struct Health {
     store: Store,
     ingest: Ingest,
     started: Instant,
+    /// The same by the clock.
+    started_at: Timestamp,
     stopping: CancellationToken,
+    /// Whether the store has been reached for the first time.
+    reached: watch::Receiver<bool>,
     last: Arc<Mutex<Option<Probe>>>,
 }
 
@@ -49,9 +54,15 @@ struct Probe {
 }
 
 impl Health {
-    /// Once `stopping` is cancelled, no more work should be sent here.
-    pub(super) fn new(store: Store, ingest: Ingest, stopping: CancellationToken) -> Self {
-        Self { store, ingest, started: Instant::now(), stopping, last: Arc::default() }
+    /// Once `stopping` is cancelled, no more work should be sent here, nor before the store is `reached`.
+    pub(super) fn new(
+        store: Store,
+        ingest: Ingest,
+        started_at: Timestamp,
+        stopping: CancellationToken,
+        reached: watch::Receiver<bool>,
+    ) -> Self {
+        Self { store, ingest, started: Instant::now(), started_at, stopping, reached, last: Arc::default() }
     }
 
     /// Whether the service can do its work.
@@ -62,6 +73,10 @@ impl Health {
     /// Who asks while a probe runs waits for it and shares its result. In a task of its own, so that one who stops asking
     /// does not make the others start anew.
     async fn probe(&self) -> Probe {
+        // Never shared: whoever watches for the start sees it with the first question after it.
+        if !*self.reached.borrow() {
+            return Probe { at: Instant::now(), latency: None };
+        }
         let health = self.clone();
         let probing = tokio::spawn(async move {
             let mut last = health.last.lock().await;
@@ -71,6 +86,17 @@ impl Health {
             }
         });
         probing.await.unwrap_or_else(|_| Probe { at: Instant::now(), latency: None })
+    }
+
+    fn write_error_details(&self, error: WriteError) -> WriteErrorDetails {
+        let WriteError { at, kind, meaning, recovered } = error;
+        WriteErrorDetails { at: self.time_of(at), kind, meaning, recovered }
+    }
+
+    /// When `instant` was, in epoch milliseconds.
+    pub(super) fn time_of(&self, instant: Instant) -> i64 {
+        let since = i64::try_from(instant.saturating_duration_since(self.started).as_millis()).unwrap_or(i64::MAX);
+        self.started_at.millis().saturating_add(since)
     }
 
     async fn ask(&self) -> Probe {
@@ -115,6 +141,22 @@ pub(super) struct Details {
     memory_bytes: Option<u64>,
     /// When this process last acknowledged a batch, in epoch milliseconds.
     last_ingest: Option<i64>,
+    /// The last write of this process that failed; null if none has.
+    last_write_error: Option<WriteErrorDetails>,
+}
+
+/// A write that failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WriteErrorDetails {
+    /// When, in epoch milliseconds.
+    at: i64,
+    /// `unavailable`, `unfit`, `refused` or `internal`.
+    #[schema(example = "unavailable")]
+    kind: &'static str,
+    /// What that means.
+    meaning: &'static str,
+    /// Whether a write has succeeded since. While none has, the store may well be readable, as `status` says, and not writable.
+    recovered: bool,
 }
 
 /// The state of the store.
@@ -214,7 +256,8 @@ pub(super) async fn detailed(State(health): State<Health>) -> Json<Details> {
         },
         uptime_seconds: health.started.elapsed().as_secs(),
         memory_bytes: resident_memory(),
-        last_ingest: health.ingest.last().map(crate::candle::Timestamp::millis),
+        last_ingest: health.ingest.last().map(Timestamp::millis),
+        last_write_error: health.store.last_write_error().map(|error| health.write_error_details(error)),
     })
 }
 

@@ -34,6 +34,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa::openapi::PathItem;
@@ -43,6 +44,7 @@ use utoipa_axum::routes;
 
 use forwarded::Proxies;
 
+use crate::candle::Timestamp;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::query::Query;
@@ -82,18 +84,20 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Builds the routes. Once `stopping` is cancelled, `/health` says that no more work should be sent here.
+    /// Builds the routes. `/health` says that no work should be sent here before the store is `reached`, and once `stopping`
+    /// is cancelled.
     pub(crate) fn new(
         config: &Config,
+        started_at: Timestamp,
         store: Store,
         ingest: Ingest,
         query: Query,
-        stopping: CancellationToken,
+        (reached, stopping): (watch::Receiver<bool>, CancellationToken),
     ) -> Self {
         let access = &config.access;
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
         let limiter = Limiter::new(&config.rate_limits);
-        let health = Health::new(store, ingest.clone(), stopping.clone());
+        let health = Health::new(store, ingest.clone(), started_at, stopping.clone(), reached);
         let capacity = Arc::new(Capacity::new(config.limits.max_body_bytes));
         let max_body_bytes = config.limits.max_body_bytes;
         let state = Arc::new(App { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes });

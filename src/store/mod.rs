@@ -6,6 +6,7 @@ mod error;
 pub mod postgres;
 pub mod sqlite;
 mod unreadable;
+mod write_log;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -25,9 +26,11 @@ use crate::to_the_end::to_the_end;
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use changes::Change;
 pub use error::StoreError;
+pub use write_log::WriteError;
 
 use changes::Changes;
 use unreadable::UnreadableRows;
+use write_log::WriteLog;
 
 /// How many of the newest candles of a series tell its price precision.
 const PRECISION_SAMPLE: i64 = 100;
@@ -42,6 +45,7 @@ pub struct Store {
     database: Database,
     changes: Changes,
     unreadable: UnreadableRows,
+    writes: WriteLog,
 }
 
 #[derive(Debug, Clone)]
@@ -178,7 +182,12 @@ impl Store {
         } else {
             Database::Postgres(postgres::Postgres::open(url, config.max_connections)?)
         };
-        Ok(Self { database, changes: Changes::default(), unreadable: UnreadableRows::default() })
+        Ok(Self {
+            database,
+            changes: Changes::default(),
+            unreadable: UnreadableRows::default(),
+            writes: WriteLog::default(),
+        })
     }
 
     /// `postgres` or `sqlite`.
@@ -224,7 +233,7 @@ impl Store {
     /// The batch may still have been stored if the connection broke after it was sent.
     pub async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
         let bump = self.changes.bump_on_drop(&batch);
-        measured("append", async { either!(self, store => store.append(batch, bump).await) }).await
+        self.writes.noted(measured("append", async { either!(self, store => store.append(batch, bump).await) }).await)
     }
 
     /// Like [`Self::append`], and tells which candles changed something, which costs a little.
@@ -233,7 +242,14 @@ impl Store {
     /// As [`Self::append`].
     pub async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
         let bump = self.changes.bump_on_drop(&batch);
-        measured("append", async { either!(self, store => store.append_telling(batch, bump).await) }).await
+        let append = async { either!(self, store => store.append_telling(batch, bump).await) };
+        self.writes.noted(measured("append", append).await)
+    }
+
+    /// The last write that failed since the start, if any did.
+    #[must_use]
+    pub fn last_write_error(&self) -> Option<WriteError> {
+        self.writes.last_error()
     }
 
     /// The last change to a series by this process. What is read after this was called holds that change, and as long as

@@ -28,6 +28,10 @@ pub const POOL_PENDING: &str = "db_client_connection_pending_requests";
 pub const POOL_TIMEOUTS: &str = "db_client_connection_timeouts_total";
 /// How long requests waited for a connection.
 pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
+/// Whether the last write to the store failed: 1 or 0.
+pub const WRITE_FAILING: &str = "candlewick_write_failing";
+/// When a write last failed, in seconds since 1970, by `error_type`. None is there until one has.
+pub const WRITE_ERROR_TIME: &str = "candlewick_last_write_error_timestamp_seconds";
 /// Candles rejected, by `reason`: the first [`Rule`](crate::candle::Rule) that each broke.
 pub const REJECTED: &str = "candlewick_candles_rejected_total";
 /// Closed candles posted again with other values than what is stored.
@@ -190,6 +194,7 @@ fn begin() {
     gauge!(WAITING_CANDLES).set(0);
     gauge!(ACTIVE_REQUESTS).set(0);
     gauge!(POOL_PENDING).set(0);
+    gauge!(WRITE_FAILING).set(0);
     drop(histogram!(POOL_WAIT));
 }
 
@@ -202,6 +207,8 @@ fn describe() {
     describe_gauge!(POOL_PENDING, "Requests that wait for a connection to the store.");
     describe_counter!(POOL_TIMEOUTS, "Requests that got no connection to the store in time.");
     describe_histogram!(POOL_WAIT, Unit::Seconds, "Time that requests waited for a connection to the store.");
+    describe_gauge!(WRITE_FAILING, "Whether the last write to the store failed.");
+    describe_gauge!(WRITE_ERROR_TIME, Unit::Seconds, "When a write to the store last failed, in seconds since 1970.");
     describe_counter!(REJECTED, "Candles rejected, by the first rule that each broke.");
     describe_counter!(CONFLICTS, "Closed candles posted again with other values than what is stored.");
     describe_counter!(FLUSHES, "Groups of posts of few candles, each of which shares a statement.");

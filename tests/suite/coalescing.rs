@@ -307,7 +307,7 @@ impl Database {
         self.execute(constraint).await;
     }
 
-    async fn execute(&self, sql: &str) {
+    pub async fn execute(&self, sql: &str) {
         match self {
             Self::Sqlite(_) => {
                 let pool = sqlx::SqlitePool::connect(&self.url()).await.unwrap();

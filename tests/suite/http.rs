@@ -224,7 +224,8 @@ fn every_error_code_has_an_example_and_every_route_its_own_credential() {
             let problem = &example["value"];
             assert_eq!(problem["code"], json!(code));
             assert!(answer["description"].as_str().unwrap().contains(&format!("`{code}`")), "{answer}");
-            let of_status = shared.contains_key(status) || problem["status"] == status.parse::<u16>().unwrap_or_default();
+            let of_status =
+                shared.contains_key(status) || problem["status"] == status.parse::<u16>().unwrap_or_default();
             assert!(of_status && problem["detail"].as_str().unwrap().len() > 20, "{status} {problem}");
             assert_eq!(problem["errors"].is_array(), code == "invalid_values", "{problem}");
             codes.insert(code.clone());

@@ -27,6 +27,7 @@ mod credentials;
 mod delivery;
 mod faults;
 mod handover;
+mod health;
 mod http;
 mod ingest;
 mod limits;

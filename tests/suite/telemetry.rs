@@ -175,6 +175,7 @@ fn what_has_not_happened_yet_is_counted_as_none() {
             "candlewick_flushes_total",
             "candlewick_flushed_posts_total",
             "candlewick_waiting_candles",
+            "candlewick_write_failing",
             "db_client_connection_timeouts_total",
         ] {
             assert_eq!(samples.get(name), Some(&0.0), "{name}");
@@ -187,6 +188,31 @@ fn what_has_not_happened_yet_is_counted_as_none() {
                 assert_eq!(samples.get(&name), Some(&0.0), "{name}");
             }
         }
+    });
+}
+
+#[test]
+fn a_failing_write_is_a_metric_until_one_succeeds() {
+    run(async {
+        let folder = folder();
+        let (serving, admin) = start(folder.path(), &[]);
+        let name = "candlewick_last_write_error_timestamp_seconds{error_type=\"refused\"}";
+        let failing = async || {
+            let samples = scrape(&admin).await;
+            (samples["candlewick_write_failing"], samples.get(name).copied())
+        };
+        assert_eq!(failing().await, (0.0, None));
+        let url = format!("sqlite://{}", folder.path().join("candlewick.db").display());
+        let database = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let forbid = "create trigger broken before insert on market_data_candles begin select raise(abort, ''); end";
+        sqlx::query(forbid).execute(&database).await.unwrap();
+        assert!(!post(&serving, json!({"candles": [candle(1_754_215_200)]})).await.status.is_success());
+        let (now, time) = failing().await;
+        assert!(now == 1.0 && time.is_some_and(|time| time > 1.7e9), "{now} {time:?}");
+        sqlx::query("drop trigger broken").execute(&database).await.unwrap();
+        post(&serving, json!({"candles": [candle(1_754_215_200)]})).await.counts(1);
+        assert_eq!(failing().await, (0.0, time), "when it failed is still known");
+        database.close().await;
     });
 }
 
