@@ -5,6 +5,7 @@ use sqlx::Executor;
 
 use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, plain_server, run};
 use crate::postgres::{ADOPTED, prepare, scalar, unfit};
+use crate::program::{Serving, folder};
 
 const LOSSLESS: &str = "This mends it without losing anything: run: ";
 
@@ -352,5 +353,64 @@ fn a_view_is_not_a_table() {
         assert!(refusal.contains("is not a table"), "{refusal}");
         database.execute("alter view market_data_candles rename to candles_of_mine").await;
         prepare(&database.url, true).await.unwrap();
+    });
+}
+
+#[test]
+fn series_that_nobody_can_ask_for_are_reported_with_what_mends_them() {
+    run(async {
+        let table = database(ADOPTED, ROWS).await;
+        for (symbol, timeframe, hour) in [
+            ("EURUSD", "1h", 10),
+            ("EURUSD", "1h", 11),
+            ("EURUSD", "h1", 12),
+            ("GBPUSD", "60", 10),
+            ("O''Neil", "1d", 10),
+            (" AUDUSD", "H1", 10),
+            ("NZDUSD", "fortnight", 10),
+        ] {
+            table
+                .execute(&format!(
+                    "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+                     values ('{symbol}', '{timeframe}', '2025-08-03T{hour}:00:00Z', 1, 1, 1, 1, 1)"
+                ))
+                .await;
+        }
+        let place = folder();
+        let mut serving = Serving::on(place.path(), &table.url);
+        serving.line_with("AUDUSD");
+        serving.signal("TERM");
+        let (code, log) = serving.end();
+        assert_eq!(code, Some(0), "{log}");
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains("nobody can ask for")).collect();
+        assert_eq!(warnings.len(), 6, "{log}");
+        assert!(log.contains("fortnight"), "{log}");
+        for warning in warnings {
+            if let Some(statement) = warning.split("run: ").nth(1) {
+                table.execute(statement.split(';').next().unwrap()).await;
+            }
+        }
+        let names = "select string_agg(symbol || ' ' || timeframe || ' ' || extract(hour from timestamp at time zone 'UTC'), ', '
+            order by symbol, timeframe, timestamp) from market_data_candles";
+        assert_eq!(
+            scalar(&table, names).await,
+            "AUDUSD H1 10, EURUSD 1h 10, EURUSD H1 10, EURUSD H1 11, EURUSD H1 12, GBPUSD H1 10, NZDUSD fortnight 10, \
+             O'Neil D1 10, USDJPY M1 11",
+            "what could collide stays as it is"
+        );
+    });
+}
+
+#[test]
+fn a_look_for_them_that_takes_too_long_is_cut_and_delays_nothing() {
+    run(async {
+        let table = database(ADOPTED, ROWS).await;
+        prepare(&table.url, true).await.unwrap();
+        let lock = TableLock::take(&table).await;
+        let place = folder();
+        let mut serving = Serving::on(place.path(), &table.url);
+        assert!(!serving.printed.contains("was cut after"));
+        serving.line_with("was cut after 2 s");
+        lock.release().await;
     });
 }

@@ -143,6 +143,11 @@ impl Connection {
                 _ = resets.changed() => Ok(Passed::Cut),
                 read = client.read(&mut from_client) => match read {
                     Ok(length @ 1..) => self.towards_server(&mut server, &from_client[..length]).await,
+                    // A firewall that has forgotten a connection tells the server nothing of its end.
+                    _ if self.is_forgotten() => {
+                        while server.read(&mut from_server).await.is_ok_and(|length| length > 0) {}
+                        return;
+                    }
                     _ => return,
                 },
                 read = server.read(&mut from_server) => match read {
@@ -188,7 +193,7 @@ impl Connection {
     }
 
     async fn pass(&mut self, link: Link, to: &mut TcpStream, bytes: &[u8]) -> io::Result<Passed> {
-        self.swallowed |= link == Link::BlackHole || *self.controls.forgotten.borrow() > self.forgotten;
+        self.swallowed |= link == Link::BlackHole || self.is_forgotten();
         if !self.swallowed {
             let segment = if link == Link::Sliced { 1 } else { bytes.len() };
             for segment in bytes.chunks(segment) {
@@ -196,6 +201,10 @@ impl Connection {
             }
         }
         Ok(Passed::On)
+    }
+
+    fn is_forgotten(&self) -> bool {
+        *self.controls.forgotten.borrow() > self.forgotten
     }
 
     fn link(&self) -> Link {
