@@ -48,10 +48,26 @@ pub fn get_again(query: &str, tag: &str) -> Prepared {
     get_with(query, &format!("if-none-match: {tag}\r\n"))
 }
 
+/// A request for the list of series that `query` selects.
+pub fn list(query: &str) -> Prepared {
+    list_with(query, "")
+}
+
+/// The same request by somebody who has that list already.
+pub fn list_again(query: &str, tag: &str) -> Prepared {
+    list_with(query, &format!("if-none-match: {tag}\r\n"))
+}
+
 fn get_with(query: &str, header: &str) -> Prepared {
-    Bytes::from(format!(
-        "GET /api/v1/candles?{query} HTTP/1.1\r\nhost: bench\r\nx-internal-token: {TOKEN}\r\n{header}\r\n"
-    ))
+    read("/api/v1/candles", query, header)
+}
+
+fn list_with(query: &str, header: &str) -> Prepared {
+    read("/api/v1/series", query, header)
+}
+
+fn read(path: &str, query: &str, header: &str) -> Prepared {
+    Bytes::from(format!("GET {path}?{query} HTTP/1.1\r\nhost: bench\r\nx-internal-token: {TOKEN}\r\n{header}\r\n"))
 }
 
 /// A request for the health of a service.

@@ -8,6 +8,7 @@ grant usage on schema public to candlewick_service;
 
 grant select, insert on market_data_candles to candlewick_service;
 grant select, insert, update, delete on market_data_live_candles to candlewick_service;
+grant select, insert, update on market_data_newest_candles to candlewick_service;
 -- The sequence of market_data_candles.id, if the table has one, under whatever name an adopted table gave it.
 do $$
 declare
@@ -26,3 +27,4 @@ $$;
 -- Without a policy, row security would hide every row from a login that does not own the tables.
 create policy candlewick_service_login on market_data_candles to candlewick_service using (true) with check (true);
 create policy candlewick_service_login on market_data_live_candles to candlewick_service using (true) with check (true);
+create policy candlewick_service_login on market_data_newest_candles to candlewick_service using (true) with check (true);

@@ -37,7 +37,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(500);
 /// How often forming candles are closed whose time to be closed by the clock has come.
 const CLOSE_DUE_INTERVAL: Duration = Duration::from_secs(10);
-/// After how many of these forming candles whose closed form is stored are removed, and the newest candles looked for.
+/// After how many of these forming candles whose closed form is stored are removed, and the newest candles' times shared.
 const ROUNDS_BETWEEN_SWEEPS: u32 = 6;
 
 /// The running service.
@@ -123,7 +123,6 @@ impl App {
 
         let mut upkeep = JoinSet::new();
         let mut admin = None;
-        let counts = metrics.is_some();
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
             let hosts = AdminHosts::new(&config.admin_hosts, address.ip());
             let routes = http::admin::routes(&service, hosts, store.clone(), ingest.clone(), metrics.clone());
@@ -140,7 +139,7 @@ impl App {
         }
 
         let migrate = config.database.migrate_on_start;
-        let maintenance = tokio::spawn(maintain(store.clone(), ingest.clone(), migrate, counts, readiness));
+        let maintenance = tokio::spawn(maintain(store.clone(), ingest.clone(), migrate, readiness));
         Ok(Self { store, ingest, public, admin, maintenance, upkeep, stopping, ready, reloader })
     }
 
@@ -206,6 +205,7 @@ impl App {
         self.maintenance.abort();
         let written = async {
             self.ingest.close().await;
+            self.ingest.leave_newest().await;
             self.store.close().await;
         };
         if timeout(CLOSE, written).await.is_err() {
@@ -258,14 +258,8 @@ impl Listening {
 }
 
 /// Reaches the store for the first time, however long that takes, then closes what the clock closes, sweeps the store now
-/// and then and, where that is counted, looks for the newest candles. Ends only when waiting cannot help.
-async fn maintain(
-    store: Store,
-    ingest: Ingest,
-    migrate: bool,
-    counts: bool,
-    readiness: watch::Sender<bool>,
-) -> StoreError {
+/// and then and shares the newest candles' times. Ends only when waiting cannot help.
+async fn maintain(store: Store, ingest: Ingest, migrate: bool, readiness: watch::Sender<bool>) -> StoreError {
     let mut last_trouble = String::new();
     loop {
         match store.prepare(migrate).await {
@@ -287,11 +281,8 @@ async fn maintain(
     store.report_unreachable().await;
     let mut rounds = 0_u32;
     loop {
-        if counts
-            && rounds.is_multiple_of(ROUNDS_BETWEEN_SWEEPS)
-            && let Err(error) = ingest.look_for_newest().await
-        {
-            warn!(cause = %error, "could not look for the newest candles");
+        if rounds.is_multiple_of(ROUNDS_BETWEEN_SWEEPS) {
+            ingest.share_newest().await;
         }
         match ingest.close_due().await {
             Ok(0) => {}

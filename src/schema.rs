@@ -16,6 +16,8 @@ const ISO_TIME: &str =
     r"^[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9](:[0-5][0-9])?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$";
 const DATE: &str = r"^[0-9]{4}-[01][0-9]-[0-3][0-9]$";
 const BROKER_DATE: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9]$";
+/// A stored timeframe and a symbol; `Timeframe::parse` takes more.
+const SERIES: &str = r"^(M([1-6]|10|12|15|20|30)|H([1-468]|12)|D1|W1|MN1):\S(.{0,62}\S)?$";
 const BROKER_TIME: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$";
 
 /// First second of the year 1, of the year 1700, last of the year 9999, and where an epoch number begins to count milliseconds.
@@ -39,6 +41,15 @@ pub struct Bound;
 /// The unit of the numbers of a query.
 #[derive(Debug)]
 pub struct UnitParameter;
+/// The parameter `after` of the list of series.
+#[derive(Debug)]
+pub struct SeriesAfter;
+
+impl PartialSchema for SeriesAfter {
+    fn schema() -> RefOr<Schema> {
+        string().pattern(Some(SERIES)).into()
+    }
+}
 
 impl PartialSchema for SymbolParameter {
     fn schema() -> RefOr<Schema> {
@@ -65,6 +76,7 @@ impl PartialSchema for UnitParameter {
     }
 }
 
+impl ToSchema for SeriesAfter {}
 impl ToSchema for SymbolParameter {}
 impl ToSchema for TimeframeParameter {}
 impl ToSchema for Bound {}

@@ -5,6 +5,7 @@ mod ingest;
 mod mixed;
 mod process;
 mod read;
+mod series;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,7 +21,7 @@ use crate::service::Service;
 use crate::table::{Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 22] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -35,6 +36,7 @@ pub const NAMES: [&str; 21] = [
     "hot-10000",
     "hot-gzip",
     "not-modified",
+    "series",
     "idle",
     "peak",
     "start",
@@ -176,6 +178,7 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "hot-10000" => read::hot(bench, 10_000, (None, None)).await,
         "hot-gzip" => read::hot_gzip(bench).await,
         "not-modified" => read::not_modified(bench).await,
+        "series" => series::measure(bench).await,
         "idle" => process::idle(bench).await,
         "peak" => process::peak(bench).await,
         "start" => process::start(bench).await,

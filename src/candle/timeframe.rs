@@ -49,6 +49,12 @@ impl Timeframe {
         self.name_and_length().0
     }
 
+    /// The timeframe that is stored under this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|timeframe| timeframe.name() == name)
+    }
+
     /// Parses a `MetaTrader` name in any case (`H1`, `PERIOD_H1`) or the short form of charts (`1h`, `15m`, `1d`, `1w`).
     ///
     /// `1M` is refused: half the tools mean a minute by it and half a month.

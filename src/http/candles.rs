@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{self, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -13,10 +12,10 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::extract::BatchBody;
 use super::layers::Rows;
+use super::page::{self, JSON, Source};
 use super::problem::{self, Code, Problem};
-use super::{AppState, capacity, coding};
+use super::{AppState, capacity};
 use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Receipt, Rejection};
-use crate::query::{Coding, Page};
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
 use crate::to_the_end::to_the_end;
 
@@ -236,62 +235,10 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = app.query.candles(parameters.as_deref().unwrap_or_default()).await?;
-    if names_tag(&headers, &found.page.etag) {
-        return Ok((StatusCode::NOT_MODIFIED, describe(&found.page)?).into_response());
-    }
-    let plain = app.capacity.hold(found.page.body.clone())?;
-    let coding = coding::choose(&headers, plain.len());
-    if coding == Coding::Identity {
-        return Ok((describe(&found.page)?, [JSON], plain).into_response());
-    }
-    // One that was made for somebody else may be of another moment: what is said of it is said of its own bytes.
-    let coded = Box::pin(app.query.coded(found, coding)).await?;
-    let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()))];
-    Ok((describe(&coded)?, [JSON], coding, app.capacity.hold(coded.body.clone())?).into_response())
+    page::answer(&app, Source::Candles, &headers, found).await
 }
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
-const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
-const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
-const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-
-/// What the headers say of a page, whether it is sent or not.
-fn describe(page: &Page) -> Result<HeaderMap, Problem> {
-    let internal = |error: InvalidHeaderValue| Problem::internal(error.to_string());
-    let more = |there: bool| HeaderValue::from_static(if there { "true" } else { "false" });
-    // Roomy enough for what the layers add, so that it need not grow.
-    let mut headers = HeaderMap::with_capacity(24);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    headers.insert(header::ETAG, HeaderValue::from_str(&page.etag).map_err(internal)?);
-    headers.insert(MORE_BEFORE, more(page.before.is_some()));
-    headers.insert(MORE_AFTER, more(page.after.is_some()));
-    if let Some(skipped) = &page.skipped {
-        headers.insert(SKIPPED, HeaderValue::from_str(skipped).map_err(internal)?);
-    }
-    for (query, rel) in [(&page.before, "prev"), (&page.after, "next")] {
-        if let Some(query) = query {
-            let link = format!("</api/v1/candles?{query}>; rel=\"{rel}\"");
-            headers.append(header::LINK, HeaderValue::try_from(link).map_err(internal)?);
-        }
-    }
-    Ok(headers)
-}
-
-/// Whether `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
-fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
-    fn opaque(tag: &str) -> &str {
-        let tag = tag.trim();
-        tag.strip_prefix("W/").unwrap_or(tag)
-    }
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
-}
 
 /// Reads `Prefer` (RFC 7240): preferences separated by commas, names without regard to case, the first of a name counts.
 fn handling(headers: &HeaderMap) -> Handling {

@@ -19,6 +19,7 @@ mod layers;
 mod limit;
 pub(crate) mod listener;
 mod misplaced;
+mod page;
 mod preface;
 mod problem;
 mod series;

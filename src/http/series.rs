@@ -1,20 +1,21 @@
 //! What is stored: `/api/v1/series`.
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use utoipa::ToSchema;
 
 use super::AppState;
 use super::candles::GetProblems;
+use super::page::{self, Source};
 use super::problem::Problem;
-use crate::schema::{SymbolParameter, TimeframeParameter};
-use crate::store;
+use crate::schema::{SeriesAfter, SymbolParameter, TimeframeParameter};
 
 /// What is known of one series from its closed candles.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Series {
+#[derive(Debug, ToSchema)]
+#[schema(as = Series)]
+#[expect(dead_code, reason = "documents the bytes that query::series writes")]
+pub(super) struct SeriesAnswer {
     #[schema(example = "EURUSD")]
     symbol: String,
     #[schema(example = "H1")]
@@ -25,16 +26,10 @@ pub(super) struct Series {
     /// When the newest candle opened, in epoch milliseconds.
     #[schema(example = 1_754_215_200_000_i64)]
     last: i64,
-    /// Most digits behind the point among the prices of the newest candles.
+    /// Digits behind the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
+    /// may have more.
     #[schema(example = 5)]
     price_precision: u32,
-}
-
-impl From<store::Series> for Series {
-    fn from(series: store::Series) -> Self {
-        let store::Series { symbol, timeframe, first, last, price_precision } = series;
-        Self { symbol, timeframe, first, last, price_precision }
-    }
 }
 
 /// List what is stored
@@ -44,20 +39,48 @@ impl From<store::Series> for Series {
     get, path = "/api/v1/series", tag = "Series", operation_id = "get_series",
     security(("ingest_key" = []), ("internal_token" = []), ("bearer" = [])),
     params(
-        ("symbol" = inline(Option<SymbolParameter>), Query, example = "EURUSD"),
+        ("symbol" = inline(Option<Vec<SymbolParameter>>), Query, style = Form, explode, max_items = 100,
+         nullable = false, example = json!(["EURUSD", "USDJPY"]),
+         description = "Only series of this symbol; may be repeated, up to 100 times."),
         ("timeframe" = inline(Option<TimeframeParameter>), Query, example = "H1"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 10_000,
+         description = "Most series to answer; 10000 if absent."),
+        ("after" = inline(Option<SeriesAfter>), Query, example = "H1:EURUSD",
+         description = "Only series after this one, `TIMEFRAME:SYMBOL`, which need not be stored."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
+         description = "`zstd` and `gzip` are served, `zstd` where both are as welcome; answers below 1 KiB stay plain."),
     ),
     responses(
-        (status = 200, description = "The series that have closed candles, by symbol and timeframe.", body = [Series],
+        (status = 200, description = "The series that have closed candles, by the bytes of symbol and timeframe. There may be \
+            fewer than `limit` although `x-more-after` is true.",
+         body = [SeriesAnswer],
+         headers(
+            ("etag" = String, description = "Weak tag of this answer."),
+            ("cache-control" = String, description = "`private, no-cache`."),
+            ("vary" = String, description = "`accept-encoding` and `origin`."),
+            ("content-encoding" = String, description = "`zstd` or `gzip`; absent on a plain answer."),
+            ("x-more-after" = bool, description = "Whether `link` leads to more."),
+            ("link" = String, description = "`rel=\"next\"` where there may be more."),
+         ),
          links(("ReadSeries" = (operation_id = "get_candles", description = "The candles of the first series.",
             parameters(("symbol" = "$response.body#/0/symbol"), ("timeframe" = "$response.body#/0/timeframe")))))),
+        (status = 304, description = "Nothing changed since the answer with the given ETag.",
+         headers(
+            ("etag" = String, description = "Weak tag of this answer."),
+            ("cache-control" = String, description = "`private, no-cache`."),
+            ("vary" = String, description = "`accept-encoding` and `origin`."),
+            ("x-more-after" = bool, description = "As with 200."),
+            ("link" = String, description = "As with 200."),
+         )),
         GetProblems,
     )
 )]
-pub(super) async fn get(State(app): State<AppState>, RawQuery(parameters): RawQuery) -> Result<Response, Problem> {
-    let series = app.query.series(parameters.as_deref().unwrap_or_default()).await?;
-    let series: Vec<Series> = series.into_iter().map(Series::from).collect();
-    let answer = serde_json::to_vec(&series).map_err(|error| Problem::internal(error.to_string()))?;
-    let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json)], app.capacity.hold(answer.into())?).into_response())
+pub(super) async fn get(
+    State(app): State<AppState>,
+    RawQuery(parameters): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let found = app.query.series(parameters.as_deref().unwrap_or_default()).await?;
+    page::answer(&app, Source::Series, &headers, found).await
 }

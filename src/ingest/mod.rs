@@ -8,9 +8,9 @@ mod body;
 mod broker_clock;
 mod conflicts;
 mod malformed;
+mod newest;
 mod writer;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -18,7 +18,7 @@ use metrics::{Counter, counter};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::candle::{Batch, Candle, Clock, Rule, Sorted, Timeframe, Timestamp};
+use crate::candle::{Clock, Rule, Sorted, Timeframe, Timestamp};
 use crate::store::{MAX_CLOSED_AT_ONCE, Store, StoreError};
 use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
@@ -28,6 +28,7 @@ pub use body::{BatchFields, CandleFields};
 pub use conflicts::{Conflict, Conflicts};
 pub use malformed::Malformed;
 
+use newest::Newest;
 use writer::Writer;
 
 /// Whether one bad candle refuses its whole batch.
@@ -110,13 +111,12 @@ pub struct Ingest {
     seen: Arc<Seen>,
 }
 
-/// What this process has seen go by, in epoch seconds.
+/// What this process has seen go by.
 #[derive(Debug)]
 struct Seen {
-    /// The last acknowledged batch.
+    /// When the last batch was acknowledged, in epoch seconds.
     last: AtomicI64,
-    /// When the newest closed candle of each timeframe opened, in the order of [`Timeframe::ALL`].
-    newest: [AtomicI64; Timeframe::ALL.len()],
+    newest: Newest,
 }
 
 impl Ingest {
@@ -129,8 +129,7 @@ impl Ingest {
         for rule in Rule::ALL {
             rejections(*rule).increment(0);
         }
-        let never = || AtomicI64::new(Self::NEVER);
-        let seen = Seen { last: never(), newest: std::array::from_fn(|_| never()) };
+        let seen = Seen { last: AtomicI64::new(Self::NEVER), newest: Newest::default() };
         Self { writer: Writer::start(store.clone()), store, clock, max_candles, seen: Arc::new(seen) }
     }
 
@@ -151,13 +150,13 @@ impl Ingest {
         if handling == Handling::Strict && rejected.candles > 0 {
             return Err(candles_refused(rejected, received));
         }
-        let newest = newest(&batch);
+        let newest = newest::of(batch.closed());
         let closed = batch.closed().len();
         let batch = Arc::new(batch);
         let stored = self.writer.write(Arc::clone(&batch)).await?;
         self.seen.last.store(now.seconds(), Ordering::Relaxed);
         for (timeframe, time) in newest {
-            self.note_newest(timeframe, time.seconds());
+            self.seen.newest.note(timeframe, time);
         }
         let duplicate = received - rejected.candles - stored.added - stored.live;
         Candles::Added.count(stored.added as u64);
@@ -211,7 +210,7 @@ impl Ingest {
             for candle in candles.iter().filter(|candle| candle.is_new) {
                 closed += 1;
                 if let Ok(timeframe) = Timeframe::parse(&candle.timeframe) {
-                    self.note_newest(timeframe, candle.time.div_euclid(1000));
+                    self.seen.newest.note(timeframe, candle.time.div_euclid(1000));
                 }
             }
             if candles.len() < usize::try_from(MAX_CLOSED_AT_ONCE).unwrap_or(usize::MAX) {
@@ -220,43 +219,27 @@ impl Ingest {
         }
     }
 
-    /// Learns which candles of each timeframe are the newest that are stored, by whomever.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn look_for_newest(&self) -> Result<(), StoreError> {
-        for (timeframe, time) in self.store.newest().await? {
-            self.note_newest(timeframe, time.div_euclid(1000));
-        }
-        Ok(())
+    /// Learns when the newest closed candles opened that other processes have stored, and lets them know of those of this
+    /// one. A failure is logged and hinders nothing.
+    pub async fn share_newest(&self) {
+        self.seen.newest.share(&self.store).await;
+    }
+
+    /// Lets other processes know, after [`Self::close`], of the newest candles that this one has stored.
+    pub async fn leave_newest(&self) {
+        self.seen.newest.leave(&self.store).await;
     }
 
     /// How many seconds ago the newest closed candle opened, of each timeframe that has any.
     pub fn newest_ages(&self) -> impl Iterator<Item = (Timeframe, i64)> {
         let now = self.clock.now().seconds();
-        let newest = self.seen.newest.iter().map(|time| time.load(Ordering::Relaxed));
-        let ages = Timeframe::ALL.into_iter().zip(newest).filter(|(_, time)| *time != Self::NEVER);
-        ages.map(move |(timeframe, time)| (timeframe, now - time)).collect::<Vec<_>>().into_iter()
-    }
-
-    fn note_newest(&self, timeframe: Timeframe, seconds: i64) {
-        self.seen.newest[timeframe as usize].fetch_max(seconds, Ordering::Relaxed);
+        self.seen.newest.seen().map(move |(timeframe, time)| (timeframe, now - time))
     }
 }
 
 /// The count of candles that broke `rule` first.
 fn rejections(rule: Rule) -> Counter {
     counter!(REJECTED, "reason" => rule.name())
-}
-
-/// When the newest closed candle of each timeframe of a batch opened.
-fn newest(batch: &Batch) -> HashMap<Timeframe, Timestamp> {
-    let mut newest = HashMap::new();
-    for Candle { key, .. } in batch.closed() {
-        let time = newest.entry(key.timeframe()).or_insert(key.time());
-        *time = key.time().max(*time);
-    }
-    newest
 }
 
 /// Takes the batch in `body` apart and validates it by the clock `now`, without storing anything.

@@ -15,13 +15,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Coding, Page, Selection};
-use crate::store::{Change, StoreError};
+use crate::store::{Change, SeriesSelection, StoreError};
 use crate::telemetry::panic_text;
 use crate::to_the_end::to_the_end;
 
 /// A page is an answer to requests that came up to so long after it began to be read.
 const FRESH: Duration = Duration::from_secs(1);
-/// Bytes of pages in memory: 160 pages of 1,000 candles, as more series are hardly looked at within one second. An eighth of
+/// Bytes of pages and lists of series in memory: 160 pages of 1,000 candles, as more series are hardly looked at within one second. An eighth of
 /// what the whole service may take.
 const BOUND: u64 = 16 * 1024 * 1024;
 /// A larger page is not kept, since it would drive out many others; 10,000 candles are half of that.
@@ -36,19 +36,61 @@ pub(super) struct Pages(Arc<Cache<Key, Entry, Weight>>);
 /// What a page answers: entries from before a change to their series are never found again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    pub(super) selection: Selection,
+    pub(super) question: Question,
     pub(super) last_change: Change,
     pub(super) coding: Coding,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Question {
+    /// Candles of one series.
+    Candles(Selection),
+    /// Series of the catalogue.
+    Series(SeriesSelection),
+}
+
+impl Question {
+    /// Whether making the answer ends once nobody waits for it. Candles are read in one short statement that is finished all
+    /// the same; a list of series takes many.
+    fn ends_unawaited(&self) -> bool {
+        matches!(self, Self::Series(_))
+    }
+}
+
 type Made = Result<Arc<Page>, StoreError>;
+
+/// How the making of a page ended.
+#[derive(Debug, Clone)]
+enum Outcome {
+    Made(Made),
+    /// Nobody waited for it any more.
+    Abandoned,
+}
+
+/// The requests that wait for a page.
+#[derive(Debug, Clone, Default)]
+struct Waiters(Arc<watch::Sender<()>>);
+
+impl Waiters {
+    /// Counts a request until what is returned is dropped.
+    fn join(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+
+    /// Returns once there is none.
+    async fn all_left(&self) {
+        self.0.closed().await;
+    }
+}
 
 #[derive(Clone)]
 enum Entry {
     /// What comes of it is announced to all who wait.
     BeingMade {
         began: Instant,
-        outcome: watch::Receiver<Option<Made>>,
+        outcome: watch::Receiver<Option<Outcome>>,
+        waiters: Waiters,
     },
     Kept {
         began: Instant,
@@ -100,14 +142,20 @@ impl Default for Pages {
     }
 }
 
+/// For no one: who would be told has left.
+fn abandoned() -> StoreError {
+    StoreError::Unavailable("nobody waited for the answer".to_owned())
+}
+
 fn broken() -> StoreError {
     StoreError::Internal("the task that makes a page broke".to_owned())
 }
 
 impl Pages {
     /// The page for `key`, for a request that came at `arrived`. Unless there is one that is fresh enough, or is being made
-    /// and will be, `make` makes it from what is read after `began`. Whoever waits for what another request has begun is
+    /// and will be, `make` makes it from what is read after `began`. A request that waits for what another one has begun is
     /// not touched by that one's end, and shares its failure: a database that did not answer one is not asked by all of them.
+    /// A page of some kinds is abandoned once all requests for it have left.
     pub(super) async fn get<M>(
         &self,
         key: &Key,
@@ -120,26 +168,33 @@ impl Pages {
     {
         let too_old = |entry: &Entry| entry.began() + FRESH < arrived;
         loop {
-            let mut announce = None;
+            let mut new = None;
             let Ok(entry) = self.0.get_or_insert_with(key, || {
-                let (sender, outcome) = watch::channel(None);
-                announce = Some(sender);
-                Ok::<_, Infallible>(Entry::BeingMade { began, outcome })
+                let (announce, outcome) = watch::channel(None);
+                let waiters = Waiters::default();
+                new = Some((announce, waiters.clone()));
+                Ok::<_, Infallible>(Entry::BeingMade { began, outcome, waiters })
             });
-            if let Some(announce) = announce {
-                return self.make(key.clone(), began, announce, make()).await;
+            if let Some((announce, waiters)) = new {
+                let _waits = waiters.join();
+                return self.make(key.clone(), began, announce, waiters, make()).await;
             }
             if too_old(&entry) {
                 self.0.remove_if(key, too_old);
                 continue;
             }
-            return match entry {
-                Entry::Kept { page, .. } => Ok(page),
-                Entry::BeingMade { mut outcome, .. } => {
-                    let announced = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-                    announced.unwrap_or_else(|| Err(broken()))
-                }
+            let (mut outcome, waiters) = match entry {
+                Entry::Kept { page, .. } => return Ok(page),
+                Entry::BeingMade { outcome, waiters, .. } => (outcome, waiters),
             };
+            let _waits = waiters.join();
+            let announced = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+            match announced {
+                Some(Outcome::Made(result)) => return result,
+                // The last of the others left just before this one joined.
+                Some(Outcome::Abandoned) => {}
+                None => return Err(broken()),
+            }
         }
     }
 
@@ -148,13 +203,23 @@ impl Pages {
         &self,
         key: Key,
         began: Instant,
-        announce: watch::Sender<Option<Made>>,
+        announce: watch::Sender<Option<Outcome>>,
+        waiters: Waiters,
         making: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
     ) -> Made {
         self.forget_in_time(key.clone(), began, announce.subscribe());
         let pages = Arc::clone(&self.0);
         let making = to_the_end(async move {
-            let made = AssertUnwindSafe(making).catch_unwind().await;
+            let may_end = key.question.ends_unawaited();
+            let made = tokio::select! {
+                biased;
+                made = AssertUnwindSafe(making).catch_unwind() => made,
+                () = waiters.all_left(), if may_end => {
+                    pages.remove_if(&key, |entry| entry.began() == began);
+                    announce.send_replace(Some(Outcome::Abandoned));
+                    return Err(abandoned());
+                }
+            };
             let made =
                 made.unwrap_or_else(|panic| Err(StoreError::Internal(panic_text(&*panic).to_owned()))).map(Arc::new);
             match &made {
@@ -163,14 +228,14 @@ impl Pages {
                 }
                 _ => drop(pages.remove_if(&key, |entry| entry.began() == began)),
             }
-            announce.send_replace(Some(made.clone()));
+            announce.send_replace(Some(Outcome::Made(made.clone())));
             made
         });
         making.await
     }
 
     /// Removes a page as soon as it is of no more use, so that none stays in memory where nobody asks for others.
-    fn forget_in_time(&self, key: Key, began: Instant, mut outcome: watch::Receiver<Option<Made>>) {
+    fn forget_in_time(&self, key: Key, began: Instant, mut outcome: watch::Receiver<Option<Outcome>>) {
         let pages = Arc::clone(&self.0);
         tokio::spawn(async move {
             // Until whoever makes it has ended, however that went.
@@ -201,7 +266,7 @@ mod tests {
         let url = Secret::new("sqlite://nowhere/at/all");
         let store = Store::open(&DatabaseConfig { url, max_connections: 1, migrate_on_start: false }).unwrap();
         let last_change = store.last_change(&selection.range.symbol, selection.range.timeframe);
-        Key { selection, last_change, coding: Coding::Identity }
+        Key { question: Question::Candles(selection), last_change, coding: Coding::Identity }
     }
 
     fn page(bytes: usize) -> Page {
@@ -303,6 +368,32 @@ mod tests {
         assert_eq!(maker.begun(), 1);
         assert!(pages.0.is_empty(), "nothing is kept");
         assert_eq!(ask(&pages, &key, now, || Ok(3), &maker).await.await.unwrap().unwrap().body.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_list_of_series_is_abandoned_with_its_last_request() {
+        let (pages, candles, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
+        let selection = SeriesSelection { symbols: Vec::new(), timeframe: None, after: None, limit: 1 };
+        let list = Key { question: Question::Series(selection), ..candles.clone() };
+        for (key, goes_on) in [(&list, false), (&candles, true)] {
+            let first = ask(&pages, key, now, || Ok(1), &maker).await;
+            let joined = ask(&pages, key, now, || Ok(2), &maker).await;
+            let begun = maker.begun();
+            first.abort();
+            assert!(first.await.unwrap_err().is_cancelled());
+            yield_now().await;
+            assert!(pages.0.get(key).is_some(), "one still waits for it");
+            joined.abort();
+            assert!(joined.await.unwrap_err().is_cancelled());
+            // Once more than one task has had its turn.
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            let joins = ask(&pages, key, now, || Ok(3), &maker).await;
+            assert_eq!(maker.begun() - begun, usize::from(!goes_on));
+            maker.may.add_permits(1);
+            assert_eq!(joins.await.unwrap().unwrap().body.len(), if goes_on { 1 } else { 3 });
+        }
     }
 
     #[tokio::test]

@@ -1,26 +1,30 @@
-//! Candles on their way out of the store: what is asked for ([`selection`]), how it is answered ([`page`], [`coding`]), and
-//! what is answered from memory ([`cache`]).
+//! Candles and lists of series on their way out of the store: what is asked for ([`selection`], [`series`]), how it is
+//! answered ([`page`], [`coding`]), and what is answered from memory ([`cache`]).
 
 mod cache;
 mod coding;
 mod page;
 mod selection;
+mod series;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use cache::{Key, Pages};
+use cache::{Key, Pages, Question};
+use series::OutlierLog;
 
-use crate::store::{Range, Series, Store, StoreError};
+use crate::store::{Range, SeriesSelection, Store, StoreError};
 use crate::violation::Violation;
 
 pub use coding::Coding;
 pub use page::Page;
 pub use selection::{DEFAULT_LIMIT, Selection};
+pub use series::{MAX_SERIES, MAX_SYMBOLS};
 
 /// Answers queries.
 #[derive(Debug, Clone)]
@@ -30,6 +34,15 @@ pub struct Query {
     pages: Pages,
     /// A place for each core: each compression takes up to a megabyte of its own.
     compressing: Arc<Semaphore>,
+    lists: Lists,
+}
+
+/// What lists of series share while they are read.
+#[derive(Debug, Clone)]
+struct Lists {
+    /// KiB that they may take together.
+    memory: Arc<Semaphore>,
+    outliers: OutlierLog,
 }
 
 /// What a query found.
@@ -43,6 +56,11 @@ pub struct Found {
 
 /// A page up to this long is compressed where its request is worked on, in less time than a query takes.
 const COMPRESSED_AT_ONCE: usize = 16 * 1024;
+
+/// Memory of all lists of series that are being read, in KiB: two of the longest with the longest symbols.
+const LIST_MEMORY_KIB: usize = 16 * 1024;
+/// Longest that a list of series waits for its part of that.
+const LIST_MEMORY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why a query was not answered.
 #[derive(Debug)]
@@ -64,7 +82,8 @@ impl Query {
     #[must_use]
     pub fn new(store: Store, max_limit: usize) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self { store, max_limit, pages: Pages::default(), compressing: Arc::new(Semaphore::new(cores)) }
+        let lists = Lists { memory: Arc::new(Semaphore::new(LIST_MEMORY_KIB)), outliers: OutlierLog::default() };
+        Self { store, max_limit, pages: Pages::default(), compressing: Arc::new(Semaphore::new(cores)), lists }
     }
 
     /// Answers a query string for candles, from memory if what is there is fresh enough. See [`Selection::parse`] for its
@@ -77,11 +96,10 @@ impl Query {
         let selection = Selection::parse(query, self.max_limit).map_err(QueryError::Invalid)?;
         // Before anything is read: what was read after a change is never kept for what was there before it.
         let last_change = self.store.last_change(&selection.range.symbol, selection.range.timeframe);
-        let key = Key { selection, last_change, coding: Coding::Identity };
-        let page = self
-            .pages
-            .get(&key, arrived, arrived, || Box::pin(read(self.store.clone(), key.selection.clone(), arrived)))
-            .await?;
+        let read = || Box::pin(read(self.store.clone(), selection.clone(), arrived));
+        let question = Question::Candles(selection.clone());
+        let key = Key { question, last_change, coding: Coding::Identity };
+        let page = self.pages.get(&key, arrived, arrived, read).await?;
         Ok(Found { page, key, arrived })
     }
 
@@ -96,13 +114,20 @@ impl Query {
         Ok(self.pages.get(&key, arrived, page.began, compress).await?)
     }
 
-    /// Lists the stored series, filtered by `symbol` and `timeframe` where the query string names them.
+    /// Lists stored series, from memory if what is there is fresh enough: what this process has stored since is seen at
+    /// once where the query names symbols, and within a second where it does not.
     ///
     /// # Errors
     /// When the parameters are invalid or the store cannot be read.
-    pub async fn series(&self, query: &str) -> Result<Vec<Series>, QueryError> {
-        let (symbol, timeframe) = selection::parse_series_filter(query).map_err(QueryError::Invalid)?;
-        Ok(self.store.series(symbol, timeframe).await?)
+    pub async fn series(&self, query: &str) -> Result<Found, QueryError> {
+        let arrived = Instant::now();
+        let selection = series::parse(query).map_err(QueryError::Invalid)?;
+        let last_change = self.store.last_change_of(&selection.symbols, selection.timeframe);
+        let list = || Box::pin(list(self.lists.clone(), self.store.clone(), selection.clone(), arrived));
+        let question = Question::Series(selection.clone());
+        let key = Key { question, last_change, coding: Coding::Identity };
+        let page = self.pages.get(&key, arrived, arrived, list).await?;
+        Ok(Found { page, key, arrived })
     }
 }
 
@@ -110,6 +135,16 @@ async fn read(store: Store, selection: Selection, began: Instant) -> Result<Page
     // One more than asked for tells whether there are more.
     let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
     Ok(Page::new(&selection, &store.range(range).await?, began))
+}
+
+async fn list(lists: Lists, store: Store, selection: SeriesSelection, began: Instant) -> Result<Page, StoreError> {
+    let kib = u32::try_from(series::max_bytes(&selection).div_ceil(1024)).unwrap_or(u32::MAX);
+    let busy = || StoreError::Unavailable("too many lists of series are being read".to_owned());
+    let memory = timeout(LIST_MEMORY_TIMEOUT, lists.memory.acquire_many(kib)).await.ok().and_then(Result::ok);
+    let _memory = memory.ok_or_else(busy)?;
+    let list = store.series(&selection).await?;
+    lists.outliers.name(&list);
+    series::page(&selection, &list, began)
 }
 
 async fn compress(places: Arc<Semaphore>, page: Arc<Page>, coding: Coding) -> Result<Page, StoreError> {

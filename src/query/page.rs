@@ -1,4 +1,4 @@
-//! A page of candles in the bytes in which it is answered.
+//! A page in the bytes in which it is answered, and those of candles.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -7,16 +7,16 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{Coding, Selection};
 use crate::store::{Direction, StoreError, StoredCandle, StoredCandles};
 
-/// Candles as klinecharts takes them, and whether there are more on either side.
+/// A part of what is stored, and whether there is more on either side.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// A JSON array, ascending by time, in some coding.
+    /// A JSON array in some coding: candles ascending by time, as klinecharts takes them, or series in their order.
     pub body: Bytes,
     /// Weak entity tag over everything that the answer says; the same in every coding.
     pub etag: String,
-    /// The query string for the candles before this page, if the request selects any.
+    /// The query string for what stands before this page, if the request selects any.
     pub before: Option<String>,
-    /// The query string for the candles after this page, if the request selects any.
+    /// The query string for what stands after this page, if the request may select any.
     pub after: Option<String>,
     /// When the rows opened that it leaves out because they are not candles, in epoch milliseconds, separated by commas.
     pub skipped: Option<String>,
@@ -48,15 +48,7 @@ impl Page {
         write(&mut body, candles.range(page.clone()));
         let skipped: Vec<_> = candles.unreadable_times(page).take(MAX_SKIPPED).map(|time| time.to_string()).collect();
         let skipped = (!skipped.is_empty()).then(|| skipped.join(","));
-        let mut hash = Xxh3::new();
-        for part in [Some(&*body), before.as_deref().map(str::as_bytes), after.as_deref().map(str::as_bytes)] {
-            hash.update(part.unwrap_or_default());
-            hash.update(&[u8::from(part.is_some())]);
-        }
-        if let Some(skipped) = &skipped {
-            hash.update(skipped.as_bytes());
-        }
-        let etag = format!("W/\"{:032x}\"", hash.digest128());
+        let etag = tag(&body, before.as_deref(), after.as_deref(), skipped.as_deref());
         Self { body: body.into(), etag, before, after, skipped, began }
     }
 
@@ -67,6 +59,17 @@ impl Page {
         body.shrink_to_fit();
         Ok(Self { body: body.into(), ..self.clone() })
     }
+}
+
+/// A weak entity tag over an answer, where it leads, and what it leaves out.
+pub(super) fn tag(body: &[u8], before: Option<&str>, after: Option<&str>, skipped: Option<&str>) -> String {
+    let mut hash = Xxh3::new();
+    for part in [Some(body), before.map(str::as_bytes), after.map(str::as_bytes)] {
+        hash.update(part.unwrap_or_default());
+        hash.update(&[u8::from(part.is_some())]);
+    }
+    hash.update(skipped.unwrap_or_default().as_bytes());
+    format!("W/\"{:032x}\"", hash.digest128())
 }
 
 const START: &[u8] = br#"{"timestamp":"#;

@@ -89,18 +89,8 @@ impl Selection {
     }
 }
 
-/// The parameters of the series list: both optional.
-///
-/// # Errors
-/// Everything that is wrong with them.
-pub(super) fn parse_series_filter(query: &str) -> Result<(Option<Symbol>, Option<Timeframe>), Vec<Violation>> {
-    let mut parameters = Parameters::read(query, &["symbol", "timeframe"]);
-    let symbol = parameters.optional("symbol", Symbol::parse);
-    let timeframe = parameters.optional("timeframe", Timeframe::parse);
-    if parameters.violations.is_empty() { Ok((symbol, timeframe)) } else { Err(parameters.refusal()) }
-}
-
-fn parse_limit(text: &str, max_limit: usize) -> Result<usize, Invalid> {
+/// Reads a whole number from 1 to `max_limit`.
+pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, Invalid> {
     let invalid = || Invalid::new(Rule::OutOfRange, format!("must be a whole number from 1 to {max_limit}"));
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
@@ -109,7 +99,7 @@ fn parse_limit(text: &str, max_limit: usize) -> Result<usize, Invalid> {
 }
 
 /// Decoded parameters, and what is wrong with them so far.
-struct Parameters<'a> {
+pub(super) struct Parameters<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     violations: Vec<Violation>,
 }
@@ -117,18 +107,28 @@ struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     /// Notes parameters that are not `known` or stand twice.
     fn read(query: &'a str, known: &[&str]) -> Self {
+        Self::read_with(query, known, &[])
+    }
+
+    /// Likewise, but for those that are `repeatable`.
+    pub(super) fn read_with(query: &'a str, known: &[&str], repeatable: &[&str]) -> Self {
         let mut parameters = Self { pairs: Vec::new(), violations: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
                 let message = format!("is no parameter of this route; known are {}", known.join(", "));
                 parameters.refuse(&shortened(&name), "unknown_parameter", message);
-            } else if parameters.has(&name) {
+            } else if parameters.has(&name) && !repeatable.contains(&&*name) {
                 parameters.refuse(&name, "repeated_parameter", "stands more than once; send it once");
             } else {
                 parameters.pairs.push((name, value));
             }
         }
         parameters
+    }
+
+    /// `value`, unless something was wrong.
+    pub(super) fn valid<T>(self, value: T) -> Result<T, Vec<Violation>> {
+        if self.violations.is_empty() { Ok(value) } else { Err(self.refusal()) }
     }
 
     /// What was wrong, as far as an answer lists it.
@@ -141,11 +141,27 @@ impl<'a> Parameters<'a> {
         self.pairs.iter().any(|(present, _)| present == name)
     }
 
-    fn refuse(&mut self, name: &str, kind: &'static str, msg: impl Into<String>) {
+    pub(super) fn refuse(&mut self, name: &str, kind: &'static str, msg: impl Into<String>) {
         self.violations.push(Violation { loc: vec!["query".into(), name.into()], msg: msg.into(), kind });
     }
 
-    fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+    /// Every value of a parameter that may be repeated.
+    pub(super) fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> Vec<T> {
+        let values = self.pairs.iter().filter(|(present, _)| present == name);
+        let (mut parsed, mut refused) = (Vec::new(), Vec::new());
+        for (_, value) in values {
+            match parse(value) {
+                Ok(value) => parsed.push(value),
+                Err(invalid) => refused.push(invalid),
+            }
+        }
+        for invalid in refused {
+            self.refuse(name, invalid.rule.name(), invalid.message);
+        }
+        parsed
+    }
+
+    pub(super) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
         let parsed = parse(&self.pairs.iter().find(|(present, _)| present == name)?.1);
         parsed.map_err(|invalid| self.refuse(name, invalid.rule.name(), invalid.message)).ok()
     }

@@ -35,6 +35,14 @@ impl Changes {
         Change(self.0[position(symbol, timeframe)].load(Ordering::Acquire))
     }
 
+    /// Counters only grow, so their sum is another one after a change to any of the series.
+    pub(super) fn last_of(&self, symbols: &[Symbol], timeframe: Option<Timeframe>) -> Change {
+        let timeframes = timeframe.as_ref().map_or(&Timeframe::ALL[..], std::slice::from_ref);
+        let series = symbols.iter().flat_map(|symbol| timeframes.iter().map(move |timeframe| (symbol, *timeframe)));
+        let counts = series.map(|(symbol, timeframe)| self.last(symbol, timeframe).0);
+        Change(counts.fold(0, u64::wrapping_add))
+    }
+
     /// Notes a change to every series of `batch` when what is returned is dropped. It belongs to the write, not to its
     /// caller, who may leave before: a page that is read until the write has ended may hold the state before it, and must
     /// not be kept as the state after it. However the write ends, because it is not always known whether a statement that

@@ -4,6 +4,8 @@ mod candles;
 mod changes;
 mod error;
 pub mod postgres;
+mod precision;
+mod series;
 pub mod sqlite;
 mod unreadable;
 mod write_log;
@@ -26,16 +28,14 @@ use crate::to_the_end::to_the_end;
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use changes::Change;
 pub use error::StoreError;
+pub use precision::Outliers;
+pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use write_log::WriteError;
 
 use changes::Changes;
 use unreadable::UnreadableRows;
 use write_log::WriteLog;
 
-/// How many of the newest candles of a series tell its price precision.
-const PRECISION_SAMPLE: i64 = 100;
-/// For who does not ask for the precision.
-const NO_SAMPLE: i64 = 0;
 /// Candles that the clock closes in one transaction, at most.
 pub const MAX_CLOSED_AT_ONCE: i64 = 1000;
 
@@ -120,21 +120,6 @@ pub enum Direction {
     Up,
     /// The newest.
     Down,
-}
-
-/// What is known of one series from its closed candles.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Series {
-    /// The instrument.
-    pub symbol: String,
-    /// The length of the period.
-    pub timeframe: String,
-    /// Opening time of the oldest candle in epoch milliseconds.
-    pub first: i64,
-    /// Opening time of the newest candle in epoch milliseconds.
-    pub last: i64,
-    /// Most digits behind the point among the prices of the newest candles.
-    pub price_precision: u32,
 }
 
 /// How many connections a store holds.
@@ -259,6 +244,12 @@ impl Store {
         self.changes.last(symbol, timeframe)
     }
 
+    /// The last change by this process to any series of these symbols, or only to those with `timeframe`, likewise.
+    #[must_use]
+    pub fn last_change_of(&self, symbols: &[Symbol], timeframe: Option<Timeframe>) -> Change {
+        self.changes.last_of(symbols, timeframe)
+    }
+
     /// Reads candles in ascending order, each time once: a closed candle hides a forming one. Rows that are not candles are
     /// named in the log, each once.
     ///
@@ -271,36 +262,26 @@ impl Store {
         Ok(candles)
     }
 
-    /// Lists the series that have closed candles, by the bytes of symbol and timeframe.
+    /// When the newest closed candle of each timeframe opened, in epoch milliseconds, as far as [`Self::keep_newest`] was
+    /// told. Reads no more than the timeframes.
     ///
     /// # Errors
-    /// When the database cannot be read.
-    pub async fn series(
-        &self,
-        symbol: Option<Symbol>,
-        timeframe: Option<Timeframe>,
-    ) -> Result<Vec<Series>, StoreError> {
-        let read = async { either!(self, store => store.series(symbol, timeframe, PRECISION_SAMPLE).await) };
-        let mut series = measured("series", read).await?;
-        series.sort_by(|a, b| (&a.symbol, &a.timeframe).cmp(&(&b.symbol, &b.timeframe)));
-        Ok(series)
+    /// When the database cannot be read, or has no place for this yet.
+    pub async fn newest(&self) -> Result<HashMap<Timeframe, i64>, StoreError> {
+        let rows = measured("newest", async { either!(self, store => store.newest().await) }).await?;
+        Ok(rows.into_iter().filter_map(|(name, time)| Some((Timeframe::named(&name)?, time))).collect())
     }
 
-    /// When the newest closed candle of each timeframe opened, in epoch milliseconds.
+    /// Keeps when the newest closed candle of some timeframes opened, in epoch milliseconds, where that is later than what is
+    /// kept.
     ///
     /// # Errors
-    /// When the database cannot be read.
-    pub async fn newest(&self) -> Result<HashMap<Timeframe, i64>, StoreError> {
-        let read = async { either!(self, store => store.series(None, None, NO_SAMPLE).await) };
-        let mut newest = HashMap::new();
-        for Series { timeframe, last, .. } in measured("newest", read).await? {
-            // Rows of an adopted table may have names that are none of ours.
-            if let Ok(timeframe) = Timeframe::parse(&timeframe) {
-                let time = newest.entry(timeframe).or_insert(last);
-                *time = last.max(*time);
-            }
-        }
-        Ok(newest)
+    /// When the database cannot be written, or has no place for this yet.
+    pub async fn keep_newest(&self, newest: HashMap<Timeframe, i64>) -> Result<(), StoreError> {
+        let mut rows: Vec<_> = newest.into_iter().map(|(timeframe, time)| (timeframe.name(), time)).collect();
+        // In one order, so that two processes never wait for each other in a circle.
+        rows.sort_unstable();
+        measured("keep_newest", async { either!(self, store => store.keep_newest(rows).await) }).await
     }
 
     /// Closes forming candles whose time to be closed has come by `now`, in their last state, as many as one transaction

@@ -165,7 +165,7 @@ fn the_openapi_document_is_complete() {
         ["201", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"]
     );
     assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
-    assert_eq!(statuses("get /api/v1/series"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/series"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "400", "401", "403", "429", "500", "503"]);
     for name in ["get /health", "get /api/v1/health"] {
         assert_eq!(statuses(name), ["200", "400", "500", "503"]);

@@ -34,6 +34,7 @@ mod limits;
 mod migrating;
 mod monitoring;
 mod mt5;
+mod newest;
 mod not_json;
 mod outage;
 mod phases;

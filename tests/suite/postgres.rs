@@ -52,7 +52,8 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
             from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
         assert_eq!(
             scalar(&database, secured).await,
-            "_sqlx_migrations true false, market_data_candles true false, market_data_live_candles true false"
+            "_sqlx_migrations true false, market_data_candles true false, market_data_live_candles true false, \
+             market_data_newest_candles true false"
         );
     });
 }

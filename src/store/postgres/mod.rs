@@ -13,9 +13,11 @@ mod compare;
 mod connect;
 mod frontier;
 mod migrate;
+mod newest;
 mod pool;
 mod pooler;
 mod read;
+mod series;
 mod setup;
 mod unreachable;
 mod wire;
@@ -23,22 +25,26 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::changes::BumpOnDrop;
+use super::series::{Position, Row, Sample, SeriesKey};
 use super::{
-    Appended, ClosedByClock, PoolUse, Range, Series, StoreError, Stored, StoredCandles, Written, finished,
-    not_prepared, unreadable,
+    Appended, ClosedByClock, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
+    unreadable,
 };
-use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
+use crate::candle::{Batch, Candle, Timestamp};
 use abandoned::Abandoned;
 use append::Copied;
 use frontier::Frontier;
 use pool::{Pool, PoolError, Purpose};
 
-pub use read::SELECT_SERIES;
+pub use series::SERIES_STATEMENTS;
 
 /// A PostgreSQL database. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -53,6 +59,8 @@ struct Shared {
     /// Whether the table may be copied into.
     takes_copy: AtomicBool,
     frontier: Frontier,
+    /// One for each list of series that may be read at once, so that lists never take all connections from pages.
+    series_readers: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
@@ -70,6 +78,12 @@ impl fmt::Debug for Shared {
 
 /// Fewest candles for which COPY, which takes a round trip more, is faster than an insert.
 const WORTH_COPYING: usize = 200;
+
+/// Statements that read lists of series at once, and up to how many connections it is only one.
+const MAX_SERIES_READERS: usize = 2;
+const FEW_CONNECTIONS: u32 = 4;
+/// Longest that such a statement waits for those before it.
+const SERIES_READER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How often a statement is tried again after another transaction made the server cancel it.
 const RETRIES: usize = 3;
@@ -112,6 +126,11 @@ impl Postgres {
             prepared: AtomicBool::new(false),
             takes_copy: AtomicBool::new(false),
             frontier: Frontier::default(),
+            series_readers: Arc::new(Semaphore::new(if max_connections > FEW_CONNECTIONS {
+                MAX_SERIES_READERS
+            } else {
+                1
+            })),
             tasks,
         })))
     }
@@ -164,17 +183,57 @@ impl Postgres {
         read::candles(&self.on(&self.0.work, select).await?, direction)
     }
 
-    pub(super) async fn series(
-        &self,
-        symbol: Option<Symbol>,
-        timeframe: Option<Timeframe>,
-        sample: i64,
-    ) -> Result<Vec<Series>, StoreError> {
-        let select = move |pool: Pool| async move {
-            read_with!(pool, |connection| read::series(connection, symbol.as_ref(), timeframe, sample))
-        };
-        let rows = self.on(&self.0.work, select).await?;
-        rows.iter().map(|row| read::one_series(row).map_err(unreadable)).collect()
+    pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<Row>, StoreError> {
+        let read = self.read_series(move |pool| async move {
+            read_with!(pool, |connection| series::rows_after(connection, &position, most))
+        });
+        series::rows(&read.await?)
+    }
+
+    pub(super) async fn keys_after(&self, position: Position, most: usize) -> Result<Vec<Position>, StoreError> {
+        let read = self.read_series(move |pool| async move {
+            read_with!(pool, |connection| series::keys_after(connection, &position, most))
+        });
+        series::positions(&read.await?)
+    }
+
+    pub(super) async fn symbols_after(&self, symbol: Vec<u8>, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = self.read_series(move |pool| async move {
+            read_with!(pool, |connection| series::symbols_after(connection, &symbol, most))
+        });
+        series::symbols(&read.await?)
+    }
+
+    pub(super) async fn samples(&self, keys: Vec<SeriesKey>) -> Result<Vec<Option<Sample>>, StoreError> {
+        let asked = keys.len();
+        let read = self
+            .read_series(move |pool| async move { read_with!(pool, |connection| series::samples(connection, &keys)) });
+        series::found(&read.await?, asked)
+    }
+
+    /// Runs one step of reading a list of series once its turn comes. It keeps its place until it has ended, also when
+    /// nobody waits for it any more.
+    async fn read_series<T, F>(&self, work: impl FnOnce(Pool) -> F + Send + 'static) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PoolError>> + Send + 'static,
+    {
+        let turn = timeout(SERIES_READER_TIMEOUT, Arc::clone(&self.0.series_readers).acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(PoolError::Busy)?;
+        self.on(&self.0.work, move |pool| async move {
+            let _turn = turn;
+            work(pool).await
+        })
+        .await
+    }
+
+    pub(super) async fn newest(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        self.on(&self.0.work, |pool| async move { read_with!(pool, |connection| newest::read(connection)) }).await
+    }
+
+    pub(super) async fn keep_newest(&self, rows: Vec<(&'static str, i64)>) -> Result<(), StoreError> {
+        let keep = move |pool: Pool| async move { write_with!(pool, |connection| newest::keep(connection, &rows)) };
+        self.on(&self.0.work, keep).await
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {

@@ -1,11 +1,10 @@
-//! Candles out, and the list of series.
+//! Candles out.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::candle::{Symbol, Timeframe};
-use crate::store::{Direction, Range, Series, StoreError, StoredCandles, check_order, unreadable};
+use crate::store::{Direction, Range, StoreError, StoredCandles, check_order, unreadable};
 
 /// Both tables, each by its key's index from the wanted end; a closed candle hides the forming one of its time.
 ///
@@ -44,37 +43,6 @@ macro_rules! select_range {
 const SELECT_UP: &str = select_range!("asc");
 const SELECT_DOWN: &str = select_range!("desc");
 
-/// Lists the series by hopping from one to the next over the key's index, then reads both ends of each.
-///
-/// `$1` and `$2` filter by symbol and timeframe where they are not null; `$3` is how many of the newest candles tell
-/// the precision. Public so that a test can ask the server for its plan.
-pub const SELECT_SERIES: &str = r#"
-    with recursive series as (
-        (select symbol, timeframe from market_data_candles
-         where symbol >= coalesce($1, '')
-         order by symbol, timeframe limit 1)
-        union all
-        select next.symbol, next.timeframe
-        from series, lateral (
-            select c.symbol, c.timeframe from market_data_candles c
-            where (c.symbol, c.timeframe) > (series.symbol, series.timeframe)
-            order by c.symbol, c.timeframe limit 1) next
-        where $1 is null or series.symbol = $1
-    )
-    select s.symbol, s.timeframe, oldest."timestamp" as oldest, newest."timestamp" as newest, digits.most as precision
-    from series s,
-        lateral (select c."timestamp" from market_data_candles c
-                 where c.symbol = s.symbol and c.timeframe = s.timeframe and isfinite(c."timestamp")
-                 order by c."timestamp" limit 1) oldest,
-        lateral (select c."timestamp" from market_data_candles c
-                 where c.symbol = s.symbol and c.timeframe = s.timeframe and isfinite(c."timestamp")
-                 order by c."timestamp" desc limit 1) newest,
-        lateral (select max(greatest(scale(n.open), scale(n.high), scale(n.low), scale(n.close))) as most
-                 from (select c.open, c.high, c.low, c.close from market_data_candles c
-                       where c.symbol = s.symbol and c.timeframe = s.timeframe
-                       order by c."timestamp" desc limit $3) n) digits
-    where ($1 is null or s.symbol = $1) and ($2::text is null or s.timeframe = $2)"#;
-
 /// Reads the candles of `range`.
 pub(super) async fn range(connection: &mut PgConnection, range: &Range) -> sqlx::Result<PgRow> {
     let sql = match range.direction {
@@ -98,32 +66,6 @@ pub(super) fn candles(row: &PgRow, direction: Direction) -> Result<StoredCandles
     let times = times.iter().map(DateTime::timestamp_millis);
     let candles = StoredCandles::parse(times, row.try_get(1).map_err(unreadable)?).map_err(unreadable)?;
     Ok(if direction == Direction::Down { candles.reversed() } else { candles })
-}
-
-/// Lists the series.
-pub(super) async fn series(
-    connection: &mut PgConnection,
-    symbol: Option<&Symbol>,
-    timeframe: Option<Timeframe>,
-    sample: i64,
-) -> sqlx::Result<Vec<PgRow>> {
-    sqlx::query(SELECT_SERIES)
-        .bind(symbol.map(Symbol::as_str))
-        .bind(timeframe.map(Timeframe::name))
-        .bind(sample)
-        .fetch_all(connection)
-        .await
-}
-
-/// The series in a row that [`series`] has read.
-pub(super) fn one_series(row: &PgRow) -> sqlx::Result<Series> {
-    Ok(Series {
-        symbol: row.try_get("symbol")?,
-        timeframe: row.try_get("timeframe")?,
-        first: row.try_get::<DateTime<Utc>, _>("oldest")?.timestamp_millis(),
-        last: row.try_get::<DateTime<Utc>, _>("newest")?.timestamp_millis(),
-        price_precision: row.try_get::<Option<i32>, _>("precision")?.map_or(0, i32::unsigned_abs),
-    })
 }
 
 fn at(millis: i64) -> DateTime<Utc> {

@@ -1,14 +1,17 @@
-//! Candles in a SQLite file: one connection that writes, several that read, one that probes. [`writer`] has the first, on
-//! which [`append`] writes, and [`read`] reads on the others; this file puts them together.
+//! Candles in a SQLite file: one connection that writes, several that read, two that read lists of series, one that probes.
+//! [`writer`] has the first, on which [`append`] writes; [`read`] and [`series`] read on the others; this file puts them
+//! together.
 //!
-//! The first is rusqlite's: sqlx has each statement done by a thread of the connection's own, and half of the time went into
-//! waiting for each other.
+//! The first and those of lists are rusqlite's: sqlx has each statement done by a thread of the connection's own, and half of
+//! the time went into waiting for each other.
 
 mod append;
 mod closing;
 mod compare;
 mod file;
+mod newest;
 mod read;
+mod series;
 mod service_lock;
 mod tables;
 mod unreachable;
@@ -29,16 +32,18 @@ use tracing::warn;
 
 use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
+use super::series::{Position, Row, Sample, SeriesKey};
 use super::{
-    Appended, ClosedByClock, PoolUse, Range, Series, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
+    Appended, ClosedByClock, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
 };
-use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
+use crate::candle::{Batch, Candle, Timestamp};
 
 use file::DatabaseFile;
+use series::SeriesReader;
 use service_lock::ServiceLock;
 use writer::Writer;
 
-pub use read::SELECT_SERIES;
+pub use series::SERIES_STATEMENTS;
 
 /// A SQLite file. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -51,6 +56,7 @@ struct Shared {
     lock: ServiceLock,
     writer: Writer,
     readers: SqlitePool,
+    series_reader: SeriesReader,
     probe: SqlitePool,
     max_readers: u32,
     prepared: AtomicBool,
@@ -88,6 +94,7 @@ impl Sqlite {
         let file = Arc::new(DatabaseFile::new(options.get_filename()));
         Ok(Self(Arc::new(Shared {
             writer: Writer::new(Arc::clone(&file)),
+            series_reader: SeriesReader::new(options.get_filename().to_owned()),
             file,
             lock: ServiceLock::default(),
             readers: pool(max_connections, READER_WAIT).connect_lazy_with(reader.clone()),
@@ -168,14 +175,34 @@ impl Sqlite {
         self.read(async move { read::range(&readers, &range).await }).await
     }
 
-    pub(super) async fn series(
-        &self,
-        symbol: Option<Symbol>,
-        timeframe: Option<Timeframe>,
-        sample: i64,
-    ) -> Result<Vec<Series>, StoreError> {
+    pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<Row>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.read(async move { shared.series_reader.rows_after(position, most).await }).await
+    }
+
+    pub(super) async fn keys_after(&self, position: Position, most: usize) -> Result<Vec<Position>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.read(async move { shared.series_reader.keys_after(position, most).await }).await
+    }
+
+    pub(super) async fn symbols_after(&self, symbol: Vec<u8>, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.read(async move { shared.series_reader.symbols_after(symbol, most).await }).await
+    }
+
+    pub(super) async fn samples(&self, keys: Vec<SeriesKey>) -> Result<Vec<Option<Sample>>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.read(async move { shared.series_reader.samples(keys).await }).await
+    }
+
+    pub(super) async fn newest(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let readers = self.0.readers.clone();
-        self.read(async move { read::series(&readers, symbol.as_ref(), timeframe, sample).await }).await
+        self.read(async move { newest::read(&readers).await }).await
+    }
+
+    pub(super) async fn keep_newest(&self, rows: Vec<(&'static str, i64)>) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.run(async move { shared.writer.run(move |connection| newest::keep(connection, &rows)).await }).await
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
@@ -217,6 +244,7 @@ impl Sqlite {
         self.0.tasks.close();
         self.0.tasks.wait().await;
         self.0.readers.close().await;
+        self.0.series_reader.close();
         self.0.probe.close().await;
         self.0.writer.close().await;
         self.0.lock.release();

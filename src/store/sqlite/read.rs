@@ -1,11 +1,9 @@
-//! Candles out, and the list of series.
+//! Candles out.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqlitePool};
+use sqlx::SqlitePool;
 
-use crate::candle::{Symbol, Timeframe};
 use crate::store::candles::Misshapen;
-use crate::store::{Direction, Range, Series, StoreError, StoredCandles, check_order, unreadable};
+use crate::store::{Direction, Range, StoreError, StoredCandles, check_order, unreadable};
 
 /// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time. All of them in one
 /// row, since each takes a message from the connection's thread; [`StoredCandles`] knows the text.
@@ -60,41 +58,6 @@ const SELECT_DOWN: &str = select_range!("desc", line);
 const SELECT_UP_ON_LINES: &str = select_range!("asc", one_line);
 const SELECT_DOWN_ON_LINES: &str = select_range!("desc", one_line);
 
-/// Lists the series by hopping over the key from symbol to symbol and from timeframe to timeframe, then reads both ends
-/// of each. `?1` and `?2` filter where they are not null; `?3` is how many of the newest candles tell the precision.
-/// Public so that a test can ask for its plan.
-pub const SELECT_SERIES: &str = "
-    with recursive symbols(symbol) as (
-        select min(symbol) from market_data_candles where symbol >= coalesce(?1, '')
-        union all
-        select (select min(c.symbol) from market_data_candles c where c.symbol > symbols.symbol)
-        from symbols where symbols.symbol is not null and ?1 is null
-    ), series(symbol, timeframe) as (
-        select symbol, (select min(c.timeframe) from market_data_candles c where c.symbol = symbols.symbol)
-        from symbols where symbol is not null and (?1 is null or symbol = ?1)
-        union all
-        select symbol, (
-            select min(c.timeframe) from market_data_candles c
-            where c.symbol = series.symbol and c.timeframe > series.timeframe)
-        from series where timeframe is not null
-    )
-    select symbol, timeframe,
-        (select min(c.timestamp) from market_data_candles c
-         where c.symbol = s.symbol and c.timeframe = s.timeframe) as oldest,
-        (select max(c.timestamp) from market_data_candles c
-         where c.symbol = s.symbol and c.timeframe = s.timeframe) as newest,
-        (select max(max(
-            0,
-            length(n.open) - instr(n.open || '.', '.'),
-            length(n.high) - instr(n.high || '.', '.'),
-            length(n.low) - instr(n.low || '.', '.'),
-            length(n.close) - instr(n.close || '.', '.')))
-         from (
-            select c.open, c.high, c.low, c.close from market_data_candles c
-            where c.symbol = s.symbol and c.timeframe = s.timeframe
-            order by c.timestamp desc limit ?3) n) as precision
-    from series s where timeframe is not null and (?2 is null or timeframe = ?2)";
-
 /// What a page comes as: times and text of its candles, nothing of none. The text comes as bytes, because SQLite keeps whatever
 /// bytes somebody calls text.
 type PageRow = (Option<String>, Option<Vec<u8>>);
@@ -129,34 +92,6 @@ fn candles(row: PageRow, direction: Direction) -> Result<StoredCandles, Misshape
     check_order(&times, direction).map_err(|_| Misshapen)?;
     let text = String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     StoredCandles::parse(times.into_iter(), text)
-}
-
-/// Lists the series.
-pub(super) async fn series(
-    readers: &SqlitePool,
-    symbol: Option<&Symbol>,
-    timeframe: Option<Timeframe>,
-    sample: i64,
-) -> sqlx::Result<Vec<Series>> {
-    sqlx::query(SELECT_SERIES)
-        .bind(symbol.map(Symbol::as_str))
-        .bind(timeframe.map(Timeframe::name))
-        .bind(sample)
-        .fetch_all(readers)
-        .await?
-        .iter()
-        .map(one_series)
-        .collect()
-}
-
-fn one_series(row: &SqliteRow) -> sqlx::Result<Series> {
-    Ok(Series {
-        symbol: row.try_get("symbol")?,
-        timeframe: row.try_get("timeframe")?,
-        first: row.try_get("oldest")?,
-        last: row.try_get("newest")?,
-        price_precision: row.try_get::<Option<u32>, _>("precision")?.unwrap_or(0),
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,91 @@
+//! A page on the wire, of candles or of series: its headers, `304`, and codings.
+
+use axum::http::header::{self, InvalidHeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+use super::{AppState, coding};
+use crate::query::{Coding, Found, Page};
+
+/// Where a page is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Candles,
+    /// Is read in one direction only.
+    Series,
+}
+
+impl Source {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Candles => "/api/v1/candles",
+            Self::Series => "/api/v1/series",
+        }
+    }
+}
+
+const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
+const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
+const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
+pub(super) const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
+/// Answers a request with what was found for it, or with 304 if its client has that.
+pub(super) async fn answer(
+    app: &AppState,
+    source: Source,
+    headers: &HeaderMap,
+    found: Found,
+) -> Result<Response, Problem> {
+    if names_tag(headers, &found.page.etag) {
+        return Ok((StatusCode::NOT_MODIFIED, describe(source, &found.page)?).into_response());
+    }
+    let plain = app.capacity.hold(found.page.body.clone())?;
+    let coding = coding::choose(headers, plain.len());
+    if coding == Coding::Identity {
+        return Ok((describe(source, &found.page)?, [JSON], plain).into_response());
+    }
+    // One that was made for somebody else may be of another moment: what is said of it is said of its own bytes.
+    let coded = Box::pin(app.query.coded(found, coding)).await?;
+    let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()))];
+    Ok((describe(source, &coded)?, [JSON], coding, app.capacity.hold(coded.body.clone())?).into_response())
+}
+
+/// What the headers say of a page, whether it is sent or not.
+fn describe(source: Source, page: &Page) -> Result<HeaderMap, Problem> {
+    let internal = |error: InvalidHeaderValue| Problem::internal(error.to_string());
+    let more = |there: bool| HeaderValue::from_static(if there { "true" } else { "false" });
+    // Roomy enough for what the layers add, so that it need not grow.
+    let mut headers = HeaderMap::with_capacity(24);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(header::ETAG, HeaderValue::from_str(&page.etag).map_err(internal)?);
+    if source == Source::Candles {
+        headers.insert(MORE_BEFORE, more(page.before.is_some()));
+    }
+    headers.insert(MORE_AFTER, more(page.after.is_some()));
+    if let Some(skipped) = &page.skipped {
+        headers.insert(SKIPPED, HeaderValue::from_str(skipped).map_err(internal)?);
+    }
+    for (query, rel) in [(&page.before, "prev"), (&page.after, "next")] {
+        if let Some(query) = query {
+            let link = format!("<{}?{query}>; rel=\"{rel}\"", source.path());
+            headers.append(header::LINK, HeaderValue::try_from(link).map_err(internal)?);
+        }
+    }
+    Ok(headers)
+}
+
+/// Whether `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
+fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
+    fn opaque(tag: &str) -> &str {
+        let tag = tag.trim();
+        tag.strip_prefix("W/").unwrap_or(tag)
+    }
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+}

@@ -1,0 +1,142 @@
+//! The catalogue of series: which part of it a query selects, and the bytes in which that is answered.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::warn;
+use url::form_urlencoded;
+
+use super::page::{Page, tag};
+use super::selection::{Parameters, parse_limit};
+use crate::candle::{Invalid, Rule, Symbol, Timeframe};
+use crate::store::{Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
+use crate::violation::Violation;
+
+/// Most series in an answer, and how many there are if no limit is asked for.
+pub const MAX_SERIES: usize = 10_000;
+/// Most symbols that one query may name.
+pub const MAX_SYMBOLS: usize = 100;
+
+/// Series whose outliers were named in the log. Behind them nothing more is said.
+const MAX_NAMED_SERIES: usize = 1_000;
+
+/// Reads a query string in which every parameter is optional and `symbol` may be repeated.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn parse(query: &str) -> Result<SeriesSelection, Vec<Violation>> {
+    let mut parameters = Parameters::read_with(query, &["symbol", "timeframe", "limit", "after"], &["symbol"]);
+    let mut symbols = parameters.all("symbol", Symbol::parse);
+    if symbols.len() > MAX_SYMBOLS {
+        let message = format!("stands {} times, and at most {MAX_SYMBOLS} are taken; ask in parts", symbols.len());
+        parameters.refuse("symbol", Rule::OutOfRange.name(), message);
+    }
+    let timeframe = parameters.optional("timeframe", Timeframe::parse);
+    let limit = parameters.optional("limit", |text| parse_limit(text, MAX_SERIES)).unwrap_or(MAX_SERIES);
+    let after = parameters.optional("after", parse_after);
+    symbols.sort_unstable();
+    symbols.dedup();
+    parameters.valid(SeriesSelection { symbols, timeframe, after, limit })
+}
+
+/// `TIMEFRAME:SYMBOL`; a symbol may hold colons.
+fn parse_after(text: &str) -> Result<SeriesKey, Invalid> {
+    const FORM: &str = "must be a timeframe and a symbol, as in H1:EURUSD";
+    let (timeframe, symbol) = text.split_once(':').ok_or_else(|| Invalid::new(Rule::WrongType, FORM))?;
+    let form = |invalid: Invalid| Invalid::new(invalid.rule, format!("{FORM}, and its {}", invalid.message));
+    let timeframe = Timeframe::parse(timeframe)
+        .map_err(|invalid| form(Invalid::new(invalid.rule, format!("timeframe {}", invalid.message))))?;
+    let symbol = Symbol::parse(symbol)
+        .map_err(|invalid| form(Invalid::new(invalid.rule, format!("symbol {}", invalid.message))))?;
+    Ok(SeriesKey { symbol, timeframe })
+}
+
+/// The query string for the series after `last` that `selection` selects.
+fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for symbol in &selection.symbols {
+        query.append_pair("symbol", symbol.as_str());
+    }
+    if let Some(timeframe) = selection.timeframe {
+        query.append_pair("timeframe", timeframe.name());
+    }
+    query
+        .append_pair("limit", &selection.limit.to_string())
+        .append_pair("after", &format!("{}:{}", last.timeframe, last.symbol));
+    query.finish()
+}
+
+/// Most bytes of memory that a list takes while it is read and written.
+pub(super) fn max_bytes(selection: &SeriesSelection) -> usize {
+    /// A symbol's four bytes a character, once as it was read and once as JSON, and what stands around them.
+    const MAX_BYTES_A_SERIES: usize = 2 * 4 * Symbol::MAX_CHARS + 256;
+    let of_symbols = match selection.symbols.len() {
+        0 => usize::MAX,
+        symbols => symbols * selection.timeframe.map_or(Timeframe::ALL.len(), |_| 1),
+    };
+    selection.limit.min(of_symbols) * MAX_BYTES_A_SERIES
+}
+
+/// A series in an answer.
+#[derive(Serialize)]
+struct Entry<'a> {
+    symbol: &'a str,
+    timeframe: &'static str,
+    first: i64,
+    last: i64,
+    price_precision: u32,
+}
+
+impl<'a> From<&'a Series> for Entry<'a> {
+    fn from(series: &'a Series) -> Self {
+        let Series { key, first, last, price_precision, .. } = series;
+        let (symbol, timeframe) = (key.symbol.as_str(), key.timeframe.name());
+        Self { symbol, timeframe, first: *first, last: *last, price_precision: *price_precision }
+    }
+}
+
+/// Encodes what was read for `selection` since `began`.
+pub(super) fn page(selection: &SeriesSelection, list: &SeriesPage, began: Instant) -> Result<Page, StoreError> {
+    let entries: Vec<Entry<'_>> = list.series.iter().map(Entry::from).collect();
+    let mut body = serde_json::to_vec(&entries).map_err(|error| StoreError::Internal(error.to_string()))?;
+    body.shrink_to_fit();
+    let after = list.next.as_ref().map(|last| after(selection, last));
+    let etag = tag(&body, None, after.as_deref(), None);
+    Ok(Page { body: body.into(), etag, before: None, after, skipped: None, began })
+}
+
+/// Names in the log the series whose precision leaves some candles out: each once, as far as it is remembered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OutlierLog(Arc<Mutex<HashSet<SeriesKey>>>);
+
+impl OutlierLog {
+    pub(super) fn name(&self, list: &SeriesPage) {
+        for Series { key, price_precision, outliers, .. } in &list.series {
+            let Some(outliers) = outliers else { continue };
+            if !self.is_news(key) {
+                continue;
+            }
+            warn!(
+                symbol = key.symbol.as_str(),
+                timeframe = key.timeframe.name(),
+                price_precision,
+                candles = outliers.candles,
+                digits = outliers.digits,
+                "some of the newest candles have more digits than the rest; price_precision leaves them out"
+            );
+        }
+    }
+
+    fn is_news(&self, key: &SeriesKey) -> bool {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() >= MAX_NAMED_SERIES || !named.insert(key.clone()) {
+            return false;
+        }
+        if named.len() == MAX_NAMED_SERIES {
+            warn!(series = MAX_NAMED_SERIES, "no more series are named whose price_precision leaves candles out");
+        }
+        true
+    }
+}

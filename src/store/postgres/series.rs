@@ -1,0 +1,139 @@
+//! The catalogue of series in PostgreSQL: the statements in which it is read. Each comes as one row of arrays, because
+//! taking thousands of rows to pieces costs more than reading them.
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use crate::store::precision::SAMPLE;
+use crate::store::series::{Position, Row, Sample, SeriesKey};
+use crate::store::{StoreError, unreadable};
+
+/// Rows of the series behind one, in the order of the key. Aggregates read a subquery's rows in its order.
+const ROWS_AFTER: &str = r#"
+    select coalesce(array_agg(symbol::text), '{}'), coalesce(array_agg(timeframe::text), '{}'),
+           coalesce(array_agg(time), '{}'), coalesce(array_agg(digits), '{}')
+    from (
+        select symbol, timeframe,
+               case when isfinite("timestamp") then floor(extract(epoch from "timestamp") * 1000)::bigint end as time,
+               greatest(scale(open), scale(high), scale(low), scale(close)) as digits
+        from market_data_candles
+        where (symbol, timeframe) > ($1, $2)
+        order by symbol, timeframe, "timestamp" limit $3) candle"#;
+
+/// Series behind one, by hopping over the key from each to the next.
+const KEYS_AFTER: &str = "
+    with recursive series(symbol, timeframe, number) as (
+        (select symbol, timeframe, 1::bigint from market_data_candles
+         where (symbol, timeframe) > ($1, $2)
+         order by symbol, timeframe limit 1)
+        union all
+        select next.symbol, next.timeframe, number + 1
+        from series, lateral (
+            select c.symbol, c.timeframe from market_data_candles c
+            where (c.symbol, c.timeframe) > (series.symbol, series.timeframe)
+            order by c.symbol, c.timeframe limit 1) next
+        where number < $3
+    )
+    select coalesce(array_agg(symbol::text order by number), '{}'), coalesce(array_agg(timeframe::text order by number), '{}')
+    from series";
+
+/// Symbols behind one, likewise.
+const SYMBOLS_AFTER: &str = "
+    with recursive symbols(symbol, number) as (
+        (select symbol, 1::bigint from market_data_candles where symbol > $1 order by symbol limit 1)
+        union all
+        select next.symbol, number + 1
+        from symbols, lateral (
+            select c.symbol from market_data_candles c where c.symbol > symbols.symbol order by c.symbol limit 1) next
+        where number < $2
+    )
+    select coalesce(array_agg(symbol::text order by number), '{}') from symbols";
+
+/// Both ends of each of some series, and the digits of its newest candles; nothing of those that are not stored. The years
+/// are those that a candle may be of, and leave out what is infinite.
+const SAMPLES: &str = r#"
+    select wanted.number, floor(extract(epoch from oldest."timestamp") * 1000)::bigint as first, newest.last, newest.digits
+    from unnest($1::text[], $2::text[]) with ordinality as wanted(symbol, timeframe, number),
+        lateral (select c."timestamp" from market_data_candles c
+                 where c.symbol = wanted.symbol and c.timeframe = wanted.timeframe
+                   and c."timestamp" >= timestamptz '0001-01-01 00:00Z' and c."timestamp" < timestamptz '10000-01-01 00:00Z'
+                 order by c."timestamp" limit 1) oldest,
+        lateral (select floor(extract(epoch from max(candle."timestamp")) * 1000)::bigint as last, array_agg(candle.digits) as digits
+                 from (select c."timestamp", greatest(scale(c.open), scale(c.high), scale(c.low), scale(c.close)) as digits
+                       from market_data_candles c
+                       where c.symbol = wanted.symbol and c.timeframe = wanted.timeframe
+                         and c."timestamp" >= timestamptz '0001-01-01 00:00Z'
+                         and c."timestamp" < timestamptz '10000-01-01 00:00Z'
+                       order by c."timestamp" desc limit $3) candle) newest"#;
+
+/// All of them, so that a test can ask the server for their plans.
+pub const SERIES_STATEMENTS: [&str; 4] = [ROWS_AFTER, KEYS_AFTER, SYMBOLS_AFTER, SAMPLES];
+
+fn text(bytes: &[u8]) -> sqlx::Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn rows_after(connection: &mut PgConnection, position: &Position, most: usize) -> sqlx::Result<PgRow> {
+    let (symbol, timeframe) = (text(&position.symbol)?, text(&position.timeframe)?);
+    sqlx::query(ROWS_AFTER).bind(symbol).bind(timeframe).bind(count(most)).fetch_one(connection).await
+}
+
+/// The candles in what [`rows_after`] has read.
+pub(super) fn rows(row: &PgRow) -> Result<Vec<Row>, StoreError> {
+    let times: Vec<Option<i64>> = row.try_get(2).map_err(unreadable)?;
+    let digits: Vec<Option<i32>> = row.try_get(3).map_err(unreadable)?;
+    let candles = positions(row)?.into_iter().zip(times).zip(digits);
+    let digits = |digits: Option<i32>| digits.map(i32::unsigned_abs);
+    Ok(candles.map(|((position, time), most)| Row { position, time, digits: digits(most) }).collect())
+}
+
+pub(super) async fn keys_after(connection: &mut PgConnection, position: &Position, most: usize) -> sqlx::Result<PgRow> {
+    let (symbol, timeframe) = (text(&position.symbol)?, text(&position.timeframe)?);
+    sqlx::query(KEYS_AFTER).bind(symbol).bind(timeframe).bind(count(most)).fetch_one(connection).await
+}
+
+/// The series in what [`keys_after`] has read.
+pub(super) fn positions(row: &PgRow) -> Result<Vec<Position>, StoreError> {
+    let symbols: Vec<String> = row.try_get(0).map_err(unreadable)?;
+    let timeframes: Vec<String> = row.try_get(1).map_err(unreadable)?;
+    let position =
+        |(symbol, timeframe): (String, String)| Position { symbol: symbol.into(), timeframe: timeframe.into() };
+    Ok(symbols.into_iter().zip(timeframes).map(position).collect())
+}
+
+pub(super) async fn symbols_after(connection: &mut PgConnection, symbol: &[u8], most: usize) -> sqlx::Result<PgRow> {
+    sqlx::query(SYMBOLS_AFTER).bind(text(symbol)?).bind(count(most)).fetch_one(connection).await
+}
+
+/// The symbols in what [`symbols_after`] has read.
+pub(super) fn symbols(row: &PgRow) -> Result<Vec<Vec<u8>>, StoreError> {
+    let symbols: Vec<String> = row.try_get(0).map_err(unreadable)?;
+    Ok(symbols.into_iter().map(String::into_bytes).collect())
+}
+
+pub(super) async fn samples(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result<Vec<PgRow>> {
+    let (symbols, timeframes): (Vec<_>, Vec<_>) =
+        keys.iter().map(|key| (key.symbol.as_str(), key.timeframe.name())).unzip();
+    sqlx::query(SAMPLES).bind(symbols).bind(timeframes).bind(count(SAMPLE)).fetch_all(connection).await
+}
+
+/// What [`samples`] has read of each of the `asked` series.
+pub(super) fn found(rows: &[PgRow], asked: usize) -> Result<Vec<Option<Sample>>, StoreError> {
+    let mut samples: Vec<Option<Sample>> = (0..asked).map(|_| None).collect();
+    for row in rows {
+        let (number, sample) = one_sample(row).map_err(unreadable)?;
+        let place = usize::try_from(number - 1).ok().and_then(|place| samples.get_mut(place));
+        *place.ok_or_else(|| unreadable("a series that was not asked for"))? = Some(sample);
+    }
+    Ok(samples)
+}
+
+fn one_sample(row: &PgRow) -> sqlx::Result<(i64, Sample)> {
+    let digits: Vec<Option<i32>> = row.try_get("digits")?;
+    let digits = digits.into_iter().flatten().map(i32::unsigned_abs).collect();
+    Ok((row.try_get("number")?, Sample { first: row.try_get("first")?, last: row.try_get("last")?, digits }))
+}

@@ -1,0 +1,54 @@
+//! How many digits a chart needs for a series' prices.
+
+/// How many of the newest candles of a series tell its price precision.
+pub(super) const SAMPLE: usize = 100;
+/// Of how many candles one may have more digits than the rest without counting.
+const CANDLES_PER_OUTLIER: usize = 20;
+/// Fewest candles of which one can be told from the rest.
+const MIN_CANDLES_TO_JUDGE: usize = 3;
+
+/// The candles of a sample whose prices have more digits than nearly all of the others, such as a float that a
+/// terminal's script wrote out as `1.0850000000000002`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outliers {
+    /// How many candles they are.
+    pub candles: usize,
+    /// Most digits behind the point among them.
+    pub digits: u32,
+}
+
+/// The digits that nearly all candles of a sample need, and the outliers that need more. `digits` holds the most digits
+/// behind the point of each candle.
+pub(super) fn of(mut digits: Vec<u32>) -> (u32, Option<Outliers>) {
+    digits.sort_unstable_by(|a, b| b.cmp(a));
+    let outliers = if digits.len() < MIN_CANDLES_TO_JUDGE { 0 } else { (digits.len() / CANDLES_PER_OUTLIER).max(1) };
+    let precision = digits.get(outliers).copied().unwrap_or_default();
+    let candles = digits.iter().take_while(|digits| **digits > precision).count();
+    let outliers = digits.first().filter(|_| candles > 0).map(|most| Outliers { candles, digits: *most });
+    (precision, outliers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_twentieth_of_the_candles_and_at_least_one_of_three_does_not_count() {
+        let of_candles =
+            |groups: &[(usize, u32)]| of(groups.iter().flat_map(|(candles, digits)| vec![*digits; *candles]).collect());
+        let outliers = |candles, digits| Some(Outliers { candles, digits });
+        for (groups, expected) in [
+            (&[][..], (0, None)),
+            (&[(1, 5)], (5, None)),
+            (&[(1, 2), (1, 16)], (16, None)),
+            (&[(2, 2), (1, 16)], (2, outliers(1, 16))),
+            (&[(1, 2), (2, 16)], (16, None)),
+            (&[(38, 5), (1, 9), (1, 7)], (5, outliers(2, 9))),
+            (&[(95, 5), (5, 16)], (5, outliers(5, 16))),
+            (&[(94, 5), (6, 16)], (16, None)),
+            (&[(90, 5), (10, 4)], (5, None)),
+        ] {
+            assert_eq!(of_candles(groups), expected, "{groups:?}");
+        }
+    }
+}

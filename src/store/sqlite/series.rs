@@ -1,0 +1,218 @@
+//! The catalogue of series in a SQLite file: the steps in which it is read.
+//!
+//! On connections of their own, so that lists take none from pages, and rusqlite's, because sqlx passes each row through
+//! a channel.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row as SqliteRow, ToSql, named_params};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::{LOCK_WAIT, READER_CACHE, READER_WAIT};
+use crate::store::StoreError;
+use crate::store::precision::SAMPLE;
+use crate::store::series::{END_TIME, FIRST_TIME, Position, Row, Sample, SeriesKey};
+use crate::telemetry::panic_text;
+
+/// Lists that are read at once.
+const MAX_READERS: usize = 2;
+
+// In two parts each, because SQLite compares `(symbol, timeframe) > (?, ?)` row by row from the first candle of that
+// series on.
+
+/// Rows of the series behind one, in the order of the key.
+const ROWS_AFTER: &str = "
+    select * from (
+        select symbol, timeframe, timestamp, open, high, low, close from market_data_candles
+        where symbol = :symbol and timeframe > :timeframe order by timeframe, timestamp limit :count)
+    union all
+    select * from (
+        select symbol, timeframe, timestamp, open, high, low, close from market_data_candles
+        where symbol > :symbol order by symbol, timeframe, timestamp limit :count)
+    limit :count";
+
+/// The series behind one.
+const KEY_AFTER: &str = "
+    select * from (
+        select symbol, timeframe from market_data_candles
+        where symbol = :symbol and timeframe > :timeframe order by timeframe limit 1)
+    union all
+    select * from (
+        select symbol, timeframe from market_data_candles where symbol > :symbol order by symbol, timeframe limit 1)
+    limit 1";
+
+const SYMBOL_AFTER: &str = "select symbol from market_data_candles where symbol > ?1 order by symbol limit 1";
+
+const NEWEST_CANDLES: &str = "
+    select timestamp, open, high, low, close from market_data_candles
+    where symbol = :symbol and timeframe = :timeframe and timestamp >= :first and timestamp < :end
+    order by timestamp desc limit :count";
+
+const OLDEST_TIME: &str = "
+    select min(timestamp) from market_data_candles
+    where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4";
+
+/// All of them, so that a test can ask for their plans.
+pub const SERIES_STATEMENTS: [&str; 5] = [ROWS_AFTER, KEY_AFTER, SYMBOL_AFTER, NEWEST_CANDLES, OLDEST_TIME];
+
+/// Connections that read lists of series.
+#[derive(Debug)]
+pub(super) struct SeriesReader {
+    file: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    places: Semaphore,
+}
+
+impl SeriesReader {
+    /// Will read from a file that is there.
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self { file, idle: Mutex::default(), places: Semaphore::new(MAX_READERS) }
+    }
+
+    pub(super) async fn rows_after(&self, position: Position, count: usize) -> Result<Vec<Row>, StoreError> {
+        self.run(move |connection| {
+            let (symbol, timeframe) = (Text(&position.symbol), Text(&position.timeframe));
+            let mut statement = connection.prepare_cached(ROWS_AFTER)?;
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe, ":count": count};
+            let rows = statement.query_map(parameters, |row| {
+                let position = Position { symbol: text(row, 0)?, timeframe: text(row, 1)? };
+                Ok(Row { position, time: Some(row.get(2)?), digits: Some(digits(row, 3)?) })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    pub(super) async fn keys_after(&self, mut position: Position, count: usize) -> Result<Vec<Position>, StoreError> {
+        self.run(move |connection| {
+            let mut statement = connection.prepare_cached(KEY_AFTER)?;
+            let mut keys = Vec::new();
+            while keys.len() < count {
+                let (symbol, timeframe) = (Text(&position.symbol), Text(&position.timeframe));
+                let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe};
+                let next = |row: &SqliteRow<'_>| Ok(Position { symbol: text(row, 0)?, timeframe: text(row, 1)? });
+                let Some(next) = statement.query_row(parameters, next).optional()? else { break };
+                position = next;
+                keys.push(position.clone());
+            }
+            Ok(keys)
+        })
+        .await
+    }
+
+    pub(super) async fn symbols_after(&self, mut symbol: Vec<u8>, count: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.run(move |connection| {
+            let mut statement = connection.prepare_cached(SYMBOL_AFTER)?;
+            let mut symbols = Vec::new();
+            while symbols.len() < count {
+                let next = statement.query_row([Text(&symbol)], |row| text(row, 0)).optional()?;
+                let Some(next) = next else { break };
+                symbol = next;
+                symbols.push(symbol.clone());
+            }
+            Ok(symbols)
+        })
+        .await
+    }
+
+    pub(super) async fn samples(&self, keys: Vec<SeriesKey>) -> Result<Vec<Option<Sample>>, StoreError> {
+        self.run(move |connection| keys.iter().map(|key| sample(connection, key)).collect()).await
+    }
+
+    /// Closes what is idle.
+    pub(super) fn close(&self) {
+        self.places.close();
+        self.idle().clear();
+    }
+
+    /// Runs `work` on a connection of its own. One on which something failed is not used again.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let busy = || StoreError::Unavailable("too many lists of its series are being read".to_owned());
+        let place = timeout(READER_WAIT, self.places.acquire()).await.map_err(|_| busy())?;
+        let _place = place.map_err(|_| StoreError::Unavailable("its connections are closed".to_owned()))?;
+        let (idle, file) = (self.idle().pop(), self.file.clone());
+        let working = spawn_blocking(move || {
+            let connection = idle.map_or_else(|| open(file), Ok)?;
+            let result = work(&connection)?;
+            Ok::<_, rusqlite::Error>((connection, result))
+        });
+        let (connection, result) = match working.await {
+            Ok(done) => done?,
+            Err(unfinished) => {
+                return Err(match unfinished.try_into_panic() {
+                    Ok(panic) => StoreError::Internal(format!("panic: {}", panic_text(&*panic))),
+                    Err(_) => StoreError::Unavailable("the process is ending".to_owned()),
+                });
+            }
+        };
+        self.idle().push(connection);
+        Ok(result)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(file: PathBuf) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(LOCK_WAIT)?;
+    connection.pragma_update(None, "query_only", "on")?;
+    connection.pragma_update(None, "cache_size", READER_CACHE)?;
+    Ok(connection)
+}
+
+fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<Sample>> {
+    let (symbol, timeframe) = (key.symbol.as_str(), key.timeframe.name());
+    let mut newest = connection.prepare_cached(NEWEST_CANDLES)?;
+    let mut rows = newest.query(named_params! {
+        ":symbol": symbol, ":timeframe": timeframe, ":first": FIRST_TIME, ":end": END_TIME, ":count": SAMPLE,
+    })?;
+    let mut sample: Option<Sample> = None;
+    while let Some(row) = rows.next()? {
+        let (time, digits) = (row.get(0)?, digits(row, 1)?);
+        let sample =
+            sample.get_or_insert_with(|| Sample { first: time, last: time, digits: Vec::with_capacity(SAMPLE) });
+        sample.first = time;
+        sample.digits.push(digits);
+    }
+    drop(rows);
+    if let Some(sample) = sample.as_mut().filter(|sample| sample.digits.len() == SAMPLE) {
+        let mut oldest = connection.prepare_cached(OLDEST_TIME)?;
+        sample.first = oldest.query_row((symbol, timeframe, FIRST_TIME, END_TIME), |row| row.get(0))?;
+    }
+    Ok(sample)
+}
+
+/// Text that others have written need not be UTF-8, and is a place in the order of the key all the same.
+struct Text<'a>(&'a [u8]);
+
+impl ToSql for Text<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
+
+fn text(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+    Ok(row.get_ref(column)?.as_bytes()?.to_vec())
+}
+
+/// Most digits behind the point among the four prices from `column` on.
+fn digits(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<u32> {
+    let mut most = 0;
+    for column in column..column + 4 {
+        let price = row.get_ref(column)?.as_bytes()?;
+        let point = price.iter().position(|&byte| byte == b'.');
+        most = most.max(point.map_or(0, |point| price.len() - point - 1));
+    }
+    Ok(u32::try_from(most).unwrap_or(u32::MAX))
+}
