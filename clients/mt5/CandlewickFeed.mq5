@@ -48,7 +48,7 @@ const int   HISTORY_WAIT_SECONDS = 5;
 const int   LONGEST_HISTORY_WAIT_SECONDS = 120; // in vain, then what there is has to do until the next hour
 const int   RECHECK_SECONDS      = 3600;    // after which what the terminal loaded late is looked for
 const int   REJECTIONS_TOLD      = 3;       // of one answer
-const int   REJECTIONS_KEPT      = 100;
+const int   CANDLES_REMEMBERED   = 1000;    // of a series and a kind, so that each is told once
 const int   STATUS_LINES         = 25;      // Comment() shows about 2,000 characters
 const ulong SECOND               = 1000;
 
@@ -73,6 +73,23 @@ enum OUTCOME {
    OUTCOME_FAILED   // the feed pauses or has stopped
 };
 
+// Candles that something was told of, the latest CANDLES_REMEMBERED.
+struct Remembered {
+   datetime times[];
+   int      next;           // where the next one is written
+};
+
+// Closed candles of one series that the service has with other values.
+struct Conflicts {
+   Remembered candles;
+   int        count;
+   bool       cut_off;      // some answer named only its first ones
+   int        untold;       // how many the log lacks
+   datetime   first_untold;
+   string     fields;       // in which the first of these differs
+   ulong      told_at;      // 0: never
+};
+
 // One symbol in one timeframe. Times of candles are the broker's, as the terminal has them.
 struct Series {
    string          symbol;         // at the broker
@@ -93,7 +110,9 @@ struct Series {
    int             failures;       // in a row
    ulong           asked_at;
    string          note;           // what a person should know about it
-   datetime        rejected[];     // candles whose rejection was told
+   Remembered      rejected;       // candles whose rejection was told
+   Conflicts       conflicts;
+   bool            early_told;     // that a candle ended before its time
 };
 
 Series   g_series[];
@@ -166,6 +185,8 @@ void OnTimer() {
    }
    else
       StartOver();
+   for(int i = 0; i < ArraySize(g_series); i++)
+      TellConflicts(SeriesName(g_series[i]), g_series[i].conflicts);
    ShowStatus();
 }
 
@@ -475,6 +496,8 @@ bool Send(Series &series, const MqlRates &rates[], const int first, const int to
    if(outcome == OUTCOME_DONE) {
       Recover(series);
       TellRejections(series, rates, first, total, answer);
+      NoteConflicts(series, rates, first, total, answer);
+      TellEarly(series, rates, first, total, answer);
       series.most = (int)MathMin(g_most, series.most * 2);
       return true;
    }
@@ -666,6 +689,54 @@ string JsonText(const string json, const string field, const int from) {
    return text;
 }
 
+// An array with its brackets, "" if there is none. What is in its texts, brackets too, is skipped.
+string JsonArray(const string json, const string field, const int from) {
+   const int start = AfterField(json, field, from);
+   if(start < 0 || StringGetCharacter(json, start) != '[')
+      return "";
+   int depth = 0;
+   bool in_text = false;
+   for(int i = start; i < StringLen(json); i++) {
+      const ushort character = StringGetCharacter(json, i);
+      if(in_text && character == '\\')
+         i++;
+      else if(character == '\"')
+         in_text = !in_text;
+      else if(!in_text && character == '[')
+         depth++;
+      else if(!in_text && character == ']' && --depth == 0)
+         return StringSubstr(json, start, i + 1 - start);
+   }
+   return "";
+}
+
+// Where the index of the next candle stands in an array of those that an answer names, -1 if there are no more. Only what
+// was sent counts.
+int NextCandle(const string candles, const int from, const int total) {
+   int i = AfterField(candles, "index", from);
+   while(i >= 0 && (NumberAt(candles, i) < 0 || NumberAt(candles, i) >= total))
+      i = AfterField(candles, "index", i);
+   return i;
+}
+
+int NumberAt(const string json, const int start) {
+   return (int)StringToInteger(StringSubstr(json, start, 10));
+}
+
+// ["open","high","close"] as `open, high and close`.
+string Listed(const string names) {
+   string bare = names;
+   StringReplace(bare, "[", "");
+   StringReplace(bare, "]", "");
+   StringReplace(bare, "\"", "");
+   string parts[];
+   const int count = StringSplit(bare, ',', parts);
+   string listed = "";
+   for(int i = 0; i < count; i++)
+      listed += (i == 0 ? "" : i == count - 1 ? " and " : ", ") + parts[i];
+   return listed;
+}
+
 string JsonEscaped(const string text) {
    string escaped = "";
    for(int i = 0; i < StringLen(text); i++) {
@@ -771,12 +842,11 @@ void Tell(Series &series, const string note) {
 }
 
 void TellRejections(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+   const string rejected = JsonArray(answer, "rejected", 0);
    int told = 0;
-   for(int i = AfterField(answer, "index", 0); i >= 0 && told < REJECTIONS_TOLD; i = AfterField(answer, "index", i)) {
-      const int index = (int)StringToInteger(StringSubstr(answer, i, 10));
-      if(index >= total || !TellRejection(series, rates[first + index].time, JsonText(answer, "msg", i)))
-         continue;
-      told++;
+   for(int i = NextCandle(rejected, 0, total); i >= 0 && told < REJECTIONS_TOLD; i = NextCandle(rejected, i, total)) {
+      if(TellRejection(series, rates[first + NumberAt(rejected, i)].time, JsonText(rejected, "msg", i)))
+         told++;
    }
    if(told == REJECTIONS_TOLD)
       Print(StringFormat("%s: of this request %s candles are not stored", SeriesName(series),
@@ -785,16 +855,85 @@ void TellRejections(Series &series, const MqlRates &rates[], const int first, co
 
 // A candle that is rejected is sent again with the newest ones, but told only once.
 bool TellRejection(Series &series, const datetime time, const string reason) {
-   const int count = ArraySize(series.rejected);
+   if(!Remember(series.rejected, time))
+      return false;
+   Print(StringFormat("%s: the candle of %s is not stored: %s", SeriesName(series), UtcText(time), reason));
+   return true;
+}
+
+// A candle that conflicts is sent again with the newest ones, too, but counts only once.
+void NoteConflicts(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+   const string list = JsonArray(answer, "conflicts", 0);
+   int named = 0;
+   for(int i = NextCandle(list, 0, total); i >= 0; i = NextCandle(list, i, total)) {
+      named++;
+      NoteConflict(series.conflicts, rates[first + NumberAt(list, i)].time, JsonArray(list, "fields", i));
+   }
+   if(JsonNumber(answer, "records_conflicting") > named)
+      series.conflicts.cut_off = true;
+}
+
+void NoteConflict(Conflicts &conflicts, const datetime time, const string fields) {
+   if(!Remember(conflicts.candles, time))
+      return;
+   if(conflicts.untold == 0 || time < conflicts.first_untold) {
+      conflicts.first_untold = time;
+      conflicts.fields       = Listed(fields);
+   }
+   conflicts.count++;
+   conflicts.untold++;
+}
+
+// At once, and then hourly, because two terminals that feed one name disagree about nearly every candle.
+void TellConflicts(const string series, Conflicts &conflicts) {
+   const ulong now = GetTickCount64();
+   const bool lately = conflicts.told_at != 0 && now < conflicts.told_at + (ulong)RECHECK_SECONDS * SECOND;
+   if(conflicts.untold == 0 || lately)
+      return;
+   string what = StringFormat("another %s for %s", conflicts.fields, UtcText(conflicts.first_untold));
+   if(conflicts.untold > 1)
+      what = StringFormat("other values for %s candles, the first of %s (%s)", Counted(conflicts.untold, conflicts.cut_off),
+                          UtcText(conflicts.first_untold), conflicts.fields);
+   Print(StringFormat("%s: the service has %s; what it has stays: two terminals feed this name, or this terminal's history changed",
+                      series, what));
+   conflicts.untold  = 0;
+   conflicts.told_at = now;
+}
+
+string Counted(const int count, const bool cut_off) {
+   return StringFormat("%s%d", cut_off ? "at least " : "", count);
+}
+
+// A closed candle whose period is not over by the service's clock, told once for a series: such days come twice a year.
+void TellEarly(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+   const string early = JsonArray(answer, "early", 0);
+   if(series.early_told || StringLen(early) < StringLen("[0]"))
+      return;
+   const int index = NumberAt(early, 1);
+   if(index < 0 || index >= total)
+      return;
+   Print(StringFormat("%s: the candle of %s should last longer by the service's clock, which closes it by itself at its end and "
+                      "keeps it as forming until then; that is normal on days when clocks change, otherwise check BrokerClock and "
+                      "BrokerOffsetMinutes", SeriesName(series), UtcText(rates[first + index].time)));
+   series.early_told = true;
+}
+
+void Forget(Remembered &candles) {
+   ArrayResize(candles.times, 0);
+   candles.next = 0;
+}
+
+// Whether a candle was not among them yet.
+bool Remember(Remembered &candles, const datetime time) {
+   const int count = ArraySize(candles.times);
    for(int i = 0; i < count; i++) {
-      if(series.rejected[i] == time)
+      if(candles.times[i] == time)
          return false;
    }
-   if(count >= REJECTIONS_KEPT)
-      ArrayResize(series.rejected, 0);
-   ArrayResize(series.rejected, ArraySize(series.rejected) + 1);
-   series.rejected[ArraySize(series.rejected) - 1] = time;
-   Print(StringFormat("%s: the candle of %s is not stored: %s", SeriesName(series), UtcText(time), reason));
+   if(count < CANDLES_REMEMBERED)
+      ArrayResize(candles.times, count + 1);
+   candles.times[candles.next] = time;
+   candles.next = (candles.next + 1) % CANDLES_REMEMBERED;
    return true;
 }
 
@@ -827,6 +966,8 @@ string SeriesStatus(const Series &series) {
    string status = StringFormat("%s: %s", SeriesName(series), StageText(series));
    if(series.sent_up_to != 0)
       status += StringFormat(", sent up to %s", UtcText(series.sent_up_to));
+   if(series.conflicts.count > 0)
+      status += StringFormat(", conflicting candles: %s (see the log)", Counted(series.conflicts.count, series.conflicts.cut_off));
    if(series.waiting_since != 0)
       status += ", waits for the terminal to load history";
    else if(series.note != "")
@@ -1018,7 +1159,13 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].failures            = 0;
    g_series[count].asked_at            = 0;
    g_series[count].note                = "";
-   ArrayResize(g_series[count].rejected, 0);
+   g_series[count].conflicts.count     = 0;
+   g_series[count].conflicts.cut_off   = false;
+   g_series[count].conflicts.untold    = 0;
+   g_series[count].conflicts.told_at   = 0;
+   g_series[count].early_told          = false;
+   Forget(g_series[count].rejected);
+   Forget(g_series[count].conflicts.candles);
    return true;
 }
 

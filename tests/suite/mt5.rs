@@ -40,6 +40,7 @@ macro_rules! on_both_stores {
 
 mod answers;
 mod clocks;
+mod conflicts;
 mod history;
 mod inputs;
 mod live;
