@@ -1,3 +1,4 @@
+import { useMemo, useState, type KeyboardEvent } from 'react';
 import { toPeriod, type Series } from '../lib/candlewick';
 
 /** The series on the chart, and how many digits its prices have. */
@@ -5,6 +6,10 @@ export type Choice = { symbol: string; timeframe: string; precision: number };
 
 /** Digits of a series that has no closed candle to count them on: those of most currency pairs. */
 const USUAL_PRECISION = 5;
+/** From so many symbols on, a filter stands beside them. */
+const MIN_FILTERED_SYMBOLS = 30;
+/** Most symbols in the list at once, because a browser needs seconds to lay out tens of thousands. */
+const MAX_LISTED_SYMBOLS = 300;
 const MINUTES = { minute: 1, hour: 60, day: 1440, week: 10_080, month: 43_200 };
 
 /** What the address asks for; where it leaves that open, hours of the first symbol. */
@@ -20,21 +25,39 @@ export function choose(series: Series[], symbol: string | null, timeframe: strin
 
 export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick: (choice: Choice) => void }) {
   const { series, choice, onPick } = props;
+  const [filter, setFilter] = useState('');
+  const symbols = useMemo(() => [...new Set(series.map((it) => it.symbol))], [series]);
+  const found = useMemo(() => matching(symbols, filter), [symbols, filter]);
+  const options = useMemo(() => listed(found, choice?.symbol), [found, choice?.symbol]);
   if (!choice) return <h1>candlewick</h1>;
-  const symbols = [...new Set([...series.map((it) => it.symbol), choice.symbol])];
   const timeframes = [...new Set([...timeframesOf(series, choice.symbol), choice.timeframe])].sort(byLength);
   // Another symbol is shown in the same timeframe if it has that.
-  const pickSymbol = (symbol: string) =>
+  const pickSymbol = (symbol: string) => {
+    setFilter('');
     onPick(choose(series, symbol, timeframesOf(series, symbol).find((it) => it === choice.timeframe) ?? null)!);
+  };
+  // A name that is not listed may be stored all the same, because the list ends somewhere.
+  const pickFiltered = ({ key }: KeyboardEvent) => {
+    const typed = filter.trim();
+    if (key === 'Enter' && typed) pickSymbol(symbols.find((it) => it === typed) ?? found[0] ?? typed);
+  };
   return (
     <div className="picker">
       <h1>
         <select aria-label="Symbol" value={choice.symbol} onChange={(event) => pickSymbol(event.target.value)}>
-          {symbols.map((symbol) => (
-            <option key={symbol}>{symbol}</option>
-          ))}
+          {options}
         </select>
       </h1>
+      {symbols.length >= MIN_FILTERED_SYMBOLS && (
+        <input
+          type="search"
+          aria-label="Filter"
+          placeholder={`Find in ${symbols.length} symbols`}
+          value={filter}
+          onChange={(event) => setFilter(event.target.value)}
+          onKeyDown={pickFiltered}
+        />
+      )}
       <fieldset>
         <legend>Timeframe</legend>
         {timeframes.map((timeframe) => (
@@ -52,6 +75,32 @@ export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick:
       </fieldset>
     </div>
   );
+}
+
+/** The symbols that hold a text in any case, those that begin with it first. */
+function matching(symbols: string[], text: string): string[] {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return symbols;
+  const found = symbols.map((symbol) => ({ symbol, at: symbol.toLowerCase().indexOf(wanted) })).filter(({ at }) => at >= 0);
+  return [...found.filter(({ at }) => at === 0), ...found.filter(({ at }) => at > 0)].map(({ symbol }) => symbol);
+}
+
+/** The first symbols as options, the chosen one too, and how many there are besides. */
+function listed(symbols: string[], chosen = '') {
+  const first = symbols.slice(0, MAX_LISTED_SYMBOLS);
+  const others = symbols.length - first.length;
+  return [
+    ...(first.includes(chosen) ? first : [chosen, ...first]).map((symbol) => (
+      <option key={symbol} value={symbol}>
+        {symbol}
+      </option>
+    )),
+    others > 0 && (
+      <option key="" disabled>
+        … and {others} more
+      </option>
+    ),
+  ];
 }
 
 function timeframesOf(series: Series[], symbol: string): string[] {
