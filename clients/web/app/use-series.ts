@@ -3,6 +3,8 @@ import { Pace, type Candlewick, type CandlewickError, type Series } from '../lib
 
 /** Milliseconds between two looks for series that are new. */
 const INTERVAL = 5000;
+/** Most series that the page lists: two answers of the service. */
+const MAX_SERIES = 20_000;
 
 /** The stored series, and what keeps them from being read, if something does. */
 export function useSeries(client: Candlewick): { series?: Series[]; error?: CandlewickError } {
@@ -13,9 +15,10 @@ export function useSeries(client: Candlewick): { series?: Series[]; error?: Cand
     const follow = async () => {
       while (!stay.signal.aborted) {
         try {
-          const series = await client.series({}, stay.signal);
+          const series = await client.series({ limit: MAX_SERIES }, stay.signal);
           pace.succeeded();
-          setKnown({ series });
+          // React draws nothing anew for a state that is the same.
+          setKnown((known) => (known.series === series && !known.error ? known : { series }));
         } catch (error) {
           if (stay.signal.aborted) return;
           pace.failed(error as CandlewickError);

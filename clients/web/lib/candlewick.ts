@@ -89,12 +89,20 @@ export type SeriesQuery = {
 /** Candles in ascending order, and whether the series has more on either side of them. */
 export type Page = { candles: Candle[]; moreBefore: boolean; moreAfter: boolean };
 
+/** Which series to list: those of one symbol or of several, in a timeframe, after one that is written `H1:EURUSD`. */
+export type SeriesSelection = Omit<SeriesQuery, 'symbol'> & {
+  symbol?: string | string[];
+  after?: string;
+  /** Most series to return. */
+  limit?: number;
+};
+
 /** Everything that keeps an answer from coming, as a sentence for people and a code for programs. */
 export class CandlewickError extends Error {
   override readonly name = 'CandlewickError';
   /** The HTTP status; 0 where no answer came. */
   readonly status: number;
-  /** A code of the service, or `unreachable`, `timed_out` or `unreadable` where it sent no problem. */
+  /** A code of the service, or `unreachable`, `timed_out`, `unreadable` or `too_many` where it sent no problem. */
   readonly code: string;
   /** What to quote when reporting a fault of the service. */
   readonly requestId?: string;
@@ -128,14 +136,25 @@ export class CandlewickError extends Error {
   }
 }
 
+/** An answer of the service, and the query that it answers. */
+type Answer<Item> = { query: string; body: Item[]; headers: Headers };
+
+/** Most series in an answer of the service, which is also how many it sends where no limit is asked for. */
+const PAGE_OF_SERIES = 10_000;
+const MAX_SERIES = 100_000;
+/** A page may hold fewer series than it could. */
+const MAX_PAGES_OF_SERIES = 100;
+
 export class Candlewick {
   readonly #base: string;
   readonly #headers: Record<string, string>;
   readonly #timeout: number;
+  /** The last list of series and the pages that it was made of: those that are unchanged are neither sent nor read again. */
+  #listed: { pages: Answer<Series>[]; series: Series[] } = { pages: [], series: [] };
 
   /**
    * `base` is the address that `candles` and `series` stand below: `https://candles.example.com/api/v1`, or a path of the
-   * page's own server. `timeout` is in milliseconds.
+   * page's own server. `timeout` is in milliseconds, for each answer.
    */
   constructor({ base, token, timeout = 10_000 }: { base: string; token?: string; timeout?: number }) {
     this.#base = base.replace(/\/+$/, '');
@@ -152,23 +171,58 @@ export class Candlewick {
     };
   }
 
-  async series(query: SeriesQuery = {}, signal?: AbortSignal): Promise<Series[]> {
-    return (await this.#get<Series>('series', query, signal)).body;
+  /**
+   * All series that `query` selects, page by page, or the first `limit` of them. More than 100,000 are an error unless there
+   * is a limit. While nothing has changed since the last call, the answer is the same array.
+   */
+  async series(query: SeriesSelection = {}, signal?: AbortSignal): Promise<Series[]> {
+    const { limit = MAX_SERIES, ...selection } = query;
+    const pages: Answer<Series>[] = [];
+    let { after } = selection;
+    let count = 0;
+    do {
+      const rest = limit - count;
+      // A service that knows no pages knows no limit either.
+      const part = { ...selection, after, limit: rest < PAGE_OF_SERIES ? rest : undefined };
+      const page = await this.#get('series', part, signal, this.#listed.pages[pages.length]);
+      pages.push(page);
+      count += page.body.length;
+      after = nextAfter(page);
+    } while (after !== undefined && count < limit && pages.length < MAX_PAGES_OF_SERIES);
+    if (after !== undefined && (count < limit || query.limit === undefined)) {
+      const detail = `There are more series than the first ${count}; name a symbol or a timeframe, or set a limit.`;
+      throw new CandlewickError(detail, { status: 200, code: 'too_many' });
+    }
+    const { pages: known, series } = this.#listed;
+    if (known.length === pages.length && pages.every((page, i) => page === known[i])) return series;
+    this.#listed = { pages, series: pages.flatMap(({ body }) => body) };
+    return this.#listed.series;
   }
 
-  async #get<Item>(route: string, query: object, signal?: AbortSignal): Promise<{ body: Item[]; headers: Headers }> {
+  /** Asks the service; `known` is what it answered before, and returned again if that is its answer still. */
+  async #get<Item>(
+    route: string,
+    query: object,
+    signal?: AbortSignal,
+    known?: Answer<Item>,
+  ): Promise<Answer<Item>> {
     const parameters = new URLSearchParams();
     for (const [name, value] of Object.entries(query)) {
-      if (value !== undefined) parameters.set(name, String(value));
+      for (const each of Array.isArray(value) ? value : [value]) {
+        if (each !== undefined) parameters.append(name, String(each));
+      }
     }
+    const asked = parameters.toString();
+    const etag = known?.query === asked ? known.headers.get('etag') : null;
     const timeout = AbortSignal.timeout(this.#timeout);
     let response: Response;
     let text: string;
     try {
-      response = await fetch(`${this.#base}/${route}?${parameters}`, {
-        headers: this.#headers,
-        // Asks the service every time; a browser then shows its copy of a page if the answer is that nothing changed.
-        cache: 'no-cache',
+      response = await fetch(`${this.#base}/${route}?${asked}`, {
+        headers: { ...this.#headers, ...(etag && { 'if-none-match': etag }) },
+        // Asks the service every time. Without a tag of ours, a browser sends that of its own copy of a page, and shows the
+        // copy if nothing has changed.
+        cache: etag ? 'no-store' : 'no-cache',
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       });
       text = await response.text();
@@ -180,8 +234,9 @@ export class Candlewick {
       throw new CandlewickError(detail, { status: 0, code: timeout.aborted ? 'timed_out' : 'unreachable', cause });
     }
     const { status, headers } = response;
+    if (status === 304 && known && etag) return known;
     const answer = parse(text);
-    if (response.ok && Array.isArray(answer)) return { body: answer, headers };
+    if (response.ok && Array.isArray(answer)) return { query: asked, body: answer, headers };
     const retryAfter = Number(headers.get('retry-after')) || undefined;
     const requestId = headers.get('x-request-id') ?? undefined;
     if (!response.ok && isProblem(answer)) {
@@ -193,6 +248,17 @@ export class Candlewick {
       { status, code: 'unreadable', requestId, retryAfter },
     );
   }
+}
+
+/**
+ * Where the series behind a page begin, if there are any. `Link` names the place, which need not be the page's last series
+ * where most are left out by the query; a server in between may have dropped it.
+ */
+function nextAfter({ body, headers }: Answer<Series>): string | undefined {
+  if (headers.get('x-more-after') !== 'true') return undefined;
+  const [, query] = /<[^>?]*\?([^>]*)>\s*;\s*rel="?next"?/.exec(headers.get('link') ?? '') ?? [];
+  const last = body.at(-1);
+  return new URLSearchParams(query).get('after') ?? (last && `${last.timeframe}:${last.symbol}`);
 }
 
 function parse(text: string): unknown {

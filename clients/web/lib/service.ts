@@ -4,7 +4,7 @@ import type { Problem } from './candlewick';
 /** In milliseconds; shorter than the browser waits, so that this server's words arrive. */
 const PATIENCE = 5000;
 
-/** What tells of the answer itself. `Link` is missing, because it names the service's route and not the page's. */
+/** What tells of the answer itself. */
 const PASSED_ON = [
   'content-type',
   'etag',
@@ -56,6 +56,9 @@ export async function forward(
       const value = answer.headers.get(name);
       if (value !== null) headers.set(name, value);
     }
+    // Leads to this server's route of the same query, and not to the service's.
+    const link = answer.headers.get('link');
+    if (link) headers.set('link', link.replaceAll(`</api/v1/${route}?`, '<?'));
     const body = answer.status === 304 ? null : await answer.arrayBuffer();
     return new Response(body, { status: answer.status, headers });
   } catch (error) {

@@ -44,7 +44,9 @@ export async function withTypes(): Promise<string> {
     .join('')
     .replace(/components\["schemas"\]\["(\w+)"\]/g, '$1')
     .replace(/@description /g, '')
-    .replace(/^( {4})+/gm, (indent) => indent.slice(indent.length / 2));
+    .replace(/^( {4})+/gm, (indent) => indent.slice(indent.length / 2))
+    // Later lines of a comment are indented.
+    .replace(/^( *\*) {2,}/gm, '$1 ');
   const now = readFileSync(client, 'utf8');
   if (!block.test(now)) throw new Error('lib/candlewick.ts has lost the two lines that the types stand between');
   return now.replace(block, () => text);

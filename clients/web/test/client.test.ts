@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import { Candlewick, CandlewickError, toPeriod, toTimeframe, type Candle } from '../lib/candlewick.ts';
+import { Candlewick, CandlewickError, toPeriod, toTimeframe, type Candle, type Series } from '../lib/candlewick.ts';
 import { withTypes } from '../scripts/types.ts';
 import { freePort, INGEST_KEY, randomWalk, READ_TOKEN, Service } from './support.ts';
 
@@ -82,6 +82,135 @@ test('series are listed, all or some, whatever their symbols are made of', async
   assert.deepEqual(await client.series({ symbol: 'EURUSD' }), [listed]);
   assert.equal((await client.series()).length, 2);
   assert.equal((await client.candles({ symbol: 'EUR&USD+.raw #1', timeframe: 'M1' })).candles.length, 1);
+});
+
+/** Answers `list` as a service does that sends it in pages of ten; `asked` gets each query and the status of its answer. */
+function inPages(list: Series[], asked: [query: string, status: number][]): RequestListener {
+  return (request, response) => {
+    const query = queryOf(request);
+    const key = query.get('after');
+    const start = key === null ? 0 : list.findIndex((it) => `${it.timeframe}:${it.symbol}` === key) + 1;
+    const page = list.slice(start, start + Math.min(10, Number(query.get('limit') ?? 10)));
+    const last = page.at(-1);
+    const more = start + page.length < list.length;
+    const etag = `W/"${JSON.stringify(page).length}-${page[0]?.last}"`;
+    const status = request.headers['if-none-match'] === etag ? 304 : 200;
+    asked.push([query.toString(), status]);
+    const next = new URLSearchParams({ after: `${last?.timeframe}:${last?.symbol}` });
+    response
+      .writeHead(status, { etag, 'x-more-after': String(more), ...(more && { link: `</api/v1/series?${next}>; rel="next"` }) })
+      .end(status === 200 ? JSON.stringify(page) : undefined);
+  };
+}
+
+function queryOf({ url }: IncomingMessage): URLSearchParams {
+  return new URL(url!, 'http://localhost').searchParams;
+}
+
+function manySeries(count: number): Series[] {
+  return Array.from({ length: count }, (_, i) => {
+    return { symbol: `S&P+${String(i).padStart(4, '0')}`, timeframe: 'H1', first: 1, last: i, price_precision: 5 };
+  });
+}
+
+test('a list of several pages is read to its end, and again only as far as it has changed', async () => {
+  const list = manySeries(25);
+  const asked: [string, number][] = [];
+  await asking(inPages(list, asked), async (base) => {
+    const reader = new Candlewick({ base });
+    const first = await reader.series({ timeframe: 'H1' });
+    assert.deepEqual(first, list);
+    const queries = ['', '&after=H1%3AS%26P%2B0009', '&after=H1%3AS%26P%2B0019'].map((after) => `timeframe=H1${after}`);
+    const statuses = (wanted: number[]) => assert.deepEqual(asked.splice(0), queries.map((query, i) => [query, wanted[i]]));
+    statuses([200, 200, 200]);
+    assert.equal(await reader.series({ timeframe: 'H1' }), first, 'nothing has changed: the very same list');
+    statuses([304, 304, 304]);
+    list[10]!.last = 1000;
+    assert.deepEqual(await reader.series({ timeframe: 'H1' }), list);
+    statuses([304, 200, 304]);
+    list.splice(15);
+    assert.deepEqual(await reader.series({ timeframe: 'H1' }), list);
+    assert.deepEqual(asked.splice(0).length, 2);
+    // Another selection is another list.
+    assert.deepEqual(await reader.series(), list);
+    assert.deepEqual(asked.map(([, status]) => status), [200, 200]);
+  });
+});
+
+test('a limit ends the list, and several symbols are asked for at once', async () => {
+  const list = manySeries(25);
+  const asked: [string, number][] = [];
+  await asking(inPages(list, asked), async (base) => {
+    const reader = new Candlewick({ base });
+    assert.deepEqual(await reader.series({ limit: 3 }), list.slice(0, 3));
+    assert.deepEqual(await reader.series({ limit: 20, after: 'H1:S&P+0001' }), list.slice(2, 22));
+    assert.deepEqual(await reader.series({ limit: 20_000 }), list);
+    await reader.series({ symbol: ['A B', 'C'], limit: 1 });
+    assert.deepEqual(
+      asked.map(([query]) => query),
+      [
+        'limit=3',
+        'after=H1%3AS%26P%2B0001&limit=20',
+        'after=H1%3AS%26P%2B0011&limit=10',
+        '',
+        'after=H1%3AS%26P%2B0009',
+        'after=H1%3AS%26P%2B0019',
+        'symbol=A+B&symbol=C&limit=1',
+      ],
+    );
+  });
+});
+
+test('a page without series is not the end of the list where more come behind it', async () => {
+  const [one, other] = manySeries(2);
+  const pages: Record<string, [Series[], string?]> = {
+    '': [[], '</api/v1/series?timeframe=H1&after=M1%3AB>; rel="next"'],
+    'M1:B': [[one!], '</api/v1/series?after=M1%3AC>;rel=next'],
+    // A server in between has dropped what leads to the next page, which then begins behind the last series.
+    'M1:C': [[one!], ''],
+    'H1:S&P+0000': [[other!]],
+  };
+  const listener: RequestListener = (request, response) => {
+    const [page, link] = pages[queryOf(request).get('after') ?? '']!;
+    response.writeHead(200, { 'x-more-after': String(link !== undefined), ...(link && { link }) }).end(JSON.stringify(page));
+  };
+  const list = await asking(listener, (base) => new Candlewick({ base }).series());
+  assert.deepEqual(list, [one, one, other]);
+});
+
+test('a service of before, which knows no pages, is asked once and without a limit', async () => {
+  const list = manySeries(25);
+  const asked: string[] = [];
+  const listener: RequestListener = (request, response) => {
+    asked.push(queryOf(request).toString());
+    response.end(JSON.stringify(list));
+  };
+  await asking(listener, async (base) => {
+    const reader = new Candlewick({ base });
+    assert.deepEqual([await reader.series(), await reader.series({ limit: 20_000 })], [list, list]);
+  });
+  assert.deepEqual(asked, ['', '']);
+});
+
+test('a list that does not end is an error, and who gives up in its middle is asked for no more of it', async () => {
+  let asked = 0;
+  let leave: AbortController | undefined;
+  const listener: RequestListener = (_, response) => {
+    asked++;
+    if (asked === 3) leave?.abort(new Error('the page is closed'));
+    const link = `</api/v1/series?after=H1%3A${asked}>; rel="next"`;
+    response.writeHead(200, { 'x-more-after': 'true', link }).end('[]');
+  };
+  await asking(listener, async (base) => {
+    const error = await refused(new Candlewick({ base }).series());
+    assert.equal(error.code, 'too_many');
+    assert.match(error.detail, /symbol or a timeframe/);
+    assert.equal(asked, 100);
+    asked = 0;
+    leave = new AbortController();
+    await assert.rejects(new Candlewick({ base }).series({}, leave.signal), /the page is closed/);
+    assert.equal(asked, 3);
+  });
 });
 
 test('a problem of the service is an error with its words', async () => {

@@ -354,7 +354,13 @@ test('routes pass on what the service says, and only what it knows is asked', as
   assert.equal(first.headers.get('x-more-before'), 'true');
   assert.equal(first.headers.get('x-more-after'), 'false');
   assert.equal(first.headers.get('cache-control'), 'private, no-cache');
-  assert.equal(first.headers.get('link'), null);
+  const link = /^<(\?[^>]*)>; rel="prev"$/.exec(first.headers.get('link')!)![1]!;
+  const older = await (await fetch(new URL(link, first.url))).json();
+  assert.deepEqual(
+    older.map((it: Candle) => it.timestamp),
+    walk.slice(-3, -1).map((it) => it.timestamp),
+    'what leads to the page before leads there through this server',
+  );
   assert.match(first.headers.get('x-request-id')!, /^[0-9a-f]{32}$/);
   const text = await first.text();
   const own = await fetch(`${service.url}/api/v1/candles?symbol=EURUSD&timeframe=H1&limit=2&before=9999999999`, {

@@ -63,6 +63,24 @@ test('a problem of the service is passed on with the time to wait', async () => 
   });
 });
 
+test('repeated parameters are passed on, and what leads to the next page leads to the next page of this server', async () => {
+  let asked = '';
+  const listener: RequestListener = ({ url }, response) => {
+    asked = url!;
+    const link = '</api/v1/series?symbol=A&symbol=B+C&limit=1&after=H1%3AA>; rel="next"';
+    response.writeHead(200, { link, 'x-more-after': 'true', etag: 'W/"1"' }).end('[]');
+  };
+  await beside(listener, async () => {
+    const query = 'symbol=A&symbol=B+C&limit=1&unknown=1&after=M5%3AA';
+    const request = new Request(`http://localhost/api/series?${query}`);
+    const answer = await forward(request, 'series', ['symbol', 'timeframe', 'limit', 'after']);
+    assert.equal(asked, '/api/v1/series?symbol=A&symbol=B+C&limit=1&after=M5%3AA');
+    assert.equal(answer.headers.get('link'), '<?symbol=A&symbol=B+C&limit=1&after=H1%3AA>; rel="next"');
+    assert.equal(answer.headers.get('x-more-after'), 'true');
+    assert.equal(answer.headers.get('etag'), 'W/"1"');
+  });
+});
+
 test('a service that leads elsewhere is unreachable, and the token does not follow', async () => {
   const asked: string[] = [];
   const listener: RequestListener = ({ url }, response) => {

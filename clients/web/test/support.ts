@@ -149,13 +149,18 @@ export class Service {
 
   /** Posts candles as an Expert Advisor does: each says whether it is complete. */
   async post(symbol: string, timeframe: string, candles: Candle[]): Promise<void> {
+    await this.postSeries(candles.map((candle) => ({ symbol, timeframe, ...candle })));
+  }
+
+  /** Posts candles of which each names its series. */
+  async postSeries(candles: (Candle & { symbol: string; timeframe: string })[]): Promise<void> {
     const posted = candles.map((candle) => {
       return { complete: true, ...candle, timestamp: new Date(candle.timestamp).toISOString() };
     });
     const response = await fetch(`${this.url}/api/v1/candles`, {
       method: 'POST',
       headers: { 'x-api-key': INGEST_KEY },
-      body: JSON.stringify({ symbol, timeframe, candles: posted }),
+      body: JSON.stringify({ candles: posted }),
     });
     if (response.status !== 201) throw new Error(`posting candles: ${response.status} ${await response.text()}`);
   }
