@@ -113,6 +113,14 @@ function manySeries(count: number): Series[] {
   });
 }
 
+test('the service lists the series of several symbols in pages', async () => {
+  for (const symbol of ['A:B', 'C D', 'E+F']) await service.post(symbol, 'M5', walk.slice(0, 1));
+  const names = async (query: object) => (await client.series(query)).map(({ symbol }) => symbol);
+  assert.deepEqual(await names({ symbol: ['E+F', 'A:B', 'unknown'], timeframe: 'M5' }), ['A:B', 'E+F']);
+  assert.deepEqual(await names({ timeframe: 'M5', limit: 2 }), ['A:B', 'C D']);
+  assert.deepEqual(await names({ timeframe: 'M5', after: 'M5:A:B' }), ['C D', 'E+F']);
+});
+
 test('a list of several pages is read to its end, and again only as far as it has changed', async () => {
   const list = manySeries(25);
   const asked: [string, number][] = [];
@@ -178,7 +186,7 @@ test('a page without series is not the end of the list where more come behind it
   assert.deepEqual(list, [one, one, other]);
 });
 
-test('a service of before, which knows no pages, is asked once and without a limit', async () => {
+test('a service of an earlier release, which knows no pages, is asked once and without a limit', async () => {
   const list = manySeries(25);
   const asked: string[] = [];
   const listener: RequestListener = (request, response) => {

@@ -246,6 +246,39 @@ test('the forming candle moves and closes, and the next one appears', async () =
   await shows([...walk.slice(-499), closed, next], 'it is closed, and the next one forms');
 });
 
+test('thousands of series are found by typing, and sent again only as far as they have changed', async () => {
+  await service.empty();
+  const many = Array.from({ length: 12_000 }, (_, i) => {
+    return { ...end, symbol: `SYM${String(i).padStart(5, '0')}`, timeframe: 'H1' };
+  });
+  await service.postSeries(many.slice(0, 6000));
+  await service.postSeries(many.slice(6000));
+  await service.post('EURUSD', 'H1', [...walk, forming]);
+  await open('/?symbol=EURUSD&timeframe=H1');
+  let statuses: number[] = [];
+  tab.on('response', (response) => {
+    if (new URL(response.url()).pathname === '/api/series') statuses.push(response.status());
+  });
+  await tab.reload();
+  const came = (wanted: string) => until(() => statuses.join() === wanted, () => `${wanted} came, not ${statuses}`);
+  await came('200,200,304,304');
+  // EURUSD and 9,999 others stand in the first page.
+  statuses = [];
+  await service.post('ZAR', 'D1', [end]);
+  await until(() => statuses.includes(200), 'the page that has changed is sent');
+  assert.equal(statuses.slice(0, statuses.indexOf(200)).length % 2, 1, 'and it is the second');
+  assert.ok((await tab.getByLabel('Symbol').locator('option').count()) < 400, 'the list stays short');
+  const filter = tab.getByLabel('Filter');
+  await filter.fill('m119');
+  await tab.getByLabel('Symbol').selectOption('SYM11999');
+  await shows([end], 'a symbol of the second page is on the chart');
+  await filter.fill('zar');
+  await filter.press('Enter');
+  await until(() => new URL(tab.url()).search === '?symbol=ZAR&timeframe=D1', 'the one that was found is chosen');
+  assert.equal(await filter.inputValue(), '');
+  await screenshot('many-series');
+});
+
 test('a service that stops is an error that leaves the chart, and goes when it is back', async () => {
   await service.empty();
   await service.post('EURUSD', 'H1', [...walk, forming]);
