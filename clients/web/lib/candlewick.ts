@@ -28,7 +28,10 @@ export type Series = {
   first: number;
   /** When the newest candle opened, in epoch milliseconds. */
   last: number;
-  /** Most digits behind the point among the prices of the newest candles. */
+  /**
+   * Digits behind the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
+   * may have more.
+   */
   price_precision: number;
   symbol: string;
   timeframe: string;
@@ -81,21 +84,21 @@ export type CandlesQuery = {
   limit?: number;
 };
 export type SeriesQuery = {
-  symbol?: string;
+  /** Only series of this symbol; may be repeated, up to 100 times. */
+  symbol?: string[];
   timeframe?: string;
+  /** Most series to answer; 10000 if absent. */
+  limit?: number;
+  /** Only series after this one, `TIMEFRAME:SYMBOL`, which need not be stored. */
+  after?: string;
 };
 // --- end of the generated types ---
 
 /** Candles in ascending order, and whether the series has more on either side of them. */
 export type Page = { candles: Candle[]; moreBefore: boolean; moreAfter: boolean };
 
-/** Which series to list: those of one symbol or of several, in a timeframe, after one that is written `H1:EURUSD`. */
-export type SeriesSelection = Omit<SeriesQuery, 'symbol'> & {
-  symbol?: string | string[];
-  after?: string;
-  /** Most series to return. */
-  limit?: number;
-};
+/** What `series` takes: one symbol or several, and a limit of any size. */
+export type SeriesSelection = Omit<SeriesQuery, 'symbol'> & { symbol?: string | string[] };
 
 /** Everything that keeps an answer from coming, as a sentence for people and a code for programs. */
 export class CandlewickError extends Error {
