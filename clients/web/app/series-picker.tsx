@@ -81,8 +81,8 @@ export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick:
 function matching(symbols: string[], text: string): string[] {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return symbols;
-  const found = symbols.map((symbol) => ({ symbol, at: symbol.toLowerCase().indexOf(wanted) })).filter(({ at }) => at >= 0);
-  return [...found.filter(({ at }) => at === 0), ...found.filter(({ at }) => at > 0)].map(({ symbol }) => symbol);
+  const at = (symbol: string) => symbol.toLowerCase().indexOf(wanted);
+  return [...symbols.filter((symbol) => at(symbol) === 0), ...symbols.filter((symbol) => at(symbol) > 0)];
 }
 
 /** The first symbols as options, the chosen one too, and how many there are besides. */

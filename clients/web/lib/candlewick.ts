@@ -326,7 +326,7 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A time for a query, where milliseconds below 10^10 would be read as seconds: candles around 1970 have those. */
+/** A time for a query, in which few milliseconds, as those of candles around 1970, would be read as seconds. */
 function rfc3339(timestamp: number): string {
   return new Date(timestamp).toISOString();
 }

@@ -63,7 +63,7 @@ test('a problem of the service is passed on with the time to wait', async () => 
   });
 });
 
-test('repeated parameters are passed on, and what leads to the next page leads to the next page of this server', async () => {
+test('repeated parameters are passed on, and Link leads to the next page of this server', async () => {
   let asked = '';
   const listener: RequestListener = ({ url }, response) => {
     asked = url!;
