@@ -1,4 +1,4 @@
--- When the newest closed candle of each timeframe opened, for the age in the metrics. The service keeps it up to date now and
+-- Opening times of the newest closed candles by timeframe, for their age in the metrics. The service keeps it up to date now and
 -- then, so that no look at the candles is needed. A migration that has shipped is never edited: its checksum is stored.
 
 -- One that is there is left of candles that were dropped, since this runs once.

@@ -8,11 +8,11 @@ use super::problem::Problem;
 use super::{AppState, coding};
 use crate::query::{Coding, Found, Page};
 
-/// Where a page is from.
+/// The route that a page answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Candles,
-    /// Is read in one direction only.
+    /// A list, which leads in one direction only.
     Series,
 }
 

@@ -1,5 +1,5 @@
-//! When the newest closed candle of each timeframe opened: what this process has seen go by, and what all processes on a
-//! database keep in it, so that the age of the newest is known after a restart without a look at the candles.
+//! Opening times of the newest closed candles by timeframe: those that this process has seen go by, and those that all
+//! processes on a database keep in it, so that their age is known after a restart without a look at the candles.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -18,11 +18,11 @@ const NEVER: i64 = i64::MIN;
 #[derive(Debug)]
 pub(super) struct Newest {
     seen: [AtomicI64; Timeframe::ALL.len()],
-    /// What the database is known to keep.
+    /// Those that the database is known to keep.
     kept: [AtomicI64; Timeframe::ALL.len()],
-    /// Whether the series were looked at.
+    /// Set once the series were looked at.
     has_begun: AtomicBool,
-    /// Whether it fails, which is said once.
+    /// Set while sharing fails, because a failure is logged once.
     fails: AtomicBool,
 }
 
@@ -98,7 +98,7 @@ impl Newest {
     }
 }
 
-/// When the newest of some candles of each timeframe opened, in epoch seconds.
+/// Opening times of the newest of some candles by timeframe, in epoch seconds.
 pub(super) fn of(candles: &[Candle]) -> HashMap<Timeframe, i64> {
     let mut newest = HashMap::new();
     for Candle { key, .. } in candles {

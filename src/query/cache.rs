@@ -41,7 +41,7 @@ pub(super) struct Key {
     pub(super) coding: Coding,
 }
 
-/// What is asked for.
+/// The subject of a query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Question {
     /// Candles of one series.
@@ -51,7 +51,7 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// Whether making the answer ends once nobody waits for it. Candles are read in one short statement that is finished all
+    /// True if making the answer ends once nobody waits for it. Candles are read in one short statement that is finished all
     /// the same; a list of series takes many.
     fn ends_unawaited(&self) -> bool {
         matches!(self, Self::Series(_))
@@ -60,7 +60,7 @@ impl Question {
 
 type Made = Result<Arc<Page>, StoreError>;
 
-/// How the making of a page ended.
+/// The end of the making of a page.
 #[derive(Debug, Clone)]
 enum Outcome {
     Made(Made),
@@ -142,7 +142,7 @@ impl Default for Pages {
     }
 }
 
-/// For no one: who would be told has left.
+/// Nobody receives this error, because every waiter has left.
 fn abandoned() -> StoreError {
     StoreError::Unavailable("nobody waited for the answer".to_owned())
 }

@@ -262,8 +262,8 @@ impl Store {
         Ok(candles)
     }
 
-    /// When the newest closed candle of each timeframe opened, in epoch milliseconds, as far as [`Self::keep_newest`] was
-    /// told. Reads no more than the timeframes.
+    /// Opening times of the newest closed candles in epoch milliseconds, as [`Self::keep_newest`] has kept them. Reads no more
+    /// rows than there are timeframes.
     ///
     /// # Errors
     /// When the database cannot be read, or has no place for this yet.
@@ -272,7 +272,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(name, time)| Some((Timeframe::named(&name)?, time))).collect())
     }
 
-    /// Keeps when the newest closed candle of some timeframes opened, in epoch milliseconds, where that is later than what is
+    /// Keeps opening times of the newest closed candles in epoch milliseconds, each where it is later than the one that is
     /// kept.
     ///
     /// # Errors

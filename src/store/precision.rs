@@ -1,17 +1,17 @@
-//! How many digits a chart needs for a series' prices.
+//! The price precision of a series: the digits that a chart needs for it.
 
-/// How many of the newest candles of a series tell its price precision.
-pub(super) const SAMPLE: usize = 100;
-/// Of how many candles one may have more digits than the rest without counting.
+/// Newest candles of a series that tell its price precision.
+pub(super) const SAMPLE_CANDLES: usize = 100;
+/// One candle in so many may have more digits than the rest without counting.
 const CANDLES_PER_OUTLIER: usize = 20;
-/// Fewest candles of which one can be told from the rest.
+/// Minimum of candles in which an outlier can be told from the rest.
 const MIN_CANDLES_TO_JUDGE: usize = 3;
 
 /// The candles of a sample whose prices have more digits than nearly all of the others, such as a float that a
 /// terminal's script wrote out as `1.0850000000000002`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outliers {
-    /// How many candles they are.
+    /// Number of these candles.
     pub candles: usize,
     /// Most digits behind the point among them.
     pub digits: u32,

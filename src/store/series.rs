@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::precision::{self, Outliers, SAMPLE};
+use super::precision::{self, Outliers, SAMPLE_CANDLES};
 use super::{Database, Store, StoreError, measured};
 use crate::candle::{Symbol, Timeframe};
 
@@ -18,7 +18,7 @@ pub(super) const END_TIME: i64 = 253_402_300_800_000;
 /// that hardly any series fits must not cost more than any other list.
 const MAX_EXAMINED_SERIES: usize = 20_000;
 const TIME_BUDGET: Duration = Duration::from_secs(2);
-/// Longest that is gone on with after that, over series that cannot be named as the place to go on from.
+/// Deadline of a list that has passed only series since then that cannot be named as the place to go on from.
 const DEADLINE: Duration = Duration::from_secs(4);
 
 /// Rows of a step that reads the key row by row. The first one finds out how long the series are.
@@ -31,7 +31,7 @@ const MAX_HOPS: usize = 500;
 /// From so many candles a series on, to hop costs less than to read every row (measured on both stores).
 const CANDLES_WORTH_A_HOP: usize = 8;
 
-/// What names a series. Ordered by the bytes of the symbol, then of the timeframe's name.
+/// The name of a series. Ordered by the bytes of the symbol, then of the timeframe's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesKey {
     /// The instrument.
@@ -52,7 +52,7 @@ impl PartialOrd for SeriesKey {
     }
 }
 
-/// Which series to list.
+/// A selection of series to list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesSelection {
     /// Only those of these instruments, ascending, each once; of all where it is empty.
@@ -65,10 +65,10 @@ pub struct SeriesSelection {
     pub limit: usize,
 }
 
-/// What is known of one series from its closed candles.
+/// A series, as its closed candles show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
-    /// What names it.
+    /// Its name.
     pub key: SeriesKey,
     /// Opening time of the oldest candle in epoch milliseconds.
     pub first: i64,
@@ -85,7 +85,7 @@ pub struct Series {
 pub struct SeriesPage {
     /// The series.
     pub series: Vec<Series>,
-    /// Where to go on, if there may be more. There may be even if these are fewer than was asked for.
+    /// The place to go on from, if there may be more. There may be even if these are fewer than was asked for.
     pub next: Option<SeriesKey>,
 }
 
@@ -139,7 +139,7 @@ impl Sample {
         let reachable = |row: &&Row| row.time.is_some_and(|time| (FIRST_TIME..END_TIME).contains(&time));
         let mut rows = rows.iter().filter(reachable);
         let first = rows.clone().next()?.time?;
-        let digits = rows.clone().rev().take(SAMPLE).filter_map(|row| row.digits).collect();
+        let digits = rows.clone().rev().take(SAMPLE_CANDLES).filter_map(|row| row.digits).collect();
         let last = rows.next_back()?.time?;
         Some(Self { first, last, digits })
     }
@@ -173,13 +173,13 @@ impl Store {
     }
 }
 
-/// What a step came to.
+/// The outcome of a step.
 struct Step {
     /// Series that it looked at.
     series: usize,
     /// Candles of theirs, as far as they were read.
     candles: usize,
-    /// Whether there is nothing behind them.
+    /// True if nothing stands behind them.
     is_last: bool,
 }
 

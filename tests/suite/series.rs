@@ -176,7 +176,7 @@ both_stores! {
         let candles: Vec<Value> = (1..=100).map(|n| of(n, if n <= 5 { "1.1000000000000002" } else { "1.12345" })).collect();
         app.ingest(&candles).await;
         assert_eq!(digits().await, 5, "5 of 100 are outliers");
-        // Older ones do not count, and a sixth outlier is no outlier.
+        // Older ones do not count, and six of a hundred are not outliers.
         app.set_clock(NOW + HOUR);
         app.ingest(&[of(0, "1.1000000000000002")]).await;
         assert_eq!(digits().await, 16);

@@ -79,9 +79,9 @@ impl fmt::Debug for Shared {
 /// Fewest candles for which COPY, which takes a round trip more, is faster than an insert.
 const WORTH_COPYING: usize = 200;
 
-/// Statements that read lists of series at once, and up to how many connections it is only one.
+/// Statements that read lists of series at once. A pool of up to [`SMALL_POOL_CONNECTIONS`] runs one.
 const MAX_SERIES_READERS: usize = 2;
-const FEW_CONNECTIONS: u32 = 4;
+const SMALL_POOL_CONNECTIONS: u32 = 4;
 /// Longest that such a statement waits for those before it.
 const SERIES_READER_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -126,7 +126,7 @@ impl Postgres {
             prepared: AtomicBool::new(false),
             takes_copy: AtomicBool::new(false),
             frontier: Frontier::default(),
-            series_readers: Arc::new(Semaphore::new(if max_connections > FEW_CONNECTIONS {
+            series_readers: Arc::new(Semaphore::new(if max_connections > SMALL_POOL_CONNECTIONS {
                 MAX_SERIES_READERS
             } else {
                 1

@@ -4,7 +4,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
-use crate::store::precision::SAMPLE;
+use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{Position, Row, Sample, SeriesKey};
 use crate::store::{StoreError, unreadable};
 
@@ -118,7 +118,7 @@ pub(super) fn symbols(row: &PgRow) -> Result<Vec<Vec<u8>>, StoreError> {
 pub(super) async fn samples(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result<Vec<PgRow>> {
     let (symbols, timeframes): (Vec<_>, Vec<_>) =
         keys.iter().map(|key| (key.symbol.as_str(), key.timeframe.name())).unzip();
-    sqlx::query(SAMPLES).bind(symbols).bind(timeframes).bind(count(SAMPLE)).fetch_all(connection).await
+    sqlx::query(SAMPLES).bind(symbols).bind(timeframes).bind(count(SAMPLE_CANDLES)).fetch_all(connection).await
 }
 
 /// What [`samples`] has read of each of the `asked` series.

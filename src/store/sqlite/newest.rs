@@ -1,4 +1,4 @@
-//! When the newest closed candle of each timeframe opened, in a table of its own.
+//! Opening times of the newest closed candles by timeframe, in a table of their own.
 
 use rusqlite::{Connection, TransactionBehavior};
 use sqlx::SqlitePool;

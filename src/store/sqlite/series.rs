@@ -14,11 +14,11 @@ use tokio::time::timeout;
 
 use super::{LOCK_WAIT, READER_CACHE, READER_WAIT};
 use crate::store::StoreError;
-use crate::store::precision::SAMPLE;
+use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{END_TIME, FIRST_TIME, Position, Row, Sample, SeriesKey};
 use crate::telemetry::panic_text;
 
-/// Lists that are read at once.
+/// Steps that run at once.
 const MAX_READERS: usize = 2;
 
 // In two parts each, because SQLite compares `(symbol, timeframe) > (?, ?)` row by row from the first candle of that
@@ -175,18 +175,21 @@ fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<S
     let (symbol, timeframe) = (key.symbol.as_str(), key.timeframe.name());
     let mut newest = connection.prepare_cached(NEWEST_CANDLES)?;
     let mut rows = newest.query(named_params! {
-        ":symbol": symbol, ":timeframe": timeframe, ":first": FIRST_TIME, ":end": END_TIME, ":count": SAMPLE,
+        ":symbol": symbol, ":timeframe": timeframe, ":first": FIRST_TIME, ":end": END_TIME, ":count": SAMPLE_CANDLES,
     })?;
     let mut sample: Option<Sample> = None;
     while let Some(row) = rows.next()? {
         let (time, digits) = (row.get(0)?, digits(row, 1)?);
-        let sample =
-            sample.get_or_insert_with(|| Sample { first: time, last: time, digits: Vec::with_capacity(SAMPLE) });
+        let sample = sample.get_or_insert_with(|| Sample {
+            first: time,
+            last: time,
+            digits: Vec::with_capacity(SAMPLE_CANDLES),
+        });
         sample.first = time;
         sample.digits.push(digits);
     }
     drop(rows);
-    if let Some(sample) = sample.as_mut().filter(|sample| sample.digits.len() == SAMPLE) {
+    if let Some(sample) = sample.as_mut().filter(|sample| sample.digits.len() == SAMPLE_CANDLES) {
         let mut oldest = connection.prepare_cached(OLDEST_TIME)?;
         sample.first = oldest.query_row((symbol, timeframe, FIRST_TIME, END_TIME), |row| row.get(0))?;
     }
