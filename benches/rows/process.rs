@@ -85,7 +85,7 @@ impl Client for PostsAndReads {
     }
 }
 
-/// From the start of the process until it answers with a page, with tables that are there.
+/// From the start of the process until its health says that it is well, with tables that are there.
 pub async fn start(bench: &Bench) -> Vec<Line> {
     let folder = tempfile::tempdir_in(bench.folder()).unwrap();
     let mut lines = Vec::new();

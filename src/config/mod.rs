@@ -230,6 +230,16 @@ named! {
     }
 }
 
+/// Largest `MAX_BATCH`: by docs/performance.md it is stored in about a second where nothing else goes on, and a statement may
+/// take 5 s.
+const MAX_BATCH: usize = 100_000;
+/// Largest `MAX_BODY_BYTES`: a candle is posted in 60 to 200 bytes, so that this holds [`MAX_BATCH`] of them. It is most of the
+/// 40 MiB that bodies have in all.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Largest `MAX_LIMIT`: a candle is answered in some 100 bytes, so that a page is a quarter of the 40 MiB that answers have in
+/// all.
+const MAX_LIMIT: usize = 100_000;
+
 /// Everything that is wrong with the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<String>);
@@ -258,9 +268,24 @@ impl Config {
         let access = reader.access(environment);
         let rate_limits = reader.rate_limits();
         let limits = Limits {
-            max_batch: reader.size("MAX_BATCH", 10_000, 1..=1_000_000),
-            max_body_bytes: reader.size("MAX_BODY_BYTES", 4_194_304, 1_024..=1_073_741_824),
-            max_limit: reader.size("MAX_LIMIT", 10_000, 1..=1_000_000),
+            max_batch: reader.bounded(
+                "MAX_BATCH",
+                10_000,
+                1..=MAX_BATCH,
+                "a larger batch might outlast the 5 s that a statement may take",
+            ),
+            max_body_bytes: reader.bounded(
+                "MAX_BODY_BYTES",
+                4_194_304,
+                1_024..=MAX_BODY_BYTES,
+                "a larger body, and what it is parsed into, would take more memory than bodies have in all",
+            ),
+            max_limit: reader.bounded(
+                "MAX_LIMIT",
+                10_000,
+                1..=MAX_LIMIT,
+                "a larger page would take most of the memory that answers have in all",
+            ),
         };
         let log = reader.log(environment);
         let sentry_dsn = reader.sentry_dsn();
@@ -357,6 +382,16 @@ impl<'a> Reader<'a> {
         self.parsed(name, default, |text| {
             let size = text.parse().ok().filter(|size| allowed.contains(size));
             size.ok_or_else(|| format!("must be a whole number from {} to {}", allowed.start(), allowed.end()))
+        })
+    }
+
+    /// As [`Self::size`], and says why there is an end.
+    fn bounded(&mut self, name: &str, default: usize, allowed: std::ops::RangeInclusive<usize>, reason: &str) -> usize {
+        self.parsed(name, default, |text| {
+            let size = text.parse().ok().filter(|size| allowed.contains(size));
+            size.ok_or_else(|| {
+                format!("must be a whole number from {} to {}: {reason}", allowed.start(), allowed.end())
+            })
         })
     }
 

@@ -17,7 +17,7 @@ use crate::telemetry::metrics::Shed;
 
 /// Requests that are worked on at once.
 const REQUESTS: usize = 1024;
-/// Bytes of bodies that are worked on at once, or of the largest one if that is more. A body takes up to 2.7 times its size
+/// Bytes of bodies that are worked on at once. A body takes up to 2.7 times its size
 /// while it is read, and what it comes to up to 1.6 times until it is stored (measured, with the smallest candles that there are).
 const BODIES: usize = 40 * 1024 * 1024;
 /// Bytes of answers that their clients have not taken yet.
@@ -37,11 +37,10 @@ pub(super) struct Capacity {
 }
 
 impl Capacity {
-    /// Room for at least one body of `largest_body` bytes.
-    pub(super) fn new(largest_body: usize) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             requests: Semaphore::new(REQUESTS),
-            bodies: Budget::new(largest_body.max(BODIES), Shed::BodyMemory),
+            bodies: Budget::new(BODIES, Shed::BodyMemory),
             answers: Budget::new(ANSWERS, Shed::AnswerMemory),
         }
     }
@@ -104,6 +103,11 @@ impl Budget {
         let taken = Arc::clone(&self.pieces).try_acquire_many_owned(pieces);
         taken.map(Room).map_err(|_| overloaded(self.lack))
     }
+}
+
+/// Refuses a body for which the system has no memory.
+pub(super) fn no_memory_for_body() -> Problem {
+    overloaded(Shed::BodyMemory)
 }
 
 fn overloaded(lack: Shed) -> Problem {

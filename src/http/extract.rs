@@ -9,13 +9,13 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::AppState;
-use super::capacity::{BODY_DEADLINE, Capacity, Room};
+use super::capacity::{self, BODY_DEADLINE, Capacity, Room};
 use super::problem::{Code, Problem};
 
 /// Longest that it may pause.
 const BODY_PAUSE: Duration = Duration::from_secs(5);
-/// Most room that is taken at a time.
-const MOST_AT_A_TIME: usize = 64 * 1024;
+/// Least memory that a body takes: most posts are a candle.
+const SMALLEST: usize = 1024;
 
 /// The bytes of a posted batch, whatever its Content-Type: terminals name a form unless told otherwise (MQL5 article
 /// 16043).
@@ -48,9 +48,9 @@ impl FromRequest<AppState> for BatchBody {
             return Err(too_large(max));
         }
         state.capacity.expect_body(announced)?;
-        // Memory that nothing is written to is none yet.
-        let bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(max));
-        let mut reading = Reading { max, bytes, rooms: Vec::new(), taken: 0 };
+        // Without a length it may become as long as any.
+        let expected = if announced == 0 { max } else { usize::try_from(announced).unwrap_or(max) };
+        let mut reading = Reading { max, expected, bytes: Vec::new(), rooms: Vec::new() };
         reading.read(request.into_body(), &state.capacity).await?;
         Ok(Self { bytes: reading.bytes, rooms: reading.rooms })
     }
@@ -63,9 +63,10 @@ fn announced_length(headers: &HeaderMap) -> u64 {
 /// A body on its way in.
 struct Reading {
     max: usize,
+    /// The length that was announced, or else the most.
+    expected: usize,
     bytes: Vec<u8>,
     rooms: Vec<Room>,
-    taken: usize,
 }
 
 impl Reading {
@@ -91,15 +92,28 @@ impl Reading {
         if length > self.max {
             return Err(too_large(self.max));
         }
-        if length > self.taken {
-            // As much again as there is, so that small bodies take little and large ones ask seldom.
-            let step = (length - self.taken).max(self.taken.min(MOST_AT_A_TIME));
+        let taken = self.bytes.capacity();
+        if length > taken {
+            // Twice what there is, so that small bodies take little and large ones are copied seldom, and never more than is
+            // expected. What is only announced takes nothing.
+            let step = grown(taken, length, self.expected) - taken;
             self.rooms.push(capacity.reserve_body(step)?);
-            self.taken += step;
+            reserve(&mut self.bytes, step + taken)?;
         }
         self.bytes.extend_from_slice(data);
         Ok(())
     }
+}
+
+/// How much memory a body takes that has come to `length` bytes, which `taken` no longer hold.
+fn grown(taken: usize, length: usize, expected: usize) -> usize {
+    length.max(taken.saturating_mul(2).clamp(SMALLEST, expected.max(SMALLEST)))
+}
+
+/// Makes `bytes` hold up to `capacity`. Memory that is not to be had is a refusal, since an allocation that fails otherwise
+/// ends the process.
+fn reserve(bytes: &mut Vec<u8>, capacity: usize) -> Result<(), Problem> {
+    bytes.try_reserve_exact(capacity - bytes.len()).map_err(|_| capacity::no_memory_for_body())
 }
 
 fn too_large(max: usize) -> Problem {
@@ -112,4 +126,30 @@ fn too_large(max: usize) -> Problem {
 fn too_slow() -> Problem {
     const DETAIL: &str = "The body took longer than 10 s or paused for more than 5 s; send it again, with fewer candles if the line is slow.";
     Problem::new(Code::TooSlow, DETAIL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_with_what_came_and_not_with_what_was_announced() {
+        const MIB: usize = 1024 * 1024;
+        assert_eq!(grown(0, 1, 64 * MIB), SMALLEST);
+        assert_eq!(grown(0, 300_000, 64 * MIB), 300_000);
+        assert_eq!(grown(MIB, MIB + 1, 64 * MIB), 2 * MIB);
+        assert_eq!(grown(3 * MIB, 3 * MIB + 1, 4 * MIB), 4 * MIB, "what is expected, and no more");
+        assert_eq!(grown(SMALLEST, SMALLEST + 1, 10), SMALLEST + 1, "a chunk more than was announced");
+    }
+
+    #[test]
+    fn memory_that_is_not_to_be_had_is_a_refusal() {
+        let mut bytes = b"{".to_vec();
+        // More than any machine has, and more than can be asked for.
+        for capacity in [1 << 60, usize::MAX] {
+            let problem = reserve(&mut bytes, capacity).unwrap_err();
+            assert_eq!((problem.code, bytes.as_slice()), (Code::Overloaded, &b"{"[..]));
+        }
+        assert!(reserve(&mut bytes, 4096).is_ok() && bytes.capacity() >= 4096);
+    }
 }

@@ -99,7 +99,7 @@ impl Service {
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
         let limiter = Limiter::new(&config.rate_limits);
         let health = Health::new(store, ingest.clone(), started_at, stopping.clone(), reached);
-        let capacity = Arc::new(Capacity::new(config.limits.max_body_bytes));
+        let capacity = Arc::new(Capacity::new());
         let max_body_bytes = config.limits.max_body_bytes;
         let state = Arc::new(App { ingest, query, health: health.clone(), capacity: capacity.clone(), max_body_bytes });
         let (routes, guards) = api();
@@ -265,7 +265,7 @@ mod tests {
             keyring: Keyring::new(&[], &[]),
             guards: Guards::default(),
             limiter: Limiter::new(&unlimited),
-            capacity: Arc::new(Capacity::new(0)),
+            capacity: Arc::new(Capacity::new()),
         };
         layers.around(Router::new().route("/", get(panics)))
     }

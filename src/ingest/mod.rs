@@ -1,6 +1,6 @@
-//! A posted batch on its way into the store: taken apart ([`body`], and [`bare_words`] and [`malformed`] where it is not JSON),
-//! validated ([`batch`], and [`broker_clock`] for candles from the future), written ([`writer`]), and compared with what had
-//! been stored before it ([`conflicts`]).
+//! A posted batch on its way into the store: taken apart ([`body`], and [`bare_words`] and [`malformed`] where it is not JSON)
+//! and validated ([`batch`], and [`broker_clock`] for candles from the future), large ones on threads of their own
+//! ([`parsing`]); written ([`writer`]), and compared with what had been stored before it ([`conflicts`]).
 
 mod bare_words;
 mod batch;
@@ -9,6 +9,7 @@ mod broker_clock;
 mod conflicts;
 mod malformed;
 mod newest;
+mod parsing;
 mod writer;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use conflicts::{Conflict, Conflicts};
 pub use malformed::Malformed;
 
 use newest::Newest;
+use parsing::Parsing;
 use writer::Writer;
 
 /// Whether one bad candle refuses its whole batch.
@@ -108,6 +110,7 @@ pub struct Ingest {
     writer: Writer,
     clock: Clock,
     max_candles: usize,
+    parsing: Parsing,
     seen: Arc<Seen>,
 }
 
@@ -130,7 +133,14 @@ impl Ingest {
             rejections(*rule).increment(0);
         }
         let seen = Seen { last: AtomicI64::new(Self::NEVER), newest: Newest::default() };
-        Self { writer: Writer::start(store.clone()), store, clock, max_candles, seen: Arc::new(seen) }
+        Self {
+            writer: Writer::start(store.clone()),
+            store,
+            clock,
+            max_candles,
+            parsing: Parsing::new(),
+            seen: Arc::new(seen),
+        }
     }
 
     /// Stores the batch in `body`. When this returns a receipt, what it counts as added or live is durable.
@@ -140,9 +150,8 @@ impl Ingest {
     /// safe in every case.
     pub async fn submit(&self, body: Vec<u8>, handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
-        let Checked { sorted, received, rejected } = check(&body, now, self.max_candles)?;
+        let Checked { sorted, received, rejected } = self.parsing.check(body, now, self.max_candles).await?;
         let Sorted { batch, closed_indexes, superseded, early } = sorted;
-        drop(body);
         for (rule, count) in &rejected.reasons {
             rejections(*rule).increment(*count);
         }

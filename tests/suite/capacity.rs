@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::harness::{
     Database, Environment, KEY, NOW, PgDatabase, Service, TOKEN, TestApp, candle, plain_server, run, run_within, send,
 };
+use crate::program::{Serving, folder};
 
 /// Keeps posts going that never come to their end: each sends `part` of a body of `length` bytes and waits for what the
 /// service says of it, again and again until this is dropped.
@@ -97,6 +98,43 @@ fn bodies_fill_no_more_than_their_part_of_the_memory() {
         health_answers(&app).await;
         drop(sent);
         while post().await.status == 503 {}
+    });
+}
+
+#[test]
+fn bodies_that_are_only_announced_take_no_memory() {
+    run(async {
+        const LARGEST: usize = 16 * 1024 * 1024;
+        const CONNECTIONS: usize = 200;
+        let folder = folder();
+        let variables = [
+            ("PORT", "0"),
+            ("MAX_BODY_BYTES", &*LARGEST.to_string()),
+            ("MT5_API_KEY", KEY),
+            ("INTERNAL_API_TOKEN", TOKEN),
+        ];
+        // Half of what is announced: to allocate all of it would end the process.
+        let mut serving = Serving::start_within(CONNECTIONS * LARGEST / 1024 / 2, folder.path(), &variables);
+        serving.is_ready();
+        let address = serving.url.trim_start_matches("http://").to_owned();
+        let head = format!(
+            "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nX-API-KEY: {KEY}\r\nContent-Length: {LARGEST}\r\n\r\n{{"
+        );
+        let mut announced = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut stream = TcpStream::connect(&address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            announced.push(stream);
+        }
+        let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
+        let post = reqwest::Client::new().post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
+        assert_eq!(send(post.body(body)).await.counts(1), (1, 0, 0));
+        // Each is answered when it has paused for too long.
+        for mut stream in announced {
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).await.unwrap();
+            assert_eq!(&status, b"HTTP/1.1 408");
+        }
     });
 }
 

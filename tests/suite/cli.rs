@@ -24,7 +24,7 @@ fn every_problem_with_the_configuration_is_told_at_once() {
         "INTERNAL_API_TOKEN is missing",
         "MT5_API_KEY: entry 1 is shorter than 16",
         "PORT must be",
-        "MAX_BATCH must be a whole number from 1 to 1000000",
+        "MAX_BATCH must be a whole number from 1 to 100000: a larger batch",
         "LOG_LEVEL must be one of",
     ] {
         assert!(errors.contains(sentence), "{sentence} in {errors}");

@@ -47,7 +47,23 @@ impl Serving {
 
     /// Starts a process that may run for `lifetime` before its watchdog kills it.
     pub fn start_for(lifetime: Duration, folder: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = program(folder, variables).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(lifetime, &mut program(folder, variables))
+    }
+
+    /// Starts a process whose virtual memory is limited to so many KiB.
+    pub fn start_within(memory: usize, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let program = program(folder, variables);
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", &format!("ulimit -v {memory} && exec {}", program.get_program().display())]);
+        limited
+            .current_dir(folder)
+            .env_clear()
+            .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::of(Duration::from_secs(60), &mut limited)
+    }
+
+    fn of(lifetime: Duration, command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (watched, ended) = mpsc::channel();
         let pid = child.id();

@@ -1,0 +1,75 @@
+//! Where bodies are parsed: small ones at once, large ones on threads that may block.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::{Checked, Refusal, check};
+use crate::candle::Timestamp;
+use crate::store::StoreError;
+
+/// Longest body that is parsed by the worker that read it: it takes a few milliseconds, and a longer one would keep other
+/// requests of that worker waiting.
+const MAX_INLINE_BYTES: usize = 1024 * 1024;
+
+/// Parses and validates bodies. Clones share the places for large ones.
+#[derive(Debug, Clone)]
+pub(super) struct Parsing {
+    /// A place for each core: more at once would only take more memory.
+    large: Arc<Semaphore>,
+}
+
+impl Parsing {
+    pub(super) fn new() -> Self {
+        Self { large: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))) }
+    }
+
+    /// Takes the batch in `body` apart and validates it, as [`check`] does.
+    pub(super) async fn check(&self, body: Vec<u8>, now: Timestamp, max_candles: usize) -> Result<Checked, Refusal> {
+        if body.len() <= MAX_INLINE_BYTES {
+            return check(&body, now, max_candles);
+        }
+        let broken = |error: &dyn std::error::Error| Refusal::Store(StoreError::Internal(error.to_string()));
+        let _place = self.large.acquire().await.map_err(|closed| broken(&closed))?;
+        match spawn_blocking(move || check(&body, now, max_candles)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(cancelled) => Err(broken(&cancelled)),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_bodies_are_parsed_at_once_and_large_ones_elsewhere() {
+        let parsing = Parsing::new();
+        let now = Timestamp::from_seconds(0).unwrap();
+        let small = vec![b' '; MAX_INLINE_BYTES];
+        let large = vec![b' '; MAX_INLINE_BYTES + 1];
+        assert!(parsing.check(small, now, 1).now_or_never().is_some());
+        assert!(parsing.check(large.clone(), now, 1).now_or_never().is_none());
+        assert!(matches!(parsing.check(large, now, 1).await, Err(Refusal::Malformed(_))));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_wait_for_a_place() {
+        let parsing = Parsing::new();
+        let places = u32::try_from(available_parallelism().unwrap().get()).unwrap();
+        let taken = Arc::clone(&parsing.large).acquire_many_owned(places).await.unwrap();
+        let body = vec![b' '; MAX_INLINE_BYTES + 1];
+        let mut waiting = Box::pin(parsing.check(body, Timestamp::from_seconds(0).unwrap(), 1));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(taken);
+        assert!(waiting.await.is_err());
+    }
+}
