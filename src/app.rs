@@ -12,10 +12,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::candle::Clock;
 use crate::config::{Config, Keys};
+use crate::housekeeping;
 use crate::http::auth::Keyring;
 use crate::http::host::AdminHosts;
 use crate::http::listener::{Door, MOST_OF_ADMIN};
@@ -33,13 +34,6 @@ const NOTICE: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long what is still being written may take after that, though nobody waits for it.
 const CLOSE: Duration = Duration::from_secs(1);
-/// How long to wait before another try at first contact with the database.
-const RETRY: Duration = Duration::from_millis(500);
-/// How often forming candles are closed whose time to be closed by the clock has come.
-const CLOSE_DUE_INTERVAL: Duration = Duration::from_secs(10);
-/// After how many of these forming candles whose closed form is stored are removed, and the newest candles' times shared.
-const ROUNDS_BETWEEN_SWEEPS: u32 = 6;
-
 /// The running service.
 #[derive(Debug)]
 pub struct App {
@@ -47,7 +41,7 @@ pub struct App {
     ingest: Ingest,
     public: Listening,
     admin: Option<Listening>,
-    maintenance: JoinHandle<StoreError>,
+    housekeeping: JoinHandle<StoreError>,
     upkeep: JoinSet<()>,
     stopping: CancellationToken,
     ready: watch::Receiver<bool>,
@@ -139,8 +133,8 @@ impl App {
         }
 
         let migrate = config.database.migrate_on_start;
-        let maintenance = tokio::spawn(maintain(store.clone(), ingest.clone(), migrate, readiness));
-        Ok(Self { store, ingest, public, admin, maintenance, upkeep, stopping, ready, reloader })
+        let housekeeping = tokio::spawn(housekeeping::run(store.clone(), ingest.clone(), migrate, readiness));
+        Ok(Self { store, ingest, public, admin, housekeeping, upkeep, stopping, ready, reloader })
     }
 
     /// Where the service listens; the port is the real one where 0 was asked for.
@@ -179,7 +173,7 @@ impl App {
     ) -> Result<(), AppError> {
         let result = tokio::select! {
             () = stop => Ok(()),
-            unfit = &mut self.maintenance => {
+            unfit = &mut self.housekeeping => {
                 Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into())
             }
             error = self.public.broke() => Err(error),
@@ -202,7 +196,7 @@ impl App {
             sleep(NOTICE).await;
         }
         self.public.drain().await;
-        self.maintenance.abort();
+        self.housekeeping.abort();
         let written = async {
             self.ingest.close().await;
             self.ingest.leave_newest().await;
@@ -253,51 +247,6 @@ impl Listening {
         if !self.server.is_finished() {
             // Its result can only repeat that it was told to stop.
             let _ = (&mut self.server).await;
-        }
-    }
-}
-
-/// Reaches the store for the first time, however long that takes, then closes what the clock closes, sweeps the store now
-/// and then and shares the newest candles' times. Ends only when waiting cannot help.
-async fn maintain(store: Store, ingest: Ingest, migrate: bool, readiness: watch::Sender<bool>) -> StoreError {
-    let mut last_trouble = String::new();
-    loop {
-        match store.prepare(migrate).await {
-            Ok(()) => break,
-            Err(unfit @ StoreError::Unfit(_)) => return unfit,
-            Err(trouble) => {
-                let trouble = trouble.to_string();
-                if trouble != last_trouble {
-                    warn!(cause = trouble, "not ready, trying again every half second");
-                    last_trouble = trouble;
-                }
-                sleep(RETRY).await;
-            }
-        }
-    }
-    store.claim().await;
-    info!(store = store.kind(), "ready");
-    readiness.send_replace(true);
-    store.report_unreachable().await;
-    let mut rounds = 0_u32;
-    loop {
-        if rounds.is_multiple_of(ROUNDS_BETWEEN_SWEEPS) {
-            ingest.share_newest().await;
-        }
-        match ingest.close_due().await {
-            Ok(0) => {}
-            Ok(closed) => info!(closed, "closed forming candles whose end has passed"),
-            Err(error) => warn!(cause = %error, "could not close forming candles whose end has passed"),
-        }
-        sleep(CLOSE_DUE_INTERVAL).await;
-        rounds = rounds.wrapping_add(1);
-        if rounds.is_multiple_of(ROUNDS_BETWEEN_SWEEPS) {
-            store.claim().await;
-            match store.sweep().await {
-                Ok(0) => {}
-                Ok(removed) => info!(removed, "removed forming candles whose closed form is stored"),
-                Err(error) => warn!(cause = %error, "could not look for forming candles to remove"),
-            }
         }
     }
 }

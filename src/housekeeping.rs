@@ -1,0 +1,77 @@
+//! Keeps the store ready: first contact, then the rounds in which forming candles are closed or removed.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::ingest::Ingest;
+use crate::store::{Store, StoreError};
+
+/// Pause between two tries of first contact with the database.
+const CONTACT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Pause between two rounds, in each of which the candles are closed that are due.
+const ROUND_INTERVAL: Duration = Duration::from_secs(10);
+/// Rounds between two sweeps, which look at every forming candle.
+const ROUNDS_PER_SWEEP: u32 = 6;
+
+/// Reaches the store for the first time, however long that takes, says so by `readiness`, and then goes its rounds. Ends
+/// only when waiting cannot help.
+pub(crate) async fn run(store: Store, ingest: Ingest, migrate: bool, readiness: watch::Sender<bool>) -> StoreError {
+    if let Err(unfit) = make_first_contact(&store, migrate).await {
+        return unfit;
+    }
+    store.claim().await;
+    info!(store = store.kind(), "ready");
+    readiness.send_replace(true);
+    store.report_unreachable().await;
+    let mut rounds = 0_u32;
+    loop {
+        if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
+            ingest.share_newest().await;
+        }
+        close_due(&ingest).await;
+        sleep(ROUND_INTERVAL).await;
+        rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
+            store.claim().await;
+            sweep(&store).await;
+        }
+    }
+}
+
+/// Tries until the store is prepared, or cannot be by waiting.
+async fn make_first_contact(store: &Store, migrate: bool) -> Result<(), StoreError> {
+    let mut last_trouble = String::new();
+    loop {
+        match store.prepare(migrate).await {
+            Ok(()) => return Ok(()),
+            Err(unfit @ StoreError::Unfit(_)) => return Err(unfit),
+            Err(trouble) => {
+                let trouble = trouble.to_string();
+                if trouble != last_trouble {
+                    warn!(cause = trouble, "not ready, trying again every half second");
+                    last_trouble = trouble;
+                }
+                sleep(CONTACT_RETRY_INTERVAL).await;
+            }
+        }
+    }
+}
+
+async fn close_due(ingest: &Ingest) {
+    match ingest.close_due().await {
+        Ok(0) => {}
+        Ok(closed) => info!(closed, "closed forming candles whose end has passed"),
+        Err(error) => warn!(cause = %error, "could not close forming candles whose end has passed"),
+    }
+}
+
+async fn sweep(store: &Store) {
+    match store.sweep().await {
+        Ok(0) => {}
+        Ok(removed) => info!(removed, "removed forming candles whose closed form is stored"),
+        Err(error) => warn!(cause = %error, "could not look for forming candles to remove"),
+    }
+}
