@@ -89,17 +89,18 @@ impl Found {
 
     fn log(&self, is_complete: bool) {
         for timeframe in self.timeframes.iter().take(MAX_REPORTED) {
-            match meant(timeframe) {
-                Some(right) => warn!(
+            if let Some(right) = meant(timeframe) {
+                warn!(
                     "candles are stored with the timeframe {timeframe:?}, which nobody can ask for; as the table's owner, run: \
                      {}; it leaves rows for whose time a candle of {right} is stored, so compare and delete those",
                     rename("timeframe", timeframe, right.name())
-                ),
-                None => warn!(
+                );
+            } else {
+                warn!(
                     "candles are stored with the timeframe {timeframe:?}, which nobody can ask for; give them one of {} or \
                      delete them",
                     Timeframe::ALL.map(Timeframe::name).join(" ")
-                ),
+                );
             }
         }
         for symbol in self.symbols.iter().take(MAX_REPORTED) {
