@@ -4,6 +4,15 @@
 -- and serve with MIGRATE_ON_START=false, because this login may not change tables.
 
 create role candlewick_service login nosuperuser nocreatedb nocreaterole noinherit;
+-- The service sets these for each connection. Here they hold too where a pooler in between forgets what a session has set:
+-- a 201 is sent after the disk has the candles, and no statement runs or waits for ever.
+alter role candlewick_service set synchronous_commit = on;
+alter role candlewick_service set statement_timeout = '5s';
+alter role candlewick_service set lock_timeout = '2s';
+alter role candlewick_service set idle_in_transaction_session_timeout = '10s';
+alter role candlewick_service set plan_cache_mode = force_generic_plan;
+alter role candlewick_service set jit = off;
+
 grant usage on schema public to candlewick_service;
 
 grant select, insert on market_data_candles to candlewick_service;

@@ -285,8 +285,8 @@ impl From<StoreError> for Problem {
             }
             StoreError::ReadOnly(_) => Self::new(
                 Code::Unavailable,
-                "Nothing was stored, because the database behind this service is a read-only standby; \
-                 post to the service of its primary, or send the same batch again once this one has been promoted.",
+                "Nothing was stored, because the database behind this service is a read-only standby or is set to be only \
+                 read; post to the service of its primary, or send the same batch again once it can be written.",
             )
             .caused_by(error.to_string()),
             StoreError::Refused(_) => Self::new(

@@ -391,7 +391,7 @@ fn series_that_nobody_can_ask_for_are_reported_with_what_mends_them() {
             }
         }
         let names = "select string_agg(symbol || ' ' || timeframe || ' ' || extract(hour from timestamp at time zone 'UTC'), ', '
-            order by symbol, timeframe, timestamp) from market_data_candles";
+            order by symbol collate \"C\", timeframe collate \"C\", timestamp) from market_data_candles";
         assert_eq!(
             scalar(&table, names).await,
             "AUDUSD H1 10, EURUSD 1h 10, EURUSD H1 10, EURUSD H1 11, EURUSD H1 12, GBPUSD H1 10, NZDUSD fortnight 10, \

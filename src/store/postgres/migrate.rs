@@ -45,8 +45,10 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
             None => {
                 let name = format!("migration {} ({}) is running", migration.version, migration.description);
                 let took = watch.over(&name, connection.apply(migration)).await?;
-                let seconds = took.as_secs_f64();
-                info!(version = migration.version, description = &*migration.description, seconds, "migrated");
+                // One that was reported while it ran is reported at its end, too.
+                if took >= FIRST_REPORT {
+                    info!(version = migration.version, seconds = took.as_secs(), "migrated");
+                }
             }
         }
     }
