@@ -11,9 +11,11 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::buckets::Addresses;
+use super::forwarded::Client;
 use super::misplaced::{self, Misplaced};
 use super::problem::{Code, Problem};
-use crate::config::ApiKey;
+use crate::config::{ApiKey, RateLimit};
 use crate::telemetry::metrics::AuthFailures;
 
 /// What a key is for.
@@ -42,8 +44,8 @@ pub(super) struct Entry {
 pub(super) enum Identity {
     /// The holder of a key. Of two keys for different things it is the one that the route takes.
     Known(Arc<Entry>),
-    /// Nobody: no credential stands where one is read. The keyring tells whether one stands elsewhere.
-    Anonymous(Keyring),
+    /// Nobody: no credential stands where one is read. The keyring tells this client whether one stands elsewhere.
+    Anonymous(Keyring, Client),
     /// Somebody who has a credential that is none of ours, whatever else came with it.
     Unknown,
     /// The holder of a key that cannot count as it was sent.
@@ -52,7 +54,11 @@ pub(super) enum Identity {
 
 /// The keys that are accepted. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Keyring(Arc<RwLock<Arc<Entries>>>);
+pub(crate) struct Keyring {
+    entries: Arc<RwLock<Arc<Entries>>>,
+    /// How often a client without a credential may have its request looked through: that tries keys, too.
+    searches: Arc<Addresses>,
+}
 
 /// Which keys each operation takes. One that is not there takes none.
 #[derive(Debug, Default)]
@@ -85,24 +91,32 @@ impl Guards {
 }
 
 impl Keyring {
-    pub(super) fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(Entries::new(ingest, read)))))
+    /// `searches` bounds how often requests without a credential are looked through for one.
+    pub(super) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit) -> Self {
+        let entries = Arc::new(RwLock::new(Arc::new(Entries::new(ingest, read))));
+        Self { entries, searches: Arc::new(Addresses::new(searches, 1)) }
     }
 
     /// Accepts these keys and no others from the next request on.
     pub(crate) fn replace(&self, ingest: &[ApiKey], read: &[ApiKey]) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Entries::new(ingest, read));
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Entries::new(ingest, read));
     }
 
-    pub(super) fn entries(&self) -> Arc<Entries> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// A valid key that stands where none is read, unless `client` has asked too often.
+    fn search(&self, client: Client, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
+        self.searches.take(client).ok()?;
+        misplaced::anywhere(&self.entries(), request, scopes)
     }
 
-    /// Whose credentials `headers` hold, on a route that takes keys for `scopes`.
+    fn entries(&self) -> Arc<Entries> {
+        Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whose credentials `headers` of a `client` hold, on a route that takes keys for `scopes`.
     ///
     /// One key for posting and one for reading are told apart by the route. Two of one kind, or two in one header, are
     /// refused even where both are valid, because a proxy may read another one than we do.
-    pub(super) fn identify(&self, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
+    pub(super) fn identify(&self, client: Client, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
         let entries = self.entries();
         let (mut ingest, mut read, mut misplaced) = (None, None, None);
         for (name, place) in &PLACES {
@@ -127,7 +141,7 @@ impl Keyring {
             return Identity::Misplaced(Arc::new(misplaced));
         }
         match (ingest, read) {
-            (None, None) => Identity::Anonymous(self.clone()),
+            (None, None) => Identity::Anonymous(self.clone(), client),
             (Some(entry), None) | (None, Some(entry)) => Identity::Known(entry),
             (Some(ingest), Some(read)) => {
                 Identity::Known(if scopes.first() == Some(&Scope::Ingest) { ingest } else { read })
@@ -178,8 +192,8 @@ pub(super) async fn require(
         Identity::Known(entry) => entry,
         Identity::Misplaced(misplaced) => return misplaced.refusal(),
         Identity::Unknown => return unauthorized(),
-        Identity::Anonymous(keyring) => {
-            let misplaced = misplaced::anywhere(&keyring.entries(), &request, scopes);
+        Identity::Anonymous(keyring, client) => {
+            let misplaced = keyring.search(client, &request, scopes);
             misplaced.as_ref().map_or(AuthFailures::Missing, Misplaced::kind).count(1);
             return misplaced.map_or_else(unauthorized, |misplaced| misplaced.refusal());
         }

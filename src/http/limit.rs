@@ -24,6 +24,11 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
+/// How often one address may try wrong keys.
+pub(super) fn of_wrong_keys(limits: &RateLimits) -> RateLimit {
+    if limits.anonymous == RateLimit::Off { RateLimit::Off } else { WRONG_KEYS }
+}
+
 /// Says who called too often. Clones share their memory.
 #[derive(Debug, Clone)]
 pub(super) struct Limiter(Arc<Inner>);
@@ -38,7 +43,7 @@ struct Inner {
 
 impl Limiter {
     pub(super) fn new(limits: &RateLimits) -> Self {
-        let wrong_keys = if limits.anonymous == RateLimit::Off { RateLimit::Off } else { WRONG_KEYS };
+        let wrong_keys = of_wrong_keys(limits);
         Self(Arc::new(Inner {
             ingest: Buckets::new(limits.ingest, 2),
             query: Buckets::new(limits.query, 2),
@@ -52,7 +57,7 @@ impl Limiter {
         let mut of_wrong_keys = None;
         match identity {
             Identity::Known(key) => return self.take_of(key),
-            Identity::Anonymous(_) => {}
+            Identity::Anonymous(..) => {}
             Identity::Misplaced(misplaced) => misplaced.kind().count(1),
             Identity::Unknown => {
                 AuthFailures::Unknown.count(1);

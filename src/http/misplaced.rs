@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
+use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -19,8 +20,10 @@ use crate::telemetry::metrics::AuthFailures;
 const MAX_LAYERS: usize = 4;
 /// Most keys in a list that is recognised as one.
 const MAX_LISTED: usize = 8;
-/// Most values of one request that are compared where it presents no credential.
-const MAX_VALUES: usize = 64;
+/// Most values of one request that are looked at where it presents no credential: each is a try.
+const MAX_VALUES: usize = 8;
+/// What the name of a header may hold in which a key is looked for.
+const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
 
 /// A valid key that cannot count as it was sent.
 #[derive(Debug)]
@@ -139,8 +142,9 @@ pub(super) fn anywhere(entries: &Entries, request: &Request, scopes: &[Scope]) -
         .filter(|text| !text.is_empty())
         .find_map(|text| look_at(text.as_bytes(), Mistake::Query).map(|(entry, _)| (entry, Mistake::Query)))
         .or_else(|| {
-            let headers = request.headers().values();
-            let mut parts = headers.flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+            let telling = |name: &HeaderName| TELLING.iter().any(|part| name.as_str().contains(part));
+            let headers = request.headers().iter().filter(|(name, _)| telling(name));
+            let mut parts = headers.flat_map(|(_, value)| value.as_bytes().split(|byte| *byte == b';'));
             parts.find_map(|part| look_at(part, Mistake::Header).map(|(entry, _)| (entry, Mistake::Header)))
         });
     found.map(|(entry, mistake)| Misplaced::new(&entry, mistake, scopes))

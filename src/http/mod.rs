@@ -113,7 +113,7 @@ impl Service {
         if config.docs_enabled {
             routes = routes.merge(documentation().split_for_parts().0);
         }
-        let keyring = Keyring::new(&config.ingest_keys, &config.read_tokens);
+        let keyring = Keyring::new(&config.ingest_keys, &config.read_tokens, limit::of_wrong_keys(&config.rate_limits));
         let layers = Layers {
             listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), traffic: Some(traffic) },
             gate: Gate::new(access),
@@ -158,7 +158,7 @@ const ADDED_HEADERS: usize = 10;
 async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
     let Layers { listener, gate, keyring, guards, limiter, capacity } = &*layers;
     let client = listener.proxies.client(&request);
-    let identity = keyring.identify(request.headers(), guards.scopes(&request));
+    let identity = keyring.identify(client, request.headers(), guards.scopes(&request));
     request.extensions_mut().insert(identity.clone());
 
     let routed = async move |request| {
@@ -262,7 +262,7 @@ mod tests {
         let layers = Layers {
             listener: layers::Listener { proxies, stopping: CancellationToken::new(), traffic: None },
             gate: Gate::new(&access),
-            keyring: Keyring::new(&[], &[]),
+            keyring: Keyring::new(&[], &[], RateLimit::Off),
             guards: Guards::default(),
             limiter: Limiter::new(&unlimited),
             capacity: Arc::new(Capacity::new()),

@@ -201,6 +201,27 @@ fn who_sends_a_valid_key_in_the_wrong_way_is_told_how_to_send_it() {
 }
 
 #[test]
+fn a_request_without_a_credential_is_looked_through_as_seldom_as_wrong_keys_are_taken() {
+    run(async {
+        let app = limited(|environment| environment).await;
+        let misplaced = format!("/api/v1/series?token={TOKEN}");
+        let mut told = 0;
+        for _ in 0..40 {
+            let detail = call(&app, Method::GET, &misplaced, &[]).await.problem(401, "unauthorized");
+            told += usize::from(detail.contains("in the address"));
+        }
+        assert!((10..30).contains(&told), "ten at once, and one more every six seconds: {told}");
+        // Beyond the first few values nothing is looked at.
+        let app = TestApp::start(Database::sqlite()).await;
+        let many = format!("/api/v1/series?{}token={TOKEN}", "a=b&".repeat(20));
+        assert_eq!(
+            call(&app, Method::GET, &many, &[]).await.problem(401, "unauthorized"),
+            "Invalid or missing API Key"
+        );
+    });
+}
+
+#[test]
 fn who_has_no_valid_key_learns_nothing_from_how_it_is_sent() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
