@@ -117,13 +117,9 @@ impl Reader<'_> {
 }
 
 /// Takes `key` or `name:key` apart. The problems quote nothing, because what stands before a colon may be the beginning of
-/// a key; for the same reason a name is short and simple, and a key holds no colon.
+/// a key; for the same reason a name is short and simple. A key that holds a colon needs a name before it.
 fn name_and_key(entry: &str, number: usize) -> Result<(String, &str), &'static str> {
     let Some((name, secret)) = entry.split_once(':') else { return Ok((format!("key-{number}"), entry)) };
-    if secret.contains(':') {
-        return Err("holds more than one colon; write key or name:key, with a key that holds none, such as \
-                    candlewick keygen makes");
-    }
     if (1..=MAX_NAME_LENGTH).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     {
@@ -132,13 +128,11 @@ fn name_and_key(entry: &str, number: usize) -> Result<(String, &str), &'static s
     if name.contains('.') {
         return Err(
             "has a dot before its colon, and a name is 1 to 32 letters, digits, _ and -; write - or _ in place \
-                    of the dot, or take a key without a colon",
+             of the dot, or, if the key itself holds the colon, put a name and a colon before it",
         );
     }
-    Err(
-        "has before its colon something other than a name of 1 to 32 letters, digits, _ and -; correct the name, or take \
-         a key without a colon",
-    )
+    Err("has before its colon something other than a name of 1 to 32 letters, digits, _ and -; correct the name, or, \
+         if the key itself holds the colon, put a name and a colon before it")
 }
 
 /// A new key: 256 random bits in hexadecimal.

@@ -296,7 +296,7 @@ fn every_answer_tells_browsers_and_caches_what_not_to_do() {
             (404, "no-store", call(&app, Method::GET, "/nowhere", &[]).await),
             (405, "no-store", call(&app, Method::PUT, "/api/v1/candles", &[]).await),
             (200, "no-store", call(&app, Method::GET, "/health", &[]).await),
-            (200, "no-store", app.get("/api/v1/series").await),
+            (200, "private, no-cache", app.get("/api/v1/series").await),
             (200, "no-store", app.get("/api/v1/health/detailed").await),
             (200, "private, no-cache", app.candles("").await),
             (200, "no-cache", call(&app, Method::GET, "/api/v1/openapi.json", &[]).await),

@@ -82,15 +82,17 @@ fn numbers() -> Vec<Attack> {
         "1e+",
         "0x10",
         "1_000",
-        "1,5",
         "--1",
         "1 2",
         "\u{661}",
         "-",
     ] {
-        attacks.push(field("open", number, MALFORMED));
-        attacks.push(field("volume", number, MALFORMED));
+        attacks.push(field("open", number, INVALID));
+        attacks.push(field("volume", number, INVALID));
     }
+    // The comma ends the value, and what follows it is not a field.
+    attacks.push(field("open", "1,5", MALFORMED));
+    attacks.push(field("volume", "1,5", MALFORMED));
     for number in [
         "1e400",
         "-1e400",
