@@ -48,6 +48,17 @@ pub struct Forming {
     pub closing: Closing,
 }
 
+impl Forming {
+    /// When the clock closes the candle, if this state decides that it does.
+    #[must_use]
+    pub fn closes_at(&self) -> Option<Timestamp> {
+        match self.closing {
+            Closing::Ended(time) | Closing::Early(time) => Some(time),
+            Closing::Never | Closing::Undecided => None,
+        }
+    }
+}
+
 impl AsRef<Candle> for Forming {
     fn as_ref(&self) -> &Candle {
         &self.candle

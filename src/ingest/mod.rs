@@ -20,7 +20,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::candle::{Clock, Rule, Sorted, Timeframe, Timestamp};
-use crate::store::{MAX_CLOSED_AT_ONCE, Store, StoreError};
+use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, Store, StoreError};
 use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
 
@@ -171,6 +171,12 @@ impl Ingest {
         Candles::Added.count(stored.added as u64);
         Candles::Live.count(stored.live as u64);
         Candles::Duplicate.count(duplicate as u64);
+        if stored.live < batch.forming().len() && batch.forming().iter().any(|forming| forming.closes_at().is_some()) {
+            // The prices were older than what is stored; that the candle is over holds all the same.
+            if let Err(error) = self.store.keep_closing_times(Arc::clone(&batch)).await {
+                tracing::warn!(cause = %error, "could not keep when forming candles are to be closed");
+            }
+        }
         let conflicts = if stored.added < closed || !superseded.is_empty() {
             let closed = closed_indexes.into_iter().zip(Arc::unwrap_or_clone(batch).into_closed());
             conflicts::find(&self.store, closed.chain(superseded)).await
@@ -216,10 +222,22 @@ impl Ingest {
         let mut closed = 0;
         loop {
             let candles = self.store.close_due(self.clock.now()).await?;
-            for candle in candles.iter().filter(|candle| candle.is_new) {
-                closed += 1;
-                if let Ok(timeframe) = Timeframe::parse(&candle.timeframe) {
-                    self.seen.newest.note(timeframe, candle.time.div_euclid(1000));
+            for DueCandle { symbol, timeframe, time, outcome } in &candles {
+                match outcome {
+                    ClosingOutcome::Closed => {
+                        closed += 1;
+                        if let Ok(timeframe) = Timeframe::parse(timeframe) {
+                            self.seen.newest.note(timeframe, time.div_euclid(1000));
+                        }
+                    }
+                    ClosingOutcome::WasClosed => {}
+                    ClosingOutcome::Refused(cause) => tracing::warn!(
+                        symbol,
+                        timeframe,
+                        time,
+                        cause,
+                        "a forming candle is due to be closed and the database refuses it; it is tried again in an hour"
+                    ),
                 }
             }
             if candles.len() < usize::try_from(MAX_CLOSED_AT_ONCE).unwrap_or(usize::MAX) {

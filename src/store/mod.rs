@@ -38,6 +38,8 @@ use write_log::WriteLog;
 
 /// Candles that the clock closes in one transaction, at most.
 pub const MAX_CLOSED_AT_ONCE: i64 = 1000;
+/// Delay of another try to close a candle that the database refused.
+pub const REFUSED_CLOSING_DELAY_SECONDS: i64 = 3600;
 
 /// A place where candles are kept. Clones share it.
 #[derive(Debug, Clone)]
@@ -76,13 +78,27 @@ pub struct Written {
 
 /// A forming candle whose time to be closed by the clock has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClosedByClock {
+pub struct DueCandle {
+    /// The instrument, as it is stored.
+    pub symbol: String,
     /// The length of the period, as it is stored.
     pub timeframe: String,
     /// When the candle opened, in epoch milliseconds.
     pub time: i64,
-    /// Whether it is stored closed now; if not, it had been already.
-    pub is_new: bool,
+    /// What became of it.
+    pub outcome: ClosingOutcome,
+}
+
+/// What became of a candle that was due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClosingOutcome {
+    /// It is stored closed now.
+    Closed,
+    /// It had been stored closed before, which stays.
+    WasClosed,
+    /// A constraint of the database's own refuses it for this reason. It stays forming, and is due again after
+    /// [`REFUSED_CLOSING_DELAY_SECONDS`].
+    Refused(String),
 }
 
 /// What is stored under the key of a candle that somebody asked about.
@@ -285,12 +301,22 @@ impl Store {
     }
 
     /// Closes forming candles whose time to be closed has come by `now`, in their last state, as many as one transaction
-    /// should hold. Returns them; where there are [`MAX_CLOSED_AT_ONCE`], more may be waiting.
+    /// should hold. One that the database refuses keeps no other from being closed. Returns them; where there are
+    /// [`MAX_CLOSED_AT_ONCE`], more may be waiting.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn close_due(&self, now: Timestamp) -> Result<Vec<ClosedByClock>, StoreError> {
+    pub async fn close_due(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
         measured("close_due", async { either!(self, store => store.close_due(now).await) }).await
+    }
+
+    /// Keeps when the clock may close the forming candles of a batch, where their states were older than what is stored: the
+    /// decision counts also if the prices do not.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn keep_closing_times(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
+        measured("keep_closing_times", async { either!(self, store => store.keep_closing_times(batch).await) }).await
     }
 
     /// Reads what is stored closed under the keys of `candles` where it is written in another way than theirs, in no

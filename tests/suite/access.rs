@@ -16,7 +16,7 @@ async fn call(app: &Service, method: Method, path: &str, headers: &[(&str, &str)
 /// Whether caches are told that the answer depends on the origin, and, where it may be compressed, on what the client takes.
 fn varies_by_origin(answer: &Answer) -> bool {
     let names: Vec<_> = answer.headers.get_all("vary").iter().collect();
-    let is_page = answer.header("x-more-before").is_some();
+    let is_page = answer.header("x-more-after").is_some();
     if is_page { names == ["accept-encoding", "origin"] } else { names == ["origin"] }
 }
 

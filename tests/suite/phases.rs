@@ -1,9 +1,10 @@
 //! Closed and forming candles: which is which, which wins, and what is read.
 
 use candlewick::candle::Timestamp;
+use candlewick::store::ClosingOutcome;
 use serde_json::{Value, json};
 
-use crate::harness::{NOW, TestApp, both_stores, candle, with};
+use crate::harness::{Database, NOW, TestApp, both_stores, candle, with};
 
 /// Opening time of the candle that is forming at [`NOW`].
 const FORMING: i64 = NOW;
@@ -139,6 +140,8 @@ both_stores! {
             }
             app.set_clock(closed_at + TOLERANCE - 1);
             assert_eq!(app.ingest(&[sent.clone()]).await, (0, 0, 1), "{timeframe} {opened} {offset:?} before its end");
+            // Of another symbol, because the service itself may close the first one now.
+            let sent = with(sent, json!({"symbol": format!("T{number}")}));
             app.set_clock(closed_at + TOLERANCE);
             assert_eq!(app.ingest(&[sent]).await, (1, 0, 0), "{timeframe} {opened} {offset:?} at its end");
         }
@@ -210,7 +213,7 @@ both_stores! {
             assert_eq!((answer.counts(1), &answer.json()["early"]), ((0, 0, 1), &json!([0])), "{timeframe}");
             assert_eq!(store.close_due(seconds(end)).await.unwrap(), [], "{timeframe}");
             let closed = store.close_due(seconds(end + TOLERANCE)).await.unwrap();
-            assert_eq!((closed.len(), closed[0].is_new), (1, true), "{timeframe}");
+            assert_eq!((closed.len(), &closed[0].outcome), (1, &ClosingOutcome::Closed), "{timeframe}");
             let row = format!("{timeframe} {timeframe} {open} 1.08500 9 1.08480 1.2 20");
             assert!(app.database.closed().await.contains(&row), "{timeframe}");
             // So near to its end it is believed at once.
@@ -256,6 +259,51 @@ both_stores! {
         assert_eq!(app.database.forming().await, forming);
     }
 
+    async fn a_late_state_decides_that_a_candle_is_over_also_where_its_prices_are_older(app: TestApp) {
+        let post = async |symbol: &str, second: i64, volume: i64, complete: Option<bool>, counts: (u64, u64, u64)| {
+            app.set_clock(NOW + second);
+            let mut candle = with(price(NOW, "1.1", volume), json!({"symbol": symbol, "timeframe": "M5"}));
+            if let Some(complete) = complete {
+                candle = with(candle, json!({"complete": complete}));
+            }
+            assert_eq!(app.ingest(&[candle]).await, counts, "{symbol} at {second}");
+        };
+        post("ENDED", 297, 1000, None, (0, 0, 1)).await;
+        post("EARLY", 100, 1000, None, (0, 0, 1)).await;
+        post("EARLY", 101, 995, Some(true), (0, 1, 0)).await;
+        post("ENDED", 301, 995, None, (0, 1, 0)).await;
+        let store = app.database.store().await;
+        assert_eq!(store.close_due(seconds(NOW + 300 + TOLERANCE)).await.unwrap().len(), 2);
+        store.close().await;
+        let row = |symbol: &str| format!("{symbol} M5 {NOW} 1.08500 9 1.08480 1.1 1000");
+        assert_eq!(app.database.closed().await, [row("EARLY"), row("ENDED")]);
+    }
+
+    async fn a_candle_that_the_database_refuses_keeps_no_other_from_being_closed(app: TestApp) {
+        let refuse = match app.database {
+            Database::Sqlite(_) => "create trigger busy before insert on market_data_candles when new.symbol = 'B'
+                                    begin select raise(abort, 'not this one'); end",
+            Database::Postgres(_) => "alter table market_data_candles add constraint busy check (symbol <> 'B')",
+        };
+        app.database.execute(refuse).await;
+        app.set_clock(NOW + 1);
+        let symbols = ["A", "B", "C"].map(|symbol| with(candle(NOW - HOUR), json!({"symbol": symbol})));
+        assert_eq!(app.ingest(&symbols).await, (0, 0, 3));
+        let store = app.database.store().await;
+        let outcomes = async |second: i64| {
+            let due = store.close_due(seconds(NOW + second)).await.unwrap();
+            let refused = |outcome: &ClosingOutcome| matches!(outcome, ClosingOutcome::Refused(_));
+            due.into_iter().map(|candle| (candle.symbol, refused(&candle.outcome))).collect::<Vec<_>>()
+        };
+        let all = [("A".to_owned(), false), ("B".to_owned(), true), ("C".to_owned(), false)];
+        assert_eq!(outcomes(TOLERANCE).await, all);
+        assert_eq!(outcomes(TOLERANCE + 3599).await, []);
+        assert_eq!(outcomes(TOLERANCE + 3600).await, [("B".to_owned(), true)]);
+        store.close().await;
+        assert_eq!(app.database.closed().await.len(), 2);
+        assert!(app.database.forming().await[0].starts_with("B H1 "));
+    }
+
     async fn the_service_itself_closes_what_is_due(app: TestApp) {
         // The first round may have been over before this; the next one comes within seconds.
         app.set_clock(NOW + 1);
@@ -276,7 +324,7 @@ both_stores! {
         assert_eq!(app.ingest(&[closed]).await, (1, 0, 0));
         let store = app.database.store().await;
         let due = store.close_due(seconds(NOW + HOUR + TOLERANCE)).await.unwrap();
-        assert!(due.iter().all(|candle| !candle.is_new), "{due:?}");
+        assert!(due.iter().all(|candle| candle.outcome == ClosingOutcome::WasClosed), "{due:?}");
         store.close().await;
         assert_eq!(read(&app).await, [(NOW, "1.2".into(), None)]);
         assert_eq!(app.database.forming().await, Vec::<String>::new());

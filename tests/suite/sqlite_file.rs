@@ -54,7 +54,7 @@ impl Scene {
     /// Checks that it goes on with what it had.
     async fn is_back(&self) {
         while self.health().await != 200 {}
-        assert_eq!(self.service.ingest(&[candle(NOW - 2 * HOUR), candle(NOW - HOUR)]).await, (1, 1, 0));
+        assert_eq!(self.service.ingest(&[candle(NOW - 2 * HOUR), candle(NOW - 400 * HOUR)]).await, (1, 1, 0));
         assert_eq!(self.service.candles("&limit=7").await.json().as_array().unwrap().len(), 2);
     }
 }

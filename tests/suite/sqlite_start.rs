@@ -243,7 +243,8 @@ fn a_table_that_others_made_is_refused_with_all_that_is_wrong_and_stays_as_it_is
             let count = "select count(*) from market_data_candles";
             assert_eq!(first(&file.url(), count).await, 1, "nothing was touched");
             assert_eq!(
-                first(&file.url(), "select count(*) from sqlite_schema where name like '%live%'").await,
+                first(&file.url(), "select count(*) from sqlite_schema where type = 'table' and name like '%live%'")
+                    .await,
                 i64::from(was_ours)
             );
             follow(&errors, &file.folder(), &file.url()).await;

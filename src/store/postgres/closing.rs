@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::candle::Timestamp;
-use crate::store::{ClosedByClock, MAX_CLOSED_AT_ONCE};
+use crate::candle::{Batch, Timestamp};
+use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE};
 
 /// Asked first, so that a database in which nothing is due is not written to.
 const IS_ANY_DUE: &str =
@@ -13,11 +13,16 @@ const IS_ANY_DUE: &str =
 
 /// Closes the forming candles whose time `$1` has come, at most `$2`, in the state that they are in once they are locked:
 /// a writer that holds one has a newer state, which the next round closes. The first comparison names the index.
-const CLOSE_DUE: &str = r#"
+macro_rules! close {
+    ($filter:literal) => {
+        concat!(
+            r#"
     with due as (
         select symbol, timeframe, "timestamp", open, high, low, close, volume
         from market_data_live_candles
-        where closes_at < 'infinity' and closes_at <= $1
+        where closes_at < 'infinity' and closes_at <= $1"#,
+            $filter,
+            r#"
         order by symbol collate "C", timeframe collate "C", "timestamp"
         limit $2
         for update skip locked
@@ -30,8 +35,29 @@ const CLOSE_DUE: &str = r#"
         delete from market_data_live_candles l using due
         where l.symbol = due.symbol and l.timeframe = due.timeframe and l."timestamp" = due."timestamp"
     )
-    select due.timeframe::text, due."timestamp", closed.symbol is not null
-    from due left join closed using (symbol, timeframe, "timestamp")"#;
+    select due.symbol::text, due.timeframe::text, due."timestamp", closed.symbol is not null
+    from due left join closed using (symbol, timeframe, "timestamp")"#
+        )
+    };
+}
+
+const CLOSE_DUE: &str = close!("");
+const CLOSE_ONE: &str = close!(r#" and symbol = $3 and timeframe = $4 and "timestamp" = $5"#);
+
+const DUE: &str = r#"
+    select symbol::text, timeframe::text, "timestamp" from market_data_live_candles
+    where closes_at < 'infinity' and closes_at <= $1
+    order by symbol collate "C", timeframe collate "C", "timestamp" limit $2"#;
+
+const POSTPONE: &str = r#"
+    update market_data_live_candles set closes_at = $1 where symbol = $2 and timeframe = $3 and "timestamp" = $4"#;
+
+/// `$1` to `$3` are the keys, `$4` the times at which the clock may close these candles.
+const KEEP_TIMES: &str = r#"
+    update market_data_live_candles l set closes_at = f.closes_at
+    from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+        as f(symbol, timeframe, "timestamp", closes_at)
+    where l.symbol = f.symbol and l.timeframe = f.timeframe and l."timestamp" = f."timestamp""#;
 
 /// Skips what a writer holds: a sweep that waited could close a circle of waiting writers.
 const DELETE_HIDDEN: &str = r#"
@@ -42,18 +68,79 @@ const DELETE_HIDDEN: &str = r#"
             where c.symbol = l.symbol and c.timeframe = l.timeframe and c."timestamp" = l."timestamp")
         for update skip locked)"#;
 
+/// The key of a candle that is due, as it is stored.
+#[derive(Debug, Clone)]
+pub(super) struct DueKey {
+    symbol: String,
+    timeframe: String,
+    time: DateTime<Utc>,
+}
+
+impl DueKey {
+    fn read(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, time: row.try_get(2)? })
+    }
+
+    pub(super) fn with(self, outcome: ClosingOutcome) -> DueCandle {
+        DueCandle { symbol: self.symbol, timeframe: self.timeframe, time: self.time.timestamp_millis(), outcome }
+    }
+}
+
+fn candle(row: &PgRow) -> sqlx::Result<DueCandle> {
+    let outcome = if row.try_get(3)? { ClosingOutcome::Closed } else { ClosingOutcome::WasClosed };
+    DueKey::read(row).map(|key| key.with(outcome))
+}
+
 /// Closes the forming candles whose time has come, in their last state, all of them or none.
-pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<ClosedByClock>> {
-    let now = DateTime::from_timestamp_millis(now.millis()).unwrap_or(DateTime::<Utc>::MIN_UTC);
-    if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(now).fetch_one(&mut *connection).await? {
+pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueCandle>> {
+    if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(at(now)).fetch_one(&mut *connection).await? {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(CLOSE_DUE).bind(now).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
-    let one = |row: &PgRow| {
-        let time: DateTime<Utc> = row.try_get(1)?;
-        Ok(ClosedByClock { timeframe: row.try_get(0)?, time: time.timestamp_millis(), is_new: row.try_get(2)? })
-    };
-    rows.iter().map(one).collect()
+    let rows = sqlx::query(CLOSE_DUE).bind(at(now)).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
+    rows.iter().map(candle).collect()
+}
+
+/// The keys of the candles that [`close_due`] would close.
+pub(super) async fn due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueKey>> {
+    let rows = sqlx::query(DUE).bind(at(now)).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
+    rows.iter().map(DueKey::read).collect()
+}
+
+/// Closes one of them, if it still is due and no writer holds it.
+pub(super) async fn close_one(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    key: &DueKey,
+) -> sqlx::Result<Option<DueCandle>> {
+    let statement = sqlx::query(CLOSE_ONE).bind(at(now)).bind(1_i64);
+    let statement = statement.bind(&key.symbol).bind(&key.timeframe).bind(key.time);
+    statement.fetch_optional(connection).await?.as_ref().map(candle).transpose()
+}
+
+/// Has one of them be due again at `time`.
+pub(super) async fn postpone(connection: &mut PgConnection, key: &DueKey, time: Timestamp) -> sqlx::Result<()> {
+    let statement = sqlx::query(POSTPONE).bind(at(time)).bind(&key.symbol).bind(&key.timeframe).bind(key.time);
+    statement.execute(connection).await.map(drop)
+}
+
+/// Keeps when the clock may close the forming candles of a batch.
+pub(super) async fn keep_times(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()> {
+    let (mut symbols, mut timeframes, mut opened, mut closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for forming in batch.forming() {
+        if let Some(time) = forming.closes_at() {
+            let key = &forming.candle.key;
+            symbols.push(key.symbol().as_str());
+            timeframes.push(key.timeframe().name());
+            opened.push(at(key.time()));
+            closes.push(at(time));
+        }
+    }
+    let statement = sqlx::query(KEEP_TIMES).bind(symbols).bind(timeframes).bind(opened).bind(closes);
+    statement.execute(connection).await.map(drop)
+}
+
+fn at(time: Timestamp) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(time.millis()).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 /// Removes forming candles whose closed form is stored, and says how many.

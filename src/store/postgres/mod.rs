@@ -35,8 +35,8 @@ use tokio_util::task::TaskTracker;
 use super::changes::BumpOnDrop;
 use super::series::{Position, Row, Sample, SeriesKey};
 use super::{
-    Appended, ClosedByClock, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
-    unreadable,
+    Appended, ClosingOutcome, DueCandle, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError, Stored,
+    StoredCandles, Written, finished, not_prepared, unreadable,
 };
 use crate::candle::{Batch, Candle, Timestamp};
 use abandoned::Abandoned;
@@ -247,14 +247,46 @@ impl Postgres {
         }
     }
 
-    pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<ClosedByClock>, StoreError> {
+    pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
         let close =
             move |pool: Pool| async move { write_with!(pool, |connection| closing::close_due(connection, now)) };
         match self.on(&self.0.work, close).await {
             // On a standby it is the primary's service that closes.
             Err(StoreError::ReadOnly(_)) => Ok(Vec::new()),
+            Err(StoreError::Refused(_)) => self.close_one_by_one(now).await,
             result => result,
         }
+    }
+
+    /// Closes candles of which the database refuses one, which keeps no other from being closed.
+    async fn close_one_by_one(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
+        let due = move |pool: Pool| async move { read_with!(pool, |connection| closing::due(connection, now)) };
+        let mut candles = Vec::new();
+        for key in self.on(&self.0.work, due).await? {
+            let one = key.clone();
+            let close = move |pool: Pool| async move {
+                write_with!(pool, |connection| closing::close_one(connection, now, &one))
+            };
+            match self.on(&self.0.work, close).await {
+                Ok(closed) => candles.extend(closed),
+                Err(StoreError::Refused(cause)) => {
+                    let (one, later) = (key.clone(), now.plus_seconds(REFUSED_CLOSING_DELAY_SECONDS));
+                    let postpone = move |pool: Pool| async move {
+                        write_with!(pool, |connection| closing::postpone(connection, &one, later))
+                    };
+                    self.on(&self.0.work, postpone).await?;
+                    candles.push(key.with(ClosingOutcome::Refused(cause)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(candles)
+    }
+
+    pub(super) async fn keep_closing_times(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
+        let keep =
+            move |pool: Pool| async move { write_with!(pool, |connection| closing::keep_times(connection, &batch)) };
+        self.on(&self.0.work, keep).await
     }
 
     pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {

@@ -33,9 +33,7 @@ use tracing::warn;
 use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
 use super::series::{Position, Row, Sample, SeriesKey};
-use super::{
-    Appended, ClosedByClock, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
-};
+use super::{Appended, DueCandle, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared};
 use crate::candle::{Batch, Candle, Timestamp};
 
 use file::DatabaseFile;
@@ -211,10 +209,16 @@ impl Sqlite {
         Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
     }
 
-    pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<ClosedByClock>, StoreError> {
+    pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
         let shared = Arc::clone(&self.0);
         let close = move |connection: &mut rusqlite::Connection| closing::close_due(connection, now.millis());
         self.run(async move { shared.writer.run(close).await }).await
+    }
+
+    pub(super) async fn keep_closing_times(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.0);
+        let keep = move |connection: &mut rusqlite::Connection| closing::keep_times(connection, &batch);
+        self.run(async move { shared.writer.run(keep).await }).await
     }
 
     pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
