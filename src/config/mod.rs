@@ -233,8 +233,8 @@ named! {
 /// Largest `MAX_BATCH`: by docs/performance.md it is stored in about a second where nothing else goes on, and a statement may
 /// take 5 s.
 const MAX_BATCH: usize = 100_000;
-/// Largest `MAX_BODY_BYTES`: a candle is posted in 60 to 200 bytes, so that this holds [`MAX_BATCH`] of them. It is most of the
-/// 40 MiB that bodies have in all.
+/// Largest `MAX_BODY_BYTES`: a candle is posted in 60 to 200 bytes, so that this holds [`MAX_BATCH`] of them. It is half of
+/// the 32 MiB that bodies have in all.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// Largest `MAX_LIMIT`: a candle is answered in some 100 bytes, so that a page is a quarter of the 40 MiB that answers have in
 /// all.

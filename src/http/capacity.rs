@@ -17,9 +17,9 @@ use crate::telemetry::metrics::Shed;
 
 /// Requests that are worked on at once.
 const REQUESTS: usize = 1024;
-/// Bytes of bodies that are worked on at once. A body takes up to 2.7 times its size
-/// while it is read, and what it comes to up to 1.6 times until it is stored (measured, with the smallest candles that there are).
-const BODIES: usize = 40 * 1024 * 1024;
+/// Bytes of bodies that are worked on at once. What a body comes to, until it is stored, takes up to three times as much as
+/// the body (measured, with the smallest candles that there are, each of another symbol of one character).
+const BODIES: usize = 32 * 1024 * 1024;
 /// Bytes of answers that their clients have not taken yet.
 const ANSWERS: usize = 40 * 1024 * 1024;
 /// Longest that a body may take from its first byte to its last.

@@ -86,7 +86,7 @@ fn bodies_fill_no_more_than_their_part_of_the_memory() {
         }
         drop(announced);
         // More than there is room for: when one of them is given up, another one is there.
-        let sent = unfinished_posts(&app, 2 * 40 / 4, EACH, EACH - 1);
+        let sent = unfinished_posts(&app, 2 * 32 / 4, EACH, EACH - 1);
         let refused = loop {
             let answer = post().await;
             if answer.status != 400 {
