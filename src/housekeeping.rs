@@ -26,12 +26,12 @@ pub(crate) async fn run(store: Store, ingest: Ingest, migrate: bool, readiness: 
     info!(store = store.kind(), "ready");
     readiness.send_replace(true);
     store.report_unreachable().await;
-    let mut rounds = 0_u32;
+    let (mut rounds, mut last_trouble) = (0_u32, None);
     loop {
         if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
             ingest.share_newest().await;
         }
-        close_due(&ingest).await;
+        close_due(&ingest, &mut last_trouble).await;
         sleep(ROUND_INTERVAL).await;
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
@@ -60,11 +60,22 @@ async fn make_first_contact(store: &Store, migrate: bool) -> Result<(), StoreErr
     }
 }
 
-async fn close_due(ingest: &Ingest) {
+/// Closes what is due. The same trouble round after round is logged once.
+async fn close_due(ingest: &Ingest, last_trouble: &mut Option<String>) {
     match ingest.close_due().await {
-        Ok(0) => {}
-        Ok(closed) => info!(closed, "closed forming candles whose end has passed"),
-        Err(error) => warn!(cause = %error, "could not close forming candles whose end has passed"),
+        Ok(closed) => {
+            *last_trouble = None;
+            if closed > 0 {
+                info!(closed, "closed forming candles whose end has passed");
+            }
+        }
+        Err(error) => {
+            let trouble = error.to_string();
+            if last_trouble.as_ref() != Some(&trouble) {
+                warn!(cause = trouble, "could not close forming candles whose end has passed; it is tried every 10 s");
+            }
+            *last_trouble = Some(trouble);
+        }
     }
 }
 

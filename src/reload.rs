@@ -65,7 +65,7 @@ impl ReloadRequests {
     }
 }
 
-/// Lists the names of the keys that are accepted. Names alone: no part of a key can be one.
+/// Lists the names of the keys that are accepted, and nothing of the keys.
 pub(crate) fn log_keys(ingest: &[ApiKey], read: &[ApiKey], said: &str) {
     let names = |keys: &[ApiKey]| keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ");
     tracing::info!(ingest_keys = names(ingest), read_tokens = names(read), "{said}");

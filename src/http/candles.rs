@@ -51,8 +51,9 @@ pub(super) struct Ingested {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     conflicts: Vec<ConflictAnswer>,
-    /// The indexes of candles that were sent with `"complete":true` although their end is still ahead. They are kept as
-    /// forming, count as live, and are closed in their last state once their end has passed.
+    /// The indexes of candles that were sent with `"complete":true`, or followed by a newer one of their series, although
+    /// their end is still ahead. They are kept as forming, count as live, and are closed in their last state once their end
+    /// has passed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, example = json!([]))]
     early: Vec<usize>,

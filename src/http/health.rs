@@ -150,7 +150,7 @@ pub(super) struct Details {
 pub(super) struct WriteErrorDetails {
     /// When, in epoch milliseconds.
     at: i64,
-    /// `unavailable`, `unfit`, `refused` or `internal`.
+    /// `unavailable`, `read_only`, `unfit`, `refused` or `internal`.
     #[schema(example = "unavailable")]
     kind: &'static str,
     /// What that means.

@@ -166,12 +166,14 @@ fn what_stands_before_a_colon_is_a_short_plain_name_or_refused_unquoted() {
 
 #[test]
 fn development_takes_short_keys_and_warns_of_them() {
-    let keys = [("MT5_API_KEY", "a:short,long:ingest-key-0123456789"), ("INTERNAL_API_TOKEN", "t")];
+    let keys = [("MT5_API_KEY", "short,long:ingest-key-0123456789"), ("INTERNAL_API_TOKEN", "t")];
     let config = Config::read(&variables(&keys)).unwrap();
     let [first, second] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
     assert!(first.starts_with("MT5_API_KEY: entry 1 is shorter than 16 characters"), "{first}");
     assert!(second.starts_with("INTERNAL_API_TOKEN: entry 1"), "{second}");
     assert!(production(&[]).unwrap().warnings.is_empty());
+    let named = [("MT5_API_KEY", "half:secret"), ("INTERNAL_API_TOKEN", "t")];
+    assert!(Config::read(&variables(&named)).unwrap_err().0[0].contains("is shorter than 16"), "half would be logged");
     let dotted = [("MT5_API_KEY", "a.b:short"), ("INTERNAL_API_TOKEN", "t")];
     assert!(Config::read(&variables(&dotted)).unwrap_err().0[0].contains("has a dot"), "a name is one everywhere");
 }
