@@ -73,6 +73,9 @@ impl Timestamp {
     const MAX: Self = Self(253_402_300_799);
     /// 1700-01-01T00:00:00Z: the oldest indices go back to the 18th century.
     const FIRST_OPENING: Self = Self(-8_520_336_000);
+    /// 1940-01-01T00:00:00Z: cities kept their own mean time until then, and ever since all zones in which markets traded
+    /// are quarters of an hour from UTC.
+    pub(crate) const FIRST_OF_STANDARD_TIME: Self = Self(-946_771_200);
 
     /// Parses every form in which a terminal sends the time a candle opened.
     ///
@@ -91,9 +94,21 @@ impl Timestamp {
             Ok(SentTime { time, reading, names_zone: false, is_date })
         };
         if let Some(number) = Number::find(text) {
+            if unit.is_none()
+                && let Some(date) = date_in_digits(text)
+            {
+                return Err(Invalid::new(
+                    Rule::NotATime,
+                    format!(
+                        "looks like a date in digits; send {}, or unit s if it counts epoch seconds",
+                        date.format("%Y.%m.%d")
+                    ),
+                ));
+            }
             let millis = epoch_millis(number, unit)?;
             if millis % 1000 != 0 {
-                return Err(not_a_whole_second());
+                let is_declared = unit == Some(EpochUnit::Milliseconds);
+                return Err(if is_declared { not_a_whole_second_in_milliseconds() } else { not_a_whole_second() });
             }
             return broker_time(millis / 1000, false);
         }
@@ -136,6 +151,14 @@ impl Timestamp {
             )),
             Some(zone) => {
                 let time = Self::from_seconds(reading - zone)?;
+                let is_known = zone % UtcOffset::STEP_SECONDS == 0 && zone.abs() <= UtcOffset::MAX_SECONDS;
+                if !is_known && time >= Self::FIRST_OF_STANDARD_TIME {
+                    return Err(Invalid::new(
+                        Rule::NotAQuarterHour,
+                        "names a zone that is not a multiple of 15 minutes within 14 hours of UTC; send the zone of the \
+                         broker's clock, or UTC with a Z",
+                    ));
+                }
                 Ok(SentTime { time, reading, names_zone: true, is_date: false })
             }
         }
@@ -290,6 +313,17 @@ impl fmt::Debug for Clock {
 /// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
 pub(crate) fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
     let millis = if let Some(number) = Number::find(text) {
+        if unit.is_none()
+            && let Some(date) = date_in_digits(text)
+        {
+            return Err(Invalid::new(
+                Rule::NotATime,
+                format!(
+                    "looks like a date in digits; send {}, or unit=s if it counts epoch seconds",
+                    date.format("%Y-%m-%d")
+                ),
+            ));
+        }
         epoch_millis(number, unit)?
     } else if let Some(midnight) = parse_fixed(text, "0000-00-00") {
         midnight.timestamp_millis()
@@ -306,6 +340,13 @@ pub(crate) fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, In
     };
     Timestamp::from_seconds(millis.div_euclid(1000))?;
     Ok(millis)
+}
+
+/// The date that eight digits spell, as in 20250803. As epoch seconds they would all lie in July and August of 1970.
+fn date_in_digits(text: &str) -> Option<NaiveDate> {
+    let is_eight_digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let date = is_eight_digits.then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).flatten()?;
+    (1700..2100).contains(&date.year()).then_some(date)
 }
 
 /// The milliseconds that an epoch number comes to.
@@ -414,6 +455,10 @@ fn has_digits_beyond(places: usize, text: &str) -> bool {
     text.split_once('.').is_some_and(|(_, fraction)| {
         fraction.bytes().take_while(u8::is_ascii_digit).skip(places).any(|digit| digit != b'0')
     })
+}
+
+fn not_a_whole_second_in_milliseconds() -> Invalid {
+    Invalid::new(Rule::NotAWholeSecond, "is not a whole second in milliseconds; send unit s if it counts seconds")
 }
 
 fn not_a_whole_second() -> Invalid {

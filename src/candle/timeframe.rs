@@ -32,8 +32,6 @@ pub enum Timeframe {
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-/// 1940-01-01T00:00:00Z, when all zones in which markets traded were whole minutes from UTC.
-const STANDARD_TIME: i64 = -946_771_200;
 
 impl Timeframe {
     /// All timeframes, shortest first.
@@ -117,7 +115,7 @@ impl Timeframe {
                 [15, 5, 3].into_iter().find(|divisor| minutes % divisor == 0).unwrap_or(1) * MINUTE
             }
             Some(length) if length < DAY => 5 * MINUTE,
-            _ if time.seconds() < STANDARD_TIME => 1,
+            _ if time < Timestamp::FIRST_OF_STANDARD_TIME => 1,
             _ => MINUTE,
         }
     }

@@ -244,12 +244,9 @@ impl<'a> CandleReader<'a> {
         let (timeframe, open, now) = (key.timeframe(), key.time(), self.now);
         let end = timeframe.nominal_end(open, utc_offset);
         let tolerance = if timeframe == Timeframe::M1 { M1_CLAIM_TOLERANCE } else { CLOCK_TOLERANCE };
-        let claimed = if end <= now.plus_seconds(tolerance) {
-            Phase::Closed
-        } else {
-            Phase::Forming(Closing::Early(end.plus_seconds(CLOCK_TOLERANCE)))
-        };
         let settled = timeframe.latest_end(open, utc_offset).plus_seconds(CLOCK_TOLERANCE);
+        let claimed =
+            if end <= now.plus_seconds(tolerance) { Phase::Closed } else { Phase::Forming(Closing::Early(settled)) };
         match complete {
             Some(true) if now < open => Err(Invalid::new(
                 Rule::NotBegun,

@@ -40,38 +40,65 @@ impl FutureCandles {
         let newest = self.newest?;
         let ahead = newest.reading - now.seconds();
         let lower_bound = ahead - CLOCK_TOLERANCE;
-        let offsets = newest.length.map(|length| explaining_offsets(ahead, length));
-        let fitting = match offsets.as_deref() {
-            None if lower_bound <= UtcOffset::MAX_SECONDS => String::new(),
-            None | Some([]) => {
-                const UNEXPLAINED: &str =
-                    "no broker's clock explains that; check the clocks of terminal and server and the unit of the time";
-                return Some(UNEXPLAINED.to_owned());
-            }
-            Some([only]) => format!(" and {only} would fit"),
-            Some([others @ .., last]) => {
-                let others = others.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-                format!(" and {others} or {last} would fit")
-            }
+        // Without a timeframe there is a lower bound and no more.
+        let of_running = newest.length.map(|length| offsets_of_a_running_candle(ahead, length)).unwrap_or_default();
+        let least_of_older = of_running.last().map_or(lower_bound, |last| last + 1);
+        let of_older = newest.length.and_then(|_| whole_hour_from(least_of_older));
+        if of_running.is_empty()
+            && of_older.is_none()
+            && (newest.length.is_some() || lower_bound > UtcOffset::MAX_SECONDS)
+        {
+            return Some(
+                "no broker's clock explains that; check the clocks of terminal and server and the unit of the time"
+                    .to_owned(),
+            );
+        }
+        let candidates = match (listed(&of_running), of_older) {
+            (None, None) => String::new(),
+            (None, Some(first)) => format!(": {first} or a greater whole hour would fit"),
+            (Some(running), None) => format!(": {running} would fit"),
+            (Some(running), Some(_)) => format!(
+                ": {running} would fit if the candle is the one that is forming, or a greater whole hour if it is older"
+            ),
         };
         // Terminals append a Z to broker time; the offset is refused beside it.
         let without_zone = if self.names_zone { " with times as 2025.08.03 13:00, without a zone" } else { "" };
         Some(format!(
-            "this looks like broker time, whose utc_offset is {lower_bound} or more{fitting}; send \
+            "this looks like broker time, whose utc_offset is {lower_bound} or more{candidates}; send \
              TimeTradeServer()-TimeGMT() of MQL5, rounded to 900, as utc_offset{without_zone}, or send UTC"
         ))
     }
 }
 
+/// Offsets in use that are not whole hours (IANA time zone database).
+const BROKEN_HOURS: [i64; 10] = [-12_600, 12_600, 16_200, 19_800, 20_700, 23_400, 31_500, 34_200, 37_800, 45_900];
+
 /// The offsets under which a candle whose clock showed a time `ahead` of now would have begun and not ended. Brokers keep whole
-/// hours, rarely half or quarter ones, so finer ones count only where no coarser one fits.
-fn explaining_offsets(ahead: i64, length: i64) -> Vec<i64> {
-    let fitting = |step: i64, tolerance: i64| -> Vec<i64> {
-        let first = (ahead - CLOCK_TOLERANCE + step - 1).div_euclid(step);
-        let multiples = (first..).map(|n| n * step);
-        let end = (ahead + length + tolerance).min(UtcOffset::MAX_SECONDS + 1);
-        multiples.take_while(|&offset| offset < end).collect()
+/// hours, so others count only where none of those fits.
+fn offsets_of_a_running_candle(ahead: i64, length: i64) -> Vec<i64> {
+    let fitting = |offsets: &mut dyn Iterator<Item = i64>, tolerance: i64| -> Vec<i64> {
+        let end = ahead + length + tolerance;
+        offsets.filter(|offset| (ahead - CLOCK_TOLERANCE..end).contains(offset)).collect()
     };
-    let tries = [3600, 1800, 900].into_iter().flat_map(|step| [(step, 0), (step, CLOCK_TOLERANCE)]);
-    tries.map(|(step, tolerance)| fitting(step, tolerance)).find(|offsets| !offsets.is_empty()).unwrap_or_default()
+    let whole_hours = || (1..=UtcOffset::MAX_SECONDS / 3600).map(|hours| hours * 3600);
+    let tries = [0, CLOCK_TOLERANCE].map(|tolerance| fitting(&mut whole_hours(), tolerance));
+    let broken = [0, CLOCK_TOLERANCE].map(|tolerance| fitting(&mut BROKEN_HOURS.into_iter(), tolerance));
+    tries.into_iter().chain(broken).find(|offsets| !offsets.is_empty()).unwrap_or_default()
+}
+
+/// The first whole hour from `least` on that a broker's clock may be ahead of UTC.
+fn whole_hour_from(least: i64) -> Option<i64> {
+    let offset = least.max(1).div_euclid(3600) * 3600;
+    let offset = if offset < least { offset + 3600 } else { offset };
+    Some(offset).filter(|offset| (1..=UtcOffset::MAX_SECONDS).contains(offset))
+}
+
+/// Numbers as a sentence lists them.
+fn listed(numbers: &[i64]) -> Option<String> {
+    let (last, others) = numbers.split_last()?;
+    if others.is_empty() {
+        return Some(last.to_string());
+    }
+    let others = others.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    Some(format!("{others} or {last}"))
 }

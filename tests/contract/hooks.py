@@ -29,6 +29,7 @@ HOURS = re.compile(r"^(period_)?h\d+$|^\d+h$", re.IGNORECASE)
 RFC3339 = re.compile(r"^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d+)?(Z|[+-]\d{2}:\d{2})$")
 ISO_TIME = re.compile(r"^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?([Zz]|[+-]\d{2}(?::?\d{2})?)?$")
 BROKER_TIME = re.compile(r"^\d{4}\.\d{2}\.\d{2} \d{2}:\d{2}(:\d{2})?$")
+DATE_IN_DIGITS = re.compile(r"^(1[7-9]|20)\d{6}$")
 DATE = re.compile(r"^\d{4}([-.])\d{2}\1\d{2}$")
 UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f"
@@ -44,7 +45,8 @@ def before_call(context, case, kwargs):
     if isinstance(case.body, dict):
         keep_batch_rules(case.body)
     if case.query:
-        keep_query_rules(case.query)
+        keep_rules = keep_list_rules if case.operation.path == "/api/v1/series" else keep_query_rules
+        keep_rules(case.query)
 
 
 @schemathesis.hook
@@ -132,7 +134,7 @@ def opening_time(value, offset, unit, timeframe):
     step = opening_step(timeframe)
     if isinstance(value, str) and (parts := RFC3339.match(value)):
         moment, zone = epoch(value), parts[3]
-        if parts[2] is None and moment is not None and valid_opening(moment, step):
+        if parts[2] is None and moment is not None and valid_opening(moment, step) and on_the_hour(zone) == zone:
             return value, True
         return f"{past(value):%Y-%m-%dT%H:%M:00}{on_the_hour(zone)}", True
     if isinstance(value, str) and (parts := ISO_TIME.match(value)):
@@ -144,17 +146,17 @@ def opening_time(value, offset, unit, timeframe):
             moment = datetime.strptime(value, f"%Y.%m.%d %H:%M{seconds}").replace(tzinfo=timezone.utc).timestamp()
         except ValueError:
             moment = None
-        if moment is not None and valid_opening(moment - offset, step):
+        if moment is not None and moment != 0 and valid_opening(moment - offset, step):
             return value, False
         return f"{past(value):%Y.%m.%d %H:%M}" + (":00" if parts[1] else ""), False
     if isinstance(value, str) and (parts := DATE.match(value)):
         # Below D1 a date is not enough.
         hour = " 00:00" if MINUTES.match(timeframe) or HOURS.match(timeframe) else ""
         return f"{past(value):%Y{parts[1]}%m{parts[1]}%d}{hour}", False
-    if whole(value, EARLIEST * 1000, LATEST * 1000):
+    if whole(value, EARLIEST * 1000, LATEST * 1000) and (unit or not DATE_IN_DIGITS.match(str(value))):
         number = int(Decimal(str(value)))
         seconds, rest = divmod(number, 1000) if in_milliseconds(number, unit) else (number, 0)
-        if rest == 0 and valid_opening(seconds - offset, step):
+        if rest == 0 and seconds != 0 and valid_opening(seconds - offset, step):
             return value, False
     moment = int(past(value).timestamp()) * (1000 if unit == "ms" else 1)
     return (str(moment) if isinstance(value, str) else moment), False
@@ -165,14 +167,15 @@ def in_milliseconds(number, unit):
 
 
 def valid_opening(moment, step):
-    return EARLIEST <= moment <= LATEST and moment % step == 0
+    # Below D1, time 0 is one that nobody filled in.
+    return EARLIEST <= moment <= LATEST and moment % step == 0 and moment != 0
 
 
 def on_the_hour(zone):
-    """The zone without its minutes, which might leave the grid."""
-    if zone in ("", "Z", "z") or (int(zone[1:3]) < 24 and zone[3:].strip(":0") == ""):
+    """The zone without its minutes, which might leave the grid, and within 14 hours."""
+    if zone in ("", "Z", "z") or (int(zone[1:3]) <= 14 and zone[3:].strip(":0") == ""):
         return zone
-    return f"{zone[0]}{int(zone[1:3]) % 24:02}:00"
+    return f"{zone[0]}{int(zone[1:3]) % 15:02}:00"
 
 
 def past(value):
@@ -222,6 +225,15 @@ def decimal(value):
         return None
 
 
+def keep_list_rules(query):
+    printable = lambda text: UNPRINTABLE.sub("x", text)
+    if "symbol" in query:
+        symbols = query["symbol"]
+        query["symbol"] = [printable(symbol) for symbol in symbols] if isinstance(symbols, list) else printable(symbols)
+    if "after" in query:
+        query["after"] = printable(query["after"])
+
+
 def keep_query_rules(query):
     if "symbol" in query:
         query["symbol"] = UNPRINTABLE.sub("x", query["symbol"])
@@ -255,6 +267,8 @@ def bound(value, unit):
         return moment * 1000 if moment is not None and moment * 1000 == int(moment * 1000) else None
     if isinstance(value, str) and DATE.match(value):
         return bound(f"{value}T00:00:00Z", unit)
+    if unit is None and DATE_IN_DIGITS.match(str(value)):
+        return None
     number = int(Decimal(str(value)))
     millis = number if in_milliseconds(number, unit) else number * 1000
     return millis if BEGINNING <= millis <= END else None
