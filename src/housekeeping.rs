@@ -1,7 +1,9 @@
 //! Keeps the store ready: first contact, then the rounds in which forming candles are closed or removed.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use tokio::join;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -25,18 +27,23 @@ pub(crate) async fn run(store: Store, ingest: Ingest, migrate: bool, readiness: 
     store.claim().await;
     info!(store = store.kind(), "ready");
     readiness.send_replace(true);
-    store.report_unreachable().await;
+    // At once, because closing candles must not wait for the look.
+    let ((), never) = join!(store.report_unreachable(), go_rounds(&store, &ingest));
+    match never {}
+}
+
+async fn go_rounds(store: &Store, ingest: &Ingest) -> Infallible {
     let (mut rounds, mut last_trouble) = (0_u32, None);
     loop {
         if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
             ingest.share_newest().await;
         }
-        close_due(&ingest, &mut last_trouble).await;
+        close_due(ingest, &mut last_trouble).await;
         sleep(ROUND_INTERVAL).await;
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
             store.claim().await;
-            sweep(&store).await;
+            sweep(store).await;
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod postgres;
 mod precision;
 mod series;
 pub mod sqlite;
+mod unreachable;
 mod unreadable;
 mod write_log;
 
@@ -217,11 +218,10 @@ impl Store {
         }
     }
 
-    /// Warns in the log of rows that others wrote into a SQLite file under names by which nobody can ask for them.
+    /// Warns in the log of closed candles that others stored under names by which nobody can ask for them. Takes two seconds
+    /// at most, and begins no further step once the caller stops waiting.
     pub async fn report_unreachable(&self) {
-        if let Database::Sqlite(sqlite) = &self.database {
-            sqlite.report_unreachable().await;
-        }
+        unreachable::report(self).await;
     }
 
     /// Stores a batch, all of it or nothing, durably. A closed candle whose key is stored already changes nothing; a

@@ -27,7 +27,7 @@ const MAX_FIRST_ROWS: usize = 1_000;
 const MAX_ROWS: usize = 12_000;
 /// Series of a step that hops.
 const MIN_HOPS: usize = 8;
-const MAX_HOPS: usize = 500;
+pub(super) const MAX_HOPS: usize = 500;
 /// From so many candles a series on, to hop costs less than to read every row (measured on both stores).
 const CANDLES_WORTH_A_HOP: usize = 8;
 
@@ -171,6 +171,11 @@ impl Store {
     pub async fn series(&self, selection: &SeriesSelection) -> Result<SeriesPage, StoreError> {
         measured("series", Walk::new(self, selection).run()).await
     }
+
+    /// The names of the series behind a place, at most so many. There are no more where it returns fewer.
+    pub(super) async fn keys_after(&self, position: Position, most: usize) -> Result<Vec<Position>, StoreError> {
+        step!(self, store => store.keys_after(position, most))
+    }
 }
 
 /// The outcome of a step.
@@ -301,7 +306,7 @@ impl<'a> Walk<'a> {
             position.timeframe = timeframe.name().into();
             (symbols.len(), keys, is_last)
         } else {
-            let positions = step!(self.store, store => store.keys_after(position.clone(), hops))?;
+            let positions = self.store.keys_after(position.clone(), hops).await?;
             if let Some(last) = positions.last() {
                 *position = last.clone();
             }

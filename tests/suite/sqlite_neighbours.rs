@@ -74,6 +74,17 @@ async fn others_run(folder: &std::path::Path, statements: &[String]) -> Vec<Stri
     found.iter().map(|row| row.get(0)).collect()
 }
 
+/// What the warnings about names of others have in common.
+const UNREACHABLE: &str = "which nobody can ask for";
+
+/// A statement that stores so many series of one candle. `symbol` is made of their number `n`.
+fn many_series(symbol: &str, count: u32) -> String {
+    format!(
+        "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < {count})
+         insert into market_data_candles select {symbol}, 'M1', 0, '1', '1', '1', '1', 1, 0 from numbers"
+    )
+}
+
 #[test]
 fn rows_that_nobody_can_ask_for_are_named_with_the_statement_that_mends_them() {
     run(async {
@@ -96,29 +107,66 @@ fn rows_that_nobody_can_ask_for_are_named_with_the_statement_that_mends_them() {
             insert("'XAUUSD' || char(10)", "M1", 5),
             insert("'AUDUSD'", "hour", 6),
             insert("cast(x'ff' as text)", "M1", 7),
+            insert("'USDJPY'", "60", 8),
+            insert("'USDCHF'", "D", 9),
+            // Too long for a statement, though only blanks are too many.
+            insert("'LONG' || printf('%300s', '')", "M1", 10),
+            many_series("'S' || n", 1100),
         ];
         others_run(folder.path(), &foreign).await;
         let mut serving = start(folder.path(), "sqlite://test.db");
-        let mut remedies = Vec::new();
-        for _ in 0..5 {
-            let line = serving.line_with("rows that others wrote");
-            assert!(line.contains("WARN"), "{line}");
-            let remedy = line.split("remedy=\"").nth(1).unwrap().rsplit_once('"').unwrap().0;
-            remedies
-                .push(remedy.replace("'THE RIGHT NAME'", if remedy.contains("set symbol") { "'NEW'" } else { "'H1'" }));
+        serving.line_with("cast(x'ff' as text)");
+        serving.signal("TERM");
+        let (_, log) = serving.end();
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains(UNREACHABLE)).collect();
+        assert!(warnings.iter().all(|line| line.contains("WARN")), "{log}");
+        let (mended, unknown): (Vec<&str>, Vec<&str>) =
+            warnings.into_iter().partition(|line| line.contains(": update "));
+        assert_eq!((mended.len(), unknown.len()), (5, 3), "{log}");
+        for (line, name) in
+            unknown.iter().zip(["'hour'", "of 304 bytes that begins with 'LONG ", "cast(x'ff' as text)"])
+        {
+            assert!(line.contains(name), "{line}");
         }
-        let select = "select quote(symbol) || ' ' || timeframe || ' ' || volume from market_data_candles order by 1";
-        remedies.push(select.to_owned());
-        let stored = others_run(folder.path(), &remedies).await;
+        let mut statements: Vec<_> =
+            mended.iter().map(|line| line[line.find("update ").unwrap()..].to_owned()).collect();
+        statements.push(
+            "select quote(trim(symbol)) || ' ' || timeframe || ' ' || volume from market_data_candles
+             where symbol not glob 'S[0-9]*' and volume <> 7 order by 1"
+                .to_owned(),
+        );
         let right = [
-            "'AUDUSD' H1 6",
+            "'AUDUSD' hour 6",
             "'EURUSD' 1h 3",
             "'EURUSD' H1 1",
             "'GBPUSD' H1 2",
-            "'NEW' M1 7",
+            "'LONG' M1 10",
             "'O''NEIL' D1 4",
+            "'USDCHF' D1 9",
+            "'USDJPY' H1 8",
             "'XAUUSD' M1 5",
         ];
-        assert_eq!(stored, right, "{remedies:?}");
+        assert_eq!(others_run(folder.path(), &statements).await, right, "{statements:?}");
+        statements.push("select hex(symbol) || ' ' || timeframe from market_data_candles where volume = 7".to_owned());
+        assert_eq!(others_run(folder.path(), &statements).await, ["FF M1"], "nothing was merged");
+    });
+}
+
+#[test]
+fn of_many_such_names_some_are_named_and_the_rest_is_told_of() {
+    run(async {
+        let folder = folder();
+        let first = start(folder.path(), "sqlite://test.db");
+        first.signal("TERM");
+        tokio::task::spawn_blocking(|| first.end()).await.unwrap();
+        let late = many_series("'Z' || n", 1).replace("'M1'", "'1h'");
+        others_run(folder.path(), &[many_series("' A' || n", 600), late]).await;
+        let mut serving = start(folder.path(), "sqlite://test.db");
+        let line = serving.line_with(UNREACHABLE);
+        assert!(line.contains("timeframe '1h'"), "one that comes late is not crowded out: {line}");
+        serving.line_with("more than 20 such names are stored");
+        serving.signal("TERM");
+        let (_, log) = serving.end();
+        assert_eq!(log.lines().filter(|line| line.contains(UNREACHABLE)).count(), 20, "{log}");
     });
 }

@@ -1,6 +1,5 @@
 //! Candles in PostgreSQL. [`setup`] makes first contact: it finds out whether a [`pooler`] stands in between, whether a table that
-//! is there already can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`];
-//! [`unreachable`] names series that nobody can ask for. [`pool`] lends
+//! is there already can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`]. [`pool`] lends
 //! connections, of which those that were given up are [`abandoned`]; [`append`] writes and [`read`] reads on them; this file puts
 //! them together.
 
@@ -19,7 +18,6 @@ mod pooler;
 mod read;
 mod series;
 mod setup;
-mod unreachable;
 mod wire;
 
 use std::fmt;
@@ -139,7 +137,6 @@ impl Postgres {
         let takes_copy = setup::prepare(&self.0.options, migrate).await?;
         self.0.takes_copy.store(takes_copy, Ordering::Release);
         self.0.prepared.store(true, Ordering::Release);
-        tokio::spawn(unreachable::report(self.0.options.clone()));
         Ok(())
     }
 

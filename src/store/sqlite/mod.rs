@@ -14,7 +14,6 @@ mod read;
 mod series;
 mod service_lock;
 mod tables;
-mod unreachable;
 mod writer;
 
 use std::str::FromStr;
@@ -28,7 +27,6 @@ use sqlx::{ConnectOptions, Connection, Executor as _, SqlitePool};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
 
 use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
@@ -140,18 +138,6 @@ impl Sqlite {
         let taking = spawn_blocking(move || shared.lock.take(shared.file.path()));
         // Its file system need not answer, and nothing depends on it.
         let _ = timeout(LOCK_WAIT, taking).await;
-    }
-
-    pub(super) async fn report_unreachable(&self) {
-        let (shared, tasks) = (Arc::clone(&self.0), self.0.tasks.clone());
-        let report = tasks.clone().spawn_blocking(move || {
-            let reported = unreachable::report(shared.file.path(), || tasks.is_closed());
-            if let Err(error) = reported {
-                warn!(cause = %error, "could not look for rows that nobody can ask for");
-            }
-        });
-        // A panic of it is in the log.
-        let _ = report.await;
     }
 
     pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
