@@ -82,7 +82,7 @@ fn the_loss_of_the_connection_that_migrates_is_noticed() {
         let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &database.url)]);
         serving.line_with("is running");
         let end = "select pg_terminate_backend(pid) from pg_stat_activity
-            where datname = current_database() and application_name = 'candlewick'";
+            where datname = current_database() and application_name like 'candlewick%'";
         database.execute(end).await;
         serving.line_with("not ready");
         lock.release().await;

@@ -169,7 +169,7 @@ fn sqlite_that_rolled_back_by_itself_takes_the_next_batch() {
 
 /// Sessions of the service on a server, as the server counts them.
 async fn sessions(watch: &mut sqlx::PgConnection) -> i64 {
-    const SESSIONS: &str = "select count(*) from pg_stat_activity where application_name = 'candlewick'";
+    const SESSIONS: &str = "select count(*) from pg_stat_activity where application_name like 'candlewick%'";
     sqlx::query_scalar(SESSIONS).fetch_one(watch).await.unwrap()
 }
 
@@ -230,7 +230,7 @@ fn connections_that_a_firewall_forgot_do_not_stay_beside_those_that_replace_them
         let service = Service::start(&environment).await;
         let mut watch = database.connect().await;
         let own = "select count(*) from pg_stat_activity
-            where datname = current_database() and application_name = 'candlewick'";
+            where datname = current_database() and application_name like 'candlewick%'";
         for round in 0..4 {
             while service.post(&json!({"candles": [candle(NOW - round * 3600)]})).await.status != 201 {}
             proxy.forget();

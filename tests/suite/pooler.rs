@@ -29,6 +29,7 @@ pub enum Choice {
 
 pub struct Pooler {
     address: SocketAddr,
+    pool: Arc<Pool>,
     _running: JoinSet<()>,
 }
 
@@ -39,6 +40,9 @@ struct Pool {
     free: Mutex<Vec<Server>>,
     open: Mutex<usize>,
     freed: Notify,
+    /// Has one session in use reset for another client, and then all clients cut off.
+    wanted_by_another: Notify,
+    cut: Notify,
 }
 
 /// A connection to the server, and the statements that are prepared on it.
@@ -47,13 +51,37 @@ struct Server {
     prepared: HashSet<Vec<u8>>,
 }
 
+/// The name of the session that [`Pooler::lend_one_to_another`] lends.
+pub const ANOTHER: &str = "another";
+
+impl Server {
+    /// As a pooler does between two clients.
+    async fn reset(&mut self) -> io::Result<()> {
+        for statement in ["discard all", &format!("set application_name = '{ANOTHER}'")] {
+            write(&mut self.stream, &(b'Q', [statement.as_bytes(), b"\0"].concat())).await?;
+            while read(&mut self.stream).await?.0 != b'Z' {}
+        }
+        Ok(())
+    }
+}
+
 impl Pooler {
     /// Lends at most `size` connections to the server of `database`.
     pub async fn to(database: &PgDatabase, choice: Choice, size: usize) -> Self {
         let url = url::Url::parse(&database.url).unwrap();
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
-        let pool = Pool { choice, size, target, free: Mutex::default(), open: Mutex::default(), freed: Notify::new() };
+        let pool = Pool {
+            choice,
+            size,
+            target,
+            free: Mutex::default(),
+            open: Mutex::default(),
+            freed: Notify::new(),
+            wanted_by_another: Notify::new(),
+            cut: Notify::new(),
+        };
         let pool = Arc::new(pool);
+        let lent = Arc::clone(&pool);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut running = JoinSet::new();
@@ -63,10 +91,17 @@ impl Pooler {
                 let (client, _) = listener.accept().await.unwrap();
                 client.set_nodelay(true).unwrap();
                 let client = Client { stream: client, number, statements: HashMap::new() };
-                clients.spawn(client.serve(Arc::clone(&pool)));
+                clients.spawn(client.serve(Arc::clone(&lent)));
             }
         });
-        Self { address, _running: running }
+        Self { address, pool, _running: running }
+    }
+
+    /// Cuts all clients off that have a session, as for having been idle, and keeps their sessions as they are, but for one:
+    /// that is reset and lent to another client, which names itself [`ANOTHER`].
+    pub async fn lend_one_to_another(&self) {
+        self.pool.wanted_by_another.notify_one();
+        self.pool.freed.notified().await;
     }
 
     pub fn url(&self, database: &PgDatabase) -> String {
@@ -143,9 +178,7 @@ impl Client {
     async fn serve(mut self, pool: Arc<Pool>) {
         let Ok(server) = self.log_in(&pool).await else { return };
         if pool.choice == Choice::OwnForTheSession {
-            let mut server = server;
-            while self.transaction(&mut server).await.is_ok() {}
-            return;
+            return self.session(server, &pool).await;
         }
         if pool.open_one() {
             pool.give_back(server);
@@ -166,6 +199,22 @@ impl Client {
                 Err(_) => return,
             }
         }
+    }
+
+    async fn session(mut self, mut server: Server, pool: &Pool) {
+        loop {
+            tokio::select! {
+                done = self.transaction(&mut server) => if done.is_err() { return },
+                () = pool.wanted_by_another.notified() => {
+                    server.reset().await.unwrap();
+                    pool.cut.notify_waiters();
+                    break;
+                }
+                () = pool.cut.notified() => break,
+            }
+        }
+        drop(self.stream);
+        pool.give_back(server);
     }
 
     /// Carries the client's login to the server.

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use candlewick::store::StoreError;
 use sqlx::{Connection, PgConnection};
 
-use crate::harness::{Environment, NOW, PgDatabase, Service, candle, plain_server, run};
-use crate::pooler::{Choice, Pooler};
+use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, plain_server, run};
+use crate::pooler::{ANOTHER, Choice, Pooler};
 use crate::postgres::{prepare, unfit};
 
 const REFUSAL: &str = "a pooler that lends a connection for one transaction only";
@@ -54,6 +54,46 @@ fn a_pooler_that_lends_for_a_session_serves() {
         let database = PgDatabase::create(&plain_server()).await;
         let pooler = Pooler::to(&database, Choice::OwnForTheSession, 0).await;
         serves(&pooler.url(&database)).await;
+    });
+}
+
+#[test]
+fn a_session_that_a_pooler_has_lent_to_another_client_is_not_ended() {
+    run(async {
+        const OWN: &str = "select pid from pg_stat_activity
+            where datname = current_database() and application_name like 'candlewick-%'";
+        const WAITING: &str = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        const LENT: &str =
+            "select count(*) from pg_stat_activity where datname = current_database() and application_name = $1";
+        let database = PgDatabase::create(&plain_server()).await;
+        let pooler = Pooler::to(&database, Choice::OwnForTheSession, 0).await;
+        let service = Service::start(&Environment::new(&pooler.url(&database))).await;
+        let mut watch = database.connect().await;
+        // Two readers that wait at once take two connections.
+        let lock = TableLock::take(&database).await;
+        let release = async {
+            while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut watch).await.unwrap() < 2 {}
+            lock.release().await;
+        };
+        tokio::join!(service.candles("&limit=1"), service.candles("&limit=2"), release);
+        let before: Vec<i32> = sqlx::query_scalar(OWN).fetch_all(&mut watch).await.unwrap();
+        assert!(before.len() >= 2, "{before:?}");
+
+        pooler.lend_one_to_another().await;
+        while service.post(&serde_json::json!({"candles": [candle(NOW)]})).await.status != 201 {}
+        while service.get("/health").await.status != 200 {}
+        // The pooler has not noticed that nobody uses these any more, so they end because the service has them ended.
+        while sqlx::query_scalar::<_, i32>(OWN)
+            .fetch_all(&mut watch)
+            .await
+            .unwrap()
+            .iter()
+            .any(|pid| before.contains(pid))
+        {}
+        // The connection on which they are ended is closed once all of them have been seen to.
+        while sqlx::query_scalar::<_, i64>(LENT).bind("candlewick").fetch_one(&mut watch).await.unwrap() > 0 {}
+        assert_eq!(sqlx::query_scalar::<_, i64>(LENT).bind(ANOTHER).fetch_one(&mut watch).await.unwrap(), 1);
     });
 }
 

@@ -292,7 +292,7 @@ fn tls_is_spoken_and_verified_where_the_server_has_it() {
         let mut app = Service::start(&Environment::new(&with_mode("sslmode=require"))).await;
         app.ingest(&[candle(NOW)]).await;
         let encrypted = "select bool_and(ssl)::text from pg_stat_ssl join pg_stat_activity using (pid)
-            where datname = current_database() and application_name = 'candlewick'";
+            where datname = current_database() and application_name like 'candlewick%'";
         assert_eq!(scalar(&database, encrypted).await, "true");
         app.stop().await.unwrap();
         let unverified = prepare(&with_mode("sslmode=verify-full"), true).await;

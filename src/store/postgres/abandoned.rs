@@ -6,6 +6,7 @@
 //! own, one at a time.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,12 +31,20 @@ const SLOW_END: Duration = Duration::from_secs(10);
 /// Processes remembered whose place has been given up; the server ends the others itself once their client's link is dead.
 const MAX_REMEMBERED: usize = 1000;
 
-/// A process of the server. Its number alone may be another's by now.
+/// A process of the server, as long as it serves our session. Its number alone may be another's by now, and a session pooler
+/// lends a process on once its client has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backend {
     pub(super) pid: i32,
     /// When it started, as the server writes it.
     pub(super) start: String,
+    /// The `application_name` of our session, which is reset before the process serves another one.
+    pub(super) session: String,
+}
+
+/// A value for `application_name` that no other session has.
+pub(super) fn unique_session_name() -> String {
+    format!("candlewick-{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// The places in a pool that a connection takes.
@@ -132,17 +141,20 @@ impl Abandoned {
         backends: &[Backend],
     ) -> sqlx::Result<(PgConnection, Vec<Backend>)> {
         const END: &str = "
-            select a.pid, given.start, pg_terminate_backend(a.pid)
-            from unnest($1::int[], $2::text[]) as given(pid, start),
+            select a.pid, given.start, given.session, pg_terminate_backend(a.pid)
+            from unnest($1::int[], $2::text[], $3::text[]) as given(pid, start, session),
                  pg_stat_get_activity(given.pid) a
-            where a.backend_start::text = given.start";
+            where a.backend_start::text = given.start and a.application_name = given.session";
         let mut connection = match control {
             Some(connection) => connection,
             None => PgConnection::connect_with(&self.0.options).await?,
         };
-        let (pids, starts): (Vec<_>, Vec<_>) = backends.iter().map(|Backend { pid, start }| (*pid, &**start)).unzip();
-        let left = sqlx::query_as::<_, (i32, String, bool)>(END).bind(pids).bind(starts).fetch_all(&mut connection);
-        let left = left.await?.into_iter().map(|(pid, start, _)| Backend { pid, start }).collect();
+        let pids: Vec<_> = backends.iter().map(|backend| backend.pid).collect();
+        let starts: Vec<_> = backends.iter().map(|backend| &*backend.start).collect();
+        let sessions: Vec<_> = backends.iter().map(|backend| &*backend.session).collect();
+        let end = sqlx::query_as::<_, (i32, String, String, bool)>(END).bind(pids).bind(starts).bind(sessions);
+        let left = end.fetch_all(&mut connection).await?;
+        let left = left.into_iter().map(|(pid, start, session, _)| Backend { pid, start, session }).collect();
         Ok((connection, left))
     }
 

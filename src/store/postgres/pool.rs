@@ -12,7 +12,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::abandoned::{Abandoned, Backend, Places};
+use super::abandoned::{Abandoned, Backend, Places, unique_session_name};
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
 use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
@@ -259,9 +259,11 @@ struct Kept {
 
 impl Kept {
     async fn new(mut connection: PgConnection) -> sqlx::Result<Self> {
-        let rows = connection.fetch_all(STATEMENT_SETTINGS).await?;
+        let session = unique_session_name();
+        let settings = format!("set application_name = '{session}';{STATEMENT_SETTINGS}");
+        let rows = connection.fetch_all(&*settings).await?;
         let own = rows.last().ok_or(sqlx::Error::RowNotFound)?;
-        let backend = Backend { pid: own.try_get(0)?, start: own.try_get(1)? };
+        let backend = Backend { pid: own.try_get(0)?, start: own.try_get(1)?, session };
         Ok(Self { connection, backend, unused: Duration::ZERO })
     }
 }

@@ -119,13 +119,13 @@ impl Drop for Frozen {
 /// Ends the service's sessions and returns how many there were.
 pub async fn end_sessions(watch: &mut PgConnection) -> i64 {
     const END: &str =
-        "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'candlewick'";
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'candlewick%'";
     sqlx::query_scalar(END).fetch_one(watch).await.unwrap()
 }
 
 /// Kills one of the service's sessions and returns once the server has ended all others for it.
 pub async fn kill_a_session(mut watch: PgConnection, random: &mut Random) {
-    const SESSIONS: &str = "select pid from pg_stat_activity where application_name = 'candlewick'";
+    const SESSIONS: &str = "select pid from pg_stat_activity where application_name like 'candlewick%'";
     let mut sessions: Vec<i32> = Vec::new();
     while sessions.is_empty() {
         sessions = sqlx::query_scalar(SESSIONS).fetch_all(&mut watch).await.unwrap();
