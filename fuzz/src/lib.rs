@@ -29,8 +29,9 @@ pub fn batch_body(body: &[u8]) -> bool {
             let trimmed = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
             let end =
                 trimmed.iter().rposition(|&byte| byte != 0 && !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
-            let is_json = serde_json::from_slice::<&RawValue>(&trimmed[..end]).is_ok();
-            assert!(is_json || checked.rejected.candles > 0, "what is not JSON is not accepted");
+            if serde_json::from_slice::<&RawValue>(&trimmed[..end]).is_err() {
+                check_bare_words(&trimmed[..end], &checked, now);
+            }
             let batch = &checked.sorted.batch;
             for candle in batch.closed().iter().chain(batch.forming().iter().map(AsRef::as_ref)) {
                 check_candle(candle);
@@ -141,6 +142,54 @@ fn check_candle(candle: &Candle) {
         check_canonical(price);
         assert!(low <= price && price <= high);
     }
+}
+
+/// A body that is not JSON is JSON but for some bare words, and what is stored comes from its valid values alone: with null
+/// in place of each word it comes to the same.
+fn check_bare_words(body: &[u8], checked: &Checked, now: Timestamp) {
+    let json = bare_words_as_null(std::str::from_utf8(body).expect("it was accepted"));
+    let Ok(again) = check(json.as_bytes(), now, MAX_CANDLES) else { panic!("not JSON but for its words: {json}") };
+    assert!(serde_json::from_str::<&RawValue>(&json).is_ok(), "{json}");
+    let outcome = |checked: &Checked| (checked.received, checked.rejected.candles, format!("{:?}", checked.sorted));
+    assert_eq!(outcome(checked), outcome(&again), "{json}");
+}
+
+/// The text with null for all that stands outside of strings and is neither a value of JSON nor a bracket, comma or colon.
+fn bare_words_as_null(text: &str) -> String {
+    let mut json = String::new();
+    let mut rest = text;
+    let mut lacks_value = false;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => {
+                let mut is_escaped = true;
+                let closes = |c: char| {
+                    let closes = c == '"' && !is_escaped;
+                    is_escaped = c == '\\' && !is_escaped;
+                    closes
+                };
+                rest.find(closes).map_or(rest.len(), |quote| quote + 1)
+            }
+            '{' | '}' | '[' | ']' | ',' | ':' | '\'' | '\\' | ..=' ' => 1,
+            _ => rest
+                .find(|c: char| matches!(c, '{' | '}' | '[' | ']' | ',' | '"' | '\'' | '\\' | ..'\u{20}'))
+                .unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at(length);
+        rest = after;
+        let is_blank = token.trim_ascii().is_empty();
+        let is_mark = matches!(token, "{" | "}" | "[" | "]" | "," | ":");
+        if lacks_value && matches!(token, "}" | ",") {
+            json.push_str("null");
+        }
+        lacks_value = token == ":" || lacks_value && is_blank;
+        if is_blank || is_mark || serde_json::from_str::<&RawValue>(token).is_ok() {
+            json.push_str(token);
+        } else {
+            json.push_str("null");
+        }
+    }
+    json
 }
 
 /// Indexes name candles of the body, and each closed one that gave way has its key among those that are kept.

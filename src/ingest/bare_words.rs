@@ -1,46 +1,16 @@
 //! Words that stand in a body where JSON wants a value: `nan`, `1.#QNAN`, `None`, `+1.5`, `EURUSD` without quotes.
 //!
-//! A terminal that prints a number without looking at it sends such a word, and a JSON parser gives up on the whole body. Here
-//! each word becomes a string that begins with [`MARK`], so that the body can be parsed after all and the value's own parser
-//! refuses exactly that value. Only values that a parser looks at are marked: a body that has a bare word anywhere else stays
-//! malformed, so nothing that is not JSON is accepted.
+//! A terminal or a script that prints a number without looking at it sends such a word, and a JSON parser gives up on the whole
+//! body. Here each word becomes a string that begins with [`MARK`], so that the body can be parsed after all. A field's own parser
+//! refuses such a string, so a word costs its own candle, and in a field that is ignored it costs nothing.
 
 /// A private character of Unicode, which no value may begin with.
 pub(super) const MARK: char = '\u{e000}';
 
-/// The fields of a candle, of which those of [`DEFAULTS`] may stand beside `candles` too.
-const FIELDS: [&str; 13] = [
-    "symbol",
-    "timeframe",
-    "timestamp",
-    "time",
-    "unit",
-    "utc_offset",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "tick_volume",
-    "complete",
-];
-const DEFAULTS: [&str; 4] = ["symbol", "timeframe", "unit", "utc_offset"];
-
 /// The text with its bare words marked; `None` if there are none, or if it is not nearly JSON apart from them.
 pub(super) fn mark(text: &str) -> Option<String> {
     let mut scanner = Scanner { text, at: 0, marked: String::new(), copied: 0 };
-    scanner.object(|scanner, field| match field {
-        "candles" if scanner.next_is(b'[') => scanner.list(|scanner| {
-            if !scanner.next_is(b'{') {
-                return scanner.skip_value();
-            }
-            scanner.object(
-                |scanner, field| if FIELDS.contains(&field) { scanner.field_value() } else { scanner.skip_value() },
-            )
-        }),
-        field if DEFAULTS.contains(&field) => scanner.field_value(),
-        _ => scanner.skip_value(),
-    })?;
+    scanner.document()?;
     if scanner.marked.is_empty() {
         return None;
     }
@@ -57,7 +27,7 @@ struct Scanner<'a> {
     copied: usize,
 }
 
-impl<'a> Scanner<'a> {
+impl Scanner<'_> {
     /// The next byte that is not a blank.
     fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
@@ -65,95 +35,72 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn next_is(&mut self, wanted: u8) -> bool {
-        self.peek() == Some(wanted)
+    /// Passes over `wanted` if it is next, and says whether it was.
+    fn take(&mut self, wanted: u8) -> bool {
+        let is_next = self.peek() == Some(wanted);
+        self.at += usize::from(is_next);
+        is_next
     }
 
-    fn take(&mut self, wanted: u8) -> Option<()> {
-        self.next_is(wanted).then(|| self.at += 1)
+    /// Passes over a whole value and marks the bare words in it. A loop and not a recursion, because any depth may be sent.
+    fn document(&mut self) -> Option<()> {
+        let mut closing_brackets = Vec::new();
+        loop {
+            match self.peek()? {
+                b'"' => self.string()?,
+                bracket @ (b'{' | b'[') => {
+                    self.at += 1;
+                    let closing = if bracket == b'{' { b'}' } else { b']' };
+                    if !self.take(closing) {
+                        closing_brackets.push(closing);
+                        self.field_name_in(closing)?;
+                        continue;
+                    }
+                }
+                // A field may lack its value, but a list that lacks an element has a comma too many, which is malformed.
+                _ => self.word(*closing_brackets.last()? == b'}')?,
+            }
+            loop {
+                let Some(&closing) = closing_brackets.last() else { return Some(()) };
+                if self.take(closing) {
+                    closing_brackets.pop();
+                } else if self.take(b',') {
+                    break self.field_name_in(closing)?;
+                } else {
+                    return None;
+                }
+            }
+        }
     }
 
-    fn object(&mut self, mut value: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
-        self.take(b'{')?;
-        self.elements(b'}', |scanner| {
-            let field = scanner.string()?;
-            scanner.take(b':')?;
-            value(scanner, field)
-        })
-    }
-
-    fn list(&mut self, element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.take(b'[')?;
-        self.elements(b']', element)
-    }
-
-    fn elements(&mut self, end: u8, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        if self.take(end).is_some() {
+    /// Passes over the name before a value, which stands in an object and not in a list.
+    fn field_name_in(&mut self, closing: u8) -> Option<()> {
+        if closing == b']' {
             return Some(());
         }
-        loop {
-            element(self)?;
-            if self.take(end).is_some() {
-                return Some(());
-            }
-            self.take(b',')?;
-        }
+        self.string()?;
+        self.take(b':').then_some(())
     }
 
-    /// The text between the quotes of a string, as it is written.
-    fn string(&mut self) -> Option<&'a str> {
-        self.take(b'"')?;
-        let start = self.at;
+    fn string(&mut self) -> Option<()> {
+        self.take(b'"').then_some(())?;
         loop {
             let rest = &self.text.as_bytes()[self.at..];
             self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))? + 1;
             if self.text.as_bytes()[self.at - 1] == b'"' {
-                return Some(&self.text[start..self.at - 1]);
+                return Some(());
             }
             // Whatever is escaped, a quote above all.
             self.at += self.text[self.at..].chars().next()?.len_utf8();
         }
     }
 
-    /// Passes over a value that nobody looks at. In it a bare word is malformed, which the parser says.
-    fn skip_value(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => drop(self.string()?),
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' | b',' if depth == 0 => return None,
-                b'}' | b']' => {
-                    depth -= 1;
-                    self.at += 1;
-                }
-                b',' | b':' => self.at += 1,
-                _ => {
-                    let end = self.end_of_word();
-                    if end == self.at {
-                        return None;
-                    }
-                    self.at = end;
-                }
-            }
-            if depth == 0 {
-                return Some(());
-            }
-        }
-    }
-
-    /// Passes over the value of a field that is parsed, and marks it if it is a bare word.
-    fn field_value(&mut self) -> Option<()> {
-        if matches!(self.peek()?, b'"' | b'{' | b'[') {
-            return self.skip_value();
-        }
+    /// Passes over a value that is not a string, a list or an object, and marks it if it is a bare word.
+    fn word(&mut self, may_be_empty: bool) -> Option<()> {
         let end = self.end_of_word();
         let word = self.text[self.at..end].trim_end();
         if serde_json::from_str::<serde::de::IgnoredAny>(word).is_err() {
-            if !is_value_like(word) {
+            if !is_value_like(word) || word.is_empty() && !may_be_empty {
                 return None;
             }
             self.marked.push_str(&self.text[self.copied..self.at]);

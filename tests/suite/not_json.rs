@@ -123,16 +123,61 @@ both_stores! {
         assert!(app.database.closed().await.is_empty());
     }
 
-    async fn nothing_that_is_not_json_is_accepted(app: TestApp) {
+    async fn a_word_in_a_field_that_is_ignored_is_ignored_with_it(app: TestApp) {
+        let inside = |n: usize, more: &str| {
+            let good = candle(TEN + 3600 * n as i64).to_string();
+            format!("{{\"candles\":[{}, {more}}}]}}", &good[..good.len() - 1])
+        };
+        let beside = |n: usize, more: &str| format!("{{{more},\"candles\":[{}],{more}}}", candle(TEN + 3600 * n as i64));
+        let mut stored = 0;
+        for word in WORDS.into_iter().chain(["", "EURUSD", "2025.08.03 10:00:00"]) {
+            for body in [
+                inside(stored, &format!("\"spread\":{word} ,\"real_volume\" : {word}, \"rsi\": {word}")), beside(stored + 1, &format!("\"account\":{word}")),
+            ] {
+                assert_eq!(app.post_bytes(body.clone()).await.counts(1), (1, 0, 0), "{body}");
+                stored += 1;
+            }
+        }
+        for more in [
+            r#""more":[nan]"#, r#""more":{"open":nan}"#, r#""more":{"candles":[{"open":nan},{}]}"#, r#""more":[1,[{"symbol":EURUSD,"x":}],NaN,{}],"Open":nan"#,
+            r#""more":{"symbol":"a\"b\\","x":[[],"nan",None]},"\\":nan,"\u006fpens":nan"#,
+        ] {
+            for body in [inside(stored, more), beside(stored + 1, more)] {
+                assert_eq!(app.post_bytes(body.clone()).await.counts(1), (1, 0, 0), "{body}");
+                stored += 1;
+            }
+        }
+        let deep = format!("\"more\":{}nan{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(app.post_bytes(inside(stored, &deep)).await.counts(1), (1, 0, 0));
+        assert_eq!(app.database.closed().await.len(), stored + 1);
+        assert!(app.database.closed().await.iter().all(|row| row.ends_with(" 1.08500 1.08650 1.08480 1.08620 1200")));
+        // Beside a word that costs its candle, and in a candle that has one.
+        let body = batch(1, "open", "nan").replace("\"close\"", "\"spread\":NaN,\"close\"");
+        assert_eq!(app.post_bytes(body.clone()).await.errors(), [(r#"["body","candles",1,"open"]"#.to_owned(), "not_a_number".to_owned())]);
+        assert_eq!(post_lenient(&app, body).await.counts(3), (0, 2, 0));
+    }
+
+    async fn a_word_for_a_candle_or_for_all_of_them_is_refused_by_name(app: TestApp) {
+        let body = format!("{{\"candles\":[nan,{},None]}}", candle(TEN));
+        let wrong = |place: &str| (place.to_owned(), "wrong_type".to_owned());
+        let errors = app.post_bytes(body.clone()).await.errors();
+        assert_eq!(errors, [wrong(r#"["body","candles",0]"#), wrong(r#"["body","candles",2]"#)]);
+        assert_eq!(post_lenient(&app, body).await.counts(3), (1, 0, 0));
+        assert_eq!(app.post_bytes("{\"candles\":nan}").await.errors(), [wrong(r#"["body","candles"]"#)]);
+        assert_eq!(app.post_bytes("[{\"open\":nan}]").await.errors(), [wrong(r#"["body"]"#)]);
+        assert_eq!(app.database.closed().await.len(), 1);
+    }
+
+    async fn what_is_not_json_but_for_words_is_not_accepted(app: TestApp) {
         let good = candle(TEN).to_string();
         let inside = |more: &str| format!("{{\"candles\":[{},{more}}},{good}]}}", &good[..good.len() - 1]);
         for body in [
-            // Words that no parser would look at.
-            inside("\"spread\":nan"), inside("\"spread\":[nan]"), inside("\"more\":{\"open\":nan}"), inside("\"more\":{\"candles\":[{\"open\":nan}]}"),
-            format!("{{\"account\":None,\"candles\":[{good}]}}"), format!("{{\"account\":{{\"symbol\":EURUSD}},\"candles\":[{good}]}}"),
-            format!("{{\"candles\":[{good},nan]}}"), "{\"candles\":nan}".to_owned(), "nan".to_owned(), format!("{{\"open\":nan,\"candles\":[{good}]}}"),
-            inside("\"\\u006fpen\":nan"), inside("\"Open\":nan"),
-            // Words beside something else that is wrong.
+            "nan".to_owned(), String::new(), inside("\"\\u006fpen\":nan"), inside("\"open\":nan"),
+            // Words beside something else that is wrong, in a field that is parsed or one that is ignored.
+            inside("\"spread\":nan,"), inside("\"spread\":[nan,]"), inside("\"spread\":[,nan]"), inside("\"spread\":[nan"), inside("\"spread\":{nan}"),
+            inside("\"spread\":nan high:1"), inside("\"spread\":nan \"high\":1"), inside("\"spread\":'nan'"), inside("\"spread\":nan // none\n"),
+            inside("\"more\":{\"a\":nan]"), inside("\"more\":{\"a\" nan}"), inside("\"more\":{a:nan}"),
+            format!("{{\"candles\":[{good}],\"spread\":nan"), format!("{{\"candles\":[{good},],\"spread\":nan}}"), format!("{{\"candles\":[{good}],\"spread\":nan}}}}"),
             inside("\"open\":nan,"), inside("\"complete\":True \"unit\":\"s\""), inside("unit:s"), inside("'unit':'s'"), inside("\"unit\":'s'"),
             "{\"candles\":[{\"open\":nan},]}".to_owned(), "{\"candles\":[{\"open\":nan}]} x".to_owned(), "{\"candles\":[{\"open\":nan}]".to_owned(),
             inside("\"unit\":ms // comment\n"), inside("\"unit\":/* s */\"s\""), inside("\"unit\":s high:1"), inside("\"unit\":\\s"),
