@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::bare_words::MARK;
 use super::body::{BatchFields, CandleFields, Raw, Shape};
 use super::broker_clock::{CLOCK_TOLERANCE, FutureCandles};
+use super::malformed::{self, Malformed};
 use crate::candle::{
     BatchBuilder, Candle, Closing, EpochUnit, Invalid, Key, Ohlc, Phase, Phases, Price, Rule, SentTime, Side, Sorted,
     Symbol, Timeframe, Timestamp, UtcOffset, Volume,
@@ -73,12 +74,15 @@ pub(super) struct Validator<'a> {
     taken: usize,
     accepted: BatchBuilder,
     rejected: Rejected,
+    /// The first candle with a field under both its names with different values.
+    contradiction: Option<Malformed>,
 }
 
 impl<'a> Validator<'a> {
     /// Has no candle yet; tells by the clock `now` which are from the future and which are closed.
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { now, reader: None, taken: 0, accepted: BatchBuilder::default(), rejected: Rejected::default() }
+        let (accepted, rejected) = (BatchBuilder::default(), Rejected::default());
+        Self { now, reader: None, taken: 0, accepted, rejected, contradiction: None }
     }
 
     /// Validates the next candle. The defaults are those in the `batch` of the first one.
@@ -86,7 +90,12 @@ impl<'a> Validator<'a> {
         let reader = self.reader.get_or_insert_with(|| CandleReader::new(batch, self.now));
         let mut problems = Problems::default();
         let accepted = match candle {
-            Shape::Right(fields) => reader.candle(fields, &mut problems),
+            Shape::Right(fields) => {
+                if let Some(names) = reader.contradiction(fields) {
+                    self.contradiction.get_or_insert_with(|| malformed::contradiction(self.taken, names));
+                }
+                reader.candle(fields, &mut problems)
+            }
             Shape::Absent | Shape::Wrong => {
                 problems.note(None, Invalid::new(Rule::WrongType, "is not an object; send a candle's fields"));
                 None
@@ -103,6 +112,11 @@ impl<'a> Validator<'a> {
     pub(super) fn lack_defaults_of(&self, batch: &BatchFields<'a>) -> bool {
         let known = |defaults: [Raw<'a>; 4]| defaults.map(|default| default.is_some());
         self.reader.as_ref().is_some_and(|reader| known(reader.known) != known(batch.defaults()))
+    }
+
+    /// The reason why the batch is malformed although it is JSON, if there is one.
+    pub(super) fn contradiction(&mut self) -> Option<Malformed> {
+        self.contradiction.take()
     }
 
     /// The result for all candles of the batch that `text` holds.
@@ -201,12 +215,8 @@ impl<'a> CandleReader<'a> {
                 problems.required("timeframe", raw, |raw| read_once(&mut self.last_timeframe, raw, Timeframe::parse))
             }
         };
-        let unit =
-            problems.optional("unit", fields.unit, |raw| parse_string(raw, EpochUnit::parse)).or(self.defaults.unit);
-        let utc_offset = problems
-            .optional("utc_offset", fields.utc_offset, |raw| parse_scalar(raw, UtcOffset::parse))
-            .or(self.defaults.utc_offset);
-        let sent = self.opening_time(fields.timestamp, timeframe, unit, utc_offset, problems);
+        let (unit, utc_offset) = self.unit_and_offset(fields, problems);
+        let sent = self.opening_time(fields.timestamp.or(fields.time), timeframe, unit, utc_offset, problems);
         let prices = [fields.open, fields.high, fields.low, fields.close];
         let prices = std::array::from_fn(|i| {
             problems.required(Side::ALL[i].name(), prices[i], |raw| parse_scalar(raw, Price::parse))
@@ -224,7 +234,8 @@ impl<'a> CandleReader<'a> {
         if let (Some(sent), Some(ohlc)) = (sent, ohlc) {
             problems.check("timestamp", not_unfilled(sent, ohlc));
         }
-        let volume = problems.required("volume", fields.volume, |raw| parse_scalar(raw, Volume::parse));
+        let volume =
+            problems.required("volume", fields.volume.or(fields.tick_volume), |raw| parse_scalar(raw, Volume::parse));
         let complete = problems.optional("complete", fields.complete, boolean).right();
         if !problems.0.is_empty() {
             return None;
@@ -233,6 +244,34 @@ impl<'a> CandleReader<'a> {
         let candle = Candle { key: Key::new(symbol?, timeframe?, time?).ok()?, ohlc: ohlc?, volume: volume? };
         let phases = self.phases(&candle.key, utc_offset.right(), complete);
         Some((candle, problems.check("complete", phases)?))
+    }
+
+    fn unit_and_offset(
+        &self,
+        fields: &CandleFields<'_>,
+        problems: &mut Problems,
+    ) -> (Shape<EpochUnit>, Shape<UtcOffset>) {
+        let unit = problems.optional("unit", fields.unit, |raw| parse_string(raw, EpochUnit::parse));
+        let utc_offset = problems.optional("utc_offset", fields.utc_offset, |raw| parse_scalar(raw, UtcOffset::parse));
+        (unit.or(self.defaults.unit), utc_offset.or(self.defaults.utc_offset))
+    }
+
+    /// Both names of a field that the candle has under its own and under `MqlRates`' name with different values.
+    fn contradiction(&self, fields: &CandleFields<'_>) -> Option<[&'static str; 2]> {
+        let times_differ = || {
+            let (unit, utc_offset) = self.unit_and_offset(fields, &mut Problems::default());
+            // By an offset or a unit that is wrong nobody can tell, and the candle is refused for that.
+            if matches!((utc_offset, unit), (Shape::Wrong, _) | (_, Shape::Wrong)) {
+                return false;
+            }
+            let parse = |text: &str| Timestamp::parse(text, unit.right(), utc_offset.right()).map(|sent| sent.time);
+            differ(fields.timestamp, fields.time, |raw| parse_scalar(raw, parse))
+        };
+        if fields.timestamp.is_some() && fields.time.is_some() && times_differ() {
+            return Some(["timestamp", "time"]);
+        }
+        let volumes_differ = differ(fields.volume, fields.tick_volume, |raw| parse_scalar(raw, Volume::parse));
+        volumes_differ.then_some(["volume", "tick_volume"])
     }
 
     /// Decides whether the candle's period is over, by its sender's word and the clock.
@@ -318,6 +357,20 @@ fn not_unfilled(sent: SentTime, ohlc: Ohlc) -> Result<(), Invalid> {
         return Err(Invalid::new(Rule::Unfilled, MESSAGE));
     }
     Ok(())
+}
+
+/// True if both values are there and are not the same, by text where one of them cannot be parsed.
+fn differ<'a, T: PartialEq>(
+    value: Raw<'a>,
+    aliased: Raw<'a>,
+    parse: impl Fn(&'a RawValue) -> Result<T, Invalid>,
+) -> bool {
+    let (Some(value), Some(aliased)) = (value, aliased) else { return false };
+    value.get() != aliased.get()
+        && match (parse(value), parse(aliased)) {
+            (Ok(value), Ok(aliased)) => value != aliased,
+            _ => true,
+        }
 }
 
 /// What `parse` makes of a string, or what it made of the `last` one if that was the same.

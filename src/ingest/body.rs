@@ -31,7 +31,7 @@ pub struct CandleFields<'a> {
     pub(super) timestamp: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
     #[schema(schema_with = schema::time, required = false)]
-    time: Raw<'a>,
+    pub(super) time: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
     #[schema(schema_with = schema::unit, required = false)]
     pub(super) unit: Raw<'a>,
@@ -55,33 +55,10 @@ pub struct CandleFields<'a> {
     pub(super) volume: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
     #[schema(schema_with = schema::tick_volume, required = false)]
-    tick_volume: Raw<'a>,
+    pub(super) tick_volume: Raw<'a>,
     #[serde(borrow, deserialize_with = "as_sent")]
     #[schema(schema_with = schema::complete, required = false)]
     pub(super) complete: Raw<'a>,
-}
-
-impl CandleFields<'_> {
-    /// Takes `MqlRates`' names for the fields that have others here.
-    ///
-    /// # Errors
-    /// When a field stands under both names with different values.
-    fn resolve_aliases<E: serde::de::Error>(mut self) -> Result<Self, E> {
-        for (name, value, alias, aliased) in [
-            ("timestamp", &mut self.timestamp, "time", self.time),
-            ("volume", &mut self.volume, "tick_volume", self.tick_volume),
-        ] {
-            match (&value, aliased) {
-                (Some(value), Some(aliased)) if value.get() != aliased.get() => {
-                    return Err(E::custom(format_args!(
-                        "duplicate field `{name}`, which `{alias}` is another name of, with another value"
-                    )));
-                }
-                _ => *value = value.or(aliased),
-            }
-        }
-        Ok(self)
-    }
 }
 
 /// A batch of candles. Unknown fields are ignored; a field given twice is malformed.
@@ -313,7 +290,7 @@ impl<'de> Deserialize<'de> for Shape<CandleFields<'de>> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                CandleFields::deserialize(MapAccessDeserializer::new(map))?.resolve_aliases().map(Shape::Right)
+                CandleFields::deserialize(MapAccessDeserializer::new(map)).map(Shape::Right)
             }
 
             any_other_type_is_wrong!(but an object);

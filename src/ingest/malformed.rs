@@ -25,6 +25,14 @@ pub(super) fn explain(text: &str, error: &serde_json::Error) -> Malformed {
     Malformed(format!("The body is not valid JSON: {cause} at line {line}, column {column}; {remedy}."))
 }
 
+/// Explains that a candle has a field under both its names with different values.
+pub(super) fn contradiction(index: usize, [name, alias]: [&str; 2]) -> Malformed {
+    Malformed(format!(
+        "The body is malformed: candles[{index}] has a duplicate field `{name}`, because `{alias}` is another name of it and has \
+         another value; send one of the two."
+    ))
+}
+
 /// The format that a body seems to have which does not begin as JSON does.
 fn other_format(text: &str) -> Option<&'static str> {
     let text = text.trim_start();

@@ -302,6 +302,9 @@ fn check_text(text: &str, now: Timestamp, max_candles: usize) -> Result<Result<C
             body::parse(text, max_candles, |_, candle| candles.take(whole, candle))?;
         }
     }
+    if let Some(malformed) = candles.contradiction() {
+        return Ok(Err(Refusal::Malformed(malformed)));
+    }
     Ok(candles.finish(fields, text).map_err(whole_batch_refused))
 }
 

@@ -309,9 +309,15 @@ both_stores! {
             "EURUSD H1 1754215200 1 2 1 2 7", "EURUSD H1 1754218800 1 2 1 2 8", "EURUSD H1 1754222400 1 2 1 2 9"]);
         for (fields, name) in [
             (r#""time":1754215200,"timestamp":1754215201,"volume":1"#, "timestamp"),
-            (r#""timestamp":1754215200,"time":"1754215200","volume":1"#, "timestamp"),
+            (r#""timestamp":"2025-08-03T10:00:00Z","time":1754218800,"volume":1"#, "timestamp"),
+            (r#""timestamp":1754215200000,"time":1754215200,"unit":"ms","volume":1"#, "timestamp"),
+            (r#""timestamp":"2025-08-03T10:00:00+03:00","time":1754215200,"volume":1"#, "timestamp"),
+            (r#""timestamp":1754215200,"time":"now","volume":1"#, "timestamp"),
+            (r#""timestamp":1754215200,"time":null,"volume":1"#, "timestamp"),
             (r#""time":1754215200,"time":1754215200,"volume":1"#, "time"),
-            (r#""time":1754215200,"volume":1,"tick_volume":1.0"#, "volume"),
+            (r#""time":1754215200,"volume":1,"tick_volume":1.5"#, "volume"),
+            (r#""time":1754215200,"volume":1200,"tick_volume":"1201""#, "volume"),
+            (r#""time":1754215200,"volume":1,"tick_volume":nan"#, "volume"),
             (r#""time":1754215200,"tick_volume":1,"tick_volume":1"#, "tick_volume"),
         ] {
             let body = format!(r#"{{"candles":[{{"symbol":"A","timeframe":"H1","open":1,"high":1,"low":1,"close":1,{fields}}}]}}"#);
@@ -322,6 +328,33 @@ both_stores! {
         let answer = app.post(&json!({"candles": [{"symbol": "A", "timeframe": "H1", "open": 1, "high": 1, "low": 1, "close": 1, "time": "now"}]})).await;
         assert_eq!(answer.errors().iter().map(|(place, _)| &**place).collect::<Vec<_>>(),
             [r#"["body","candles",0,"timestamp"]"#, r#"["body","candles",0,"volume"]"#]);
+    }
+
+    async fn both_names_of_a_field_may_stand_with_one_value_written_in_two_ways(app: TestApp) {
+        let of = |hour: i64, fields: Value| with(candle(TEN + hour * HOUR), fields);
+        let sent = [
+            of(0, json!({"time": "2025-08-03T10:00:00Z", "tick_volume": 1200.0})), of(1, json!({"time": (TEN + HOUR).to_string(), "tick_volume": "1.2E+03"})),
+            of(2, json!({"time": (TEN + 2 * HOUR) * 1000, "tick_volume": 1200})), of(3, json!({"time": "2025.08.03 13:00"})),
+            of(4, json!({"timestamp": "2025.08.03 17:00", "time": "2025-08-03T17:00", "utc_offset": 10_800})),
+            of(5, json!({"timestamp": "2025-08-03T18:00:00+03:00", "time": TEN + 5 * HOUR})),
+        ];
+        assert_eq!(app.ingest(&sent).await, (6, 0, 0));
+        let stored: Vec<String> = (0..6).map(|hour| format!("EURUSD H1 {} 1.08500 1.08650 1.08480 1.08620 1200", TEN + hour * HOUR)).collect();
+        assert_eq!(app.database.closed().await, stored);
+        // The offset and the unit may stand behind the candles.
+        let times = json!({"timestamp": "2025-08-03 13:00:00", "time": (TEN + 3 * HOUR) * 1000});
+        let body = format!(r#"{{"candles":[{}],"utc_offset":10800,"unit":"ms"}}"#, with(candle(0), times));
+        assert_eq!(app.post_bytes(body).await.counts(1), (0, 1, 0));
+        // An offset or a unit that is wrong is refused by its own name, and costs its own candle.
+        for wrong in [json!({"utc_offset": 3}), json!({"unit": "us"})] {
+            let name = wrong.as_object().unwrap().keys().next().unwrap().clone();
+            let sent = with(with(candle("2025-08-03T13:00"), json!({"time": TEN})), wrong);
+            let errors = app.post(&json!({"candles": [candle(TEN), sent]})).await.errors();
+            assert!(errors.iter().any(|(place, _)| *place == format!(r#"["body","candles",1,"{name}"]"#)), "{errors:?}");
+        }
+        // A value that is wrong and the same under both names is refused as it is under one.
+        let errors = app.post(&json!({"candles": [with(candle("now"), json!({"time": "now"}))]})).await.errors();
+        assert_eq!(errors, [(r#"["body","candles",0,"timestamp"]"#.to_owned(), "not_a_time".to_owned())]);
     }
 
     async fn broker_time_is_refused_with_the_offsets_that_would_explain_it(app: TestApp) {
