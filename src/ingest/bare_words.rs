@@ -4,8 +4,22 @@
 //! body. Here each word becomes a string that begins with [`MARK`], so that the body can be parsed after all. A field's own parser
 //! refuses such a string, so a word costs its own candle, and in a field that is ignored it costs nothing.
 
-/// A private character of Unicode, which no value may begin with.
-pub(super) const MARK: char = '\u{e000}';
+use std::borrow::Cow;
+
+/// A private character of Unicode. It stands at the beginning of a string only before a bare word, once [`escape_marks`] has
+/// written all other strings that begin with it differently.
+const MARK: char = '\u{e000}';
+
+/// The text with its [`MARK`]s at the beginning of strings written as an escape, which means the same.
+pub(super) fn escape_marks(text: &str) -> Cow<'_, str> {
+    const MARKED: &str = "\"\u{e000}";
+    if text.contains(MARKED) { Cow::Owned(text.replace(MARKED, "\"\\ue000")) } else { Cow::Borrowed(text) }
+}
+
+/// The bare word of which [`mark`] made the string `json`.
+pub(super) fn marked_word(json: &str) -> Option<&str> {
+    json.strip_prefix('"')?.strip_prefix(MARK)?.strip_suffix('"')
+}
 
 /// The text with its bare words marked; `None` if there are none, or if it is not nearly JSON apart from them.
 pub(super) fn mark(text: &str) -> Option<String> {

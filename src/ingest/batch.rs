@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::bare_words::MARK;
+use super::bare_words;
 use super::body::{BatchFields, CandleFields, Raw, Shape};
 use super::broker_clock::{CLOCK_TOLERANCE, FutureCandles};
 use super::malformed::{self, Malformed};
@@ -436,9 +436,8 @@ fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid
 
 /// Applies `parse` to a string. A word that stood in the body without quotes is refused, by `parse` if that refuses it too.
 fn parse_string<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
-    let text = string(raw)?;
-    match text.strip_prefix(MARK) {
-        None => parse(&text),
+    match bare_words::marked_word(raw.get()) {
+        None => parse(&string(raw)?),
         Some(word) => match parse(word) {
             Ok(_) => Err(Invalid::new(Rule::WrongType, "stands without quotes; put it in double quotes")),
             Err(invalid) => Err(invalid),
@@ -472,8 +471,7 @@ fn boolean(raw: &RawValue) -> Result<bool, Invalid> {
 
 fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
     const MAX_LENGTH: usize = 40;
-    let bare_word = raw.get().strip_prefix('"').and_then(|text| text.strip_prefix(MARK)?.strip_suffix('"'));
-    let bare_word = bare_word.filter(|word| (1..=MAX_LENGTH).contains(&word.len()));
+    let bare_word = bare_words::marked_word(raw.get()).filter(|word| (1..=MAX_LENGTH).contains(&word.len()));
     let found = match raw.get().as_bytes() {
         [b'n', ..] => "null",
         [b't' | b'f', ..] => "true or false",

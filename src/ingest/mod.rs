@@ -274,7 +274,7 @@ fn rejections(rule: Rule) -> Counter {
 /// # Errors
 /// When not one candle of it could be stored, because of the body, its size or what stands beside `candles`.
 pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<Checked, Refusal> {
-    let text = body::text(body).map_err(Refusal::Malformed)?;
+    let text = &*bare_words::escape_marks(body::text(body).map_err(Refusal::Malformed)?);
     match check_text(text, now, max_candles) {
         Ok(outcome) => outcome,
         Err(error) => {

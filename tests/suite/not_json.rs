@@ -189,13 +189,27 @@ both_stores! {
             }
         }
         assert!(app.database.closed().await.is_empty());
-        // The character by which words are marked is none that a value may begin with.
+    }
+
+    async fn a_value_that_begins_with_the_mark_of_words_is_refused_as_what_it_is(app: TestApp) {
         for (field, value) in [("symbol", "\u{e000}EURUSD"), ("open", "\u{e000}1.5"), ("timestamp", "\u{e000}1754215200"), ("timeframe", "\u{e000}H1")] {
             let mut sent = candle(TEN);
             sent[field] = value.into();
-            assert_eq!(app.post(&json!({"candles": [sent]})).await.errors().len(), 1, "{field}");
+            let text = json!({"candles": [sent]}).to_string();
+            // Written as it is or as an escape, and beside a word.
+            for text in [text.clone(), text.replace('\u{e000}', "\\ue000"), text.replace("\"volume\"", "\"spread\":nan,\"volume\"")] {
+                let answer = app.post_bytes(text.clone()).await;
+                assert_eq!(answer.errors().iter().map(|(place, _)| &**place).collect::<Vec<_>>(), [format!("[\"body\",\"candles\",0,\"{field}\"]")]);
+                let sentence = answer.json()["errors"][0]["msg"].to_string();
+                assert!(!sentence.contains("without quotes"), "{text}: {sentence}");
+                if field == "symbol" {
+                    assert!(sentence.contains("unprintable character U+E000"), "{text}: {sentence}");
+                }
+            }
         }
         assert!(app.database.closed().await.is_empty());
+        let ignored = json!({"\u{e000}note": "\u{e000}", "candles": [crate::harness::with(candle(TEN + 9 * 3600), json!({"\u{e000}": ["\u{e000}nan"]}))]});
+        assert_eq!(app.post(&ignored).await.counts(1), (1, 0, 0));
     }
 
     async fn a_large_batch_with_one_word_keeps_all_others(app: TestApp) {
