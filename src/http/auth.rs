@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Extension;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
@@ -120,8 +120,7 @@ impl Keyring {
         let entries = self.entries();
         let (mut ingest, mut read, mut misplaced) = (None, None, None);
         for (name, place) in &PLACES {
-            for (position, value) in headers.get_all(name).iter().enumerate() {
-                let value = value.as_bytes();
+            for (position, value) in presented(headers, name).enumerate() {
                 let secret = if place.is_some() { Some(value) } else { bearer(value) };
                 let Some(entry) = secret.and_then(|secret| entries.find(secret, *place)) else {
                     let Some(found) = misplaced::in_header(&entries, place.is_none(), value, scopes) else {
@@ -180,6 +179,16 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
+/// The credentials in the lines of a header. An empty one counts as absent, because a script sends it whose variable is not set.
+fn presented<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).filter(|value| !is_empty(value))
+}
+
+/// The word `Bearer` without a token is empty too. A header's value has no blanks around it.
+fn is_empty(value: &[u8]) -> bool {
+    value.is_empty() || value.eq_ignore_ascii_case(b"Bearer")
+}
+
 /// Lets a request through if its key has one of `scopes`, and leaves the key's name for the log. Runs before the body is
 /// read.
 pub(super) async fn require(
@@ -195,7 +204,7 @@ pub(super) async fn require(
         Identity::Anonymous(keyring, client) => {
             let misplaced = keyring.search(client, &request, scopes);
             misplaced.as_ref().map_or(AuthFailures::Missing, Misplaced::kind).count(1);
-            return misplaced.map_or_else(unauthorized, |misplaced| misplaced.refusal());
+            return misplaced.map_or_else(|| missing(request.headers(), scopes), |misplaced| misplaced.refusal());
         }
     };
     let mut response = if scopes.contains(&entry.scope) {
@@ -210,6 +219,14 @@ pub(super) async fn require(
     };
     response.extensions_mut().insert(Caller(Arc::clone(&entry.name)));
     response
+}
+
+/// The answer to a request without a credential, which names the header that is there and empty.
+fn missing(headers: &HeaderMap, scopes: &[Scope]) -> Response {
+    match PLACES.iter().find(|(name, _)| headers.contains_key(name)) {
+        Some((_, place)) => misplaced::refuse_empty(*place, scopes),
+        None => unauthorized(),
+    }
 }
 
 fn unauthorized() -> Response {

@@ -113,6 +113,22 @@ fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
     }
 }
 
+/// The header for credentials of a scope, or of any.
+fn header_name(place: Option<Scope>) -> &'static str {
+    place.map_or("Authorization", |scope| words(scope).2)
+}
+
+/// The answer where a header for credentials is empty and none is in another.
+pub(super) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
+    let (kind, _, header) = words(scopes.first().copied().unwrap_or(Scope::Read));
+    let article = if kind.starts_with('i') { "an" } else { "a" };
+    let detail = format!(
+        "{} is empty, as where a variable is not set; send {article} {kind} in {header}, or after Bearer in Authorization.",
+        header_name(place)
+    );
+    Problem::new(Code::Unauthorized, detail).into_response()
+}
+
 /// Looks for a valid key in the value of a header for credentials, `Authorization` or another.
 pub(super) fn in_header(
     entries: &Entries,

@@ -84,7 +84,7 @@ fn a_valid_key_beside_a_wrong_one_is_a_wrong_key() {
             &[("X-API-KEY", KEY), ("X-API-KEY", "wrong")],
             &[("X-API-KEY", "wrong"), ("X-API-KEY", KEY)],
             &[("X-API-KEY", KEY), ("Authorization", "Bearer wrong")],
-            &[("X-API-KEY", KEY), ("X-Internal-Token", "")],
+            &[("X-Internal-Token", TOKEN), ("Authorization", "Bearer wrong")],
             &[("X-API-KEY", "wrong, ingest-key-for-tests")],
             // Also where the valid one would get advice alone.
             &[("X-API-KEY", TOKEN), ("X-Internal-Token", "wrong")],
@@ -99,6 +99,42 @@ fn a_valid_key_beside_a_wrong_one_is_a_wrong_key() {
         }
         call(&app, Method::POST, "/api/v1/candles", cases[0]).await.problem(429, "rate_limited");
         assert!(app.database.closed().await.is_empty());
+    });
+}
+
+#[test]
+fn an_empty_credential_counts_as_absent() {
+    run(async {
+        let app = limited(|environment| environment).await;
+        let (bearer, bearer_token) = (format!("Bearer {KEY}"), format!("Bearer {TOKEN}"));
+        let accepted = [
+            (Method::POST, "/api/v1/candles", "X-API-KEY", KEY, 201),
+            (Method::POST, "/api/v1/candles", "Authorization", &*bearer, 201),
+            (Method::GET, CANDLES, "X-Internal-Token", TOKEN, 200),
+            (Method::GET, CANDLES, "Authorization", &*bearer_token, 200),
+        ];
+        for empty in [
+            ("X-API-KEY", ""),
+            ("X-API-KEY", "  "),
+            ("X-Internal-Token", ""),
+            ("Authorization", ""),
+            ("Authorization", "Bearer "),
+        ] {
+            for (method, path, header) in
+                [(Method::POST, "/api/v1/candles", "in X-API-KEY"), (Method::GET, CANDLES, "in X-Internal-Token")]
+            {
+                let detail = call(&app, method, path, &[empty]).await.problem(401, "unauthorized");
+                assert!(detail.starts_with(&format!("{} is empty", empty.0)) && detail.contains(header), "{detail}");
+            }
+            for (method, path, name, valid, expected) in &accepted {
+                // Before and after it, and as two lines of one header.
+                for headers in [[empty, (name, valid)], [(name, valid), empty]] {
+                    let answer = call(&app, method.clone(), path, &headers).await;
+                    assert_eq!(answer.status.as_u16(), *expected, "{headers:?}: {answer:?}");
+                }
+            }
+            is_never_a_wrong_key(&app, &[(Method::POST, "/api/v1/candles", vec![empty])]).await;
+        }
     });
 }
 
