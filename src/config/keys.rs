@@ -78,10 +78,17 @@ impl Reader<'_> {
     }
 
     fn key_list(&mut self, variable: &str, list: &str, environment: Environment) -> Vec<ApiKey> {
+        const QUOTED: &str = "has quotes around it, which would be part of the key; leave them out, because a file and \
+                              docker --env-file keep them";
         let mut keys: Vec<ApiKey> = Vec::new();
+        if is_quoted(list) {
+            self.problems.push(format!("{variable} {QUOTED}."));
+            return keys;
+        }
         for (position, entry) in list.split(',').map(str::trim).enumerate() {
             let number = position + 1;
-            let (name, secret) = match name_and_key(entry, number) {
+            let parts = if is_quoted(entry) { Err(QUOTED) } else { name_and_key(entry, number) };
+            let (name, secret) = match parts {
                 Ok(parts) => parts,
                 Err(problem) => {
                     self.problems.push(format!("{variable}: entry {number} {problem}."));
@@ -91,6 +98,8 @@ impl Reader<'_> {
             let is_short = secret.len() < MIN_KEY_LENGTH;
             let problem = if secret.is_empty() {
                 Some("is empty")
+            } else if is_quoted(secret) {
+                Some(QUOTED)
             } else if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
                 Some("holds a blank or a character that no HTTP header can carry")
             } else if is_short && (environment != Environment::Development || entry.contains(':')) {
@@ -115,6 +124,10 @@ impl Reader<'_> {
         }
         keys
     }
+}
+
+fn is_quoted(text: &str) -> bool {
+    ['"', '\''].into_iter().any(|quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote))
 }
 
 /// Takes `key` or `name:key` apart. The problems quote nothing, because what stands before a colon may be the beginning of

@@ -165,6 +165,32 @@ fn what_stands_before_a_colon_is_a_short_plain_name_or_refused_unquoted() {
 }
 
 #[test]
+fn quotes_around_a_key_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    for (value, place) in [
+        (r#""some-key-0123456789""#, ""),
+        ("' some-key-0123456789 '", ""),
+        (r#""a:some-key-0123456789,b:other-key-0123456789""#, ""),
+        (r#"'a:some-key-0123456789', b:other-key-0123456789"#, ": entry 1"),
+        (r#"a:some-key-0123456789,b:"other-key-0123456789""#, ": entry 2"),
+    ] {
+        std::fs::write(&file, format!("{value}\n")).unwrap();
+        for variable in ["MT5_API_KEY", "INTERNAL_API_TOKEN"] {
+            let path = (format!("{variable}_FILE"), file.to_str().unwrap());
+            for set in [vec![(variable, value)], vec![(variable, ""), (&*path.0, path.1)]] {
+                let problems = production(&set).unwrap_err();
+                let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+                assert!(problem.starts_with(&format!("{variable}{place} has quotes around it")), "{problem}");
+                assert!(!problem.contains("0123456789"), "{problem}");
+            }
+        }
+    }
+    // Inside of a key they are its own.
+    production(&[("MT5_API_KEY", r#"some"key'0123456789"#)]).unwrap();
+}
+
+#[test]
 fn development_takes_short_keys_and_warns_of_them() {
     let keys = [("MT5_API_KEY", "short,long:ingest-key-0123456789"), ("INTERNAL_API_TOKEN", "t")];
     let config = Config::read(&variables(&keys)).unwrap();
