@@ -46,8 +46,8 @@ pub(super) enum Identity {
     Known(Arc<Entry>),
     /// Nobody: no credential stands where one is read. The keyring tells this client whether one stands elsewhere.
     Anonymous(Keyring, Client),
-    /// Somebody who has a credential that is none of ours, whatever else came with it.
-    Unknown,
+    /// Somebody who has a credential that is none of ours. Where a valid one came with it, its holder learns which is not.
+    Unknown(Option<Arc<Misplaced>>),
     /// The holder of a key that cannot count as it was sent.
     Misplaced(Arc<Misplaced>),
 }
@@ -118,15 +118,16 @@ impl Keyring {
     /// refused even where both are valid, because a proxy may read another one than we do.
     pub(super) fn identify(&self, client: Client, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
         let entries = self.entries();
-        let (mut ingest, mut read, mut misplaced) = (None, None, None);
+        let (mut ingest, mut read, mut misplaced, mut unknown) = (None, None, None, None);
         for (name, place) in &PLACES {
             for (position, value) in presented(headers, name).enumerate() {
                 let secret = if place.is_some() { Some(value) } else { bearer(value) };
                 let Some(entry) = secret.and_then(|secret| entries.find(secret, *place)) else {
-                    let Some(found) = misplaced::in_header(&entries, place.is_none(), value, scopes) else {
-                        return Identity::Unknown;
-                    };
-                    misplaced.get_or_insert(found);
+                    match misplaced::in_header(&entries, place.is_none(), value, scopes) {
+                        Some(found) => _ = misplaced.get_or_insert(found),
+                        None if is_crowded(headers) => return Identity::Unknown(None),
+                        None => _ = unknown.get_or_insert(*place),
+                    }
                     continue;
                 };
                 let slot = if entry.scope == Scope::Ingest { &mut ingest } else { &mut read };
@@ -135,6 +136,11 @@ impl Keyring {
                 }
                 *slot = Some(entry);
             }
+        }
+        if let Some(place) = unknown {
+            let valid = ingest.or(read).map(|entry| Arc::clone(&entry.name));
+            let holder = valid.or_else(|| misplaced.map(|misplaced| misplaced.name));
+            return Identity::Unknown(holder.map(|holder| Arc::new(Misplaced::beside_unknown(holder, place))));
         }
         if let Some(misplaced) = misplaced {
             return Identity::Misplaced(Arc::new(misplaced));
@@ -184,6 +190,12 @@ fn presented<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Ite
     headers.get_all(name).iter().map(HeaderValue::as_bytes).filter(|value| !is_empty(value))
 }
 
+/// Whether there are more credentials than headers for them. Then it stays unsaid which is unknown, because a request could
+/// try as many keys as it has lines, and the answer would say whether one of them is valid.
+fn is_crowded(headers: &HeaderMap) -> bool {
+    PLACES.iter().map(|(name, _)| presented(headers, name).count()).sum::<usize>() > PLACES.len()
+}
+
 /// The word `Bearer` without a token is empty too. A header's value has no blanks around it.
 fn is_empty(value: &[u8]) -> bool {
     value.is_empty() || value.eq_ignore_ascii_case(b"Bearer")
@@ -200,7 +212,7 @@ pub(super) async fn require(
     let entry = match identity {
         Identity::Known(entry) => entry,
         Identity::Misplaced(misplaced) => return misplaced.refusal(),
-        Identity::Unknown => return unauthorized(),
+        Identity::Unknown(holder) => return holder.map_or_else(unauthorized, |holder| holder.refusal()),
         Identity::Anonymous(keyring, client) => {
             let misplaced = keyring.search(client, &request, scopes);
             misplaced.as_ref().map_or(AuthFailures::Missing, Misplaced::kind).count(1);

@@ -59,7 +59,7 @@ impl Limiter {
             Identity::Known(key) => return self.take_of(key),
             Identity::Anonymous(..) => {}
             Identity::Misplaced(misplaced) => misplaced.kind().count(1),
-            Identity::Unknown => {
+            Identity::Unknown(_) => {
                 AuthFailures::Unknown.count(1);
                 let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
                 of_wrong_keys = self

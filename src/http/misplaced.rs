@@ -1,7 +1,7 @@
 //! Valid keys that cannot count as they were sent: in the wrong header, with their name, in quotes, in the address.
 //!
-//! Whoever holds a valid key is told what to change, and is never counted among those who try wrong ones. Nobody else learns
-//! anything: what is compared depends on what was sent alone, and every comparison takes as long as any other.
+//! Whoever holds a valid key is told what to change, and is never counted among those who try wrong ones unless a wrong one came,
+//! too. Nobody else learns anything: what is compared depends on what was sent alone, and every comparison takes as long as any other.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "toke
 /// A valid key that cannot count as it was sent.
 #[derive(Debug)]
 pub(super) struct Misplaced {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     kind: AuthFailures,
     detail: String,
 }
@@ -90,6 +90,16 @@ impl Misplaced {
              in {header} or after Bearer in Authorization."
         );
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Several, detail }
+    }
+
+    /// Of a `holder` who has sent an unknown one, too.
+    pub(super) fn beside_unknown(holder: Arc<str>, place: Option<Scope>) -> Self {
+        let header = header_name(place);
+        let detail = format!(
+            "One credential of the request is valid, and {header} holds one that is not known; correct that one or leave it \
+             out."
+        );
+        Self { name: holder, kind: AuthFailures::Unknown, detail }
     }
 
     /// What this counts as.
