@@ -80,8 +80,10 @@ impl Health {
         let health = self.clone();
         let probing = tokio::spawn(async move {
             let mut last = health.last.lock().await;
+            // A request that has found the file or a table missing since then knows better.
+            let missed_at = health.store.missed_at();
             match *last {
-                Some(probe) if probe.at.elapsed() < SHARED => probe,
+                Some(probe) if probe.at.elapsed() < SHARED && missed_at.is_none_or(|at| at < probe.at) => probe,
                 _ => *last.insert(health.ask().await),
             }
         });

@@ -15,7 +15,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr};
 
 use crate::ingest::Refusal;
 use crate::query::QueryError;
-use crate::store::StoreError;
+use crate::store::{Missing, StoreError};
 use crate::violation::Violation;
 
 /// The media type of a problem.
@@ -283,6 +283,20 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::Unfit(_) => {
                 Self::new(Code::Unavailable, DETAIL).caused_by(error.to_string())
             }
+            StoreError::Missing(what, _) => Self::new(
+                Code::Unavailable,
+                match what {
+                    Missing::File => {
+                        "The database file of this service was moved, deleted or replaced; its operator has to act as the \
+                         service's log says. To send the same request again after that is safe."
+                    }
+                    Missing::Tables => {
+                        "Tables of this service's database are missing; its operator has to act as the service's log \
+                         says. To send the same request again after that is safe."
+                    }
+                },
+            )
+            .caused_by(error.to_string()),
             StoreError::ReadOnly(_) => Self::new(
                 Code::Unavailable,
                 "Nothing was stored, because the database behind this service is a read-only standby or is set to be only \

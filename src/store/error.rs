@@ -7,6 +7,9 @@ pub enum StoreError {
     /// It cannot be reached or is too busy; trying again helps.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Part of it is missing, and stays so until its operator acts.
+    #[error("the database is unavailable: {1}")]
+    Missing(Missing, String),
     /// It is a standby or set to be read only: nothing was stored, and nothing will be as long as it is.
     #[error("the database can only be read: {0}")]
     ReadOnly(String),
@@ -21,11 +24,20 @@ pub enum StoreError {
     Internal(String),
 }
 
+/// What was there at first contact and is no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The SQLite file, or what SQLite keeps beside it: moved, deleted or replaced.
+    File,
+    /// A table: dropped or renamed.
+    Tables,
+}
+
 impl StoreError {
     /// Its name in the metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::Missing(..) => "unavailable",
             Self::ReadOnly(_) => "read_only",
             Self::Unfit(_) => "unfit",
             Self::Refused(_) => "refused",
@@ -40,10 +52,9 @@ impl From<sqlx::Error> for StoreError {
             return Self::Refused(error.to_string());
         }
         if let Some(error) = error.as_database_error()
-            && sqlite_code(error) == Some(SQLITE_ERROR)
-            && names_a_missing_table(error.message())
+            && is_about_a_missing_table(error)
         {
-            return Self::Unavailable(missing_table(error.message()));
+            return missing_table(error.message());
         }
         if error.as_database_error().and_then(sql_state) == Some(READ_ONLY) {
             return Self::ReadOnly(error.to_string());
@@ -73,7 +84,7 @@ impl From<rusqlite::Error> for StoreError {
         let text = format!("{error} (SQLite's code {code})");
         match primary(code) {
             SQLITE_CONSTRAINT => Self::Refused(text),
-            SQLITE_ERROR if names_a_missing_table(&text) => Self::Unavailable(missing_table(&text)),
+            SQLITE_ERROR if names_a_missing_table(&text) => missing_table(&text),
             code if sqlite_failure_passes(code) => Self::Unavailable(text),
             _ => Self::Internal(text),
         }
@@ -102,13 +113,24 @@ fn primary(extended: u32) -> u32 {
 const SQLITE_ERROR: u32 = 1;
 const SQLITE_CONSTRAINT: u32 = 19;
 
+fn is_about_a_missing_table(error: &dyn DatabaseError) -> bool {
+    const UNDEFINED_TABLE: &str = "42P01";
+    match sql_state(error) {
+        Some(state) => state == UNDEFINED_TABLE,
+        None => sqlite_code(error) == Some(SQLITE_ERROR) && names_a_missing_table(error.message()),
+    }
+}
+
 /// Tables that were there at first contact, and that somebody has dropped since: for this SQLite has no code of its own.
 fn names_a_missing_table(message: &str) -> bool {
     message.contains("no such table: ")
 }
 
-fn missing_table(message: &str) -> String {
-    format!("a table was dropped under the running service ({message}); restart it, and it says what to do")
+fn missing_table(message: &str) -> StoreError {
+    let text = format!(
+        "a table was dropped or renamed under the running service ({message}); restart candlewick, it says what to do"
+    );
+    StoreError::Missing(Missing::Tables, text)
 }
 
 /// Whether a candle violates a constraint or a trigger's condition. Ours cannot be violated: the keys' conflicts are handled,
@@ -132,8 +154,8 @@ fn postgres_refuses_a_value(state: &str) -> bool {
 fn postgres_failure_passes(state: &str) -> bool {
     match state {
         // A serialization failure or deadlock that outlasted the retries, a lock not had in time, a database that is not
-        // created yet, tables that are dropped and not restored yet, rights taken away.
-        "40001" | "40P01" | "55P03" | "3D000" | "42P01" | "42501" => true,
+        // created yet, rights taken away.
+        "40001" | "40P01" | "55P03" | "3D000" | "42501" => true,
         // Connection lost, login refused, out of disk or connections, cancelled or shutting down, disk failing.
         _ => matches!(state.get(..2), Some("08" | "28" | "53" | "57" | "58")),
     }

@@ -13,7 +13,7 @@ mod write_log;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
@@ -28,7 +28,7 @@ use crate::to_the_end::to_the_end;
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use changes::Change;
-pub use error::StoreError;
+pub use error::{Missing, StoreError};
 pub use precision::Outliers;
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use write_log::WriteError;
@@ -49,6 +49,8 @@ pub struct Store {
     changes: Changes,
     unreadable: UnreadableRows,
     writes: WriteLog,
+    /// When something was last found to be missing.
+    missed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,18 +162,6 @@ macro_rules! either {
     };
 }
 
-/// Measures an operation, waiting for a connection included.
-async fn measured<T>(
-    name: &'static str,
-    operation: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let start = Instant::now();
-    let result = operation.await;
-    let error = result.as_ref().err().map_or("", StoreError::kind);
-    histogram!(OPERATION_DURATION, "db_operation_name" => name, "error_type" => error).record(start.elapsed());
-    result
-}
-
 impl Store {
     /// Prepares to use the database that the configuration names, without touching it.
     ///
@@ -189,7 +179,30 @@ impl Store {
             changes: Changes::default(),
             unreadable: UnreadableRows::default(),
             writes: WriteLog::default(),
+            missed_at: Arc::default(),
         })
+    }
+
+    /// Measures an operation, waiting for a connection included, and notes where it finds something missing.
+    async fn measured<T>(
+        &self,
+        name: &'static str,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let start = Instant::now();
+        let result = operation.await;
+        let error = result.as_ref().err().map_or("", StoreError::kind);
+        histogram!(OPERATION_DURATION, "db_operation_name" => name, "error_type" => error).record(start.elapsed());
+        if let Err(StoreError::Missing(..)) = result {
+            *self.missed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        result
+    }
+
+    /// When an operation last found that the database's file or a table is missing, if any did.
+    #[must_use]
+    pub fn missed_at(&self) -> Option<Instant> {
+        *self.missed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `postgres` or `sqlite`.
@@ -234,7 +247,8 @@ impl Store {
     /// The batch may still have been stored if the connection broke after it was sent.
     pub async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
         let bump = self.changes.bump_on_drop(&batch);
-        self.writes.noted(measured("append", async { either!(self, store => store.append(batch, bump).await) }).await)
+        self.writes
+            .noted(self.measured("append", async { either!(self, store => store.append(batch, bump).await) }).await)
     }
 
     /// Like [`Self::append`], and tells which candles changed something, which costs a little.
@@ -244,7 +258,7 @@ impl Store {
     pub async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
         let bump = self.changes.bump_on_drop(&batch);
         let append = async { either!(self, store => store.append_telling(batch, bump).await) };
-        self.writes.noted(measured("append", append).await)
+        self.writes.noted(self.measured("append", append).await)
     }
 
     /// The last write that failed since the start, if any did.
@@ -273,7 +287,7 @@ impl Store {
     /// When the database cannot be read.
     pub async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
         let (symbol, timeframe) = (range.symbol.clone(), range.timeframe);
-        let candles = measured("range", async { either!(self, store => store.range(range).await) }).await?;
+        let candles = self.measured("range", async { either!(self, store => store.range(range).await) }).await?;
         self.unreadable.report(&symbol, timeframe, &candles);
         Ok(candles)
     }
@@ -284,7 +298,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read, or has no place for this yet.
     pub async fn newest(&self) -> Result<HashMap<Timeframe, i64>, StoreError> {
-        let rows = measured("newest", async { either!(self, store => store.newest().await) }).await?;
+        let rows = self.measured("newest", async { either!(self, store => store.newest().await) }).await?;
         Ok(rows.into_iter().filter_map(|(name, time)| Some((Timeframe::named(&name)?, time))).collect())
     }
 
@@ -297,7 +311,7 @@ impl Store {
         let mut rows: Vec<_> = newest.into_iter().map(|(timeframe, time)| (timeframe.name(), time)).collect();
         // In one order, so that two processes never wait for each other in a circle.
         rows.sort_unstable();
-        measured("keep_newest", async { either!(self, store => store.keep_newest(rows).await) }).await
+        self.measured("keep_newest", async { either!(self, store => store.keep_newest(rows).await) }).await
     }
 
     /// Closes forming candles whose time to be closed has come by `now`, in their last state, as many as one transaction
@@ -307,7 +321,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn close_due(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
-        measured("close_due", async { either!(self, store => store.close_due(now).await) }).await
+        self.measured("close_due", async { either!(self, store => store.close_due(now).await) }).await
     }
 
     /// Keeps when the clock may close the forming candles of a batch, where their states were older than what is stored: the
@@ -316,7 +330,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn keep_closing_times(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
-        measured("keep_closing_times", async { either!(self, store => store.keep_closing_times(batch).await) }).await
+        self.measured("keep_closing_times", async { either!(self, store => store.keep_closing_times(batch).await) })
+            .await
     }
 
     /// Reads what is stored closed under the keys of `candles` where it is written in another way than theirs, in no
@@ -325,7 +340,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
-        measured("compare", async { either!(self, store => store.stored_otherwise(candles).await) }).await
+        self.measured("compare", async { either!(self, store => store.stored_otherwise(candles).await) }).await
     }
 
     /// Removes forming candles whose closed form is stored, and says how many.
@@ -333,7 +348,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        measured("sweep", async { either!(self, store => store.sweep().await) }).await
+        self.measured("sweep", async { either!(self, store => store.sweep().await) }).await
     }
 
     /// Returns once the database has answered, on a connection that nothing else uses.

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::precision::{self, Outliers, SAMPLE_CANDLES};
-use super::{Database, Store, StoreError, measured};
+use super::{Database, Store, StoreError};
 use crate::candle::{Symbol, Timeframe};
 
 /// First millisecond of the year 1 and of the year 10000: no other candle can be asked for.
@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn series(&self, selection: &SeriesSelection) -> Result<SeriesPage, StoreError> {
-        measured("series", Walk::new(self, selection).run()).await
+        self.measured("series", Walk::new(self, selection).run()).await
     }
 
     /// The names of the series behind a place, at most so many. There are no more where it returns fewer.

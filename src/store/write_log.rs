@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::StoreError;
+use super::{Missing, StoreError};
 
 /// The last write that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,10 @@ fn meaning(error: &StoreError) -> &'static str {
         StoreError::Unavailable(_) => {
             "The database was not there, was too busy, or could not be written; the log says which."
         }
+        StoreError::Missing(Missing::File, _) => {
+            "The database file was moved, deleted or replaced; the log says what to do."
+        }
+        StoreError::Missing(Missing::Tables, _) => "Tables of the database are missing; the log says what to do.",
         StoreError::ReadOnly(_) => {
             "The database can only be read, as a standby is; post to the service of its primary."
         }

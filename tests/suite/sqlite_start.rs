@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{Executor, Row, SqlitePool};
 use tempfile::TempDir;
 
-use crate::harness::{Database, NOW, TestApp, candle, run, send, with};
+use crate::harness::{NOW, candle, run, send, with};
 use crate::program::{Serving, output, program};
 
 const HOUR: i64 = 3600;
@@ -124,21 +124,6 @@ fn a_file_that_may_not_be_written_is_refused_at_the_start() {
                 }
             }
             assert_eq!(file.start("migrate"), (0, String::new()), "{what}: once it is mended");
-        }
-    });
-}
-
-#[test]
-fn dropped_tables_are_unavailable() {
-    run(async {
-        for table in ["market_data_candles", "market_data_live_candles"] {
-            let app = TestApp::start(Database::sqlite()).await;
-            app.ingest(&[candle(NOW - 2 * HOUR), candle(NOW)]).await;
-            execute(&app.database.url(), &format!("drop table {table}")).await;
-            let batch = json!({"candles": [candle(NOW - 2 * HOUR), candle(NOW)]});
-            app.post(&batch).await.problem(503, "unavailable");
-            app.candles("&limit=7").await.problem(503, "unavailable");
-            while send(app.request(reqwest::Method::GET, "/health")).await.status == 200 {}
         }
     });
 }

@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use super::changes::BumpOnDrop;
 use super::series::{Position, Row, Sample, SeriesKey};
 use super::{
-    Appended, ClosingOutcome, DueCandle, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError, Stored,
+    Appended, ClosingOutcome, DueCandle, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError, Stored,
     StoredCandles, Written, finished, not_prepared, unreadable,
 };
 use crate::candle::{Batch, Candle, Timestamp};
@@ -300,7 +300,8 @@ impl Postgres {
             read_with!(pool, |connection| sqlx::query_scalar::<_, bool>(TABLES).fetch_one(connection))
         };
         let are_there = self.on(&self.0.probe, ping).await?;
-        if are_there { Ok(()) } else { Err(StoreError::Unavailable("its tables are missing".to_owned())) }
+        let missing = || StoreError::Missing(Missing::Tables, "its tables are missing; restart candlewick".to_owned());
+        are_there.then_some(()).ok_or_else(missing)
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {

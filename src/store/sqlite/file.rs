@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{error, info, warn};
 
-use crate::store::StoreError;
+use crate::store::{Missing, StoreError};
 
 /// What SQLite keeps beside a file in WAL mode, by what it appends to the name.
 const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
@@ -122,7 +122,7 @@ impl DatabaseFile {
         }
         match opened.side_files.iter().find(|(path, identity)| Identity::of(path).ok() != Some(*identity)) {
             None => Ok(()),
-            Some((path, _)) => Err(StoreError::Unavailable(format!(
+            Some((path, _)) => Err(missing(format!(
                 "{} was moved or deleted under the running service, which writes nothing more; put it back, or restart the \
                  service, which as it stops saves what that file holds",
                 path.display()
@@ -132,24 +132,28 @@ impl DatabaseFile {
 
     fn gone(&self, error: &io::Error) -> StoreError {
         let path = self.path.display();
-        StoreError::Unavailable(if error.kind() == io::ErrorKind::NotFound {
-            format!(
+        if error.kind() == io::ErrorKind::NotFound {
+            missing(format!(
                 "the SQLite file {path} was moved or deleted under the running service, which writes nothing more; put it back, \
                  or stop the service, restore a backup, and restart it"
-            )
+            ))
         } else {
-            format!("the SQLite file {path} cannot be looked at: {error}")
-        })
+            StoreError::Unavailable(format!("the SQLite file {path} cannot be looked at: {error}"))
+        }
     }
 
     fn replaced(&self) -> StoreError {
         let path = self.path.display();
-        StoreError::Unavailable(format!(
+        missing(format!(
             "the SQLite file {path} was moved or deleted under the running service and another one is in its place, so nothing \
              more is written; put the old one back, or stop the service, move {path}-wal and {path}-shm away, which belong to \
              the old one and would damage the new one, and restart it"
         ))
     }
+}
+
+fn missing(text: String) -> StoreError {
+    StoreError::Missing(Missing::File, text)
 }
 
 /// By how many names a file can be opened, symbolic links aside.
