@@ -172,7 +172,7 @@ fn quotes_around_a_key_stop_the_start() {
         (r#""some-key-0123456789""#, ""),
         ("' some-key-0123456789 '", ""),
         (r#""a:some-key-0123456789,b:other-key-0123456789""#, ""),
-        (r#"'a:some-key-0123456789', b:other-key-0123456789"#, ": entry 1"),
+        ("'a:some-key-0123456789', b:other-key-0123456789", ": entry 1"),
         (r#"a:some-key-0123456789,b:"other-key-0123456789""#, ": entry 2"),
     ] {
         std::fs::write(&file, format!("{value}\n")).unwrap();
