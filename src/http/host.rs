@@ -13,7 +13,13 @@ use super::problem::{Code, Problem};
 /// # Errors
 /// Where HTTP demands to refuse the request: no `Host`, more than one, or one that is not a host with or without a port.
 pub(super) fn named(request: &Request) -> Result<Option<String>, Problem> {
+    const NO_HOST: &str =
+        "The Host of the request is not a host name or address with or without a port; send such a one.";
     let problem = |detail| Err(Problem::new(Code::InvalidHost, detail));
+    // A request line may name a host too.
+    if request.uri().authority().is_some_and(|authority| host_of(authority).is_none()) {
+        return problem(NO_HOST);
+    }
     let mut lines = request.headers().get_all(header::HOST).iter();
     let Some(host) = lines.next() else {
         if request.version() < Version::HTTP_11 {
@@ -28,9 +34,7 @@ pub(super) fn named(request: &Request) -> Result<Option<String>, Problem> {
     }
     match host.to_str().ok().and_then(|host| host.parse().ok()).as_ref().and_then(host_of) {
         Some(host) => Ok(Some(host)),
-        None => {
-            problem("The Host of the request is not a host name or address with or without a port; send such a one.")
-        }
+        None => problem(NO_HOST),
     }
 }
 
@@ -41,9 +45,24 @@ pub(super) fn host_of(authority: &Authority) -> Option<String> {
     let has_no_more = matches!(rest, "" | ":") || rest.strip_prefix(':')?.parse::<u16>().is_ok();
     let is_host = match host.strip_prefix('[') {
         Some(address) => address.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty(),
+        None => is_dns_name(host),
     };
     (has_no_more && is_host).then(|| host.to_ascii_lowercase())
+}
+
+/// Whether DNS can have a name, or an IPv4 address is written like that. RFC 3986 allows more, such as commas, which programs
+/// read differently. Underscores are in the names of Docker Compose's services.
+fn is_dns_name(host: &str) -> bool {
+    const MAX_NAME_LENGTH: usize = 253;
+    const MAX_LABEL_LENGTH: usize = 63;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        (1..=MAX_LABEL_LENGTH).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte))
+    };
+    host.len() <= MAX_NAME_LENGTH && host.split('.').all(is_label)
 }
 
 /// The host names under which the second listener is served. A web page that has its own name lead here (DNS rebinding) sends
