@@ -135,9 +135,10 @@ impl Scanner<'_> {
     }
 }
 
-/// True for a word that may be meant as a value: one without blanks and colons, unless it is a time. An empty one is a value that was
-/// left out.
+/// True for a word that may be meant as a value: one without blanks and colons, unless it is a time, which does not begin with a
+/// colon. An empty one is a value that was left out.
 fn is_value_like(word: &str) -> bool {
-    let is_time = || word.bytes().all(|byte| byte.is_ascii_digit() || b" .-:+TZ".contains(&byte));
+    let is_time =
+        || !word.starts_with(':') && word.bytes().all(|byte| byte.is_ascii_digit() || b" .-:+TZ".contains(&byte));
     !word.contains(['/', MARK]) && (!word.contains([' ', ':']) || is_time())
 }

@@ -175,7 +175,7 @@ both_stores! {
             "nan".to_owned(), String::new(), inside("\"\\u006fpen\":nan"), inside("\"open\":nan"),
             // Words beside something else that is wrong, in a field that is parsed or one that is ignored.
             inside("\"spread\":nan,"), inside("\"spread\":[nan,]"), inside("\"spread\":[,nan]"), inside("\"spread\":[nan"), inside("\"spread\":{nan}"),
-            inside("\"spread\":nan high:1"), inside("\"spread\":nan \"high\":1"), inside("\"spread\":'nan'"), inside("\"spread\":nan // none\n"),
+            inside("\"spread\":nan high:1"), inside("\"spread\"::10"), inside("\"spread\":nan \"high\":1"), inside("\"spread\":'nan'"), inside("\"spread\":nan // none\n"),
             inside("\"more\":{\"a\":nan]"), inside("\"more\":{\"a\" nan}"), inside("\"more\":{a:nan}"),
             format!("{{\"candles\":[{good}],\"spread\":nan"), format!("{{\"candles\":[{good},],\"spread\":nan}}"), format!("{{\"candles\":[{good}],\"spread\":nan}}}}"),
             inside("\"open\":nan,"), inside("\"complete\":True \"unit\":\"s\""), inside("unit:s"), inside("'unit':'s'"), inside("\"unit\":'s'"),
