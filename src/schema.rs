@@ -99,7 +99,8 @@ pub(crate) fn timestamp() -> RefOr<Schema> {
                    `unit`) milliseconds; `2025.08.03 10:00[:00]`; or, beside `utc_offset`, RFC 3339 without a zone. For D1, W1 \
                    and MN1 also a date: `2025.08.03`, or beside `utc_offset` `2025-08-03`. Forms without a zone are shifted \
                    by `utc_offset`. In UTC below H1 a multiple of 1, 3, 5 or 15 minutes, as divides the timeframe, from H1 to \
-                   H12 of 5 minutes, and else a whole minute; from 1700 on and not in the future. Required, here or as `time`.";
+                   H12 of 5 minutes, and else a whole minute; from 1700 on and not in the future; not 0 below D1. Required, here or as \
+                   `time`.";
     let forms = any_of(opening_times());
     forms.description(Some(meaning)).examples(["2025.08.03 13:00"]).into()
 }

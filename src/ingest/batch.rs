@@ -231,8 +231,8 @@ impl<'a> CandleReader<'a> {
             }
         };
         let ohlc = ohlc.map_err(note_all).ok();
-        if let (Some(sent), Some(ohlc)) = (sent, ohlc) {
-            problems.check("timestamp", not_unfilled(sent, ohlc));
+        if let Some(sent) = sent {
+            problems.check("timestamp", not_unfilled(sent, timeframe, ohlc));
         }
         let volume =
             problems.required("volume", fields.volume.or(fields.tick_volume), |raw| parse_scalar(raw, Volume::parse));
@@ -347,13 +347,20 @@ fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), In
 }
 
 /// Refuses a record as a terminal has it before it is filled in: everything in it is 0. So may be its time before or after an
-/// offset was taken off, also one that the sender took off itself.
-fn not_unfilled(sent: SentTime, ohlc: Ohlc) -> Result<(), Invalid> {
+/// offset was taken off, also one that the sender took off itself. Below D1 a time of exactly 0 is refused beside real prices too,
+/// because `iTime` returns it on failure and no such candle is so old.
+fn not_unfilled(sent: SentTime, timeframe: Option<Timeframe>, ohlc: Option<Ohlc>) -> Result<(), Invalid> {
     let is_zero = |seconds: i64| seconds.abs() <= UtcOffset::MAX_SECONDS && seconds % UtcOffset::STEP_SECONDS == 0;
-    let has_no_time = is_zero(sent.reading) || is_zero(sent.time.seconds());
-    if has_no_time && Side::ALL.into_iter().all(|side| ohlc.get(side).is_zero()) {
+    let times = [sent.reading, sent.time.seconds()];
+    let has_no_prices = ohlc.is_some_and(|ohlc| Side::ALL.into_iter().all(|side| ohlc.get(side).is_zero()));
+    if has_no_prices && times.into_iter().any(is_zero) {
         const MESSAGE: &str = "is 0 and so are all four prices, as in an MqlRates that nobody filled in; \
                                send only as many records as CopyRates returned";
+        return Err(Invalid::new(Rule::Unfilled, MESSAGE));
+    }
+    if times.contains(&0) && timeframe.is_some_and(|timeframe| !timeframe.opens_with_a_day()) {
+        const MESSAGE: &str =
+            "is 0, which iTime returns where it has no such candle; send the time at which the candle opened";
         return Err(Invalid::new(Rule::Unfilled, MESSAGE));
     }
     Ok(())

@@ -134,7 +134,8 @@ def opening_time(value, offset, unit, timeframe):
     step = opening_step(timeframe)
     if isinstance(value, str) and (parts := RFC3339.match(value)):
         moment, zone = epoch(value), parts[3]
-        if parts[2] is None and moment is not None and valid_opening(moment, step) and on_the_hour(zone) == zone:
+        reading = epoch(f"{parts[1]}Z")
+        if parts[2] is None and moment is not None and valid_opening(moment, reading, step) and on_the_hour(zone) == zone:
             return value, True
         return f"{past(value):%Y-%m-%dT%H:%M:00}{on_the_hour(zone)}", True
     if isinstance(value, str) and (parts := ISO_TIME.match(value)):
@@ -146,7 +147,7 @@ def opening_time(value, offset, unit, timeframe):
             moment = datetime.strptime(value, f"%Y.%m.%d %H:%M{seconds}").replace(tzinfo=timezone.utc).timestamp()
         except ValueError:
             moment = None
-        if moment is not None and moment != 0 and valid_opening(moment - offset, step):
+        if moment is not None and valid_opening(moment - offset, moment, step):
             return value, False
         return f"{past(value):%Y.%m.%d %H:%M}" + (":00" if parts[1] else ""), False
     if isinstance(value, str) and (parts := DATE.match(value)):
@@ -156,7 +157,7 @@ def opening_time(value, offset, unit, timeframe):
     if whole(value, EARLIEST * 1000, LATEST * 1000) and (unit or not DATE_IN_DIGITS.match(str(value))):
         number = int(Decimal(str(value)))
         seconds, rest = divmod(number, 1000) if in_milliseconds(number, unit) else (number, 0)
-        if rest == 0 and seconds != 0 and valid_opening(seconds - offset, step):
+        if rest == 0 and valid_opening(seconds - offset, seconds, step):
             return value, False
     moment = int(past(value).timestamp()) * (1000 if unit == "ms" else 1)
     return (str(moment) if isinstance(value, str) else moment), False
@@ -166,9 +167,9 @@ def in_milliseconds(number, unit):
     return unit == "ms" or (unit is None and abs(number) >= FIRST_MILLISECONDS)
 
 
-def valid_opening(moment, step):
-    # Below D1, time 0 is one that nobody filled in.
-    return EARLIEST <= moment <= LATEST and moment % step == 0 and moment != 0
+def valid_opening(moment, reading, step):
+    """Below D1 neither the time in UTC nor the one that the clock showed may be 0."""
+    return EARLIEST <= moment <= LATEST and moment % step == 0 and 0 not in (moment, reading)
 
 
 def on_the_hour(zone):

@@ -132,7 +132,7 @@ both_stores! {
             (Some("s"), Some("ms"), json!(300), 300),
             (Some("ms"), Some("s"), json!(300_000), 300),
             (None, Some("s"), json!(TEN), TEN),
-            (None, Some("ms"), json!(0), 0),
+            (None, Some("ms"), json!(3_600_000), 3600),
             (None, Some("ms"), json!("2025-08-03T10:00:00Z"), TEN),
         ];
         for (n, (own, beside, time, _)) in cases.iter().enumerate() {
@@ -165,7 +165,7 @@ both_stores! {
     }
 
     async fn a_unit_says_what_the_numbers_of_a_query_count(app: TestApp) {
-        let times = [-14_169_600, 0, 3_600_000, TEN];
+        let times = [-14_169_600, HOUR, 3_600_000, TEN];
         let sent: Vec<Value> = times.iter().map(|time| candle(*time)).collect();
         app.ingest(&sent).await;
         let read = async |query: &str| {
@@ -179,8 +179,8 @@ both_stores! {
             }
         }
         assert_eq!(read("&before=0&unit=ms").await, [-14_169_600]);
-        assert_eq!(read("&after=1&unit=ms&limit=1").await, [3_600_000]);
-        assert_eq!(read("&unit=s&from=1970-01-01T00:00:00Z&limit=1").await, [0]);
+        assert_eq!(read("&after=3600001&unit=ms&limit=1").await, [3_600_000]);
+        assert_eq!(read("&unit=s&from=1970-01-01T00:00:00Z&limit=1").await, [HOUR]);
         assert_eq!(app.candles("&unit=us").await.errors(), [(r#"["query","unit"]"#.to_owned(), "unknown_unit".to_owned())]);
         let errors = app.candles(&format!("&unit=s&from={}", TEN * 1000)).await.errors();
         assert_eq!(errors, [(r#"["query","from"]"#.to_owned(), "out_of_range".to_owned())]);
@@ -190,7 +190,7 @@ both_stores! {
         let link = page.header("link").unwrap();
         assert!(link.contains("after=1969-07-21T") && !link.contains("unit"), "{link}");
         let next = app.get(&link[1..link.find('>').unwrap()]).await;
-        assert_eq!(next.json()[0]["timestamp"], 0);
+        assert_eq!(next.json()[0]["timestamp"], 3_600_000);
     }
 
     async fn a_record_that_nobody_filled_in_is_refused(app: TestApp) {
@@ -203,9 +203,37 @@ both_stores! {
         let indexes: Vec<(u64, String)> = (0..empty.len()).map(|index| (index as u64, "unfilled".to_owned())).collect();
         assert_eq!(refused(&app, &empty).await, indexes);
         assert!(app.database.closed().await.is_empty());
-        // The first moment of 1970 is a time like any other, and so are prices of 0.
-        let filled = [candle(0), all_zero(15 * HOUR), with(all_zero(0), json!({"symbol": "A", "high": "0.01"}))];
-        assert_eq!(app.ingest(&filled).await, (3, 0, 0));
+        // Prices of 0 are prices like any others.
+        let filled = [all_zero(15 * HOUR), with(all_zero(0), json!({"timeframe": "D1", "high": "0.01"}))];
+        assert_eq!(app.ingest(&filled).await, (2, 0, 0));
+    }
+
+    async fn time_0_below_d1_is_refused_because_itime_failed(app: TestApp) {
+        for (timeframe, minutes) in GRID {
+            let of = |fields: Value| with(with(candle(0), json!({"timeframe": timeframe})), fields);
+            let zeros = [
+                of(json!({})), of(json!({"timestamp": "0"})), of(json!({"timestamp": "1970.01.01 00:00"})), of(json!({"timestamp": "1970-01-01T00:00:00Z"})),
+                of(json!({"utc_offset": 10_800})), of(json!({"timestamp": 10_800, "utc_offset": 10_800})), of(json!({"timestamp": "1970-01-01T03:00:00+03:00"})),
+                of(json!({"unit": "ms"})),
+            ];
+            if ["D1", "W1", "MN1"].contains(&timeframe) {
+                assert_eq!(app.ingest(&zeros).await.0, 2, "at 0 and, by an offset, 3 hours before");
+                continue;
+            }
+            let kinds = refused(&app, &zeros).await;
+            assert_eq!(kinds, (0..zeros.len()).map(|index| (index as u64, "unfilled".to_owned())).collect::<Vec<_>>(), "{timeframe}");
+            let answer = app.post(&json!({"candles": [of(json!({}))]})).await;
+            assert!(message(&answer).contains("iTime"), "{answer:?}");
+            // Beside prices that are wrong it is named, too.
+            let both = app.post(&json!({"candles": [of(json!({"low": "nan"}))]})).await.errors();
+            let kinds: Vec<&str> = both.iter().map(|(_, kind)| &**kind).collect();
+            assert_eq!(kinds, ["not_a_number", "unfilled"]);
+            let near = [of(json!({"timestamp": minutes * MINUTE})), of(json!({"timestamp": HOUR})), of(json!({"timestamp": -HOUR}))];
+            assert_eq!(app.ingest(&near).await, (3, 0, 0));
+            let stored = app.database.closed().await;
+            assert!(stored.iter().any(|row| row.starts_with(&format!("EURUSD {timeframe} 3600 "))), "{stored:?}");
+            assert!(!stored.iter().any(|row| row.starts_with(&format!("EURUSD {timeframe} 0 "))), "{stored:?}");
+        }
     }
 
     async fn years_before_1700_are_refused_and_stored_ones_are_read(app: TestApp) {
