@@ -9,7 +9,7 @@ pub enum Phase {
     Closed,
 }
 
-/// When the clock may close a forming candle that nobody posts again.
+/// The time at which the clock may close a forming candle that nobody posts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
     /// Never, because its sender said that it is forming.
@@ -26,9 +26,9 @@ pub enum Closing {
 /// The phase of a candle by what else its batch holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phases {
-    /// Where the batch holds no newer candle of its series.
+    /// The phase if the batch holds no newer candle of its series.
     pub newest: Phase,
-    /// Where it does.
+    /// The phase if it holds one.
     pub followed: Phase,
 }
 
@@ -44,7 +44,7 @@ impl From<Phase> for Phases {
 pub struct Forming {
     /// The candle as it is now.
     pub candle: Candle,
-    /// When the clock may close it.
+    /// The time at which the clock may close it.
     pub closing: Closing,
 }
 
@@ -122,13 +122,13 @@ impl Batch {
         self.closed.iter().map(|candle| &candle.key).chain(self.forming.iter().map(|forming| &forming.candle.key))
     }
 
-    /// How many candles there are.
+    /// The number of candles.
     #[must_use]
     pub fn len(&self) -> usize {
         self.closed.len() + self.forming.len()
     }
 
-    /// Whether there is none.
+    /// True if there are no candles.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -138,7 +138,7 @@ impl Batch {
 /// A batch, and where its candles stood among those that were sent.
 #[derive(Debug, Default)]
 pub struct Sorted {
-    /// What is to be stored.
+    /// The candles to store.
     pub batch: Batch,
     /// The index of each of [`Batch::closed`].
     pub closed_indexes: Vec<usize>,

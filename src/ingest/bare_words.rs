@@ -104,7 +104,7 @@ impl Scanner<'_> {
             if self.text.as_bytes()[self.at - 1] == b'"' {
                 return Some(());
             }
-            // Whatever is escaped, a quote above all.
+            // Skips the escaped character, because a quote there does not end the string.
             self.at += self.text[self.at..].chars().next()?.len_utf8();
         }
     }

@@ -15,7 +15,7 @@ use crate::candle::{
 };
 use crate::violation::{MAX_LISTED, Step, Violation};
 
-/// How long before its end an M1 candle is believed to be complete, in seconds: more would take its first half for the whole.
+/// Seconds before its end from which an M1 candle is believed to be complete: more would take its first half for the whole.
 const M1_CLAIM_TOLERANCE: i64 = 30;
 
 /// What a batch came to.

@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError, Stored};
 use crate::telemetry::metrics::CONFLICTS;
 use crate::violation::MAX_LISTED;
 
-/// How long an answer waits for the comparison: most Expert Advisors give up after 5 s.
+/// Time that an answer waits for the comparison, because most Expert Advisors give up after 5 s.
 const COMPARISON_TIMEOUT: Duration = Duration::from_secs(2);
 /// Conflicts that one line of the log shows with their values.
 const MAX_LOGGED: usize = 10;
@@ -28,12 +28,12 @@ pub struct Conflict {
     pub fields: Vec<&'static str>,
 }
 
-/// How the duplicates of a batch compare with what is stored.
+/// Result of comparing the duplicates of a batch with the stored candles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflicts {
     /// So many differ by value.
     Known {
-        /// How many.
+        /// Their number.
         count: usize,
         /// The first [`MAX_LISTED`] of them, by index.
         first: Vec<Conflict>,
@@ -94,7 +94,7 @@ fn differing(posted: &Candle, stored: &Stored) -> Vec<&'static str> {
     fields
 }
 
-/// What was posted and what is stored, for the log alone: an ingest key may not read.
+/// The posted and the stored values, for the log alone, because an ingest key may not read.
 fn describe(Conflict { fields, .. }: &Conflict, posted: &Candle, stored: &Stored) -> String {
     let key = &posted.key;
     let mut text = format!("{} {} {}:", key.symbol(), key.timeframe(), key.time());

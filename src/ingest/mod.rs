@@ -57,7 +57,7 @@ pub struct Receipt {
     pub rejected: usize,
     /// The first [`MAX_LISTED`] things wrong with them.
     pub rejections: Vec<Rejection>,
-    /// Which of the duplicates have other values than what is stored.
+    /// The duplicates that have other values than the stored candles.
     pub conflicts: Conflicts,
     /// The indexes of candles that were sent as complete although their end is still ahead: they are kept as forming, and
     /// closed in their last state once it has passed.
@@ -114,10 +114,10 @@ pub struct Ingest {
     seen: Arc<Seen>,
 }
 
-/// What this process has seen go by.
+/// The last ingest and the newest candles, for health and metrics.
 #[derive(Debug)]
 struct Seen {
-    /// When the last batch was acknowledged, in epoch seconds.
+    /// Time at which the last batch was acknowledged, in epoch seconds.
     last: AtomicI64,
     newest: Newest,
 }

@@ -1,4 +1,4 @@
-//! Where bodies are parsed: small ones at once, large ones on threads that may block.
+//! Parses small bodies at once, and large ones on threads that may block.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
