@@ -106,6 +106,10 @@ struct PgBouncer {
 
 impl PgBouncer {
     async fn start(database: &PgDatabase, mode: &str, size: usize) -> Option<Self> {
+        Self::start_with(database, mode, size, "").await
+    }
+
+    async fn start_with(database: &PgDatabase, mode: &str, size: usize, setting: &str) -> Option<Self> {
         let Ok(program) = std::env::var("TEST_PGBOUNCER") else {
             assert!(std::env::var_os("CI").is_none(), "TEST_PGBOUNCER is not set");
             println!("left out: TEST_PGBOUNCER is not set (scripts/with-programs)");
@@ -120,7 +124,7 @@ impl PgBouncer {
             &settings,
             format!(
                 "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-                 unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = {mode}\ndefault_pool_size = {size}\n",
+                 unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = {mode}\ndefault_pool_size = {size}\n{setting}\n",
                 server.port().unwrap(),
                 users.display()
             ),
@@ -154,6 +158,24 @@ fn pgbouncer_in_transaction_mode_is_refused() {
             for size in [1, 2, 20] {
                 let Some(bouncer) = PgBouncer::start(&database, mode, size).await else { return };
                 assert!(unfit(&bouncer.url).await.contains(REFUSAL), "{mode} mode with {size} connections");
+            }
+        }
+    });
+}
+
+#[test]
+fn pgbouncer_in_statement_mode_is_refused_by_a_single_connection() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let Some(bouncer) = PgBouncer::start_with(&database, "statement", 20, "max_client_conn = 1").await else {
+            return;
+        };
+        loop {
+            match prepare(&bouncer.url, true).await {
+                // It may still count the connection that tried its port.
+                Err(StoreError::Unavailable(cause)) if cause.contains("no more connections allowed") => {}
+                Err(StoreError::Unfit(sentence)) => break assert!(sentence.contains(REFUSAL), "{sentence}"),
+                other => panic!("{other:?}"),
             }
         }
     });

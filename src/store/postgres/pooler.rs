@@ -1,4 +1,4 @@
-//! Finds out whether a pooler lends connections for one transaction only.
+//! Finds out whether a pooler lends connections for one transaction only, or even for one statement.
 //!
 //! Behind such a pooler, statements prepared by one client run under the same name for another, so pages and counts come out
 //! wrong without an error, and settings of the session, durability among them, are lost.
@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::connect::connect;
 use crate::store::StoreError;
+use crate::store::error::sql_state;
 
 /// Longest that the second connection is waited for. A pooler in session mode whose connections are all lent keeps it waiting.
 const SECOND_CONNECTION: Duration = Duration::from_secs(2);
@@ -42,8 +43,8 @@ pub(super) async fn connect_past_poolers(options: &PgConnectOptions) -> Result<P
 
 async fn is_lent_by_transaction(first: &mut PgConnection, second: Option<PgConnection>) -> sqlx::Result<bool> {
     let mut one = Session::mark(first, "first").await?;
-    // A pooler that gives each statement another connection shows by this alone.
-    if !one.is_itself("").await? {
+    // A pooler that gives each statement another connection, or that takes no transactions, shows by this alone.
+    if !(one.is_itself("").await? && one.is_itself("begin;").await? && one.is_itself("commit;").await?) {
         return Ok(true);
     }
     let Some(mut second) = second else {
@@ -100,9 +101,25 @@ impl<'a> Session<'a> {
     /// Whether its mark and its process are still there once `statement` has been run.
     async fn is_itself(&mut self, statement: &str) -> sqlx::Result<bool> {
         let reading = format!("{statement} select current_setting('candlewick.session', true), pg_backend_pid()");
-        let (mark, pid) = session(&self.connection.fetch_all(&*reading).await?)?;
+        let rows = match self.connection.fetch_all(&*reading).await {
+            Err(error) if takes_no_transactions(&error) => return Ok(false),
+            rows => rows?,
+        };
+        let (mark, pid) = session(&rows)?;
         Ok(pid == self.pid && mark.as_deref() == Some(self.mark))
     }
+}
+
+/// Whether PgBouncer in statement mode has refused a transaction. The state stands for all that PgBouncer itself reports, a
+/// server that it lost among them; the words are "Long transactions not allowed" in earlier releases, and since then
+/// "transaction blocks not allowed in statement pooling mode".
+fn takes_no_transactions(error: &sqlx::Error) -> bool {
+    const PROTOCOL_VIOLATION: &str = "08P01";
+    error.as_database_error().is_some_and(|error| {
+        sql_state(error) == Some(PROTOCOL_VIOLATION)
+            && error.message().contains("transaction")
+            && error.message().contains("not allowed")
+    })
 }
 
 fn session(rows: &[PgRow]) -> sqlx::Result<(Option<String>, i32)> {
