@@ -88,9 +88,11 @@ pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Ca
 /// The names of the fields that differ by value: 1.1 is 1.10.
 fn differing(posted: &Candle, stored: &Stored) -> Vec<&'static str> {
     let prices = Side::ALL.into_iter().zip(&stored.prices);
-    let differs = |&(side, text): &(Side, &String)| Price::parse(text).ok() != Some(posted.ohlc.get(side));
+    let differs = |(side, text): &(Side, &Option<String>)| {
+        text.as_deref().and_then(|text| Price::parse(text).ok()) != Some(posted.ohlc.get(*side))
+    };
     let mut fields: Vec<_> = prices.filter(differs).map(|(side, _)| side.name()).collect();
-    fields.extend((stored.volume != posted.volume.get()).then_some("volume"));
+    fields.extend((stored.volume != Some(posted.volume.get())).then_some("volume"));
     fields
 }
 
@@ -101,8 +103,13 @@ fn describe(Conflict { fields, .. }: &Conflict, posted: &Candle, stored: &Stored
     for &field in fields {
         let price = Side::ALL.into_iter().zip(&stored.prices).find(|(side, _)| side.name() == field);
         let _ = match price {
-            Some((side, price)) => write!(text, " {field} {} for {price}", posted.ohlc.get(side)),
-            None => write!(text, " {field} {} for {}", posted.volume.get(), stored.volume),
+            Some((side, price)) => {
+                write!(text, " {field} {} for {}", posted.ohlc.get(side), price.as_deref().unwrap_or("null"))
+            }
+            None => match stored.volume {
+                Some(volume) => write!(text, " {field} {} for {volume}", posted.volume.get()),
+                None => write!(text, " {field} {} for null", posted.volume.get()),
+            },
         };
     }
     text

@@ -109,10 +109,10 @@ pub enum ClosingOutcome {
 pub struct Stored {
     /// The position of that candle among those that were asked about.
     pub position: usize,
-    /// Open, high, low and close as text.
-    pub prices: [String; 4],
-    /// Ticks in the period.
-    pub volume: i64,
+    /// Open, high, low and close as text; `None` where somebody has made it null.
+    pub prices: [Option<String>; 4],
+    /// Ticks in the period, likewise.
+    pub volume: Option<i64>,
 }
 
 /// Candles of one series in a span of time, read from one end of it.

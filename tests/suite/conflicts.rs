@@ -141,3 +141,29 @@ fn a_comparison_that_fails_does_not_fail_the_post() {
         assert_eq!(answer.json().get("conflicts"), None);
     });
 }
+
+#[test]
+fn a_stored_null_is_a_conflict_and_costs_no_connection() {
+    run(async {
+        const SESSIONS: &str = "select pid::text from pg_stat_activity
+            where datname = current_database() and application_name like 'candlewick-%'";
+        let app = TestApp::start(Database::postgres().await).await;
+        for field in ["open", "high", "low", "close", "volume"] {
+            let drop = format!("alter table market_data_candles alter column {field} drop not null");
+            execute(&app.database, &drop).await;
+        }
+        post(&app, &[closed(9, json!({}))]).await;
+        let before = app.database.rows(SESSIONS).await;
+        assert!(!before.is_empty());
+        for (hours, field) in (1..).zip(["open", "high", "low", "close", "volume"]) {
+            post(&app, &[closed(hours, json!({}))]).await;
+            let time = NOW - hours * HOUR;
+            let set = format!("update market_data_candles set {field} = null where timestamp = to_timestamp({time})");
+            execute(&app.database, &set).await;
+            let expected = json!([{"index": 0, "fields": [field]}]);
+            assert_eq!(post(&app, &[closed(hours, json!({}))]).await, (Some(1), expected));
+        }
+        let after = app.database.rows(SESSIONS).await;
+        assert!(before.iter().all(|session| after.contains(session)), "{before:?} {after:?}");
+    });
+}

@@ -5,9 +5,9 @@ use sqlx::{PgConnection, Row};
 
 use super::append::bind;
 use crate::candle::Candle;
-use crate::store::Stored;
+use crate::store::{StoreError, Stored, unreadable};
 
-/// The rows that differ by value from the candle with their key; NaN differs from every number.
+/// The rows that differ by value from the candle with their key; NaN and null differ from every number.
 const SELECT_DIFFERING: &str = r#"
     select f.position, c.open::text, c.high::text, c.low::text, c.close::text, c.volume
     from unnest(
@@ -16,11 +16,16 @@ const SELECT_DIFFERING: &str = r#"
         as f(symbol, timeframe, "timestamp", open, high, low, close, volume, position)
     join market_data_candles c
         on c.symbol = f.symbol and c.timeframe = f.timeframe and c."timestamp" = f."timestamp"
-    where c.open <> f.open or c.high <> f.high or c.low <> f.low or c.close <> f.close or c.volume <> f.volume"#;
+    where c.open is distinct from f.open or c.high is distinct from f.high or c.low is distinct from f.low
+       or c.close is distinct from f.close or c.volume is distinct from f.volume"#;
 
-/// Reads those of the stored candles with the keys of `candles` that have other values.
-pub(super) async fn stored(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Vec<Stored>> {
-    let rows = bind(sqlx::query(SELECT_DIFFERING), candles).fetch_all(connection).await?;
+/// Reads those of the stored candles with the keys of `candles` that have other values, for [`stored`].
+pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Vec<PgRow>> {
+    bind(sqlx::query(SELECT_DIFFERING), candles).fetch_all(connection).await
+}
+
+/// The candles in what [`read`] has read.
+pub(super) fn stored(rows: &[PgRow]) -> Result<Vec<Stored>, StoreError> {
     let one = |row: &PgRow| {
         Ok(Stored {
             position: usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX),
@@ -28,5 +33,5 @@ pub(super) async fn stored(connection: &mut PgConnection, candles: &[Candle]) ->
             volume: row.try_get(5)?,
         })
     };
-    rows.iter().map(one).collect()
+    rows.iter().map(one).collect::<sqlx::Result<_>>().map_err(unreadable)
 }

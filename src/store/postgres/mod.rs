@@ -288,8 +288,8 @@ impl Postgres {
 
     pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
         let select =
-            move |pool: Pool| async move { read_with!(pool, |connection| compare::stored(connection, &candles)) };
-        self.on(&self.0.work, select).await
+            move |pool: Pool| async move { read_with!(pool, |connection| compare::read(connection, &candles)) };
+        compare::stored(&self.on(&self.0.work, select).await?)
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

@@ -377,20 +377,20 @@ impl PoolError {
 
     /// Whether the server may still be working at the statement.
     fn may_still_run(&self) -> bool {
-        match self {
-            Self::Busy | Self::Failed(sqlx::Error::Database(_)) => false,
-            Self::NoAnswer | Self::Failed(_) => true,
-        }
+        matches!(
+            self,
+            Self::NoAnswer | Self::Failed(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_))
+        )
     }
 
     fn spoils_the_connection(&self) -> bool {
         match self {
-            Self::Busy => false,
             // A server that shuts down or has become a standby while another took its place; a statement that was prepared
             // before a table changed or a pooler forgot it.
             Self::Failed(sqlx::Error::Database(error)) => sql_state(error.as_ref())
                 .is_some_and(|state| matches!(state, "25006" | "0A000" | "26000") || state.starts_with("57P")),
-            Self::NoAnswer | Self::Failed(_) => true,
+            // An answer that cannot be decoded came on a connection that serves.
+            _ => self.may_still_run(),
         }
     }
 }
