@@ -1,7 +1,7 @@
 //! Lends connections for a bounded time, and decides by the outcome whether one may be used again.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{self, Manager, Metrics, Object, PoolConfig, QueueMode, RecycleError, RecycleResult};
@@ -32,6 +32,10 @@ const PING: Duration = Duration::from_millis(500);
 /// First and longest pause between tries to connect to a server that is not ready, each pause twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// For how long a refusal says that the server is away, if nobody tries to connect any more: without requests, nobody finds out
+/// that it is back.
+const REFUSAL_VALIDITY: Duration = Duration::from_secs(1);
 
 /// How long a pool's users are ready to wait for the server.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +140,7 @@ impl Pool {
         patience: Patience,
         abandoned: &Abandoned,
     ) -> Self {
-        let opener = Connections { options: options.clone(), patience: patience.connect, away_since: Mutex::default() };
+        let opener = Connections { options: options.clone(), patience: patience.connect, outage: Mutex::default() };
         let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(max_connections as usize) };
         let connections = managed::Pool::builder(opener).config(config).build();
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
@@ -217,20 +221,48 @@ impl Pool {
 struct Connections {
     options: PgConnectOptions,
     patience: Duration,
-    /// Since when the server has not let anybody in.
-    away_since: Mutex<Option<Instant>>,
+    outage: Mutex<Outage>,
+}
+
+/// A time in which the server lets nobody in, as far as tries to connect tell.
+#[derive(Debug, Default)]
+struct Outage {
+    /// Its first refusal, and until when it is taken to last.
+    span: Option<(Instant, Instant)>,
+}
+
+impl Outage {
+    fn since(&self, now: Instant) -> Option<Instant> {
+        self.span.filter(|(_, until)| now < *until).map(|(since, _)| since)
+    }
+
+    /// Longest that a request may wait for a connection.
+    fn wait(&self, now: Instant) -> Duration {
+        self.since(now).map_or(WAIT, |since| WAIT.saturating_sub(now - since).max(WAIT_WHILE_AWAY))
+    }
+
+    /// A try has begun that takes no longer than `patience`: what holds now holds until it has ended.
+    fn note_try(&mut self, now: Instant, patience: Duration) {
+        self.span = self.since(now).map(|since| (since, now + patience + REFUSAL_VALIDITY));
+    }
+
+    fn note_refusal(&mut self, now: Instant) {
+        self.span = Some((self.since(now).unwrap_or(now), now + REFUSAL_VALIDITY));
+    }
+
+    fn end(&mut self) {
+        self.span = None;
+    }
 }
 
 impl Connections {
     /// Longest that a request may wait for a connection now.
     fn wait(&self) -> Duration {
-        let away_since = *self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
-        away_since.map_or(WAIT, |since| WAIT.saturating_sub(since.elapsed()).max(WAIT_WHILE_AWAY))
+        self.outage().wait(Instant::now())
     }
 
-    fn note(&self, is_away: bool) {
-        let mut since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = is_away.then(|| since.unwrap_or_else(Instant::now));
+    fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a connection as soon as the server takes one: it may be starting, or about to notice that others have ended.
@@ -243,7 +275,7 @@ impl Connections {
                 Err(sqlx::Error::Database(error)) if error.is_transient_in_connect_phase() => {}
                 Err(error) => return Err(error),
             }
-            self.note(true);
+            self.outage().note_refusal(Instant::now());
             sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
@@ -273,8 +305,12 @@ impl Manager for Connections {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Kept> {
+        self.outage().note_try(Instant::now(), self.patience);
         let opened = timeout(self.patience, self.open()).await;
-        self.note(opened.is_err());
+        match opened {
+            Ok(_) => self.outage().end(),
+            Err(_) => self.outage().note_refusal(Instant::now()),
+        }
         opened.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
@@ -402,5 +438,42 @@ impl From<PoolError> for StoreError {
             PoolError::NoAnswer => Self::Unavailable("it did not answer a statement in time".to_owned()),
             PoolError::Failed(error) => Self::from(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_request_waits_in_full_unless_the_server_has_refused_lately() {
+        let start = Instant::now();
+        let mut outage = Outage::default();
+        assert_eq!(outage.wait(start), WAIT);
+        outage.note_refusal(start);
+        assert_eq!(outage.wait(start + WAIT / 4), WAIT * 3 / 4);
+        outage.note_refusal(start + WAIT / 2);
+        assert_eq!(outage.wait(start + WAIT), WAIT_WHILE_AWAY);
+        assert_eq!(outage.wait(start + WAIT / 2 + REFUSAL_VALIDITY), WAIT, "nobody has tried since");
+        outage.note_refusal(start);
+        outage.end();
+        assert_eq!(outage.wait(start + MILLISECOND), WAIT);
+    }
+
+    #[test]
+    fn an_outage_lasts_as_long_as_a_try_goes_unanswered() {
+        let start = Instant::now();
+        let mut outage = Outage::default();
+        outage.note_refusal(start);
+        outage.note_try(start + REFUSAL_VALIDITY - MILLISECOND, WORK.connect);
+        assert_eq!(outage.wait(start + WORK.connect), WAIT_WHILE_AWAY);
+        // The first try after a while without one.
+        let later = start + 10 * WORK.connect;
+        outage.note_try(later, WORK.connect);
+        assert_eq!(outage.wait(later + MILLISECOND), WAIT);
+        outage.note_refusal(later + WORK.connect);
+        assert_eq!(outage.wait(later + WORK.connect), WAIT, "another outage");
     }
 }
