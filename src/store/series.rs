@@ -91,7 +91,7 @@ pub struct SeriesPage {
 
 /// A place in the order of the key: behind the last candle of a series, which in a table that others write need not be one
 /// that can be asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Position {
     pub(super) symbol: Vec<u8>,
     pub(super) timeframe: Vec<u8>,

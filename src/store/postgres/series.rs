@@ -1,6 +1,8 @@
 //! The catalogue of series in PostgreSQL: the statements in which it is read. Each comes as one row of arrays, because
 //! taking thousands of rows to pieces costs more than reading them.
 
+use std::collections::HashSet;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
@@ -8,7 +10,8 @@ use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{Position, Row, Sample, SeriesKey};
 use crate::store::{StoreError, unreadable};
 
-/// Rows of the series behind one, in the order of the key. Aggregates read a subquery's rows in its order.
+/// Rows of the series behind one, in the order of the key. Aggregates read a subquery's rows in its order, which is not
+/// promised, and so is checked by [`check_order`].
 const ROWS_AFTER: &str = r#"
     select coalesce(array_agg(symbol::text), '{}'), coalesce(array_agg(timeframe::text), '{}'),
            coalesce(array_agg(time), '{}'), coalesce(array_agg(digits), '{}')
@@ -88,7 +91,19 @@ pub(super) fn rows(row: &PgRow) -> Result<Vec<Row>, StoreError> {
     let digits: Vec<Option<i32>> = row.try_get(3).map_err(unreadable)?;
     let candles = positions(row)?.into_iter().zip(times).zip(digits);
     let digits = |digits: Option<i32>| digits.map(i32::unsigned_abs);
-    Ok(candles.map(|((position, time), most)| Row { position, time, digits: digits(most) }).collect())
+    let rows: Vec<_> = candles.map(|((position, time), most)| Row { position, time, digits: digits(most) }).collect();
+    check_order(&rows)?;
+    Ok(rows)
+}
+
+/// Checks that the rows of each series come together and ascend by time. The order of the series is left to the collation,
+/// which in a table of somebody else's may be any.
+fn check_order(rows: &[Row]) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    let in_order = rows
+        .chunk_by(|one, next| one.position == next.position)
+        .all(|series| seen.insert(&series[0].position) && series.iter().filter_map(|row| row.time).is_sorted());
+    if in_order { Ok(()) } else { Err(unreadable("the rows of a list of series are not in the order of their key")) }
 }
 
 pub(super) async fn keys_after(connection: &mut PgConnection, position: &Position, most: usize) -> sqlx::Result<PgRow> {
