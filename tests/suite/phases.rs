@@ -4,7 +4,7 @@ use candlewick::candle::Timestamp;
 use candlewick::store::ClosingOutcome;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, NOW, TestApp, both_stores, candle, with};
+use crate::harness::{Database, NOW, TestApp, both_stores, candle, run, with};
 
 /// Opening time of the candle that is forming at [`NOW`].
 const FORMING: i64 = NOW;
@@ -330,6 +330,27 @@ both_stores! {
         assert_eq!(read(&app).await, [(NOW, "1.2".into(), None)]);
         assert_eq!(app.database.forming().await, Vec::<String>::new());
     }
+}
+
+#[test]
+fn closing_does_not_wait_long_for_a_writer_on_postgres() {
+    run(async {
+        let app = TestApp::start(Database::postgres().await).await;
+        let Database::Postgres(database) = &app.database else { unreachable!() };
+        assert_eq!(app.ingest(&[with(candle(NOW), json!({"complete": true}))]).await, (0, 0, 1));
+        let mut writer = database.connect().await;
+        let insert =
+            "begin; insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+            select symbol, timeframe, timestamp, open, high, low, close, volume from market_data_live_candles";
+        sqlx::Executor::execute(&mut writer, insert).await.unwrap();
+        let store = app.database.store().await;
+        let end = seconds(NOW + HOUR + TOLERANCE);
+        assert_eq!(store.close_due(end).await.unwrap(), [], "a writer is at work on it");
+        sqlx::Executor::execute(&mut writer, "rollback").await.unwrap();
+        assert_eq!(store.close_due(end).await.unwrap().len(), 1);
+        store.close().await;
+        assert_eq!(app.database.closed().await.len(), 1);
+    });
 }
 
 fn seconds(seconds: i64) -> Timestamp {

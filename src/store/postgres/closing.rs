@@ -5,6 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::candle::{Batch, Timestamp};
+use crate::store::error::sql_state;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE};
 
 /// Asked first, so that a database in which nothing is due is not written to.
@@ -13,11 +14,16 @@ const IS_ANY_DUE: &str =
 
 /// Closes the forming candles whose time `$1` has come, at most `$2`, in the state that they are in once they are locked:
 /// a writer that holds one has a newer state, which the next round closes. The first comparison names the index.
+///
+/// Writers lock closed candles before forming ones, and this statement the other way round. So it waits for a writer's lock
+/// for less than a deadlock takes to be found (1 s), since a post may be what waits for it meanwhile.
 macro_rules! close {
     ($filter:literal) => {
         concat!(
             r#"
-    with due as (
+    with bound as materialized (
+        select set_config('lock_timeout', '200ms', true)
+    ), due as (
         select symbol, timeframe, "timestamp", open, high, low, close, volume
         from market_data_live_candles
         where closes_at < 'infinity' and closes_at <= $1"#,
@@ -28,7 +34,7 @@ macro_rules! close {
         for update skip locked
     ), closed as (
         insert into market_data_candles (symbol, timeframe, "timestamp", open, high, low, close, volume)
-        select symbol, timeframe, "timestamp", open, high, low, close, volume from due
+        select symbol, timeframe, "timestamp", open, high, low, close, volume from due cross join bound
         on conflict (symbol, timeframe, "timestamp") do nothing
         returning symbol, timeframe, "timestamp"
     ), deleted as (
@@ -91,12 +97,16 @@ fn candle(row: &PgRow) -> sqlx::Result<DueCandle> {
     DueKey::read(row).map(|key| key.with(outcome))
 }
 
-/// Closes the forming candles whose time has come, in their last state, all of them or none.
+/// Closes the forming candles whose time has come, in their last state, all of them or none. Where a writer is at work on one of
+/// them, it closes none: the next round does.
 pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueCandle>> {
     if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(at(now)).fetch_one(&mut *connection).await? {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(CLOSE_DUE).bind(at(now)).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
+    let rows = match sqlx::query(CLOSE_DUE).bind(at(now)).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await {
+        Err(error) if is_lock_timeout(&error) => return Ok(Vec::new()),
+        rows => rows?,
+    };
     rows.iter().map(candle).collect()
 }
 
@@ -114,7 +124,10 @@ pub(super) async fn close_one(
 ) -> sqlx::Result<Option<DueCandle>> {
     let statement = sqlx::query(CLOSE_ONE).bind(at(now)).bind(1_i64);
     let statement = statement.bind(&key.symbol).bind(&key.timeframe).bind(key.time);
-    statement.fetch_optional(connection).await?.as_ref().map(candle).transpose()
+    match statement.fetch_optional(connection).await {
+        Err(error) if is_lock_timeout(&error) => Ok(None),
+        row => row?.as_ref().map(candle).transpose(),
+    }
 }
 
 /// Has one of them be due again at `time`.
@@ -141,6 +154,11 @@ pub(super) async fn keep_times(connection: &mut PgConnection, batch: &Batch) -> 
 
 fn at(time: Timestamp) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(time.millis()).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    error.as_database_error().and_then(sql_state) == Some(LOCK_NOT_AVAILABLE)
 }
 
 /// Removes forming candles whose closed form is stored, and says how many.
