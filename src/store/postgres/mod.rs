@@ -86,8 +86,9 @@ const SERIES_READER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often a statement is tried again after another transaction made the server cancel it.
 const RETRIES: usize = 3;
 
-/// Runs one statement that reads, once more where it met a connection that the server had ended, since whether one lives is not
-/// asked before each statement, or where a standby cancelled it because it stood in the way of what the primary had done. A macro, because a function that takes such a closure by reference is not known to be `Send`.
+/// Runs one statement that reads, once more where it met a connection that the server had ended, since not every statement asks
+/// first whether its connection lives, or where a standby cancelled it because it stood in the way of what the primary had
+/// done. A macro, because a function that takes such a closure by reference is not known to be `Send`.
 macro_rules! read_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
