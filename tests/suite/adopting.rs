@@ -32,6 +32,19 @@ fn select(question: &str) -> &str {
     question.split("see them: ").nth(1).unwrap().trim_end_matches('.')
 }
 
+/// The statements that a question about volumes advises.
+fn steps(question: &str) -> &str {
+    question.split("run: ").nth(1).unwrap().split(" Rows in the way").next().unwrap()
+}
+
+/// Runs statements one after the other on one connection, as somebody does who pastes them singly and minds no error.
+async fn execute_singly(database: &PgDatabase, steps: &str) {
+    let mut connection = database.connect().await;
+    for statement in steps.split_inclusive(';') {
+        let _ = connection.execute(statement).await;
+    }
+}
+
 /// Follows the advice that loses nothing, and checks that the table is taken then.
 async fn mended(database: &PgDatabase) -> String {
     let refusal = unfit(&database.url).await;
@@ -183,8 +196,7 @@ fn a_volume_with_fractions_is_never_advised_to_be_rounded() {
         assert_eq!(database.connect().await.fetch_all(select(question)).await.unwrap().len(), 1);
         database.execute(statement).await;
         // As it is advised, the exact volume stays under another name.
-        let steps = question.split("run: ").nth(1).unwrap().split(". Rows in the way").next().unwrap();
-        database.execute(steps).await;
+        database.execute(steps(question)).await;
         is_taken(&database).await;
         let kept = "select string_agg(exact_volume || ' ' || volume, ', ' order by symbol) from market_data_candles
             where exact_volume is not null";
@@ -202,6 +214,143 @@ fn a_volume_with_fractions_is_never_advised_to_be_rounded() {
             let refusal = unfit(&beyond.url).await;
             assert!(lossless(&refusal).is_none() && refusal.contains("Rows in the way: 1"), "{value}: {refusal}");
         }
+    });
+}
+
+/// Volumes as `exact -> volume`, by symbol.
+async fn volumes(database: &PgDatabase, exact: &str) -> String {
+    let volumes = format!(
+        "select string_agg(coalesce({exact}::text, 'null') || ' -> ' || coalesce(volume::text, 'null'), ', ' order by symbol)
+         from market_data_candles where symbol like 'X%'"
+    );
+    scalar(database, &volumes).await
+}
+
+#[test]
+fn volumes_that_are_not_whole_numbers_are_kept_whatever_they_are_and_however_the_advice_is_run() {
+    run(async {
+        let not_whole =
+            ["1.5", "2", "'NaN'", "null", "'Infinity'", "'-Infinity'", "1e19", "9223372036854775807.6", "-2.5"];
+        let numeric = "1.5 -> 2, 2 -> 2, NaN -> 0, null -> 0, Infinity -> 0, -Infinity -> 0, 10000000000000000000 -> 0, \
+                       9223372036854775807.6 -> 0, -2.5 -> -3";
+        let binary = "1.5 -> 2, 2 -> 2, NaN -> 0, null -> 0, Infinity -> 0, -Infinity -> 0, 1e+19 -> 0, \
+                      9.223372036854776e+18 -> 0, -2.5 -> -2";
+        let single = "1.5 -> 2, 1.6777216e+07 -> 16777216, null -> 0";
+        for (kind, values, expected) in [
+            ("numeric default 0", &not_whole[..], numeric),
+            ("double precision", &not_whole, binary),
+            // Of more digits than a cast to numeric keeps.
+            ("real", &["1.5", "16777216", "null"], single),
+            ("money", &["1.5", "null"], "$1.50 -> 2, null -> 0"),
+        ] {
+            for is_singly in [false, true] {
+                let table = ADOPTED.replace("volume bigint not null", &format!("volume {kind}"));
+                let row = |(n, value): (usize, &&str)| {
+                    format!(
+                        "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+                         values ('X{n}', 'H1', '2025-08-03T10:00:00Z', 1, 1, 1, 1, {value});"
+                    )
+                };
+                let rows: String = values.iter().enumerate().map(row).collect();
+                let database = database(&table, &rows).await;
+                let refusal = unfit(&database.url).await;
+                let [question] = questions(&refusal)[..] else { panic!("{refusal}") };
+                if is_singly {
+                    execute_singly(&database, steps(question)).await;
+                } else {
+                    database.execute(steps(question)).await;
+                }
+                is_taken(&database).await;
+                assert_eq!(volumes(&database, "exact_volume").await, expected, "{kind}");
+                let invented = "select count(exact_volume)::text from market_data_candles where symbol = 'EURUSD'";
+                assert_eq!(scalar(&database, invented).await, "0", "a default is no candle's volume");
+            }
+        }
+    });
+}
+
+#[test]
+fn advice_on_volumes_that_fails_half_way_changes_nothing() {
+    run(async {
+        // The trigger raises at the step that sets volume to not null.
+        let change = "alter table market_data_candles alter column volume type numeric;
+            update market_data_candles set volume = 1.5 where symbol = 'EURUSD';
+            create function refuse() returns event_trigger language plpgsql as $$
+                begin
+                    if (select count(*) from pg_attribute where attrelid = 'market_data_candles'::regclass
+                        and attname in ('volume', 'exact_volume') and attnotnull) = 1
+                        and exists (select from pg_attribute where attrelid = 'market_data_candles'::regclass
+                        and attname = 'exact_volume') then raise exception 'no'; end if;
+                end $$;
+            create event trigger refuse on ddl_command_end execute function refuse()";
+        let database = database(ADOPTED, &format!("{ROWS} {change}")).await;
+        let before = rows(&database).await;
+        let refusal = unfit(&database.url).await;
+        let [question] = questions(&refusal)[..] else { panic!("{refusal}") };
+        execute_singly(&database, steps(question)).await;
+        assert_eq!(rows(&database).await, before);
+        assert_eq!(unfit(&database.url).await, refusal);
+    });
+}
+
+#[test]
+fn volumes_that_a_change_left_under_another_name_are_named_and_come_back() {
+    run(async {
+        let renamed = "alter table market_data_candles alter column volume type numeric;
+            update market_data_candles set volume = 'NaN' where symbol = 'USDJPY';
+            alter table market_data_candles rename column volume to exact_volume;";
+        let added =
+            "alter table market_data_candles alter column exact_volume drop not null, add column volume bigint;";
+        let in_part = "update market_data_candles set volume = 7 where symbol = 'USDJPY';";
+        for (left, expected) in [
+            (renamed.to_owned(), "1200 -> 1200, NaN -> 0"),
+            (format!("{renamed} {added}"), "1200 -> 1200, NaN -> 0"),
+            (format!("{renamed} {added} {in_part}"), "1200 -> 1200, NaN -> 7"),
+        ] {
+            let database = database(ADOPTED, &format!("{ROWS} {left}")).await;
+            let refusal = unfit(&database.url).await;
+            let [question] = questions(&refusal)[..] else { panic!("{refusal}") };
+            assert!(question.contains("exact_volume may hold"), "{question}");
+            execute_singly(&database, steps(question)).await;
+            is_taken(&database).await;
+            database
+                .execute("update market_data_candles set symbol = 'X' || symbol where timestamp < '2025-09-01'")
+                .await;
+            assert_eq!(volumes(&database, "exact_volume").await, expected, "{left}");
+        }
+
+        // A column of that name which somebody has is left alone.
+        let change =
+            "alter table market_data_candles alter column volume type numeric, add column exact_volume numeric;
+            update market_data_candles set volume = 1.5, symbol = 'X' || symbol";
+        let database = database(ADOPTED, &format!("{ROWS} {change}")).await;
+        let refusal = unfit(&database.url).await;
+        let [question] = questions(&refusal)[..] else { panic!("{refusal}") };
+        database.execute(steps(question)).await;
+        is_taken(&database).await;
+        assert_eq!(volumes(&database, "exact_volume").await, "null -> 2, null -> 2");
+        assert_eq!(volumes(&database, "exact_volume_2").await, "1.5 -> 2, 1.5 -> 2");
+    });
+}
+
+#[test]
+fn binary_prices_that_are_not_numbers_are_kept_as_they_are() {
+    run(async {
+        for kind in ["double precision", "real"] {
+            let change = format!(
+                "alter table market_data_candles alter column close type {kind}, alter column high type {kind};
+                 update market_data_candles set close = 'NaN', high = 'Infinity' where symbol = 'EURUSD'"
+            );
+            let database = database(ADOPTED, &format!("{ROWS} {change}")).await;
+            mended(&database).await;
+            assert!(rows(&database).await.starts_with("EURUSD H1 1754215200 1.08500 Infinity 1.08480 NaN 1200;"));
+        }
+        // A text that no numeric can hold isn't part of the statement that loses nothing.
+        let change = "alter table market_data_candles alter column close type text using close::text;
+            update market_data_candles set close = '1e999999' where symbol = 'EURUSD'";
+        let database = database(ADOPTED, &format!("{ROWS} {change}")).await;
+        let refusal = unfit(&database.url).await;
+        assert!(lossless(&refusal).is_none() && refusal.contains("Rows in the way: 1"), "{refusal}");
     });
 }
 

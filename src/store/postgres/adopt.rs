@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use sqlx::{Executor as _, FromRow, PgConnection};
 
+use super::exact_volume;
 use crate::store::StoreError;
 use crate::store::error::sql_state;
 
@@ -106,13 +107,14 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
     connection.execute(LOOK_TIMEOUT).await?;
     let mut report = Report {
         connection,
+        found: &found,
         is_patient: true,
         misfits: vec![],
         actions: vec![],
         questions: vec![],
         dependents: vec![],
     };
-    report.describe(&found, &key).await?;
+    report.describe(&key).await?;
     Err(StoreError::Unfit(report.sentence()))
 }
 
@@ -123,6 +125,7 @@ fn content(name: &str) -> Option<Content> {
 /// What is wrong with a table, collected.
 struct Report<'a> {
     connection: &'a mut PgConnection,
+    found: &'a [Found],
     /// Whether no question has taken too long yet. After one that has, no other is asked.
     is_patient: bool,
     misfits: Vec<String>,
@@ -142,7 +145,8 @@ enum Look {
 }
 
 impl Report<'_> {
-    async fn describe(&mut self, found: &[Found], key: &Key) -> sqlx::Result<()> {
+    async fn describe(&mut self, key: &Key) -> sqlx::Result<()> {
+        let found = self.found;
         for (name, content) in COLUMNS {
             match found.iter().find(|column| column.name == name) {
                 Some(column) => self.column(column, content).await?,
@@ -164,7 +168,8 @@ impl Report<'_> {
     }
 
     async fn column(&mut self, column: &Found, content: Content) -> sqlx::Result<()> {
-        let Found { name, r#type, .. } = column;
+        let Found { name, r#type, base_type, .. } = column;
+        let mut advice_fills_nulls = false;
         if column.is_generated {
             self.misfits.push(format!("{name} is generated"));
             self.actions.push(format!("alter column \"{name}\" drop expression"));
@@ -172,7 +177,11 @@ impl Report<'_> {
         if !content.fits(r#type) {
             self.misfits.push(format!("{name} is {type}, not {}", content.right_type()));
             self.dependents.extend(column.dependents.clone());
-            self.convert(column, content).await?;
+            if content == Content::Volume && exact_volume::is_type(base_type) {
+                advice_fills_nulls = self.convert_volume(column).await?;
+            } else {
+                self.convert(column, content).await?;
+            }
         } else if column.is_blind {
             self.misfits.push(format!("the collation of {name} takes different texts for the same"));
             self.dependents.extend(column.dependents.clone());
@@ -180,10 +189,20 @@ impl Report<'_> {
         }
         if !column.not_null {
             self.misfits.push(format!("{name} may be null"));
+            if advice_fills_nulls {
+                return Ok(());
+            }
             let set = format!("alter column \"{name}\" set not null");
             let nulls = format!("\"{name}\" is null");
-            let ask =
-                format!("{name} is null in some rows; give it a value there or delete them, then {}", alter(&set));
+            let ask = match self.exact_volume() {
+                Some((exact, base_type)) if content == Content::Volume && content.fits(r#type) => format!(
+                    "{name} is null in some rows, and {exact} may hold what belongs there, as after a change that ended half-way. \
+                     To fill {name} from it ({}), run: {};",
+                    exact_volume::SUBSTITUTE,
+                    exact_volume::fill_volume(&exact, base_type)
+                ),
+                _ => format!("{name} is null in some rows; give it a value there or delete them, then {}", alter(&set)),
+            };
             self.if_nothing(&nulls, set, &ask).await?;
         }
         Ok(())
@@ -214,23 +233,9 @@ impl Report<'_> {
                 );
                 self.if_nothing(&artefacts, digits, &ask).await?;
             }
-            (Content::Volume, "numeric" | "real" | "double precision" | "money") => {
-                let value = if base_type == "money" { format!("\"{name}\"::numeric") } else { format!("\"{name}\"") };
-                let beyond = format!(
-                    "not ({value} = trunc({value}) and {value} >= -9223372036854775808 and {value} < 9223372036854775808)"
-                );
-                let ask = format!(
-                    "{name} holds what bigint would round or cannot hold. To keep it exactly under another name, run: \
-                     alter table market_data_candles rename column {name} to exact_{name}; \
-                     alter table market_data_candles alter column exact_{name} drop not null, add column {name} bigint; \
-                     update market_data_candles set {name} = round(exact_{name}::numeric); \
-                     alter table market_data_candles alter column {name} set not null"
-                );
-                self.if_nothing(&beyond, to(&format!("{value}::bigint")), &ask).await?;
-            }
             (Content::Price, _) if is_text => {
                 let other = format!(
-                    r#"coalesce("{name}" !~ '^\s*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$', false)"#
+                    r#"coalesce("{name}" !~ '^\s*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{{1,3}})?\s*$', false)"#
                 );
                 let ask = format!("{name} holds texts that are not numbers; correct these rows or delete them");
                 self.if_nothing(&other, to(&format!("\"{name}\"::numeric")), &ask).await?;
@@ -248,6 +253,33 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// A volume of a type that may hold fractions. Whether rows are in the way, which its advice gives a volume, nulls included.
+    async fn convert_volume(&mut self, column: &Found) -> sqlx::Result<bool> {
+        let Found { name, base_type, .. } = column;
+        let value = exact_volume::number(name, base_type);
+        let beyond = format!(
+            "not ({value} = trunc({value}) and {value} >= -9223372036854775808 and {value} < 9223372036854775808)"
+        );
+        let exact = exact_volume::free_name(|name| self.find(name).is_some());
+        let ask = format!(
+            "{name} holds what bigint would round or cannot hold. To keep it exactly as {exact} beside a rounded {name} ({}), run: {}",
+            exact_volume::SUBSTITUTE,
+            exact_volume::replace_volume(&exact, base_type)
+        );
+        self.if_nothing(&beyond, format!("alter column \"{name}\" type bigint using {value}::bigint"), &ask).await
+    }
+
+    fn find(&self, name: &str) -> Option<&Found> {
+        self.found.iter().find(|column| column.name == name)
+    }
+
+    /// A column in which an earlier change has kept volumes, and its type.
+    fn exact_volume(&self) -> Option<(String, &str)> {
+        let taken = exact_volume::taken_names(|name| self.find(name).is_some());
+        let with_type = |name: String| self.find(&name).map(|column| (name, &*column.base_type));
+        taken.filter_map(with_type).filter(|(_, base_type)| exact_volume::is_type(base_type)).last()
+    }
+
     /// A time without a zone could be of any zone, so its conversion is always asked about.
     async fn convert_time(&mut self, column: &Found) -> sqlx::Result<()> {
         let Found { name, base_type, category, .. } = column;
@@ -262,7 +294,8 @@ impl Report<'_> {
                 to(&format!("\"{name}\"::timestamp at time zone 'UTC'"))
             ),
             "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => format!(
-                "{name} is a number.{newest} If it counts seconds since 1970, {}; if milliseconds, {}",
+                "{name} is a number.{newest} If it counts seconds since 1970, {}; if milliseconds, {}; either changes nothing \
+                 where a number is not a time",
                 to(&format!("to_timestamp(\"{name}\")")),
                 to(&format!("to_timestamp(\"{name}\" / 1000.0)"))
             ),
@@ -284,11 +317,19 @@ impl Report<'_> {
     async fn missing(&mut self, name: &str, content: Content) -> sqlx::Result<()> {
         self.misfits.push(format!("the column {name} is missing"));
         let add = format!("add column \"{name}\" {} not null", content.right_type());
-        let ask = format!(
-            "{name} is missing, and rows are there that need a value for it. If the column has another name, run: alter table \
+        let ask = match self.exact_volume() {
+            Some((exact, base_type)) if content == Content::Volume => format!(
+                "{name} is missing, and {exact} may hold its values, as after a change that ended half-way. To make {name} from it \
+                 ({}), run: {}",
+                exact_volume::SUBSTITUTE,
+                exact_volume::restore_volume(&exact, base_type)
+            ),
+            _ => format!(
+                "{name} is missing, and rows are there that need a value for it. If the column has another name, run: alter table \
              market_data_candles rename column \"OTHER\" to \"{name}\"; otherwise add it without \"not null\", fill it, and set \
              it to not null afterwards; or leave this table alone and rename it"
-        );
+            ),
+        };
         match self.look("true").await? {
             Look::Nothing => self.actions.push(add),
             _ => self.questions.push(ask),
@@ -326,23 +367,27 @@ impl Report<'_> {
             "some candles are stored more than once, and only you know which of them is right; delete the others, then {}",
             alter(&add)
         );
-        self.if_nothing(&repeated, add, &ask).await
+        self.if_nothing(&repeated, add, &ask).await?;
+        Ok(())
     }
 
-    /// Adds `action` to the statement if no row meets `condition`, and otherwise says what is in its way.
-    async fn if_nothing(&mut self, condition: &str, action: String, ask: &str) -> sqlx::Result<()> {
+    /// Adds `action` to the statement if no row meets `condition`, and otherwise says what is in its way. Whether rows are.
+    async fn if_nothing(&mut self, condition: &str, action: String, ask: &str) -> sqlx::Result<bool> {
         let select = format!("select * from market_data_candles where {condition}");
-        match self.look(condition).await? {
+        let ask = ended(ask);
+        let look = self.look(condition).await?;
+        let is_in_the_way = matches!(look, Look::Rows { .. });
+        match look {
             Look::Nothing => self.actions.push(action),
             Look::Rows { count, example } => {
-                self.questions.push(format!("{ask}. Rows in the way: {count}, such as {example}; see them: {select}"));
+                self.questions.push(format!("{ask} Rows in the way: {count}, such as {example}; see them: {select}"));
             }
             Look::TookTooLong => {
                 let seen = "The table could not be looked through within 2 s for rows that are in the way; see them";
-                self.questions.push(format!("Perhaps {ask}. {seen}: {select}. If there are none, {}", alter(&action)));
+                self.questions.push(format!("Perhaps {ask} {seen}: {select}. If there are none, {}", alter(&action)));
             }
         }
-        Ok(())
+        Ok(is_in_the_way)
     }
 
     /// Looks for rows that meet `condition`.
@@ -390,7 +435,7 @@ impl Report<'_> {
             let _ = write!(text, "\nThis mends it without losing anything: {};", alter(&actions.join(", ")));
         }
         for question in questions {
-            let _ = write!(text, "\nDecide first: {question}.");
+            let _ = write!(text, "\nDecide first: {}", ended(question));
         }
         text
     }
@@ -399,4 +444,9 @@ impl Report<'_> {
 /// The advice to run a change of the table.
 fn alter(actions: &str) -> String {
     format!("run: alter table market_data_candles {actions}")
+}
+
+/// With a full stop, unless a statement that is to be pasted ends it.
+fn ended(sentence: &str) -> String {
+    if sentence.ends_with(';') { sentence.to_owned() } else { format!("{sentence}.") }
 }

@@ -10,6 +10,7 @@ mod append;
 mod closing;
 mod compare;
 mod connect;
+mod exact_volume;
 mod frontier;
 mod migrate;
 mod newest;
