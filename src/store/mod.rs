@@ -392,6 +392,10 @@ fn check_order<T: PartialOrd>(times: &[T], direction: Direction) -> Result<(), S
     if in_order { Ok(()) } else { Err(unreadable("the candles of a page are not in the order that was asked for")) }
 }
 
+/// The migration that makes the table of the newest candles' times. It runs again where somebody dropped that table, because
+/// all that the table holds is found in the candles.
+const NEWEST_CANDLES_MIGRATION: i64 = 3;
+
 fn changed_migration(version: i64) -> String {
     format!(
         "Migration {version} ran on this database in another wording than this release has; \

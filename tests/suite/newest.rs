@@ -7,7 +7,7 @@ use crate::harness::{
     Database, Environment, KEY, NOW, PgDatabase, Service, TestApp, both_stores, candle, plain_server, run, send,
     supabase_server, with,
 };
-use crate::program::{Serving, folder};
+use crate::program::{Serving, folder, output, program};
 
 const HOUR: i64 = 3600;
 
@@ -77,6 +77,29 @@ both_stores! {
         let mut service = Service::start(&Environment::new(&database.url())).await;
         assert_eq!(kept(&database).await, expected);
         service.stop().await.unwrap();
+    }
+
+    async fn a_table_that_was_dropped_is_made_again(app: TestApp) {
+        let TestApp { mut service, database } = app;
+        let of = |hours: i64, timeframe: &str| with(candle(NOW - hours * HOUR), json!({"timeframe": timeframe, "complete": true}));
+        service.ingest(&[of(9, "H1"), of(5, "H1"), of(30, "D1")]).await;
+        service.stop().await.unwrap();
+        let expected = kept(&database).await;
+        assert_eq!(expected.len(), 2);
+        let place = folder();
+        for _ in 0..2 {
+            execute(&database, "drop table market_data_newest_candles").await;
+            let (code, printed, _) = output(program(place.path(), &[("DATABASE_URL", &database.url())]).arg("migrate"));
+            assert_eq!((code, kept(&database).await), (0, expected.clone()), "{printed}");
+            assert!(printed.contains("is made again"), "{printed}");
+        }
+        // A start that may make tables makes it, too.
+        execute(&database, "drop table market_data_newest_candles").await;
+        let mut service = Service::start(&Environment::new(&database.url())).await;
+        assert_eq!(kept(&database).await, expected);
+        assert_eq!(service.ingest(&[of(4, "H1")]).await, (1, 0, 0));
+        service.stop().await.unwrap();
+        assert_eq!(kept(&database).await[1], format!("H1 {}", NOW - 4 * HOUR));
     }
 
     async fn a_database_without_the_table_is_served(app: TestApp) {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate as _, MigrateError};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::connect::connect;
-use crate::store::{StoreError, changed_migration};
+use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 
 /// After how long a step that is under way is first reported, and how often after that.
 const FIRST_REPORT: Duration = Duration::from_secs(1);
@@ -41,6 +41,10 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
             Some(applied) if applied.checksum != migration.checksum => {
                 return Err(StoreError::Unfit(changed_migration(migration.version)));
             }
+            Some(_) if migration.version == NEWEST_CANDLES_MIGRATION && lacks_newest_candles(connection).await? => {
+                info!("market_data_newest_candles, which was dropped, is made again");
+                watch.over("market_data_newest_candles is being made again", rerun(connection, migration)).await?;
+            }
             Some(_) => {}
             None => {
                 let name = format!("migration {} ({}) is running", migration.version, migration.description);
@@ -53,6 +57,18 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
         }
     }
     connection.unlock().await.map_err(store_error)
+}
+
+async fn lacks_newest_candles(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    const IS_MISSING: &str = "select to_regclass('market_data_newest_candles') is null";
+    Ok(sqlx::query_scalar(IS_MISSING).fetch_one(connection).await?)
+}
+
+/// Runs a migration that the migrations' table has already.
+async fn rerun(connection: &mut PgConnection, migration: &Migration) -> Result<(), MigrateError> {
+    let mut transaction = connection.begin().await?;
+    transaction.execute(&*migration.sql).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Looks after the connection on which migrations run.

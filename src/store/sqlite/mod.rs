@@ -122,6 +122,7 @@ impl Sqlite {
         if migrate {
             // Not `run`: its bounds keep this future from being spawned (sqlx).
             migrations.run_direct(&mut *transaction).await.map_err(migration_error)?;
+            tables::restore_newest_candles(&mut transaction, &migrations).await.map_err(first_contact_error)?;
         }
         transaction.execute(WRITE_NOTHING).await.map_err(first_contact_error)?;
         transaction.commit().await.map_err(first_contact_error)?;

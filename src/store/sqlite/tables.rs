@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
+use sqlx::{Executor as _, SqliteConnection};
+use tracing::info;
 
-use crate::store::StoreError;
+use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError};
 
 const CANDLES: &str = "market_data_candles";
 const LIVE_CANDLES: &str = "market_data_live_candles";
@@ -72,6 +73,22 @@ async fn were_made(connection: &mut SqliteConnection, migrations: &Migrator) -> 
     }
     let Some(first) = migrations.iter().next() else { return Ok(false) };
     sqlx::query_scalar(HAS_RUN).bind(first.version).bind(&*first.checksum).fetch_one(connection).await
+}
+
+/// Makes the table of the newest candles' times again where somebody dropped it.
+pub(super) async fn restore_newest_candles(
+    connection: &mut SqliteConnection,
+    migrations: &Migrator,
+) -> sqlx::Result<()> {
+    const IS_THERE: &str = "select exists (select 1 from sqlite_schema where name = 'market_data_newest_candles')";
+    if sqlx::query_scalar(IS_THERE).fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    if let Some(migration) = migrations.iter().find(|migration| migration.version == NEWEST_CANDLES_MIGRATION) {
+        info!("market_data_newest_candles, which was dropped, is made again");
+        connection.execute(&*migration.sql).await?;
+    }
+    Ok(())
 }
 
 /// Whether the newest migration that statements depend on has run.
