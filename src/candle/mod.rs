@@ -20,7 +20,7 @@ pub use time::{Clock, EpochUnit, SentTime, Timestamp, UtcOffset};
 pub use timeframe::Timeframe;
 
 pub(crate) use number::Number;
-pub(crate) use time::{format_bound, parse_bound};
+pub(crate) use time::{format_bound, format_millis, parse_bound};
 
 /// Why a value was refused: a rule for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -388,6 +388,11 @@ pub(crate) fn format_bound(millis: i64) -> String {
     }
 }
 
+/// Writes a time in RFC 3339; `None` where the calendar has no such time.
+pub(crate) fn format_millis(millis: i64) -> Option<String> {
+    DateTime::from_timestamp_millis(millis).map(rfc3339)
+}
+
 fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

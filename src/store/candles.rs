@@ -217,6 +217,13 @@ fn plain_decimal(text: &[u8]) -> usize {
     end
 }
 
+/// Digits behind the point of a price as it is stored; `None` if it is not a price, so that pages leave its row out.
+pub(super) fn fraction_digits(price: &[u8]) -> Option<u32> {
+    let is_price = plain_decimal(price) == price.len() && (1..=MAX_PRICE_LENGTH).contains(&price.len());
+    let point = price.iter().position(|&byte| byte == b'.');
+    if is_price { u32::try_from(point.map_or(0, |point| price.len() - point - 1)).ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

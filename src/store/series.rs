@@ -121,7 +121,7 @@ pub(super) struct Row {
     pub(super) position: Position,
     /// In epoch milliseconds; `None` if that is infinite.
     pub(super) time: Option<i64>,
-    /// Most digits behind the point among its prices; `None` if none of them is a number.
+    /// Most digits behind the point among its prices; `None` if one of them is not a price, so that pages leave the row out.
     pub(super) digits: Option<u32>,
 }
 

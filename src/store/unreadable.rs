@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::warn;
 
 use super::StoredCandles;
-use crate::candle::{Symbol, Timeframe};
+use crate::candle::{Symbol, Timeframe, format_millis};
 
 /// Rows that are named in the life of a process: enough to mend a mishap by, and a bound where a table is full of them.
 const MAX_NAMED: usize = 1000;
@@ -47,6 +47,8 @@ impl UnreadableRows {
                 symbol = symbol.as_str(),
                 timeframe = timeframe.name(),
                 timestamp = row.time,
+                // As Postgres takes it, since the line is read to find the row.
+                opening_time = format_millis(row.time),
                 field = row.field,
                 value = ?row.value,
                 "a stored row is not a candle and is left out of pages; correct it or delete it in the database"

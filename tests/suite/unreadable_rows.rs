@@ -1,5 +1,6 @@
 //! Rows that others wrote into the tables and that are not candles: pages leave them out and say so.
 
+use candlewick::candle::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{Database, NOW, TestApp, both_stores, candle, run};
@@ -113,6 +114,36 @@ both_stores! {
         }
     }
 
+    async fn digits_of_such_rows_do_not_count_for_the_precision(app: TestApp) {
+        app.ingest(&[candle(hour(300)), candle(hour(0))]).await;
+        let bad = if matches!(app.database, Database::Sqlite(_)) { ["NaN", "1.123456789x", "1.1 23456789", "5."] } else { ["NaN"; 4] };
+        let insert = async |hours: std::ops::RangeInclusive<usize>| {
+            let time = |n: usize| match &app.database {
+                Database::Postgres(_) => format!("to_timestamp({})", hour(n)),
+                Database::Sqlite(_) => (hour(n) * 1000).to_string(),
+            };
+            let row = |n: usize| {
+                let mut prices = ["'1.1234567'".to_owned(), "'1.1234567'".to_owned(), "'1.1234567'".to_owned(), "'1.1234567'".to_owned()];
+                prices[n % 4] = format!("'{}'", bad[n / 4 % 4]);
+                format!("('EURUSD', 'H1', {}, {}, 7)", time(n), prices.join(", "))
+            };
+            let posted = hour(260 + hours.start());
+            let rows: Vec<_> = hours.map(row).collect();
+            let insert = "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume) values";
+            app.database.rows(&format!("{insert} {}", rows.join(", "))).await;
+            // So that the list is read anew.
+            app.ingest(&[candle(posted)]).await;
+        };
+        let entry = async |query: &str| app.get(&format!("/api/v1/series{query}")).await.json()[0].clone();
+        insert(1..=20).await;
+        for query in ["?symbol=EURUSD", "?timeframe=H1"] {
+            assert_eq!(entry(query).await["price_precision"], 5, "{query}");
+        }
+        insert(21..=250).await;
+        let long = entry("?symbol=EURUSD").await;
+        assert_eq!((&long["first"], &long["price_precision"]), (&json!(hour(300) * 1000), &json!(5)), "{long}");
+    }
+
     async fn odd_rows_whose_values_are_numbers_are_answered_as_they_are(app: TestApp) {
         let time = |seconds: i64| match &app.database {
             Database::Postgres(_) => format!("to_timestamp({seconds})"),
@@ -154,9 +185,10 @@ fn the_log_names_such_a_row_once() {
             serving.signal("TERM");
             let (code, log) = serving.end();
             assert_eq!(code, Some(0));
+            let opening_time = format!("opening_time=\"{}\"", Timestamp::from_seconds(hour(1)).unwrap());
             let named: Vec<_> = log.lines().filter(|line| line.contains("a stored row is not a candle")).collect();
             assert_eq!(named.len(), 1, "{log}");
-            for part in ["EURUSD", "H1", &(hour(1) * 1000).to_string(), "high", "NaN"] {
+            for part in ["EURUSD", "H1", &(hour(1) * 1000).to_string(), "high", "NaN", &opening_time] {
                 assert!(named[0].contains(part), "{part} in {}", named[0]);
             }
         }

@@ -18,7 +18,8 @@ const ROWS_AFTER: &str = r#"
     from (
         select symbol, timeframe,
                case when isfinite("timestamp") then floor(extract(epoch from "timestamp") * 1000)::bigint end as time,
-               greatest(scale(open), scale(high), scale(low), scale(close)) as digits
+               case when scale(open) + scale(high) + scale(low) + scale(close) is not null
+                    then greatest(scale(open), scale(high), scale(low), scale(close)) end as digits
         from market_data_candles
         where (symbol, timeframe) > ($1, $2)
         order by symbol, timeframe, "timestamp" limit $3) candle"#;
@@ -62,7 +63,8 @@ const SAMPLES: &str = r#"
                    and c."timestamp" >= timestamptz '0001-01-01 00:00Z' and c."timestamp" < timestamptz '10000-01-01 00:00Z'
                  order by c."timestamp" limit 1) oldest,
         lateral (select floor(extract(epoch from max(candle."timestamp")) * 1000)::bigint as last, array_agg(candle.digits) as digits
-                 from (select c."timestamp", greatest(scale(c.open), scale(c.high), scale(c.low), scale(c.close)) as digits
+                 from (select c."timestamp", case when scale(c.open) + scale(c.high) + scale(c.low) + scale(c.close) is not null
+                                  then greatest(scale(c.open), scale(c.high), scale(c.low), scale(c.close)) end as digits
                        from market_data_candles c
                        where c.symbol = wanted.symbol and c.timeframe = wanted.timeframe
                          and c."timestamp" >= timestamptz '0001-01-01 00:00Z'

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{LOCK_WAIT, READER_CACHE, READER_WAIT};
 use crate::store::StoreError;
+use crate::store::candles::fraction_digits;
 use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{END_TIME, FIRST_TIME, Position, Row, Sample, SeriesKey};
 use crate::telemetry::panic_text;
@@ -81,7 +82,7 @@ impl SeriesReader {
             let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe, ":count": count};
             let rows = statement.query_map(parameters, |row| {
                 let position = Position { symbol: text(row, 0)?, timeframe: text(row, 1)? };
-                Ok(Row { position, time: Some(row.get(2)?), digits: Some(digits(row, 3)?) })
+                Ok(Row { position, time: Some(row.get(2)?), digits: digits(row, 3)? })
             })?;
             rows.collect()
         })
@@ -177,7 +178,7 @@ fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<S
     let mut rows = newest.query(named_params! {
         ":symbol": symbol, ":timeframe": timeframe, ":first": FIRST_TIME, ":end": END_TIME, ":count": SAMPLE_CANDLES,
     })?;
-    let mut sample: Option<Sample> = None;
+    let (mut sample, mut count): (Option<Sample>, usize) = (None, 0);
     while let Some(row) = rows.next()? {
         let (time, digits) = (row.get(0)?, digits(row, 1)?);
         let sample = sample.get_or_insert_with(|| Sample {
@@ -186,10 +187,11 @@ fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<S
             digits: Vec::with_capacity(SAMPLE_CANDLES),
         });
         sample.first = time;
-        sample.digits.push(digits);
+        sample.digits.extend(digits);
+        count += 1;
     }
     drop(rows);
-    if let Some(sample) = sample.as_mut().filter(|sample| sample.digits.len() == SAMPLE_CANDLES) {
+    if let Some(sample) = sample.as_mut().filter(|_| count == SAMPLE_CANDLES) {
         let mut oldest = connection.prepare_cached(OLDEST_TIME)?;
         sample.first = oldest.query_row((symbol, timeframe, FIRST_TIME, END_TIME), |row| row.get(0))?;
     }
@@ -209,13 +211,12 @@ fn text(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
     Ok(row.get_ref(column)?.as_bytes()?.to_vec())
 }
 
-/// Most digits behind the point among the four prices from `column` on.
-fn digits(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<u32> {
+/// Most digits behind the point among the four prices from `column` on; `None` if one of them is not a price.
+fn digits(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Option<u32>> {
     let mut most = 0;
     for column in column..column + 4 {
-        let price = row.get_ref(column)?.as_bytes()?;
-        let point = price.iter().position(|&byte| byte == b'.');
-        most = most.max(point.map_or(0, |point| price.len() - point - 1));
+        let Some(digits) = fraction_digits(row.get_ref(column)?.as_bytes()?) else { return Ok(None) };
+        most = most.max(digits);
     }
-    Ok(u32::try_from(most).unwrap_or(u32::MAX))
+    Ok(Some(most))
 }
