@@ -155,7 +155,7 @@ impl App {
         self.ready.clone()
     }
 
-    /// What changes keys and certificate while it runs.
+    /// The handle that changes keys and certificate while it runs.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()

@@ -39,7 +39,7 @@ impl ReloadRequests {
     }
 
     /// Answers each request until the process ends: the variables are read again from where they came, with the files that
-    /// `_FILE` names. What cannot be used is refused in the log, and the old keys and certificate stay.
+    /// `_FILE` names. Values that cannot be used are refused in the log, and the old keys and certificate stay.
     pub(crate) async fn serve(mut self, reloader: Reloader) {
         loop {
             self.next().await;

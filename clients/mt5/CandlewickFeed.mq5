@@ -689,7 +689,7 @@ string JsonText(const string json, const string field, const int from) {
    return text;
 }
 
-// An array with its brackets, "" if there is none. What is in its texts, brackets too, is skipped.
+// An array with its brackets, "" if there is none. Its texts are skipped, brackets in them too.
 string JsonArray(const string json, const string field, const int from) {
    const int start = AfterField(json, field, from);
    if(start < 0 || StringGetCharacter(json, start) != '[')

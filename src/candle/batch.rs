@@ -14,8 +14,8 @@ pub enum Phase {
 pub enum Closing {
     /// Never, because its sender said that it is forming.
     Never,
-    /// Not by this post, which came before the candle's end and did not say whether it is complete. What an earlier post
-    /// decided stays.
+    /// Not by this post, which came before the candle's end and did not say whether it is complete. The decision of
+    /// an earlier post stays.
     Undecided,
     /// At this time: the post came after the candle's end, and before it was certain that the clocks agree.
     Ended(Timestamp),

@@ -28,7 +28,7 @@ pub struct Keys {
     pub ingest: Vec<ApiKey>,
     /// Tokens that may read them.
     pub read: Vec<ApiKey>,
-    /// What is allowed and unwise, in sentences for the log.
+    /// Settings that are allowed and unwise, in sentences for the log.
     pub warnings: Vec<String>,
 }
 

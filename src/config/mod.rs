@@ -106,7 +106,7 @@ pub struct Config {
     pub sentry_dsn: Option<Secret>,
     /// Whether the API's documentation is served.
     pub docs_enabled: bool,
-    /// What is allowed and unwise, in sentences for the log.
+    /// Settings that are allowed and unwise, in sentences for the log.
     pub warnings: Vec<String>,
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn routes(service: &Service, hosts: AdminHosts, store: Store, ingest:
         .with_state(state)
 }
 
-/// What stands around the routes of operators.
+/// The layers around the routes of operators.
 struct Layers {
     listener: layers::Listener,
     hosts: AdminHosts,

@@ -17,8 +17,8 @@ use crate::telemetry::metrics::Shed;
 
 /// Requests that are worked on at once.
 const REQUESTS: usize = 1024;
-/// Bytes of bodies that are worked on at once. What a body comes to, until it is stored, takes up to three times as much as
-/// the body (measured, with the smallest candles that there are, each of another symbol of one character).
+/// Bytes of bodies that are worked on at once. A body comes to up to three times its own size until it is stored
+/// (measured, with the smallest candles that there are, each of another symbol of one character).
 const BODIES: usize = 32 * 1024 * 1024;
 /// Bytes of answers that their clients have not taken yet.
 const ANSWERS: usize = 40 * 1024 * 1024;

@@ -35,7 +35,7 @@ impl Deadlines {
     pub(super) const DEFAULT: Self = Self { head: Duration::from_secs(10), take: Duration::from_secs(30) };
 }
 
-/// What a connection is used for at the moment.
+/// The use of a connection at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
@@ -45,7 +45,7 @@ enum Phase {
     Answering,
     /// An answer of unknown length is being sent, for as long as it lasts.
     Streaming,
-    /// What goes over the connection is no longer HTTP, and whoever took it over sets its own deadlines for what comes in.
+    /// The connection no longer carries HTTP, and its new owner sets its own deadlines for what comes in.
     Upgraded,
 }
 
@@ -243,7 +243,7 @@ impl<P> Connection<P> {
             return Poll::Ready(Err(too_slow(ConnectionsTimedOut::Answer)));
         }
         if self.activity.is_open_ended() {
-            // Who takes some of what has no end is not too slow.
+            // A client that takes some of an endless answer is not too slow.
             self.take = None;
         }
         result

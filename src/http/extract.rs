@@ -95,7 +95,7 @@ impl Reading {
         let taken = self.bytes.capacity();
         if length > taken {
             // Twice what there is, so that small bodies take little and large ones are copied seldom, and never more than is
-            // expected. What is only announced takes nothing.
+            // expected. Bytes that are only announced take nothing.
             let step = grown(taken, length, self.expected) - taken;
             self.rooms.push(capacity.reserve_body(step)?);
             reserve(&mut self.bytes, step + taken)?;

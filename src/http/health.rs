@@ -155,7 +155,7 @@ pub(super) struct WriteErrorDetails {
     /// `unavailable`, `read_only`, `unfit`, `refused` or `internal`.
     #[schema(example = "unavailable")]
     kind: &'static str,
-    /// What that means.
+    /// The meaning of that.
     meaning: &'static str,
     /// Whether a write has succeeded since. While none has, the store may well be readable, as `status` says, and not writable.
     recovered: bool,

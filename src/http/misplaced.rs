@@ -1,7 +1,7 @@
 //! Valid keys that cannot count as they were sent: in the wrong header, with their name, in quotes, in the address.
 //!
-//! Whoever holds a valid key is told what to change, and is never counted among those who try wrong ones unless a wrong one came,
-//! too. Nobody else learns anything: what is compared depends on what was sent alone, and every comparison takes as long as any other.
+//! The holder of a valid key is told what to change, and is never counted among those who try wrong ones unless a wrong one came,
+//! too. Nobody else learns anything: the texts to compare depend on what was sent alone, and every comparison takes as long as any other.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const MAX_LAYERS: usize = 4;
 const MAX_LISTED: usize = 8;
 /// Most values of one request that are looked at where it presents no credential: each is a try.
 const MAX_VALUES: usize = 8;
-/// What the name of a header may hold in which a key is looked for.
+/// Parts of names of headers in which a key is looked for.
 const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
 
 /// A valid key that cannot count as it was sent.
@@ -33,7 +33,7 @@ pub(super) struct Misplaced {
     detail: String,
 }
 
-/// What keeps a valid key from counting.
+/// The mistake that keeps a valid key from counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     /// It stands in a header for the other kind of key, or in one that nobody reads.
@@ -102,7 +102,7 @@ impl Misplaced {
         Self { name: holder, kind: AuthFailures::Unknown, detail }
     }
 
-    /// What this counts as.
+    /// The kind that this counts as.
     pub(super) fn kind(&self) -> AuthFailures {
         self.kind
     }
@@ -115,7 +115,7 @@ impl Misplaced {
     }
 }
 
-/// What a key of a scope is called, in full and in short, and the header of its own.
+/// The name of a scope's key, in full and in short, and the header of its own.
 fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
     match scope {
         Scope::Ingest => ("ingest key", "key", "X-API-KEY"),
@@ -186,7 +186,7 @@ fn look(entries: &Entries, value: &[u8], whole: Mistake) -> Option<(Arc<Entry>, 
     let mut rest = value;
     for _ in 0..MAX_LAYERS {
         let (mistake, inner) = peel(rest)?;
-        // What is said is the outermost mistake; after `Bearer` in Authorization there is one further in.
+        // The refusal names the outermost mistake; after `Bearer` in Authorization there is one further in.
         let mistake = if mistake == Mistake::Word && whole == Mistake::NotBearer { None } else { Some(mistake) };
         first = first.or(mistake);
         if let Some(entry) = entries.find(inner, None) {

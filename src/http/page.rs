@@ -51,7 +51,7 @@ pub(super) async fn answer(
     Ok((describe(source, &coded)?, [JSON], coding, app.capacity.hold(coded.body.clone())?).into_response())
 }
 
-/// What the headers say of a page, whether it is sent or not.
+/// The headers of a page, whether it is sent or not.
 fn describe(source: Source, page: &Page) -> Result<HeaderMap, Problem> {
     let internal = |error: InvalidHeaderValue| Problem::internal(error.to_string());
     let more = |there: bool| HeaderValue::from_static(if there { "true" } else { "false" });

@@ -52,7 +52,7 @@ enum State {
     Http1,
     /// With the preface: so many bytes of the refusal have been written.
     Refusing(usize),
-    /// With the preface, and the refusal is written. What still comes is read and dropped, since closing on it would reset
+    /// With the preface, and the refusal is written. Bytes that still come are read and dropped, since closing on it would reset
     /// the connection and the refusal might never be read.
     Refused,
 }

@@ -101,7 +101,7 @@ impl Code {
         }
     }
 
-    /// What an answer may say, for the documentation.
+    /// An answer of this kind, for the documentation.
     fn example(self) -> Problem {
         let detail = match self {
             Self::Malformed => {

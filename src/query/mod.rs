@@ -37,7 +37,7 @@ pub struct Query {
     lists: Lists,
 }
 
-/// What lists of series share while they are read.
+/// The state that lists of series share while they are read.
 #[derive(Debug, Clone)]
 struct Lists {
     /// KiB that they may take together.

@@ -45,7 +45,7 @@ pub struct UnreadableRow {
     pub time: i64,
     /// The first column that is to blame.
     pub field: &'static str,
-    /// What that column holds, cut to a length fit for the log.
+    /// The value of that column, cut to a length fit for the log.
     pub value: String,
 }
 

@@ -24,7 +24,7 @@ pub enum StoreError {
     Internal(String),
 }
 
-/// What was there at first contact and is no longer.
+/// The part of the database that was there at first contact and is no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// The SQLite file, or what SQLite keeps beside it: moved, deleted or replaced.

@@ -88,11 +88,11 @@ pub struct DueCandle {
     pub timeframe: String,
     /// When the candle opened, in epoch milliseconds.
     pub time: i64,
-    /// What became of it.
+    /// Its fate.
     pub outcome: ClosingOutcome,
 }
 
-/// What became of a candle that was due.
+/// The fate of a candle that was due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClosingOutcome {
     /// It is stored closed now.
@@ -104,7 +104,7 @@ pub enum ClosingOutcome {
     Refused(String),
 }
 
-/// What is stored under the key of a candle that somebody asked about.
+/// The values that are stored under the key of a candle that somebody asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The position of that candle among those that were asked about.

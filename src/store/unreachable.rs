@@ -107,7 +107,7 @@ impl Column {
     }
 }
 
-/// What is stored in a column of the key. On SQLite it need not be UTF-8.
+/// The value of a column of the key. On SQLite it need not be UTF-8.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     column: Column,
@@ -187,7 +187,7 @@ enum Dialect {
 }
 
 impl Dialect {
-    /// Who may run it: the service's own login may not update closed candles everywhere.
+    /// The login that may run it: the service's own login may not update closed candles everywhere.
     fn owner(self) -> &'static str {
         match self {
             Self::Postgres => " as the table's owner",

@@ -1,4 +1,4 @@
-//! What became of the last writes, for operators: a store that can be read and not written looks well to whoever reads.
+//! The outcome of the last writes, for operators: a store that can be read and not written looks well to readers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,7 +12,7 @@ pub struct WriteError {
     pub at: Instant,
     /// The kind of its [`StoreError`], as in the metrics.
     pub kind: &'static str,
-    /// What that means, without what the database said.
+    /// The meaning of that, without what the database said.
     pub meaning: &'static str,
     /// Whether a write has succeeded since.
     pub recovered: bool,

@@ -192,7 +192,7 @@ fn a_host_is_a_name_that_dns_can_have() {
             ] {
                 let answer = app.raw(head.as_bytes()).await;
                 assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{head} {answer}");
-                // What cannot be the target of a request line at all is refused before.
+                // A text that cannot be the target of a request line at all is refused before.
                 let is_told = expected == 200 || head.contains("http://") || answer.contains("\"invalid_host\"");
                 assert!(is_told, "{head} {answer}");
             }

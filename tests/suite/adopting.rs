@@ -22,7 +22,7 @@ fn lossless(refusal: &str) -> Option<&str> {
     refusal.lines().find_map(|line| line.strip_prefix(LOSSLESS))
 }
 
-/// What the refusal wants to be decided.
+/// The decisions that the refusal asks for.
 fn questions(refusal: &str) -> Vec<&str> {
     refusal.lines().filter_map(|line| line.strip_prefix("Decide first: ")).collect()
 }

@@ -1,4 +1,4 @@
-//! What health and its details tell of a store that is not there yet, or that can be read and not written.
+//! Health and its details tell of a store that is not there yet, or that can be read and not written.
 
 use candlewick::config::DatabaseConfig;
 use candlewick::store::Store;

@@ -20,7 +20,7 @@ async fn execute(database: &Database, sql: &str) {
     }
 }
 
-/// What is kept, as `timeframe seconds`, by the timeframe's name.
+/// The kept times, as `timeframe seconds`, by the timeframe's name.
 async fn kept(database: &Database) -> Vec<String> {
     let seconds = match database {
         Database::Sqlite(_) => "timestamp / 1000",
@@ -49,7 +49,7 @@ both_stores! {
         let expected = [format!("D1 {}", NOW - 30 * HOUR), format!("H1 {}", NOW - 5 * HOUR)];
         assert_eq!(kept(&database).await, expected, "forming candles do not count");
 
-        // What another process has kept meanwhile is later for one timeframe.
+        // Another process has meanwhile kept a later time for one timeframe.
         let mut service = Service::start(&Environment::new(&database.url())).await;
         let later = if matches!(database, Database::Sqlite(_)) { "timestamp + 7200000" } else { "timestamp + interval '2 hours'" };
         execute(&database, &format!("update market_data_newest_candles set timestamp = {later} where timeframe = 'H1'")).await;

@@ -170,7 +170,7 @@ fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
 struct Client {
     stream: TcpStream,
     number: usize,
-    /// What was prepared under which name.
+    /// Prepared statements by their name.
     statements: HashMap<Vec<u8>, Vec<u8>>,
 }
 

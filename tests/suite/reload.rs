@@ -70,7 +70,7 @@ fn sighup_takes_over_keys_without_a_restart_and_names_them_alone() {
             (files.status_of(OLD).await, files.status_of(NEW).await, files.status_of(TOKEN).await),
             (401, 200, 200)
         );
-        // What cannot be used changes nothing, and its sentence quotes nothing.
+        // A value that cannot be used changes nothing, and its sentence quotes nothing.
         for (text, problem) in [
             ("short", "entry 1 is shorter than 16"),
             ("", "names a file that is empty"),

@@ -395,7 +395,7 @@ fn outliers_are_named_in_the_log_once() {
     });
 }
 
-/// What a metric says, whose name and labels begin like this.
+/// The value of the metric whose name and labels begin like this.
 async fn sample(admin: &str, name: &str) -> u64 {
     let answer = send(reqwest::Client::new().get(format!("{admin}/metrics"))).await;
     let samples = answer.body.lines().filter(|line| line.starts_with(name));

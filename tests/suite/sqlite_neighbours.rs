@@ -1,4 +1,4 @@
-//! Who else uses a SQLite file: other services, and others who wrote rows into it. The log says so, and nothing is kept out.
+//! Neighbours on a SQLite file: other services, and others who wrote rows into it. The log says so, and nothing is kept out.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use crate::program::{Serving, folder};
 
 const WARNING: &str = "another running candlewick uses this SQLite file";
 
-/// What a service says until it is ready.
+/// A service, with all that it says until it is ready.
 fn start(folder: &std::path::Path, url: &str) -> Serving {
     let serving = Serving::on(folder, url);
     assert!(serving.printed.contains("ready"), "{}", serving.printed);
@@ -74,7 +74,7 @@ async fn others_run(folder: &std::path::Path, statements: &[String]) -> Vec<Stri
     found.iter().map(|row| row.get(0)).collect()
 }
 
-/// What the warnings about names of others have in common.
+/// The words that warnings about names of others have in common.
 const UNREACHABLE: &str = "which nobody can ask for";
 
 /// A statement that stores so many series of one candle. `symbol` is made of their number `n`.

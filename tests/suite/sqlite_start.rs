@@ -88,7 +88,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 fn a_file_that_may_not_be_written_is_refused_at_the_start() {
-    /// What is wrong, whether the service before was killed and left its log, and how it is brought about.
+    /// The fault, whether the service before was killed and left its log, and how it is brought about.
     type Case = (&'static str, bool, fn(&File));
     const CASES: [Case; 7] = [
         ("the file may not be written", false, |file| set_mode(&file.path(), 0o444)),
@@ -266,7 +266,7 @@ fn other_keys_and_columns_that_would_keep_candles_out_are_refused() {
             assert!(errors.contains(misfit), "{misfit}: {errors}");
             follow(&errors, &file.folder(), &file.url()).await;
         }
-        // What does no harm is left alone.
+        // Harmless differences are left alone.
         let file = File::served(false).await;
         execute(&file.url(), "alter table market_data_candles add column source text not null default 'feed'").await;
         execute(&file.url(), "create index newest on market_data_candles (timestamp)").await;

@@ -61,7 +61,7 @@ fn a_standby_serves_reads_and_after_its_promotion_posts() {
         refuses_posts(&reader).await;
         assert_eq!(health(&reader).await, 200);
 
-        // What housekeeping does there is nothing, without a word.
+        // Housekeeping does nothing there, without a word.
         let store = candlewick::store::Store::open(&Environment::new(&url).config().database).unwrap();
         store.prepare(true).await.unwrap();
         assert_eq!(store.sweep().await.unwrap(), 0);

@@ -105,7 +105,7 @@ both_stores! {
         for offset in [0, 900, -900, 12_600, 20_700, 50_400, -50_400] {
             assert_eq!(post(json!(offset)).await.counts(1), (1, 0, 0), "{offset}");
         }
-        // What was sent, and what is advised; following the advice works.
+        // The offset that was sent, and the one that is advised; following the advice works.
         for (sent, advised) in [(json!(120), 7200), (json!(3), 10_800), (json!(-5), -18_000), (json!("2"), 7200), (json!(330), 19_800),
                                 (json!(-210), -12_600), (json!(840), 50_400), (json!(10_800_000), 10_800), (json!(3.0), 10_800)] {
             let answer = post(sent.clone()).await;
@@ -246,7 +246,7 @@ both_stores! {
         let kinds = refused(&app, &sent).await;
         assert_eq!(kinds, (2..8).map(|index| (index, "out_of_range".to_owned())).collect::<Vec<_>>());
 
-        // What an earlier release took: year 1, and openings between those of today.
+        // Times that an earlier release took: year 1, and openings between those of today.
         for (seconds, millis) in [(-62_135_596_800_i64, -62_135_596_800_000_i64), (-14_169_583, -14_169_583_000), (TEN + 17, (TEN + 17) * 1000)] {
             let time = match &app.database {
                 Database::Sqlite(_) => millis.to_string(),
@@ -529,7 +529,7 @@ both_stores! {
                                ("&from=2025-08-01T00:00:00%2B0000", 2), ("&from=2025-08-01T03:00:00%2B03", 2), ("&from=2025-08-01%2001:00Z", 1)] {
             assert_eq!(count(query).await, found, "{query}");
         }
-        // What is refused, and the words of the advice that are then sent.
+        // The refused times, and the words of the advice that are then sent.
         for sent in ["2025-08-01T00:00:00", "2025-08-01%2000:00:00", "2025-08-01T00:00", "2025-08-01+00:00:00.000", "2025.08.01%2000:00",
                      "2025.08.01%2000:00:00", "2025.08.01"] {
             for name in ["from", "to", "before", "after"] {

@@ -1,7 +1,7 @@
 //! A `market_data_candles` made by others, which is used as it is if it can hold every candle exactly and once.
 //!
-//! One that cannot is refused with everything that is wrong with it at once. What a change of the table mends without losing
-//! anything goes into one statement to run. Where a change could lose or misread something, the table is looked at, and the
+//! One that cannot is refused with everything that is wrong with it at once. Faults that a change of the table mends without
+//! losing anything go into one statement to run. Where a change could lose or misread something, the table is looked at, and the
 //! refusal says what is in the way and how to see it.
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::store::error::sql_state;
 /// Longest that looking through the table may take for one question, in the spelling of the setting.
 const LOOK_TIMEOUT: &str = "set statement_timeout = '2s'";
 
-/// What a column that we read and write holds.
+/// The content of a column that we read and write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
     Text,
@@ -71,7 +71,7 @@ struct Found {
     dependents: Option<String>,
 }
 
-/// What the table has of keys.
+/// The keys that the table has.
 #[derive(Debug, FromRow)]
 struct Key {
     has_key: bool,
@@ -122,7 +122,7 @@ fn content(name: &str) -> Option<Content> {
     COLUMNS.iter().find(|(column, _)| *column == name).map(|(_, content)| *content)
 }
 
-/// What is wrong with a table, collected.
+/// All that is wrong with a table.
 struct Report<'a> {
     connection: &'a mut PgConnection,
     found: &'a [Found],
@@ -131,13 +131,13 @@ struct Report<'a> {
     misfits: Vec<String>,
     /// Parts of the statement that mends what can be mended without loss.
     actions: Vec<String>,
-    /// What has to be decided first.
+    /// Decisions that somebody has to make first.
     questions: Vec<String>,
-    /// What keeps types of columns from being changed.
+    /// Objects that keep types of columns from being changed.
     dependents: Vec<String>,
 }
 
-/// What looking for rows found.
+/// The result of looking for rows.
 enum Look {
     Nothing,
     Rows { count: i64, example: String },

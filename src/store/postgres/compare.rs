@@ -1,4 +1,4 @@
-//! What is stored under the keys of some candles.
+//! The values that are stored under the keys of some candles.
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};

@@ -7,7 +7,7 @@ use std::iter;
 
 const NAME: &str = "exact_volume";
 
-/// What the advice says about values that have no whole number of their own.
+/// The words of the advice about values that have no whole number of their own.
 pub(super) const SUBSTITUTE: &str = "0 stands in volume for nulls and for what bigint cannot hold, such as NaN, infinity or a number that is \
      too large; for another number, write it in place of 0 after \"else\"";
 

@@ -102,7 +102,7 @@ impl Watch<'_> {
         }
     }
 
-    /// What the server's process is doing, if it is there.
+    /// The state of the server's process, if it is there.
     async fn state(&self) -> Result<Option<String>, StoreError> {
         const STATE: &str = "select coalesce(state, 'unknown') from pg_stat_activity where pid = $1";
         let mut connection = connect(self.options).await?;

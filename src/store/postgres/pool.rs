@@ -56,7 +56,7 @@ pub(super) const WORK: Patience =
 pub(super) const PROBE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1), counted: false };
 
-/// What holds for a connection, and the server's process behind it. No statement is bounded, and no 201 durable, without
+/// Settings of a connection, and of the server's process behind it. No statement is bounded, and no 201 durable, without
 /// these; docs/postgres-role.sql sets them for the login as well.
 const STATEMENT_SETTINGS: &str = "
     set statement_timeout = '5s';

@@ -138,7 +138,7 @@ pub(super) async fn samples(connection: &mut PgConnection, keys: &[SeriesKey]) -
     sqlx::query(SAMPLES).bind(symbols).bind(timeframes).bind(count(SAMPLE_CANDLES)).fetch_all(connection).await
 }
 
-/// What [`samples`] has read of each of the `asked` series.
+/// The sample that [`samples`] has read of each of the `asked` series.
 pub(super) fn found(rows: &[PgRow], asked: usize) -> Result<Vec<Option<Sample>>, StoreError> {
     let mut samples: Vec<Option<Sample>> = (0..asked).map(|_| None).collect();
     for row in rows {

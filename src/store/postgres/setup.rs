@@ -61,7 +61,7 @@ async fn prepare_on(
     Ok(takes_copy)
 }
 
-/// What may be done with the database.
+/// The access that the database gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Writable,

@@ -1,7 +1,7 @@
 //! The file itself: which one the path led to at first contact, and whether it still leads there.
 //!
-//! A connection keeps the file that it opened, wherever that goes. What is written into a file that was deleted is lost, and
-//! what is written after another took its place goes into the write-ahead log that SQLite would apply to the new one (SQLite
+//! A connection keeps the file that it opened, wherever that goes. A write into a file that was deleted is lost, and
+//! one after another file took its place goes into the write-ahead log that SQLite would apply to the new one (SQLite
 //! documentation, "How To Corrupt An SQLite Database File", 2.4). So nothing is written, and no new connection opened, while
 //! the path leads elsewhere.
 
@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::store::{Missing, StoreError};
 
-/// What SQLite keeps beside a file in WAL mode, by what it appends to the name.
+/// The files that SQLite keeps beside one in WAL mode, by what it appends to the name.
 const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 
 /// A SQLite file by its path.
@@ -27,7 +27,7 @@ pub(super) struct DatabaseFile {
     is_lost: AtomicBool,
 }
 
-/// What the connections have open.
+/// The file that the connections have open.
 #[derive(Debug, PartialEq, Eq)]
 struct Opened {
     database: Identity,

@@ -58,7 +58,7 @@ const SELECT_DOWN: &str = select_range!("desc", line);
 const SELECT_UP_ON_LINES: &str = select_range!("asc", one_line);
 const SELECT_DOWN_ON_LINES: &str = select_range!("desc", one_line);
 
-/// What a page comes as: times and text of its candles, nothing of none. The text comes as bytes, because SQLite keeps whatever
+/// The form in which a page comes: times and text of its candles, nothing of none. The text comes as bytes, because SQLite keeps whatever
 /// bytes somebody calls text.
 type PageRow = (Option<String>, Option<Vec<u8>>);
 

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::file::beside;
 
-/// What is appended to the file's name.
+/// The end that is appended to the file's name.
 const SUFFIX: &str = "-lock";
 
 /// Whether this service has said to others that it has the file in use.

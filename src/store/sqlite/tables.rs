@@ -38,7 +38,7 @@ enum Table {
     },
 }
 
-/// What is wrong, unless the tables are those that `migrations` made, or there are none and they may be made.
+/// All that is wrong, unless the tables are those that `migrations` made, or there are none and they may be made.
 pub(super) async fn problem(
     connection: &mut SqliteConnection,
     file: &Path,
@@ -161,7 +161,7 @@ fn complaints(file: &Path, were_made: bool, tables: &[(&str, Table); 2]) -> Vec<
     tables.iter().filter_map(complaint).collect()
 }
 
-/// What makes the file usable and loses nothing in it: ready to be pasted.
+/// The statements that make the file usable and lose nothing in it: ready to be pasted.
 async fn remedy(
     connection: &mut SqliteConnection,
     file: &Path,
