@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::keys::WRONG;
 use super::wire::{Answer, Answers};
 use crate::harness::{KEY, TOKEN};
 
@@ -127,10 +128,11 @@ fn is_problem(answer: &Answer) -> bool {
         && body["request_id"].as_str() == answer.header("x-request-id")
         && body["detail"].as_str().is_some_and(|detail| !detail.is_empty())
         // One sentence for all who have no valid key: which part of it was right stays unsaid. Holders of one are told
-        // which header takes it.
+        // which header takes it, or which holds another that is not known.
         && (answer.status != 401
             || body["detail"].as_str().is_some_and(|detail| {
-                detail == "Invalid or missing API Key" || (detail.contains("or after Bearer") && !detail.contains(KEY))
+                let helps = detail.contains("or after Bearer") || detail.contains("X-API-KEY holds one that is not known");
+                detail == "Invalid or missing API Key" || (helps && !detail.contains(KEY) && !detail.contains(WRONG))
             }))
 }
 

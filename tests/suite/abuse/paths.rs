@@ -75,7 +75,7 @@ fn forms() -> Vec<Attack> {
     vec![
         form("an absolute address", "http://localhost/api/v1/series", Problem(401, "unauthorized")),
         form("an absolute address elsewhere", "http://evil.example/api/v1/series", Problem(403, "foreign_host")),
-        form("an absolute address with a login", "http://a:b@localhost/api/v1/series", Problem(403, "foreign_host"))
+        form("an absolute address with a login", "http://a:b@localhost/api/v1/series", Problem(400, "invalid_host"))
             .mended_by_proxies(Problem(401, "unauthorized")),
         form("an absolute address without a path", "http://localhost", Problem(404, "not_found")),
         form("a file's address", "file:///etc/passwd", Bare(400)),
