@@ -54,7 +54,7 @@ pub async fn duplicates(bench: &Bench) -> Vec<Line> {
         rows_a_second(bench, side, &work, SIZE).await
     });
     let name = format!("ingest, {SIZE} a post, every second one a duplicate, {CONNECTIONS} connections");
-    rates.await.lines(&name, "rows/s", "bare UNNEST", (Some(0.85), None))
+    rates.await.lines(&name, "rows/s", "bare UNNEST", (Some(0.7), None))
 }
 
 fn every_second(batches: &[Vec<Candle>]) -> Vec<Vec<Candle>> {

@@ -47,6 +47,31 @@ both_stores! {
         assert!(app.database.closed().await.iter().all(|row| row.ends_with("1.08500 1.08650 1.08480 1.08620 1200")));
     }
 
+    async fn candles_close_together_far_apart_and_of_several_series_are_compared(app: TestApp) {
+        let stored: Vec<_> = (1..=40).map(|hours| closed(hours, json!({}))).collect();
+        assert_eq!(post(&app, &stored).await, (None, Value::Null));
+        let gbpusd = |hours| closed(hours, json!({"symbol": "GBPUSD"}));
+        assert_eq!(post(&app, &[gbpusd(1), gbpusd(2), closed(2000, json!({}))]).await, (None, Value::Null));
+        let other = json!({"volume": 7});
+        let batches = [
+            // With stored candles in between that are not in the batch.
+            [20, 15, 10].map(|hours| closed(hours, json!({}))),
+            // Too far apart for one scan.
+            [2000, 10, 5].map(|hours| closed(hours, json!({}))),
+            // The same times in two series.
+            [gbpusd(2), closed(2, json!({})), closed(1, json!({}))],
+        ];
+        for batch in batches {
+            assert_eq!(post(&app, &batch).await, (None, Value::Null), "identical");
+            for place in 0..batch.len() {
+                let mut changed = batch.clone();
+                changed[place] = with(changed[place].clone(), other.clone());
+                let expected = (Some(1), json!([{"index": place, "fields": ["volume"]}]));
+                assert_eq!(post(&app, &changed).await, expected);
+            }
+        }
+    }
+
     async fn digits_do_not_conflict_and_values_do(app: TestApp) {
         let prices = |open: &str, high: &str, low: &str, close: &str| {
             closed(1, json!({"open": open, "high": high, "low": low, "close": close}))

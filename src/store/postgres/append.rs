@@ -153,6 +153,12 @@ pub(super) fn bind<'q, C: AsRef<Candle> + Sync>(
     Column::ALL.into_iter().fold(query, |query, column| query.bind(ColumnOf(column, candles)))
 }
 
+/// Binds the columns from the timestamp on, for candles of one series.
+pub(super) fn bind_values<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) -> Query<'q, Pg, PgArguments> {
+    let columns = Column::ALL.into_iter().skip_while(|column| matches!(column, Column::Symbol | Column::Timeframe));
+    columns.fold(query, |query, column| query.bind(ColumnOf(column, candles)))
+}
+
 fn bind_both<'q>(query: Query<'q, Pg, PgArguments>, batch: &'q Batch) -> Query<'q, Pg, PgArguments> {
     bind(bind(query, batch.closed()), batch.forming()).bind(ClosingTimes(batch.forming()))
 }

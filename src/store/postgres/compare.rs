@@ -1,10 +1,11 @@
 //! The values that are stored under the keys of some candles.
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::append::bind;
-use crate::candle::Candle;
+use super::append::{bind, bind_values};
+use crate::candle::{Candle, Key, Timestamp};
 use crate::store::{StoreError, Stored, unreadable};
 
 /// The rows that differ by value from the candle with their key; NaN and null differ from every number.
@@ -19,9 +20,53 @@ const SELECT_DIFFERING: &str = r#"
     where c.open is distinct from f.open or c.high is distinct from f.high or c.low is distinct from f.low
        or c.close is distinct from f.close or c.volume is distinct from f.volume"#;
 
+/// Whether some candle of one series is not stored with the same values, for candles that lie close together: one scan of
+/// their span costs half of looking each of them up.
+const IS_ANY_OTHER: &str = r#"
+    select exists (
+        select * from unnest(
+            $5::timestamptz[], $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[], $10::bigint[])
+        except
+        select "timestamp", open, high, low, close, volume from market_data_candles
+        where symbol = $1 and timeframe = $2 and "timestamp" between $3 and $4)"#;
+
 /// Reads those of the stored candles with the keys of `candles` that have other values, for [`stored`].
 pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Vec<PgRow>> {
+    if let Some(span) = Span::of(candles)
+        && !span.is_any_other(connection, candles).await?
+    {
+        return Ok(Vec::new());
+    }
     bind(sqlx::query(SELECT_DIFFERING), candles).fetch_all(connection).await
+}
+
+/// The first and the last of candles of one series that lie close together.
+#[derive(Debug)]
+struct Span<'a> {
+    first: &'a Key,
+    last: &'a Key,
+}
+
+impl<'a> Span<'a> {
+    fn of(candles: &'a [Candle]) -> Option<Self> {
+        /// So many periods may lie within the span for each candle: nights and weekends make a stock's three to five.
+        const PERIODS: i64 = 6;
+        let keys = || candles.iter().map(|candle| &candle.key);
+        let first = keys().min_by_key(|key| key.time())?;
+        let last = keys().max_by_key(|key| key.time())?;
+        let seconds = |end: Timestamp| end.seconds() - first.time().seconds();
+        let period = seconds(first.timeframe().nominal_end(first.time(), None));
+        let count = i64::try_from(candles.len()).ok()?;
+        let is_dense = seconds(last.time()) <= period * PERIODS * count;
+        (is_dense && keys().all(|key| key.same_series(first))).then_some(Self { first, last })
+    }
+
+    async fn is_any_other(&self, connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<bool> {
+        let at = |key: &Key| DateTime::from_timestamp(key.time().seconds(), 0).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let query = sqlx::query(IS_ANY_OTHER).bind(self.first.symbol().as_str()).bind(self.first.timeframe().name());
+        let query = query.bind(at(self.first)).bind(at(self.last));
+        bind_values(query, candles).fetch_one(connection).await?.try_get(0)
+    }
 }
 
 /// The candles in what [`read`] has read.
