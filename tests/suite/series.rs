@@ -417,6 +417,7 @@ fn a_list_that_nobody_waits_for_any_more_is_not_read_on() {
         let before = sample(&admin, LISTS_READ).await;
         let mut lock = TableLock::take(&database).await;
         let (left, stays) = (tokio::spawn(list("limit=4000")), tokio::spawn(list("limit=4001")));
+        while sample(&admin, "http_server_active_requests").await < 2 {}
         lock.is_awaited().await;
         left.abort();
         assert!(left.await.unwrap_err().is_cancelled());
