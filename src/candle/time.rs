@@ -94,17 +94,7 @@ impl Timestamp {
             Ok(SentTime { time, reading, names_zone: false, is_date })
         };
         if let Some(number) = Number::find(text) {
-            if unit.is_none()
-                && let Some(date) = date_in_digits(text)
-            {
-                return Err(Invalid::new(
-                    Rule::NotATime,
-                    format!(
-                        "looks like a date in digits; send {}, or unit s if it counts epoch seconds",
-                        date.format("%Y.%m.%d")
-                    ),
-                ));
-            }
+            check_not_a_date(text, unit, "%Y.%m.%d", "unit s")?;
             let millis = epoch_millis(number, unit)?;
             if millis % 1000 != 0 {
                 let is_declared = unit == Some(EpochUnit::Milliseconds);
@@ -214,7 +204,7 @@ impl Timestamp {
         i64::from(self.to_chrono().num_days_in_month())
     }
 
-    fn to_chrono(self) -> DateTime<Utc> {
+    pub(crate) fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0, 0).unwrap_or_default()
     }
 }
@@ -313,17 +303,7 @@ impl fmt::Debug for Clock {
 /// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
 pub(crate) fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
     let millis = if let Some(number) = Number::find(text) {
-        if unit.is_none()
-            && let Some(date) = date_in_digits(text)
-        {
-            return Err(Invalid::new(
-                Rule::NotATime,
-                format!(
-                    "looks like a date in digits; send {}, or unit=s if it counts epoch seconds",
-                    date.format("%Y-%m-%d")
-                ),
-            ));
-        }
+        check_not_a_date(text, unit, "%Y-%m-%d", "unit=s")?;
         epoch_millis(number, unit)?
     } else if let Some(midnight) = parse_fixed(text, "0000-00-00") {
         midnight.timestamp_millis()
@@ -342,11 +322,22 @@ pub(crate) fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, In
     Ok(millis)
 }
 
-/// The date that eight digits spell, as in 20250803. As epoch seconds they would all lie in July and August of 1970.
-fn date_in_digits(text: &str) -> Option<NaiveDate> {
-    let is_eight_digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let date = is_eight_digits.then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).flatten()?;
-    (1700..2100).contains(&date.year()).then_some(date)
+/// Refuses a date in digits, as 20250803 is, where no unit says what they count: as epoch seconds such dates would all lie in July
+/// and August of 1970. The advice writes the date in `format` and names `seconds` as the way to say that it counts those.
+fn check_not_a_date(text: &str, unit: Option<EpochUnit>, format: &str, seconds: &str) -> Result<(), Invalid> {
+    if unit.is_some() || text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    match NaiveDate::parse_from_str(text, "%Y%m%d") {
+        Ok(date) if (1700..2100).contains(&date.year()) => Err(Invalid::new(
+            Rule::NotATime,
+            format!(
+                "looks like a date in digits; send {}, or {seconds} if it counts epoch seconds",
+                date.format(format)
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The milliseconds that an epoch number comes to.

@@ -49,7 +49,7 @@ pub struct Store {
     changes: Changes,
     unreadable: UnreadableRows,
     writes: WriteLog,
-    /// When something was last found to be missing.
+    /// The last time at which something was found to be missing.
     missed_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -86,13 +86,13 @@ pub struct DueCandle {
     pub symbol: String,
     /// The length of the period, as it is stored.
     pub timeframe: String,
-    /// When the candle opened, in epoch milliseconds.
+    /// Opening time of the candle, in epoch milliseconds.
     pub time: i64,
-    /// Its fate.
+    /// The outcome.
     pub outcome: ClosingOutcome,
 }
 
-/// The fate of a candle that was due.
+/// The outcome of closing a candle that was due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClosingOutcome {
     /// It is stored closed now.
@@ -199,7 +199,7 @@ impl Store {
         result
     }
 
-    /// When an operation last found that the database's file or a table is missing, if any did.
+    /// The last time at which an operation found the database's file or a table to be missing, if any did.
     #[must_use]
     pub fn missed_at(&self) -> Option<Instant> {
         *self.missed_at.lock().unwrap_or_else(PoisonError::into_inner)

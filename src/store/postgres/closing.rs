@@ -100,10 +100,10 @@ fn candle(row: &PgRow) -> sqlx::Result<DueCandle> {
 /// Closes the forming candles whose time has come, in their last state, all of them or none. Where a writer is at work on one of
 /// them, it closes none: the next round does.
 pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueCandle>> {
-    if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(at(now)).fetch_one(&mut *connection).await? {
+    if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(now.to_chrono()).fetch_one(&mut *connection).await? {
         return Ok(Vec::new());
     }
-    let rows = match sqlx::query(CLOSE_DUE).bind(at(now)).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await {
+    let rows = match sqlx::query(CLOSE_DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await {
         Err(error) if is_lock_timeout(&error) => return Ok(Vec::new()),
         rows => rows?,
     };
@@ -112,7 +112,7 @@ pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> 
 
 /// The keys of the candles that [`close_due`] would close.
 pub(super) async fn due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueKey>> {
-    let rows = sqlx::query(DUE).bind(at(now)).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
+    let rows = sqlx::query(DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
     rows.iter().map(DueKey::read).collect()
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn close_one(
     now: Timestamp,
     key: &DueKey,
 ) -> sqlx::Result<Option<DueCandle>> {
-    let statement = sqlx::query(CLOSE_ONE).bind(at(now)).bind(1_i64);
+    let statement = sqlx::query(CLOSE_ONE).bind(now.to_chrono()).bind(1_i64);
     let statement = statement.bind(&key.symbol).bind(&key.timeframe).bind(key.time);
     match statement.fetch_optional(connection).await {
         Err(error) if is_lock_timeout(&error) => Ok(None),
@@ -132,7 +132,7 @@ pub(super) async fn close_one(
 
 /// Has one of them be due again at `time`.
 pub(super) async fn postpone(connection: &mut PgConnection, key: &DueKey, time: Timestamp) -> sqlx::Result<()> {
-    let statement = sqlx::query(POSTPONE).bind(at(time)).bind(&key.symbol).bind(&key.timeframe).bind(key.time);
+    let statement = sqlx::query(POSTPONE).bind(time.to_chrono()).bind(&key.symbol).bind(&key.timeframe).bind(key.time);
     statement.execute(connection).await.map(drop)
 }
 
@@ -144,16 +144,12 @@ pub(super) async fn keep_times(connection: &mut PgConnection, batch: &Batch) -> 
             let key = &forming.candle.key;
             symbols.push(key.symbol().as_str());
             timeframes.push(key.timeframe().name());
-            opened.push(at(key.time()));
-            closes.push(at(time));
+            opened.push(key.time().to_chrono());
+            closes.push(time.to_chrono());
         }
     }
     let statement = sqlx::query(KEEP_TIMES).bind(symbols).bind(timeframes).bind(opened).bind(closes);
     statement.execute(connection).await.map(drop)
-}
-
-fn at(time: Timestamp) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(time.millis()).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 fn is_lock_timeout(error: &sqlx::Error) -> bool {

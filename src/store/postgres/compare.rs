@@ -1,6 +1,5 @@
 //! The values that are stored under the keys of some candles.
 
-use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -20,7 +19,7 @@ const SELECT_DIFFERING: &str = r#"
     where c.open is distinct from f.open or c.high is distinct from f.high or c.low is distinct from f.low
        or c.close is distinct from f.close or c.volume is distinct from f.volume"#;
 
-/// Whether some candle of one series is not stored with the same values, for candles that lie close together: one scan of
+/// True if some candle of one series is not stored with the same values, for candles that lie close together: one scan of
 /// their span costs half of looking each of them up.
 const IS_ANY_OTHER: &str = r#"
     select exists (
@@ -62,9 +61,8 @@ impl<'a> Span<'a> {
     }
 
     async fn is_any_other(&self, connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<bool> {
-        let at = |key: &Key| DateTime::from_timestamp(key.time().seconds(), 0).unwrap_or(DateTime::<Utc>::MIN_UTC);
         let query = sqlx::query(IS_ANY_OTHER).bind(self.first.symbol().as_str()).bind(self.first.timeframe().name());
-        let query = query.bind(at(self.first)).bind(at(self.last));
+        let query = query.bind(self.first.time().to_chrono()).bind(self.last.time().to_chrono());
         bind_values(query, candles).fetch_one(connection).await?.try_get(0)
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor as _, SqlitePool};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +33,7 @@ use super::error::sqlite_code;
 use super::series::{Position, Row, Sample, SeriesKey};
 use super::{Appended, DueCandle, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared};
 use crate::candle::{Batch, Candle, Timestamp};
+use crate::telemetry::panic_text;
 
 use file::DatabaseFile;
 use series::SeriesReader;
@@ -298,5 +299,13 @@ fn migration_error(error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => first_contact_error(error),
         MigrateError::VersionMismatch(version) => StoreError::Unfit(super::changed_migration(version)),
         other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
+    }
+}
+
+/// The failure of work on a thread of its own that did not come to its end.
+fn unfinished(error: JoinError) -> StoreError {
+    match error.try_into_panic() {
+        Ok(panic) => StoreError::Internal(format!("panic: {}", panic_text(&*panic))),
+        Err(_) => StoreError::Unavailable("the process is ending".to_owned()),
     }
 }

@@ -12,12 +12,11 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{LOCK_WAIT, READER_CACHE, READER_WAIT};
+use super::{LOCK_WAIT, READER_CACHE, READER_WAIT, unfinished};
 use crate::store::StoreError;
 use crate::store::candles::fraction_digits;
 use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{END_TIME, FIRST_TIME, Position, Row, Sample, SeriesKey};
-use crate::telemetry::panic_text;
 
 /// Steps that run at once.
 const MAX_READERS: usize = 2;
@@ -147,12 +146,7 @@ impl SeriesReader {
         });
         let (connection, result) = match working.await {
             Ok(done) => done?,
-            Err(unfinished) => {
-                return Err(match unfinished.try_into_panic() {
-                    Ok(panic) => StoreError::Internal(format!("panic: {}", panic_text(&*panic))),
-                    Err(_) => StoreError::Unavailable("the process is ending".to_owned()),
-                });
-            }
+            Err(error) => return Err(unfinished(error)),
         };
         self.idle().push(connection);
         Ok(result)

@@ -15,10 +15,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::file::DatabaseFile;
-use super::{LOCK_WAIT, append};
+use super::{LOCK_WAIT, append, unfinished};
 use crate::candle::Batch;
 use crate::store::{StoreError, Written};
-use crate::telemetry::panic_text;
 
 /// Longest that a batch waits behind others: most Expert Advisors give up after 5 s.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -142,12 +141,7 @@ impl Writer {
         });
         let (connection, result) = match working.await {
             Ok(done) => done?,
-            Err(unfinished) => {
-                return Err(match unfinished.try_into_panic() {
-                    Ok(panic) => StoreError::Internal(format!("panic: {}", panic_text(&*panic))),
-                    Err(_) => StoreError::Unavailable("the process is ending".to_owned()),
-                });
-            }
+            Err(error) => return Err(unfinished(error)),
         };
         *slot = Slot::Open(connection);
         Ok(result)
