@@ -1,4 +1,4 @@
-//! How an operator asks the running process to read its keys and its certificate again: by SIGHUP.
+//! Reading keys and certificate again while the process runs: an operator asks for it by SIGHUP.
 
 use std::io;
 

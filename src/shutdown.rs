@@ -1,4 +1,4 @@
-//! How an operator asks the process to stop.
+//! The signals by which an operator asks the process to stop.
 
 use std::io;
 
@@ -77,7 +77,7 @@ mod unix {
 
     static STARTED_IN_TERMINAL: OnceLock<bool> = OnceLock::new();
 
-    /// Whether the terminal in which the process was started exists no more: the system sends SIGHUP then, too, and a
+    /// True if the terminal in which the process was started exists no more: the system sends SIGHUP then, too, and a
     /// service that went on would hold the port without anybody who sees it.
     pub(crate) fn terminal_was_closed() -> bool {
         STARTED_IN_TERMINAL.get().copied().unwrap_or_default() && !io::stdin().is_terminal()

@@ -49,7 +49,7 @@ pub struct Forming {
 }
 
 impl Forming {
-    /// When the clock closes the candle, if this state decides that it does.
+    /// The time at which the clock closes the candle, if this state decides that it does.
     #[must_use]
     pub fn closes_at(&self) -> Option<Timestamp> {
         match self.closing {

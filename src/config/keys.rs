@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{DatabaseConfig, Environment, Problems, Reader, Secret, Variables, sources};
 
-/// Longest name of a key.
+/// The longest name that a key may have.
 const MAX_NAME_LENGTH: usize = 32;
 /// Shortest key in staging and production.
 const MIN_KEY_LENGTH: usize = 16;

@@ -56,11 +56,11 @@ pub(super) enum Identity {
 #[derive(Debug, Clone)]
 pub(crate) struct Keyring {
     entries: Arc<RwLock<Arc<Entries>>>,
-    /// How often a client without a credential may have its request looked through: that tries keys, too.
+    /// The rate at which a client without a credential may have its request looked through: that tries keys, too.
     searches: Arc<Addresses>,
 }
 
-/// Which keys each operation takes. One that is not there takes none.
+/// The keys that each operation takes. One that is not there takes none.
 #[derive(Debug, Default)]
 pub(super) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
 
@@ -68,7 +68,7 @@ pub(super) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
 #[derive(Debug)]
 pub(super) struct Entries(Vec<Arc<Entry>>);
 
-/// Where a key may be, and for what it can then be used. `HeaderName`s, because a `&str` would be parsed on every look.
+/// The headers that may hold a key, and what it can then be used for. `HeaderName`s, because a `&str` would be parsed on every look.
 static PLACES: [(HeaderName, Option<Scope>); 3] = [
     (HeaderName::from_static("x-api-key"), Some(Scope::Ingest)),
     (HeaderName::from_static("x-internal-token"), Some(Scope::Read)),
@@ -190,7 +190,7 @@ fn presented<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Ite
     headers.get_all(name).iter().map(HeaderValue::as_bytes).filter(|value| !is_empty(value))
 }
 
-/// Whether there are more credentials than headers for them. Then it stays unsaid which is unknown, because a request could
+/// True if there are more credentials than headers for them. Then it stays unsaid which is unknown, because a request could
 /// try as many keys as it has lines, and the answer would say whether one of them is valid.
 fn is_crowded(headers: &HeaderMap) -> bool {
     PLACES.iter().map(|(name, _)| presented(headers, name).count()).sum::<usize>() > PLACES.len()

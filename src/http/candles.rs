@@ -42,12 +42,12 @@ pub(super) struct Ingested {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rejected: Option<Vec<Rejection>>,
-    /// How many of the duplicates are closed candles whose values differ from what is stored, which stays; 1.1 is 1.10.
+    /// The number of duplicates that are closed candles whose values differ from what is stored, which stays; 1.1 is 1.10.
     /// Absent where none does; null where the comparison failed, though the batch is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<usize>, required = false)]
     records_conflicting: Option<ConflictCount>,
-    /// Which of them, the first 100, and in which fields.
+    /// The first 100 of them, and the fields that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     conflicts: Vec<ConflictAnswer>,
@@ -59,7 +59,7 @@ pub(super) struct Ingested {
     early: Vec<usize>,
 }
 
-/// How many duplicates conflict: a number, or null.
+/// The number of duplicates that conflict, or null.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum ConflictCount {

@@ -22,7 +22,7 @@ use tower::Service;
 
 use crate::telemetry::metrics::ConnectionsTimedOut;
 
-/// How long clients may take.
+/// The time that clients may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     /// From a connection's start, or from the first byte of a later request, to the end of the request's head.
@@ -71,7 +71,7 @@ impl Activity {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
-    /// Whether what is sent has no known end.
+    /// True if the answer that is sent has no known end.
     fn is_open_ended(&self) -> bool {
         self.is(Phase::Streaming) || self.is(Phase::Upgraded)
     }
@@ -164,7 +164,7 @@ pub(crate) struct Connection<P> {
     deadlines: Deadlines,
     /// When the head must be there that belongs to the request of this number.
     head: Option<Head>,
-    /// When the client must have taken all that was written, or any more of what has no end.
+    /// The time by which the client must have taken all that was written, or any more of an endless answer.
     take: Option<Pin<Box<Sleep>>>,
     stopping: CancellationToken,
     /// Waits for the service to stop; made once the connection is upgraded.
@@ -225,7 +225,7 @@ impl<P> Connection<P> {
         alarm.get_or_insert_with(|| Box::pin(sleep_until(*deadline))).as_mut().poll(cx).is_ready()
     }
 
-    /// Whether an upgraded connection has to end, because the service does: its reader then reads its end.
+    /// True if an upgraded connection has to end, because the service does: its reader then reads its end.
     fn upgrade_is_over(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.activity.is(Phase::Upgraded) {
             return false;

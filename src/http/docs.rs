@@ -105,7 +105,7 @@ fn add(responses: &mut BTreeMap<String, RefOr<ResponseDoc>>, status: String, res
     }
 }
 
-/// Whether an operation's answers have an example of `code` already.
+/// True if an operation's answers have an example of `code` already.
 fn is_told_of(responses: &BTreeMap<String, RefOr<ResponseDoc>>, code: Code) -> bool {
     let Some(RefOr::T(response)) = responses.get(code.status().as_str()) else { return false };
     let content = response.content.get(problem::CONTENT_TYPE);

@@ -14,7 +14,7 @@ use super::problem::{Code, Problem};
 
 /// Longest that it may pause.
 const BODY_PAUSE: Duration = Duration::from_secs(5);
-/// Least memory that a body takes: most posts are a candle.
+/// The least memory that a body takes: most posts are a candle.
 const SMALLEST: usize = 1024;
 
 /// The bytes of a posted batch, whatever its Content-Type: terminals name a form unless told otherwise (MQL5 article
@@ -105,7 +105,7 @@ impl Reading {
     }
 }
 
-/// How much memory a body takes that has come to `length` bytes, which `taken` no longer hold.
+/// The memory of a body that has come to `length` bytes, which `taken` no longer hold.
 fn grown(taken: usize, length: usize, expected: usize) -> usize {
     length.max(taken.saturating_mul(2).clamp(SMALLEST, expected.max(SMALLEST)))
 }

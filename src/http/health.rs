@@ -35,7 +35,7 @@ pub(super) struct Health {
     /// The same by the clock.
     started_at: Timestamp,
     stopping: CancellationToken,
-    /// Whether the store has been reached for the first time.
+    /// True once the store has been reached for the first time.
     reached: watch::Receiver<bool>,
     last: Arc<Mutex<Option<Probe>>>,
 }
@@ -95,7 +95,7 @@ impl Health {
         WriteErrorDetails { at: self.time_of(at), kind, meaning, recovered }
     }
 
-    /// When `instant` was, in epoch milliseconds.
+    /// The time of `instant`, in epoch milliseconds.
     pub(super) fn time_of(&self, instant: Instant) -> i64 {
         let since = i64::try_from(instant.saturating_duration_since(self.started).as_millis()).unwrap_or(i64::MAX);
         self.started_at.millis().saturating_add(since)
@@ -150,14 +150,14 @@ pub(super) struct Details {
 /// A write that failed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WriteErrorDetails {
-    /// When, in epoch milliseconds.
+    /// Its time, in epoch milliseconds.
     at: i64,
     /// `unavailable`, `read_only`, `unfit`, `refused` or `internal`.
     #[schema(example = "unavailable")]
     kind: &'static str,
     /// The meaning of that.
     meaning: &'static str,
-    /// Whether a write has succeeded since. While none has, the store may well be readable, as `status` says, and not writable.
+    /// True if a write has succeeded since. While none has, the store may well be readable, as `status` says, and not writable.
     recovered: bool,
 }
 

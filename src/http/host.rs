@@ -1,4 +1,4 @@
-//! Which host a request names, and whether a listener is served under it (RFC 9112 section 3.2).
+//! The host that a request names, and whether a listener is served under it (RFC 9112 section 3.2).
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use super::problem::{Code, Problem};
 /// The host that `request` names, in lower case and without its port. Only HTTP/1.0 may name none.
 ///
 /// # Errors
-/// Where HTTP demands to refuse the request: no `Host`, more than one, or one that is not a host with or without a port.
+/// HTTP demands to refuse the request: no `Host`, more than one, or one that is not a host with or without a port.
 pub(super) fn named(request: &Request) -> Result<Option<String>, Problem> {
     const NO_HOST: &str =
         "The Host of the request is not a host name or address with or without a port; send such a one.";
@@ -50,7 +50,7 @@ pub(super) fn host_of(authority: &Authority) -> Option<String> {
     (has_no_more && is_host).then(|| host.to_ascii_lowercase())
 }
 
-/// Whether DNS can have a name, or an IPv4 address is written like that. RFC 3986 allows more, such as commas, which programs
+/// True if DNS can have a name, or an IPv4 address is written like that. RFC 3986 allows more, such as commas, which programs
 /// read differently. Underscores are in the names of Docker Compose's services.
 fn is_dns_name(host: &str) -> bool {
     const MAX_NAME_LENGTH: usize = 253;

@@ -1,4 +1,4 @@
-//! How often one may call: each ingest key and each read token for itself, everybody else by address.
+//! Limits on the rate of calls: each ingest key and each read token for itself, everybody else by address.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// How often one address may try wrong keys.
+/// The rate at which one address may try wrong keys.
 pub(super) fn of_wrong_keys(limits: &RateLimits) -> RateLimit {
     if limits.anonymous == RateLimit::Off { RateLimit::Off } else { WRONG_KEYS }
 }

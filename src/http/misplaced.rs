@@ -16,11 +16,11 @@ use super::auth::{Caller, Entries, Entry, Scope};
 use super::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
 
-/// Most layers that are taken off a value, such as quotes, a word or a name before the key.
+/// The most layers that are taken off a value, such as quotes, a word or a name before the key.
 const MAX_LAYERS: usize = 4;
-/// Most keys in a list that is recognised as one.
+/// The most keys in a list that is recognised as one.
 const MAX_LISTED: usize = 8;
-/// Most values of one request that are looked at where it presents no credential: each is a try.
+/// The most values of one request that are looked at where it presents no credential: each is a try.
 const MAX_VALUES: usize = 8;
 /// Parts of names of headers in which a key is looked for.
 const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];

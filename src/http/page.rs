@@ -76,7 +76,7 @@ fn describe(source: Source, page: &Page) -> Result<HeaderMap, Problem> {
     Ok(headers)
 }
 
-/// Whether `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
+/// True if `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
 fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
     fn opaque(tag: &str) -> &str {
         let tag = tag.trim();

@@ -44,7 +44,7 @@ pub(super) struct Http1Stream<I> {
     state: State,
 }
 
-/// How the bytes of a connection began.
+/// The way in which the bytes of a connection began.
 enum State {
     /// With so many bytes of the preface, and nothing more so far.
     Matching(usize),

@@ -20,10 +20,10 @@ pub(super) struct SeriesAnswer {
     symbol: String,
     #[schema(example = "H1")]
     timeframe: String,
-    /// When the oldest candle opened, in epoch milliseconds.
+    /// Opening time of the oldest candle, in epoch milliseconds.
     #[schema(example = 1_691_020_800_000_i64)]
     first: i64,
-    /// When the newest candle opened, in epoch milliseconds.
+    /// Opening time of the newest candle, in epoch milliseconds.
     #[schema(example = 1_754_215_200_000_i64)]
     last: i64,
     /// Digits behind the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,

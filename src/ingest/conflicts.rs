@@ -31,7 +31,7 @@ pub struct Conflict {
 /// Result of comparing the duplicates of a batch with the stored candles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflicts {
-    /// So many differ by value.
+    /// Some differ by value, or none.
     Known {
         /// Their number.
         count: usize,

@@ -11,7 +11,7 @@ use super::{Checked, Refusal, check};
 use crate::candle::Timestamp;
 use crate::store::StoreError;
 
-/// Longest body that is parsed by the worker that read it: it takes a few milliseconds, and a longer one would keep other
+/// The longest body that is parsed by the worker that read it: it takes a few milliseconds, and a longer one would keep other
 /// requests of that worker waiting.
 const MAX_INLINE_BYTES: usize = 1024 * 1024;
 

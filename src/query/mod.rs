@@ -59,7 +59,7 @@ const COMPRESSED_AT_ONCE: usize = 16 * 1024;
 
 /// Memory of all lists of series that are being read, in KiB: two of the longest with the longest symbols.
 const LIST_MEMORY_KIB: usize = 16 * 1024;
-/// Longest that a list of series waits for its part of that.
+/// The longest time that a list of series waits for its part of that.
 const LIST_MEMORY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why a query was not answered.

@@ -18,7 +18,7 @@ pub struct Page {
     pub before: Option<String>,
     /// The query string for what stands after this page, if the request may select any.
     pub after: Option<String>,
-    /// When the rows opened that it leaves out because they are not candles, in epoch milliseconds, separated by commas.
+    /// Opening times of the rows that it leaves out because they are not candles, in epoch milliseconds, separated by commas.
     pub skipped: Option<String>,
     /// It holds everything that was stored before.
     pub(super) began: Instant,

@@ -14,9 +14,9 @@ use crate::candle::{Invalid, Rule, Symbol, Timeframe};
 use crate::store::{Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
 use crate::violation::Violation;
 
-/// Most series in an answer, and how many there are if no limit is asked for.
+/// The most series in an answer, and their number if no limit is asked for.
 pub const MAX_SERIES: usize = 10_000;
-/// Most symbols that one query may name.
+/// The most symbols that one query may name.
 pub const MAX_SYMBOLS: usize = 100;
 
 /// Series whose outliers were named in the log. Behind them nothing more is said.
@@ -68,7 +68,7 @@ fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
     query.finish()
 }
 
-/// Most bytes of memory that a list takes while it is read and written.
+/// The most bytes of memory that a list takes while it is read and written.
 pub(super) fn max_bytes(selection: &SeriesSelection) -> usize {
     /// A symbol's four bytes a character, once as it was read and once as JSON, and what stands around them.
     const MAX_BYTES_A_SERIES: usize = 2 * 4 * Symbol::MAX_CHARS + 256;

@@ -41,7 +41,7 @@ struct Packed {
 /// A row that cannot be answered as a candle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableRow {
-    /// When it opened, in epoch milliseconds.
+    /// Its opening time, in epoch milliseconds.
     pub time: i64,
     /// The first column that is to blame.
     pub field: &'static str,
@@ -54,7 +54,7 @@ pub struct UnreadableRow {
 #[error("a page is not in the form that it was asked for in")]
 pub(super) struct Misshapen;
 
-/// Longest text of a price. Those that are posted have at most 28 digits, a sign, a point and a leading zero; a longer number
+/// The longest text of a price. Those that are posted have at most 28 digits, a sign, a point and a leading zero; a longer number
 /// in a table that others write is not a price, and makes a client's number infinite.
 const MAX_PRICE_LENGTH: usize = 64;
 /// Bytes of a stranger's value that are shown.
@@ -100,7 +100,7 @@ impl StoredCandles {
         self
     }
 
-    /// How many rows there are, those included that are not candles.
+    /// The number of rows, those included that are not candles.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -112,7 +112,7 @@ impl StoredCandles {
         self.rows.is_empty()
     }
 
-    /// When the row at a position opened, in epoch milliseconds, counted from the oldest.
+    /// The opening time of the row at a position, in epoch milliseconds, counted from the oldest.
     #[must_use]
     pub fn time(&self, position: usize) -> Option<i64> {
         self.rows.get(position).map(|row| row.time)
@@ -126,7 +126,7 @@ impl StoredCandles {
         self.rows[positions].iter().filter_map(|row| row.candle.map(|candle| self.unpacked(row.time, candle)))
     }
 
-    /// When the rows among those at these positions opened that are not candles.
+    /// The opening times of the rows among those at these positions that are not candles.
     ///
     /// # Panics
     /// When there are not so many rows.
@@ -163,7 +163,7 @@ impl UnreadableRow {
     }
 }
 
-/// Where a line breaks the form of a candle.
+/// The place at which a line breaks the form of a candle.
 #[derive(Debug, Clone, Copy)]
 enum Column {
     Price(usize),
@@ -199,7 +199,7 @@ fn packed(text: &[u8], start: u32) -> Result<(Packed, usize), Column> {
     Ok((Packed { volume, bounds, closed }, at))
 }
 
-/// How many bytes at the beginning of `text` are a JSON number without an exponent; 0 if none are.
+/// The number of bytes at the beginning of `text` that are a JSON number without an exponent; 0 if none are.
 fn plain_decimal(text: &[u8]) -> usize {
     let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let sign = usize::from(text.first() == Some(&b'-'));

@@ -133,7 +133,7 @@ fn missing_table(message: &str) -> StoreError {
     StoreError::Missing(Missing::Tables, text)
 }
 
-/// Whether a candle violates a constraint or a trigger's condition. Ours cannot be violated: the keys' conflicts are handled,
+/// True if a candle violates a constraint or a trigger's condition. Ours cannot be violated: the keys' conflicts are handled,
 /// and types see to the rest.
 fn is_refusal(error: &dyn DatabaseError) -> bool {
     match sql_state(error) {

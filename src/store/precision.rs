@@ -13,7 +13,7 @@ const MIN_CANDLES_TO_JUDGE: usize = 3;
 pub struct Outliers {
     /// Number of these candles.
     pub candles: usize,
-    /// Most digits behind the point among them.
+    /// The most digits behind the point among them.
     pub digits: u32,
 }
 

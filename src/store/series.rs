@@ -61,7 +61,7 @@ pub struct SeriesSelection {
     pub timeframe: Option<Timeframe>,
     /// Only those after this one, which need not be stored.
     pub after: Option<SeriesKey>,
-    /// Most series to return, at least 1.
+    /// The most series to return, at least 1.
     pub limit: usize,
 }
 
@@ -121,7 +121,7 @@ pub(super) struct Row {
     pub(super) position: Position,
     /// In epoch milliseconds; `None` if that is infinite.
     pub(super) time: Option<i64>,
-    /// Most digits behind the point among its prices; `None` if one of them is not a price, so that pages leave the row out.
+    /// The most digits behind the point among its prices; `None` if one of them is not a price, so that pages leave the row out.
     pub(super) digits: Option<u32>,
 }
 
@@ -335,7 +335,7 @@ impl<'a> Walk<'a> {
         (self.selection.limit + 1).saturating_sub(self.found.len())
     }
 
-    /// As many hops as series are wanted.
+    /// The number of hops: as many as series are wanted.
     fn hops(&self) -> usize {
         self.wanted().clamp(MIN_HOPS, MAX_HOPS)
     }

@@ -42,7 +42,7 @@ pub(super) async fn report(store: &Store) {
 #[derive(Default)]
 struct Found {
     names: BTreeSet<Name>,
-    /// Whether there are names that are not among them.
+    /// True if there are names that are not among them.
     are_more: bool,
     /// Series that were looked at.
     series: usize,
@@ -179,7 +179,7 @@ fn timeframe_meant(text: &str) -> Option<Timeframe> {
     }
 }
 
-/// How an operator has to word a statement.
+/// The words that an operator has to use in a statement.
 #[derive(Debug, Clone, Copy)]
 enum Dialect {
     Postgres,

@@ -8,13 +8,13 @@ use super::{Missing, StoreError};
 /// The last write that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteError {
-    /// When it failed.
+    /// The time at which it failed.
     pub at: Instant,
     /// The kind of its [`StoreError`], as in the metrics.
     pub kind: &'static str,
     /// The meaning of that, without what the database said.
     pub meaning: &'static str,
-    /// Whether a write has succeeded since.
+    /// True if a write has succeeded since.
     pub recovered: bool,
 }
 

@@ -28,9 +28,9 @@ pub const POOL_PENDING: &str = "db_client_connection_pending_requests";
 pub const POOL_TIMEOUTS: &str = "db_client_connection_timeouts_total";
 /// How long requests waited for a connection.
 pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
-/// Whether the last write to the store failed: 1 or 0.
+/// 1 if the last write to the store failed, else 0.
 pub const WRITE_FAILING: &str = "candlewick_write_failing";
-/// When a write last failed, in seconds since 1970, by `error_type`. None is there until one has.
+/// The last time at which a write failed, in seconds since 1970, by `error_type`. None is there until one has.
 pub const WRITE_ERROR_TIME: &str = "candlewick_last_write_error_timestamp_seconds";
 /// Candles rejected, by `reason`: the first [`Rule`](crate::candle::Rule) that each broke.
 pub const REJECTED: &str = "candlewick_candles_rejected_total";

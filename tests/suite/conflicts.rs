@@ -142,14 +142,7 @@ fn a_comparison_that_fails_does_not_fail_the_post() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         Store::open(&Environment::new(&database.url).config().database).unwrap().prepare(true).await.unwrap();
-        let login = database.login();
-        let role = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
-        database.execute(&role).await;
-        database.execute(&format!("alter role {login} password 'pass-word'")).await;
-        let url = database.url_with(|url| {
-            url.set_username(&login).unwrap();
-            url.set_password(Some("pass-word")).unwrap();
-        });
+        let (login, url) = (database.login(), database.make_login().await);
         let service = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
         let posted = closed(1, json!({}));
         assert_eq!(service.ingest(std::slice::from_ref(&posted)).await, (1, 0, 0));

@@ -186,18 +186,9 @@ fn two_writers_of_the_same_candles_store_each_once() {
 fn where_row_security_forbids_a_copy_candles_are_inserted() {
     run(async {
         let watched = Watched::start().await;
-        let login = watched.database.login();
-        let role = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
-        watched.database.execute(&role).await;
-        watched
-            .database
-            .execute(&format!("alter role {login} password 'pass-word'; grant all on commands to {login}"))
-            .await;
+        let (login, url) = (watched.database.login(), watched.database.make_login().await);
+        watched.database.execute(&format!("grant all on commands to {login}")).await;
         watched.database.execute(&format!("grant usage on sequence commands_position_seq to {login}")).await;
-        let url = watched.database.url_with(|url| {
-            url.set_username(&login).unwrap();
-            url.set_password(Some("pass-word")).unwrap();
-        });
         let environment = Environment::new(&url).with("MIGRATE_ON_START", false);
         let insert = (300, "insert".to_owned());
         let secured = Watched { service: Service::start(&environment).await, ..watched };

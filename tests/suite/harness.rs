@@ -194,6 +194,18 @@ impl PgDatabase {
         self.connect().await.execute(sql).await.unwrap();
     }
 
+    /// Makes the login of docs/postgres-role.sql, once the tables are there, and returns the address with it.
+    pub async fn make_login(&self) -> String {
+        let login = self.login();
+        let role = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
+        self.execute(&role).await;
+        self.execute(&format!("alter role {login} password 'pass-word'")).await;
+        self.url_with(|url| {
+            url.set_username(&login).unwrap();
+            url.set_password(Some("pass-word")).unwrap();
+        })
+    }
+
     /// The address with another host, port or login.
     pub fn url_with(&self, change: impl FnOnce(&mut url::Url)) -> String {
         let mut url = url::Url::parse(&self.url).unwrap();

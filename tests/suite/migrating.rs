@@ -55,15 +55,21 @@ fn a_migration_takes_as_long_as_it_takes_and_says_how_long_that_is() {
     });
 }
 
+/// A service whose migration waits for a lock on the table that it adopts.
+async fn held_up(place: &std::path::Path) -> (PgDatabase, TableLock, Serving) {
+    let database = PgDatabase::create(&plain_server()).await;
+    database.execute(ADOPTED).await;
+    let lock = TableLock::take(&database).await;
+    let mut serving = Serving::start(place, &[("PORT", "0"), ("DATABASE_URL", &database.url)]);
+    serving.line_with("is running");
+    (database, lock, serving)
+}
+
 #[test]
 fn a_service_that_migrates_still_stops_when_it_is_told_to() {
     run(async {
-        let database = PgDatabase::create(&plain_server()).await;
-        database.execute(ADOPTED).await;
-        let lock = TableLock::take(&database).await;
         let place = folder();
-        let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &database.url)]);
-        serving.line_with("is running");
+        let (database, lock, serving) = held_up(place.path()).await;
         serving.signal("TERM");
         assert_eq!(serving.end().0, Some(0));
         lock.release().await;
@@ -75,12 +81,8 @@ fn a_service_that_migrates_still_stops_when_it_is_told_to() {
 #[test]
 fn the_loss_of_the_connection_that_migrates_is_noticed() {
     run(async {
-        let database = PgDatabase::create(&plain_server()).await;
-        database.execute(ADOPTED).await;
-        let lock = TableLock::take(&database).await;
         let place = folder();
-        let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &database.url)]);
-        serving.line_with("is running");
+        let (database, lock, mut serving) = held_up(place.path()).await;
         let end = "select pg_terminate_backend(pid) from pg_stat_activity
             where datname = current_database() and application_name like 'candlewick%'";
         database.execute(end).await;

@@ -142,14 +142,7 @@ fn a_login_that_serves_may_keep_them_without_a_new_step() {
         let database = PgDatabase::create(&plain_server()).await;
         let mut service = Service::start(&Environment::new(&database.url)).await;
         service.stop().await.unwrap();
-        let login = database.login();
-        let role = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
-        database.execute(&role).await;
-        database.execute(&format!("alter role {login} password 'pass-word'")).await;
-        let url = database.url_with(|url| {
-            url.set_username(&login).unwrap();
-            url.set_password(Some("pass-word")).unwrap();
-        });
+        let url = database.make_login().await;
         let database = Database::Postgres(database);
         // With the role's own grants, and with those that the migration copies.
         for hours in [9, 8] {

@@ -238,14 +238,7 @@ fn the_role_that_the_documentation_ships_is_enough() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         prepare(&database.url, true).await.unwrap();
-        let login = database.login();
-        let sql = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
-        database.execute(&sql).await;
-        database.execute(&format!("alter role {login} password 'pass-word'")).await;
-        let url = database.url_with(|url| {
-            url.set_username(&login).unwrap();
-            url.set_password(Some("pass-word")).unwrap();
-        });
+        let url = database.make_login().await;
         let mut app = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
         assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
         app.stop().await.unwrap();

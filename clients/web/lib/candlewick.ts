@@ -24,9 +24,9 @@ export type Candle = {
 };
 /** What is known of one series from its closed candles. */
 export type Series = {
-  /** When the oldest candle opened, in epoch milliseconds. */
+  /** Opening time of the oldest candle, in epoch milliseconds. */
   first: number;
-  /** When the newest candle opened, in epoch milliseconds. */
+  /** Opening time of the newest candle, in epoch milliseconds. */
   last: number;
   /**
    * Digits behind the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,

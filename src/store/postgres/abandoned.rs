@@ -17,16 +17,16 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-/// Longest that reaching the server and asking it once may take.
+/// The longest time that reaching the server and asking it once may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest that a place is kept while the server cannot be asked: it may be gone, and then so are its processes.
+/// The longest time that a place is kept while the server cannot be asked: it may be gone, and then so are its processes.
 const UNANSWERED_HOLD: Duration = Duration::from_secs(1);
 /// First and longest pause between asking a server again that has not ended a process yet.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// Pause after the server could not be asked.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
-/// After how long a process that the server does not end is logged.
+/// The time after which a process that the server does not end is logged.
 const SLOW_END: Duration = Duration::from_secs(10);
 /// Processes remembered whose place has been given up; the server ends the others itself once their client's link is dead.
 const MAX_REMEMBERED: usize = 1000;
@@ -36,7 +36,7 @@ const MAX_REMEMBERED: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backend {
     pub(super) pid: i32,
-    /// When it started, as the server writes it.
+    /// Its start, as the server writes it.
     pub(super) start: String,
     /// The `application_name` of our session, which is reset before the process serves another one.
     pub(super) session: String,

@@ -1,4 +1,4 @@
-//! Whether the login may do what the service does.
+//! The check that the login may do what the service does.
 
 use sqlx::PgConnection;
 

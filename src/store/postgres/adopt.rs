@@ -12,7 +12,7 @@ use super::exact_volume;
 use crate::store::StoreError;
 use crate::store::error::sql_state;
 
-/// Longest that looking through the table may take for one question, in the spelling of the setting.
+/// The longest time that looking through the table may take for one question, in the spelling of the setting.
 const LOOK_TIMEOUT: &str = "set statement_timeout = '2s'";
 
 /// The content of a column that we read and write.
@@ -66,7 +66,7 @@ struct Found {
     in_primary_key: bool,
     /// The one that the column owns, if any.
     sequence: Option<String>,
-    /// Whether its collation takes different texts for the same.
+    /// True if its collation takes different texts for the same.
     is_blind: bool,
     dependents: Option<String>,
 }
@@ -126,7 +126,7 @@ fn content(name: &str) -> Option<Content> {
 struct Report<'a> {
     connection: &'a mut PgConnection,
     found: &'a [Found],
-    /// Whether no question has taken too long yet. After one that has, no other is asked.
+    /// True if no question has taken too long yet. After one that has, no other is asked.
     is_patient: bool,
     misfits: Vec<String>,
     /// Parts of the statement that mends what can be mended without loss.

@@ -1,4 +1,4 @@
-//! How to reach a PostgreSQL database: its address, and a first connection to it.
+//! The way to a PostgreSQL database: its address, and a first connection to it.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::store::StoreError;
 
-/// Longest that reaching the database may take before it is tried anew.
+/// The longest time that reaching the database may take before it is tried anew.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Supabase's pooler lends a connection for one transaction on this port (Supabase documentation, "Connect to your
 /// database").

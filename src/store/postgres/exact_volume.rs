@@ -11,7 +11,7 @@ const NAME: &str = "exact_volume";
 pub(super) const SUBSTITUTE: &str = "0 stands in volume for nulls and for what bigint cannot hold, such as NaN, infinity or a number that is \
      too large; for another number, write it in place of 0 after \"else\"";
 
-/// Whether a column of this type may hold such volumes.
+/// True if a column of this type may hold such volumes.
 pub(super) fn is_type(base_type: &str) -> bool {
     matches!(base_type, "numeric" | "real" | "double precision" | "money")
 }

@@ -14,7 +14,7 @@ use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 /// After how long a step that is under way is first reported, and how often after that.
 const FIRST_REPORT: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-/// Longest that looking after a migration may take.
+/// The longest time that looking after a migration may take.
 const LOOK: Duration = Duration::from_secs(3);
 
 /// Runs the migrations that have not run. Building an index over years of candles takes long, so nothing bounds it: neither

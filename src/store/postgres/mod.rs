@@ -55,7 +55,7 @@ struct Shared {
     /// One connection of its own, so that a probe never waits behind work.
     probe: Pool,
     prepared: AtomicBool,
-    /// Whether the table may be copied into.
+    /// True if the table may be copied into.
     takes_copy: AtomicBool,
     frontier: Frontier,
     /// One for each list of series that may be read at once, so that lists never take all connections from pages.
@@ -81,7 +81,7 @@ const WORTH_COPYING: usize = 200;
 /// Statements that read lists of series at once. A pool of up to [`SMALL_POOL_CONNECTIONS`] runs one.
 const MAX_SERIES_READERS: usize = 2;
 const SMALL_POOL_CONNECTIONS: u32 = 4;
-/// Longest that such a statement waits for those before it.
+/// The longest time that such a statement waits for those before it.
 const SERIES_READER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How often a statement is tried again after another transaction made the server cancel it.

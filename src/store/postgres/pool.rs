@@ -18,14 +18,14 @@ use crate::store::{PoolUse, StoreError};
 use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
 use crate::to_the_end::to_the_end;
 
-/// Longest that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
+/// The longest time that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// Longest that a request waits for a connection once the server has refused connections for [`WAIT`]. A post may have waited
+/// The longest time that a request waits for a connection once the server has refused connections for [`WAIT`]. A post may have waited
 /// as long for the statement before its own, so that both together stay close to one [`WAIT`].
 const WAIT_WHILE_AWAY: Duration = Duration::from_millis(100);
 
-/// Longest that an idle connection may take to show that it lives before it is replaced: longer than the way to another
+/// The longest time that an idle connection may take to show that it lives before it is replaced: longer than the way to another
 /// continent and back, and short enough to open one within [`WAIT`].
 const PING: Duration = Duration::from_millis(500);
 
@@ -33,7 +33,7 @@ const PING: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// For how long a refusal says that the server is away, if nobody tries to connect any more: without requests, nobody finds out
+/// The time for which a refusal says that the server is away, if nobody tries to connect any more: without requests, nobody finds out
 /// that it is back.
 const REFUSAL_VALIDITY: Duration = Duration::from_secs(1);
 
@@ -236,7 +236,7 @@ impl Outage {
         self.span.filter(|(_, until)| now < *until).map(|(since, _)| since)
     }
 
-    /// Longest that a request may wait for a connection.
+    /// The longest time that a request may wait for a connection.
     fn wait(&self, now: Instant) -> Duration {
         self.since(now).map_or(WAIT, |since| WAIT.saturating_sub(now - since).max(WAIT_WHILE_AWAY))
     }
@@ -256,7 +256,7 @@ impl Outage {
 }
 
 impl Connections {
-    /// Longest that a request may wait for a connection now.
+    /// The longest time that a request may wait for a connection now.
     fn wait(&self) -> Duration {
         self.outage().wait(Instant::now())
     }
@@ -411,7 +411,7 @@ impl PoolError {
         matches!(self, Self::Failed(_)) && self.spoils_the_connection()
     }
 
-    /// Whether the server may still be working at the statement.
+    /// True if the server may still be working at the statement.
     fn may_still_run(&self) -> bool {
         matches!(
             self,

@@ -14,7 +14,7 @@ use super::connect::connect;
 use crate::store::StoreError;
 use crate::store::error::sql_state;
 
-/// Longest that the second connection is waited for. A pooler in session mode whose connections are all lent keeps it waiting.
+/// The longest time that the second connection is waited for. A pooler in session mode whose connections are all lent keeps it waiting.
 const SECOND_CONNECTION: Duration = Duration::from_secs(2);
 
 /// Opens a connection, and refuses a database that is reached through a pooler in transaction mode.
@@ -69,7 +69,7 @@ fn warn_of_doubt() {
     );
 }
 
-/// Whether one session meets what the other has done.
+/// True if one session meets what the other has done.
 async fn are_swapped(one: &mut Session<'_>, other: &mut Session<'_>) -> sqlx::Result<bool> {
     // Twice the same one, since a pooler that lends its connections in turn gives two that alternate the same ones again.
     let are_themselves = one.is_itself("").await?
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         Ok(Self { connection, mark, pid })
     }
 
-    /// Whether its mark and its process are still there once `statement` has been run.
+    /// True if its mark and its process are still there once `statement` has been run.
     async fn is_itself(&mut self, statement: &str) -> sqlx::Result<bool> {
         let reading = format!("{statement} select current_setting('candlewick.session', true), pg_backend_pid()");
         let rows = match self.connection.fetch_all(&*reading).await {
@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Whether PgBouncer in statement mode has refused a transaction. The state stands for all that PgBouncer itself reports, a
+/// True if PgBouncer in statement mode has refused a transaction. The state stands for all that PgBouncer itself reports, a
 /// server that it lost among them; the words are "Long transactions not allowed" in earlier releases, and since then
 /// "transaction blocks not allowed in statement pooling mode".
 fn takes_no_transactions(error: &sqlx::Error) -> bool {

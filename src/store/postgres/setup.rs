@@ -11,7 +11,7 @@ use super::pooler::connect_past_poolers;
 use super::{access, adopt, migrate};
 use crate::store::StoreError;
 
-/// Longest that the checks before and after the migrations may take; a server that froze meanwhile is tried anew.
+/// The longest time that the checks before and after the migrations may take; a server that froze meanwhile is tried anew.
 const CHECKS: Duration = Duration::from_secs(60);
 /// The release in which `extract` became exact and which the oldest supported distributions ship.
 const OLDEST_SERVER: i32 = 140_000;

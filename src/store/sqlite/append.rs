@@ -79,7 +79,7 @@ fn key(Candle { key, .. }: &Candle) -> (&str, &str, i64) {
     (key.symbol().as_str(), key.timeframe().name(), key.time().millis())
 }
 
-/// When the clock may close a forming candle, in epoch milliseconds: null leaves it as it is.
+/// The time at which the clock may close a forming candle, in epoch milliseconds: null leaves it as it is.
 fn closes_at(closing: Closing) -> Option<i64> {
     match closing {
         Closing::Undecided => None,

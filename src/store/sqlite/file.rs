@@ -23,7 +23,7 @@ const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 pub(super) struct DatabaseFile {
     path: PathBuf,
     opened: OnceLock<Opened>,
-    /// Whether the log says last that the path leads elsewhere.
+    /// True if the log says last that the path leads elsewhere.
     is_lost: AtomicBool,
 }
 
@@ -35,7 +35,7 @@ struct Opened {
     side_files: [(PathBuf, Identity); 2],
 }
 
-/// Which file it is, whatever it is called.
+/// The identity of the file, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -99,7 +99,7 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Whether the path leads to the file that is open, and what SQLite keeps beside it is there too: a commit is in the
+    /// True if the path leads to the file that is open, and what SQLite keeps beside it is there too: a commit is in the
     /// write-ahead log before it is in the file.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let result = self.opened.get().map_or(Ok(()), |opened| self.find(opened));

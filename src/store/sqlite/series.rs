@@ -205,7 +205,7 @@ fn text(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
     Ok(row.get_ref(column)?.as_bytes()?.to_vec())
 }
 
-/// Most digits behind the point among the four prices from `column` on; `None` if one of them is not a price.
+/// The most digits behind the point among the four prices from `column` on; `None` if one of them is not a price.
 fn digits(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Option<u32>> {
     let mut most = 0;
     for column in column..column + 4 {

@@ -13,7 +13,7 @@ use super::file::beside;
 /// The end that is appended to the file's name.
 const SUFFIX: &str = "-lock";
 
-/// Whether this service has said to others that it has the file in use.
+/// True if this service has said to others that it has the file in use.
 #[derive(Debug, Default)]
 pub(super) struct ServiceLock(Mutex<State>);
 

@@ -1,4 +1,4 @@
-//! Whether the tables in a file are ours, and what to do where they are not. On SQLite nobody else's table is adopted: its
+//! The check that the tables in a file are ours, and advice where they are not. On SQLite nobody else's table is adopted: its
 //! numbers keep 15 digits and its columns may hold values of any type, unless a table is made as ours are.
 
 use std::path::Path;
@@ -64,7 +64,7 @@ pub(super) async fn problem(
     Ok(Some(StoreError::Unfit(lines.join("\n"))))
 }
 
-/// Whether the table of the migrations says that ours have run.
+/// True if the table of the migrations says that ours have run.
 async fn were_made(connection: &mut SqliteConnection, migrations: &Migrator) -> sqlx::Result<bool> {
     const KNOWS_MIGRATIONS: &str = "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
     const HAS_RUN: &str = "select exists (select 1 from _sqlx_migrations where version = ? and checksum = ?)";
@@ -91,7 +91,7 @@ pub(super) async fn restore_newest_candles(
     Ok(())
 }
 
-/// Whether the newest migration that statements depend on has run.
+/// True if the newest migration that statements depend on has run.
 async fn is_up_to_date(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     const HAS_CLOSING_TIMES: &str =
         "select exists (select 1 from pragma_table_info('market_data_live_candles') where name = 'closes_at')";
