@@ -5,6 +5,7 @@
 
 mod batch;
 mod number;
+mod offset;
 mod price;
 mod rule;
 mod time;
@@ -14,9 +15,10 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use batch::{Batch, BatchBuilder, Closing, Forming, Origins, Phase, Phases, Sorted};
+pub use offset::UtcOffset;
 pub use price::{Ohlc, Price, Side};
 pub use rule::Rule;
-pub use time::{Clock, EpochUnit, SentTime, Timestamp, UtcOffset};
+pub use time::{Clock, EpochUnit, SentTime, Timestamp};
 pub use timeframe::Timeframe;
 
 pub(crate) use number::Number;

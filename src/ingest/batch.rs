@@ -1,14 +1,13 @@
 //! Validates the fields of a batch: every candle becomes a [`Candle`] or a list of what is wrong with it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::bare_words;
 use super::body::{BatchFields, CandleFields, Raw, Shape};
 use super::broker_clock::{CLOCK_TOLERANCE, FutureCandles};
 use super::malformed::{self, Malformed};
+use super::scalar::{boolean, parse_scalar, parse_string};
 use crate::candle::{
     BatchBuilder, Candle, Closing, EpochUnit, Invalid, Key, Ohlc, Phase, Phases, Price, Rule, SentTime, Side, Sorted,
     Symbol, Timeframe, Timestamp, UtcOffset, Volume,
@@ -430,62 +429,4 @@ impl Problems {
         let parsed = raw.ok_or_else(|| Invalid::new(Rule::Missing, "is missing")).and_then(parse);
         self.check(field, parsed)
     }
-}
-
-/// Applies `parse` to a number, or to a string that may hold one.
-fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
-    match raw.get().as_bytes() {
-        [b'-' | b'0'..=b'9', ..] => parse(raw.get()),
-        [b'"', ..] => parse_string(raw, parse),
-        _ => Err(wrong_type(raw, "a number or a string")),
-    }
-}
-
-/// Applies `parse` to a string. A word that stood in the body without quotes is refused, by `parse` if that refuses it too.
-fn parse_string<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
-    match bare_words::marked_word(raw.get()) {
-        None => parse(&string(raw)?),
-        Some(word) => match parse(word) {
-            Ok(_) => Err(Invalid::new(Rule::WrongType, "stands without quotes; put it in double quotes")),
-            Err(invalid) => Err(invalid),
-        },
-    }
-}
-
-fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
-    let text = raw.get();
-    if !text.starts_with('"') {
-        return Err(wrong_type(raw, "a string"));
-    }
-    // It is known to be JSON: without an escape, what stands between its quotes is what it means.
-    if !text.as_bytes().contains(&b'\\')
-        && let Some(plain) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
-    {
-        return Ok(Cow::Borrowed(plain));
-    }
-    serde_json::from_str(text)
-        .map(Cow::Owned)
-        .map_err(|_| Invalid::new(Rule::NotText, "holds an escape that is no character; send it as plain UTF-8"))
-}
-
-fn boolean(raw: &RawValue) -> Result<bool, Invalid> {
-    match raw.get() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(wrong_type(raw, "true or false")),
-    }
-}
-
-fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
-    const MAX_LENGTH: usize = 40;
-    let bare_word = bare_words::marked_word(raw.get()).filter(|word| (1..=MAX_LENGTH).contains(&word.len()));
-    let found = match raw.get().as_bytes() {
-        [b'n', ..] => "null",
-        [b't' | b'f', ..] => "true or false",
-        [b'"', ..] => bare_word.unwrap_or("a string"),
-        [b'[', ..] => "a list",
-        [b'{', ..] => "an object",
-        _ => "a number",
-    };
-    Invalid::new(Rule::WrongType, format!("is {found}; send {wanted}"))
 }

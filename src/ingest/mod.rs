@@ -1,6 +1,6 @@
 //! A posted batch on its way into the store: taken apart ([`body`], and [`bare_words`] and [`malformed`] where it is not JSON)
-//! and validated ([`batch`], and [`broker_clock`] for candles from the future), large ones on threads of their own
-//! ([`parsing`]); written ([`writer`]), and compared with what had been stored before it ([`conflicts`]).
+//! and validated ([`batch`], with [`scalar`] for values and [`broker_clock`] for candles from the future), large ones on threads
+//! of their own ([`parsing`]); written ([`writer`]), and compared with what had been stored before it ([`conflicts`]).
 
 mod bare_words;
 mod batch;
@@ -10,6 +10,7 @@ mod conflicts;
 mod malformed;
 mod newest;
 mod parsing;
+mod scalar;
 mod writer;
 
 use std::sync::Arc;

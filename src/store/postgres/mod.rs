@@ -1,7 +1,7 @@
 //! Candles in PostgreSQL. [`setup`] makes first contact: it finds out whether a [`pooler`] stands in between, whether a table that
 //! is there already can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`]. [`pool`] lends
-//! connections, of which those that were given up are [`abandoned`]; [`append`] writes and [`read`] reads on them; this file puts
-//! them together.
+//! connections, for which requests wait shorter in an [`outage`], and of which those that were given up are [`abandoned`];
+//! [`append`] writes and [`read`] reads on them; this file puts them together.
 
 mod abandoned;
 mod access;
@@ -14,6 +14,7 @@ mod exact_volume;
 mod frontier;
 mod migrate;
 mod newest;
+mod outage;
 mod pool;
 mod pooler;
 mod read;

@@ -13,34 +13,24 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::abandoned::{Abandoned, Backend, Places, unique_session_name};
+use super::outage::Outage;
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
 use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
 use crate::to_the_end::to_the_end;
 
-/// The longest time that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
-const WAIT: Duration = Duration::from_secs(1);
-
-/// The longest time that a request waits for a connection once the server has refused connections for [`WAIT`]. A post may have waited
-/// as long for the statement before its own, so that both together stay close to one [`WAIT`].
-const WAIT_WHILE_AWAY: Duration = Duration::from_millis(100);
-
 /// The longest time that an idle connection may take to show that it lives before it is replaced: longer than the way to another
-/// continent and back, and short enough to open one within [`WAIT`].
+/// continent and back, and short enough to open one within [`WAIT`](super::outage::WAIT).
 const PING: Duration = Duration::from_millis(500);
 
 /// First and longest pause between tries to connect to a server that is not ready, each pause twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The time for which a refusal says that the server is away, if nobody tries to connect any more: without requests, nobody finds out
-/// that it is back.
-const REFUSAL_VALIDITY: Duration = Duration::from_secs(1);
-
 /// How long a pool's users are ready to wait for the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Longest that opening a connection may take, which with TLS to another continent is more than [`WAIT`]. It goes on
+    /// Longest that opening a connection may take, which with TLS to another continent is more than [`WAIT`](super::outage::WAIT). It goes on
     /// when the request that began it has given up.
     pub(super) connect: Duration,
     /// Longest that we wait for a statement's answer.
@@ -222,37 +212,6 @@ struct Connections {
     options: PgConnectOptions,
     patience: Duration,
     outage: Mutex<Outage>,
-}
-
-/// A time in which the server lets nobody in, as far as tries to connect tell.
-#[derive(Debug, Default)]
-struct Outage {
-    /// Its first refusal, and until when it is taken to last.
-    span: Option<(Instant, Instant)>,
-}
-
-impl Outage {
-    fn since(&self, now: Instant) -> Option<Instant> {
-        self.span.filter(|(_, until)| now < *until).map(|(since, _)| since)
-    }
-
-    /// The longest time that a request may wait for a connection.
-    fn wait(&self, now: Instant) -> Duration {
-        self.since(now).map_or(WAIT, |since| WAIT.saturating_sub(now - since).max(WAIT_WHILE_AWAY))
-    }
-
-    /// A try has begun that takes no longer than `patience`: what holds now holds until it has ended.
-    fn note_try(&mut self, now: Instant, patience: Duration) {
-        self.span = self.since(now).map(|since| (since, now + patience + REFUSAL_VALIDITY));
-    }
-
-    fn note_refusal(&mut self, now: Instant) {
-        self.span = Some((self.since(now).unwrap_or(now), now + REFUSAL_VALIDITY));
-    }
-
-    fn end(&mut self) {
-        self.span = None;
-    }
 }
 
 impl Connections {
@@ -438,42 +397,5 @@ impl From<PoolError> for StoreError {
             PoolError::NoAnswer => Self::Unavailable("it did not answer a statement in time".to_owned()),
             PoolError::Failed(error) => Self::from(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MILLISECOND: Duration = Duration::from_millis(1);
-
-    #[test]
-    fn a_request_waits_in_full_unless_the_server_has_refused_lately() {
-        let start = Instant::now();
-        let mut outage = Outage::default();
-        assert_eq!(outage.wait(start), WAIT);
-        outage.note_refusal(start);
-        assert_eq!(outage.wait(start + WAIT / 4), WAIT * 3 / 4);
-        outage.note_refusal(start + WAIT / 2);
-        assert_eq!(outage.wait(start + WAIT), WAIT_WHILE_AWAY);
-        assert_eq!(outage.wait(start + WAIT / 2 + REFUSAL_VALIDITY), WAIT, "nobody has tried since");
-        outage.note_refusal(start);
-        outage.end();
-        assert_eq!(outage.wait(start + MILLISECOND), WAIT);
-    }
-
-    #[test]
-    fn an_outage_lasts_as_long_as_a_try_goes_unanswered() {
-        let start = Instant::now();
-        let mut outage = Outage::default();
-        outage.note_refusal(start);
-        outage.note_try(start + REFUSAL_VALIDITY - MILLISECOND, WORK.connect);
-        assert_eq!(outage.wait(start + WORK.connect), WAIT_WHILE_AWAY);
-        // The first try after a while without one.
-        let later = start + 10 * WORK.connect;
-        outage.note_try(later, WORK.connect);
-        assert_eq!(outage.wait(later + MILLISECOND), WAIT);
-        outage.note_refusal(later + WORK.connect);
-        assert_eq!(outage.wait(later + WORK.connect), WAIT, "another outage");
     }
 }

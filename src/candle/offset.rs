@@ -1,0 +1,60 @@
+use super::{Invalid, Number, Rule, shown};
+
+/// How far a broker's clock is ahead of UTC: −14 to +14 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UtcOffset(i64);
+
+impl UtcOffset {
+    /// The clock of the broker is UTC.
+    pub const ZERO: Self = Self(0);
+    /// No zone on Earth is further from UTC.
+    pub(crate) const MAX_SECONDS: i64 = 14 * 3600;
+
+    /// Every zone is a multiple of it ahead of UTC.
+    pub(crate) const STEP_SECONDS: i64 = 900;
+
+    /// Parses whole seconds, such as `10800` for UTC+3.
+    ///
+    /// # Errors
+    /// When `text` is not a whole number, beyond 14 hours, or not a multiple of a quarter of an hour. Says what other unit would
+    /// make it a zone.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        const EXAMPLE: &str = "offsets are counted in seconds, such as 10800 for UTC+3";
+        let Some(number) = Number::find(text) else {
+            return Err(Invalid::new(Rule::NotANumber, format!("is {}not a number; {EXAMPLE}", shown(text))));
+        };
+        let seconds = number
+            .to_i64()
+            .map_err(|invalid| Invalid::new(invalid.rule, format!("is not a whole number; {EXAMPLE}")))?;
+        let in_another_unit = || match Self::in_another_unit(seconds) {
+            Some((unit, meant)) => format!("offsets are counted in seconds; send {meant} if {seconds} counts {unit}"),
+            None => EXAMPLE.to_owned(),
+        };
+        if !(-Self::MAX_SECONDS..=Self::MAX_SECONDS).contains(&seconds) {
+            let message = format!("is beyond the 50400 seconds of 14 hours; {}", in_another_unit());
+            return Err(Invalid::new(Rule::OutOfRange, message));
+        }
+        if seconds % Self::STEP_SECONDS != 0 {
+            let message = format!("is not a multiple of 900 seconds, as every zone is; {}", in_another_unit());
+            return Err(Invalid::new(Rule::NotAQuarterHour, message));
+        }
+        Ok(Self(seconds))
+    }
+
+    /// The unit in which `number` would be the offset of a zone, and that offset in seconds.
+    fn in_another_unit(number: i64) -> Option<(&'static str, i64)> {
+        let possible = |seconds: i64| seconds % Self::STEP_SECONDS == 0 && seconds.abs() <= Self::MAX_SECONDS;
+        let units = [
+            ("hours", number.checked_mul(3600)),
+            ("minutes", number.checked_mul(60)),
+            ("milliseconds", (number % 1000 == 0).then_some(number / 1000)),
+        ];
+        units.into_iter().find_map(|(unit, seconds)| Some((unit, seconds.filter(|&seconds| possible(seconds))?)))
+    }
+
+    /// Seconds ahead of UTC, negative west of Greenwich.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+}
