@@ -161,6 +161,7 @@ macro_rules! either {
         }
     };
 }
+use either;
 
 impl Store {
     /// Prepares to use the database that the configuration names, without touching it.

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::precision::{self, Outliers, SAMPLE_CANDLES};
-use super::{Database, Store, StoreError};
+use super::{Database, Store, StoreError, either};
 use crate::candle::{Symbol, Timeframe};
 
 /// First millisecond of the year 1 and of the year 10000: no other candle can be asked for.
@@ -150,16 +150,6 @@ impl Sample {
     }
 }
 
-/// Calls the same step on whichever store this is.
-macro_rules! step {
-    ($store:expr, $inner:ident => $call:expr) => {
-        match &$store.database {
-            Database::Postgres($inner) => $call.await,
-            Database::Sqlite($inner) => $call.await,
-        }
-    };
-}
-
 impl Store {
     /// Lists series that have closed candles, by the bytes of symbol and timeframe. In a table of somebody else's, it is by
     /// the order of its key's index, unless `selection` names symbols.
@@ -174,7 +164,7 @@ impl Store {
 
     /// The names of the series behind a place, at most so many. There are no more where it returns fewer.
     pub(super) async fn keys_after(&self, position: Position, most: usize) -> Result<Vec<Position>, StoreError> {
-        step!(self, store => store.keys_after(position, most))
+        either!(self, store => store.keys_after(position, most).await)
     }
 }
 
@@ -267,7 +257,7 @@ impl<'a> Walk<'a> {
 
     /// Reads so many rows, and takes the series that end among them.
     async fn scan(&mut self, position: &mut Position, count: usize) -> Result<Step, StoreError> {
-        let rows = step!(self.store, store => store.rows_after(position.clone(), count))?;
+        let rows = either!(self.store, store => store.rows_after(position.clone(), count).await)?;
         let is_last = rows.len() < count;
         let mut series: Vec<&[Row]> = rows.chunk_by(|one, next| one.position == next.position).collect();
         if !is_last {
@@ -290,7 +280,7 @@ impl<'a> Walk<'a> {
     /// Hops over some series, and looks at those of them that are wanted.
     async fn hop(&mut self, position: &mut Position, hops: usize) -> Result<Step, StoreError> {
         let (series, keys, is_last) = if let Some(timeframe) = self.selection.timeframe {
-            let symbols = step!(self.store, store => store.symbols_after(position.symbol.clone(), hops))?;
+            let symbols = either!(self.store, store => store.symbols_after(position.symbol.clone(), hops).await)?;
             let is_last = symbols.len() < hops;
             // Its series may still be to come in the symbol that was reached.
             let reached = std::mem::take(&mut position.symbol);
@@ -322,7 +312,7 @@ impl<'a> Walk<'a> {
         if keys.is_empty() {
             return Ok(0);
         }
-        let samples = step!(self.store, store => store.samples(keys.clone()))?;
+        let samples = either!(self.store, store => store.samples(keys.clone()).await)?;
         let candles = samples.iter().flatten().map(|sample| sample.digits.len()).sum();
         for (key, sample) in keys.into_iter().zip(samples) {
             self.found.extend(sample.map(|sample| sample.describe(key)));

@@ -99,7 +99,7 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// True if the path leads to the file that is open, and what SQLite keeps beside it is there too: a commit is in the
+    /// Checks that the path leads to the file that is open, and that what SQLite keeps beside it is there too: a commit is in the
     /// write-ahead log before it is in the file.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let result = self.opened.get().map_or(Ok(()), |opened| self.find(opened));
@@ -156,7 +156,7 @@ fn missing(text: String) -> StoreError {
     StoreError::Missing(Missing::File, text)
 }
 
-/// By how many names a file can be opened, symbolic links aside.
+/// The number of names by which a file can be opened, symbolic links aside.
 #[cfg(unix)]
 fn names(path: &Path) -> u64 {
     fs::metadata(path).map_or(1, |file| std::os::unix::fs::MetadataExt::nlink(&file))

@@ -13,7 +13,7 @@ use super::file::beside;
 /// The end that is appended to the file's name.
 const SUFFIX: &str = "-lock";
 
-/// True if this service has said to others that it has the file in use.
+/// The lock of one SQLite file, as far as this service knows who has it.
 #[derive(Debug, Default)]
 pub(super) struct ServiceLock(Mutex<State>);
 
