@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::json;
 use sqlx::{Executor, Row, SqlitePool};
@@ -70,15 +71,38 @@ impl File {
     }
 
     /// Starts the program as a user whom modes bind, and returns how it ended.
-    fn start(&self, command: &str) -> (i32, String) {
+    fn start(&self, executable: &Executable, command: &str) -> (i32, String) {
         let variables =
             [("DATABASE_URL", &*self.url()), ("PORT", "0"), ("MT5_API_KEY", "a"), ("INTERNAL_API_TOKEN", "b")];
-        let mut program = program(Path::new("/"), &variables);
-        if is_root() {
-            program.uid(NOBODY).gid(NOBODY);
-        }
-        let (code, _, errors) = output(program.arg(command));
+        let (code, _, errors) = output(executable.program(&variables).arg(command));
         (code, errors)
+    }
+}
+
+/// The program for a user whom modes bind. Root, whom they do not bind, starts it as another user: as a copy, since the clone
+/// may lie in a folder that is root's alone.
+struct Executable {
+    copy: Option<TempDir>,
+}
+
+impl Executable {
+    fn new() -> Self {
+        let copy = is_root().then(|| {
+            let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
+            fs::copy(env!("CARGO_BIN_EXE_candlewick"), folder.path().join("candlewick")).unwrap();
+            folder
+        });
+        Self { copy }
+    }
+
+    fn program(&self, variables: &[(&str, &str)]) -> Command {
+        let root = Path::new("/");
+        let Some(copy) = &self.copy else { return program(root, variables) };
+        let mut command = Command::new(copy.path().join("candlewick"));
+        command.current_dir(root).env_clear().envs(variables.iter().copied());
+        // That user may not write coverage data where the others do, and the program would say so.
+        command.env("LLVM_PROFILE_FILE", "/dev/null").uid(NOBODY).gid(NOBODY);
+        command
     }
 }
 
@@ -103,12 +127,13 @@ fn a_file_that_may_not_be_written_is_refused_at_the_start() {
         ("the log's index may not be written", true, |file| set_mode(&file.beside("-shm"), 0o444)),
     ];
     run(async {
+        let executable = Executable::new();
         for (what, killed, spoil) in CASES {
             let file = File::served(killed).await;
             file.hand_over();
             spoil(&file);
             for command in ["serve", "migrate"] {
-                let (code, errors) = file.start(command);
+                let (code, errors) = file.start(&executable, command);
                 assert_eq!(code, 2, "{what}, {command}: {errors}");
                 let sentences = ["The SQLite file may not be written", "The SQLite file cannot be opened"];
                 assert!(sentences.iter().any(|sentence| errors.starts_with(sentence)), "{what}, {command}: {errors}");
@@ -123,7 +148,7 @@ fn a_file_that_may_not_be_written_is_refused_at_the_start() {
                     set_mode(&path, mode);
                 }
             }
-            assert_eq!(file.start("migrate"), (0, String::new()), "{what}: once it is mended");
+            assert_eq!(file.start(&executable, "migrate"), (0, String::new()), "{what}: once it is mended");
         }
     });
 }
