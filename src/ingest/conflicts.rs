@@ -9,7 +9,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::timeout;
 
-use crate::candle::{Candle, Price, Side};
+use crate::candle::{Candle, Side};
 use crate::store::{Store, StoreError, Stored};
 use crate::telemetry::metrics::CONFLICTS;
 use crate::violation::MAX_LISTED;
@@ -18,6 +18,8 @@ use crate::violation::MAX_LISTED;
 const COMPARISON_TIMEOUT: Duration = Duration::from_secs(2);
 /// Conflicts that one line of the log shows with their values.
 const MAX_LOGGED: usize = 10;
+/// Names of the fields in the order of [`Stored::values`].
+const FIELDS: [&str; 5] = ["open", "high", "low", "close", "volume"];
 
 /// A posted candle that differs from the closed one that is stored under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,17 +66,20 @@ pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Ca
         .iter()
         .filter_map(|stored| {
             let (index, candle) = (*indexes.get(stored.position)?, candles.get(stored.position)?);
-            let fields = differing(candle, stored);
-            (!fields.is_empty()).then_some((Conflict { index, fields }, candle, stored))
+            let differing = FIELDS.into_iter().zip(&stored.values).filter(|(_, value)| value.is_some());
+            let fields = differing.map(|(field, _)| field).collect();
+            Some((Conflict { index, fields }, candle, stored))
         })
         .collect();
     if conflicts.is_empty() {
         return Conflicts::NONE;
     }
     conflicts.sort_unstable_by_key(|(conflict, ..)| conflict.index);
+    // A table that inherits from ours may hold the same key once more.
+    conflicts.dedup_by_key(|(conflict, ..)| conflict.index);
     let count = conflicts.len();
     counter!(CONFLICTS).increment(count as u64);
-    let shown = conflicts.iter().take(MAX_LOGGED).map(|(conflict, candle, stored)| describe(conflict, candle, stored));
+    let shown = conflicts.iter().take(MAX_LOGGED).map(|(_, candle, stored)| describe(candle, stored));
     let shown = shown.collect::<Vec<_>>().join("; ");
     tracing::warn!(
         conflicting = count,
@@ -85,32 +90,16 @@ pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Ca
     Conflicts::Known { count, first }
 }
 
-/// The names of the fields that differ by value: 1.1 is 1.10.
-fn differing(posted: &Candle, stored: &Stored) -> Vec<&'static str> {
-    let prices = Side::ALL.into_iter().zip(&stored.prices);
-    let differs = |(side, text): &(Side, &Option<String>)| {
-        text.as_deref().and_then(|text| Price::parse(text).ok()) != Some(posted.ohlc.get(*side))
-    };
-    let mut fields: Vec<_> = prices.filter(differs).map(|(side, _)| side.name()).collect();
-    fields.extend((stored.volume != Some(posted.volume.get())).then_some("volume"));
-    fields
-}
-
 /// The posted and the stored values, for the log alone, because an ingest key may not read.
-fn describe(Conflict { fields, .. }: &Conflict, posted: &Candle, stored: &Stored) -> String {
+fn describe(posted: &Candle, stored: &Stored) -> String {
     let key = &posted.key;
     let mut text = format!("{} {} {}:", key.symbol(), key.timeframe(), key.time());
-    for &field in fields {
-        let price = Side::ALL.into_iter().zip(&stored.prices).find(|(side, _)| side.name() == field);
-        let _ = match price {
-            Some((side, price)) => {
-                write!(text, " {field} {} for {}", posted.ohlc.get(side), price.as_deref().unwrap_or("null"))
-            }
-            None => match stored.volume {
-                Some(volume) => write!(text, " {field} {} for {volume}", posted.volume.get()),
-                None => write!(text, " {field} {} for null", posted.volume.get()),
-            },
-        };
+    let [open, high, low, close] = Side::ALL.map(|side| posted.ohlc.get(side).to_string());
+    let posted = [open, high, low, close, posted.volume.get().to_string()];
+    for ((field, posted), stored) in FIELDS.into_iter().zip(posted).zip(&stored.values) {
+        if let Some(stored) = stored {
+            let _ = write!(text, " {field} {posted} for {stored}");
+        }
     }
     text
 }

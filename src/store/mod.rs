@@ -104,16 +104,18 @@ pub enum ClosingOutcome {
     Refused(String),
 }
 
-/// The values that are stored under the key of a candle that somebody asked about.
+/// What is stored with another value than a candle that somebody asked about has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The position of that candle among those that were asked about.
     pub position: usize,
-    /// Open, high, low and close as text; `None` where somebody has made it null.
-    pub prices: [Option<String>; 4],
-    /// Ticks in the period, likewise.
-    pub volume: Option<i64>,
+    /// The stored open, high, low, close and volume, as the first [`MAX_STORED_VALUE_CHARS`] characters of their text;
+    /// `None` where the value is the same.
+    pub values: [Option<String>; 5],
 }
+
+/// Characters of one stored value that are read for the log: others may have written 131,072 digits.
+const MAX_STORED_VALUE_CHARS: usize = 64;
 
 /// Candles of one series in a span of time, read from one end of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -335,8 +337,8 @@ impl Store {
             .await
     }
 
-    /// Reads what is stored closed under the keys of `candles` where it is written in another way than theirs, in no
-    /// particular order. The values may still be equal, as 1.1 and 1.10 are.
+    /// Reads what is stored closed under the keys of `candles` with other values than theirs, in no particular order. Values
+    /// are compared as numbers: 1.1 is 1.10.
     ///
     /// # Errors
     /// When the database cannot be read.

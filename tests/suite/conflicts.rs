@@ -4,8 +4,9 @@ use candlewick::store::Store;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Database, Environment, NOW, PgDatabase, Service, TestApp, both_stores, candle, plain_server, run, with,
+    Database, Environment, KEY, NOW, PgDatabase, Service, TestApp, both_stores, candle, plain_server, run, send, with,
 };
+use crate::program::Serving;
 
 const HOUR: i64 = 3600;
 
@@ -129,11 +130,59 @@ both_stores! {
         assert_eq!(posts.iter().filter(|count| **count == Some(1)).count(), 31);
     }
 
+    async fn more_candles_than_periods_are_compared_one_by_one(app: TestApp) {
+        let month = |minutes: i64| closed(2000, json!({"timeframe": "MN1", "timestamp": NOW - 2000 * HOUR + minutes * 60}));
+        post(&app, &(0..60).map(month).collect::<Vec<_>>()).await;
+        assert_eq!(post(&app, &[month(0), month(50)]).await, (None, Value::Null), "identical");
+        for place in 0..2 {
+            let mut batch = [month(0), month(50)];
+            batch[place] = with(batch[place].clone(), json!({"volume": 7}));
+            assert_eq!(post(&app, &batch).await, (Some(1), json!([{"index": place, "fields": ["volume"]}])));
+        }
+    }
+
+    async fn more_digits_than_ours_are_compared_by_value_too(app: TestApp) {
+        post(&app, &[closed(1, json!({"open": "1.1", "high": "2", "low": "1.1", "close": "1.1"}))]).await;
+        let (open, high) = (format!("'1.1{}'", "0".repeat(34)), format!("'2.{}'", "0".repeat(35)));
+        execute(&app.database, &format!("update market_data_candles set open = {open}, high = {high}")).await;
+        let same = closed(1, json!({"open": "1.1", "high": "2", "low": "1.1", "close": "1.1"}));
+        assert_eq!(post(&app, std::slice::from_ref(&same)).await, (None, Value::Null));
+        let other = with(same, json!({"volume": 2}));
+        assert_eq!(post(&app, &[other]).await, (Some(1), json!([{"index": 0, "fields": ["volume"]}])));
+    }
+
     async fn what_others_stored_is_compared_by_value(app: TestApp) {
         post(&app, &[closed(1, json!({})), closed(2, json!({}))]).await;
         execute(&app.database, "update market_data_candles set close = 'NaN'").await;
         let (count, conflicts) = post(&app, &[closed(1, json!({})), closed(2, json!({}))]).await;
         assert_eq!((count, &conflicts[1]), (Some(2), &json!({"index": 1, "fields": ["close"]})));
+    }
+}
+
+#[test]
+fn of_long_values_the_log_shows_the_beginning() {
+    for sqlite in [true, false] {
+        run(async {
+            let own = crate::program::folder();
+            let database = if sqlite { Database::sqlite() } else { Database::postgres().await };
+            let url = database.url();
+            let variables = [("DATABASE_URL", &*url), ("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", "b")];
+            let mut serving = Serving::start(own.path(), &variables);
+            serving.is_ready();
+            let post = async |candle: Value| {
+                let post =
+                    reqwest::Client::new().post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
+                send(post.body(json!({"candles": [candle]}).to_string())).await.json()
+            };
+            let posted = closed(1, json!({}));
+            post(posted.clone()).await;
+            let long = format!("'1{}'", "0".repeat(100_000));
+            execute(&database, &format!("update market_data_candles set close = {long}")).await;
+            let answer = post(posted).await;
+            assert_eq!(answer["conflicts"], json!([{"index": 0, "fields": ["close"]}]), "{answer}");
+            let line = serving.line_with("posted again with other values");
+            assert!(line.len() < 500 && line.contains("close 1.08620 for 1000"), "{line}");
+        });
     }
 }
 

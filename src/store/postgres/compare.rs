@@ -5,11 +5,17 @@ use sqlx::{PgConnection, Row};
 
 use super::append::{bind, bind_values};
 use crate::candle::{Candle, Key, Timestamp};
-use crate::store::{StoreError, Stored, unreadable};
+use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, Stored, unreadable};
 
-/// The rows that differ by value from the candle with their key; NaN and null differ from every number.
+/// The rows that differ by value from the candle with their key, each field's text only where it differs; NaN and null differ
+/// from every number.
 const SELECT_DIFFERING: &str = r#"
-    select f.position, c.open::text, c.high::text, c.low::text, c.close::text, c.volume
+    select f.position,
+        case when c.open is distinct from f.open then left(coalesce(c.open::text, 'null'), $9) end,
+        case when c.high is distinct from f.high then left(coalesce(c.high::text, 'null'), $9) end,
+        case when c.low is distinct from f.low then left(coalesce(c.low::text, 'null'), $9) end,
+        case when c.close is distinct from f.close then left(coalesce(c.close::text, 'null'), $9) end,
+        case when c.volume is distinct from f.volume then left(coalesce(c.volume::text, 'null'), $9) end
     from unnest(
         $1::text[], $2::text[], $3::timestamptz[], $4::numeric[], $5::numeric[], $6::numeric[], $7::numeric[],
         $8::bigint[]) with ordinality
@@ -20,14 +26,15 @@ const SELECT_DIFFERING: &str = r#"
        or c.close is distinct from f.close or c.volume is distinct from f.volume"#;
 
 /// True if some candle of one series is not stored with the same values, for candles that lie close together: one scan of
-/// their span costs half of looking each of them up.
+/// their span costs half of looking each of them up. Of a span that holds more rows than a series has periods, as candles
+/// that open each minute of a month do, so many are read that the answer is true, and each candle is looked up.
 const IS_ANY_OTHER: &str = r#"
     select exists (
         select * from unnest(
             $5::timestamptz[], $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[], $10::bigint[])
         except
-        select "timestamp", open, high, low, close, volume from market_data_candles
-        where symbol = $1 and timeframe = $2 and "timestamp" between $3 and $4)"#;
+        (select "timestamp", open, high, low, close, volume from market_data_candles
+         where symbol = $1 and timeframe = $2 and "timestamp" between $3 and $4 limit $11))"#;
 
 /// Reads those of the stored candles with the keys of `candles` that have other values, for [`stored`].
 pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Vec<PgRow>> {
@@ -36,7 +43,8 @@ pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> s
     {
         return Ok(Vec::new());
     }
-    bind(sqlx::query(SELECT_DIFFERING), candles).fetch_all(connection).await
+    let query = bind(sqlx::query(SELECT_DIFFERING), candles);
+    query.bind(i32::try_from(MAX_STORED_VALUE_CHARS).unwrap_or(i32::MAX)).fetch_all(connection).await
 }
 
 /// The first and the last of candles of one series that lie close together.
@@ -44,6 +52,8 @@ pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> s
 struct Span<'a> {
     first: &'a Key,
     last: &'a Key,
+    /// Rows that a series has in it at most if each period has one.
+    max_rows: i64,
 }
 
 impl<'a> Span<'a> {
@@ -56,14 +66,16 @@ impl<'a> Span<'a> {
         let seconds = |end: Timestamp| end.seconds() - first.time().seconds();
         let period = seconds(first.timeframe().nominal_end(first.time(), None));
         let count = i64::try_from(candles.len()).ok()?;
-        let is_dense = seconds(last.time()) <= period * PERIODS * count;
-        (is_dense && keys().all(|key| key.same_series(first))).then_some(Self { first, last })
+        let periods = PERIODS * count;
+        let is_dense = seconds(last.time()) <= period * periods;
+        let max_rows = periods + 1;
+        (is_dense && keys().all(|key| key.same_series(first))).then_some(Self { first, last, max_rows })
     }
 
     async fn is_any_other(&self, connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<bool> {
         let query = sqlx::query(IS_ANY_OTHER).bind(self.first.symbol().as_str()).bind(self.first.timeframe().name());
         let query = query.bind(self.first.time().to_chrono()).bind(self.last.time().to_chrono());
-        bind_values(query, candles).fetch_one(connection).await?.try_get(0)
+        bind_values(query, candles).bind(self.max_rows).fetch_one(connection).await?.try_get(0)
     }
 }
 
@@ -72,8 +84,7 @@ pub(super) fn stored(rows: &[PgRow]) -> Result<Vec<Stored>, StoreError> {
     let one = |row: &PgRow| {
         Ok(Stored {
             position: usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX),
-            prices: [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?],
-            volume: row.try_get(5)?,
+            values: [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?],
         })
     };
     rows.iter().map(one).collect::<sqlx::Result<_>>().map_err(unreadable)

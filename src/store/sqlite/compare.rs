@@ -1,21 +1,22 @@
 //! The values that are stored under the keys of some candles.
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
-use crate::candle::{Candle, Side};
-use crate::store::Stored;
+use crate::candle::{Candle, Price, Side};
+use crate::store::{MAX_STORED_VALUE_CHARS, Stored};
 
 /// The rows whose text differs from that of the candle in the JSON array `?1` with their key. Texts that differ may still
 /// be of the same value, as 1.1 and 1.10 are.
 const SELECT_DIFFERING: &str = "
-    select f.key as position, c.open, c.high, c.low, c.close, c.volume
+    select f.key, substr(c.open, 1, ?2), substr(c.high, 1, ?2), substr(c.low, 1, ?2), substr(c.close, 1, ?2), c.volume
     from json_each(?1) f
     cross join market_data_candles c
         on c.symbol = f.value ->> 0 and c.timeframe = f.value ->> 1 and c.timestamp = f.value ->> 2
     where (c.open, c.high, c.low, c.close, c.volume)
         is not (f.value ->> 3, f.value ->> 4, f.value ->> 5, f.value ->> 6, f.value ->> 7)";
 
-/// Reads those of the stored candles with the keys of `candles` that are not written as these are.
+/// Reads those of the stored candles with the keys of `candles` that have other values.
 pub(super) async fn stored(readers: &SqlitePool, candles: &[Candle]) -> sqlx::Result<Vec<Stored>> {
     let rows: Vec<_> = candles
         .iter()
@@ -26,13 +27,42 @@ pub(super) async fn stored(readers: &SqlitePool, candles: &[Candle]) -> sqlx::Re
         })
         .collect();
     let rows = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let found = sqlx::query(SELECT_DIFFERING).bind(rows).fetch_all(readers).await?;
-    let one = |row: &sqlx::sqlite::SqliteRow| {
-        Ok(Stored {
-            position: usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX),
-            prices: [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?],
-            volume: row.try_get(5)?,
-        })
+    // One more than is shown, which tells a value that is longer.
+    let query =
+        sqlx::query(SELECT_DIFFERING).bind(rows).bind(i64::try_from(MAX_STORED_VALUE_CHARS + 1).unwrap_or(i64::MAX));
+    let found = query.fetch_all(readers).await?;
+    found.iter().map(|row| differing(row, candles)).filter_map(Result::transpose).collect()
+}
+
+/// What of a row differs by value from its candle, if anything does.
+fn differing(row: &SqliteRow, candles: &[Candle]) -> sqlx::Result<Option<Stored>> {
+    let position = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+    let Some(candle) = candles.get(position) else { return Ok(None) };
+    let mut values = [const { None }; 5];
+    for ((side, value), column) in Side::ALL.into_iter().zip(&mut values).zip(1..) {
+        let text: Option<String> = row.try_get(column)?;
+        let is_same = text.as_deref().is_some_and(|text| is_price(text, candle.ohlc.get(side)));
+        *value = (!is_same).then(|| shown(text));
+    }
+    let volume: Option<i64> = row.try_get(5)?;
+    let is_same = volume == Some(candle.volume.get());
+    values[4] = (!is_same).then(|| shown(volume.map(|volume| volume.to_string())));
+    Ok(values.iter().any(Option::is_some).then_some(Stored { position, values }))
+}
+
+/// True if `text` is the plain decimal of `price` with any number of zeros at its end. More of them than a price has may
+/// have been stored by others.
+fn is_price(text: &str, price: Price) -> bool {
+    let shortest = match text.split_once('.') {
+        Some((whole, fraction)) if fraction.ends_with('0') => match fraction.trim_end_matches('0') {
+            "" => whole,
+            fraction => &text[..=whole.len() + fraction.len()],
+        },
+        _ => text,
     };
-    found.iter().map(one).collect()
+    text.chars().count() <= MAX_STORED_VALUE_CHARS && Price::parse(shortest).is_ok_and(|stored| stored == price)
+}
+
+fn shown(text: Option<String>) -> String {
+    text.map_or_else(|| "null".to_owned(), |text| text.chars().take(MAX_STORED_VALUE_CHARS).collect())
 }
