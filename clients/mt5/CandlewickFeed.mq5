@@ -18,13 +18,17 @@
 enum BROKER_CLOCK {
    CLOCK_NEW_YORK, // US daylight saving (New York + 7)
    CLOCK_EUROPE,   // European daylight saving
-   CLOCK_FIXED     // no daylight saving
+   CLOCK_FIXED,    // no daylight saving
+   CLOCK_SYDNEY,   // Australian daylight saving (Sydney)
+   CLOCK_AUCKLAND, // New Zealand daylight saving (Auckland)
+   CLOCK_MEASURED  // as measured (earlier weeks: by the openings of Forex)
 };
 
 input group "The service"
 input string       Url                 = "";                            // Its address, which the terminal must allow, too
 input string       Key                 = "";                            // An ingest key
 input int          TimeoutSeconds      = 5;                             // Longest wait for an answer, 1 to 60
+input bool         AllowPlainHttp      = false;                         // Accept that others in a private network can read the key
 
 input group "What is sent"
 input string       Symbols             = "";                            // NAME or NAME=STORED NAME, by commas; empty: the chart's
@@ -34,10 +38,12 @@ input bool         SendForming         = true;                          // Also 
 input int          TimerSeconds        = 5;                             // How often to look for candles, 1 to 3600
 input int          BatchSize           = 500;                           // Most candles in one request, 1 to 10000
 input int          ResendCandles       = 500;                           // Newest candles to send again at start and hourly
+input ENUM_APPLIED_VOLUME VolumeKind   = VOLUME_TICK;                   // Volume of a candle: its ticks, or what was traded
 
 input group "The broker's clock"
 input BROKER_CLOCK BrokerClock         = CLOCK_NEW_YORK;                // When it goes forward an hour
-input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter
+input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter (not if as measured)
+input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts this
 
 const int   LAST_WAIT_SECONDS    = 300;     // a pause grows with each failure up to this
 const int   LONGEST_WAIT_SECONDS = 3600;    // and lasts no longer than this whatever the service asks for
@@ -46,10 +52,18 @@ const int   SYMBOL_WAIT_SECONDS  = 60;
 const int   DIGITS_WAIT_SECONDS  = 5;
 const int   HISTORY_WAIT_SECONDS = 5;
 const int   LONGEST_HISTORY_WAIT_SECONDS = 120; // in vain, then what there is has to do until the next hour
+const int   CLOCK_CHECK_SECONDS  = 60;
 const int   RECHECK_SECONDS      = 3600;    // after which what the terminal loaded late is looked for
 const int   REJECTIONS_TOLD      = 3;       // of one answer
 const int   CANDLES_REMEMBERED   = 1000;    // of a series and a kind, so that each is told once
 const int   STATUS_LINES         = 25;      // Comment() shows about 2,000 characters
+const int   WEEK_SECONDS         = 604800;
+const int   WEEKEND_SECONDS      = 144000;  // 40 hours without a candle are a weekend, shorter pauses holidays
+const int   WEEKS_TO_AGREE       = 8;
+const int   FOREX_SYMBOLS_READ   = 5;       // before it is given up, because loading the hours of each takes a while
+const int   LEAST_OFFSET_MINUTES = -720;
+const int   MOST_OFFSET_MINUTES  = 840;
+const int   OFFSET_UNKNOWN       = -100000;
 const ulong SECOND               = 1000;
 
 const ENUM_TIMEFRAMES ALL_TIMEFRAMES[] =
@@ -113,6 +127,17 @@ struct Series {
    Remembered      rejected;       // candles whose rejection was told
    Conflicts       conflicts;
    bool            early_told;     // that a candle ended before its time
+   datetime        left_out;       // the newest candle of this round whose offset is not known, 0: none
+   bool            left_out_told;
+   bool            no_volume_told; // that the broker has no real volume
+};
+
+// What the Forex symbols' history says of the broker's clock.
+enum EVIDENCE {
+   EVIDENCE_UNREAD,
+   EVIDENCE_NONE,       // too few weeks, or no Forex symbol
+   EVIDENCE_AGREES,     // the newest weeks fit what is measured
+   EVIDENCE_CONTRADICTS // enough weeks agree with each other, but not with what is measured
 };
 
 Series   g_series[];
@@ -131,7 +156,19 @@ string   g_told;          // the last trouble in the log, "": it is over
 ulong    g_told_at;
 string   g_refusal;       // why the last request was refused
 ulong    g_clock_check_at;
-string   g_clock_warning;
+string   g_clock_warning; // how the broker's clock contradicts the inputs, "": it fits
+int      g_measured;      // minutes by which the broker's clock is ahead of UTC now
+// For CLOCK_MEASURED alone:
+string   g_forex[];        // symbols whose weeks may show the offsets
+int      g_forex_turn;     // the one that is read, -1: none
+Series   g_forex_hours;    // its H1 candles
+ulong    g_weeks_due_at;
+EVIDENCE g_evidence;
+bool     g_contradicted;   // by one of the symbols so far
+int      g_contradiction;  // the minutes that its history says instead
+string   g_weeks_symbol;   // whose weeks were believed
+int      g_week_offsets[]; // minutes of each week from g_first_week on, OFFSET_UNKNOWN where it is not known
+int      g_first_week;
 
 //+------------------------------------------------------------------+
 //| Events                                                           |
@@ -155,6 +192,8 @@ int OnInit() {
    g_told_at        = 0;
    g_clock_check_at = 0;
    g_clock_warning  = "";
+   g_measured       = OFFSET_UNKNOWN;
+   ForgetWeeks();
    g_has_timer      = EventSetTimer(TimerSeconds);
    if(!g_has_timer)
       Print("the terminal has no timer for the feed yet; it is asked again with each tick of the chart");
@@ -178,6 +217,7 @@ void OnDeinit(const int reason) {
 void OnTimer() {
    CheckBrokerClock();
    if(IsConnected()) {
+      ReadWeeks();
       // Half of the time is the terminal's. What is live may use up its own share only, so that the rest goes on, too.
       const ulong share = (ulong)TimerSeconds * SECOND / 4;
       FeedNewCandles(GetTickCount64() + share);
@@ -230,7 +270,7 @@ int NextTurn(int &turn) {
 
 bool MayGoOn(const ulong deadline) {
    const ulong now = GetTickCount64();
-   return !IsStopped() && !g_stopped && now >= g_pause_until && now < deadline;
+   return !IsStopped() && !g_stopped && ClockFits() && now >= g_pause_until && now < deadline;
 }
 
 //+------------------------------------------------------------------+
@@ -286,6 +326,7 @@ bool AskService(Series &series) {
       series.service_last_before = series.service_last;
    series.sent_down_to = CandleTime(answer, "first");
    series.asked_at     = GetTickCount64();
+   series.left_out     = 0;
    series.forming      = 0;
    series.stage        = STAGE_BEGIN;
    return true;
@@ -480,13 +521,30 @@ bool Wait(Series &series, const int seconds) {
 //| Requests                                                         |
 //+------------------------------------------------------------------+
 // Sends `total` rates from `first` on, of which the first `closed` are closed, and tells whether they need no sending any more.
+// Those whose time in UTC is not known are left out.
 bool Send(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
+   MqlRates known[];
+   int known_closed = 0;
+   for(int i = 0; i < total; i++) {
+      if(!IsOffsetKnown(rates[first + i].time)) {
+         LeaveOut(series, rates[first + i].time);
+         continue;
+      }
+      ArrayResize(known, ArraySize(known) + 1, total);
+      known[ArraySize(known) - 1] = rates[first + i];
+      if(i < closed)
+         known_closed++;
+   }
+   return ArraySize(known) == 0 || SendKnown(series, known, ArraySize(known), known_closed);
+}
+
+bool SendKnown(Series &series, const MqlRates &rates[], const int total, const int closed) {
    // Prices without their digits would be stored wrong for ever.
    long digits = 0;
    if(!SymbolInfoInteger(series.symbol, SYMBOL_DIGITS, digits))
       return Wait(series, DIGITS_WAIT_SECONDS);
    string answer;
-   const string batch = Batch(series, (int)digits, rates, first, total, closed);
+   const string batch = Batch(series, (int)digits, rates, total, closed);
    const OUTCOME outcome = Call(series, "POST", "/api/v1/candles", batch, answer);
    if(outcome == OUTCOME_FAILED) {
       series.broken_off = series.stage == STAGE_CATCH_UP;
@@ -495,9 +553,10 @@ bool Send(Series &series, const MqlRates &rates[], const int first, const int to
    }
    if(outcome == OUTCOME_DONE) {
       Recover(series);
-      TellRejections(series, rates, first, total, answer);
-      NoteConflicts(series, rates, first, total, answer);
-      TellEarly(series, rates, first, total, answer);
+      TellRejections(series, rates, total, answer);
+      NoteConflicts(series, rates, total, answer);
+      TellEarly(series, rates, total, answer);
+      TellNoVolume(series, rates, closed);
       series.most = (int)MathMin(g_most, series.most * 2);
       return true;
    }
@@ -511,7 +570,7 @@ bool Send(Series &series, const MqlRates &rates[], const int first, const int to
       }
       return false;
    }
-   TellRejection(series, rates[first].time, g_refusal);
+   TellRejection(series, rates[0].time, g_refusal);
    series.most = g_most;
    return true;
 }
@@ -521,14 +580,13 @@ int Most(const Series &series) {
    return (int)MathMin(series.most, g_most);
 }
 
-string Batch(const Series &series, const int digits, const MqlRates &rates[], const int first, const int total,
-             const int closed) {
+string Batch(const Series &series, const int digits, const MqlRates &rates[], const int total, const int closed) {
    string body = StringFormat("{\"symbol\":\"%s\",\"timeframe\":\"%s\",\"candles\":[", JsonEscaped(series.name),
                               TimeframeName(series.timeframe));
    for(int i = 0; i < total; i++) {
       if(i > 0)
          body += ",";
-      body += Candle(rates[first + i], digits, i < closed);
+      body += Candle(rates[i], digits, i < closed);
    }
    return body + "]}";
 }
@@ -539,7 +597,7 @@ string Candle(const MqlRates &rate, const int digits, const bool closed) {
    candle += StringFormat(",\"high\":%s", DoubleToString(rate.high, digits));
    candle += StringFormat(",\"low\":%s", DoubleToString(rate.low, digits));
    candle += StringFormat(",\"close\":%s", DoubleToString(rate.close, digits));
-   candle += StringFormat(",\"volume\":%s", IntegerToString(rate.tick_volume));
+   candle += StringFormat(",\"volume\":%s", IntegerToString(VolumeKind == VOLUME_REAL ? rate.real_volume : rate.tick_volume));
    candle += StringFormat(",\"complete\":%s}", closed ? "true" : "false");
    return candle;
 }
@@ -768,12 +826,18 @@ string UrlEncoded(const string text) {
 // When clocks go back, an hour comes twice. The terminal keeps one candle of each time, and it is taken for one of the first
 // pass: taken for one of the second, it would lie in the future while the first lasts.
 datetime ToUtc(const datetime broker) {
+   if(BrokerClock == CLOCK_MEASURED)
+      return broker - WeekOffset(broker) * 60;
    const datetime in_summer = broker - BrokerOffsetMinutes * 60 - 3600;
    return IsSummer(in_summer) ? in_summer : in_summer + 3600;
 }
 
 datetime FromUtc(const datetime utc) {
-   return utc + OffsetMinutes(utc) * 60;
+   if(BrokerClock != CLOCK_MEASURED)
+      return utc + OffsetMinutes(utc) * 60;
+   // The offset of the week is the right one unless it changed within a day of this time.
+   const datetime about = utc + WeekOffset(utc) * 60;
+   return utc + WeekOffset(about) * 60;
 }
 
 int OffsetMinutes(const datetime utc) {
@@ -783,14 +847,45 @@ int OffsetMinutes(const datetime utc) {
 bool IsSummer(const datetime utc) {
    MqlDateTime date;
    TimeToStruct(utc, date);
-   if(BrokerClock == CLOCK_EUROPE)
-      return utc >= SundayFrom(date.year, 3, 25) + 3600 && utc < SundayFrom(date.year, 10, 25) + 3600;
-   if(BrokerClock == CLOCK_FIXED)
-      return false;
-   // 02:00 in New York is 07:00 UTC in winter and 06:00 in summer. Until 2006 the dates were others.
+   switch(BrokerClock) {
+      case CLOCK_NEW_YORK:
+         return IsSummerInNewYork(utc);
+      case CLOCK_EUROPE:
+         return utc >= SundayFrom(date.year, 3, 25) + 3600 && utc < SundayFrom(date.year, 10, 25) + 3600;
+      case CLOCK_SYDNEY:
+         return IsSummerInSydney(utc, date.year);
+      case CLOCK_AUCKLAND:
+         return IsSummerInAuckland(utc, date.year);
+      case CLOCK_FIXED:
+      case CLOCK_MEASURED:
+         return false;
+   }
+   return false;
+}
+
+// 02:00 in New York is 07:00 UTC in winter and 06:00 in summer. Until 2006 the dates were others.
+bool IsSummerInNewYork(const datetime utc) {
+   MqlDateTime date;
+   TimeToStruct(utc, date);
    const datetime start = date.year < 2007 ? SundayFrom(date.year, 4, 1) : SundayFrom(date.year, 3, 8);
    const datetime end = date.year < 2007 ? SundayFrom(date.year, 10, 25) : SundayFrom(date.year, 11, 1);
    return utc >= start + 7 * 3600 && utc < end + 6 * 3600;
+}
+
+// 02:00 of the standard time, both ways: 16:00 UTC of the day before. Until 2007 the dates were others, in 2006 because of the
+// Commonwealth Games.
+bool IsSummerInSydney(const datetime utc, const int year) {
+   const bool since_2008 = year >= 2008;
+   const datetime end = since_2008 || year == 2006 ? SundayFrom(year, 4, 1) : SundayFrom(year, 3, 25);
+   const datetime start = since_2008 ? SundayFrom(year, 10, 1) : SundayFrom(year, 10, 25);
+   return utc < end - 8 * 3600 || utc >= start - 8 * 3600;
+}
+
+// 02:00 of the standard time, both ways: 14:00 UTC of the day before. Until 2007 the dates were others.
+bool IsSummerInAuckland(const datetime utc, const int year) {
+   const datetime end = year >= 2008 ? SundayFrom(year, 4, 1) : SundayFrom(year, 3, 15);
+   const datetime start = year >= 2007 ? SundayFrom(year, 9, 24) : SundayFrom(year, 10, 1);
+   return utc < end - 10 * 3600 || utc >= start - 10 * 3600;
 }
 
 // Midnight of the first Sunday on or after a day.
@@ -805,22 +900,333 @@ datetime SundayFrom(const int year, const int month, const int day) {
    return time + (7 - date.day_of_week) % 7 * 86400;
 }
 
+// Whether candles may be sent: a wrong time would be stored for ever.
+bool ClockFits() {
+   const bool known = g_measured != OFFSET_UNKNOWN && (BrokerClock != CLOCK_MEASURED || g_evidence != EVIDENCE_UNREAD);
+   return known && (g_clock_warning == "" || IgnoreClockCheck);
+}
+
 void CheckBrokerClock() {
    if(GetTickCount64() < g_clock_check_at || !IsConnected())
       return;
-   g_clock_check_at = GetTickCount64() + (ulong)RECHECK_SECONDS * SECOND;
+   g_clock_check_at = GetTickCount64() + (ulong)CLOCK_CHECK_SECONDS * SECOND;
    const datetime utc = TimeGMT();
    // Offsets are quarters of an hour; what is left over is the two clocks' inaccuracy.
    const int measured = (int)MathRound((double)((long)TimeTradeServer() - (long)utc) / 900) * 15;
-   const int expected = OffsetMinutes(utc);
-   string warning = "";
-   if(measured != expected)
-      warning = StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so candles get wrong times; "
-                             "set BrokerOffsetMinutes to %d or choose another BrokerClock, or correct this computer's clock",
-                             measured, expected, measured - (IsSummer(utc) ? 60 : 0));
-   if(warning != g_clock_warning && warning != "")
-      Print(warning);
+   if(measured != g_measured)
+      g_weeks_due_at = 0;
+   g_measured = measured;
+   const string warning = ClockWarning(utc);
+   if(warning == "" && g_clock_warning != "")
+      Print("the broker's clock fits the inputs now, so candles are sent");
    g_clock_warning = warning;
+   if(warning != "")
+      TellTrouble(warning);
+}
+
+string ClockWarning(const datetime utc) {
+   const string consequence = IgnoreClockCheck ? "candles are sent all the same, as IgnoreClockCheck says, with times that may be wrong"
+                                               : "nothing is sent until they agree";
+   if(BrokerClock != CLOCK_MEASURED) {
+      const int expected = OffsetMinutes(utc);
+      if(g_measured == expected)
+         return "";
+      return StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so %s; set "
+                          "BrokerOffsetMinutes to %d or choose another BrokerClock, or correct this computer's clock",
+                          g_measured, expected, consequence, g_measured - (IsSummer(utc) ? 60 : 0));
+   }
+   if(g_measured < LEAST_OFFSET_MINUTES || g_measured > MOST_OFFSET_MINUTES)
+      return StringFormat("the broker's clock is %d minutes ahead of UTC, which no clock is, so %s; correct this computer's clock",
+                          g_measured, consequence);
+   if(g_evidence == EVIDENCE_CONTRADICTS)
+      return StringFormat("the broker's clock is %d minutes ahead of UTC by this computer's clock, but %d by the openings of the "
+                          "Forex week, so %s; correct this computer's clock or choose another BrokerClock", g_measured,
+                          g_contradiction, consequence);
+   return "";
+}
+
+//+------------------------------------------------------------------+
+//| CLOCK_MEASURED: this week's offset is what is measured now. The  |
+//| Forex week opens on Sunday at 17:00 in New York, so the candle   |
+//| that opens a week shows the offset of that week. It is believed  |
+//| where WEEKS_TO_AGREE weeks show the same.                        |
+//+------------------------------------------------------------------+
+void ForgetWeeks() {
+   ArrayResize(g_week_offsets, 0);
+   g_first_week   = 0;
+   g_weeks_symbol = "";
+   g_forex_turn   = -1;
+   g_weeks_due_at = 0;
+   g_evidence     = EVIDENCE_UNREAD;
+}
+
+// Weeks begin on Sunday at 02:00. Every clock that changes for summer does so then or later on that day, while Forex is closed.
+int WeekNumber(const datetime broker) {
+   return (int)((broker - WeekStart(0)) / WEEK_SECONDS);
+}
+
+datetime WeekStart(const int week) {
+   const datetime first_sunday = 3 * 86400;
+   return first_sunday + 2 * 3600 + (datetime)week * WEEK_SECONDS;
+}
+
+int ThisWeek() {
+   return WeekNumber(TimeGMT() + g_measured * 60);
+}
+
+// In UTC.
+datetime ForexOpening(const int week) {
+   const datetime in_winter = WeekStart(week) + 20 * 3600;
+   return IsSummerInNewYork(in_winter) ? in_winter - 3600 : in_winter;
+}
+
+int KnownOffset(const int week) {
+   if(week >= ThisWeek())
+      return g_measured;
+   const int index = week - g_first_week;
+   return index >= 0 && index < ArraySize(g_week_offsets) ? g_week_offsets[index] : OFFSET_UNKNOWN;
+}
+
+// The offset of a candle's week, or of the next week that has one.
+int WeekOffset(const datetime broker) {
+   const int last = (int)MathMin(ThisWeek(), g_first_week + ArraySize(g_week_offsets));
+   for(int week = (int)MathMax(WeekNumber(broker), g_first_week); week < last; week++) {
+      if(KnownOffset(week) != OFFSET_UNKNOWN)
+         return KnownOffset(week);
+   }
+   return g_measured;
+}
+
+bool IsOffsetKnown(const datetime broker) {
+   if(BrokerClock != CLOCK_MEASURED)
+      return true;
+   const int week = WeekNumber(broker);
+   const int offset = KnownOffset(week);
+   // Other markets have candles on Sunday, when the clock may have changed at any time before Forex opened.
+   const datetime monday = WeekStart(week) + 22 * 3600;
+   const bool may_be_before = broker < monday && broker < ForexOpening(week) + WeekOffset(broker) * 60;
+   return offset != OFFSET_UNKNOWN && (!may_be_before || offset == KnownOffset(week - 1));
+}
+
+// Reads the weeks of one Forex symbol after another until one fits, and again each hour.
+void ReadWeeks() {
+   if(BrokerClock != CLOCK_MEASURED || g_measured == OFFSET_UNKNOWN || GetTickCount64() < g_weeks_due_at)
+      return;
+   if(g_forex_turn < 0) {
+      FindForexSymbols();
+      g_contradicted = false;
+      BeginForexSymbol(0);
+   }
+   while(g_forex_turn < ArraySize(g_forex)) {
+      const EVIDENCE evidence = WeighSymbol();
+      if(evidence == EVIDENCE_UNREAD)
+         return;
+      if(evidence == EVIDENCE_AGREES) {
+         EndOfWeeks(evidence);
+         return;
+      }
+      if(evidence == EVIDENCE_CONTRADICTS)
+         g_contradicted = true;
+      BeginForexSymbol(g_forex_turn + 1);
+   }
+   // What one round has shown is not undone by a weekend on which clocks change.
+   if(g_contradicted)
+      EndOfWeeks(EVIDENCE_CONTRADICTS);
+   else
+      EndOfWeeks(g_evidence == EVIDENCE_AGREES ? EVIDENCE_AGREES : EVIDENCE_NONE);
+}
+
+void EndOfWeeks(const EVIDENCE evidence) {
+   g_weeks_due_at = GetTickCount64() + (ulong)RECHECK_SECONDS * SECOND;
+   g_forex_turn   = -1;
+   if(evidence != g_evidence) {
+      g_evidence       = evidence;
+      g_clock_check_at = 0;
+      CheckBrokerClock();
+   }
+   if(evidence == EVIDENCE_NONE)
+      TellTrouble(OnlyThisWeek());
+}
+
+string OnlyThisWeek() {
+   return StringFormat("only candles of this week are sent, because no Forex symbol shows in %d weeks how far the broker's clock was "
+                       "ahead of UTC before; choose another BrokerClock, or add a pair such as EURUSD to Market Watch", WEEKS_TO_AGREE);
+}
+
+// Those that are fed, then those of Market Watch.
+void FindForexSymbols() {
+   ArrayResize(g_forex, 0);
+   for(int i = 0; i < ArraySize(g_series); i++)
+      AddForexSymbol(g_series[i].symbol);
+   const int total = SymbolsTotal(true);
+   for(int i = 0; i < total; i++)
+      AddForexSymbol(SymbolName(i, true));
+}
+
+void AddForexSymbol(const string symbol) {
+   const int count = ArraySize(g_forex);
+   long mode = 0;
+   if(count >= FOREX_SYMBOLS_READ || !SymbolSelect(symbol, true) || !SymbolInfoInteger(symbol, SYMBOL_TRADE_CALC_MODE, mode))
+      return;
+   if(mode != SYMBOL_CALC_MODE_FOREX && mode != SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE)
+      return;
+   for(int i = 0; i < count; i++) {
+      if(g_forex[i] == symbol)
+         return;
+   }
+   ArrayResize(g_forex, count + 1);
+   g_forex[count] = symbol;
+}
+
+void BeginForexSymbol(const int turn) {
+   g_forex_turn                = turn;
+   g_forex_hours.symbol        = turn < ArraySize(g_forex) ? g_forex[turn] : "";
+   g_forex_hours.timeframe     = PERIOD_H1;
+   g_forex_hours.waiting_since = 0;
+   g_forex_hours.loaded_from   = 0;
+}
+
+// EVIDENCE_UNREAD while the terminal loads the symbol's hours.
+EVIDENCE WeighSymbol() {
+   const int bars = Bars(g_forex_hours.symbol, g_forex_hours.timeframe);
+   const bool all = bars > 0 && HasAllOfBroker(g_forex_hours);
+   if(!all) {
+      LoadOlder(g_forex_hours);
+      if(!WaitedEnough(g_forex_hours))
+         return EVIDENCE_UNREAD;
+   }
+   MqlRates rates[];
+   if(bars < 2 || CopyRates(g_forex_hours.symbol, g_forex_hours.timeframe, 0, bars, rates) < 2)
+      return EVIDENCE_NONE;
+   int offsets[];
+   const EVIDENCE evidence = WeighWeeks(rates, offsets);
+   if(evidence == EVIDENCE_AGREES)
+      TakeWeeks(WeekNumber(rates[0].time), offsets);
+   return evidence;
+}
+
+// What was left out for want of an offset is looked for anew.
+void TakeWeeks(const int first_week, const int &offsets[]) {
+   bool same = first_week == g_first_week && ArraySize(offsets) == ArraySize(g_week_offsets);
+   for(int i = 0; same && i < ArraySize(offsets); i++)
+      same = offsets[i] == g_week_offsets[i];
+   g_weeks_symbol = g_forex_hours.symbol;
+   if(same)
+      return;
+   ArrayResize(g_week_offsets, ArraySize(offsets));
+   for(int i = 0; i < ArraySize(offsets); i++)
+      g_week_offsets[i] = offsets[i];
+   g_first_week = first_week;
+   StartOver();
+}
+
+// Sets the offset of each week from that of the first rate on, as far as it can be believed.
+EVIDENCE WeighWeeks(const MqlRates &rates[], int &offsets[]) {
+   ReadOpenings(rates, offsets);
+   DropLateWeeks(offsets);
+   const bool has_older = DropShortRuns(offsets);
+   const int newest = PreviousKnown(offsets, ArraySize(offsets));
+   if(newest < 0 || (!has_older && CountLike(offsets, newest) < WEEKS_TO_AGREE))
+      return EVIDENCE_NONE;
+   if(offsets[newest] == g_measured) {
+      FillHolidays(offsets);
+      return EVIDENCE_AGREES;
+   }
+   // An older week says nothing of today's clock, which may have changed since.
+   if(WeekNumber(rates[0].time) + newest < ThisWeek())
+      return EVIDENCE_NONE;
+   g_contradiction = offsets[newest];
+   return EVIDENCE_CONTRADICTS;
+}
+
+void ReadOpenings(const MqlRates &rates[], int &offsets[]) {
+   const int total = ArraySize(rates);
+   const int first = WeekNumber(rates[0].time);
+   ArrayResize(offsets, WeekNumber(rates[total - 1].time) - first + 1);
+   for(int i = 0; i < ArraySize(offsets); i++)
+      offsets[i] = OFFSET_UNKNOWN;
+   for(int i = 1; i < total; i++) {
+      if(rates[i].time - rates[i - 1].time < WEEKEND_SECONDS)
+         continue;
+      const int week = WeekNumber(rates[i].time);
+      const int offset = (int)((rates[i].time - ForexOpening(week)) / 60);
+      if(offset >= LEAST_OFFSET_MINUTES && offset <= MOST_OFFSET_MINUTES)
+         offsets[week - first] = offset;
+   }
+}
+
+// A few weeks unlike those before and after, which are alike, opened late. The fewest go first, because they part the others.
+void DropLateWeeks(int &offsets[]) {
+   for(int few = 1; few < WEEKS_TO_AGREE; few++) {
+      for(int last = NextKnown(offsets, -1); last >= 0; last = NextKnown(offsets, last)) {
+         const int after = NextKnown(offsets, last);
+         const int before = BeforeRun(offsets, last);
+         if(before >= 0 && after >= 0 && offsets[before] == offsets[after] && offsets[last] != offsets[after] &&
+            CountLike(offsets, last) == few)
+            DropWeeks(offsets, before + 1, last);
+      }
+   }
+}
+
+// Only the newest run may be short, because the clock may just have changed. Tells whether there is another one.
+bool DropShortRuns(int &offsets[]) {
+   const int newest = PreviousKnown(offsets, ArraySize(offsets));
+   bool has_older = false;
+   int last = newest < 0 ? -1 : BeforeRun(offsets, newest);
+   while(last >= 0) {
+      const int before = BeforeRun(offsets, last);
+      if(CountLike(offsets, last) < WEEKS_TO_AGREE)
+         DropWeeks(offsets, before + 1, last);
+      else
+         has_older = true;
+      last = before;
+   }
+   return has_older;
+}
+
+void DropWeeks(int &offsets[], const int first, const int last) {
+   for(int i = first; i <= last; i++)
+      offsets[i] = OFFSET_UNKNOWN;
+}
+
+// The last week before those that show the same as one up to it, -1 if there is none.
+int BeforeRun(const int &offsets[], const int week) {
+   int i = week;
+   while(i >= 0 && offsets[i] == offsets[week])
+      i = PreviousKnown(offsets, i);
+   return i;
+}
+
+// How many weeks up to one, without another between them, show its offset.
+int CountLike(const int &offsets[], const int week) {
+   int count = 0;
+   for(int i = week; i >= 0 && offsets[i] == offsets[week]; i = PreviousKnown(offsets, i))
+      count++;
+   return count;
+}
+
+void FillHolidays(int &offsets[]) {
+   for(int i = 0; i < ArraySize(offsets); i++) {
+      const int before = PreviousKnown(offsets, i);
+      const int after = NextKnown(offsets, i);
+      if(offsets[i] == OFFSET_UNKNOWN && before >= 0 && after >= 0 && offsets[before] == offsets[after])
+         offsets[i] = offsets[before];
+   }
+}
+
+int PreviousKnown(const int &offsets[], const int week) {
+   int i = week - 1;
+   while(i >= 0 && offsets[i] == OFFSET_UNKNOWN)
+      i--;
+   return i;
+}
+
+// -1 if there is none.
+int NextKnown(const int &offsets[], const int week) {
+   int i = week + 1;
+   while(i < ArraySize(offsets) && offsets[i] == OFFSET_UNKNOWN)
+      i++;
+   return i < ArraySize(offsets) ? i : -1;
 }
 
 //+------------------------------------------------------------------+
@@ -841,11 +1247,11 @@ void Tell(Series &series, const string note) {
    series.note = note;
 }
 
-void TellRejections(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+void TellRejections(Series &series, const MqlRates &rates[], const int total, const string answer) {
    const string rejected = JsonArray(answer, "rejected", 0);
    int told = 0;
    for(int i = NextCandle(rejected, 0, total); i >= 0 && told < REJECTIONS_TOLD; i = NextCandle(rejected, i, total)) {
-      if(TellRejection(series, rates[first + NumberAt(rejected, i)].time, JsonText(rejected, "msg", i)))
+      if(TellRejection(series, rates[NumberAt(rejected, i)].time, JsonText(rejected, "msg", i)))
          told++;
    }
    if(told == REJECTIONS_TOLD)
@@ -862,12 +1268,12 @@ bool TellRejection(Series &series, const datetime time, const string reason) {
 }
 
 // A candle that conflicts is sent again with the newest ones, too, but counts only once.
-void NoteConflicts(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+void NoteConflicts(Series &series, const MqlRates &rates[], const int total, const string answer) {
    const string list = JsonArray(answer, "conflicts", 0);
    int named = 0;
    for(int i = NextCandle(list, 0, total); i >= 0; i = NextCandle(list, i, total)) {
       named++;
-      NoteConflict(series.conflicts, rates[first + NumberAt(list, i)].time, JsonArray(list, "fields", i));
+      NoteConflict(series.conflicts, rates[NumberAt(list, i)].time, JsonArray(list, "fields", i));
    }
    if(JsonNumber(answer, "records_conflicting") > named)
       series.conflicts.cut_off = true;
@@ -905,7 +1311,7 @@ string Counted(const int count, const bool cut_off) {
 }
 
 // A closed candle whose period is not over by the service's clock, told once for a series: such days come twice a year.
-void TellEarly(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+void TellEarly(Series &series, const MqlRates &rates[], const int total, const string answer) {
    const string early = JsonArray(answer, "early", 0);
    if(series.early_told || StringLen(early) < StringLen("[0]"))
       return;
@@ -914,8 +1320,31 @@ void TellEarly(Series &series, const MqlRates &rates[], const int first, const i
       return;
    Print(StringFormat("%s: the candle of %s should last longer by the service's clock, which closes it by itself at its end and "
                       "keeps it as forming until then; that is normal on days when clocks change, otherwise check BrokerClock and "
-                      "BrokerOffsetMinutes", SeriesName(series), UtcText(rates[first + index].time)));
+                      "BrokerOffsetMinutes", SeriesName(series), UtcText(rates[index].time)));
    series.early_told = true;
+}
+
+// A broker may have traded volumes for its exchange symbols alone. A series with none at all is told once.
+void TellNoVolume(Series &series, const MqlRates &rates[], const int closed) {
+   if(VolumeKind != VOLUME_REAL || series.no_volume_told || closed == 0)
+      return;
+   for(int i = 0; i < closed; i++) {
+      if(rates[i].real_volume != 0)
+         return;
+   }
+   Print(StringFormat("%s: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks if you want those",
+                      SeriesName(series)));
+   series.no_volume_told = true;
+}
+
+void LeaveOut(Series &series, const datetime time) {
+   if(!series.left_out_told)
+      Print(StringFormat("%s: candles such as that of %s by the broker's clock are left out, because how far the clock was ahead of UTC "
+                         "then is not known; choose another BrokerClock to send them", SeriesName(series),
+                         TimeToString(time, TIME_DATE | TIME_MINUTES)));
+   series.left_out_told = true;
+   if(time > series.left_out)
+      series.left_out = time;
 }
 
 void Forget(Remembered &candles) {
@@ -939,6 +1368,8 @@ bool Remember(Remembered &candles, const datetime time) {
 
 void ShowStatus() {
    string status = StringFormat("CandlewickFeed %s to %s: %s\n", VERSION, g_url, FeedStatus());
+   if(BrokerClock == CLOCK_MEASURED)
+      status += ClockStatus() + "\n";
    if(g_clock_warning != "")
       status += g_clock_warning + "\n";
    const int total = ArraySize(g_series);
@@ -956,16 +1387,32 @@ string FeedStatus() {
       return "waits for the terminal to have a timer for it";
    if(!IsConnected())
       return "waits for the terminal to be connected to its broker";
+   if(!ClockFits())
+      return g_clock_warning != "" ? "sends nothing while the broker's clock contradicts the inputs"
+                                   : "waits for the terminal to load the hours of a Forex symbol, which show the broker's clock";
    const ulong now = GetTickCount64();
    if(now < g_pause_until)
       return StringFormat("tries again in %d s, %s", (int)((g_pause_until - now) / SECOND), g_trouble);
    return "well";
 }
 
+string ClockStatus() {
+   if(g_measured == OFFSET_UNKNOWN)
+      return "the broker's clock has not been measured yet";
+   const string measured = StringFormat("the broker's clock is %d minutes ahead of UTC", g_measured);
+   const int oldest = NextKnown(g_week_offsets, -1);
+   if(oldest >= 0)
+      return StringFormat("%s; the weeks of %s show its offset since %s", measured, g_weeks_symbol,
+                          TimeToString(WeekStart(g_first_week + oldest), TIME_DATE));
+   return g_evidence == EVIDENCE_NONE ? measured + "; " + OnlyThisWeek() : measured;
+}
+
 string SeriesStatus(const Series &series) {
    string status = StringFormat("%s: %s", SeriesName(series), StageText(series));
    if(series.sent_up_to != 0)
       status += StringFormat(", sent up to %s", UtcText(series.sent_up_to));
+   if(series.left_out != 0)
+      status += StringFormat(", some left out up to %s (see the log)", TimeToString(series.left_out, TIME_DATE));
    if(series.conflicts.count > 0)
       status += StringFormat(", conflicting candles: %s (see the log)", Counted(series.conflicts.count, series.conflicts.cut_off));
    if(series.waiting_since != 0)
@@ -1035,19 +1482,77 @@ string ReadUrl() {
       return "Url must hold no @: requests cannot carry a name and a password; the key belongs into Key";
    if(StringFind(g_url, "/api/") >= 0)
       return "Url must be the address of the service alone, without /api/ and what follows";
-   if(http && Host(g_url) != "127.0.0.1" && Host(g_url) != "localhost")
-      return "Url must begin with https://, because everybody on the way can read the key from http://; "
-             "only http://127.0.0.1 and http://localhost may do without";
+   if(!http || IsThisComputer(Host(g_url)))
+      return "";
+   if(!IsPrivate(Host(g_url)))
+      return "Url must begin with https://, because everybody on the way can read the key from http://; only this computer "
+             "(http://127.0.0.1) and, with AllowPlainHttp, a private network may do without";
+   if(!AllowPlainHttp)
+      return "Url must begin with https://, because everybody in this network can read the key from http://; set AllowPlainHttp to "
+             "true to accept that";
    return "";
 }
 
+// An address of IPv6 has its brackets.
 string Host(const string url) {
    string host = StringSubstr(url, StringFind(url, "://") + 3);
    const int path = StringFind(host, "/");
    if(path >= 0)
       host = Left(host, path);
-   const int port = StringFind(host, ":");
-   return port < 0 ? host : Left(host, port);
+   const int bracket = StringFind(host, "]");
+   const int port = bracket < 0 ? StringFind(host, ":") : bracket + 1;
+   host = port < 0 ? host : Left(host, port);
+   StringToLower(host);
+   return host;
+}
+
+bool IsThisComputer(const string host) {
+   int parts[];
+   return host == "localhost" || host == "[::1]" || (IsIpv4(host, parts) && parts[0] == 127);
+}
+
+// Private and link-local ranges (RFC 1918, 3927, 4193, 4291), and names that no public name server knows (RFC 6762, 8375).
+bool IsPrivate(const string host) {
+   int parts[];
+   if(IsIpv4(host, parts))
+      return parts[0] == 10 || (parts[0] == 172 && parts[1] >= 16 && parts[1] <= 31) || (parts[0] == 192 && parts[1] == 168) ||
+             (parts[0] == 169 && parts[1] == 254);
+   if(StringFind(host, "[") == 0) {
+      const string start = StringSubstr(host, 1, 3);
+      const string third = StringSubstr(host, 3, 1);
+      return StringFind(start, "fc") == 0 || StringFind(start, "fd") == 0 ||
+             (StringFind(start, "fe") == 0 && (third == "8" || third == "9" || third == "a" || third == "b"));
+   }
+   // A number is an address, too, written in an unusual way.
+   const bool bare_name = StringFind(host, ".") < 0 && StringGetCharacter(host, 0) > '9';
+   return bare_name || EndsWith(host, ".local") || EndsWith(host, ".lan") ||
+          EndsWith(host, ".internal") || EndsWith(host, ".home.arpa");
+}
+
+bool IsIpv4(const string host, int &parts[]) {
+   string texts[];
+   if(StringSplit(host, '.', texts) != 4)
+      return false;
+   ArrayResize(parts, 4);
+   for(int i = 0; i < 4; i++) {
+      if(!IsNumber(texts[i]) || StringLen(texts[i]) > 3)
+         return false;
+      parts[i] = (int)StringToInteger(texts[i]);
+   }
+   return true;
+}
+
+bool IsNumber(const string text) {
+   for(int i = 0; i < StringLen(text); i++) {
+      if(StringGetCharacter(text, i) < '0' || StringGetCharacter(text, i) > '9')
+         return false;
+   }
+   return StringLen(text) > 0;
+}
+
+bool EndsWith(const string text, const string end) {
+   const int start = StringLen(text) - StringLen(end);
+   return start > 0 && StringFind(text, end, start) == start;
 }
 
 string ReadKey() {
@@ -1071,7 +1576,7 @@ string ReadNumbers() {
    mistake += ReadNumber("TimerSeconds", TimerSeconds, 1, 3600);
    mistake += ReadNumber("BatchSize", BatchSize, 1, 10000);
    mistake += ReadNumber("ResendCandles", ResendCandles, 1, 1000000);
-   mistake += ReadNumber("BrokerOffsetMinutes", BrokerOffsetMinutes, -720, 840);
+   mistake += ReadNumber("BrokerOffsetMinutes", BrokerOffsetMinutes, LEAST_OFFSET_MINUTES, MOST_OFFSET_MINUTES);
    return Trimmed(mistake);
 }
 
@@ -1164,6 +1669,9 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].conflicts.untold    = 0;
    g_series[count].conflicts.told_at   = 0;
    g_series[count].early_told          = false;
+   g_series[count].left_out            = 0;
+   g_series[count].left_out_told       = false;
+   g_series[count].no_volume_told      = false;
    Forget(g_series[count].rejected);
    Forget(g_series[count].conflicts.candles);
    return true;

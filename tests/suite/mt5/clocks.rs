@@ -1,6 +1,11 @@
 //! The broker's clock and its daylight saving.
 
 use super::*;
+use crate::harness::PgDatabase;
+
+fn seconds(text: &str) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp()
+}
 
 on_both_stores! {
     async fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(feed: Feed) {
@@ -30,10 +35,18 @@ on_both_stores! {
             // No daylight saving, east and west.
             (2, 330, "2024-07-01T13:30:00Z", "2024-07-01T08:00:00Z"),
             (2, -300, "2024-07-01T13:00:00Z", "2024-07-01T18:00:00Z"),
+            // Sydney: 2024-04-06 16:00 UTC and 2024-10-05 16:00 UTC; Auckland: 2024-04-06 14:00 UTC and 2024-09-28 14:00 UTC.
+            (3, 600, "2024-04-07T02:00:00Z", "2024-04-06T15:00:00Z"),
+            (3, 600, "2024-04-07T03:00:00Z", "2024-04-06T17:00:00Z"),
+            (3, 600, "2024-10-06T01:00:00Z", "2024-10-05T15:00:00Z"),
+            (3, 600, "2024-10-06T03:00:00Z", "2024-10-05T16:00:00Z"),
+            (4, 720, "2024-04-07T02:00:00Z", "2024-04-06T13:00:00Z"),
+            (4, 720, "2024-04-07T03:00:00Z", "2024-04-06T15:00:00Z"),
+            (4, 720, "2024-09-29T01:00:00Z", "2024-09-28T13:00:00Z"),
+            (4, 720, "2024-09-29T03:00:00Z", "2024-09-28T14:00:00Z"),
         ];
-        let seconds = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp();
         let mut wanted = Vec::new();
-        for (clock, offset) in [(0, 120), (1, 120), (1, 0), (2, 330), (2, -300)] {
+        for (clock, offset) in [(0, 120), (1, 120), (1, 0), (2, 330), (2, -300), (3, 600), (4, 720)] {
             let name = format!("EURUSD_{clock}_{}", offset + 1000);
             let mut market = Market::new(&format!("{name}={name}"), "H1", 5);
             let of_clock = changes.iter().filter(|change| (change.0, change.1) == (clock, offset));
@@ -44,7 +57,9 @@ on_both_stores! {
             // A forming one, so that all others are closed.
             market.open(seconds("2024-12-02T10:00:00Z"));
             feed.show(&market);
+            let summer = if clock > 2 { 60 } else { 0 };
             feed.terminal.tell(&format!("clock {}", seconds("2024-12-02T15:00:00Z")));
+            feed.terminal.tell(&format!("offset {}", (offset + summer) * 60));
             feed.input("BrokerClock", clock);
             feed.input("BrokerOffsetMinutes", offset);
             feed.input("SendForming", "false");
@@ -107,6 +122,302 @@ on_both_stores! {
         feed.verify(feed.stored().await, &wanted, &forming);
         assert_eq!(feed.terminal.logged("the broker's clock is"), 0, "{:?}", feed.terminal.log);
     }
+
+    async fn nothing_is_sent_while_the_clock_contradicts_the_inputs_and_it_goes_on_by_itself(feed: Feed) {
+        let (mut feed, mut market) = (feed, minutes(50));
+        feed.terminal.tell("offset 10800");
+        feed.show(&market);
+        feed.init();
+        feed.advance(7000);
+        assert!(feed.front.requests().is_empty(), "{:?}", feed.terminal.requests);
+        let warning = "the broker's clock is 180 minutes ahead of UTC and not 120 as the inputs say, so nothing is sent until they agree";
+        for shown in [warning, "sends nothing while the broker's clock contradicts the inputs"] {
+            assert!(feed.terminal.comment.contains(shown), "{}", feed.terminal.comment);
+        }
+        assert_eq!(feed.terminal.logged(warning), 2, "at once and an hour later: {:?}", feed.terminal.log);
+
+        feed.terminal.tell("offset 7200");
+        feed.advance(70);
+        assert_eq!(feed.terminal.logged("the broker's clock fits the inputs now, so candles are sent"), 1);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+
+        // Later it goes wrong for a while, for example because this computer's clock was set.
+        feed.terminal.tell("offset 3600");
+        feed.advance(60);
+        let requests = feed.front.requests().len();
+        for _ in 0..5 {
+            minute(&mut feed, &mut market);
+        }
+        assert_eq!(feed.front.requests().len(), requests);
+        assert!(feed.terminal.comment.contains("set BrokerOffsetMinutes to 60"), "{}", feed.terminal.comment);
+        feed.terminal.tell("offset 7200");
+        minute(&mut feed, &mut market);
+        minute(&mut feed, &mut market);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+        assert!(!feed.terminal.comment.contains("the broker's clock"), "{}", feed.terminal.comment);
+    }
+
+    async fn an_input_has_candles_sent_by_a_clock_that_does_not_fit(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(50));
+        feed.terminal.tell("offset 10800");
+        feed.input("IgnoreClockCheck", "true");
+        begin(&mut feed, &market);
+        feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
+        let warning = "candles are sent all the same, as IgnoreClockCheck says, with times that may be wrong";
+        assert_eq!(feed.terminal.logged(warning), 1, "{:?}", feed.terminal.log);
+        assert!(feed.terminal.comment.contains(warning), "{}", feed.terminal.comment);
+    }
+
+    async fn a_measured_clock_takes_earlier_offsets_from_the_openings_of_the_forex_week(feed: Feed) {
+        let mut feed = feed;
+        measured(&mut feed, NOW);
+        let forex = forex_hours("EURUSD", 70);
+        // A market that never closes.
+        let first = forex.times()[0];
+        let last = (NOW + SYDNEY_SUMMER) / 3600 * 3600;
+        let mut crypto = Market::new("BTCUSD", "H1", 2);
+        for time in (first..=last).step_by(3600) {
+            crypto.open(time);
+        }
+        let mut days = Market::new("BTCUSD", "D1", 2);
+        for day in 0..400 {
+            days.open((last - last % 86_400) - day * 86_400);
+        }
+        let mut weeks = Market::new("EURUSD", "W1", 5);
+        for week in 0..50 {
+            weeks.open(seconds("2024-02-11T00:00:00Z") - week * 604_800);
+        }
+        for market in [&crypto, &days, &weeks, &forex] {
+            feed.show(market);
+        }
+        feed.terminal.tell("mode BTCUSD cfd");
+        feed.input("Symbols", "BTCUSD,EURUSD");
+        feed.input("Timeframes", "H1,D1,W1");
+        feed.init();
+        feed.advance(600);
+        // The first week has no opening. Of the Sundays on which the clock changes, what lies between 02:00 and midnight is left out.
+        let unknown = [
+            ("2022-10-16T02:00:00Z", "2022-10-24T00:00:00Z"),
+            ("2023-04-02T02:00:00Z", "2023-04-03T00:00:00Z"),
+            ("2023-10-01T02:00:00Z", "2023-10-02T00:00:00Z"),
+        ];
+        let is_known =
+            |time: i64| unknown.iter().all(|(from, to)| !(seconds(from)..seconds(to)).contains(&time));
+        let (mut wanted, mut live) = (Vec::new(), Vec::new());
+        for market in [&crypto, &days, &weeks, &forex] {
+            let rows = market.times().into_iter().filter(|time| is_known(*time));
+            let mut rows: Vec<_> = rows.map(|time| market.row(time, sydney_offset(time))).collect();
+            live.push(rows.pop().unwrap());
+            wanted.extend(rows);
+        }
+        feed.verify(feed.stored().await, &wanted, &live);
+        let status = "the broker's clock is 660 minutes ahead of UTC; the weeks of EURUSD show its offset since 2022.10.23";
+        assert!(feed.terminal.comment.contains(status), "{}", feed.terminal.comment);
+        for line in ["EURUSD H1: candles such as that of 2022.10.17 08:00", "BTCUSD H1: candles such as that of 2023.10.01 02:00"] {
+            assert_eq!(feed.terminal.logged(line), 1, "{:?}", feed.terminal.log);
+        }
+        // What is known is not asked for again, also not after a restart.
+        feed.terminal.tell("deinit 5");
+        feed.init();
+        feed.advance(600);
+        feed.verify(feed.stored().await, &wanted, &live);
+    }
+
+    async fn a_measured_clock_without_enough_weeks_sends_this_week_and_asks_for_the_input(feed: Feed) {
+        let mut feed = feed;
+        measured(&mut feed, NOW);
+        let cases = [("EURUSD", 8, "forex", true), ("EURCHF", 30, "cfd", true), ("EURJPY", 9, "unleveraged", false)];
+        for (name, weeks, mode, left_out) in cases {
+            let market = forex_hours(name, weeks);
+            feed.show(&market);
+            feed.terminal.tell(&format!("mode {name} {mode}"));
+            feed.input("Symbols", name);
+            feed.input("Timeframes", "H1");
+            feed.init();
+            feed.advance(300);
+            let asked = feed.terminal.comment.contains("only candles of this week are sent, because no Forex symbol shows in 8 weeks");
+            assert_eq!(asked, left_out, "{name}: {}", feed.terminal.comment);
+            let mut rows = known_rows(&market);
+            if left_out {
+                let this_week = market.times().into_iter().filter(|time| *time >= seconds("2024-02-11T02:00:00Z"));
+                rows = this_week.map(|time| market.row(time, sydney_offset(time))).collect();
+            }
+            let live = rows.pop().unwrap();
+            let stored = feed.stored().await;
+            let of_market = |rows: Vec<String>| rows.into_iter().filter(|row| row.starts_with(name)).collect::<Vec<_>>();
+            feed.verify((of_market(stored.0), of_market(stored.1)), &rows, &[live]);
+            feed.terminal.tell("deinit 5");
+        }
+    }
+
+    async fn a_measured_clock_that_the_forex_week_contradicts_sends_nothing(feed: Feed) {
+        let mut feed = feed;
+        measured(&mut feed, NOW);
+        // This computer's clock is an hour slow.
+        feed.terminal.tell(&format!("offset {}", SYDNEY_SUMMER + 3600));
+        let market = forex_hours("EURUSD", 30);
+        feed.show(&market);
+        feed.input("Timeframes", "H1");
+        feed.init();
+        feed.advance(600);
+        assert!(feed.front.requests().is_empty(), "{:?}", feed.terminal.requests);
+        let warning = "the broker's clock is 720 minutes ahead of UTC by this computer's clock, but 660 by the openings of the Forex week, so nothing is sent until they agree";
+        assert!(feed.terminal.comment.contains(warning), "{}", feed.terminal.comment);
+        feed.terminal.tell(&format!("offset {SYDNEY_SUMMER}"));
+        feed.advance(300);
+        let mut rows = known_rows(&market);
+        let live = rows.pop().unwrap();
+        feed.verify(feed.stored().await, &rows, &[live]);
+    }
+
+    async fn weeks_that_open_late_or_not_at_all_do_not_mislead_a_measured_clock(feed: Feed) {
+        let mut feed = feed;
+        measured(&mut feed, NOW);
+        let mut market = forex_hours("EURUSD", 40);
+        // A week that opens an hour late, one two hours, two three hours before and after one that has no opening at all.
+        let late = [
+            ("2023-07-17T07:00:00Z", 1),
+            ("2023-12-04T09:00:00Z", 2),
+            ("2023-12-18T09:00:00Z", 3),
+            ("2023-12-25T09:00:00Z", 50),
+            ("2024-01-01T09:00:00Z", 3),
+        ];
+        for (opening, hours) in late {
+            for hour in 0..hours {
+                market.remove(seconds(opening) + hour * 3600);
+            }
+        }
+        feed.show(&market);
+        feed.input("Timeframes", "H1");
+        feed.init();
+        feed.advance(300);
+        let mut rows = known_rows(&market);
+        let live = rows.pop().unwrap();
+        feed.verify(feed.stored().await, &rows, &[live]);
+    }
+
+    async fn a_measured_clock_waits_for_the_hours_that_show_it(feed: Feed) {
+        let mut feed = feed;
+        measured(&mut feed, NOW);
+        let (mut market, hours) = (minutes(0), forex_hours("EURUSD", 30));
+        for minute in 0..50 {
+            market.open(NOW + SYDNEY_SUMMER - minute * 60);
+        }
+        feed.show(&market);
+        feed.show(&hours);
+        let times = hours.times();
+        feed.terminal.tell(&format!("unload EURUSD H1 {} {}", times[0], times[times.len() - 1] - 3600));
+        feed.init();
+        feed.advance(60);
+        assert!(feed.front.requests().is_empty(), "{:?}", feed.terminal.requests);
+        let status = "waits for the terminal to load the hours of a Forex symbol, which show the broker's clock";
+        assert!(feed.terminal.comment.contains(status), "{}", feed.terminal.comment);
+        feed.terminal.tell(&format!("load EURUSD H1 {} {}", times[0], times[times.len() - 1]));
+        feed.advance(60);
+        let rows: Vec<_> = market.times().iter().map(|time| market.row(*time, SYDNEY_SUMMER)).collect();
+        let (live, closed) = rows.split_last().unwrap();
+        feed.verify(feed.stored().await, closed, std::slice::from_ref(live));
+    }
+}
+
+const SYDNEY_SUMMER: i64 = 11 * 3600;
+
+/// Has a feed measure the clock of a broker in Sydney, in its summer.
+fn measured(feed: &mut Feed, now: i64) {
+    feed.terminal.tell(&format!("clock {now}"));
+    feed.terminal.tell(&format!("offset {SYDNEY_SUMMER}"));
+    feed.input("BrokerClock", 5);
+    feed.input("HistoryCandles", 100_000);
+}
+
+/// Rows of those hours of Forex whose offset the weeks show, the forming one last: the first week's opening may lie before what
+/// there is.
+fn known_rows(market: &Market) -> Vec<String> {
+    let times = market.times();
+    let second_week = times[0] + 5 * 86_400;
+    times.iter().filter(|time| **time > second_week).map(|time| market.row(*time, sydney_offset(*time))).collect()
+}
+
+/// How far Sydney's clock is ahead of UTC when it shows a time, from 2022 to 2024.
+fn sydney_offset(broker: i64) -> i64 {
+    let winters = [("2022-04-03T02:30:00Z", "2022-10-02T02:30:00Z"), ("2023-04-02T02:30:00Z", "2023-10-01T02:30:00Z")];
+    let winter = winters.iter().any(|(from, to)| broker >= seconds(from) && broker < seconds(to));
+    if winter { SYDNEY_SUMMER - 3600 } else { SYDNEY_SUMMER }
+}
+
+/// The hours in which Forex is open, from Sunday 17:00 to Friday 17:00 in New York, of so many weeks up to now, by Sydney's clock.
+fn forex_hours(symbol: &str, weeks: i64) -> Market {
+    let mut market = Market::new(symbol, "H1", 5);
+    let summers = [("2022-03-13T07:00:00Z", "2022-11-06T06:00:00Z"), ("2023-03-12T07:00:00Z", "2023-11-05T06:00:00Z")];
+    for week in 0..weeks {
+        let sunday = seconds("2024-02-11T00:00:00Z") - week * 604_800;
+        let is_summer = summers.iter().any(|(from, to)| (seconds(from)..seconds(to)).contains(&(sunday + 22 * 3600)));
+        let opening = sunday + if is_summer { 21 } else { 22 } * 3600;
+        for hour in (0..120).map(|hour| opening + hour * 3600).filter(|hour| *hour <= NOW) {
+            let offset = [SYDNEY_SUMMER, SYDNEY_SUMMER - 3600];
+            let broker = offset.iter().map(|offset| hour + offset).find(|time| hour + sydney_offset(*time) == *time);
+            market.open(broker.expect("Forex is closed when the clock changes"));
+        }
+    }
+    market
+}
+
+/// Noon of each day for as long as each rule is known, against the time zone database of Postgres.
+#[test]
+fn the_rules_are_those_of_the_time_zone_database() {
+    run(async {
+        let database = Database::postgres().await;
+        let Database::Postgres(postgres) = &database else { unreachable!("that is what was asked for") };
+        let zones = [
+            (0, 120, "America/New_York", 7, 1988),
+            (1, 120, "Europe/Athens", 0, 1997),
+            (3, 600, "Australia/Sydney", 0, 2001),
+            (4, 720, "Pacific/Auckland", 0, 1990),
+        ];
+        let mut wanted = Vec::new();
+        let mut markets = Vec::new();
+        for (clock, _, zone, ahead, year) in zones {
+            let days = utc_noons(postgres, zone, ahead, year).await;
+            let mut market = Market::new(&format!("{zone}={zone}"), "D1", 5);
+            for (broker, utc) in days {
+                market.open(broker);
+                wanted.push(market.row(broker, broker - utc));
+            }
+            market.open(seconds("2024-12-02T12:00:00Z"));
+            markets.push((clock, market));
+        }
+        let Some(mut feed) = Feed::prepare(database, &[]).await else { return };
+        for ((clock, market), (_, offset, _, _, _)) in markets.iter().zip(zones) {
+            let summer = if *clock > 2 { 60 } else { 0 };
+            feed.show(market);
+            feed.terminal.tell(&format!("clock {}", seconds("2024-12-02T15:00:00Z")));
+            feed.terminal.tell(&format!("offset {}", (offset + summer) * 60));
+            for (name, value) in
+                [("Timeframes", "D1"), ("HistoryCandles", "100000"), ("SendForming", "false"), ("BatchSize", "5000")]
+            {
+                feed.input(name, value);
+            }
+            feed.batch = 5000;
+            feed.input("BrokerClock", clock);
+            feed.input("BrokerOffsetMinutes", offset);
+            feed.init();
+            feed.advance(60);
+            feed.terminal.tell("deinit 5");
+        }
+        feed.verify(feed.stored().await, &wanted, &[]);
+    });
+}
+
+/// Noon of each day up to 2024-12-01 by a clock that is so many hours ahead of a zone's, and the same moment in UTC.
+async fn utc_noons(postgres: &PgDatabase, zone: &str, ahead: i32, year: i32) -> Vec<(i64, i64)> {
+    let sql = format!(
+        "select extract(epoch from wall at time zone 'UTC')::bigint,
+                extract(epoch from (wall - make_interval(hours => {ahead})) at time zone '{zone}')::bigint
+         from generate_series(timestamp '{year}-01-01 12:00', '2024-12-01 12:00', '1 day') as wall"
+    );
+    let mut connection = postgres.connect().await;
+    let rows = sqlx::query_as(&sql).fetch_all(&mut connection).await.unwrap();
+    rows
 }
 
 #[test]
@@ -114,7 +425,7 @@ fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
     let Some(mut terminal) = Terminal::start(None) else { return };
     let told = |measured: i32, expected: i32, set: i32| {
         format!(
-            "the broker's clock is {measured} minutes ahead of UTC and not {expected} as the inputs say, so candles get wrong times; set BrokerOffsetMinutes to {set} "
+            "the broker's clock is {measured} minutes ahead of UTC and not {expected} as the inputs say, so nothing is sent until they agree; set BrokerOffsetMinutes to {set} "
         )
     };
     for command in ["symbol EURUSD 5", "chart EURUSD", "input Timeframes M1"] {
@@ -132,6 +443,9 @@ fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
         (2, summer, 10_800, Some(told(180, 120, 180))),
         (1, summer, 7200, Some(told(120, 180, 60))),
         (2, NOW, -3600, Some(told(-60, 120, -60))),
+        (3, NOW, 10_800, None),
+        (3, summer, 7200, None),
+        (4, NOW, 7200, Some(told(120, 180, 60))),
     ] {
         for command in [format!("clock {now}"), format!("offset {offset}"), format!("input BrokerClock {clock}")] {
             terminal.tell(&command);
@@ -142,19 +456,19 @@ fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
         terminal.tell("init");
         terminal.tell("advance 60");
         let warned =
-            |terminal: &Terminal| terminal.log[logged..].iter().filter(|line| line.contains("broker's clock")).count();
+            |terminal: &Terminal| terminal.log[logged..].iter().filter(|line| line.contains("ahead of UTC")).count();
         assert_eq!(warned(&terminal), 0);
         terminal.tell("connected yes");
-        terminal.tell("advance 10000");
+        terminal.tell("advance 3000");
         assert_eq!(warned(&terminal), usize::from(warning.is_some()), "{:?}", &terminal.log[logged..]);
         if let Some(warning) = &warning {
             assert!(terminal.log[logged..].iter().any(|line| line.contains(warning)), "{:?}", &terminal.log[logged..]);
             assert!(terminal.comment.contains(warning), "{}", terminal.comment);
         }
-        // What is right now may be wrong later.
+        // What is right now may be wrong a minute later.
         if warning.is_none() {
             terminal.tell(&format!("offset {}", offset - 3600));
-            terminal.tell("advance 3700");
+            terminal.tell("advance 65");
             assert_eq!(warned(&terminal), 1, "{:?}", &terminal.log[logged..]);
         }
         terminal.tell("deinit 1");

@@ -28,6 +28,12 @@ fn a_wrong_input_is_a_sentence_on_the_chart_and_nothing_is_sent() {
             "Url must begin with https://, because everybody on the way can read the key",
         ),
         ("Url", "http://localhost.example.com:80", "Url must begin with https://"),
+        (
+            "Url",
+            "http://192.168.1.20",
+            "everybody in this network can read the key from http://; set AllowPlainHttp to true",
+        ),
+        ("Url", "http://nas", "set AllowPlainHttp to true to accept that"),
         ("Url", "https://name:word@candles.example.com", "Url must hold no @"),
         ("Key", "", "Key is empty; write an ingest key of the service"),
         ("Key", "half a key", "Key holds a blank or a character that no key has"),
@@ -52,7 +58,13 @@ fn a_wrong_input_is_a_sentence_on_the_chart_and_nothing_is_sent() {
         assert!(terminal.log.last().unwrap().contains(sentence), "{name} {value}: {:?}", terminal.log.last());
         assert!(terminal.comment.contains(sentence), "{name} {value}: {}", terminal.comment);
     }
-    for url in ["http://127.0.0.1", "http://localhost:8000/", " https://candles.example.com:8443/prefix/ "] {
+    for url in [
+        "http://127.0.0.1",
+        "http://127.0.0.2:80",
+        "http://[::1]:8000",
+        "http://localhost:8000/",
+        " https://candles.example.com:8443/prefix/ ",
+    ] {
         for (name, value) in good.iter().chain([&("Url", url)]) {
             terminal.tell(&format!("input {name} {value}"));
         }
@@ -61,4 +73,66 @@ fn a_wrong_input_is_a_sentence_on_the_chart_and_nothing_is_sent() {
         terminal.tell("deinit 1");
     }
     assert!(terminal.requests.is_empty());
+}
+
+#[test]
+fn plain_http_is_accepted_for_private_addresses_alone_and_only_if_an_input_says_so() {
+    let Some(mut terminal) = Terminal::start(None) else { return };
+    for (name, value) in [("Key", KEY), ("Symbols", "EURUSD"), ("Timeframes", "M1")] {
+        terminal.tell(&format!("input {name} {value}"));
+    }
+    let private = [
+        "10.0.0.1",
+        "172.16.0.9:80",
+        "172.31.255.255",
+        "192.168.178.20/prefix",
+        "169.254.7.7",
+        "[fd12:3456::1]:80",
+        "[FC00::1]",
+        "[fe80::1]",
+        "[febf::1]",
+        "nas",
+        "TRADING-PC:80",
+        "candles.local",
+        "candles.lan",
+        "candles.internal",
+        "candles.home.arpa",
+    ];
+    let public = [
+        "candles.example.com",
+        "8.8.8.8",
+        "172.15.0.1",
+        "172.32.0.1",
+        "192.169.0.1",
+        "100.64.0.1",
+        "[2001:db8::1]",
+        "[fec0::1]",
+        "3232235777",
+        "0x08080808",
+        "10.example.com",
+        "10.0.0.1.example.com",
+        "192.168.1.1111",
+        ".local",
+        "internal.example.com",
+    ];
+    let mut init = |host: &str, allowed: bool| {
+        terminal.tell(&format!("input Url http://{host}"));
+        terminal.tell(&format!("input AllowPlainHttp {allowed}"));
+        terminal.tell("init");
+        let accepted = terminal.init_code == "0";
+        if accepted {
+            terminal.tell("deinit 1");
+        } else {
+            assert!(terminal.comment.contains("Url must begin with https://"), "{host}: {}", terminal.comment);
+        }
+        accepted
+    };
+    for host in private {
+        assert!(!init(host, false), "{host}");
+        assert!(init(host, true), "{host}");
+    }
+    for host in public {
+        assert!(!init(host, false), "{host}");
+        assert!(!init(host, true), "{host}");
+    }
 }

@@ -84,6 +84,33 @@ on_both_stores! {
         feed.verify(feed.stored().await, &closed(&market, ALL), &[]);
     }
 
+    async fn an_input_has_traded_volumes_sent(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(20));
+        let mut traded = minutes(20);
+        feed.terminal.tell(&market.symbol_command());
+        feed.terminal.tell("chart EURUSD");
+        for (number, time) in market.times().into_iter().enumerate() {
+            let volume = number as i64 * 3;
+            traded.change(time, |bar| bar.volume = volume);
+            feed.terminal.tell(&format!("{} {volume}", market.bar_command(time)));
+        }
+        feed.input("VolumeKind", 1);
+        feed.init();
+        feed.advance(10);
+        feed.verify(feed.stored().await, &closed(&traded, ALL), &forming(&traded));
+        assert_eq!(feed.terminal.logged("no traded volume"), 0, "{:?}", feed.terminal.log);
+    }
+
+    async fn a_symbol_without_traded_volumes_is_named_once(feed: Feed) {
+        let (mut feed, market) = (feed, minutes(1200));
+        feed.input("VolumeKind", 1);
+        begin(&mut feed, &market);
+        feed.advance(3700);
+        let line = "EURUSD M1: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks if you want those";
+        assert_eq!(feed.terminal.logged(line), 1, "{:?}", feed.terminal.log);
+        assert!(feed.database.closed().await.iter().all(|row| row.ends_with(" 0")));
+    }
+
     async fn an_hour_without_the_service_loses_nothing(feed: Feed) {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&market);
