@@ -381,13 +381,18 @@ export class CandleLoader {
   readonly #onFeed: (feed: Feed) => void;
   readonly #pageSize: number;
   readonly #interval: number;
+  /** False once the service has refused pages of `#pageSize`, which are then as large as it likes. */
+  #setsLimit = true;
   /** Lives as long as the chart shows one series; answers that come after its end are dropped. */
   #stay = new AbortController();
   #pace: Pace;
   /** The newest candles, as the very objects that the chart holds. */
   #recent: Candle[] = [];
 
-  /** `interval` is the pause between two looks for new candles, in milliseconds. */
+  /**
+   * `pageSize` is how many candles a page holds; a service that allows fewer (`MAX_LIMIT`) sends pages of its own size.
+   * `interval` is the pause between two looks for new candles, in milliseconds.
+   */
   constructor(options: { client: Candlewick; onFeed?: (feed: Feed) => void; pageSize?: number; interval?: number }) {
     this.#client = options.client;
     this.#onFeed = options.onFeed ?? (() => {});
@@ -489,13 +494,18 @@ export class CandleLoader {
 
   /** One question to the service; no page if it failed or the chart has turned to another series. */
   async #ask(query: CandlesQuery, signal: AbortSignal): Promise<Page | undefined> {
+    const limit = this.#setsLimit ? query.limit : undefined;
     try {
-      const page = await this.#client.candles(query, signal);
+      const page = await this.#client.candles({ ...query, limit }, signal);
       this.#pace.succeeded();
       return signal.aborted ? undefined : page;
     } catch (error) {
       if (signal.aborted) return undefined;
       if (!(error instanceof CandlewickError)) throw error;
+      if (limit !== undefined && refusesLimit(error)) {
+        this.#setsLimit = false;
+        return this.#ask(query, signal);
+      }
       this.#pace.failed(error);
       this.#onFeed({ state: 'error', error, last: this.#last() });
       return undefined;
@@ -511,6 +521,10 @@ export class CandleLoader {
     const last = this.#recent.at(-1);
     return last && { ...last };
   }
+}
+
+function refusesLimit({ status, errors }: CandlewickError): boolean {
+  return status === 422 && errors.some(({ loc }) => loc.join('.') === 'query.limit');
 }
 
 /** How many of the newest candles are read again each time: the forming one, and those that it may have closed late. */
