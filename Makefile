@@ -11,8 +11,8 @@ test:
 
 # Attacks alone, with floods that need thousands of open files. One test at a time, because each measures.
 abuse:
-	ulimit -n "$$(ulimit -Hn)" && CANDLEWICK_FAULTS=full scripts/with-programs scripts/with-postgres \
-		$(CARGO_TEST) abuse:: -- --nocapture --test-threads=1
+	ulimit -n "$$(ulimit -Hn)" && scripts/with-programs scripts/with-postgres \
+		$(CARGO_TEST) abuse:: -- --include-ignored --nocapture --test-threads=1
 
 # The long form of what `make test` does in a minute: faults while terminals post.
 faults:

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::{
     Answer, Database, Environment, KEY, NOW, PgDatabase, Service, TOKEN, TableLock, TestApp, both_stores, candle,
-    plain_server, run, send, with,
+    eventually, plain_server, run, send, with,
 };
 use crate::program::folder;
 use crate::telemetry::start_for;
@@ -129,7 +129,7 @@ async fn both_wait(database: &PgDatabase) {
     const WAITING: &str =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     let mut connection = database.connect().await;
-    while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut connection).await.unwrap() < 2 {}
+    eventually(async || sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut connection).await.unwrap() >= 2).await;
 }
 
 #[test]

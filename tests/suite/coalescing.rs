@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 use tokio::task::JoinSet;
 
-use crate::harness::{Database, Environment, KEY, NOW, TableLock, TestApp, both_stores, candle, send, with};
+use crate::harness::{
+    Database, Environment, KEY, NOW, TableLock, TestApp, both_stores, candle, eventually, send, with,
+};
 
 const HOUR: i64 = 3600;
 
@@ -463,7 +465,7 @@ fn what_has_waited_for_too_long_is_given_up_and_not_written() {
         let mut watch = database.connect().await;
         let first = [of(0, "FIRST", 1, json!({}))];
         let others = async {
-            while sqlx::query_scalar::<_, i64>(SLEEPING).fetch_one(&mut watch).await.unwrap() == 0 {}
+            eventually(async || sqlx::query_scalar::<_, i64>(SLEEPING).fetch_one(&mut watch).await.unwrap() != 0).await;
             all((0..10).map(async |n| stage.submit(&[of(n, &format!("S{n}"), 1, json!({}))]).await)).await
         };
         let first_is_answered = Cell::new(false);

@@ -61,6 +61,30 @@ pub fn run_within(limit: Duration, test: impl Future<Output = ()>) {
     runtime.shutdown_background();
 }
 
+/// Says that a test, or a part of one, is left out because of `reason`. CI has everything, so there it is a failure.
+#[track_caller]
+pub fn leave_out(reason: &str) {
+    assert!(std::env::var_os("CI").is_none(), "CI may leave nothing out: {reason}");
+    println!("left out: {reason}");
+}
+
+/// A program that tests run, which this variable names; without one they are left out.
+#[track_caller]
+pub fn program_of(variable: &str) -> Option<String> {
+    let program = std::env::var(variable).ok();
+    if program.is_none() {
+        leave_out(&format!("{variable} is not set; scripts/with-programs sets it"));
+    }
+    program
+}
+
+/// Asks until it is so, with pauses that leave a busy machine to the work that is waited for. The test's own limit ends it.
+pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    while !holds().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A database of a test's own, deleted with it.
 pub enum Database {
     Sqlite(TempDir),
@@ -231,7 +255,7 @@ impl TableLock {
     pub async fn is_awaited(&mut self) {
         const WAITING: &str =
             "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut self.watch).await.unwrap() == 0 {}
+        eventually(async || sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut self.watch).await.unwrap() != 0).await;
     }
 
     pub async fn release(mut self) {

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::json;
 
-use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, plain_server, run, send};
+use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, eventually, plain_server, run, send};
 use crate::postgres::{ADOPTED, prepare, unfit};
 use crate::program::{Serving, folder, output, program};
 
@@ -114,7 +114,7 @@ fn tables_that_were_dropped_are_made_again_by_the_steps_that_are_named() {
             database.execute(&format!("drop table {dropped}")).await;
 
             // The service that runs says so, and loses nothing by it: it refuses.
-            while send(app.request(reqwest::Method::GET, "/health")).await.status != 503 {}
+            eventually(async || send(app.request(reqwest::Method::GET, "/health")).await.status == 503).await;
             let batch = json!({"candles": [candle(NOW - 3600), candle(NOW)]});
             app.post(&batch).await.problem(503, "unavailable");
             app.candles("&limit=7").await.problem(503, "unavailable");
@@ -128,7 +128,7 @@ fn tables_that_were_dropped_are_made_again_by_the_steps_that_are_named() {
             database.execute(steps(&refusal)).await;
             assert_eq!(migrate().0, 0);
 
-            while send(app.request(reqwest::Method::GET, "/health")).await.status != 200 {}
+            eventually(async || send(app.request(reqwest::Method::GET, "/health")).await.status == 200).await;
             assert_eq!(app.post(&batch).await.counts(2), (1, 0, 1));
             assert_eq!(app.candles("").await.json().as_array().unwrap().len(), 2 + kept, "{dropped}");
         }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::harness::{KEY, PgDatabase, TOKEN, candle, plain_server, run_within, send, with};
+use crate::harness::{KEY, PgDatabase, TOKEN, candle, plain_server, program_of, run_within, send, with};
 use crate::program::{Serving, folder};
 use crate::telemetry::start_for;
 
@@ -30,10 +30,7 @@ fn monitoring(path: &str) -> PathBuf {
 
 #[test]
 fn rules_and_dashboard_ask_for_nothing_that_is_not_there() {
-    let Ok(program) = std::env::var("TEST_PROMETHEUS") else {
-        println!("not tested with Prometheus: TEST_PROMETHEUS is not set; scripts/with-programs sets it");
-        return;
-    };
+    let Some(program) = program_of("TEST_PROMETHEUS") else { return };
     run_within(LIFETIME, async {
         let database = PgDatabase::create(&plain_server()).await;
         let own = folder();
@@ -275,10 +272,7 @@ fn names_are_found_in_expressions() {
 
 /// `promtool check metrics` finds no fault in a scrape but with a name that is OpenTelemetry's.
 async fn check_metrics(admin: &str) {
-    let Ok(promtool) = std::env::var("TEST_PROMTOOL") else {
-        println!("metrics not checked: TEST_PROMTOOL is not set; scripts/with-programs sets it");
-        return;
-    };
+    let Some(promtool) = program_of("TEST_PROMTOOL") else { return };
     let scrape = send(reqwest::Client::new().get(format!("{admin}/metrics"))).await.body;
     let mut check = Command::new(promtool);
     let mut check = check.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use candlewick::store::StoreError;
 use sqlx::{Connection, PgConnection};
 
-use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, plain_server, run};
+use crate::harness::{
+    Environment, NOW, PgDatabase, Service, TableLock, candle, eventually, plain_server, program_of, run,
+};
 use crate::pooler::{ANOTHER, Choice, Pooler};
 use crate::postgres::{prepare, unfit};
 
@@ -73,7 +75,7 @@ fn a_session_that_a_pooler_has_lent_to_another_client_is_not_ended() {
         // Two readers that wait at once take two connections.
         let lock = TableLock::take(&database).await;
         let release = async {
-            while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut watch).await.unwrap() < 2 {}
+            eventually(async || sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut watch).await.unwrap() >= 2).await;
             lock.release().await;
         };
         tokio::join!(service.candles("&limit=1"), service.candles("&limit=2"), release);
@@ -81,18 +83,19 @@ fn a_session_that_a_pooler_has_lent_to_another_client_is_not_ended() {
         assert!(before.len() >= 2, "{before:?}");
 
         pooler.lend_one_to_another().await;
-        while service.post(&serde_json::json!({"candles": [candle(NOW)]})).await.status != 201 {}
-        while service.get("/health").await.status != 200 {}
+        eventually(async || service.post(&serde_json::json!({"candles": [candle(NOW)]})).await.status == 201).await;
+        eventually(async || service.get("/health").await.status == 200).await;
         // The pooler has not noticed that nobody uses these any more, so they end because the service has them ended.
-        while sqlx::query_scalar::<_, i32>(OWN)
-            .fetch_all(&mut watch)
-            .await
-            .unwrap()
-            .iter()
-            .any(|pid| before.contains(pid))
-        {}
+        eventually(async || {
+            let now: Vec<i32> = sqlx::query_scalar(OWN).fetch_all(&mut watch).await.unwrap();
+            !now.iter().any(|pid| before.contains(pid))
+        })
+        .await;
         // The connection on which they are ended is closed once all of them have been seen to.
-        while sqlx::query_scalar::<_, i64>(LENT).bind("candlewick").fetch_one(&mut watch).await.unwrap() > 0 {}
+        eventually(async || {
+            sqlx::query_scalar::<_, i64>(LENT).bind("candlewick").fetch_one(&mut watch).await.unwrap() == 0
+        })
+        .await;
         assert_eq!(sqlx::query_scalar::<_, i64>(LENT).bind(ANOTHER).fetch_one(&mut watch).await.unwrap(), 1);
     });
 }
@@ -110,11 +113,7 @@ impl PgBouncer {
     }
 
     async fn start_with(database: &PgDatabase, mode: &str, size: usize, setting: &str) -> Option<Self> {
-        let Ok(program) = std::env::var("TEST_PGBOUNCER") else {
-            assert!(std::env::var_os("CI").is_none(), "TEST_PGBOUNCER is not set");
-            println!("left out: TEST_PGBOUNCER is not set (scripts/with-programs)");
-            return None;
-        };
+        let program = program_of("TEST_PGBOUNCER")?;
         let server = url::Url::parse(&database.url).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
@@ -138,7 +137,7 @@ impl PgBouncer {
         let process = command.arg(&settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let url = database.url_with(|url| url.set_port(Some(port)).unwrap());
         let bouncer = Self { process, url, _folder: folder };
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {}
+        eventually(async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
         Some(bouncer)
     }
 }

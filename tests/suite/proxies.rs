@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
 use crate::abuse::wire::Door;
+use crate::harness::program_of;
 use crate::program::output;
 
 const NGINX: &str = include_str!("../../deploy/nginx.conf");
@@ -73,10 +74,7 @@ impl Proxy {
     pub async fn start(name: &'static str, service: SocketAddr) -> Option<Self> {
         const ATTEMPTS: usize = 5;
         let variable = format!("TEST_{}", name.to_uppercase());
-        let Ok(program) = std::env::var(&variable) else {
-            println!("not tested through {name}: {variable} is not set; scripts/with-programs sets it");
-            return None;
-        };
+        let program = program_of(&variable)?;
         let mut log = String::new();
         for _ in 0..ATTEMPTS {
             match Self::try_start(name, &program, service).await {

@@ -8,8 +8,8 @@ use sqlx::{Connection, Executor, Row, SqliteConnection, SqlitePool};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, Database, KEY, NOW, PgDatabase, TOKEN, TableLock, TestApp, both_stores, candle, plain_server, run,
-    run_within, send, with,
+    Answer, Database, KEY, NOW, PgDatabase, TOKEN, TableLock, TestApp, both_stores, candle, eventually, plain_server,
+    run, run_within, send, with,
 };
 use crate::program::folder;
 use crate::telemetry::start_for;
@@ -415,15 +415,15 @@ fn a_list_that_nobody_waits_for_any_more_is_not_read_on() {
         let list = |query: &str| send(client.get(format!("{}{PATH}?{query}", serving.url)).header("X-API-KEY", KEY));
         assert_eq!(list("symbol=S0000001").await.json().as_array().unwrap().len(), 1);
         // After the start the service itself looks once for the newest candles.
-        while sample(&admin, LISTS_READ).await < 2 {}
+        eventually(async || sample(&admin, LISTS_READ).await >= 2).await;
         let before = sample(&admin, LISTS_READ).await;
         let mut lock = TableLock::take(&database).await;
         let (left, stays) = (tokio::spawn(list("limit=4000")), tokio::spawn(list("limit=4001")));
-        while sample(&admin, "http_server_active_requests").await < 2 {}
+        eventually(async || sample(&admin, "http_server_active_requests").await >= 2).await;
         lock.is_awaited().await;
         left.abort();
         assert!(left.await.unwrap_err().is_cancelled());
-        while sample(&admin, "http_server_active_requests").await > 1 {}
+        eventually(async || sample(&admin, "http_server_active_requests").await <= 1).await;
         lock.release().await;
         assert_eq!(stays.await.unwrap().json().as_array().unwrap().len(), 4001);
         assert_eq!(list("limit=4002").await.json().as_array().unwrap().len(), 4002);

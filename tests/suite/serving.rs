@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use crate::harness::{Database, KEY, NOW, PgDatabase, TOKEN, TableLock, candle, plain_server, run, send, with};
+use crate::harness::{
+    Database, KEY, NOW, PgDatabase, TOKEN, TableLock, candle, eventually, plain_server, run, send, with,
+};
 use crate::program::{Serving, folder};
 
 /// Sends the request that a shell makes of a `curl` line and returns the answer's body. The shell takes the line apart;
@@ -86,7 +88,10 @@ fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
             let _idle = tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.unwrap();
             serving.signal(signal);
             serving.line_with("stopping");
-            while tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.is_ok() {}
+            eventually(async || {
+                tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.is_err()
+            })
+            .await;
             lock.release().await;
             post.await.unwrap().counts(1);
             let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();

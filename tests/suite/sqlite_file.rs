@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::SqlitePool;
 use tempfile::TempDir;
 
-use crate::harness::{Environment, NOW, Service, candle, run, send};
+use crate::harness::{Environment, NOW, Service, candle, eventually, run, send};
 use crate::program::{Serving, folder};
 
 const HOUR: i64 = 3600;
@@ -56,7 +56,7 @@ impl Scene {
 
     /// Checks that it goes on with what it had.
     async fn is_back(&self) {
-        while self.health().await != 200 {}
+        eventually(async || self.health().await == 200).await;
         assert_eq!(self.service.ingest(&[candle(NOW - 2 * HOUR), candle(NOW - 400 * HOUR)]).await, (1, 1, 0));
         assert_eq!(self.service.candles("&limit=7").await.json().as_array().unwrap().len(), 2);
     }
@@ -95,7 +95,7 @@ fn a_moved_file_takes_no_candles_until_it_is_back() {
             fs::rename(scene.path("data/test.db"), scene.path("data/moved.db")).unwrap();
             scene.is_lost().await;
             fs::rename(scene.path("data/moved.db"), scene.path("data/test.db")).unwrap();
-            while scene.health().await != 200 {}
+            eventually(async || scene.health().await == 200).await;
         }
         scene.is_back().await;
         scene.service.stop().await.unwrap();
@@ -185,9 +185,9 @@ fn the_log_says_when_the_file_goes_and_when_it_is_back() {
         let mut serving = Serving::on(&folder.path().join("data"), "sqlite://test.db");
         let health = || send(reqwest::Client::new().get(format!("{}/health", serving.url)));
         fs::rename(folder.path().join("data"), folder.path().join("moved")).unwrap();
-        while health().await.status == 200 {}
+        eventually(async || health().await.status != 200).await;
         fs::rename(folder.path().join("moved"), folder.path().join("data")).unwrap();
-        while health().await.status != 200 {}
+        eventually(async || health().await.status == 200).await;
         let line = serving.line_with("not where it was");
         assert!(line.contains("ERROR") && line.contains("moved or deleted") && line.contains("data/test.db"), "{line}");
         serving.line_with("back where it was");

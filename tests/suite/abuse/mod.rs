@@ -30,11 +30,6 @@ use crate::harness::{Database, run};
 /// The attacks of one kind.
 type Table = fn() -> Vec<Attack>;
 
-/// Whether the long form is wanted.
-fn full() -> bool {
-    std::env::var("CANDLEWICK_FAULTS").is_ok_and(|form| form == "full")
-}
-
 #[test]
 fn no_attack_gets_through_to_sqlite() {
     run(async { attacks_get_nowhere(Database::sqlite()).await });

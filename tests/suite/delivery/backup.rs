@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::backups::{Backups, DEADLINE, Group, empty_like, fill, fill_much, many};
 use super::{command_lines, script};
 use crate::faults::small_disk::SmallDisk;
-use crate::harness::{Database, TableLock, TestApp, both_stores, run};
+use crate::harness::{Database, TableLock, TestApp, both_stores, leave_out, run};
 use crate::program::{folder, kill, output};
 
 both_stores! {
@@ -141,7 +141,7 @@ both_stores! {
         let Some(backups) = Backups::of(&app.database) else { return };
         let disk = match SmallDisk::mount(1) {
             Ok(disk) => disk,
-            Err(reason) => return println!("left out: {reason}"),
+            Err(reason) => return leave_out(&reason),
         };
         fill(&app).await;
         disk.fill();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::script;
-use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, with};
+use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, leave_out, with};
 use crate::program::{folder, output};
 
 /// How long anything that is waited for may take.
@@ -27,9 +27,7 @@ pub(super) fn programs(database: &Database) -> Option<Vec<PathBuf>> {
         },
     };
     if found.is_none() {
-        println!(
-            "left out: there is no sqlite3, or no pg_dump; scripts/with-programs and scripts/with-postgres find them"
-        );
+        leave_out("there is no sqlite3, or no pg_dump; scripts/with-programs and scripts/with-postgres find them");
     }
     found
 }

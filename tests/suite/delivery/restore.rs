@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::backups::{Backups, Group, empty_like, everything, fill, fill_much, migrate, travels};
 use super::script;
-use crate::harness::{Database, NOW, TestApp, both_stores, candle, run};
+use crate::harness::{Database, NOW, TestApp, both_stores, candle, eventually, run};
 
 both_stores! {
     async fn what_is_restored_is_what_was_backed_up(app: TestApp) {
@@ -139,6 +139,6 @@ fn a_dump_of_a_newer_server_is_called_that() {
 async fn settled(database: &Database) -> Vec<String> {
     const OTHERS: &str = "select count(*)::text from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
-    while database.rows(OTHERS).await != ["0"] {}
+    eventually(async || database.rows(OTHERS).await == ["0"]).await;
     everything(database).await
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::Random;
+use crate::harness::eventually;
 use crate::program::kill;
 
 pub struct DatabaseServer {
@@ -69,7 +70,7 @@ impl DatabaseServer {
     /// Returns once it takes connections.
     pub async fn accepts(&self) {
         const AN_ATTEMPT: Duration = Duration::from_secs(2);
-        while !matches!(timeout(AN_ATTEMPT, PgConnection::connect(&self.url)).await, Ok(Ok(_))) {}
+        eventually(async || matches!(timeout(AN_ATTEMPT, PgConnection::connect(&self.url)).await, Ok(Ok(_)))).await;
     }
 
     /// Stops it as it is, in the middle of whatever it does.
@@ -131,7 +132,7 @@ pub async fn kill_a_session(mut watch: PgConnection, random: &mut Random) {
         sessions = sqlx::query_scalar(SESSIONS).fetch_all(&mut watch).await.unwrap();
     }
     kill_if_there(sessions[random.below(sessions.len())].unsigned_abs(), "KILL");
-    while sqlx::query("select 1").execute(&mut watch).await.is_ok() {}
+    eventually(async || sqlx::query("select 1").execute(&mut watch).await.is_err()).await;
 }
 
 /// A process may have ended since it was listed.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::SEED;
+use crate::harness::leave_out;
 
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
@@ -75,6 +76,7 @@ impl Figures {
 pub fn left_out(scenario: &str, reason: &str) {
     say(&format!("{scenario}: LEFT OUT, because {reason}"));
     add_to_table(&format!("{scenario} | left out: {reason}"));
+    leave_out(reason);
 }
 
 /// Past the capture of a test's output, which shows it only if the test fails.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::batch::Batch;
 use super::load::{Answer, Attempt, DEADLINE, client, post};
 use super::report::Figures;
-use crate::harness::Database;
+use crate::harness::{Database, eventually};
 
 /// What a broken connection may mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ async fn is_still(database: &Database) {
     const ACTIVE: &str = "select count(*)::text from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'";
     if let Database::Postgres(_) = database {
-        while database.rows(ACTIVE).await != ["0"] {}
+        eventually(async || database.rows(ACTIVE).await == ["0"]).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::harness::program_of;
 use crate::program::kill;
 
 /// Longest that a terminal may live, so that a test that hangs on it fails.
@@ -30,11 +31,7 @@ pub struct Terminal {
 impl Terminal {
     /// None, and the reason printed, where no terminal was built.
     pub fn start(authority: Option<&Path>) -> Option<Self> {
-        let Ok(program) = std::env::var("TEST_TERMINAL") else {
-            println!("not tested with the EA: TEST_TERMINAL is not set; scripts/with-programs sets it");
-            return None;
-        };
-        let mut command = Command::new(program);
+        let mut command = Command::new(program_of("TEST_TERMINAL")?);
         if let Some(authority) = authority {
             command.env("TERMINAL_CACERT", authority);
         }
