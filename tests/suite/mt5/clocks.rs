@@ -416,8 +416,7 @@ async fn utc_noons(postgres: &PgDatabase, zone: &str, ahead: i32, year: i32) -> 
          from generate_series(timestamp '{year}-01-01 12:00', '2024-12-01 12:00', '1 day') as wall"
     );
     let mut connection = postgres.connect().await;
-    let rows = sqlx::query_as(&sql).fetch_all(&mut connection).await.unwrap();
-    rows
+    sqlx::query_as(&sql).fetch_all(&mut connection).await.unwrap()
 }
 
 #[test]
