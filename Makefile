@@ -1,7 +1,7 @@
 .PHONY: run test abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
 
 # How tests are run; `make ci` runs them once, under coverage where that can be measured.
-CARGO_TEST ?= cargo test --locked
+CARGO_TEST ?= cargo test --locked --workspace
 
 run:
 	cargo run --locked
@@ -38,13 +38,13 @@ bench:
 ci: fmt clippy doc lint-infra test contract e2e
 
 fmt:
-	cargo fmt --check
+	cargo fmt --all --check
 
 clippy:
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 doc:
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 
 # Everything that is not Rust: image, workflows, compose files, scripts, proxies, monitoring.
 lint-infra:

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::candle::Clock;
+use crate::clock::Clock;
 use crate::config::{Config, Keys};
 use crate::housekeeping;
 use crate::http::auth::Keyring;

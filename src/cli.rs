@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::app::{App, AppError};
-use crate::candle::Clock;
+use crate::clock::Clock;
 use crate::config::{self, ApiKey, Config, Environment, Problems, VARIABLES, Variables};
 use crate::reload::{self, ReloadRequests};
 use crate::store::{Store, StoreError};

@@ -1,6 +1,6 @@
 //! Candlewick keeps OHLCV candles and serves them to charts.
 //!
-//! In reading order: [`candle`] says what a candle is; [`config`] reads the environment; [`telemetry`] writes the log, counts
+//! In reading order: the crate [`candle`] says what a candle is; [`clock`] tells the time; [`config`] reads the environment; [`telemetry`] writes the log, counts
 //! and reports failures; [`to_the_end`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite;
 //! [`violation`] says what is wrong with a request and [`schema`] what may stand in one; [`ingest`] takes batches in and
 //! [`query`] gives pages out; [`http`] puts them on the wire; [`housekeeping`] keeps the store ready; [`app`] puts it all
@@ -8,8 +8,8 @@
 //! from the end of this list to its beginning.
 
 pub mod app;
-pub mod candle;
 pub mod cli;
+pub mod clock;
 pub mod config;
 mod housekeeping;
 pub mod http;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::candle::Invalid;
+use candle::Invalid;
 
 /// Most violations that one answer lists.
 pub const MAX_LISTED: usize = 100;

@@ -3,7 +3,7 @@
 //!
 //! The fuzz targets call these functions, and so do the proptests of the service's own test binary.
 
-use candlewick::candle::{Candle, Closing, Forming, Price, Side, Sorted, Timeframe, Timestamp, Volume};
+use candle::{Candle, Closing, Forming, Price, Side, Sorted, Timeframe, Timestamp, Volume};
 use candlewick::ingest::{Checked, Refusal, check};
 use candlewick::query::Selection;
 use candlewick::store::Direction;

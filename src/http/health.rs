@@ -16,10 +16,10 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::problem::{self, Code};
 use super::{AppState, milliseconds};
-use crate::candle::Timestamp;
 use crate::ingest::Ingest;
 use crate::store::{Store, WriteError};
 use crate::telemetry::REVISION;
+use candle::Timestamp;
 
 /// Longest that the store may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);

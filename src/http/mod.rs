@@ -45,12 +45,12 @@ use utoipa_axum::routes;
 
 use forwarded::Proxies;
 
-use crate::candle::Timestamp;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
 use auth::{Guards, Keyring, Scope};
+use candle::Timestamp;
 use capacity::Capacity;
 use gate::Gate;
 use health::Health;

@@ -8,11 +8,11 @@ use super::body::{BatchFields, CandleFields, Raw, Shape};
 use super::broker_clock::{CLOCK_TOLERANCE, FutureCandles};
 use super::malformed::{self, Malformed};
 use super::scalar::{boolean, parse_scalar, parse_string};
-use crate::candle::{
+use crate::violation::{MAX_LISTED, Step, Violation};
+use candle::{
     BatchBuilder, Candle, Closing, EpochUnit, Invalid, Key, Ohlc, Phase, Phases, Price, Rule, SentTime, Side, Sorted,
     Symbol, Timeframe, Timestamp, UtcOffset, Volume,
 };
-use crate::violation::{MAX_LISTED, Step, Violation};
 
 /// Seconds before its end from which an M1 candle is believed to be complete: more would take its first half for the whole.
 const M1_CLAIM_TOLERANCE: i64 = 30;

@@ -1,6 +1,6 @@
 //! Candles from the future: nearly always they carry the time of a broker whose clock is ahead of UTC.
 
-use crate::candle::{SentTime, Timeframe, Timestamp, UtcOffset};
+use candle::{SentTime, Timeframe, Timestamp, UtcOffset};
 
 /// Seconds that a candle may open ahead of the server's clock, because clocks differ.
 pub(super) const CLOCK_TOLERANCE: i64 = 60;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::timeout;
 
-use crate::candle::{Candle, Side};
 use crate::store::{Store, StoreError, Stored};
 use crate::telemetry::metrics::CONFLICTS;
 use crate::violation::MAX_LISTED;
+use candle::{Candle, Side};
 
 /// Time that an answer waits for the comparison, because most Expert Advisors give up after 5 s.
 const COMPARISON_TIMEOUT: Duration = Duration::from_secs(2);

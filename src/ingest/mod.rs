@@ -20,10 +20,11 @@ use metrics::{Counter, counter};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::candle::{Clock, Rule, Sorted, Timeframe, Timestamp};
+use crate::clock::Clock;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, Store, StoreError};
 use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::violation::{MAX_LISTED, Violation};
+use candle::{Rule, Sorted, Timeframe, Timestamp};
 
 pub use batch::{Checked, Rejected};
 pub use body::{BatchFields, CandleFields};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tracing::warn;
 
-use crate::candle::{Candle, Timeframe};
 use crate::store::{SeriesSelection, Store, StoreError};
+use candle::{Candle, Timeframe};
 
 /// Series that are looked at where the database keeps nothing yet, as after a restore.
 const MAX_SERIES_TO_BEGIN_WITH: usize = 10_000;

@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::{Checked, Refusal, check};
-use crate::candle::Timestamp;
 use crate::store::StoreError;
+use candle::Timestamp;
 
 /// The longest body that is parsed by the worker that read it: it takes a few milliseconds, and a longer one would keep other
 /// requests of that worker waiting.

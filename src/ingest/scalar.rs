@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::bare_words;
-use crate::candle::{Invalid, Rule};
+use candle::{Invalid, Rule};
 
 /// Applies `parse` to a number, or to a string that may hold one.
 pub(super) fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {

@@ -17,9 +17,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::candle::{Batch, Candle, Key};
 use crate::store::{Appended, Store, StoreError};
 use crate::telemetry::metrics::{FLUSHED_POSTS, FLUSHES, Shed, WAITING_CANDLES};
+use candle::{Batch, Candle, Key};
 
 /// Most candles of a batch that is written together with others. A larger one has little to gain by it, and would make
 /// others wait for its rows.

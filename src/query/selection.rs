@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use crate::candle::{EpochUnit, Invalid, Rule, Symbol, Timeframe, format_bound, parse_bound};
 use crate::store::{Direction, Range};
 use crate::violation::{MAX_LISTED, Violation};
+use candle::{EpochUnit, Invalid, Rule, Symbol, Timeframe, format_bound, parse_bound};
 
 /// Candles returned when no limit is asked for.
 pub const DEFAULT_LIMIT: usize = 1000;

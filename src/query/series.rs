@@ -10,9 +10,9 @@ use url::form_urlencoded;
 
 use super::page::{Page, tag};
 use super::selection::{Parameters, parse_limit};
-use crate::candle::{Invalid, Rule, Symbol, Timeframe};
 use crate::store::{Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
 use crate::violation::Violation;
+use candle::{Invalid, Rule, Symbol, Timeframe};
 
 /// The most series in an answer, and their number if no limit is asked for.
 pub const MAX_SERIES: usize = 10_000;

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::candle::{Batch, Symbol, Timeframe};
+use candle::{Batch, Symbol, Timeframe};
 
 /// Counters of which each counts the changes to many series: to take a series for changed that was not costs one read.
 const COUNTERS: usize = 4096;

@@ -20,11 +20,11 @@ use futures_util::FutureExt as _;
 use metrics::histogram;
 use tokio_util::task::TaskTracker;
 
-use crate::candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 use crate::config::DatabaseConfig;
 use crate::telemetry::metrics::OPERATION_DURATION;
 use crate::telemetry::panic_text;
 use crate::to_the_end::to_the_end;
+use candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use changes::Change;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::precision::{self, Outliers, SAMPLE_CANDLES};
 use super::{Database, Store, StoreError, either};
-use crate::candle::{Symbol, Timeframe};
+use candle::{Symbol, Timeframe};
 
 /// First millisecond of the year 1 and of the year 10000: no other candle can be asked for.
 pub(super) const FIRST_TIME: i64 = -62_135_596_800_000;

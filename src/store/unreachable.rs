@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::series::{MAX_HOPS, Position};
 use super::{Database, Store, StoreError};
-use crate::candle::{Symbol, Timeframe};
+use candle::{Symbol, Timeframe};
 
 /// Deadline of the look at all series.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::warn;
 
 use super::StoredCandles;
-use crate::candle::{Symbol, Timeframe, format_millis};
+use candle::{Symbol, Timeframe, format_millis};
 
 /// Rows that are named in the life of a process: enough to mend a mishap by, and a bound where a table is full of them.
 const MAX_NAMED: usize = 1000;

@@ -32,7 +32,7 @@ pub const POOL_WAIT: &str = "db_client_connection_wait_time_seconds";
 pub const WRITE_FAILING: &str = "candlewick_write_failing";
 /// The last time at which a write failed, in seconds since 1970, by `error_type`. None is there until one has.
 pub const WRITE_ERROR_TIME: &str = "candlewick_last_write_error_timestamp_seconds";
-/// Candles rejected, by `reason`: the first [`Rule`](crate::candle::Rule) that each broke.
+/// Candles rejected, by `reason`: the first [`Rule`](candle::Rule) that each broke.
 pub const REJECTED: &str = "candlewick_candles_rejected_total";
 /// Closed candles posted again with other values than what is stored.
 pub const CONFLICTS: &str = "candlewick_candles_conflicting_total";

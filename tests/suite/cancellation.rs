@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use std::sync::Arc;
 
-use candlewick::candle::{Batch, BatchBuilder, Candle, Key, Ohlc, Phase, Price, Symbol, Timeframe, Timestamp, Volume};
+use candle::{Batch, BatchBuilder, Candle, Key, Ohlc, Phase, Price, Symbol, Timeframe, Timestamp, Volume};
 use candlewick::store::{Direction, Range, Store};
 use futures_util::FutureExt as _;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};

@@ -7,7 +7,8 @@ use std::mem;
 use std::task::Poll;
 use std::time::Duration;
 
-use candlewick::candle::{Clock, Timestamp};
+use candle::Timestamp;
+use candlewick::clock::Clock;
 use candlewick::ingest::{Handling, Ingest, Receipt, Refusal};
 use candlewick::store::{Store, StoreError};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};

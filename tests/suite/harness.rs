@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use candle::Timestamp;
 use candlewick::app::{App, AppError};
-use candlewick::candle::{Clock, Timestamp};
+use candlewick::clock::Clock;
 use candlewick::config::{Config, Variables};
 use candlewick::store::Store;
 use reqwest::header::HeaderMap;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use candlewick::candle::Timeframe;
+use candle::Timeframe;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,6 +1,6 @@
 //! Closed and forming candles: which is which, which wins, and what is read.
 
-use candlewick::candle::Timestamp;
+use candle::Timestamp;
 use candlewick::store::ClosingOutcome;
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use candlewick::candle::Rule;
+use candle::Rule;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

@@ -1,6 +1,6 @@
 //! Rows that others wrote into the tables and that are not candles: pages leave them out and say so.
 
-use candlewick::candle::Timestamp;
+use candle::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{Database, NOW, TestApp, both_stores, candle, run};

@@ -6,9 +6,9 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres as Pg, Row};
 
 use super::wire::{COPY_HEADER, COPY_TRAILER, ClosingTimes, Column, ColumnOf, write_row};
-use crate::candle::{Batch, Candle};
 use crate::store::error::sql_state;
 use crate::store::{Appended, Written};
+use candle::{Batch, Candle};
 
 /// Columns of both tables in the order of [`Column::ALL`].
 macro_rules! columns {

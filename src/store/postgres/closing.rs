@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use crate::candle::{Batch, Timestamp};
 use crate::store::error::sql_state;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE};
+use candle::{Batch, Timestamp};
 
 /// Asked first, so that a database in which nothing is due is not written to.
 const IS_ANY_DUE: &str =

@@ -4,8 +4,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::append::{bind, bind_values};
-use crate::candle::{Candle, Key, Timestamp};
 use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, Stored, unreadable};
+use candle::{Candle, Key, Timestamp};
 
 /// The rows that differ by value from the candle with their key, each field's text only where it differs; NaN and null differ
 /// from every number.

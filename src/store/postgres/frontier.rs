@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
-use crate::candle::{Candle, Symbol, Timeframe, Timestamp};
+use candle::{Candle, Symbol, Timeframe, Timestamp};
 
 /// Series that are remembered, a few hundred bytes each; of others nothing is expected.
 const MOST: usize = 10_000;

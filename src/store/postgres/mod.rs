@@ -38,9 +38,9 @@ use super::{
     Appended, ClosingOutcome, DueCandle, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError, Stored,
     StoredCandles, Written, finished, not_prepared, unreadable,
 };
-use crate::candle::{Batch, Candle, Timestamp};
 use abandoned::Abandoned;
 use append::Copied;
+use candle::{Batch, Candle, Timestamp};
 use frontier::Frontier;
 use pool::{Pool, PoolError, Purpose};
 

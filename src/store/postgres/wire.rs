@@ -7,7 +7,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 
-use crate::candle::{Candle, Closing, Forming, Price, Side, Timestamp};
+use candle::{Candle, Closing, Forming, Price, Side, Timestamp};
 
 /// A column of both tables.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::candle::{Batch, Candle, Closing, Forming, Side};
 use crate::store::Written;
+use candle::{Batch, Candle, Closing, Forming, Side};
 
 const INSERT_CLOSED: &str = "
     insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)

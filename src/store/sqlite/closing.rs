@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use crate::candle::Batch;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, REFUSED_CLOSING_DELAY_SECONDS};
+use candle::Batch;
 
 /// Asked first, so that a file in which nothing is due is not written to. `?1` is the time in epoch milliseconds; the first
 /// comparison names the index.

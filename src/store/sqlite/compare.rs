@@ -3,8 +3,8 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
-use crate::candle::{Candle, Price, Side};
 use crate::store::{MAX_STORED_VALUE_CHARS, Stored};
+use candle::{Candle, Price, Side};
 
 /// The rows whose text differs from that of the candle in the JSON array `?1` with their key. Texts that differ may still
 /// be of the same value, as 1.1 and 1.10 are.

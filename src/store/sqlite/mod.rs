@@ -32,8 +32,8 @@ use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
 use super::series::{Position, Row, Sample, SeriesKey};
 use super::{Appended, DueCandle, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared};
-use crate::candle::{Batch, Candle, Timestamp};
 use crate::telemetry::panic_text;
+use candle::{Batch, Candle, Timestamp};
 
 use file::DatabaseFile;
 use series::SeriesReader;

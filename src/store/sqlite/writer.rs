@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::file::DatabaseFile;
 use super::{LOCK_WAIT, append, unfinished};
-use crate::candle::Batch;
 use crate::store::{StoreError, Written};
+use candle::Batch;
 
 /// Longest that a batch waits behind others: most Expert Advisors give up after 5 s.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use crate::contract::{KEY, TOKEN};
 use crate::process;
-use crate::service::{KEY, TOKEN, free_address, is_well};
+use crate::service::{free_address, is_well};
 
 /// The running peer, which ends with this value.
 pub struct Peer {
@@ -22,7 +23,7 @@ impl Peer {
         };
         let address = free_address();
         let child = Command::new(uvicorn)
-            .args(["--app-dir", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer"), "service:app"])
+            .args(["--app-dir", concat!(env!("CARGO_MANIFEST_DIR"), "/peer"), "service:app"])
             .args(["--workers", "2", "--loop", "uvloop", "--http", "httptools"])
             .args(["--no-access-log", "--log-level", "warning", "--port", &address.port().to_string()])
             .envs([("DATABASE_URL", database_url), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)])

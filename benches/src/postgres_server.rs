@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::service;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/throwaway-postgres");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/throwaway-postgres");
 
 /// What anybody sets who gives a server of this size to PostgreSQL. Without the larger log, a run would measure checkpoints.
 const SETTINGS: [&str; 5] = [

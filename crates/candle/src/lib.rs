@@ -18,11 +18,10 @@ pub use batch::{Batch, BatchBuilder, Closing, Forming, Origins, Phase, Phases, S
 pub use offset::UtcOffset;
 pub use price::{Ohlc, Price, Side};
 pub use rule::Rule;
-pub use time::{Clock, EpochUnit, SentTime, Timestamp};
+pub use time::{EpochUnit, SentTime, Timestamp, format_bound, format_millis, parse_bound};
 pub use timeframe::Timeframe;
 
-pub(crate) use number::Number;
-pub(crate) use time::{format_bound, format_millis, parse_bound};
+use number::Number;
 
 /// Why a value was refused: a rule for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::{Bench, Side, batches, fill};
 use crate::candles::{Series, TIMEFRAME, symbol};
-use crate::client::{Connection, Prepared, get, post};
+use crate::client::{Connection, get, post};
+use crate::contract::Prepared;
 use crate::postgres_server::{empty, settle};
 use crate::table::{self, Line, measured};
 

@@ -18,6 +18,7 @@ mod bare;
 mod bare_server;
 mod candles;
 mod client;
+mod contract;
 mod load;
 mod machine;
 mod peer;

@@ -1,19 +1,20 @@
 //! The service as users run it: the release binary, in a process of its own, configured as in production.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::client::{Connection, HEALTH};
+use crate::client::Connection;
+use crate::contract::{HEALTH, KEY, TOKEN};
 use crate::process;
 
-pub const KEY: &str = "bench-key-0123456789abcdef0123456789abcdef";
-pub const TOKEN: &str = "bench-token-fedcba9876543210fedcba9876543210";
-
-/// The service's program.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_candlewick");
+/// The service's program, which scripts/bench has built beside this one.
+pub fn executable() -> PathBuf {
+    std::env::current_exe().unwrap().with_file_name("candlewick")
+}
 
 /// A running service, which ends with this value.
 pub struct Service {
@@ -71,7 +72,7 @@ pub fn migrate(database_url: &str) {
 }
 
 fn program(database_url: &str) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(executable());
     command.env_clear().envs([
         ("DATABASE_URL", database_url),
         ("ENVIRONMENT", "production"),

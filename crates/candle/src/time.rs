@@ -1,6 +1,5 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 
@@ -9,10 +8,6 @@ use super::{Invalid, Number, Rule, UtcOffset, shown};
 /// A whole second in UTC, from year 1 to year 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
-
-/// Tells the time. Handed in from outside, so that tests can choose it.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 /// The unit that an epoch number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +61,8 @@ impl EpochUnit {
 
 impl Timestamp {
     const MIN: Self = Self(-62_135_596_800);
-    const MAX: Self = Self(253_402_300_799);
+    /// The last second of the year 9999, the latest time that there is.
+    pub const MAX: Self = Self(253_402_300_799);
     /// 1700-01-01T00:00:00Z: the oldest indices go back to the 18th century.
     const FIRST_OPENING: Self = Self(-8_520_336_000);
     /// 1940-01-01T00:00:00Z: cities kept their own mean time until then, and ever since all zones in which markets traded
@@ -200,7 +196,9 @@ impl Timestamp {
         i64::from(self.to_chrono().num_days_in_month())
     }
 
-    pub(crate) fn to_chrono(self) -> DateTime<Utc> {
+    /// The same moment as chrono writes it.
+    #[must_use]
+    pub fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0, 0).unwrap_or_default()
     }
 }
@@ -211,38 +209,12 @@ impl fmt::Display for Timestamp {
     }
 }
 
-impl Clock {
-    /// The machine's own clock.
-    #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that may read the wall clock")]
-    pub fn system() -> Self {
-        Self::new(|| Timestamp(Utc::now().timestamp()))
-    }
-
-    /// A clock that says whatever `now` returns.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// The current time.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Clock").field(&self.now()).finish()
-    }
-}
-
 /// A bound of a query in milliseconds: ISO 8601 with its zone, a date for its midnight in UTC, epoch seconds, or (from 10^10)
 /// milliseconds unless `unit` says which.
 ///
 /// # Errors
 /// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
-pub(crate) fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
+pub fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
     let millis = if let Some(number) = Number::find(text) {
         check_not_a_date(text, unit, "%Y-%m-%d", "unit=s")?;
         epoch_millis(number, unit)?
@@ -313,7 +285,8 @@ fn not_a_bound(text: &str) -> Invalid {
 
 /// Writes a bound so that [`parse_bound`] reads the same, here and in the release before this one: in milliseconds, unless
 /// they could be taken for seconds.
-pub(crate) fn format_bound(millis: i64) -> String {
+#[must_use]
+pub fn format_bound(millis: i64) -> String {
     match DateTime::from_timestamp_millis(millis) {
         Some(time) if millis.unsigned_abs() < FIRST_UNMISTAKABLE_MILLISECONDS => rfc3339(time),
         _ => millis.to_string(),
@@ -321,7 +294,8 @@ pub(crate) fn format_bound(millis: i64) -> String {
 }
 
 /// Writes a time in RFC 3339; `None` where the calendar has no such time.
-pub(crate) fn format_millis(millis: i64) -> Option<String> {
+#[must_use]
+pub fn format_millis(millis: i64) -> Option<String> {
     DateTime::from_timestamp_millis(millis).map(rfc3339)
 }
 

@@ -8,10 +8,10 @@ impl UtcOffset {
     /// The clock of the broker is UTC.
     pub const ZERO: Self = Self(0);
     /// No zone on Earth is further from UTC.
-    pub(crate) const MAX_SECONDS: i64 = 14 * 3600;
+    pub const MAX_SECONDS: i64 = 14 * 3600;
 
     /// Every zone is a multiple of it ahead of UTC.
-    pub(crate) const STEP_SECONDS: i64 = 900;
+    pub const STEP_SECONDS: i64 = 900;
 
     /// Parses whole seconds, such as `10800` for UTC+3.
     ///

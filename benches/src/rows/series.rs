@@ -6,7 +6,8 @@ use hyper::StatusCode;
 use sqlx::{Connection, PgConnection};
 
 use super::Bench;
-use crate::client::{Connection as Client, Prepared, list, list_again, page, senders};
+use crate::client::{Connection as Client, list, list_again, page, senders};
+use crate::contract::Prepared;
 use crate::load;
 use crate::postgres_server::settle;
 use crate::service::{self, Service};

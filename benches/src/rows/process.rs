@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::{Bench, Side, batches};
 use crate::candles;
-use crate::client::{Connection, Prepared, get, post};
+use crate::client::{Connection, get, post};
+use crate::contract::Prepared;
 use crate::load::{self, Client};
 use crate::postgres_server::empty;
 use crate::service::{self, Service};
@@ -108,6 +109,6 @@ fn stores(bench: &Bench, folder: &TempDir) -> [(&'static str, String); 2] {
 
 /// The program's file.
 pub fn size() -> Vec<Line> {
-    let bytes = std::fs::metadata(service::PROGRAM).unwrap().len();
+    let bytes = std::fs::metadata(service::executable()).unwrap().len();
     vec![measured("size of the binary", "MiB", &[bytes as f64 / 1_048_576.0], None)]
 }

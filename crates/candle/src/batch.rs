@@ -228,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::candle::{Key, Ohlc, Price, Symbol, Timeframe, Timestamp, Volume};
+    use crate::{Key, Ohlc, Price, Symbol, Timeframe, Timestamp, Volume};
 
     /// One of few keys, so that they meet; the volume tells which candle it was.
     fn candle(symbol: &str, timeframe: Timeframe, period: i64, volume: usize) -> Candle {

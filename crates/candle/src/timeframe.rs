@@ -151,7 +151,8 @@ impl Timeframe {
     }
 
     /// Seconds in the period; `None` for a month.
-    pub(crate) fn length(self) -> Option<i64> {
+    #[must_use]
+    pub fn length(self) -> Option<i64> {
         self.name_and_length().1
     }
 

@@ -11,17 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::candles::{self, Candle};
+use crate::contract::{KEY, Prepared, TOKEN};
 use crate::load::Client;
-use crate::service::{KEY, TOKEN};
 
 /// Room for the head of an answer and for as much of a body as is read at a time.
 const BUFFER: usize = 64 * 1024;
 /// Room for the largest page.
 const WHOLE_PAGE: usize = 4 * 1024 * 1024;
 const MOST_HEADERS: usize = 32;
-
-/// A request as it goes over the wire, which can be sent again and again.
-pub type Prepared = Bytes;
 
 /// A post of a batch.
 pub fn post(candles: &[Candle]) -> Prepared {
@@ -69,9 +66,6 @@ fn list_with(query: &str, header: &str) -> Prepared {
 fn read(path: &str, query: &str, header: &str) -> Prepared {
     Bytes::from(format!("GET {path}?{query} HTTP/1.1\r\nhost: bench\r\nx-internal-token: {TOKEN}\r\n{header}\r\n"))
 }
-
-/// A request for the health of a service.
-pub const HEALTH: Prepared = Bytes::from_static(b"GET /health HTTP/1.1\r\nhost: bench\r\n\r\n");
 
 /// One kept connection.
 pub struct Connection {

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::Bench;
 use crate::candles::{Candle, Random, Series, TIMEFRAME, beginning, symbol};
-use crate::client::{Prepared, get, post, senders};
+use crate::client::{get, post, senders};
+use crate::contract::Prepared;
 use crate::load;
 use crate::postgres_server::{empty, settle};
 use crate::service::{self, Service};
