@@ -17,10 +17,12 @@ use tracing::warn;
 use crate::clock::Clock;
 use crate::config::{Config, Keys};
 use crate::housekeeping;
-use crate::http::auth::Keyring;
-use crate::http::host::AdminHosts;
-use crate::http::listener::{Door, MOST_OF_ADMIN};
-use crate::http::{self, Service};
+use crate::http::admin;
+use crate::http::middleware::auth::Keyring;
+use crate::http::middleware::host::AdminHosts;
+use crate::http::net::listener::{Door, MOST_OF_ADMIN};
+use crate::http::net::{listener, tls};
+use crate::http::service::Service;
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::{Store, StoreError};
@@ -104,7 +106,7 @@ impl App {
     /// # Errors
     /// When an address cannot be listened on, or the certificate or the database's address cannot work.
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
-        let most_connections = http::listener::make_room_for_connections();
+        let most_connections = listener::make_room_for_connections();
         let store = Store::open(&config.database)?;
         let started_at = clock.now();
         let ingest = Ingest::new(store.clone(), clock, config.limits.max_batch);
@@ -113,13 +115,13 @@ impl App {
         let (readiness, ready) = watch::channel(false);
         let states = (ready.clone(), stopping.clone());
         let service = Service::new(config, started_at, store.clone(), ingest.clone(), query, states);
-        let tls = config.tls.as_ref().map(http::tls::load).transpose().map_err(AppError::Certificate)?;
+        let tls = config.tls.as_ref().map(tls::load).transpose().map_err(AppError::Certificate)?;
 
         let mut upkeep = JoinSet::new();
         let mut admin = None;
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
             let hosts = AdminHosts::new(&config.admin_hosts, address.ip());
-            let routes = http::admin::routes(&service, hosts, store.clone(), ingest.clone(), metrics.clone());
+            let routes = admin::routes(&service, hosts, store.clone(), ingest.clone(), metrics.clone());
             let door = Door::new("admin", MOST_OF_ADMIN, service.proxies.clone(), stopping.clone());
             admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, door, None)?);
             upkeep.spawn(metrics.maintain());
@@ -129,7 +131,7 @@ impl App {
         let door = Door::new("public", most_connections, service.proxies, stopping.clone());
         let public = Listening::start(address, service.routes, door, tls.clone())?;
         if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
-            upkeep.spawn(http::tls::renew(current, files, Arc::clone(&reloader.certificate)));
+            upkeep.spawn(tls::renew(current, files, Arc::clone(&reloader.certificate)));
         }
 
         let migrate = config.database.migrate_on_start;
@@ -228,10 +230,10 @@ impl Listening {
         tls: Option<RustlsConfig>,
     ) -> Result<Self, AppError> {
         let error = |error| AppError::Listen { address, variables, error };
-        let listener = http::listener::listen(address).map_err(error)?;
+        let listener = listener::listen(address).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
         let handle = Handle::new();
-        let server = tokio::spawn(http::listener::serve(listener, routes, handle.clone(), door, tls));
+        let server = tokio::spawn(listener::serve(listener, routes, handle.clone(), door, tls));
         Ok(Self { address, handle, server })
     }
 

@@ -196,7 +196,7 @@ async fn ask(tls: bool, host: &str, port: u16, path: &str) -> Result<hyper::Stat
     let stream = TcpStream::connect((host_name, port)).await?;
     if tls {
         let name = ServerName::try_from(host_name.to_owned())?;
-        ask_on(http::tls::connector_that_trusts_anybody().connect(name, stream).await?, host, port, path).await
+        ask_on(http::net::tls::connector_that_trusts_anybody().connect(name, stream).await?, host, port, path).await
     } else {
         ask_on(stream, host, port, path).await
     }

@@ -10,12 +10,15 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use metrics::gauge;
 
-use super::forwarded::Proxies;
-use super::health::{self, Health};
-use super::host::{self, AdminHosts};
-use super::limit::Limiter;
-use super::problem::{Code, Problem};
-use super::{Service, headers, layers};
+use crate::http::middleware::access_log::{self, Listener};
+use crate::http::middleware::host::{self, AdminHosts};
+use crate::http::middleware::rate_limit::Limiter;
+use crate::http::middleware::{panic, security_headers};
+use crate::http::net::client_address::Proxies;
+use crate::http::probes;
+use crate::http::problem::{Code, Problem};
+use crate::http::routes::health::{self, Health};
+use crate::http::service::Service;
 use crate::ingest::Ingest;
 use crate::store::Store;
 use crate::telemetry::metrics::{Metrics, NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX, WRITE_ERROR_TIME, WRITE_FAILING};
@@ -32,7 +35,7 @@ struct AdminState {
 /// The routes of the second listener.
 pub(crate) fn routes(service: &Service, hosts: AdminHosts, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
     let proxies = Proxies::new(&[], "", false);
-    let listener = layers::Listener { proxies, stopping: service.stopping.clone(), traffic: None };
+    let listener = Listener { proxies, stopping: service.stopping.clone(), traffic: None };
     let layers = Layers { listener, hosts };
     let Service { health, limiter, .. } = service;
     let state = AdminState { health: health.clone(), store, ingest, limiter: limiter.clone(), metrics };
@@ -49,7 +52,7 @@ pub(crate) fn routes(service: &Service, hosts: AdminHosts, store: Store, ingest:
 
 /// The layers around the routes of operators.
 struct Layers {
-    listener: layers::Listener,
+    listener: Listener,
     hosts: AdminHosts,
 }
 
@@ -59,18 +62,18 @@ async fn pass(State(layers): State<Arc<Layers>>, request: Request, next: Next) -
     let client = listener.proxies.client(&request);
     let routed = async move |request| {
         // Health is told under any name, as on the public listener.
-        let served = if health::is_probe(&request) { host::named(&request).map(drop) } else { hosts.check(&request) };
+        let served = if probes::is_probe(&request) { host::named(&request).map(drop) } else { hosts.check(&request) };
         match served {
             Ok(()) => next.run(request).await,
             Err(problem) => problem.into_response(),
         }
     };
     let secured = async move |request| {
-        let mut response = layers::catch_panic(request, routed).await;
-        headers::secure(client, &mut response);
+        let mut response = panic::catch_panic(request, routed).await;
+        security_headers::secure(client, &mut response);
         response
     };
-    layers::observe(listener, client, request, secured).await
+    access_log::observe(listener, client, request, secured).await
 }
 
 async fn render(

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::{Response as ResponseDoc, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::ingest::Refusal;
 use crate::query::QueryError;
@@ -19,11 +19,11 @@ use crate::store::{Missing, StoreError};
 use crate::violation::Violation;
 
 /// The media type of a problem.
-pub(super) const CONTENT_TYPE: &str = "application/problem+json";
+pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
 /// What kind of problem it is, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
+pub(crate) enum Code {
     Malformed,
     Unauthorized,
     WrongScope,
@@ -143,11 +143,11 @@ impl Code {
         Problem::new(self, detail)
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.entry().0
     }
 
-    pub(super) fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         self.entry().1
     }
 
@@ -167,18 +167,18 @@ impl Code {
 
 /// An answer that is not a success. [`super::layers`] writes its body, because that needs the request's id.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
-    pub(super) code: Code,
+pub(crate) struct Problem {
+    pub(crate) code: Code,
     detail: Cow<'static, str>,
     errors: Vec<Violation>,
     /// What happened, for the log alone.
-    pub(super) cause: Option<String>,
+    pub(crate) cause: Option<String>,
 }
 
 /// The body of a problem.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(super) struct Body<'a> {
+pub(crate) struct Body<'a> {
     /// Always `about:blank`: `code` tells problems apart.
     #[serde(rename = "type")]
     #[schema(example = "about:blank")]
@@ -203,17 +203,17 @@ pub(super) struct Body<'a> {
 }
 
 impl Problem {
-    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new(), cause: None }
     }
 
-    pub(super) fn internal(cause: String) -> Self {
+    pub(crate) fn internal(cause: String) -> Self {
         const DETAIL: &str = "The service failed on this request; try again, and report the request_id if it persists.";
         Self::new(Code::Internal, DETAIL).caused_by(cause)
     }
 
     /// Says in the log what happened.
-    pub(super) fn caused_by(self, cause: String) -> Self {
+    pub(crate) fn caused_by(self, cause: String) -> Self {
         Self { cause: Some(cause), ..self }
     }
 
@@ -221,7 +221,7 @@ impl Problem {
         Self { errors, ..Self::new(Code::InvalidValues, detail) }
     }
 
-    pub(super) fn body(&self, request_id: &str) -> String {
+    pub(crate) fn body(&self, request_id: &str) -> String {
         let body = Body {
             kind: "about:blank",
             title: self.code.status().canonical_reason().unwrap_or_default(),
@@ -316,7 +316,7 @@ impl From<StoreError> for Problem {
 
 /// Documents problems as answers of a route: one answer for each status, which tells of all its codes and has
 /// an example of each.
-pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> {
+pub(crate) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> {
     let mut by_status: BTreeMap<StatusCode, Vec<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status()).or_default().push(*code);
@@ -341,4 +341,32 @@ pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> 
         (status.as_str().to_owned(), RefOr::T(response.build()))
     };
     by_status.into_iter().map(document).collect()
+}
+
+/// What can go wrong while a batch is posted.
+pub(crate) struct PostProblems;
+
+impl IntoResponses for PostProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::TooSlow,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// What can go wrong while candles or series are read.
+pub(crate) struct GetProblems;
+
+impl IntoResponses for GetProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[Code::Unauthorized, Code::WrongScope, Code::InvalidValues, Code::Internal, Code::Unavailable])
+    }
 }

@@ -5,6 +5,8 @@ pub mod metrics;
 
 use std::any::Any;
 
+use std::time::Duration;
+
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::filter::Targets;
@@ -77,4 +79,9 @@ fn log_panics() {
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
+}
+
+/// To the microsecond; more digits would only look exact.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }

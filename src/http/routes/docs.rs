@@ -1,10 +1,10 @@
 //! The API's documentation: the OpenAPI document and a page that shows it, both out of the binary.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::body::Bytes;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use utoipa::openapi::Response as ResponseDoc;
@@ -14,8 +14,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{OpenApi as Document, PathItem, RefOr};
 use utoipa::{Modify, OpenApi};
 
-use super::health;
-use super::problem::{self, Code, Problem};
+use crate::http::probes;
+use crate::http::problem::{self, Code, Problem};
 
 /// The document without its paths, which the routes bring.
 #[derive(Debug, OpenApi)]
@@ -30,7 +30,7 @@ use super::problem::{self, Code, Problem};
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]
-pub(super) struct Base;
+pub(crate) struct Base;
 
 struct Security;
 
@@ -51,7 +51,7 @@ impl Modify for Security {
 }
 
 /// Adds what holds for every operation: the answers of the layers around it, and the headers of each answer.
-pub(super) fn complete(document: &mut Document) {
+pub(crate) fn complete(document: &mut Document) {
     /// Answers of layers that probes do not pass.
     const LAYERS: [Code; 6] =
         [Code::ForeignOrigin, Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded, Code::TimedOut];
@@ -69,7 +69,7 @@ pub(super) fn complete(document: &mut Document) {
     }
     let paths = document.paths.paths.iter_mut();
     for (path, operation) in paths.flat_map(|(path, item)| operations(item).map(move |operation| (path, operation))) {
-        let probe = health::PROBES.contains(&path.as_str());
+        let probe = probes::PROBES.contains(&path.as_str());
         let mut codes = vec![Code::InvalidHost, Code::Internal];
         codes.extend(LAYERS.into_iter().filter(|_| !probe));
         codes.retain(|code| !is_told_of(&operation.responses.responses, *code));
@@ -124,19 +124,35 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 /// For how long the page's files may be reused without asking.
 const REUSED: &str = "public, max-age=3600";
 
+/// The document as it is served, made when it is first asked for. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct PrettyDocument {
+    make: fn() -> String,
+    made: Arc<OnceLock<Bytes>>,
+}
+
+impl PrettyDocument {
+    pub(crate) fn new(make: fn() -> String) -> Self {
+        Self { make, made: Arc::default() }
+    }
+
+    fn bytes(&self) -> Bytes {
+        self.made.get_or_init(|| Bytes::from((self.make)())).clone()
+    }
+}
+
 /// This document
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "Documentation", operation_id = "openapi", security(()),
     responses((status = 200, description = "The OpenAPI document.", body = Object))
 )]
-pub(super) async fn openapi() -> Response {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(super::openapi()));
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], DOCUMENT.clone())
+pub(crate) async fn openapi(State(document): State<PrettyDocument>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], document.bytes())
         .into_response()
 }
 
 /// The page that shows the document.
-pub(super) async fn page() -> Response {
+pub(crate) async fn page() -> Response {
     let headers = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY), (header::CACHE_CONTROL, "no-cache")];
     (headers, Html(include_str!("docs.html"))).into_response()
 }
@@ -163,7 +179,7 @@ fn files() -> Result<Vec<File>, String> {
 }
 
 /// Serves a file of the page.
-pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
     static FILES: LazyLock<Result<Vec<File>, String>> = LazyLock::new(files);
     let files = FILES.as_ref().map_err(|error| Problem::internal(error.clone()))?;
     let file = files

@@ -9,12 +9,13 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
 use metrics::gauge;
 
-use super::auth::{Entry, Identity, Scope};
-use super::buckets::{Addresses, Buckets, Standing};
-use super::forwarded::Client;
-use super::health;
-use super::problem::{Code, Problem};
 use crate::config::{RateLimit, RateLimits};
+use crate::http::middleware::auth::Identity;
+use crate::http::middleware::credentials::{Entry, Scope};
+use crate::http::middleware::keyed_limiter::{Addresses, Buckets, Standing};
+use crate::http::net::client_address::Client;
+use crate::http::probes;
+use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::{AuthFailures, LIMITER_ADDRESSES, RateLimited};
 
 /// How many wrong keys one address may try a minute. Who has a right one is never asked.
@@ -25,13 +26,13 @@ const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// The rate at which one address may try wrong keys.
-pub(super) fn of_wrong_keys(limits: &RateLimits) -> RateLimit {
+pub(crate) fn of_wrong_keys(limits: &RateLimits) -> RateLimit {
     if limits.anonymous == RateLimit::Off { RateLimit::Off } else { WRONG_KEYS }
 }
 
 /// Says who called too often. Clones share their memory.
 #[derive(Debug, Clone)]
-pub(super) struct Limiter(Arc<Inner>);
+pub(crate) struct Limiter(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -42,7 +43,7 @@ struct Inner {
 }
 
 impl Limiter {
-    pub(super) fn new(limits: &RateLimits) -> Self {
+    pub(crate) fn new(limits: &RateLimits) -> Self {
         let wrong_keys = of_wrong_keys(limits);
         Self(Arc::new(Inner {
             ingest: Buckets::new(limits.ingest, 2),
@@ -96,21 +97,21 @@ impl Limiter {
     }
 
     /// Tells the metrics how much is remembered.
-    pub(super) fn measure(&self) {
+    pub(crate) fn measure(&self) {
         #[expect(clippy::cast_precision_loss, reason = "the count is bounded")]
         gauge!(LIMITER_ADDRESSES).set((self.0.anonymous.len() + self.0.wrong_keys.len()) as f64);
     }
 }
 
 /// Refuses a request whose caller came too often, and tells every other where it stands.
-pub(super) async fn meter(
+pub(crate) async fn meter(
     limiter: &Limiter,
     client: Client,
     identity: &Identity,
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    if health::is_probe(&request) {
+    if probes::is_probe(&request) {
         return next(request).await;
     }
     match limiter.take(identity, client) {

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
-use super::forwarded::{Client, Transport};
+use crate::http::net::client_address::{Client, Transport};
 
 /// What browsers may do with any answer but a page: nothing.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -11,7 +11,7 @@ const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame
 const TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Completes an answer with the headers of its safety. Those that a handler has set stay.
-pub(super) fn secure(client: Client, response: &mut Response) {
+pub(crate) fn secure(client: Client, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

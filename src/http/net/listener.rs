@@ -17,9 +17,9 @@ use metrics::gauge;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Deadlines, Watched};
-use super::forwarded::{Proxies, group};
-use super::preface::RefuseHttp2;
+use crate::http::net::client_address::{Proxies, group};
+use crate::http::net::connection::{Connection, Deadlines, Watched};
+use crate::http::net::preface::RefuseHttp2;
 use crate::telemetry::metrics::{CONNECTIONS, ConnectionsRefused};
 
 /// Most connections at once.

@@ -12,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use url::form_urlencoded;
 
-use super::auth::{Caller, Entries, Entry, Scope};
-use super::problem::{Code, Problem};
+use crate::http::middleware::credentials::{Caller, Entries, Entry, Scope};
+use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
 
 /// The most layers that are taken off a value, such as quotes, a word or a name before the key.
@@ -27,8 +27,8 @@ const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "toke
 
 /// A valid key that cannot count as it was sent.
 #[derive(Debug)]
-pub(super) struct Misplaced {
-    pub(super) name: Arc<str>,
+pub(crate) struct Misplaced {
+    pub(crate) name: Arc<str>,
     kind: AuthFailures,
     detail: String,
 }
@@ -83,7 +83,7 @@ impl Misplaced {
     }
 
     /// Of several valid ones, which counts would depend on who reads first.
-    pub(super) fn several(entry: &Entry) -> Self {
+    pub(crate) fn several(entry: &Entry) -> Self {
         let (_, what, header) = words(entry.scope);
         let detail = format!(
             "The request holds more than one {what}, and which one counts must not depend on who reads first; send one, \
@@ -93,7 +93,7 @@ impl Misplaced {
     }
 
     /// Of a `holder` who has sent an unknown one, too.
-    pub(super) fn beside_unknown(holder: Arc<str>, place: Option<Scope>) -> Self {
+    pub(crate) fn beside_unknown(holder: Arc<str>, place: Option<Scope>) -> Self {
         let header = header_name(place);
         let detail = format!(
             "One credential of the request is valid, and {header} holds one that is not known; correct that one or leave it \
@@ -103,12 +103,12 @@ impl Misplaced {
     }
 
     /// The kind that this counts as.
-    pub(super) fn kind(&self) -> AuthFailures {
+    pub(crate) fn kind(&self) -> AuthFailures {
         self.kind
     }
 
     /// The answer to its holder. The log gets the key's name.
-    pub(super) fn refusal(&self) -> Response {
+    pub(crate) fn refusal(&self) -> Response {
         let mut response = Problem::new(Code::Unauthorized, self.detail.clone()).into_response();
         response.extensions_mut().insert(Caller(Arc::clone(&self.name)));
         response
@@ -129,7 +129,7 @@ fn header_name(place: Option<Scope>) -> &'static str {
 }
 
 /// The answer where a header for credentials is empty and none is in another.
-pub(super) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
+pub(crate) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
     let (kind, _, header) = words(scopes.first().copied().unwrap_or(Scope::Read));
     let article = if kind.starts_with('i') { "an" } else { "a" };
     let detail = format!(
@@ -140,7 +140,7 @@ pub(super) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
 }
 
 /// Looks for a valid key in the value of a header for credentials, `Authorization` or another.
-pub(super) fn in_header(
+pub(crate) fn in_header(
     entries: &Entries,
     is_authorization: bool,
     value: &[u8],
@@ -156,7 +156,7 @@ pub(super) fn in_header(
 }
 
 /// Looks for a valid key in all other headers and in the address of a request that presents none.
-pub(super) fn anywhere(entries: &Entries, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
+pub(crate) fn anywhere(entries: &Entries, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
     let mut values = 0;
     let mut look_at = |value: &[u8], mistake| {
         values += 1;

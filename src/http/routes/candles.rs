@@ -1,27 +1,27 @@
 //! Candles in and out: `/api/v1/candles`.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::openapi::RefOr;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 
-use super::extract::BatchBody;
-use super::layers::Rows;
-use super::page::{self, JSON, Source};
-use super::problem::{self, Code, Problem};
-use super::{AppState, capacity};
-use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Receipt, Rejection};
+use crate::http::middleware::access_log::Rows;
+use crate::http::middleware::admission::{self, Capacity};
+use crate::http::problem::{GetProblems, PostProblems, Problem};
+use crate::http::routes::batch_body::BatchBody;
+use crate::http::routes::page::{self, JSON, Source};
+use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Ingest, Receipt, Rejection};
+use crate::query::Query;
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
 use crate::to_the_end::to_the_end;
 
 /// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Ingested {
+pub(crate) struct Ingested {
     #[schema(example = "success")]
     status: &'static str,
     #[schema(example = "Data ingested successfully.")]
@@ -70,7 +70,7 @@ enum ConflictCount {
 /// A duplicate whose values differ from what is stored.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Conflict)]
-pub(super) struct ConflictAnswer {
+pub(crate) struct ConflictAnswer {
     /// Position of the candle in `candles`, from 0.
     index: usize,
     /// The fields that differ by value.
@@ -82,7 +82,7 @@ pub(super) struct ConflictAnswer {
 #[derive(Debug, ToSchema)]
 #[schema(as = Candle)]
 #[expect(dead_code, reason = "documents the bytes that query::page writes, since prices are no floats")]
-pub(super) struct CandleAnswer {
+pub(crate) struct CandleAnswer {
     /// When the candle opened, in epoch milliseconds.
     #[schema(example = 1_691_020_800_000_i64)]
     timestamp: i64,
@@ -106,40 +106,6 @@ pub(super) struct CandleAnswer {
     complete: bool,
 }
 
-/// What can go wrong while a batch is posted.
-pub(super) struct PostProblems;
-
-impl IntoResponses for PostProblems {
-    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        problem::responses(&[
-            Code::Malformed,
-            Code::Unauthorized,
-            Code::WrongScope,
-            Code::TooSlow,
-            Code::TooLarge,
-            Code::UnsupportedEncoding,
-            Code::InvalidValues,
-            Code::Internal,
-            Code::Unavailable,
-        ])
-    }
-}
-
-/// What can go wrong while candles or series are read.
-pub(super) struct GetProblems;
-
-impl IntoResponses for GetProblems {
-    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        problem::responses(&[
-            Code::Unauthorized,
-            Code::WrongScope,
-            Code::InvalidValues,
-            Code::Internal,
-            Code::Unavailable,
-        ])
-    }
-}
-
 /// Post a batch of candles
 ///
 /// The 201 is sent once the batch is durable. After any other answer, or none, sending the batch again is safe: a closed
@@ -161,8 +127,8 @@ impl IntoResponses for GetProblems {
         PostProblems,
     )
 )]
-pub(super) async fn post(
-    State(app): State<AppState>,
+pub(crate) async fn post(
+    State(ingest): State<Ingest>,
     headers: HeaderMap,
     body: BatchBody,
 ) -> Result<Response, Problem> {
@@ -170,9 +136,9 @@ pub(super) async fn post(
     // What becomes of the batch is counted, and the room for it held, also when the client has left.
     let work = to_the_end(async move {
         let BatchBody { bytes, rooms: _rooms } = body;
-        app.ingest.submit(bytes, handling).await
+        ingest.submit(bytes, handling).await
     });
-    let receipt = capacity::in_time(work).await??;
+    let receipt = admission::in_time(work).await??;
     let rows = Rows { received: receipt.received, added: receipt.added };
     let body = serde_json::to_vec(&Ingested::new(receipt, handling));
     let body = body.map_err(|error| Problem::internal(error.to_string()))?;
@@ -230,13 +196,14 @@ pub(super) async fn post(
         GetProblems,
     )
 )]
-pub(super) async fn get(
-    State(app): State<AppState>,
+pub(crate) async fn get(
+    State(query): State<Query>,
+    State(capacity): State<Arc<Capacity>>,
     RawQuery(parameters): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = app.query.candles(parameters.as_deref().unwrap_or_default()).await?;
-    page::answer(&app, Source::Candles, &headers, found).await
+    let found = query.candles(parameters.as_deref().unwrap_or_default()).await?;
+    page::answer((&query, &capacity), Source::Candles, &headers, found).await
 }
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");

@@ -16,8 +16,8 @@ use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
-use super::forwarded::Client;
 use crate::config::RateLimit;
+use crate::http::net::client_address::Client;
 
 /// Keys or addresses that are remembered, some 100 bytes each. Those that come when there are so many share one bucket.
 const MOST: usize = 100_000;
@@ -27,11 +27,11 @@ const TIDY: u64 = 10;
 /// Where a caller stands: how many requests it may have at once, how many it has left, until when it has all again, and
 /// how long until it has the next.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
-    pub(super) limit: u32,
-    pub(super) remaining: u32,
-    pub(super) reset: Duration,
-    pub(super) wait: Duration,
+pub(crate) struct Standing {
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    pub(crate) reset: Duration,
+    pub(crate) wait: Duration,
 }
 
 impl Standing {
@@ -45,20 +45,20 @@ impl Standing {
 }
 
 /// A bucket for each key, or none where there is no limit.
-pub(super) struct Buckets<K: Clone + Hash + Eq>(
+pub(crate) struct Buckets<K: Clone + Hash + Eq>(
     Option<RateLimiter<K, Bounded<K>, DefaultClock, StateInformationMiddleware>>,
 );
 
 impl<K: Clone + Hash + Eq> Buckets<K> {
     /// Lets through `limit`, and at once `burst` times as many.
-    pub(super) fn new(limit: RateLimit, burst: u32) -> Self {
+    pub(crate) fn new(limit: RateLimit, burst: u32) -> Self {
         let RateLimit::Per { times, period } = limit else { return Self(None) };
         let quota = Quota::with_period(period / times.get())
             .map(|quota| quota.allow_burst(times.saturating_mul(NonZeroU32::MIN.saturating_add(burst - 1))));
         Self(quota.map(|quota| RateLimiter::new(quota, Bounded::new(MOST), DefaultClock::default())))
     }
 
-    pub(super) fn take(&self, key: &K) -> Result<Option<Standing>, Standing> {
+    pub(crate) fn take(&self, key: &K) -> Result<Option<Standing>, Standing> {
         let Some(buckets) = &self.0 else { return Ok(None) };
         match buckets.check_key(key) {
             Ok(state) => Ok(Some(Standing::new(state.quota(), state.remaining_burst_capacity(), Duration::ZERO))),
@@ -135,7 +135,7 @@ impl<K: Clone + Hash + Eq> ShrinkableKeyedStateStore<K> for Bounded<K> {
 
 /// A bucket for each client address, of which there may be any number; the memory for them is bounded all the same.
 #[derive(Debug)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     buckets: Buckets<IpAddr>,
     start: Instant,
     /// Seconds from the start to the last time that quiet addresses were forgotten.
@@ -143,11 +143,11 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub(super) fn new(limit: RateLimit, burst: u32) -> Self {
+    pub(crate) fn new(limit: RateLimit, burst: u32) -> Self {
         Self { buckets: Buckets::new(limit, burst), start: Instant::now(), tidied: AtomicU64::new(0) }
     }
 
-    pub(super) fn take(&self, client: Client) -> Result<Option<Standing>, Standing> {
+    pub(crate) fn take(&self, client: Client) -> Result<Option<Standing>, Standing> {
         self.tidy();
         self.buckets.take(&client.group())
     }
@@ -166,7 +166,7 @@ impl Addresses {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.buckets.0.as_ref().map_or(0, RateLimiter::len)
     }
 }

@@ -11,7 +11,7 @@ const SERVED: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
 
 /// Chooses for an answer of `length` bytes what the client likes most, and of what it likes as much, what is served best.
 /// Whoever wants nothing that is served, or says nothing, gets it plain.
-pub(super) fn choose(headers: &HeaderMap, length: usize) -> Coding {
+pub(crate) fn choose(headers: &HeaderMap, length: usize) -> Coding {
     let mut wanted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).peekable();
     if length < SHORTEST || wanted.peek().is_none() {
         return Coding::Identity;

@@ -12,7 +12,7 @@ use crate::telemetry::metrics::{ACTIVE_REQUESTS, REQUEST_DURATION};
 
 /// What is counted of a listener's requests. Each route, method and status keeps its histogram: to find it by its labels
 /// takes longer than all else that is counted of a request.
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     active: Gauge,
     /// By route.
     durations: RwLock<HashMap<String, Outcomes>>,
@@ -28,25 +28,25 @@ impl fmt::Debug for Traffic {
 }
 
 impl Traffic {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { active: gauge!(ACTIVE_REQUESTS), durations: RwLock::default() }
     }
 
     /// Has a route's failures in the metrics from the start: a first one that brought its series along would be in no rate.
-    pub(super) fn expect_failures(&self, method: &Method, route: &str) {
+    pub(crate) fn expect_failures(&self, method: &Method, route: &str) {
         for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
             drop(self.histogram(route, name(method), status.as_u16()));
         }
     }
 
     /// Counts a request among those that are worked on.
-    pub(super) fn begin(&self) -> Active {
+    pub(crate) fn begin(&self) -> Active {
         self.active.increment(1);
         Active(self.active.clone())
     }
 
     /// Counts a request that was answered, or left by its client.
-    pub(super) fn end(&self, method: &Method, route: &str, status: u16, duration: Duration) {
+    pub(crate) fn end(&self, method: &Method, route: &str, status: u16, duration: Duration) {
         let method = name(method);
         let durations = self.durations.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = durations.get(route).and_then(|route| route.get(&(method, status))) {
@@ -87,7 +87,7 @@ fn name(method: &Method) -> &'static str {
 }
 
 /// A request that is worked on, until this is dropped.
-pub(super) struct Active(Gauge);
+pub(crate) struct Active(Gauge);
 
 impl Drop for Active {
     fn drop(&mut self) {

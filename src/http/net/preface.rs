@@ -18,7 +18,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 
 /// Lets connections in as `A` does, and refuses HTTP/2 on them.
 #[derive(Debug, Clone)]
-pub(super) struct RefuseHttp2<A>(pub(super) A);
+pub(crate) struct RefuseHttp2<A>(pub(crate) A);
 
 impl<A, I, S> Accept<I, S> for RefuseHttp2<A>
 where
@@ -39,7 +39,7 @@ where
 }
 
 /// A stream whose first bytes are looked at.
-pub(super) struct Http1Stream<I> {
+pub(crate) struct Http1Stream<I> {
     stream: I,
     state: State,
 }

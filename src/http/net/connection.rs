@@ -26,13 +26,13 @@ use crate::telemetry::metrics::ConnectionsTimedOut;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     /// From a connection's start, or from the first byte of a later request, to the end of the request's head.
-    pub(super) head: Duration,
+    pub(crate) head: Duration,
     /// To receive an answer; of one that streams, or of an upgraded connection, any part of it.
-    pub(super) take: Duration,
+    pub(crate) take: Duration,
 }
 
 impl Deadlines {
-    pub(super) const DEFAULT: Self = Self { head: Duration::from_secs(10), take: Duration::from_secs(30) };
+    pub(crate) const DEFAULT: Self = Self { head: Duration::from_secs(10), take: Duration::from_secs(30) };
 }
 
 /// The use of a connection at the moment.
@@ -190,7 +190,7 @@ impl Head {
 impl<P> Connection<P> {
     /// A connection that was just accepted, and the service on it that tells it of requests. `place` is what it takes from
     /// others, until it ends. Once `stopping` is cancelled, streams end.
-    pub(super) fn new<S>(
+    pub(crate) fn new<S>(
         stream: TcpStream,
         service: S,
         deadlines: Deadlines,

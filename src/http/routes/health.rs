@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{FromRef, MatchedPath, Request, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,11 +14,10 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
-use super::problem::{self, Code};
-use super::{AppState, milliseconds};
+use crate::http::problem::{self, Code};
 use crate::ingest::Ingest;
 use crate::store::{Store, WriteError};
-use crate::telemetry::REVISION;
+use crate::telemetry::{REVISION, milliseconds};
 use candle::Timestamp;
 
 /// Longest that the store may take to answer.
@@ -28,7 +27,7 @@ const SHARED: Duration = Duration::from_secs(1);
 
 /// Probes the store, at most about once a second however many ask.
 #[derive(Debug, Clone)]
-pub(super) struct Health {
+pub(crate) struct Health {
     store: Store,
     ingest: Ingest,
     started: Instant,
@@ -40,12 +39,6 @@ pub(super) struct Health {
     last: Arc<Mutex<Option<Probe>>>,
 }
 
-impl FromRef<AppState> for Health {
-    fn from_ref(app: &AppState) -> Self {
-        app.health.clone()
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     at: Instant,
@@ -55,7 +48,7 @@ struct Probe {
 
 impl Health {
     /// Once `stopping` is cancelled, no more work should be sent here, nor before the store is `reached`.
-    pub(super) fn new(
+    pub(crate) fn new(
         store: Store,
         ingest: Ingest,
         started_at: Timestamp,
@@ -96,7 +89,7 @@ impl Health {
     }
 
     /// The time of `instant`, in epoch milliseconds.
-    pub(super) fn time_of(&self, instant: Instant) -> i64 {
+    pub(crate) fn time_of(&self, instant: Instant) -> i64 {
         let since = i64::try_from(instant.saturating_duration_since(self.started).as_millis()).unwrap_or(i64::MAX);
         self.started_at.millis().saturating_add(since)
     }
@@ -108,17 +101,9 @@ impl Health {
     }
 }
 
-/// Routes that tell no more than whether the service lives or works: to anybody, under any host name and whatever the load.
-pub(super) const PROBES: [&str; 4] = ["/health", "/api/v1/health", "/health/live", "/healthz"];
-
-/// Whether a request is for one of [`PROBES`].
-pub(super) fn is_probe(request: &Request) -> bool {
-    request.extensions().get::<MatchedPath>().is_some_and(|route| PROBES.contains(&route.as_str()))
-}
-
 /// Whether the service can do its work.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Status {
+pub(crate) struct Status {
     /// `ok` or `unavailable`.
     #[schema(example = "ok")]
     status: &'static str,
@@ -126,7 +111,7 @@ pub(super) struct Status {
 
 /// The state of the service, for its operator.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Details {
+pub(crate) struct Details {
     /// `ok` or `unavailable`, as `/health` says.
     #[schema(example = "ok")]
     status: &'static str,
@@ -149,7 +134,7 @@ pub(super) struct Details {
 
 /// A write that failed.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct WriteErrorDetails {
+pub(crate) struct WriteErrorDetails {
     /// Its time, in epoch milliseconds.
     at: i64,
     /// `unavailable`, `read_only`, `unfit`, `refused` or `internal`.
@@ -163,7 +148,7 @@ pub(super) struct WriteErrorDetails {
 
 /// The state of the store.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct StoreDetails {
+pub(crate) struct StoreDetails {
     /// `postgres` or `sqlite`.
     #[schema(example = "sqlite")]
     kind: &'static str,
@@ -178,7 +163,7 @@ pub(super) struct StoreDetails {
 }
 
 /// What can go wrong for a route that demands a token and does not fail with the store.
-pub(super) struct DetailProblems;
+pub(crate) struct DetailProblems;
 
 impl IntoResponses for DetailProblems {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
@@ -207,7 +192,7 @@ macro_rules! health_route {
                  headers(("retry-after" = u64, description = "Seconds to wait before trying again."))),
             )
         )]
-        pub(in crate::http) async fn $name(State(health): State<Health>) -> Response {
+        pub(crate) async fn $name(State(health): State<Health>) -> Response {
             status(health.is_ready().await)
         }
     };
@@ -224,7 +209,7 @@ macro_rules! live_route {
                     get, path = $path, tag = "Health", security(()),
                     responses((status = 200, description = "It runs; nothing else was looked at.", body = Status))
                 )]
-        pub(in crate::http) async fn $name() -> Response {
+        pub(crate) async fn $name() -> Response {
             status(true)
         }
     };
@@ -242,7 +227,7 @@ live_route!(healthz, "/healthz", "Does the process run? (alias of `/health/live`
         DetailProblems,
     )
 )]
-pub(super) async fn detailed(State(health): State<Health>) -> Json<Details> {
+pub(crate) async fn detailed(State(health): State<Health>) -> Json<Details> {
     let probe = health.probe().await;
     let pool = health.store.pool_use();
     Json(Details {

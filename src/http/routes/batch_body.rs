@@ -1,16 +1,16 @@
 //! Bodies, read under limits of size and time whose breach is a problem with a sentence.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::AppState;
-use super::capacity::{self, BODY_DEADLINE, Capacity, Room};
-use super::problem::{Code, Problem};
+use crate::http::middleware::admission::{self, BODY_DEADLINE, Capacity, Room};
+use crate::http::problem::{Code, Problem};
 
 /// Longest that it may pause.
 const BODY_PAUSE: Duration = Duration::from_secs(5);
@@ -20,16 +20,24 @@ const SMALLEST: usize = 1024;
 /// The bytes of a posted batch, whatever its Content-Type: terminals name a form unless told otherwise (MQL5 article
 /// 16043).
 #[derive(Debug)]
-pub(super) struct BatchBody {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct BatchBody {
+    pub(crate) bytes: Vec<u8>,
     /// Held until the batch is stored: what the bytes come to takes as much.
-    pub(super) rooms: Vec<Room>,
+    pub(crate) rooms: Vec<Room>,
 }
 
-impl FromRequest<AppState> for BatchBody {
+/// Largest body that is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MaxBodyBytes(pub(crate) usize);
+
+impl<S: Sync> FromRequest<S> for BatchBody
+where
+    Arc<Capacity>: FromRef<S>,
+    MaxBodyBytes: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let headers = request.headers();
         let only = |name, plain: &'static str| {
             headers
@@ -43,15 +51,16 @@ impl FromRequest<AppState> for BatchBody {
                 "The body is compressed, and only plain JSON is taken; send it without Content-Encoding.",
             ));
         }
-        let (max, announced) = (state.max_body_bytes, announced_length(headers));
+        let (MaxBodyBytes(max), announced) = (MaxBodyBytes::from_ref(state), announced_length(headers));
+        let capacity = Arc::<Capacity>::from_ref(state);
         if announced > max as u64 {
             return Err(too_large(max));
         }
-        state.capacity.expect_body(announced)?;
+        capacity.expect_body(announced)?;
         // Without a length it may become as long as any.
         let expected = if announced == 0 { max } else { usize::try_from(announced).unwrap_or(max) };
         let mut reading = Reading { max, expected, bytes: Vec::new(), rooms: Vec::new() };
-        reading.read(request.into_body(), &state.capacity).await?;
+        reading.read(request.into_body(), &capacity).await?;
         Ok(Self { bytes: reading.bytes, rooms: reading.rooms })
     }
 }
@@ -113,7 +122,7 @@ fn grown(taken: usize, length: usize, expected: usize) -> usize {
 /// Makes `bytes` hold up to `capacity`. Memory that is not to be had is a refusal, since an allocation that fails otherwise
 /// ends the process.
 fn reserve(bytes: &mut Vec<u8>, capacity: usize) -> Result<(), Problem> {
-    bytes.try_reserve_exact(capacity - bytes.len()).map_err(|_| capacity::no_memory_for_body())
+    bytes.try_reserve_exact(capacity - bytes.len()).map_err(|_| admission::no_memory_for_body())
 }
 
 fn too_large(max: usize) -> Problem {

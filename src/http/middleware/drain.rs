@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// Reads what was left of the body, within limits, before a refusal is sent, and says so where the connection has to end
 /// because there is still more.
-pub(super) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
+pub(crate) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.body().is_end_stream() {
         return next(request).await;
     }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 /// What carried a request to us, or to the proxy that the client spoke to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     /// TLS.
     Https,
     /// Plain text, as a trusted proxy says.
@@ -21,20 +21,20 @@ pub(super) enum Transport {
 
 /// The sender of a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Client {
-    pub(super) address: IpAddr,
-    pub(super) transport: Transport,
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
+    pub(crate) transport: Transport,
 }
 
 impl Client {
     /// The address by which the client is counted. Whoever has one IPv6 address has the 2^64 beside it.
-    pub(super) fn group(&self) -> IpAddr {
+    pub(crate) fn group(&self) -> IpAddr {
         group(self.address)
     }
 }
 
 /// An IPv4 address, or the /64 of an IPv6 one.
-pub(super) fn group(address: IpAddr) -> IpAddr {
+pub(crate) fn group(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address @ IpAddr::V4(_) => address,
@@ -55,18 +55,18 @@ struct Inner {
 
 impl Proxies {
     /// Believes `trusted`, which name the client in `client_header`; `tls` says whether we speak TLS ourselves.
-    pub(super) fn new(trusted: &[IpNet], client_header: &str, tls: bool) -> Self {
+    pub(crate) fn new(trusted: &[IpNet], client_header: &str, tls: bool) -> Self {
         let (trusted, client_header) = (trusted.to_vec(), HeaderName::from_bytes(client_header.as_bytes()).ok());
         Self(Arc::new(Inner { trusted, client_header, tls, warned: AtomicBool::new(false) }))
     }
 
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.trusted.iter().any(|range| range.contains(&address))
     }
 
     /// Who sent `request`.
-    pub(super) fn client(&self, request: &Request) -> Client {
+    pub(crate) fn client(&self, request: &Request) -> Client {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip().to_canonical());
         let headers = request.headers();

@@ -1,4 +1,4 @@
-//! Who may call: one layer per group of routes, run before the body is read.
+//! Who may call: whom the credentials of a request name, and one layer per group of routes, run before the body is read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,40 +8,18 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use super::buckets::Addresses;
-use super::forwarded::Client;
-use super::misplaced::{self, Misplaced};
-use super::problem::{Code, Problem};
 use crate::config::{ApiKey, RateLimit};
+use crate::http::middleware::credentials::{Caller, Entries, Entry, Scope};
+use crate::http::middleware::keyed_limiter::Addresses;
+use crate::http::middleware::misplaced::{self, Misplaced};
+use crate::http::net::client_address::Client;
+use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
-
-/// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// Post candles, and ask which series are stored.
-    Ingest,
-    /// Read everything.
-    Read,
-}
-
-/// The name of the key that a request came with. Stands in its response too, for the log.
-#[derive(Debug, Clone)]
-pub(super) struct Caller(pub(super) Arc<str>);
-
-/// A key that is accepted.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) name: Arc<str>,
-    digest: [u8; 32],
-    pub(super) scope: Scope,
-}
 
 /// Whom a request comes from, by the credentials that it presents.
 #[derive(Debug, Clone)]
-pub(super) enum Identity {
+pub(crate) enum Identity {
     /// The holder of a key. Of two keys for different things it is the one that the route takes.
     Known(Arc<Entry>),
     /// Nobody: no credential stands where one is read. The keyring tells this client whether one stands elsewhere.
@@ -62,11 +40,7 @@ pub(crate) struct Keyring {
 
 /// The keys that each operation takes. One that is not there takes none.
 #[derive(Debug, Default)]
-pub(super) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
-
-/// Keys as digests: a comparison takes as long whatever was sent.
-#[derive(Debug)]
-pub(super) struct Entries(Vec<Arc<Entry>>);
+pub(crate) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
 
 /// The headers that may hold a key, and what it can then be used for. `HeaderName`s, because a `&str` would be parsed on every look.
 static PLACES: [(HeaderName, Option<Scope>); 3] = [
@@ -77,12 +51,12 @@ static PLACES: [(HeaderName, Option<Scope>); 3] = [
 
 impl Guards {
     /// Notes that an operation takes keys for `scopes`.
-    pub(super) fn insert(&mut self, method: Method, path: &str, scopes: &'static [Scope]) {
+    pub(crate) fn insert(&mut self, method: Method, path: &str, scopes: &'static [Scope]) {
         self.0.entry(path.to_owned()).or_default().push((method, scopes));
     }
 
     /// For what the keys are that the operation of `request` takes, the most fitting first.
-    pub(super) fn scopes(&self, request: &Request) -> &'static [Scope] {
+    pub(crate) fn scopes(&self, request: &Request) -> &'static [Scope] {
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let operations = request.extensions().get::<MatchedPath>().and_then(|path| self.0.get(path.as_str()));
         let operation = operations.and_then(|all| all.iter().find(|(of, _)| of == method));
@@ -92,7 +66,7 @@ impl Guards {
 
 impl Keyring {
     /// `searches` bounds how often requests without a credential are looked through for one.
-    pub(super) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit) -> Self {
+    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit) -> Self {
         let entries = Arc::new(RwLock::new(Arc::new(Entries::new(ingest, read))));
         Self { entries, searches: Arc::new(Addresses::new(searches, 1)) }
     }
@@ -116,7 +90,7 @@ impl Keyring {
     ///
     /// One key for posting and one for reading are told apart by the route. Two of one kind, or two in one header, are
     /// refused even where both are valid, because a proxy may read another one than we do.
-    pub(super) fn identify(&self, client: Client, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
+    pub(crate) fn identify(&self, client: Client, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
         let entries = self.entries();
         let (mut ingest, mut read, mut misplaced, mut unknown) = (None, None, None, None);
         for (name, place) in &PLACES {
@@ -155,30 +129,6 @@ impl Keyring {
     }
 }
 
-impl Entries {
-    fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
-        let entry = |key: &ApiKey, scope| {
-            let digest = Sha256::digest(key.secret.expose()).into();
-            Arc::new(Entry { name: key.name.as_str().into(), digest, scope })
-        };
-        let ingest = ingest.iter().map(|key| entry(key, Scope::Ingest));
-        Self(ingest.chain(read.iter().map(|key| entry(key, Scope::Read))).collect())
-    }
-
-    /// Looks at every key, so that the time taken tells nothing.
-    pub(super) fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Entry>> {
-        let digest: [u8; 32] = Sha256::digest(secret).into();
-        let mut found = None;
-        for entry in &self.0 {
-            let equal: bool = entry.digest.ct_eq(&digest).into();
-            if equal && scope.is_none_or(|scope| scope == entry.scope) {
-                found = Some(Arc::clone(entry));
-            }
-        }
-        found
-    }
-}
-
 /// The token of `Authorization: Bearer`.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
@@ -203,7 +153,7 @@ fn is_empty(value: &[u8]) -> bool {
 
 /// Lets a request through if its key has one of `scopes`, and leaves the key's name for the log. Runs before the body is
 /// read.
-pub(super) async fn require(
+pub(crate) async fn require(
     State(scopes): State<&'static [Scope]>,
     Extension(identity): Extension<Identity>,
     request: Request,

@@ -10,17 +10,18 @@ use axum::response::{IntoResponse, Response};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::forwarded::{Client, Transport};
-use super::problem::{Code, Problem};
-use super::{health, host};
 use crate::config::Access;
+use crate::http::middleware::host;
+use crate::http::net::client_address::{Client, Transport};
+use crate::http::probes;
+use crate::http::problem::{Code, Problem};
 
 /// How long a browser may remember what it was allowed.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Decides from where requests are taken. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Gate(Arc<Inner>);
+pub(crate) struct Gate(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -31,7 +32,7 @@ struct Inner {
 }
 
 impl Gate {
-    pub(super) fn new(access: &Access) -> Self {
+    pub(crate) fn new(access: &Access) -> Self {
         let origins = access.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
         let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
         // Without credentials: no cookie ever means anything here.
@@ -122,13 +123,13 @@ enum Page {
 
 /// Refuses requests from where none are taken, and tells browsers what the rest may do. A browser's preflight is answered
 /// here, since it carries no key.
-pub(super) async fn check(
+pub(crate) async fn check(
     gate: &Gate,
     client: Client,
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let judged = if health::is_probe(&request) {
+    let judged = if probes::is_probe(&request) {
         // Told to anybody, but only pages of allowed origins can read it.
         host::named(&request).map(|_| gate.judge_origin(&request, client).unwrap_or(Page::NoneOrOwn))
     } else {

@@ -1,21 +1,23 @@
 //! What is stored: `/api/v1/series`.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use utoipa::ToSchema;
 
-use super::AppState;
-use super::candles::GetProblems;
-use super::page::{self, Source};
-use super::problem::Problem;
+use crate::http::middleware::admission::Capacity;
+use crate::http::problem::{GetProblems, Problem};
+use crate::http::routes::page::{self, Source};
+use crate::query::Query;
 use crate::schema::{SeriesAfter, SymbolParameter, TimeframeParameter};
 
 /// What is known of one series from its closed candles.
 #[derive(Debug, ToSchema)]
 #[schema(as = Series)]
 #[expect(dead_code, reason = "documents the bytes that query::series writes")]
-pub(super) struct SeriesAnswer {
+pub(crate) struct SeriesAnswer {
     #[schema(example = "EURUSD")]
     symbol: String,
     #[schema(example = "H1")]
@@ -76,11 +78,12 @@ pub(super) struct SeriesAnswer {
         GetProblems,
     )
 )]
-pub(super) async fn get(
-    State(app): State<AppState>,
+pub(crate) async fn get(
+    State(query): State<Query>,
+    State(capacity): State<Arc<Capacity>>,
     RawQuery(parameters): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = app.query.series(parameters.as_deref().unwrap_or_default()).await?;
-    page::answer(&app, Source::Series, &headers, found).await
+    let found = query.series(parameters.as_deref().unwrap_or_default()).await?;
+    page::answer((&query, &capacity), Source::Series, &headers, found).await
 }

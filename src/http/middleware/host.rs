@@ -6,13 +6,13 @@ use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{Version, header};
 
-use super::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 
 /// The host that `request` names, in lower case and without its port. Only HTTP/1.0 may name none.
 ///
 /// # Errors
 /// HTTP demands to refuse the request: no `Host`, more than one, or one that is not a host with or without a port.
-pub(super) fn named(request: &Request) -> Result<Option<String>, Problem> {
+pub(crate) fn named(request: &Request) -> Result<Option<String>, Problem> {
     const NO_HOST: &str =
         "The Host of the request is not a host name or address with or without a port; send such a one.";
     let problem = |detail| Err(Problem::new(Code::InvalidHost, detail));
@@ -39,7 +39,7 @@ pub(super) fn named(request: &Request) -> Result<Option<String>, Problem> {
 }
 
 /// The host in `HOST` or `HOST:PORT`, in lower case; what has anything more is read differently by different programs.
-pub(super) fn host_of(authority: &Authority) -> Option<String> {
+pub(crate) fn host_of(authority: &Authority) -> Option<String> {
     let host = authority.host();
     let rest = authority.as_str().strip_prefix(host)?;
     let has_no_more = matches!(rest, "" | ":") || rest.strip_prefix(':')?.parse::<u16>().is_ok();
@@ -81,7 +81,7 @@ impl AdminHosts {
     }
 
     /// Lets a request through that names one of them.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Problem> {
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
         let host = named(request)?;
         // HTTP/1.0 without Host: no browser.
         if host.is_none_or(|host| self.serve(&host)) {

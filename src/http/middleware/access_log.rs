@@ -1,6 +1,5 @@
 //! What happens to every request around its handler: an id, a line in the log, its metrics, and a body for its problem.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,17 +7,16 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt as _;
+use axum::response::Response;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::Caller;
-use super::forwarded::{Client, Proxies};
-use super::problem::{Code, Problem};
-use super::traffic::{Active, Traffic};
-use super::{health, milliseconds};
+use crate::http::middleware::credentials::Caller;
+use crate::http::middleware::request_metrics::{Active, Traffic};
+use crate::http::net::client_address::{Client, Proxies};
+use crate::http::probes;
+use crate::http::problem::{Code, Problem};
 use crate::telemetry::failures::{self, Failure};
-use crate::telemetry::panic_text;
+use crate::telemetry::milliseconds;
 
 /// The header that carries a request's id in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,31 +25,31 @@ const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How many candles a request brought and how many of them were new, for the log.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows {
-    pub(super) received: usize,
-    pub(super) added: usize,
+pub(crate) struct Rows {
+    pub(crate) received: usize,
+    pub(crate) added: usize,
 }
 
 /// What [`observe`] knows of the listener that it stands in.
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) proxies: Proxies,
+pub(crate) struct Listener {
+    pub(crate) proxies: Proxies,
     /// Once this is cancelled, connections end with the answer that is on its way.
-    pub(super) stopping: CancellationToken,
+    pub(crate) stopping: CancellationToken,
     /// What counts the requests of the public one. Those of operators are not counted, nor in the log unless asked for.
-    pub(super) traffic: Option<Traffic>,
+    pub(crate) traffic: Option<Traffic>,
 }
 
 /// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
 /// request's one line to the log.
-pub(super) async fn observe(
+pub(crate) async fn observe(
     listener: &Listener,
     client: Client,
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let line = LogLine {
-        probe: health::is_probe(&request),
+        probe: probes::is_probe(&request),
         traffic: listener.traffic.as_ref(),
         _active: listener.traffic.as_ref().map(Traffic::begin),
         method: request.method().clone(),
@@ -79,12 +77,6 @@ pub(super) async fn observe(
     line.report(&response);
     line.write(&response);
     response
-}
-
-/// Turns a panic of a handler into a problem.
-pub(super) async fn catch_panic(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
-    let answer = AssertUnwindSafe(next(request)).catch_unwind().await;
-    answer.unwrap_or_else(|panic| Problem::internal(format!("panic: {}", panic_text(&*panic))).into_response())
 }
 
 /// The caller's id if it cannot harm a log line, or else a new one.

@@ -4,13 +4,14 @@ use axum::http::header::{self, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
-use super::{AppState, coding};
-use crate::query::{Coding, Found, Page};
+use crate::http::middleware::admission::Capacity;
+use crate::http::problem::Problem;
+use crate::http::routes::accept_encoding;
+use crate::query::{Coding, Found, Page, Query};
 
 /// The route that a page answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Candles,
     /// A list, which leads in one direction only.
     Series,
@@ -28,11 +29,11 @@ impl Source {
 const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
 const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
 const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
-pub(super) const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+pub(crate) const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 /// Answers a request with what was found for it, or with 304 if its client has that.
-pub(super) async fn answer(
-    app: &AppState,
+pub(crate) async fn answer(
+    (query, capacity): (&Query, &Capacity),
     source: Source,
     headers: &HeaderMap,
     found: Found,
@@ -40,15 +41,15 @@ pub(super) async fn answer(
     if names_tag(headers, &found.page.etag) {
         return Ok((StatusCode::NOT_MODIFIED, describe(source, &found.page)?).into_response());
     }
-    let plain = app.capacity.hold(found.page.body.clone())?;
-    let coding = coding::choose(headers, plain.len());
+    let plain = capacity.hold(found.page.body.clone())?;
+    let coding = accept_encoding::choose(headers, plain.len());
     if coding == Coding::Identity {
         return Ok((describe(source, &found.page)?, [JSON], plain).into_response());
     }
     // One that was made for somebody else may be of another moment: what is said of it is said of its own bytes.
-    let coded = Box::pin(app.query.coded(found, coding)).await?;
+    let coded = Box::pin(query.coded(found, coding)).await?;
     let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()))];
-    Ok((describe(source, &coded)?, [JSON], coding, app.capacity.hold(coded.body.clone())?).into_response())
+    Ok((describe(source, &coded)?, [JSON], coding, capacity.hold(coded.body.clone())?).into_response())
 }
 
 /// The headers of a page, whether it is sent or not.

@@ -11,8 +11,8 @@ use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::health;
-use super::problem::{Code, Problem};
+use crate::http::probes;
+use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::Shed;
 
 /// Requests that are worked on at once.
@@ -23,21 +23,21 @@ const BODIES: usize = 32 * 1024 * 1024;
 /// Bytes of answers that their clients have not taken yet.
 const ANSWERS: usize = 40 * 1024 * 1024;
 /// Longest that a body may take from its first byte to its last.
-pub(super) const BODY_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Longest that the work on a request may take once its body is there. Time-outs of the parts end it earlier; this is for
 /// what nobody thought of.
 const WORK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What is left of the room.
 #[derive(Debug)]
-pub(super) struct Capacity {
+pub(crate) struct Capacity {
     requests: Semaphore,
     bodies: Budget,
     answers: Budget,
 }
 
 impl Capacity {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             requests: Semaphore::new(REQUESTS),
             bodies: Budget::new(BODIES, Shed::BodyMemory),
@@ -46,19 +46,19 @@ impl Capacity {
     }
 
     /// Refuses a body for which there is no room now. None is taken: who only announces one keeps nobody else out.
-    pub(super) fn expect_body(&self, bytes: u64) -> Result<(), Problem> {
+    pub(crate) fn expect_body(&self, bytes: u64) -> Result<(), Problem> {
         let free = self.bodies.pieces.available_permits() * Budget::PIECE;
         if bytes > free as u64 { Err(overloaded(self.bodies.lack)) } else { Ok(()) }
     }
 
     /// Takes room for a part of a body. The room is free again when what is returned is dropped.
-    pub(super) fn reserve_body(&self, bytes: usize) -> Result<Room, Problem> {
+    pub(crate) fn reserve_body(&self, bytes: usize) -> Result<Room, Problem> {
         self.bodies.reserve(bytes)
     }
 
     /// Takes room for an answer until it has been written to its connection. One that several share takes it for each: who
     /// does not take his keeps it in memory.
-    pub(super) fn hold(&self, answer: Bytes) -> Result<Bytes, Problem> {
+    pub(crate) fn hold(&self, answer: Bytes) -> Result<Bytes, Problem> {
         let room = self.answers.reserve(answer.len())?;
         Ok(Bytes::from_owner(Held { answer, _room: room }))
     }
@@ -87,7 +87,7 @@ struct Budget {
 
 /// Room that was taken; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Room(#[expect(dead_code, reason = "does its work when it is dropped")] OwnedSemaphorePermit);
+pub(crate) struct Room(#[expect(dead_code, reason = "does its work when it is dropped")] OwnedSemaphorePermit);
 
 impl Budget {
     const PIECE: usize = 1024;
@@ -106,7 +106,7 @@ impl Budget {
 }
 
 /// Refuses a body for which the system has no memory.
-pub(super) fn no_memory_for_body() -> Problem {
+pub(crate) fn no_memory_for_body() -> Problem {
     overloaded(Shed::BodyMemory)
 }
 
@@ -116,12 +116,12 @@ fn overloaded(lack: Shed) -> Problem {
 }
 
 /// Refuses a request when as many are worked on as should be, and ends one that is worked on for too long.
-pub(super) async fn admit(
+pub(crate) async fn admit(
     capacity: &Capacity,
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    if health::is_probe(&request) {
+    if probes::is_probe(&request) {
         return next(request).await;
     }
     let Ok(_place) = capacity.requests.try_acquire() else {
@@ -132,7 +132,7 @@ pub(super) async fn admit(
 }
 
 /// Waits for work on a body that is there.
-pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Problem> {
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Problem> {
     timeout(WORK_DEADLINE, work).await.map_err(|_| given_up())
 }
 

@@ -1,0 +1,57 @@
+//! The keys that are accepted, and what each of them is for.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::ApiKey;
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Post candles, and ask which series are stored.
+    Ingest,
+    /// Read everything.
+    Read,
+}
+
+/// The name of the key that a request came with. Stands in its response too, for the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) Arc<str>);
+
+/// A key that is accepted.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: Arc<str>,
+    digest: [u8; 32],
+    pub(crate) scope: Scope,
+}
+
+/// Keys as digests: a comparison takes as long whatever was sent.
+#[derive(Debug)]
+pub(crate) struct Entries(Vec<Arc<Entry>>);
+
+impl Entries {
+    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
+        let entry = |key: &ApiKey, scope| {
+            let digest = Sha256::digest(key.secret.expose()).into();
+            Arc::new(Entry { name: key.name.as_str().into(), digest, scope })
+        };
+        let ingest = ingest.iter().map(|key| entry(key, Scope::Ingest));
+        Self(ingest.chain(read.iter().map(|key| entry(key, Scope::Read))).collect())
+    }
+
+    /// Looks at every key, so that the time taken tells nothing.
+    pub(crate) fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Entry>> {
+        let digest: [u8; 32] = Sha256::digest(secret).into();
+        let mut found = None;
+        for entry in &self.0 {
+            let equal: bool = entry.digest.ct_eq(&digest).into();
+            if equal && scope.is_none_or(|scope| scope == entry.scope) {
+                found = Some(Arc::clone(entry));
+            }
+        }
+        found
+    }
+}

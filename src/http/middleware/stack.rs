@@ -1,0 +1,140 @@
+//! The one stack of layers around every public route.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+
+use crate::http::middleware::access_log::{self, Listener};
+use crate::http::middleware::admission::{self, Capacity};
+use crate::http::middleware::auth::{Guards, Keyring};
+use crate::http::middleware::origin::{self, Gate};
+use crate::http::middleware::rate_limit::{self, Limiter};
+use crate::http::middleware::{drain, panic, security_headers};
+use crate::http::problem::{Code, Problem};
+
+/// What stands around every route, in the order in which a request passes it.
+pub(crate) struct Layers {
+    pub(crate) listener: Listener,
+    pub(crate) gate: Gate,
+    pub(crate) keyring: Keyring,
+    pub(crate) guards: Guards,
+    pub(crate) limiter: Limiter,
+    pub(crate) capacity: Arc<Capacity>,
+}
+
+impl Layers {
+    /// Puts the layers around every route, refusals of unknown ones included.
+    pub(crate) fn around<S: Clone + Send + Sync + 'static>(self, routes: Router<S>) -> Router<S> {
+        routes
+            .fallback(async || {
+                Problem::new(Code::NotFound, "There is no such route; the API's documentation lists them.")
+            })
+            .method_not_allowed_fallback(async || {
+                Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
+            })
+            .layer(middleware::from_fn_with_state(Arc::new(self), pass))
+    }
+}
+
+/// Room for the headers that the layers put into an answer.
+const ADDED_HEADERS: usize = 10;
+
+/// The one stack of layers, from the inside out. One function, since axum copies a route anew for each layer that it knows of;
+/// and each in a box, since one future of all of them would be of a size for which an allocator takes its time.
+async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
+    let Layers { listener, gate, keyring, guards, limiter, capacity } = &*layers;
+    let client = listener.proxies.client(&request);
+    let identity = keyring.identify(client, request.headers(), guards.scopes(&request));
+    request.extensions_mut().insert(identity.clone());
+
+    let routed = async move |request| {
+        let mut response = Box::pin(next.run(request)).await;
+        // What the layers add, at once: the map would grow three times.
+        response.headers_mut().reserve(ADDED_HEADERS);
+        response
+    };
+    // Who asks too often takes no place from others.
+    let admitted = async move |request| Box::pin(admission::admit(capacity, request, routed)).await;
+    let metered = async move |request| Box::pin(rate_limit::meter(limiter, client, &identity, request, admitted)).await;
+    // Outside of the limits, so that pages of allowed origins can read their refusals too.
+    let checked = async move |request| Box::pin(origin::check(gate, client, request, metered)).await;
+    // Whoever refuses, the client is heard out first.
+    let drained = async move |request| Box::pin(drain::drain_body(request, checked)).await;
+    let secured = async move |request| {
+        let mut response = Box::pin(panic::catch_panic(request, drained)).await;
+        security_headers::secure(client, &mut response);
+        response
+    };
+    // Sees every answer.
+    Box::pin(access_log::observe(listener, client, request, secured)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::routing::get;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::config::{Access, RateLimit, RateLimits};
+    use crate::http::net::client_address::Proxies;
+    use crate::http::problem;
+
+    /// The stack around a route that panics, as it stands around every route.
+    fn panicking() -> Router {
+        let panics = async || {
+            assert!(std::env::args().count() == 0, "the password is hidden");
+        };
+        let access = Access {
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            client_ip_header: String::new(),
+            https_only: false,
+        };
+        let unlimited = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
+        let proxies = Proxies::new(&[], "", false);
+        let layers = Layers {
+            listener: Listener { proxies, stopping: CancellationToken::new(), traffic: None },
+            gate: Gate::new(&access),
+            keyring: Keyring::new(&[], &[], RateLimit::Off),
+            guards: Guards::default(),
+            limiter: Limiter::new(&unlimited),
+            capacity: Arc::new(Capacity::new()),
+        };
+        layers.around(Router::new().route("/", get(panics)))
+    }
+
+    async fn call(routes: Router) -> String {
+        let request = Request::get("/?symbol=SECRET")
+            .header("host", "x")
+            .header("x-request-id", "id-1")
+            .header("x-api-key", "SECRET");
+        let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], problem::CONTENT_TYPE);
+        String::from_utf8(to_bytes(response.into_body(), 10_000).await.unwrap().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+        let body = call(panicking()).await;
+        assert!(body.contains(r#""code":"internal","request_id":"id-1""#) && !body.contains("hidden"), "{body}");
+    }
+
+    #[test]
+    fn a_panic_is_reported_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let events = sentry::test::with_captured_events(|| drop(runtime.block_on(call(panicking()))));
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(event.tags["request_id"], "id-1");
+        assert_eq!(event.transaction.as_deref(), Some("GET /"));
+        assert!(event.exception[0].value.as_deref().unwrap().contains("the password is hidden"));
+        assert!(!serde_json::to_string(event).unwrap().contains("SECRET"));
+    }
+}

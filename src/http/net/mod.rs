@@ -1,0 +1,7 @@
+//! Connections, and who is at their other end.
+
+pub(crate) mod client_address;
+mod connection;
+pub(crate) mod listener;
+mod preface;
+pub(crate) mod tls;

@@ -1,0 +1,9 @@
+//! The handlers, and what they share on the way in and out.
+
+mod accept_encoding;
+pub(crate) mod batch_body;
+pub(crate) mod candles;
+pub(crate) mod docs;
+pub(crate) mod health;
+mod page;
+pub(crate) mod series;

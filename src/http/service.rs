@@ -1,0 +1,172 @@
+//! The public routes in their stack of layers: where the parts of the service on the wire are put together.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use axum::http::Method;
+use axum::routing::get;
+use axum::{Router, middleware};
+use candle::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa::openapi::PathItem;
+use utoipa::openapi::path::Operation;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::Config;
+use crate::http::middleware::access_log::Listener;
+use crate::http::middleware::admission::Capacity;
+use crate::http::middleware::auth::{self, Guards, Keyring};
+use crate::http::middleware::credentials::Scope;
+use crate::http::middleware::origin::Gate;
+use crate::http::middleware::rate_limit::{self, Limiter};
+use crate::http::middleware::request_metrics::Traffic;
+use crate::http::middleware::stack::Layers;
+use crate::http::net::client_address::Proxies;
+use crate::http::routes::batch_body::MaxBodyBytes;
+use crate::http::routes::docs::{self, PrettyDocument};
+use crate::http::routes::health::{self, Health};
+use crate::http::routes::{candles, series};
+use crate::ingest::Ingest;
+use crate::query::Query;
+use crate::store::Store;
+
+/// What the routes work with. Clones share it: axum makes several for each request.
+#[derive(Debug, Clone)]
+struct AppState(Arc<Parts>);
+
+/// Each route takes those that it needs.
+#[derive(Debug)]
+struct Parts {
+    ingest: Ingest,
+    query: Query,
+    health: Health,
+    capacity: Arc<Capacity>,
+    max_body_bytes: MaxBodyBytes,
+    document: PrettyDocument,
+}
+
+/// Has routes take a part of the state by its type.
+macro_rules! parts {
+    ($($field:ident: $type:ty),+) => {
+        $(impl FromRef<AppState> for $type {
+            fn from_ref(state: &AppState) -> Self {
+                state.0.$field.clone()
+            }
+        })+
+    };
+}
+parts!(ingest: Ingest, query: Query, health: Health, capacity: Arc<Capacity>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
+
+/// The service on the wire.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// Its public routes.
+    pub(crate) routes: Router,
+    /// Whose word on clients is believed.
+    pub(crate) proxies: Proxies,
+    /// The keys that are accepted.
+    pub(crate) keyring: Keyring,
+    pub(crate) health: Health,
+    pub(crate) limiter: Limiter,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Service {
+    /// Builds the routes. `/health` says that no work should be sent here before the store is `reached`, and once `stopping`
+    /// is cancelled.
+    pub(crate) fn new(
+        config: &Config,
+        started_at: Timestamp,
+        store: Store,
+        ingest: Ingest,
+        query: Query,
+        (reached, stopping): (watch::Receiver<bool>, CancellationToken),
+    ) -> Self {
+        let access = &config.access;
+        let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
+        let limiter = Limiter::new(&config.rate_limits);
+        let health = Health::new(store, ingest.clone(), started_at, stopping.clone(), reached);
+        let capacity = Arc::new(Capacity::new());
+        let state = AppState(Arc::new(Parts {
+            ingest,
+            query,
+            health: health.clone(),
+            capacity: capacity.clone(),
+            max_body_bytes: MaxBodyBytes(config.limits.max_body_bytes),
+            document: PrettyDocument::new(openapi),
+        }));
+        let (routes, guards) = api();
+        let (mut routes, document) = routes.split_for_parts();
+        let traffic = Traffic::new();
+        for (path, item) in &document.paths.paths {
+            for (method, _) in operations(item) {
+                traffic.expect_failures(&method, path);
+            }
+        }
+        if config.docs_enabled {
+            routes = routes.merge(documentation().split_for_parts().0);
+        }
+        let keyring =
+            Keyring::new(&config.ingest_keys, &config.read_tokens, rate_limit::of_wrong_keys(&config.rate_limits));
+        let layers = Layers {
+            listener: Listener { proxies: proxies.clone(), stopping: stopping.clone(), traffic: Some(traffic) },
+            gate: Gate::new(access),
+            keyring: keyring.clone(),
+            guards,
+            limiter: limiter.clone(),
+            capacity,
+        };
+        Self { routes: layers.around(routes).with_state(state), proxies, keyring, health, limiter, stopping }
+    }
+}
+
+/// The OpenAPI document in pretty JSON.
+#[must_use]
+pub fn openapi() -> String {
+    let mut document = api().0.merge(documentation()).into_openapi();
+    docs::complete(&mut document);
+    document.to_pretty_json().unwrap_or_default()
+}
+
+/// Every route that the document describes, grouped by who may call it, and which keys each operation takes.
+fn api() -> (OpenApiRouter<AppState>, Guards) {
+    let mut guards = Guards::default();
+    let mut guarded = |routes: OpenApiRouter<AppState>, scopes: &'static [Scope]| {
+        for (path, item) in &routes.get_openapi().paths.paths {
+            for (method, _) in operations(item) {
+                guards.insert(method, path, scopes);
+            }
+        }
+        routes.route_layer(middleware::from_fn_with_state(scopes, auth::require))
+    };
+    let open = OpenApiRouter::with_openapi(docs::Base::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(health::api_health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::healthz));
+    let ingest = OpenApiRouter::new().routes(routes!(candles::post));
+    let read = OpenApiRouter::new().routes(routes!(candles::get)).routes(routes!(health::detailed));
+    let either = OpenApiRouter::new().routes(routes!(series::get));
+    let routes = open
+        .merge(guarded(ingest, &[Scope::Ingest]))
+        .merge(guarded(read, &[Scope::Read]))
+        .merge(guarded(either, &[Scope::Read, Scope::Ingest]));
+    (routes, guards)
+}
+
+/// The operations of a path, by their methods.
+fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
+    let all = [(Method::GET, &item.get), (Method::POST, &item.post)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+fn documentation() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(docs::openapi))
+        .route("/api/docs", get(docs::page))
+        .route("/api/docs/", get(docs::page))
+        .route("/api/docs/{name}", get(docs::file))
+}
