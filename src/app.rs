@@ -20,7 +20,7 @@ use crate::housekeeping;
 use crate::http::admin;
 use crate::http::middleware::auth::Keyring;
 use crate::http::middleware::host::AdminHosts;
-use crate::http::net::listener::{Door, MOST_OF_ADMIN};
+use crate::http::net::listener::{ConnectionLimiter, MAX_ADMIN_CONNECTIONS};
 use crate::http::net::{listener, tls};
 use crate::http::service::Service;
 use crate::ingest::Ingest;
@@ -106,7 +106,7 @@ impl App {
     /// # Errors
     /// When an address cannot be listened on, or the certificate or the database's address cannot work.
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
-        let most_connections = listener::make_room_for_connections();
+        let most_connections = listener::raise_open_file_limit();
         let store = Store::open(&config.database)?;
         let started_at = clock.now();
         let ingest = Ingest::new(store.clone(), clock, config.limits.max_batch);
@@ -122,14 +122,15 @@ impl App {
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
             let hosts = AdminHosts::new(&config.admin_hosts, address.ip());
             let routes = admin::routes(&service, hosts, store.clone(), ingest.clone(), metrics.clone());
-            let door = Door::new("admin", MOST_OF_ADMIN, service.proxies.clone(), stopping.clone());
-            admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, door, None)?);
+            let limiter =
+                ConnectionLimiter::new("admin", MAX_ADMIN_CONNECTIONS, service.proxies.clone(), stopping.clone());
+            admin = Some(Listening::start((address, "ADMIN_ADDR"), routes, limiter, None)?);
             upkeep.spawn(metrics.maintain());
         }
         let reloader = Reloader { keyring: service.keyring.clone(), certificate: Arc::default() };
         let address = (config.listen, "BIND_ADDR and PORT");
-        let door = Door::new("public", most_connections, service.proxies, stopping.clone());
-        let public = Listening::start(address, service.routes, door, tls.clone())?;
+        let limiter = ConnectionLimiter::new("public", most_connections, service.proxies, stopping.clone());
+        let public = Listening::start(address, service.routes, limiter, tls.clone())?;
         if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
             upkeep.spawn(tls::renew(current, files, Arc::clone(&reloader.certificate)));
         }
@@ -226,14 +227,14 @@ impl Listening {
     fn start(
         (address, variables): (SocketAddr, &'static str),
         routes: Router,
-        door: Door,
+        limiter: ConnectionLimiter,
         tls: Option<RustlsConfig>,
     ) -> Result<Self, AppError> {
         let error = |error| AppError::Listen { address, variables, error };
         let listener = listener::listen(address).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
         let handle = Handle::new();
-        let server = tokio::spawn(listener::serve(listener, routes, handle.clone(), door, tls));
+        let server = tokio::spawn(listener::serve(listener, routes, handle.clone(), limiter, tls));
         Ok(Self { address, handle, server })
     }
 

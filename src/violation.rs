@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use candle::Invalid;
+use candle::ValueError;
 
 /// Most violations that one answer lists.
 pub const MAX_LISTED: usize = 100;
@@ -49,7 +49,7 @@ impl From<usize> for Step {
 
 impl Violation {
     /// Places `invalid` at `loc`.
-    pub fn new(loc: impl IntoIterator<Item = Step>, invalid: Invalid) -> Self {
+    pub fn new(loc: impl IntoIterator<Item = Step>, invalid: ValueError) -> Self {
         Self { loc: loc.into_iter().collect(), msg: invalid.message, kind: invalid.rule.name() }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The fuzz targets call these functions, and so do the proptests of the service's own test binary.
 
-use candle::{Candle, Closing, Forming, Price, Side, Sorted, Timeframe, Timestamp, Volume};
+use candle::{Candle, Closing, Forming, OhlcField, Price, Sorted, Timeframe, Timestamp, Volume};
 use candlewick::ingest::{Checked, Refusal, check};
 use candlewick::query::Selection;
 use candlewick::store::Direction;
@@ -136,8 +136,8 @@ fn check_candle(candle: &Candle) {
     assert!(candle.key.time().seconds() <= NOW + 60, "no candle is from the future");
     assert!(candle.key.timeframe().check_opening(candle.key.time()).is_ok());
     assert!(candle.volume.get() >= 0);
-    let (high, low) = (candle.ohlc.get(Side::High), candle.ohlc.get(Side::Low));
-    for side in Side::ALL {
+    let (high, low) = (candle.ohlc.get(OhlcField::High), candle.ohlc.get(OhlcField::Low));
+    for side in OhlcField::ALL {
         let price = candle.ohlc.get(side);
         check_canonical(price);
         assert!(low <= price && price <= high);
@@ -213,7 +213,7 @@ fn check_read_back(checked: &Checked, now: Timestamp) {
                 "symbol": candle.key.symbol().as_str(), "timeframe": candle.key.timeframe().name(),
                 "timestamp": candle.key.time().to_string(), "volume": candle.volume.get(), "complete": complete,
             });
-            for side in Side::ALL {
+            for side in OhlcField::ALL {
                 fields[side.name()] = candle.ohlc.get(side).to_string().into();
             }
             fields

@@ -35,7 +35,7 @@ struct AdminState {
 /// The routes of the second listener.
 pub(crate) fn routes(service: &Service, hosts: AdminHosts, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
     let proxies = Proxies::new(&[], "", false);
-    let listener = Listener { proxies, stopping: service.stopping.clone(), traffic: None };
+    let listener = Listener { proxies, stopping: service.stopping.clone(), metrics: None };
     let layers = Layers { listener, hosts };
     let Service { health, limiter, .. } = service;
     let state = AdminState { health: health.clone(), store, ingest, limiter: limiter.clone(), metrics };

@@ -17,13 +17,13 @@ use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::http::middleware::access_log::Listener;
-use crate::http::middleware::admission::Capacity;
+use crate::http::middleware::admission::AdmissionControl;
 use crate::http::middleware::auth::{self, Guards, Keyring};
 use crate::http::middleware::credentials::Scope;
-use crate::http::middleware::origin::Gate;
+use crate::http::middleware::origin::OriginPolicy;
 use crate::http::middleware::rate_limit::{self, Limiter};
-use crate::http::middleware::request_metrics::Traffic;
-use crate::http::middleware::stack::Layers;
+use crate::http::middleware::request_metrics::RequestMetrics;
+use crate::http::middleware::stack::Stack;
 use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
@@ -43,7 +43,7 @@ struct Parts {
     ingest: Ingest,
     query: Query,
     health: Health,
-    capacity: Arc<Capacity>,
+    admission: Arc<AdmissionControl>,
     max_body_bytes: MaxBodyBytes,
     document: PrettyDocument,
 }
@@ -58,7 +58,7 @@ macro_rules! parts {
         })+
     };
 }
-parts!(ingest: Ingest, query: Query, health: Health, capacity: Arc<Capacity>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
+parts!(ingest: Ingest, query: Query, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
 
 /// The service on the wire.
 #[derive(Debug)]
@@ -89,21 +89,21 @@ impl Service {
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
         let limiter = Limiter::new(&config.rate_limits);
         let health = Health::new(store, ingest.clone(), started_at, stopping.clone(), reached);
-        let capacity = Arc::new(Capacity::new());
+        let admission = Arc::new(AdmissionControl::new());
         let state = AppState(Arc::new(Parts {
             ingest,
             query,
             health: health.clone(),
-            capacity: capacity.clone(),
+            admission: admission.clone(),
             max_body_bytes: MaxBodyBytes(config.limits.max_body_bytes),
             document: PrettyDocument::new(openapi),
         }));
         let (routes, guards) = api();
         let (mut routes, document) = routes.split_for_parts();
-        let traffic = Traffic::new();
+        let metrics = RequestMetrics::new();
         for (path, item) in &document.paths.paths {
             for (method, _) in operations(item) {
-                traffic.expect_failures(&method, path);
+                metrics.expect_failures(&method, path);
             }
         }
         if config.docs_enabled {
@@ -111,13 +111,13 @@ impl Service {
         }
         let keyring =
             Keyring::new(&config.ingest_keys, &config.read_tokens, rate_limit::of_wrong_keys(&config.rate_limits));
-        let layers = Layers {
-            listener: Listener { proxies: proxies.clone(), stopping: stopping.clone(), traffic: Some(traffic) },
-            gate: Gate::new(access),
+        let layers = Stack {
+            listener: Listener { proxies: proxies.clone(), stopping: stopping.clone(), metrics: Some(metrics) },
+            origins: OriginPolicy::new(access),
             keyring: keyring.clone(),
             guards,
             limiter: limiter.clone(),
-            capacity,
+            admission,
         };
         Self { routes: layers.around(routes).with_state(state), proxies, keyring, health, limiter, stopping }
     }

@@ -10,8 +10,8 @@ use super::malformed::{self, Malformed};
 use super::scalar::{boolean, parse_scalar, parse_string};
 use crate::violation::{MAX_LISTED, Step, Violation};
 use candle::{
-    BatchBuilder, Candle, Closing, EpochUnit, Invalid, Key, Ohlc, Phase, Phases, Price, Rule, SentTime, Side, Sorted,
-    Symbol, Timeframe, Timestamp, UtcOffset, Volume,
+    BatchBuilder, Candle, Closing, EpochUnit, Key, Ohlc, OhlcField, Phase, Phases, Price, Rule, SentTime, Sorted,
+    Symbol, Timeframe, Timestamp, UtcOffset, ValueError, Volume,
 };
 
 /// Seconds before its end from which an M1 candle is believed to be complete: more would take its first half for the whole.
@@ -57,7 +57,7 @@ impl Defaults {
             unit: problems.optional("unit", fields.unit, |raw| parse_string(raw, EpochUnit::parse)),
             utc_offset: problems.optional("utc_offset", fields.utc_offset, |raw| parse_scalar(raw, UtcOffset::parse)),
         };
-        let place = |(field, invalid): (Option<&'static str>, Invalid)| {
+        let place = |(field, invalid): (Option<&'static str>, ValueError)| {
             Violation::new(std::iter::once("body").chain(field).map(Step::from), invalid)
         };
         (defaults, problems.0.into_iter().map(place).collect())
@@ -96,7 +96,7 @@ impl<'a> Validator<'a> {
                 reader.candle(fields, &mut problems)
             }
             Shape::Absent | Shape::Wrong => {
-                problems.note(None, Invalid::new(Rule::WrongType, "is not an object; send a candle's fields"));
+                problems.note(None, ValueError::new(Rule::WrongType, "is not an object; send a candle's fields"));
                 None
             }
         };
@@ -125,7 +125,7 @@ impl<'a> Validator<'a> {
     pub(super) fn finish(mut self, batch: Shape<BatchFields<'_>>, text: &str) -> Result<Checked, Vec<Violation>> {
         let whole = |field: Option<&str>, rule, message: &str| {
             let loc = std::iter::once("body").chain(field).map(Step::from);
-            vec![Violation::new(loc, Invalid::new(rule, message))]
+            vec![Violation::new(loc, ValueError::new(rule, message))]
         };
         let Shape::Right(fields) = batch else {
             return Err(whole(None, Rule::WrongType, not_an_object(text)));
@@ -218,13 +218,13 @@ impl<'a> CandleReader<'a> {
         let sent = self.opening_time(fields.timestamp.or(fields.time), timeframe, unit, utc_offset, problems);
         let prices = [fields.open, fields.high, fields.low, fields.close];
         let prices = std::array::from_fn(|i| {
-            problems.required(Side::ALL[i].name(), prices[i], |raw| parse_scalar(raw, Price::parse))
+            problems.required(OhlcField::ALL[i].name(), prices[i], |raw| parse_scalar(raw, Price::parse))
         });
         let ohlc = match prices {
             [Some(open), Some(high), Some(low), Some(close)] => Ohlc::new([open, high, low, close]),
             _ => Err(Ohlc::contradictions(prices)),
         };
-        let note_all = |contradictions: Vec<(Side, Invalid)>| {
+        let note_all = |contradictions: Vec<(OhlcField, ValueError)>| {
             for (side, invalid) in contradictions {
                 problems.note(Some(side.name()), invalid);
             }
@@ -278,7 +278,7 @@ impl<'a> CandleReader<'a> {
     /// The clock may be wrong by the same tolerance in both directions. So it closes a candle only that long after the
     /// latest possible end, and believes a sender from that long before the nominal one. A closed candle never changes,
     /// so one that is called complete even earlier is kept as forming until its end has passed.
-    fn phases(&self, key: &Key, utc_offset: Option<UtcOffset>, complete: Option<bool>) -> Result<Phases, Invalid> {
+    fn phases(&self, key: &Key, utc_offset: Option<UtcOffset>, complete: Option<bool>) -> Result<Phases, ValueError> {
         let (timeframe, open, now) = (key.timeframe(), key.time(), self.now);
         let end = timeframe.nominal_end(open, utc_offset);
         let tolerance = if timeframe == Timeframe::M1 { M1_CLAIM_TOLERANCE } else { CLOCK_TOLERANCE };
@@ -286,7 +286,7 @@ impl<'a> CandleReader<'a> {
         let claimed =
             if end <= now.plus_seconds(tolerance) { Phase::Closed } else { Phase::Forming(Closing::Early(settled)) };
         match complete {
-            Some(true) if now < open => Err(Invalid::new(
+            Some(true) if now < open => Err(ValueError::new(
                 Rule::NotBegun,
                 format!(
                     "is true, but the candle opens at {open} and it is {now} by the server's clock; send it when its period is \
@@ -327,17 +327,17 @@ impl<'a> CandleReader<'a> {
         let ahead = sent.time.seconds() - self.now.seconds();
         if ahead > CLOCK_TOLERANCE {
             self.future.note(sent, timeframe);
-            problems.note(Some("timestamp"), Invalid::new(Rule::Future, format!("is {ahead} s ahead of UTC")));
+            problems.note(Some("timestamp"), ValueError::new(Rule::Future, format!("is {ahead} s ahead of UTC")));
         }
         Some(sent)
     }
 }
 
 /// Checks that a candle of `timeframe` can have opened when its sender says.
-fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), Invalid> {
+fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), ValueError> {
     match timeframe {
         None => sent.time.check_not_before_markets(),
-        Some(timeframe) if sent.is_date && !timeframe.opens_with_a_day() => Err(Invalid::new(
+        Some(timeframe) if sent.is_date && !timeframe.opens_with_a_day() => Err(ValueError::new(
             Rule::NotATime,
             format!("is a date, and candles of {timeframe} open at a time of day; send it too, as in 2025.08.03 13:00"),
         )),
@@ -348,19 +348,19 @@ fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), In
 /// Refuses a record as a terminal has it before it is filled in: everything in it is 0. So may be its time before or after an
 /// offset was taken off, also one that the sender took off itself. Below D1 a time of exactly 0 is refused beside real prices too,
 /// because `iTime` returns it on failure and no such candle is so old.
-fn not_unfilled(sent: SentTime, timeframe: Option<Timeframe>, ohlc: Option<Ohlc>) -> Result<(), Invalid> {
+fn not_unfilled(sent: SentTime, timeframe: Option<Timeframe>, ohlc: Option<Ohlc>) -> Result<(), ValueError> {
     let is_zero = |seconds: i64| seconds.abs() <= UtcOffset::MAX_SECONDS && seconds % UtcOffset::STEP_SECONDS == 0;
     let times = [sent.reading, sent.time.seconds()];
-    let has_no_prices = ohlc.is_some_and(|ohlc| Side::ALL.into_iter().all(|side| ohlc.get(side).is_zero()));
+    let has_no_prices = ohlc.is_some_and(|ohlc| OhlcField::ALL.into_iter().all(|side| ohlc.get(side).is_zero()));
     if has_no_prices && times.into_iter().any(is_zero) {
         const MESSAGE: &str = "is 0 and so are all four prices, as in an MqlRates that nobody filled in; \
                                send only as many records as CopyRates returned";
-        return Err(Invalid::new(Rule::Unfilled, MESSAGE));
+        return Err(ValueError::new(Rule::Unfilled, MESSAGE));
     }
     if times.contains(&0) && timeframe.is_some_and(|timeframe| !timeframe.opens_with_a_day()) {
         const MESSAGE: &str =
             "is 0, which iTime returns where it has no such candle; send the time at which the candle opened";
-        return Err(Invalid::new(Rule::Unfilled, MESSAGE));
+        return Err(ValueError::new(Rule::Unfilled, MESSAGE));
     }
     Ok(())
 }
@@ -369,7 +369,7 @@ fn not_unfilled(sent: SentTime, timeframe: Option<Timeframe>, ohlc: Option<Ohlc>
 fn differ<'a, T: PartialEq>(
     value: Raw<'a>,
     aliased: Raw<'a>,
-    parse: impl Fn(&'a RawValue) -> Result<T, Invalid>,
+    parse: impl Fn(&'a RawValue) -> Result<T, ValueError>,
 ) -> bool {
     let (Some(value), Some(aliased)) = (value, aliased) else { return false };
     value.get() != aliased.get()
@@ -383,8 +383,8 @@ fn differ<'a, T: PartialEq>(
 fn read_once<'a, T: Clone>(
     last: &mut Option<(&'a str, T)>,
     raw: &'a RawValue,
-    parse: impl FnOnce(&str) -> Result<T, Invalid>,
-) -> Result<T, Invalid> {
+    parse: impl FnOnce(&str) -> Result<T, ValueError>,
+) -> Result<T, ValueError> {
     if let Some((text, value)) = last
         && *text == raw.get()
     {
@@ -397,14 +397,14 @@ fn read_once<'a, T: Clone>(
 
 /// What is wrong with one candle, or with the batch around the candles: a field's name and why.
 #[derive(Debug, Default)]
-struct Problems(Vec<(Option<&'static str>, Invalid)>);
+struct Problems(Vec<(Option<&'static str>, ValueError)>);
 
 impl Problems {
-    fn note(&mut self, field: Option<&'static str>, invalid: Invalid) {
+    fn note(&mut self, field: Option<&'static str>, invalid: ValueError) {
         self.0.push((field, invalid));
     }
 
-    fn check<T>(&mut self, field: &'static str, result: Result<T, Invalid>) -> Option<T> {
+    fn check<T>(&mut self, field: &'static str, result: Result<T, ValueError>) -> Option<T> {
         result.map_err(|invalid| self.note(Some(field), invalid)).ok()
     }
 
@@ -412,7 +412,7 @@ impl Problems {
         &mut self,
         field: &'static str,
         raw: Raw<'a>,
-        parse: impl FnOnce(&'a RawValue) -> Result<T, Invalid>,
+        parse: impl FnOnce(&'a RawValue) -> Result<T, ValueError>,
     ) -> Shape<T> {
         match raw {
             None => Shape::Absent,
@@ -424,9 +424,9 @@ impl Problems {
         &mut self,
         field: &'static str,
         raw: Raw<'a>,
-        parse: impl FnOnce(&'a RawValue) -> Result<T, Invalid>,
+        parse: impl FnOnce(&'a RawValue) -> Result<T, ValueError>,
     ) -> Option<T> {
-        let parsed = raw.ok_or_else(|| Invalid::new(Rule::Missing, "is missing")).and_then(parse);
+        let parsed = raw.ok_or_else(|| ValueError::new(Rule::Missing, "is missing")).and_then(parse);
         self.check(field, parsed)
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::store::{Store, StoreError, Stored};
 use crate::telemetry::metrics::CONFLICTS;
 use crate::violation::MAX_LISTED;
-use candle::{Candle, Side};
+use candle::{Candle, OhlcField};
 
 /// Time that an answer waits for the comparison, because most Expert Advisors give up after 5 s.
 const COMPARISON_TIMEOUT: Duration = Duration::from_secs(2);
@@ -94,7 +94,7 @@ pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Ca
 fn describe(posted: &Candle, stored: &Stored) -> String {
     let key = &posted.key;
     let mut text = format!("{} {} {}:", key.symbol(), key.timeframe(), key.time());
-    let [open, high, low, close] = Side::ALL.map(|side| posted.ohlc.get(side).to_string());
+    let [open, high, low, close] = OhlcField::ALL.map(|side| posted.ohlc.get(side).to_string());
     let posted = [open, high, low, close, posted.volume.get().to_string()];
     for ((field, posted), stored) in FIELDS.into_iter().zip(posted).zip(&stored.values) {
         if let Some(stored) = stored {

@@ -5,10 +5,13 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::bare_words;
-use candle::{Invalid, Rule};
+use candle::{Rule, ValueError};
 
 /// Applies `parse` to a number, or to a string that may hold one.
-pub(super) fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
+pub(super) fn parse_scalar<T>(
+    raw: &RawValue,
+    parse: impl FnOnce(&str) -> Result<T, ValueError>,
+) -> Result<T, ValueError> {
     match raw.get().as_bytes() {
         [b'-' | b'0'..=b'9', ..] => parse(raw.get()),
         [b'"', ..] => parse_string(raw, parse),
@@ -17,17 +20,20 @@ pub(super) fn parse_scalar<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result
 }
 
 /// Applies `parse` to a string. A word that stood in the body without quotes is refused, by `parse` if that refuses it too.
-pub(super) fn parse_string<T>(raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Result<T, Invalid> {
+pub(super) fn parse_string<T>(
+    raw: &RawValue,
+    parse: impl FnOnce(&str) -> Result<T, ValueError>,
+) -> Result<T, ValueError> {
     match bare_words::marked_word(raw.get()) {
         None => parse(&string(raw)?),
         Some(word) => match parse(word) {
-            Ok(_) => Err(Invalid::new(Rule::WrongType, "stands without quotes; put it in double quotes")),
+            Ok(_) => Err(ValueError::new(Rule::WrongType, "stands without quotes; put it in double quotes")),
             Err(invalid) => Err(invalid),
         },
     }
 }
 
-fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
+fn string(raw: &RawValue) -> Result<Cow<'_, str>, ValueError> {
     let text = raw.get();
     if !text.starts_with('"') {
         return Err(wrong_type(raw, "a string"));
@@ -40,10 +46,10 @@ fn string(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
     }
     serde_json::from_str(text)
         .map(Cow::Owned)
-        .map_err(|_| Invalid::new(Rule::NotText, "holds an escape that is no character; send it as plain UTF-8"))
+        .map_err(|_| ValueError::new(Rule::NotText, "holds an escape that is no character; send it as plain UTF-8"))
 }
 
-pub(super) fn boolean(raw: &RawValue) -> Result<bool, Invalid> {
+pub(super) fn boolean(raw: &RawValue) -> Result<bool, ValueError> {
     match raw.get() {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -51,7 +57,7 @@ pub(super) fn boolean(raw: &RawValue) -> Result<bool, Invalid> {
     }
 }
 
-fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
+fn wrong_type(raw: &RawValue, wanted: &str) -> ValueError {
     const MAX_LENGTH: usize = 40;
     let bare_word = bare_words::marked_word(raw.get()).filter(|word| (1..=MAX_LENGTH).contains(&word.len()));
     let found = match raw.get().as_bytes() {
@@ -62,5 +68,5 @@ fn wrong_type(raw: &RawValue, wanted: &str) -> Invalid {
         [b'{', ..] => "an object",
         _ => "a number",
     };
-    Invalid::new(Rule::WrongType, format!("is {found}; send {wanted}"))
+    ValueError::new(Rule::WrongType, format!("is {found}; send {wanted}"))
 }

@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use crate::store::{Direction, Range};
 use crate::violation::{MAX_LISTED, Violation};
-use candle::{EpochUnit, Invalid, Rule, Symbol, Timeframe, format_bound, parse_bound};
+use candle::{EpochUnit, Rule, Symbol, Timeframe, ValueError, format_bound, parse_bound};
 
 /// Candles returned when no limit is asked for.
 pub const DEFAULT_LIMIT: usize = 1000;
@@ -90,8 +90,8 @@ impl Selection {
 }
 
 /// Reads a whole number from 1 to `max_limit`.
-pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, Invalid> {
-    let invalid = || Invalid::new(Rule::OutOfRange, format!("must be a whole number from 1 to {max_limit}"));
+pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueError> {
+    let invalid = || ValueError::new(Rule::OutOfRange, format!("must be a whole number from 1 to {max_limit}"));
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
     }
@@ -146,7 +146,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Every value of a parameter that may be repeated.
-    pub(super) fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> Vec<T> {
+    pub(super) fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<T> {
         let values = self.pairs.iter().filter(|(present, _)| present == name);
         let (mut parsed, mut refused) = (Vec::new(), Vec::new());
         for (_, value) in values {
@@ -161,12 +161,12 @@ impl<'a> Parameters<'a> {
         parsed
     }
 
-    pub(super) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
         let parsed = parse(&self.pairs.iter().find(|(present, _)| present == name)?.1);
         parsed.map_err(|invalid| self.refuse(name, invalid.rule.name(), invalid.message)).ok()
     }
 
-    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
         if !self.has(name) {
             self.refuse(name, Rule::Missing.name(), "is missing");
         }

@@ -12,7 +12,7 @@ use super::page::{Page, tag};
 use super::selection::{Parameters, parse_limit};
 use crate::store::{Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
 use crate::violation::Violation;
-use candle::{Invalid, Rule, Symbol, Timeframe};
+use candle::{Rule, Symbol, Timeframe, ValueError};
 
 /// The most series in an answer, and their number if no limit is asked for.
 pub const MAX_SERIES: usize = 10_000;
@@ -42,14 +42,14 @@ pub(super) fn parse(query: &str) -> Result<SeriesSelection, Vec<Violation>> {
 }
 
 /// `TIMEFRAME:SYMBOL`; a symbol may hold colons.
-fn parse_after(text: &str) -> Result<SeriesKey, Invalid> {
+fn parse_after(text: &str) -> Result<SeriesKey, ValueError> {
     const FORM: &str = "must be a timeframe and a symbol, as in H1:EURUSD";
-    let (timeframe, symbol) = text.split_once(':').ok_or_else(|| Invalid::new(Rule::WrongType, FORM))?;
-    let form = |invalid: Invalid| Invalid::new(invalid.rule, format!("{FORM}, and its {}", invalid.message));
+    let (timeframe, symbol) = text.split_once(':').ok_or_else(|| ValueError::new(Rule::WrongType, FORM))?;
+    let form = |invalid: ValueError| ValueError::new(invalid.rule, format!("{FORM}, and its {}", invalid.message));
     let timeframe = Timeframe::parse(timeframe)
-        .map_err(|invalid| form(Invalid::new(invalid.rule, format!("timeframe {}", invalid.message))))?;
+        .map_err(|invalid| form(ValueError::new(invalid.rule, format!("timeframe {}", invalid.message))))?;
     let symbol = Symbol::parse(symbol)
-        .map_err(|invalid| form(Invalid::new(invalid.rule, format!("symbol {}", invalid.message))))?;
+        .map_err(|invalid| form(ValueError::new(invalid.rule, format!("symbol {}", invalid.message))))?;
     Ok(SeriesKey { symbol, timeframe })
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use batch::{Batch, BatchBuilder, Closing, Forming, Origins, Phase, Phases, Sorted};
 pub use offset::UtcOffset;
-pub use price::{Ohlc, Price, Side};
+pub use price::{Ohlc, OhlcField, Price};
 pub use rule::Rule;
 pub use time::{EpochUnit, SentTime, Timestamp, format_bound, format_millis, parse_bound};
 pub use timeframe::Timeframe;
@@ -25,14 +25,14 @@ use number::Number;
 
 /// Why a value was refused: a rule for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid {
+pub struct ValueError {
     /// The rule that was broken.
     pub rule: Rule,
     /// What is wrong with the value and what would be right.
     pub message: String,
 }
 
-impl Invalid {
+impl ValueError {
     /// Pairs a rule with the sentence that explains this breach of it.
     pub fn new(rule: Rule, message: impl Into<String>) -> Self {
         Self { rule, message: message.into() }
@@ -61,22 +61,22 @@ impl Symbol {
     ///
     /// # Errors
     /// Names the first rule that `text` breaks.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         if text.is_empty() {
-            return Err(Invalid::new(Rule::Empty, "is empty; send the symbol's name, such as EURUSD"));
+            return Err(ValueError::new(Rule::Empty, "is empty; send the symbol's name, such as EURUSD"));
         }
         if text.chars().nth(Self::MAX_CHARS).is_some() {
-            return Err(Invalid::new(Rule::TooLong, "has more than 64 characters"));
+            return Err(ValueError::new(Rule::TooLong, "has more than 64 characters"));
         }
         if let Some(unprintable) = text.chars().find(|&c| !is_printable(c)) {
             let code = u32::from(unprintable);
-            return Err(Invalid::new(
+            return Err(ValueError::new(
                 Rule::Unprintable,
                 format!("contains the unprintable character U+{code:04X}; remove it"),
             ));
         }
         if text.starts_with(' ') || text.ends_with(' ') {
-            return Err(Invalid::new(Rule::OuterBlank, "starts or ends with a blank; remove it"));
+            return Err(ValueError::new(Rule::OuterBlank, "starts or ends with a blank; remove it"));
         }
         Ok(Self(text.into()))
     }
@@ -115,10 +115,10 @@ impl Volume {
     ///
     /// # Errors
     /// When `text` is no JSON number, is not whole, is negative or exceeds `i64::MAX`.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         Number::read(text, "1200", |number| match number.to_i64() {
             Ok(volume) if volume >= 0 => Ok(Self(volume)),
-            Ok(_) => Err(Invalid::new(Rule::OutOfRange, "is negative; a volume is 0 or more")),
+            Ok(_) => Err(ValueError::new(Rule::OutOfRange, "is negative; a volume is 0 or more")),
             Err(invalid) => Err(invalid),
         })
     }
@@ -146,7 +146,7 @@ impl Key {
     ///
     /// # Errors
     /// When no candle of this timeframe opens at `time`.
-    pub fn new(symbol: Symbol, timeframe: Timeframe, time: Timestamp) -> Result<Self, Invalid> {
+    pub fn new(symbol: Symbol, timeframe: Timeframe, time: Timestamp) -> Result<Self, ValueError> {
         timeframe.check_opening(time)?;
         Ok(Self { symbol, timeframe, time })
     }

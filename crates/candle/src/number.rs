@@ -1,6 +1,6 @@
 use rust_decimal::Decimal;
 
-use super::{Invalid, Rule, shown};
+use super::{Rule, ValueError, shown};
 
 /// A JSON number taken apart but not evaluated, so that no digit of it is lost.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +18,8 @@ impl<'a> Number<'a> {
     pub(crate) fn read<T>(
         text: &str,
         example: &str,
-        parse: impl Fn(Number<'_>) -> Result<T, Invalid>,
-    ) -> Result<T, Invalid> {
+        parse: impl Fn(Number<'_>) -> Result<T, ValueError>,
+    ) -> Result<T, ValueError> {
         if let Some(number) = Number::find(text) {
             return parse(number);
         }
@@ -30,7 +30,7 @@ impl<'a> Number<'a> {
             None if text.is_empty() => format!("is empty; send digits, such as {example}"),
             None => format!("is {}not a number; send digits, such as {example}", shown(text)),
         };
-        Err(Invalid::new(Rule::NotANumber, message))
+        Err(ValueError::new(Rule::NotANumber, message))
     }
 
     /// Takes `text` apart by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank. `None` for
@@ -111,10 +111,10 @@ impl<'a> Number<'a> {
     }
 
     /// The number as plain decimal with every digit it came with: scale = max(0, fraction digits − exponent).
-    pub(crate) fn to_decimal(self) -> Result<Decimal, Invalid> {
+    pub(crate) fn to_decimal(self) -> Result<Decimal, ValueError> {
         const LIMIT: i128 = 10_i128.pow(28);
         let too_precise =
-            || Invalid::new(Rule::TooPrecise, "has more than 28 digits in all or behind the point; send at most 28");
+            || ValueError::new(Rule::TooPrecise, "has more than 28 digits in all or behind the point; send at most 28");
         let scale = self.scale();
         let mut coefficient = 0_i128;
         for digit in self.digits() {
@@ -136,8 +136,8 @@ impl<'a> Number<'a> {
     }
 
     /// The number as an integer, if it denotes one: `1200`, `1200.0`, `1.2E+03`.
-    pub(crate) fn to_i64(self) -> Result<i64, Invalid> {
-        let out_of_range = || Invalid::new(Rule::OutOfRange, "is too large; it must fit a 64-bit integer");
+    pub(crate) fn to_i64(self) -> Result<i64, ValueError> {
+        let out_of_range = || ValueError::new(Rule::OutOfRange, "is too large; it must fit a 64-bit integer");
         if self.fraction.is_empty()
             && self.exponent == 0
             && let Ok(magnitude) = self.integer.parse::<i64>()
@@ -150,7 +150,7 @@ impl<'a> Number<'a> {
         let trailing_zeros = self.digits().rev().take_while(|&digit| digit == 0).count();
         let missing_zeros = i64::try_from(trailing_zeros).unwrap_or(i64::MAX).saturating_sub(self.scale());
         if missing_zeros < 0 {
-            return Err(Invalid::new(Rule::NotWhole, "is not a whole number; send it without decimals"));
+            return Err(ValueError::new(Rule::NotWhole, "is not a whole number; send it without decimals"));
         }
         let significant = self.integer.len() + self.fraction.len() - trailing_zeros;
         let mut value = 0_i128;

@@ -1,4 +1,4 @@
-use super::{Invalid, Number, Rule, shown};
+use super::{Number, Rule, ValueError, shown};
 
 /// How far a broker's clock is ahead of UTC: −14 to +14 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,25 +18,25 @@ impl UtcOffset {
     /// # Errors
     /// When `text` is not a whole number, beyond 14 hours, or not a multiple of a quarter of an hour. Says what other unit would
     /// make it a zone.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         const EXAMPLE: &str = "offsets are counted in seconds, such as 10800 for UTC+3";
         let Some(number) = Number::find(text) else {
-            return Err(Invalid::new(Rule::NotANumber, format!("is {}not a number; {EXAMPLE}", shown(text))));
+            return Err(ValueError::new(Rule::NotANumber, format!("is {}not a number; {EXAMPLE}", shown(text))));
         };
         let seconds = number
             .to_i64()
-            .map_err(|invalid| Invalid::new(invalid.rule, format!("is not a whole number; {EXAMPLE}")))?;
+            .map_err(|invalid| ValueError::new(invalid.rule, format!("is not a whole number; {EXAMPLE}")))?;
         let in_another_unit = || match Self::in_another_unit(seconds) {
             Some((unit, meant)) => format!("offsets are counted in seconds; send {meant} if {seconds} counts {unit}"),
             None => EXAMPLE.to_owned(),
         };
         if !(-Self::MAX_SECONDS..=Self::MAX_SECONDS).contains(&seconds) {
             let message = format!("is beyond the 50400 seconds of 14 hours; {}", in_another_unit());
-            return Err(Invalid::new(Rule::OutOfRange, message));
+            return Err(ValueError::new(Rule::OutOfRange, message));
         }
         if seconds % Self::STEP_SECONDS != 0 {
             let message = format!("is not a multiple of 900 seconds, as every zone is; {}", in_another_unit());
-            return Err(Invalid::new(Rule::NotAQuarterHour, message));
+            return Err(ValueError::new(Rule::NotAQuarterHour, message));
         }
         Ok(Self(seconds))
     }

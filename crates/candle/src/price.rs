@@ -3,7 +3,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
-use super::{Invalid, Number, Rule};
+use super::{Number, Rule, ValueError};
 
 /// An exact decimal price that keeps the digits it came with: `1.08500` is not `1.085`.
 ///
@@ -19,7 +19,7 @@ impl Price {
     ///
     /// # Errors
     /// When `text` is no JSON number or needs more than 28 digits.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         let mut price = match Number::short_decimal(text) {
             Some(short) => Self(short),
             None => Number::read(text, "1.0850", |number| number.to_decimal().map(Self))?,
@@ -114,7 +114,7 @@ impl fmt::Display for Price {
 
 /// One of a candle's four prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum OhlcField {
     /// First price of the period.
     Open,
     /// Highest price of the period.
@@ -125,7 +125,7 @@ pub enum Side {
     Close,
 }
 
-impl Side {
+impl OhlcField {
     /// All four, in the order in which they are written everywhere.
     pub const ALL: [Self; 4] = [Self::Open, Self::High, Self::Low, Self::Close];
 
@@ -151,11 +151,11 @@ pub struct Ohlc {
 }
 
 impl Ohlc {
-    /// Takes the prices in the order of [`Side::ALL`].
+    /// Takes the prices in the order of [`OhlcField::ALL`].
     ///
     /// # Errors
     /// Every side that contradicts the others, with the reason.
-    pub fn new(prices: [Price; 4]) -> Result<Self, Vec<(Side, Invalid)>> {
+    pub fn new(prices: [Price; 4]) -> Result<Self, Vec<(OhlcField, ValueError)>> {
         let [open, high, low, close] = prices;
         let consistent = low <= open && open <= high && low <= close && close <= high;
         if consistent { Ok(Self { open, high, low, close }) } else { Err(Self::contradictions(prices.map(Some))) }
@@ -163,21 +163,21 @@ impl Ohlc {
 
     /// The sides that contradict others, as far as the prices are known.
     #[must_use]
-    pub fn contradictions([open, high, low, close]: [Option<Price>; 4]) -> Vec<(Side, Invalid)> {
+    pub fn contradictions([open, high, low, close]: [Option<Price>; 4]) -> Vec<(OhlcField, ValueError)> {
         let mut found = Vec::new();
-        let inconsistent = |message| Invalid::new(Rule::Inconsistent, message);
+        let inconsistent = |message| ValueError::new(Rule::Inconsistent, message);
         if let (Some(high), Some(low)) = (high, low)
             && low > high
         {
-            return vec![(Side::High, inconsistent(format!("is {high}, below the low of {low}")))];
+            return vec![(OhlcField::High, inconsistent(format!("is {high}, below the low of {low}")))];
         }
-        for (side, price) in [(Side::Open, open), (Side::Close, close)] {
+        for (side, price) in [(OhlcField::Open, open), (OhlcField::Close, close)] {
             let (name, Some(price)) = (side.name(), price) else { continue };
             if let Some(high) = high.filter(|&high| price > high) {
-                found.push((Side::High, inconsistent(format!("is {high}, below the {name} of {price}"))));
+                found.push((OhlcField::High, inconsistent(format!("is {high}, below the {name} of {price}"))));
             }
             if let Some(low) = low.filter(|&low| price < low) {
-                found.push((Side::Low, inconsistent(format!("is {low}, above the {name} of {price}"))));
+                found.push((OhlcField::Low, inconsistent(format!("is {low}, above the {name} of {price}"))));
             }
         }
         found
@@ -185,12 +185,12 @@ impl Ohlc {
 
     /// The price of one side.
     #[must_use]
-    pub fn get(&self, side: Side) -> Price {
+    pub fn get(&self, side: OhlcField) -> Price {
         match side {
-            Side::Open => self.open,
-            Side::High => self.high,
-            Side::Low => self.low,
-            Side::Close => self.close,
+            OhlcField::Open => self.open,
+            OhlcField::High => self.high,
+            OhlcField::Low => self.low,
+            OhlcField::Close => self.close,
         }
     }
 }

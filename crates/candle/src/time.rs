@@ -3,7 +3,7 @@ use std::fmt;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 
-use super::{Invalid, Number, Rule, UtcOffset, shown};
+use super::{Number, Rule, UtcOffset, ValueError, shown};
 
 /// A whole second in UTC, from year 1 to year 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,11 +42,11 @@ impl EpochUnit {
     ///
     /// # Errors
     /// Names the two.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         match text {
             "s" => Ok(Self::Seconds),
             "ms" => Ok(Self::Milliseconds),
-            _ => Err(Invalid::new(
+            _ => Err(ValueError::new(
                 Rule::UnknownUnit,
                 "is not a known unit; send s where numbers are epoch seconds, or ms where they are epoch milliseconds",
             )),
@@ -79,7 +79,7 @@ impl Timestamp {
     /// # Errors
     /// When the form is unknown, has no zone where it needs one, has both a zone and an `offset`, or is not a whole
     /// second between the years 1 and 9999.
-    pub fn parse(text: &str, unit: Option<EpochUnit>, offset: Option<UtcOffset>) -> Result<SentTime, Invalid> {
+    pub fn parse(text: &str, unit: Option<EpochUnit>, offset: Option<UtcOffset>) -> Result<SentTime, ValueError> {
         let shift = offset.unwrap_or(UtcOffset::ZERO);
         let broker_time = |reading: i64, is_date| {
             let time = Self::from_seconds(reading)?.behind(shift)?;
@@ -102,7 +102,7 @@ impl Timestamp {
         }
         if let Some(midnight) = parse_fixed(text, "0000-00-00") {
             if offset.is_none() {
-                return Err(Invalid::new(
+                return Err(ValueError::new(
                     Rule::NoTimeZone,
                     "is a date without a zone; D1, W1 and MN1 may have one beside utc_offset (0 for UTC), shorter ones need \
                      the time as well",
@@ -115,19 +115,19 @@ impl Timestamp {
                 "is {}not a time in a known form; send 2025-08-03T10:00:00Z, epoch seconds or epoch milliseconds",
                 shown(text)
             );
-            return Err(Invalid::new(Rule::NotATime, message));
+            return Err(ValueError::new(Rule::NotATime, message));
         };
         if local.and_utc().timestamp_subsec_nanos() != 0 || has_digits_beyond(0, text) {
             return Err(not_a_whole_second());
         }
         let reading = local.and_utc().timestamp();
         match zone {
-            None if offset.is_none() => Err(Invalid::new(
+            None if offset.is_none() => Err(ValueError::new(
                 Rule::NoTimeZone,
                 "has no time zone; end it with Z if it is UTC, or send utc_offset, the seconds that its clock is ahead of UTC",
             )),
             None => broker_time(reading, false),
-            Some(_) if shift != UtcOffset::ZERO => Err(Invalid::new(
+            Some(_) if shift != UtcOffset::ZERO => Err(ValueError::new(
                 Rule::ZoneAndOffset,
                 format!("names its zone, and utc_offset is {} as well; drop one of the two", shift.seconds()),
             )),
@@ -135,7 +135,7 @@ impl Timestamp {
                 let time = Self::from_seconds(reading - zone)?;
                 let is_known = zone % UtcOffset::STEP_SECONDS == 0 && zone.abs() <= UtcOffset::MAX_SECONDS;
                 if !is_known && time >= Self::FIRST_OF_STANDARD_TIME {
-                    return Err(Invalid::new(
+                    return Err(ValueError::new(
                         Rule::NotAQuarterHour,
                         "names a zone that is not a multiple of 15 minutes within 14 hours of UTC; send the zone of the \
                          broker's clock, or UTC with a Z",
@@ -150,12 +150,15 @@ impl Timestamp {
     ///
     /// # Errors
     /// Outside the years 1 to 9999.
-    pub fn from_seconds(seconds: i64) -> Result<Self, Invalid> {
+    pub fn from_seconds(seconds: i64) -> Result<Self, ValueError> {
         let time = Self(seconds);
         if (Self::MIN..=Self::MAX).contains(&time) {
             Ok(time)
         } else {
-            Err(Invalid::new(Rule::OutOfRange, "lies outside the years 1 to 9999; send epoch seconds or milliseconds"))
+            Err(ValueError::new(
+                Rule::OutOfRange,
+                "lies outside the years 1 to 9999; send epoch seconds or milliseconds",
+            ))
         }
     }
 
@@ -163,14 +166,14 @@ impl Timestamp {
     ///
     /// # Errors
     /// Before the year 1700.
-    pub fn check_not_before_markets(self) -> Result<(), Invalid> {
+    pub fn check_not_before_markets(self) -> Result<(), ValueError> {
         if self >= Self::FIRST_OPENING {
             return Ok(());
         }
-        Err(Invalid::new(Rule::OutOfRange, "lies before the year 1700; send the time at which the candle opened"))
+        Err(ValueError::new(Rule::OutOfRange, "lies before the year 1700; send the time at which the candle opened"))
     }
 
-    fn behind(self, offset: UtcOffset) -> Result<Self, Invalid> {
+    fn behind(self, offset: UtcOffset) -> Result<Self, ValueError> {
         Self::from_seconds(self.0 - offset.seconds())
     }
 
@@ -214,7 +217,7 @@ impl fmt::Display for Timestamp {
 ///
 /// # Errors
 /// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
-pub fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
+pub fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, ValueError> {
     let millis = if let Some(number) = Number::find(text) {
         check_not_a_date(text, unit, "%Y-%m-%d", "unit=s")?;
         epoch_millis(number, unit)?
@@ -224,10 +227,10 @@ pub fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> 
         let IsoTime { local, zone } = parse_iso(text).ok_or_else(|| not_a_bound(text))?;
         let Some(zone) = zone else {
             let message = format!("has no time zone; send {} if it is UTC", rfc3339(local.and_utc()));
-            return Err(Invalid::new(Rule::NoTimeZone, message));
+            return Err(ValueError::new(Rule::NoTimeZone, message));
         };
         if has_digits_beyond(3, text) {
-            return Err(Invalid::new(Rule::TooPrecise, "is finer than a millisecond; send at most three decimals"));
+            return Err(ValueError::new(Rule::TooPrecise, "is finer than a millisecond; send at most three decimals"));
         }
         local.and_utc().timestamp_millis() - zone * 1000
     };
@@ -237,12 +240,12 @@ pub fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, Invalid> 
 
 /// Refuses a date in digits, as 20250803 is, where no unit says what they count: as epoch seconds such dates would all lie in July
 /// and August of 1970. The advice writes the date in `format` and names `seconds` as the way to say that it counts those.
-fn check_not_a_date(text: &str, unit: Option<EpochUnit>, format: &str, seconds: &str) -> Result<(), Invalid> {
+fn check_not_a_date(text: &str, unit: Option<EpochUnit>, format: &str, seconds: &str) -> Result<(), ValueError> {
     if unit.is_some() || text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
     }
     match NaiveDate::parse_from_str(text, "%Y%m%d") {
-        Ok(date) if (1700..2100).contains(&date.year()) => Err(Invalid::new(
+        Ok(date) if (1700..2100).contains(&date.year()) => Err(ValueError::new(
             Rule::NotATime,
             format!(
                 "looks like a date in digits; send {}, or {seconds} if it counts epoch seconds",
@@ -254,10 +257,10 @@ fn check_not_a_date(text: &str, unit: Option<EpochUnit>, format: &str, seconds: 
 }
 
 /// The milliseconds that an epoch number comes to.
-fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, Invalid> {
+fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, ValueError> {
     let number = number.to_i64()?;
     match unit.unwrap_or_else(|| EpochUnit::of(number)) {
-        EpochUnit::Seconds if unit.is_some() && Timestamp::from_seconds(number).is_err() => Err(Invalid::new(
+        EpochUnit::Seconds if unit.is_some() && Timestamp::from_seconds(number).is_err() => Err(ValueError::new(
             Rule::OutOfRange,
             "lies outside the years 1 to 9999 in seconds; send unit ms if it counts milliseconds",
         )),
@@ -267,7 +270,7 @@ fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, Inva
 }
 
 /// The refusal of `text` as a bound, with advice that works in a URL.
-fn not_a_bound(text: &str) -> Invalid {
+fn not_a_bound(text: &str) -> ValueError {
     let message = if let Some(time) = parse_mt5(text) {
         format!("is not in the form of a query; send {} if it is UTC", rfc3339(time))
     } else if let Some(midnight) = parse_fixed(text, "0000.00.00") {
@@ -280,7 +283,7 @@ fn not_a_bound(text: &str) -> Invalid {
             shown(text)
         )
     };
-    Invalid::new(Rule::NotATime, message)
+    ValueError::new(Rule::NotATime, message)
 }
 
 /// Writes a bound so that [`parse_bound`] reads the same, here and in the release before this one: in milliseconds, unless
@@ -368,12 +371,12 @@ fn has_digits_beyond(places: usize, text: &str) -> bool {
     })
 }
 
-fn not_a_whole_second_in_milliseconds() -> Invalid {
-    Invalid::new(Rule::NotAWholeSecond, "is not a whole second in milliseconds; send unit s if it counts seconds")
+fn not_a_whole_second_in_milliseconds() -> ValueError {
+    ValueError::new(Rule::NotAWholeSecond, "is not a whole second in milliseconds; send unit s if it counts seconds")
 }
 
-fn not_a_whole_second() -> Invalid {
-    Invalid::new(Rule::NotAWholeSecond, "is not a whole second; send the time at which the candle opened")
+fn not_a_whole_second() -> ValueError {
+    ValueError::new(Rule::NotAWholeSecond, "is not a whole second; send the time at which the candle opened")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Invalid, Rule, Timestamp, UtcOffset};
+use super::{Rule, Timestamp, UtcOffset, ValueError};
 
 /// The length of a candle's period: one of the 21 of `MetaTrader` 5 (MQL5 reference, `ENUM_TIMEFRAMES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,9 +59,9 @@ impl Timeframe {
     ///
     /// # Errors
     /// Lists the known names.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
         if text == "1M" {
-            return Err(Invalid::new(Rule::AmbiguousTimeframe, "could be a minute or a month; send M1 or MN1"));
+            return Err(ValueError::new(Rule::AmbiguousTimeframe, "could be a minute or a month; send M1 or MN1"));
         }
         let name = match text.split_at_checked("PERIOD_".len()) {
             Some((prefix, name)) if prefix.eq_ignore_ascii_case("PERIOD_") => name,
@@ -77,7 +77,7 @@ impl Timeframe {
         };
         Self::ALL.into_iter().find(same).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(" ");
-            Invalid::new(Rule::UnknownTimeframe, format!("is none of the known timeframes; send one of {names}"))
+            ValueError::new(Rule::UnknownTimeframe, format!("is none of the known timeframes; send one of {names}"))
         })
     }
 
@@ -90,7 +90,7 @@ impl Timeframe {
     ///
     /// # Errors
     /// When `time` lies between those, or before the year 1700.
-    pub fn check_opening(self, time: Timestamp) -> Result<(), Invalid> {
+    pub fn check_opening(self, time: Timestamp) -> Result<(), ValueError> {
         time.check_not_before_markets()?;
         let step = self.opening_step(time);
         if time.seconds() % step == 0 {
@@ -104,7 +104,7 @@ impl Timeframe {
         let message = format!(
             "is not when a candle of {self} opens, which is on {grid} of UTC; send the time at which the candle opened"
         );
-        Err(Invalid::new(rule, message))
+        Err(ValueError::new(rule, message))
     }
 
     /// Seconds of which the opening times around `time` are multiples.

@@ -11,7 +11,7 @@ use axum::response::Response;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::middleware::credentials::Caller;
-use crate::http::middleware::request_metrics::{Active, Traffic};
+use crate::http::middleware::request_metrics::{Active, RequestMetrics};
 use crate::http::net::client_address::{Client, Proxies};
 use crate::http::probes;
 use crate::http::problem::{Code, Problem};
@@ -37,7 +37,7 @@ pub(crate) struct Listener {
     /// Once this is cancelled, connections end with the answer that is on its way.
     pub(crate) stopping: CancellationToken,
     /// What counts the requests of the public one. Those of operators are not counted, nor in the log unless asked for.
-    pub(crate) traffic: Option<Traffic>,
+    pub(crate) metrics: Option<RequestMetrics>,
 }
 
 /// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
@@ -50,8 +50,8 @@ pub(crate) async fn observe(
 ) -> Response {
     let line = LogLine {
         probe: probes::is_probe(&request),
-        traffic: listener.traffic.as_ref(),
-        _active: listener.traffic.as_ref().map(Traffic::begin),
+        metrics: listener.metrics.as_ref(),
+        _active: listener.metrics.as_ref().map(RequestMetrics::begin),
         method: request.method().clone(),
         route: request.extensions().get::<MatchedPath>().cloned(),
         request_id: request_id(request.headers()),
@@ -139,7 +139,7 @@ impl TraceParent {
 /// What a request's line in the log says before it is known how the request ends.
 struct LogLine<'a> {
     probe: bool,
-    traffic: Option<&'a Traffic>,
+    metrics: Option<&'a RequestMetrics>,
     _active: Option<Active>,
     method: Method,
     route: Option<MatchedPath>,
@@ -179,14 +179,14 @@ impl LogLine<'_> {
         match response.status() {
             status if status.is_server_error() => write_at!(error),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => write_at!(warn),
-            _ if self.probe || self.traffic.is_none() => write_at!(debug),
+            _ if self.probe || self.metrics.is_none() => write_at!(debug),
             _ => write_at!(info),
         }
     }
 
     fn count(&self, status: u16) {
-        if let Some(traffic) = self.traffic {
-            traffic.end(&self.method, self.route(), status, self.start.elapsed());
+        if let Some(metrics) = self.metrics {
+            metrics.end(&self.method, self.route(), status, self.start.elapsed());
         }
     }
 

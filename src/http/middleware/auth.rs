@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::config::{ApiKey, RateLimit};
 use crate::http::middleware::credentials::{Caller, Entries, Entry, Scope};
-use crate::http::middleware::keyed_limiter::Addresses;
+use crate::http::middleware::keyed_limiter::AddressLimiter;
 use crate::http::middleware::misplaced::{self, Misplaced};
 use crate::http::net::client_address::Client;
 use crate::http::problem::{Code, Problem};
@@ -35,7 +35,7 @@ pub(crate) enum Identity {
 pub(crate) struct Keyring {
     entries: Arc<RwLock<Arc<Entries>>>,
     /// The rate at which a client without a credential may have its request looked through: that tries keys, too.
-    searches: Arc<Addresses>,
+    searches: Arc<AddressLimiter>,
 }
 
 /// The keys that each operation takes. One that is not there takes none.
@@ -68,7 +68,7 @@ impl Keyring {
     /// `searches` bounds how often requests without a credential are looked through for one.
     pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit) -> Self {
         let entries = Arc::new(RwLock::new(Arc::new(Entries::new(ingest, read))));
-        Self { entries, searches: Arc::new(Addresses::new(searches, 1)) }
+        Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)) }
     }
 
     /// Accepts these keys and no others from the next request on.

@@ -27,14 +27,14 @@ const TIDY: u64 = 10;
 /// Where a caller stands: how many requests it may have at once, how many it has left, until when it has all again, and
 /// how long until it has the next.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct RateLimitState {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
     pub(crate) reset: Duration,
     pub(crate) wait: Duration,
 }
 
-impl Standing {
+impl RateLimitState {
     fn new(quota: Quota, remaining: u32, wait: Duration) -> Self {
         let limit = quota.burst_size().get();
         // Who has to wait has the next one at the end of it.
@@ -45,45 +45,45 @@ impl Standing {
 }
 
 /// A bucket for each key, or none where there is no limit.
-pub(crate) struct Buckets<K: Clone + Hash + Eq>(
-    Option<RateLimiter<K, Bounded<K>, DefaultClock, StateInformationMiddleware>>,
+pub(crate) struct KeyedLimiter<K: Clone + Hash + Eq>(
+    Option<RateLimiter<K, BoundedStateStore<K>, DefaultClock, StateInformationMiddleware>>,
 );
 
-impl<K: Clone + Hash + Eq> Buckets<K> {
+impl<K: Clone + Hash + Eq> KeyedLimiter<K> {
     /// Lets through `limit`, and at once `burst` times as many.
     pub(crate) fn new(limit: RateLimit, burst: u32) -> Self {
         let RateLimit::Per { times, period } = limit else { return Self(None) };
         let quota = Quota::with_period(period / times.get())
             .map(|quota| quota.allow_burst(times.saturating_mul(NonZeroU32::MIN.saturating_add(burst - 1))));
-        Self(quota.map(|quota| RateLimiter::new(quota, Bounded::new(MOST), DefaultClock::default())))
+        Self(quota.map(|quota| RateLimiter::new(quota, BoundedStateStore::new(MOST), DefaultClock::default())))
     }
 
-    pub(crate) fn take(&self, key: &K) -> Result<Option<Standing>, Standing> {
+    pub(crate) fn take(&self, key: &K) -> Result<Option<RateLimitState>, RateLimitState> {
         let Some(buckets) = &self.0 else { return Ok(None) };
         match buckets.check_key(key) {
-            Ok(state) => Ok(Some(Standing::new(state.quota(), state.remaining_burst_capacity(), Duration::ZERO))),
+            Ok(state) => Ok(Some(RateLimitState::new(state.quota(), state.remaining_burst_capacity(), Duration::ZERO))),
             Err(not_yet) => {
                 let wait = not_yet.wait_time_from(DefaultClock::default().now());
-                Err(Standing::new(not_yet.quota(), 0, wait))
+                Err(RateLimitState::new(not_yet.quota(), 0, wait))
             }
         }
     }
 }
 
-impl<K: Clone + Hash + Eq> fmt::Debug for Buckets<K> {
+impl<K: Clone + Hash + Eq> fmt::Debug for KeyedLimiter<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Buckets").field(&self.0.is_some()).finish()
+        f.debug_tuple("KeyedLimiter").field(&self.0.is_some()).finish()
     }
 }
 
 /// The state of at most so many buckets: keys that come when there are as many share one.
-struct Bounded<K> {
+struct BoundedStateStore<K> {
     each: Mutex<HashMap<K, InMemoryState>>,
     most: usize,
     shared: InMemoryState,
 }
 
-impl<K: Clone + Hash + Eq> Bounded<K> {
+impl<K: Clone + Hash + Eq> BoundedStateStore<K> {
     fn new(most: usize) -> Self {
         Self { each: Mutex::default(), most, shared: InMemoryState::default() }
     }
@@ -93,7 +93,7 @@ impl<K: Clone + Hash + Eq> Bounded<K> {
     }
 }
 
-impl<K: Clone + Hash + Eq> StateStore for Bounded<K> {
+impl<K: Clone + Hash + Eq> StateStore for BoundedStateStore<K> {
     type Key = K;
 
     fn measure_and_replace<T, F, E>(&self, key: &K, measure: F) -> Result<T, E>
@@ -110,7 +110,7 @@ impl<K: Clone + Hash + Eq> StateStore for Bounded<K> {
     }
 }
 
-impl<K: Clone + Hash + Eq> ShrinkableKeyedStateStore<K> for Bounded<K> {
+impl<K: Clone + Hash + Eq> ShrinkableKeyedStateStore<K> for BoundedStateStore<K> {
     fn retain_recent(&self, drop_below: Nanos) {
         // A state tells its time only to whoever measures it.
         let is_recent = |state: &InMemoryState| {
@@ -135,19 +135,19 @@ impl<K: Clone + Hash + Eq> ShrinkableKeyedStateStore<K> for Bounded<K> {
 
 /// A bucket for each client address, of which there may be any number; the memory for them is bounded all the same.
 #[derive(Debug)]
-pub(crate) struct Addresses {
-    buckets: Buckets<IpAddr>,
+pub(crate) struct AddressLimiter {
+    buckets: KeyedLimiter<IpAddr>,
     start: Instant,
     /// Seconds from the start to the last time that quiet addresses were forgotten.
     tidied: AtomicU64,
 }
 
-impl Addresses {
+impl AddressLimiter {
     pub(crate) fn new(limit: RateLimit, burst: u32) -> Self {
-        Self { buckets: Buckets::new(limit, burst), start: Instant::now(), tidied: AtomicU64::new(0) }
+        Self { buckets: KeyedLimiter::new(limit, burst), start: Instant::now(), tidied: AtomicU64::new(0) }
     }
 
-    pub(crate) fn take(&self, client: Client) -> Result<Option<Standing>, Standing> {
+    pub(crate) fn take(&self, client: Client) -> Result<Option<RateLimitState>, RateLimitState> {
         self.tidy();
         self.buckets.take(&client.group())
     }
@@ -177,10 +177,10 @@ mod tests {
 
     use super::*;
 
-    type Plain = RateLimiter<&'static str, Bounded<&'static str>, DefaultClock, NoOpMiddleware<Instant>>;
+    type Plain = RateLimiter<&'static str, BoundedStateStore<&'static str>, DefaultClock, NoOpMiddleware<Instant>>;
 
     fn of_two(quota: Quota) -> Plain {
-        RateLimiter::new(quota, Bounded::new(2), DefaultClock::default())
+        RateLimiter::new(quota, BoundedStateStore::new(2), DefaultClock::default())
     }
 
     #[test]

@@ -21,7 +21,7 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Decides from where requests are taken. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate(Arc<Inner>);
+pub(crate) struct OriginPolicy(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -31,7 +31,7 @@ struct Inner {
     cors: CorsLayer,
 }
 
-impl Gate {
+impl OriginPolicy {
     pub(crate) fn new(access: &Access) -> Self {
         let origins = access.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
         let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
@@ -95,18 +95,18 @@ impl Gate {
     }
 
     /// What a request's `Origin` makes of it.
-    fn judge_origin(&self, request: &Request, client: Client) -> Result<Page, Problem> {
+    fn judge_origin(&self, request: &Request, client: Client) -> Result<RequestOrigin, Problem> {
         let mut named = request.headers().get_all(header::ORIGIN).iter();
-        let Some(origin) = named.next() else { return Ok(Page::NoneOrOwn) };
+        let Some(origin) = named.next() else { return Ok(RequestOrigin::SameOrNone) };
         let only = named.next().is_none();
         let origin = origin.to_str().unwrap_or_default();
         let scheme = if client.transport == Transport::Https { "https" } else { "http" };
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if only && origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")) == Some(host) {
-            return Ok(Page::NoneOrOwn);
+            return Ok(RequestOrigin::SameOrNone);
         }
         if only && self.0.origins.iter().any(|allowed| allowed == origin) {
-            return Ok(Page::Allowed);
+            return Ok(RequestOrigin::Allowed);
         }
         let detail = "Pages of this origin may not call; add it to ALLOWED_ORIGINS, or call from a server.";
         Err(Problem::new(Code::ForeignOrigin, detail))
@@ -114,9 +114,9 @@ impl Gate {
 }
 
 /// What kind of page a request comes from.
-enum Page {
+enum RequestOrigin {
     /// From no page at all, or from one that this service has served itself.
-    NoneOrOwn,
+    SameOrNone,
     /// From a page of an origin that the operator allows.
     Allowed,
 }
@@ -124,21 +124,21 @@ enum Page {
 /// Refuses requests from where none are taken, and tells browsers what the rest may do. A browser's preflight is answered
 /// here, since it carries no key.
 pub(crate) async fn check(
-    gate: &Gate,
+    origins: &OriginPolicy,
     client: Client,
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let judged = if probes::is_probe(&request) {
         // Told to anybody, but only pages of allowed origins can read it.
-        host::named(&request).map(|_| gate.judge_origin(&request, client).unwrap_or(Page::NoneOrOwn))
+        host::named(&request).map(|_| origins.judge_origin(&request, client).unwrap_or(RequestOrigin::SameOrNone))
     } else {
-        let reached = gate.check_host(&request).and_then(|()| gate.check_transport(client));
-        reached.and_then(|()| gate.judge_origin(&request, client))
+        let reached = origins.check_host(&request).and_then(|()| origins.check_transport(client));
+        reached.and_then(|()| origins.judge_origin(&request, client))
     };
     let mut response = match judged {
-        Ok(Page::NoneOrOwn) => next(request).await,
-        Ok(Page::Allowed) => {
+        Ok(RequestOrigin::SameOrNone) => next(request).await,
+        Ok(RequestOrigin::Allowed) => {
             let mut next = Some(next);
             let once = service_fn(move |request| {
                 let next = next.take();
@@ -149,7 +149,7 @@ pub(crate) async fn check(
                     }
                 }
             });
-            let Ok(response) = Box::pin(gate.0.cors.layer(once).oneshot(request)).await;
+            let Ok(response) = Box::pin(origins.0.cors.layer(once).oneshot(request)).await;
             response
         }
         Err(problem) => problem.into_response(),

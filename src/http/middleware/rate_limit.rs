@@ -12,7 +12,7 @@ use metrics::gauge;
 use crate::config::{RateLimit, RateLimits};
 use crate::http::middleware::auth::Identity;
 use crate::http::middleware::credentials::{Entry, Scope};
-use crate::http::middleware::keyed_limiter::{Addresses, Buckets, Standing};
+use crate::http::middleware::keyed_limiter::{AddressLimiter, KeyedLimiter, RateLimitState};
 use crate::http::net::client_address::Client;
 use crate::http::probes;
 use crate::http::problem::{Code, Problem};
@@ -36,25 +36,25 @@ pub(crate) struct Limiter(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    ingest: Buckets<Arc<str>>,
-    query: Buckets<Arc<str>>,
-    anonymous: Addresses,
-    wrong_keys: Addresses,
+    ingest: KeyedLimiter<Arc<str>>,
+    query: KeyedLimiter<Arc<str>>,
+    anonymous: AddressLimiter,
+    wrong_keys: AddressLimiter,
 }
 
 impl Limiter {
     pub(crate) fn new(limits: &RateLimits) -> Self {
         let wrong_keys = of_wrong_keys(limits);
         Self(Arc::new(Inner {
-            ingest: Buckets::new(limits.ingest, 2),
-            query: Buckets::new(limits.query, 2),
-            anonymous: Addresses::new(limits.anonymous, 2),
-            wrong_keys: Addresses::new(wrong_keys, 1),
+            ingest: KeyedLimiter::new(limits.ingest, 2),
+            query: KeyedLimiter::new(limits.query, 2),
+            anonymous: AddressLimiter::new(limits.anonymous, 2),
+            wrong_keys: AddressLimiter::new(wrong_keys, 1),
         }))
     }
 
     /// Counts a request.
-    fn take(&self, identity: &Identity, client: Client) -> Result<Option<Standing>, TooOften> {
+    fn take(&self, identity: &Identity, client: Client) -> Result<Option<RateLimitState>, RateLimitExceeded> {
         let mut of_wrong_keys = None;
         match identity {
             Identity::Known(key) => return self.take_of(key),
@@ -67,7 +67,7 @@ impl Limiter {
                     .0
                     .wrong_keys
                     .take(client)
-                    .map_err(|standing| TooOften::new(RateLimited::WrongKey, detail, standing))?;
+                    .map_err(|standing| RateLimitExceeded::new(RateLimited::WrongKey, detail, standing))?;
             }
         }
         let detail = "Too many requests without a valid key came from this address; wait for Retry-After.";
@@ -75,12 +75,12 @@ impl Limiter {
             .0
             .anonymous
             .take(client)
-            .map_err(|standing| TooOften::new(RateLimited::Anonymous, detail, standing))?;
+            .map_err(|standing| RateLimitExceeded::new(RateLimited::Anonymous, detail, standing))?;
         Ok(of_wrong_keys.into_iter().chain(standing).min_by_key(|standing| standing.remaining))
     }
 
     /// Counts a request of a key's holder.
-    fn take_of(&self, key: &Entry) -> Result<Option<Standing>, TooOften> {
+    fn take_of(&self, key: &Entry) -> Result<Option<RateLimitState>, RateLimitExceeded> {
         let (buckets, scope, detail) = match key.scope {
             Scope::Ingest => (
                 &self.0.ingest,
@@ -93,7 +93,7 @@ impl Limiter {
                 "This token reads too often; wait for Retry-After, and ask for more candles at a time.",
             ),
         };
-        buckets.take(&key.name).map_err(|standing| TooOften::new(scope, detail, standing))
+        buckets.take(&key.name).map_err(|standing| RateLimitExceeded::new(scope, detail, standing))
     }
 
     /// Tells the metrics how much is remembered.
@@ -128,19 +128,19 @@ pub(crate) async fn meter(
 
 /// A refusal, and where its caller stands.
 #[derive(Debug)]
-struct TooOften {
+struct RateLimitExceeded {
     detail: &'static str,
-    standing: Standing,
+    standing: RateLimitState,
 }
 
-impl TooOften {
-    fn new(scope: RateLimited, detail: &'static str, standing: Standing) -> Self {
+impl RateLimitExceeded {
+    fn new(scope: RateLimited, detail: &'static str, standing: RateLimitState) -> Self {
         scope.count(1);
         Self { detail, standing }
     }
 }
 
-impl IntoResponse for TooOften {
+impl IntoResponse for RateLimitExceeded {
     fn into_response(self) -> Response {
         let mut response = Problem::new(Code::RateLimited, self.detail).into_response();
         response.headers_mut().insert("retry-after", seconds(self.standing.wait).max(1).into());
@@ -149,7 +149,7 @@ impl IntoResponse for TooOften {
     }
 }
 
-impl Standing {
+impl RateLimitState {
     fn write(self, headers: &mut HeaderMap) {
         headers.insert(LIMIT, self.limit.into());
         headers.insert(REMAINING, self.remaining.into());

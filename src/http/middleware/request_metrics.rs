@@ -12,7 +12,7 @@ use crate::telemetry::metrics::{ACTIVE_REQUESTS, REQUEST_DURATION};
 
 /// What is counted of a listener's requests. Each route, method and status keeps its histogram: to find it by its labels
 /// takes longer than all else that is counted of a request.
-pub(crate) struct Traffic {
+pub(crate) struct RequestMetrics {
     active: Gauge,
     /// By route.
     durations: RwLock<HashMap<String, Outcomes>>,
@@ -21,13 +21,13 @@ pub(crate) struct Traffic {
 /// By method and status.
 type Outcomes = HashMap<(&'static str, u16), Histogram>;
 
-impl fmt::Debug for Traffic {
+impl fmt::Debug for RequestMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Traffic").finish_non_exhaustive()
+        f.debug_struct("RequestMetrics").finish_non_exhaustive()
     }
 }
 
-impl Traffic {
+impl RequestMetrics {
     pub(crate) fn new() -> Self {
         Self { active: gauge!(ACTIVE_REQUESTS), durations: RwLock::default() }
     }

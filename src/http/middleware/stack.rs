@@ -8,24 +8,24 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 
 use crate::http::middleware::access_log::{self, Listener};
-use crate::http::middleware::admission::{self, Capacity};
+use crate::http::middleware::admission::{self, AdmissionControl};
 use crate::http::middleware::auth::{Guards, Keyring};
-use crate::http::middleware::origin::{self, Gate};
+use crate::http::middleware::origin::{self, OriginPolicy};
 use crate::http::middleware::rate_limit::{self, Limiter};
 use crate::http::middleware::{drain, panic, security_headers};
 use crate::http::problem::{Code, Problem};
 
 /// What stands around every route, in the order in which a request passes it.
-pub(crate) struct Layers {
+pub(crate) struct Stack {
     pub(crate) listener: Listener,
-    pub(crate) gate: Gate,
+    pub(crate) origins: OriginPolicy,
     pub(crate) keyring: Keyring,
     pub(crate) guards: Guards,
     pub(crate) limiter: Limiter,
-    pub(crate) capacity: Arc<Capacity>,
+    pub(crate) admission: Arc<AdmissionControl>,
 }
 
-impl Layers {
+impl Stack {
     /// Puts the layers around every route, refusals of unknown ones included.
     pub(crate) fn around<S: Clone + Send + Sync + 'static>(self, routes: Router<S>) -> Router<S> {
         routes
@@ -35,17 +35,17 @@ impl Layers {
             .method_not_allowed_fallback(async || {
                 Problem::new(Code::MethodNotAllowed, "This route has no such method; use one that Allow lists.")
             })
-            .layer(middleware::from_fn_with_state(Arc::new(self), pass))
+            .layer(middleware::from_fn_with_state(Arc::new(self), run_stack))
     }
 }
 
-/// Room for the headers that the layers put into an answer.
+/// MemoryPermit for the headers that the layers put into an answer.
 const ADDED_HEADERS: usize = 10;
 
 /// The one stack of layers, from the inside out. One function, since axum copies a route anew for each layer that it knows of;
 /// and each in a box, since one future of all of them would be of a size for which an allocator takes its time.
-async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Next) -> Response {
-    let Layers { listener, gate, keyring, guards, limiter, capacity } = &*layers;
+async fn run_stack(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
+    let Stack { listener, origins, keyring, guards, limiter, admission } = &*stack;
     let client = listener.proxies.client(&request);
     let identity = keyring.identify(client, request.headers(), guards.scopes(&request));
     request.extensions_mut().insert(identity.clone());
@@ -57,10 +57,10 @@ async fn pass(State(layers): State<Arc<Layers>>, mut request: Request, next: Nex
         response
     };
     // Who asks too often takes no place from others.
-    let admitted = async move |request| Box::pin(admission::admit(capacity, request, routed)).await;
+    let admitted = async move |request| Box::pin(admission::admit(admission, request, routed)).await;
     let metered = async move |request| Box::pin(rate_limit::meter(limiter, client, &identity, request, admitted)).await;
     // Outside of the limits, so that pages of allowed origins can read their refusals too.
-    let checked = async move |request| Box::pin(origin::check(gate, client, request, metered)).await;
+    let checked = async move |request| Box::pin(origin::check(origins, client, request, metered)).await;
     // Whoever refuses, the client is heard out first.
     let drained = async move |request| Box::pin(drain::drain_body(request, checked)).await;
     let secured = async move |request| {
@@ -99,13 +99,13 @@ mod tests {
         };
         let unlimited = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
         let proxies = Proxies::new(&[], "", false);
-        let layers = Layers {
-            listener: Listener { proxies, stopping: CancellationToken::new(), traffic: None },
-            gate: Gate::new(&access),
+        let layers = Stack {
+            listener: Listener { proxies, stopping: CancellationToken::new(), metrics: None },
+            origins: OriginPolicy::new(&access),
             keyring: Keyring::new(&[], &[], RateLimit::Off),
             guards: Guards::default(),
             limiter: Limiter::new(&unlimited),
-            capacity: Arc::new(Capacity::new()),
+            admission: Arc::new(AdmissionControl::new()),
         };
         layers.around(Router::new().route("/", get(panics)))
     }

@@ -23,26 +23,26 @@ use crate::http::net::preface::RefuseHttp2;
 use crate::telemetry::metrics::{CONNECTIONS, ConnectionsRefused};
 
 /// Most connections at once.
-const MOST: usize = 4096;
+const MAX_CONNECTIONS: usize = 4096;
 /// Most of them from one address, or one /64 of IPv6, that is not a trusted proxy's.
-const MOST_EACH: usize = 512;
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
 /// Most of the second listener, whose clients are few.
-pub(crate) const MOST_OF_ADMIN: usize = 64;
+pub(crate) const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// Most that may wait to be let in.
 const BACKLOG: u32 = 4096;
 /// Longest that a connection may stay open without a request: longer than Caddy (2 minutes) and nginx (1 minute) keep theirs.
-const IDLE: Duration = Duration::from_secs(130);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(130);
 /// Largest head of a request, and most bytes that are buffered for a connection.
-const HEAD_BYTES: usize = 16 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Asks the system for as many open files as [`MOST`] connections and the rest of the service may need: the usual limit of
+/// Asks the system for as many open files as [`MAX_CONNECTIONS`] connections and the rest of the service may need: the usual limit of
 /// 1024 is only where one starts from. Says how many connections there may be, which leaves files for the database.
-pub(crate) fn make_room_for_connections() -> usize {
+pub(crate) fn raise_open_file_limit() -> usize {
     const OTHERS: u64 = 320;
-    let wanted = MOST as u64 + OTHERS;
-    let files = rlimit::increase_nofile_limit(wanted).unwrap_or(MOST as u64);
-    let most = usize::try_from(files - (files / 2).min(OTHERS)).unwrap_or(MOST).min(MOST);
-    if most < MOST {
+    let wanted = MAX_CONNECTIONS as u64 + OTHERS;
+    let files = rlimit::increase_nofile_limit(wanted).unwrap_or(MAX_CONNECTIONS as u64);
+    let most = usize::try_from(files - (files / 2).min(OTHERS)).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS);
+    if most < MAX_CONNECTIONS {
         tracing::warn!(files, connections = most, "the system allows few open files, so fewer connections are taken");
     }
     most
@@ -61,32 +61,32 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `routes` on `listener` to whom `door` lets in, until `handle` says otherwise.
+/// Serves `routes` on `listener` to whom `limiter` lets in, until `handle` says otherwise.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
     handle: Handle<SocketAddr>,
-    door: Door,
+    limiter: ConnectionLimiter,
     tls: Option<RustlsConfig>,
 ) -> io::Result<()> {
     let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
     // HTTP/1.1 alone, said to the builder: axum-server's own way to say it would take upgrades away.
     *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
     let mut http = server.http_builder().http1();
-    http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     match tls {
-        None => server.acceptor(RefuseHttp2(door)).serve(routes).await,
+        None => server.acceptor(RefuseHttp2(limiter)).serve(routes).await,
         Some(tls) => {
-            let tls = RustlsAcceptor::new(tls).handshake_timeout(door.deadlines.head);
-            server.acceptor(RefuseHttp2(tls.acceptor(door))).serve(routes).await
+            let tls = RustlsAcceptor::new(tls).handshake_timeout(limiter.deadlines.head);
+            server.acceptor(RefuseHttp2(tls.acceptor(limiter))).serve(routes).await
         }
     }
 }
 
 /// Lets connections in while there is room.
 #[derive(Debug, Clone)]
-pub(crate) struct Door {
+pub(crate) struct ConnectionLimiter {
     listener: &'static str,
     most: usize,
     proxies: Proxies,
@@ -102,7 +102,7 @@ struct Open {
     each: HashMap<IpAddr, usize>,
 }
 
-impl Door {
+impl ConnectionLimiter {
     /// Of the `listener` of that name in the metrics: at most `most` connections, and any number of them from a proxy that
     /// is trusted. Once `stopping` is cancelled, what streams over them ends.
     pub(crate) fn new(listener: &'static str, most: usize, proxies: Proxies, stopping: CancellationToken) -> Self {
@@ -110,7 +110,7 @@ impl Door {
         Self { listener, most, proxies, deadlines: Deadlines::DEFAULT, stopping, open: Arc::default() }
     }
 
-    fn enter(&self, peer: IpAddr) -> Result<Place, ConnectionsRefused> {
+    fn admit(&self, peer: IpAddr) -> Result<ConnectionPermit, ConnectionsRefused> {
         let group = (!self.proxies.trusts(peer)).then(|| group(peer.to_canonical()));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.all >= self.most {
@@ -118,43 +118,43 @@ impl Door {
         }
         if let Some(group) = group {
             let each = open.each.entry(group).or_default();
-            if *each >= MOST_EACH {
+            if *each >= MAX_CONNECTIONS_PER_ADDRESS {
                 return Err(ConnectionsRefused::Address);
             }
             *each += 1;
         }
         open.all += 1;
         gauge!(CONNECTIONS, "listener" => self.listener).increment(1);
-        Ok(Place { listener: self.listener, group, open: Arc::clone(&self.open) })
+        Ok(ConnectionPermit { listener: self.listener, group, open: Arc::clone(&self.open) })
     }
 }
 
-impl<S> Accept<TcpStream, S> for Door {
-    type Stream = Connection<Place>;
+impl<S> Accept<TcpStream, S> for ConnectionLimiter {
+    type Stream = Connection<ConnectionPermit>;
     type Service = Watched<S>;
-    type Future = Ready<io::Result<(Connection<Place>, Watched<S>)>>;
+    type Future = Ready<io::Result<(Connection<ConnectionPermit>, Watched<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let enter = || {
-            let place = self.enter(stream.peer_addr()?.ip()).map_err(|refused| {
+        let admit = || {
+            let permit = self.admit(stream.peer_addr()?.ip()).map_err(|refused| {
                 refused.count(1);
                 io::Error::other("no room for the connection")
             })?;
             stream.set_nodelay(true)?;
-            Ok(Connection::new(stream, service, self.deadlines, self.stopping.clone(), place))
+            Ok(Connection::new(stream, service, self.deadlines, self.stopping.clone(), permit))
         };
-        std::future::ready(enter())
+        std::future::ready(admit())
     }
 }
 
-/// A connection's place among those that are open.
-pub(crate) struct Place {
+/// A connection's permit among those that are open.
+pub(crate) struct ConnectionPermit {
     listener: &'static str,
     group: Option<IpAddr>,
     open: Arc<Mutex<Open>>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
@@ -195,15 +195,15 @@ mod tests {
     impl Served {
         fn start() -> Self {
             let stopping = CancellationToken::new();
-            let mut door = Door::new("public", 100, Proxies::new(&[], "", false), stopping.clone());
-            door.deadlines = Deadlines { head: Duration::from_millis(300), take: Duration::from_millis(300) };
+            let mut limiter = ConnectionLimiter::new("public", 100, Proxies::new(&[], "", false), stopping.clone());
+            limiter.deadlines = Deadlines { head: Duration::from_millis(300), take: Duration::from_millis(300) };
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.set_nonblocking(true).unwrap();
             let address = listener.local_addr().unwrap();
             let routes = Router::new().route("/echo", get(echo)).route("/stream", get(stream));
             let handle = Handle::new();
             let listener = TcpListener::from_std(listener).unwrap();
-            let server = tokio::spawn(serve(listener, routes, handle.clone(), door, None));
+            let server = tokio::spawn(serve(listener, routes, handle.clone(), limiter, None));
             Self { address, handle, stopping, server }
         }
 

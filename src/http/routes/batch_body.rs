@@ -9,13 +9,13 @@ use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::http::middleware::admission::{self, BODY_DEADLINE, Capacity, Room};
+use crate::http::middleware::admission::{self, AdmissionControl, BODY_TIMEOUT, MemoryPermit};
 use crate::http::problem::{Code, Problem};
 
 /// Longest that it may pause.
-const BODY_PAUSE: Duration = Duration::from_secs(5);
+const BODY_PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The least memory that a body takes: most posts are a candle.
-const SMALLEST: usize = 1024;
+const MIN_RESERVED_BYTES: usize = 1024;
 
 /// The bytes of a posted batch, whatever its Content-Type: terminals name a form unless told otherwise (MQL5 article
 /// 16043).
@@ -23,7 +23,7 @@ const SMALLEST: usize = 1024;
 pub(crate) struct BatchBody {
     pub(crate) bytes: Vec<u8>,
     /// Held until the batch is stored: what the bytes come to takes as much.
-    pub(crate) rooms: Vec<Room>,
+    pub(crate) permits: Vec<MemoryPermit>,
 }
 
 /// Largest body that is read.
@@ -32,7 +32,7 @@ pub(crate) struct MaxBodyBytes(pub(crate) usize);
 
 impl<S: Sync> FromRequest<S> for BatchBody
 where
-    Arc<Capacity>: FromRef<S>,
+    Arc<AdmissionControl>: FromRef<S>,
     MaxBodyBytes: FromRef<S>,
 {
     type Rejection = Problem;
@@ -52,16 +52,16 @@ where
             ));
         }
         let (MaxBodyBytes(max), announced) = (MaxBodyBytes::from_ref(state), announced_length(headers));
-        let capacity = Arc::<Capacity>::from_ref(state);
+        let admission = Arc::<AdmissionControl>::from_ref(state);
         if announced > max as u64 {
             return Err(too_large(max));
         }
-        capacity.expect_body(announced)?;
+        admission.expect_body(announced)?;
         // Without a length it may become as long as any.
         let expected = if announced == 0 { max } else { usize::try_from(announced).unwrap_or(max) };
-        let mut reading = Reading { max, expected, bytes: Vec::new(), rooms: Vec::new() };
-        reading.read(request.into_body(), &capacity).await?;
-        Ok(Self { bytes: reading.bytes, rooms: reading.rooms })
+        let mut reading = Reading { max, expected, bytes: Vec::new(), permits: Vec::new() };
+        reading.read(request.into_body(), &admission).await?;
+        Ok(Self { bytes: reading.bytes, permits: reading.permits })
     }
 }
 
@@ -75,14 +75,15 @@ struct Reading {
     /// The length that was announced, or else the most.
     expected: usize,
     bytes: Vec<u8>,
-    rooms: Vec<Room>,
+    permits: Vec<MemoryPermit>,
 }
 
 impl Reading {
-    async fn read(&mut self, mut body: Body, capacity: &Capacity) -> Result<(), Problem> {
-        let deadline = Instant::now() + BODY_DEADLINE;
+    async fn read(&mut self, mut body: Body, admission: &AdmissionControl) -> Result<(), Problem> {
+        let deadline = Instant::now() + BODY_TIMEOUT;
         loop {
-            let frame = timeout_at(deadline, timeout(BODY_PAUSE, body.frame())).await.map_err(|_| too_slow())?;
+            let frame =
+                timeout_at(deadline, timeout(BODY_PAUSE_TIMEOUT, body.frame())).await.map_err(|_| too_slow())?;
             let frame = match frame.map_err(|_| too_slow())? {
                 None => return Ok(()),
                 Some(Ok(frame)) => frame,
@@ -92,11 +93,11 @@ impl Reading {
                 }
             };
             let data = frame.into_data().unwrap_or_default();
-            self.append(&data, capacity)?;
+            self.append(&data, admission)?;
         }
     }
 
-    fn append(&mut self, data: &Bytes, capacity: &Capacity) -> Result<(), Problem> {
+    fn append(&mut self, data: &Bytes, admission: &AdmissionControl) -> Result<(), Problem> {
         let length = self.bytes.len() + data.len();
         if length > self.max {
             return Err(too_large(self.max));
@@ -106,7 +107,7 @@ impl Reading {
             // Twice what there is, so that small bodies take little and large ones are copied seldom, and never more than is
             // expected. Bytes that are only announced take nothing.
             let step = grown(taken, length, self.expected) - taken;
-            self.rooms.push(capacity.reserve_body(step)?);
+            self.permits.push(admission.reserve_body(step)?);
             reserve(&mut self.bytes, step + taken)?;
         }
         self.bytes.extend_from_slice(data);
@@ -116,7 +117,7 @@ impl Reading {
 
 /// The memory of a body that has come to `length` bytes, which `taken` no longer hold.
 fn grown(taken: usize, length: usize, expected: usize) -> usize {
-    length.max(taken.saturating_mul(2).clamp(SMALLEST, expected.max(SMALLEST)))
+    length.max(taken.saturating_mul(2).clamp(MIN_RESERVED_BYTES, expected.max(MIN_RESERVED_BYTES)))
 }
 
 /// Makes `bytes` hold up to `capacity`. Memory that is not to be had is a refusal, since an allocation that fails otherwise
@@ -144,11 +145,15 @@ mod tests {
     #[test]
     fn memory_grows_with_what_came_and_not_with_what_was_announced() {
         const MIB: usize = 1024 * 1024;
-        assert_eq!(grown(0, 1, 64 * MIB), SMALLEST);
+        assert_eq!(grown(0, 1, 64 * MIB), MIN_RESERVED_BYTES);
         assert_eq!(grown(0, 300_000, 64 * MIB), 300_000);
         assert_eq!(grown(MIB, MIB + 1, 64 * MIB), 2 * MIB);
         assert_eq!(grown(3 * MIB, 3 * MIB + 1, 4 * MIB), 4 * MIB, "what is expected, and no more");
-        assert_eq!(grown(SMALLEST, SMALLEST + 1, 10), SMALLEST + 1, "a chunk more than was announced");
+        assert_eq!(
+            grown(MIN_RESERVED_BYTES, MIN_RESERVED_BYTES + 1, 10),
+            MIN_RESERVED_BYTES + 1,
+            "a chunk more than was announced"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::middleware::access_log::Rows;
-use crate::http::middleware::admission::{self, Capacity};
+use crate::http::middleware::admission::{self, AdmissionControl};
 use crate::http::problem::{GetProblems, PostProblems, Problem};
 use crate::http::routes::batch_body::BatchBody;
 use crate::http::routes::page::{self, JSON, Source};
@@ -135,7 +135,7 @@ pub(crate) async fn post(
     let handling = handling(&headers);
     // What becomes of the batch is counted, and the room for it held, also when the client has left.
     let work = to_the_end(async move {
-        let BatchBody { bytes, rooms: _rooms } = body;
+        let BatchBody { bytes, permits: _permits } = body;
         ingest.submit(bytes, handling).await
     });
     let receipt = admission::in_time(work).await??;
@@ -198,12 +198,12 @@ pub(crate) async fn post(
 )]
 pub(crate) async fn get(
     State(query): State<Query>,
-    State(capacity): State<Arc<Capacity>>,
+    State(admission): State<Arc<AdmissionControl>>,
     RawQuery(parameters): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = query.candles(parameters.as_deref().unwrap_or_default()).await?;
-    page::answer((&query, &capacity), Source::Candles, &headers, found).await
+    page::answer((&query, &admission), Source::Candles, &headers, found).await
 }
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");

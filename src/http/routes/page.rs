@@ -4,7 +4,7 @@ use axum::http::header::{self, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::middleware::admission::Capacity;
+use crate::http::middleware::admission::AdmissionControl;
 use crate::http::problem::Problem;
 use crate::http::routes::accept_encoding;
 use crate::query::{Coding, Found, Page, Query};
@@ -33,7 +33,7 @@ pub(crate) const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, Header
 
 /// Answers a request with what was found for it, or with 304 if its client has that.
 pub(crate) async fn answer(
-    (query, capacity): (&Query, &Capacity),
+    (query, admission): (&Query, &AdmissionControl),
     source: Source,
     headers: &HeaderMap,
     found: Found,
@@ -41,7 +41,7 @@ pub(crate) async fn answer(
     if names_tag(headers, &found.page.etag) {
         return Ok((StatusCode::NOT_MODIFIED, describe(source, &found.page)?).into_response());
     }
-    let plain = capacity.hold(found.page.body.clone())?;
+    let plain = admission.reserve_response(found.page.body.clone())?;
     let coding = accept_encoding::choose(headers, plain.len());
     if coding == Coding::Identity {
         return Ok((describe(source, &found.page)?, [JSON], plain).into_response());
@@ -49,7 +49,7 @@ pub(crate) async fn answer(
     // One that was made for somebody else may be of another moment: what is said of it is said of its own bytes.
     let coded = Box::pin(query.coded(found, coding)).await?;
     let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()))];
-    Ok((describe(source, &coded)?, [JSON], coding, capacity.hold(coded.body.clone())?).into_response())
+    Ok((describe(source, &coded)?, [JSON], coding, admission.reserve_response(coded.body.clone())?).into_response())
 }
 
 /// The headers of a page, whether it is sent or not.

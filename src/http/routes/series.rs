@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use utoipa::ToSchema;
 
-use crate::http::middleware::admission::Capacity;
+use crate::http::middleware::admission::AdmissionControl;
 use crate::http::problem::{GetProblems, Problem};
 use crate::http::routes::page::{self, Source};
 use crate::query::Query;
@@ -80,10 +80,10 @@ pub(crate) struct SeriesAnswer {
 )]
 pub(crate) async fn get(
     State(query): State<Query>,
-    State(capacity): State<Arc<Capacity>>,
+    State(admission): State<Arc<AdmissionControl>>,
     RawQuery(parameters): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = query.series(parameters.as_deref().unwrap_or_default()).await?;
-    page::answer((&query, &capacity), Source::Series, &headers, found).await
+    page::answer((&query, &admission), Source::Series, &headers, found).await
 }

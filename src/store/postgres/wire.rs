@@ -7,7 +7,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 
-use candle::{Candle, Closing, Forming, Price, Side, Timestamp};
+use candle::{Candle, Closing, Forming, OhlcField, Price, Timestamp};
 
 /// A column of both tables.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,7 @@ pub(super) enum Column {
     Symbol,
     Timeframe,
     Timestamp,
-    Price(Side),
+    Price(OhlcField),
     Volume,
 }
 
@@ -28,10 +28,10 @@ impl Column {
         Self::Symbol,
         Self::Timeframe,
         Self::Timestamp,
-        Self::Price(Side::Open),
-        Self::Price(Side::High),
-        Self::Price(Side::Low),
-        Self::Price(Side::Close),
+        Self::Price(OhlcField::Open),
+        Self::Price(OhlcField::High),
+        Self::Price(OhlcField::Low),
+        Self::Price(OhlcField::Close),
         Self::Volume,
     ];
 

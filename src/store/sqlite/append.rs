@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::store::Written;
-use candle::{Batch, Candle, Closing, Forming, Side};
+use candle::{Batch, Candle, Closing, Forming, OhlcField};
 
 const INSERT_CLOSED: &str = "
     insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
@@ -67,7 +67,7 @@ struct Row([String; 4]);
 
 impl Row {
     fn of(&mut self, candle: &Candle) -> &Self {
-        for (side, text) in Side::ALL.into_iter().zip(&mut self.0) {
+        for (side, text) in OhlcField::ALL.into_iter().zip(&mut self.0) {
             text.clear();
             candle.ohlc.get(side).write_to(text);
         }

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
 use crate::store::{MAX_STORED_VALUE_CHARS, Stored};
-use candle::{Candle, Price, Side};
+use candle::{Candle, OhlcField, Price};
 
 /// The rows whose text differs from that of the candle in the JSON array `?1` with their key. Texts that differ may still
 /// be of the same value, as 1.1 and 1.10 are.
@@ -21,7 +21,7 @@ pub(super) async fn stored(readers: &SqlitePool, candles: &[Candle]) -> sqlx::Re
     let rows: Vec<_> = candles
         .iter()
         .map(|Candle { key, ohlc, volume }| {
-            let [open, high, low, close] = Side::ALL.map(|side| ohlc.get(side).to_string());
+            let [open, high, low, close] = OhlcField::ALL.map(|side| ohlc.get(side).to_string());
             let (symbol, timeframe, time) = (key.symbol().as_str(), key.timeframe().name(), key.time().millis());
             (symbol, timeframe, time, open, high, low, close, volume.get())
         })
@@ -39,7 +39,7 @@ fn differing(row: &SqliteRow, candles: &[Candle]) -> sqlx::Result<Option<Stored>
     let position = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
     let Some(candle) = candles.get(position) else { return Ok(None) };
     let mut values = [const { None }; 5];
-    for ((side, value), column) in Side::ALL.into_iter().zip(&mut values).zip(1..) {
+    for ((side, value), column) in OhlcField::ALL.into_iter().zip(&mut values).zip(1..) {
         let text: Option<String> = row.try_get(column)?;
         let is_same = text.as_deref().is_some_and(|text| is_price(text, candle.ohlc.get(side)));
         *value = (!is_same).then(|| shown(text));
