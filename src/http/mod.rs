@@ -15,6 +15,7 @@ mod gate;
 mod headers;
 mod health;
 pub(crate) mod host;
+mod index;
 mod layers;
 mod limit;
 pub(crate) mod listener;
@@ -110,9 +111,11 @@ impl Service {
                 traffic.expect_failures(&method, path);
             }
         }
-        if config.docs_enabled {
-            routes = routes.merge(documentation().split_for_parts().0);
-        }
+        routes = if config.docs_enabled {
+            routes.merge(documentation().split_for_parts().0).route("/", get(index::with_docs))
+        } else {
+            routes.route("/", get(index::without_docs))
+        };
         let keyring = Keyring::new(&config.ingest_keys, &config.read_tokens, limit::of_wrong_keys(&config.rate_limits));
         let layers = Layers {
             listener: layers::Listener { proxies: proxies.clone(), stopping: stopping.clone(), traffic: Some(traffic) },
@@ -233,6 +236,8 @@ fn documentation() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::openapi))
         .route("/api/docs", get(docs::page))
         .route("/api/docs/", get(docs::page))
+        // A guess that many make. It is not a redirect, because this service never redirects.
+        .route("/docs", get(docs::page))
         .route("/api/docs/{name}", get(docs::file))
 }
 

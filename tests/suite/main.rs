@@ -29,6 +29,7 @@ mod faults;
 mod handover;
 mod health;
 mod http;
+mod index;
 mod ingest;
 mod limits;
 mod migrating;
