@@ -73,12 +73,12 @@ impl Reloader {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// An address to listen on is not to be had.
-    #[error("Cannot listen on {address}: {error}; free the port, or set {variables} to one of this machine.")]
+    #[error("Cannot listen on {address}: {error}; free the port, or set {setting} to one of this machine.")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// What sets it.
-        variables: &'static str,
+        setting: String,
         /// Why not.
         error: io::Error,
     },
@@ -128,15 +128,15 @@ impl App {
             upkeep.spawn(metrics.maintain());
         }
         let reloader = Reloader { keyring: service.keyring.clone(), certificate: Arc::default() };
-        let address = (config.listen, "BIND_ADDR and PORT");
+        let address = (config.listen, &*config.listen_setting);
         let limiter = ConnectionLimiter::new("public", most_connections, service.proxies, stopping.clone());
         let public = Listening::start(address, service.routes, limiter, tls.clone())?;
         if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
             upkeep.spawn(tls::renew(current, files, Arc::clone(&reloader.certificate)));
         }
 
-        let migrate = config.database.migrate_on_start;
-        let housekeeping = tokio::spawn(housekeeping::run(store.clone(), ingest.clone(), migrate, readiness));
+        let database = config.database.clone();
+        let housekeeping = tokio::spawn(housekeeping::run(store.clone(), ingest.clone(), database, readiness));
         Ok(Self { store, ingest, public, admin, housekeeping, upkeep, stopping, ready, reloader })
     }
 
@@ -225,12 +225,12 @@ struct Listening {
 
 impl Listening {
     fn start(
-        (address, variables): (SocketAddr, &'static str),
+        (address, setting): (SocketAddr, &str),
         routes: Router,
         limiter: ConnectionLimiter,
         tls: Option<RustlsConfig>,
     ) -> Result<Self, AppError> {
-        let error = |error| AppError::Listen { address, variables, error };
+        let error = |error| AppError::Listen { address, setting: setting.to_owned(), error };
         let listener = listener::listen(address).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
         let handle = Handle::new();

@@ -2,40 +2,42 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::{App, AppError};
+use crate::check;
 use crate::clock::Clock;
-use crate::config::{self, ApiKey, Config, Environment, Problems, VARIABLES, Variables};
+use crate::config::{self, ApiKey, Config, Environment, Flags, Problems, VARIABLES, Variables};
+use crate::healthcheck::{ask, own_url};
 use crate::reload::{self, ReloadRequests};
-use crate::store::{Store, StoreError};
+use crate::store::{Severity, Store, StoreError};
 use crate::telemetry::failures::{self, FailureGuard};
 use crate::telemetry::metrics::Metrics;
 use crate::{http, shutdown, telemetry};
 
 /// Keeps OHLCV candles from MetaTrader 5 and serves them to charts.
-#[derive(Debug, Parser)]
-#[command(version, max_term_width = 110, subcommand_required = false)]
+#[derive(Parser)]
+#[command(version, max_term_width = 110, subcommand_required = false, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeFlags,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Serve the API (what happens without a command, too)
-    Serve,
+    Serve(ServeFlags),
     /// Make or update the database's tables, then exit
-    Migrate,
+    Migrate(DatabaseFlags),
+    /// Look at settings and database, change nothing, and print what serve would meet: exit code 0 if it would start, 1 if
+    /// something fails that may heal by waiting, 2 if something must be changed
+    Check(ServeFlags),
     /// Ask a running service for its health: exit code 0 if it is well, 1 if not
     Healthcheck {
         /// Address to ask [default: /health on BIND_ADDR and PORT]
@@ -47,19 +49,65 @@ enum Command {
     Keygen,
 }
 
+/// Flags of the settings that are changed most. Their values are read as those of variables are.
+#[derive(Args, Default)]
+struct ServeFlags {
+    /// Port to listen on, in place of PORT
+    #[arg(long)]
+    port: Option<String>,
+    /// IP address to listen on, in place of BIND_ADDR
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<String>,
+    #[command(flatten)]
+    database: DatabaseFlags,
+}
+
+#[derive(Args, Default)]
+struct DatabaseFlags {
+    /// sqlite://PATH or postgres://…, in place of DATABASE_URL. Every user of this machine can read a password here in the
+    /// list of processes (ps): with one, set DATABASE_URL or DATABASE_URL_FILE instead
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// development, staging or production, in place of ENVIRONMENT
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+impl From<ServeFlags> for Flags {
+    fn from(ServeFlags { port, bind, database }: ServeFlags) -> Self {
+        Self::from(database).with("--port", "PORT", port).with("--bind", "BIND_ADDR", bind)
+    }
+}
+
+impl From<DatabaseFlags> for Flags {
+    fn from(DatabaseFlags { database_url, environment }: DatabaseFlags) -> Self {
+        Self::default().with("--database-url", "DATABASE_URL", database_url).with(
+            "--environment",
+            "ENVIRONMENT",
+            environment,
+        )
+    }
+}
+
 /// How a command failed.
 enum Failure {
     /// It did not work this time: exit code 1.
     Failed(String),
     /// It cannot work until somebody changes something: exit code 2.
     Unusable(String),
+    /// The report that was printed says why: this exit code.
+    Reported(u8),
 }
 
 /// Runs the program: exit code 0 if all went well, 1 if something failed, 2 if something must be changed first.
 #[must_use]
 pub fn run() -> ExitCode {
-    let matches = Arguments::command().after_help(environment_help()).get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let command = Arguments::command().after_help(environment_help());
+    let arguments = command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match arguments {
+        Ok(arguments) => arguments,
+        Err(error) => return explain_usage(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -67,12 +115,12 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let variables = Variables::from_process();
     let result = runtime.block_on(async {
-        match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve(&variables).await,
-            Command::Migrate => migrate(&variables).await,
-            Command::Healthcheck { url } => healthcheck(url, &variables).await,
+        match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
+            Command::Serve(flags) => serve(flags.into()).await,
+            Command::Migrate(flags) => migrate(&Variables::from_process(&flags.into())).await,
+            Command::Check(flags) => check(&Variables::from_process(&flags.into())).await,
+            Command::Healthcheck { url } => healthcheck(url, &Variables::from_process(&Flags::default())).await,
             Command::Openapi => print(&http::openapi()),
             Command::Keygen => keygen(),
         }
@@ -89,7 +137,29 @@ pub fn run() -> ExitCode {
             complain(&message);
             ExitCode::from(2)
         }
+        Err(Failure::Reported(code)) => ExitCode::from(code),
     }
+}
+
+/// Prints help where it was asked for, and otherwise what is wrong with the command line.
+fn explain_usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // It quotes what it does not understand, which may be an address.
+        complain(without_passwords(&error.to_string()).trim_end());
+        return ExitCode::from(2);
+    }
+    // A reader that has seen enough is no failure.
+    let _ = error.print();
+    ExitCode::SUCCESS
+}
+
+/// Leaves out what stands between `//` and the last `@` of the same word, which in an address is login and password.
+fn without_passwords(text: &str) -> String {
+    let hide = |word: &str| match (word.find("//"), word.rfind('@')) {
+        (Some(start), Some(end)) if start < end => format!("{}//…{}", &word[..start], &word[end..]),
+        _ => word.to_owned(),
+    };
+    text.split_inclusive(char::is_whitespace).map(hide).collect()
 }
 
 /// Writes a line. A reader that has seen enough and closed the pipe is no failure.
@@ -107,8 +177,8 @@ fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "{message}");
 }
 
-async fn serve(variables: &Variables) -> Result<(), Failure> {
-    let config = Config::read(variables)?;
+async fn serve(flags: Flags) -> Result<(), Failure> {
+    let config = Config::read(&Variables::from_process(&flags))?;
     let log = telemetry::init(config.log);
     let reports = config.sentry_dsn.as_ref().map(|dsn| failures::init(dsn, config.environment));
     let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
@@ -116,12 +186,13 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
     let deaf = |error| Failure::Failed(format!("Cannot listen for signals: {error}"));
     let (stop, force) = shutdown::shutdown_requests().map_err(deaf)?;
     let reload_requests = ReloadRequests::listen().map_err(deaf)?;
-    let app = App::start(&config, Clock::system(), metrics)?;
-    reload::log_keys(&config.ingest_keys, &config.read_tokens, "keys");
+    // Before anything can fail that they may explain.
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    tokio::spawn(reload_requests.serve(app.reloader()));
+    let app = App::start(&config, Clock::system(), metrics)?;
+    reload::log_keys(&config.ingest_keys, &config.read_tokens, "keys");
+    tokio::spawn(reload_requests.serve(app.reloader(), flags));
     let admin = app.admin_address().map(tracing::field::display);
     tracing::info!(address = %app.address(), admin, environment = config.environment.name(), "listening");
     if config.environment == Environment::Development {
@@ -145,12 +216,25 @@ async fn serve(variables: &Variables) -> Result<(), Failure> {
 }
 
 async fn migrate(variables: &Variables) -> Result<(), Failure> {
-    let (database, log) = Config::read_for_migration(variables)?;
+    let (database, log, warnings) = Config::read_for_migration(variables)?;
     let _log = telemetry::init(log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let store = Store::open(&database)?;
     store.prepare(true).await?;
     store.close().await;
     print("The tables are up to date.")
+}
+
+async fn check(variables: &Variables) -> Result<(), Failure> {
+    let checked = check::check(variables, &Clock::system()).await;
+    print(&checked.report)?;
+    match checked.severity {
+        Severity::Fine | Severity::Warning => Ok(()),
+        Severity::Unavailable => Err(Failure::Reported(1)),
+        Severity::MustChange => Err(Failure::Reported(2)),
+    }
 }
 
 fn keygen() -> Result<(), Failure> {
@@ -189,49 +273,6 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), F
     Err(Failure::Failed(format!("{shown} is not well: it answered {status}.")))
 }
 
-type AskError = Box<dyn std::error::Error + Send + Sync>;
-
-async fn ask(tls: bool, host: &str, port: u16, path: &str) -> Result<hyper::StatusCode, AskError> {
-    let host_name = host.trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host_name, port)).await?;
-    if tls {
-        let name = ServerName::try_from(host_name.to_owned())?;
-        ask_on(http::net::tls::connector_that_trusts_anybody().connect(name, stream).await?, host, port, path).await
-    } else {
-        ask_on(stream, host, port, path).await
-    }
-}
-
-async fn ask_on(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    host: &str,
-    port: u16,
-    path: &str,
-) -> Result<hyper::StatusCode, AskError> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = tokio::spawn(connection);
-    let request =
-        hyper::Request::get(path).header(hyper::header::HOST, format!("{host}:{port}")).body(Empty::<&[u8]>::new())?;
-    let status = sender.send_request(request).await?.status();
-    exchange.abort();
-    Ok(status)
-}
-
-/// Where something on this machine reaches the service, by the address that it listens on and whether it speaks TLS.
-fn own_url((listen, tls): (SocketAddr, bool)) -> String {
-    format!("{}://{}", if tls { "https" } else { "http" }, reachable(listen))
-}
-
-/// The address at which something on this machine reaches a listener.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 /// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.
 fn banner(listen: SocketAddr, config: &Config) -> String {
     let url = own_url((listen, config.tls.is_some()));
@@ -257,7 +298,9 @@ fn banner(listen: SocketAddr, config: &Config) -> String {
 }
 
 fn environment_help() -> String {
-    let mut help = String::from("Environment variables (secrets may also stand in a file named by NAME_FILE):\n");
+    let mut help = String::from(
+        "Environment variables, in development also lines of .env (secrets may also stand in a file named by NAME_FILE):\n",
+    );
     for variable in VARIABLES {
         let _ = writeln!(help, "  {:<25} {} [default: {}]", variable.name, variable.meaning, variable.default);
     }
@@ -274,6 +317,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unfit(sentence) => Self::Unusable(sentence),
+            denied @ StoreError::Denied(_) => Self::Unusable(denied.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -285,6 +329,22 @@ impl From<AppError> for Failure {
             AppError::Store(error) => error.into(),
             AppError::Certificate(problem) => Self::Unusable(problem),
             other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_quoted_without_its_password() {
+        for (text, shown) in [
+            ("unexpected argument 'postgres://u:geheim@h/d' found\n", "unexpected argument 'postgres://…@h/d' found\n"),
+            ("tip: --database-url=postgres://u:ge@heim@h/d", "tip: --database-url=postgres://…@h/d"),
+            ("nothing http://h/d a@b", "nothing http://h/d a@b"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the store ready: first contact, then the rounds in which forming candles are closed or removed.
+//! Keeps the store ready: [`first_contact`], then the rounds in which forming candles are closed or removed.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::config::DatabaseConfig;
+use crate::first_contact;
 use crate::ingest::Ingest;
 use crate::store::{Store, StoreError};
 
-/// Pause between two tries of first contact with the database.
-const CONTACT_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Pause between two rounds, in each of which the candles are closed that are due.
 const ROUND_INTERVAL: Duration = Duration::from_secs(10);
 /// Rounds between two sweeps, which look at every forming candle.
@@ -20,8 +20,13 @@ const ROUNDS_PER_SWEEP: u32 = 6;
 
 /// Reaches the store for the first time, however long that takes, says so by `readiness`, and then goes its rounds. Ends
 /// only when waiting cannot help.
-pub(crate) async fn run(store: Store, ingest: Ingest, migrate: bool, readiness: watch::Sender<bool>) -> StoreError {
-    if let Err(unfit) = make_first_contact(&store, migrate).await {
+pub(crate) async fn run(
+    store: Store,
+    ingest: Ingest,
+    config: DatabaseConfig,
+    readiness: watch::Sender<bool>,
+) -> StoreError {
+    if let Err(unfit) = first_contact::make(&store, config.migrate_on_start, config.refusal_patience).await {
         return unfit;
     }
     store.claim().await;
@@ -44,25 +49,6 @@ async fn go_rounds(store: &Store, ingest: &Ingest) -> Infallible {
         if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
             store.claim().await;
             sweep(store).await;
-        }
-    }
-}
-
-/// Tries until the store is prepared, or cannot be by waiting.
-async fn make_first_contact(store: &Store, migrate: bool) -> Result<(), StoreError> {
-    let mut last_trouble = String::new();
-    loop {
-        match store.prepare(migrate).await {
-            Ok(()) => return Ok(()),
-            Err(unfit @ StoreError::Unfit(_)) => return Err(unfit),
-            Err(trouble) => {
-                let trouble = trouble.to_string();
-                if trouble != last_trouble {
-                    warn!(cause = trouble, "not ready, trying again every half second");
-                    last_trouble = trouble;
-                }
-                sleep(CONTACT_RETRY_INTERVAL).await;
-            }
         }
     }
 }

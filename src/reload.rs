@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::app::Reloader;
-use crate::config::{ApiKey, Keys, Variables};
+use crate::config::{ApiKey, Flags, Keys, Variables};
 
 /// Requests to reload. Windows has no signal for them.
 pub(crate) struct ReloadRequests {
@@ -38,15 +38,16 @@ impl ReloadRequests {
         std::future::pending().await
     }
 
-    /// Answers each request until the process ends: the variables are read again from where they came, with the files that
-    /// `_FILE` names. Values that cannot be used are refused in the log, and the old keys and certificate stay.
-    pub(crate) async fn serve(mut self, reloader: Reloader) {
+    /// Answers each request until the process ends: beside the flags that it was started with, the variables are read again
+    /// from where they came, with the files that `_FILE` names. Values that cannot be used are refused in the log, and the old keys and certificate stay.
+    pub(crate) async fn serve(mut self, reloader: Reloader, flags: Flags) {
         loop {
             self.next().await;
             tracing::info!("reloading, as SIGHUP asked");
             reloader.reload_certificate();
             // Reading files may take its time.
-            let read = tokio::task::spawn_blocking(|| Keys::read(&Variables::from_process())).await;
+            let flags = flags.clone();
+            let read = tokio::task::spawn_blocking(move || Keys::read(&Variables::from_process(&flags))).await;
             match read {
                 Ok(Ok(keys)) => {
                     reloader.replace_keys(&keys);

@@ -20,8 +20,7 @@ enum BROKER_CLOCK {
    CLOCK_EUROPE,   // European daylight saving
    CLOCK_FIXED,    // no daylight saving
    CLOCK_SYDNEY,   // Australian daylight saving (Sydney)
-   CLOCK_AUCKLAND, // New Zealand daylight saving (Auckland)
-   CLOCK_MEASURED  // as measured (earlier weeks: by the openings of Forex)
+   CLOCK_AUCKLAND  // New Zealand daylight saving (Auckland)
 };
 
 input group "The service"
@@ -42,7 +41,7 @@ input ENUM_APPLIED_VOLUME VolumeKind   = VOLUME_TICK;                   // Volum
 
 input group "The broker's clock"
 input BROKER_CLOCK BrokerClock         = CLOCK_NEW_YORK;                // When it goes forward an hour
-input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter (not if as measured)
+input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter
 input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts this
 
 const int   LAST_WAIT_SECONDS    = 300;     // a pause grows with each failure up to this
@@ -57,10 +56,6 @@ const int   RECHECK_SECONDS      = 3600;    // after which what the terminal loa
 const int   REJECTIONS_TOLD      = 3;       // of one answer
 const int   CANDLES_REMEMBERED   = 1000;    // of a series and a kind, so that each is told once
 const int   STATUS_LINES         = 25;      // Comment() shows about 2,000 characters
-const int   WEEK_SECONDS         = 604800;
-const int   WEEKEND_SECONDS      = 144000;  // 40 hours without a candle are a weekend, shorter pauses holidays
-const int   WEEKS_TO_AGREE       = 8;
-const int   FOREX_SYMBOLS_READ   = 5;       // before it is given up, because loading the hours of each takes a while
 const int   LEAST_OFFSET_MINUTES = -720;
 const int   MOST_OFFSET_MINUTES  = 840;
 const int   OFFSET_UNKNOWN       = -100000;
@@ -127,17 +122,7 @@ struct Series {
    Remembered      rejected;       // candles whose rejection was told
    Conflicts       conflicts;
    bool            early_told;     // that a candle ended before its time
-   datetime        left_out;       // the newest candle of this round whose offset is not known, 0: none
-   bool            left_out_told;
    bool            no_volume_told; // that the broker has no real volume
-};
-
-// What the Forex symbols' history says of the broker's clock.
-enum EVIDENCE {
-   EVIDENCE_UNREAD,
-   EVIDENCE_NONE,       // too few weeks, or no Forex symbol
-   EVIDENCE_AGREES,     // the newest weeks fit what is measured
-   EVIDENCE_CONTRADICTS // enough weeks agree with each other, but not with what is measured
 };
 
 Series   g_series[];
@@ -157,18 +142,10 @@ ulong    g_told_at;
 string   g_refusal;       // why the last request was refused
 ulong    g_clock_check_at;
 string   g_clock_warning; // how the broker's clock contradicts the inputs, "": it fits
+string   g_clock_told;    // the last such warning in the log, "": none
+ulong    g_clock_told_at;
+bool     g_fit_told;      // that it fits again since then
 int      g_measured;      // minutes by which the broker's clock is ahead of UTC now
-// For CLOCK_MEASURED alone:
-string   g_forex[];        // symbols whose weeks may show the offsets
-int      g_forex_turn;     // the one that is read, -1: none
-Series   g_forex_hours;    // its H1 candles
-ulong    g_weeks_due_at;
-EVIDENCE g_evidence;
-bool     g_contradicted;   // by one of the symbols so far
-int      g_contradiction;  // the minutes that its history says instead
-string   g_weeks_symbol;   // whose weeks were believed
-int      g_week_offsets[]; // minutes of each week from g_first_week on, OFFSET_UNKNOWN where it is not known
-int      g_first_week;
 
 //+------------------------------------------------------------------+
 //| Events                                                           |
@@ -192,8 +169,9 @@ int OnInit() {
    g_told_at        = 0;
    g_clock_check_at = 0;
    g_clock_warning  = "";
+   g_clock_told     = "";
+   g_fit_told       = true;
    g_measured       = OFFSET_UNKNOWN;
-   ForgetWeeks();
    g_has_timer      = EventSetTimer(TimerSeconds);
    if(!g_has_timer)
       Print("the terminal has no timer for the feed yet; it is asked again with each tick of the chart");
@@ -217,7 +195,6 @@ void OnDeinit(const int reason) {
 void OnTimer() {
    CheckBrokerClock();
    if(IsConnected()) {
-      ReadWeeks();
       // Half of the time is the terminal's. What is live may use up its own share only, so that the rest goes on, too.
       const ulong share = (ulong)TimerSeconds * SECOND / 4;
       FeedNewCandles(GetTickCount64() + share);
@@ -326,7 +303,6 @@ bool AskService(Series &series) {
       series.service_last_before = series.service_last;
    series.sent_down_to = CandleTime(answer, "first");
    series.asked_at     = GetTickCount64();
-   series.left_out     = 0;
    series.forming      = 0;
    series.stage        = STAGE_BEGIN;
    return true;
@@ -521,30 +497,13 @@ bool Wait(Series &series, const int seconds) {
 //| Requests                                                         |
 //+------------------------------------------------------------------+
 // Sends `total` rates from `first` on, of which the first `closed` are closed, and tells whether they need no sending any more.
-// Those whose time in UTC is not known are left out.
 bool Send(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
-   MqlRates known[];
-   int known_closed = 0;
-   for(int i = 0; i < total; i++) {
-      if(!IsOffsetKnown(rates[first + i].time)) {
-         LeaveOut(series, rates[first + i].time);
-         continue;
-      }
-      ArrayResize(known, ArraySize(known) + 1, total);
-      known[ArraySize(known) - 1] = rates[first + i];
-      if(i < closed)
-         known_closed++;
-   }
-   return ArraySize(known) == 0 || SendKnown(series, known, ArraySize(known), known_closed);
-}
-
-bool SendKnown(Series &series, const MqlRates &rates[], const int total, const int closed) {
    // Prices without their digits would be stored wrong for ever.
    long digits = 0;
    if(!SymbolInfoInteger(series.symbol, SYMBOL_DIGITS, digits))
       return Wait(series, DIGITS_WAIT_SECONDS);
    string answer;
-   const string batch = Batch(series, (int)digits, rates, total, closed);
+   const string batch = Batch(series, (int)digits, rates, first, total, closed);
    const OUTCOME outcome = Call(series, "POST", "/api/v1/candles", batch, answer);
    if(outcome == OUTCOME_FAILED) {
       series.broken_off = series.stage == STAGE_CATCH_UP;
@@ -553,10 +512,10 @@ bool SendKnown(Series &series, const MqlRates &rates[], const int total, const i
    }
    if(outcome == OUTCOME_DONE) {
       Recover(series);
-      TellRejections(series, rates, total, answer);
-      NoteConflicts(series, rates, total, answer);
-      TellEarly(series, rates, total, answer);
-      TellNoVolume(series, rates, closed);
+      TellRejections(series, rates, first, total, answer);
+      NoteConflicts(series, rates, first, total, answer);
+      TellEarly(series, rates, first, total, answer);
+      TellNoVolume(series, rates, first, closed);
       series.most = (int)MathMin(g_most, series.most * 2);
       return true;
    }
@@ -570,7 +529,7 @@ bool SendKnown(Series &series, const MqlRates &rates[], const int total, const i
       }
       return false;
    }
-   TellRejection(series, rates[0].time, g_refusal);
+   TellRejection(series, rates[first].time, g_refusal);
    series.most = g_most;
    return true;
 }
@@ -580,13 +539,14 @@ int Most(const Series &series) {
    return (int)MathMin(series.most, g_most);
 }
 
-string Batch(const Series &series, const int digits, const MqlRates &rates[], const int total, const int closed) {
+string Batch(const Series &series, const int digits, const MqlRates &rates[], const int first, const int total,
+             const int closed) {
    string body = StringFormat("{\"symbol\":\"%s\",\"timeframe\":\"%s\",\"candles\":[", JsonEscaped(series.name),
                               TimeframeName(series.timeframe));
    for(int i = 0; i < total; i++) {
       if(i > 0)
          body += ",";
-      body += Candle(rates[i], digits, i < closed);
+      body += Candle(rates[first + i], digits, i < closed);
    }
    return body + "]}";
 }
@@ -826,18 +786,12 @@ string UrlEncoded(const string text) {
 // When clocks go back, an hour comes twice. The terminal keeps one candle of each time, and it is taken for one of the first
 // pass: taken for one of the second, it would lie in the future while the first lasts.
 datetime ToUtc(const datetime broker) {
-   if(BrokerClock == CLOCK_MEASURED)
-      return broker - WeekOffset(broker) * 60;
    const datetime in_summer = broker - BrokerOffsetMinutes * 60 - 3600;
    return IsSummer(in_summer) ? in_summer : in_summer + 3600;
 }
 
 datetime FromUtc(const datetime utc) {
-   if(BrokerClock != CLOCK_MEASURED)
-      return utc + OffsetMinutes(utc) * 60;
-   // The offset of the week is the right one unless it changed within a day of this time.
-   const datetime about = utc + WeekOffset(utc) * 60;
-   return utc + WeekOffset(about) * 60;
+   return utc + OffsetMinutes(utc) * 60;
 }
 
 int OffsetMinutes(const datetime utc) {
@@ -857,7 +811,6 @@ bool IsSummer(const datetime utc) {
       case CLOCK_AUCKLAND:
          return IsSummerInAuckland(utc, date.year);
       case CLOCK_FIXED:
-      case CLOCK_MEASURED:
          return false;
    }
    return false;
@@ -902,8 +855,7 @@ datetime SundayFrom(const int year, const int month, const int day) {
 
 // Whether candles may be sent: a wrong time would be stored for ever.
 bool ClockFits() {
-   const bool known = g_measured != OFFSET_UNKNOWN && (BrokerClock != CLOCK_MEASURED || g_evidence != EVIDENCE_UNREAD);
-   return known && (g_clock_warning == "" || IgnoreClockCheck);
+   return g_measured != OFFSET_UNKNOWN && (g_clock_warning == "" || IgnoreClockCheck);
 }
 
 void CheckBrokerClock() {
@@ -912,321 +864,40 @@ void CheckBrokerClock() {
    g_clock_check_at = GetTickCount64() + (ulong)CLOCK_CHECK_SECONDS * SECOND;
    const datetime utc = TimeGMT();
    // Offsets are quarters of an hour; what is left over is the two clocks' inaccuracy.
-   const int measured = (int)MathRound((double)((long)TimeTradeServer() - (long)utc) / 900) * 15;
-   if(measured != g_measured)
-      g_weeks_due_at = 0;
-   g_measured = measured;
-   const string warning = ClockWarning(utc);
-   if(warning == "" && g_clock_warning != "")
-      Print("the broker's clock fits the inputs now, so candles are sent");
-   g_clock_warning = warning;
-   if(warning != "")
-      TellTrouble(warning);
+   g_measured = (int)MathRound((double)((long)TimeTradeServer() - (long)utc) / 900) * 15;
+   g_clock_warning = ClockWarning(utc);
+   TellClock();
+}
+
+// A clock on the verge of fitting, which changes its mind each minute, is told of once an hour.
+void TellClock() {
+   const ulong now = GetTickCount64();
+   if(g_clock_warning == "") {
+      if(!g_fit_told)
+         Print("the broker's clock fits the inputs now, so candles are sent");
+      g_fit_told = true;
+   }
+   else if(g_clock_warning != g_clock_told || now >= g_clock_told_at + (ulong)RECHECK_SECONDS * SECOND) {
+      Print(g_clock_warning);
+      g_clock_told    = g_clock_warning;
+      g_clock_told_at = now;
+      g_fit_told      = false;
+   }
 }
 
 string ClockWarning(const datetime utc) {
    const string consequence = IgnoreClockCheck ? "candles are sent all the same, as IgnoreClockCheck says, with times that may be wrong"
                                                : "nothing is sent until they agree";
-   if(BrokerClock != CLOCK_MEASURED) {
-      const int expected = OffsetMinutes(utc);
-      if(g_measured == expected)
-         return "";
-      return StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so %s; set "
-                          "BrokerOffsetMinutes to %d or choose another BrokerClock, or correct this computer's clock",
-                          g_measured, expected, consequence, g_measured - (IsSummer(utc) ? 60 : 0));
-   }
-   if(g_measured < LEAST_OFFSET_MINUTES || g_measured > MOST_OFFSET_MINUTES)
-      return StringFormat("the broker's clock is %d minutes ahead of UTC, which no clock is, so %s; correct this computer's clock",
-                          g_measured, consequence);
-   if(g_evidence == EVIDENCE_CONTRADICTS)
-      return StringFormat("the broker's clock is %d minutes ahead of UTC by this computer's clock, but %d by the openings of the "
-                          "Forex week, so %s; correct this computer's clock or choose another BrokerClock", g_measured,
-                          g_contradiction, consequence);
-   return "";
-}
-
-//+------------------------------------------------------------------+
-//| CLOCK_MEASURED: this week's offset is what is measured now. The  |
-//| Forex week opens on Sunday at 17:00 in New York, so the candle   |
-//| that opens a week shows the offset of that week. It is believed  |
-//| where WEEKS_TO_AGREE weeks show the same.                        |
-//+------------------------------------------------------------------+
-void ForgetWeeks() {
-   ArrayResize(g_week_offsets, 0);
-   g_first_week   = 0;
-   g_weeks_symbol = "";
-   g_forex_turn   = -1;
-   g_weeks_due_at = 0;
-   g_evidence     = EVIDENCE_UNREAD;
-}
-
-// Weeks begin on Sunday at 02:00. Every clock that changes for summer does so then or later on that day, while Forex is closed.
-int WeekNumber(const datetime broker) {
-   return (int)((broker - WeekStart(0)) / WEEK_SECONDS);
-}
-
-datetime WeekStart(const int week) {
-   const datetime first_sunday = 3 * 86400;
-   return first_sunday + 2 * 3600 + (datetime)week * WEEK_SECONDS;
-}
-
-int ThisWeek() {
-   return WeekNumber(TimeGMT() + g_measured * 60);
-}
-
-// In UTC.
-datetime ForexOpening(const int week) {
-   const datetime in_winter = WeekStart(week) + 20 * 3600;
-   return IsSummerInNewYork(in_winter) ? in_winter - 3600 : in_winter;
-}
-
-int KnownOffset(const int week) {
-   if(week >= ThisWeek())
-      return g_measured;
-   const int index = week - g_first_week;
-   return index >= 0 && index < ArraySize(g_week_offsets) ? g_week_offsets[index] : OFFSET_UNKNOWN;
-}
-
-// The offset of a candle's week, or of the next week that has one.
-int WeekOffset(const datetime broker) {
-   const int last = (int)MathMin(ThisWeek(), g_first_week + ArraySize(g_week_offsets));
-   for(int week = (int)MathMax(WeekNumber(broker), g_first_week); week < last; week++) {
-      if(KnownOffset(week) != OFFSET_UNKNOWN)
-         return KnownOffset(week);
-   }
-   return g_measured;
-}
-
-bool IsOffsetKnown(const datetime broker) {
-   if(BrokerClock != CLOCK_MEASURED)
-      return true;
-   const int week = WeekNumber(broker);
-   const int offset = KnownOffset(week);
-   // Other markets have candles on Sunday, when the clock may have changed at any time before Forex opened.
-   const datetime monday = WeekStart(week) + 22 * 3600;
-   const bool may_be_before = broker < monday && broker < ForexOpening(week) + WeekOffset(broker) * 60;
-   return offset != OFFSET_UNKNOWN && (!may_be_before || offset == KnownOffset(week - 1));
-}
-
-// Reads the weeks of one Forex symbol after another until one fits, and again each hour.
-void ReadWeeks() {
-   if(BrokerClock != CLOCK_MEASURED || g_measured == OFFSET_UNKNOWN || GetTickCount64() < g_weeks_due_at)
-      return;
-   if(g_forex_turn < 0) {
-      FindForexSymbols();
-      g_contradicted = false;
-      BeginForexSymbol(0);
-   }
-   while(g_forex_turn < ArraySize(g_forex)) {
-      const EVIDENCE evidence = WeighSymbol();
-      if(evidence == EVIDENCE_UNREAD)
-         return;
-      if(evidence == EVIDENCE_AGREES) {
-         EndOfWeeks(evidence);
-         return;
-      }
-      if(evidence == EVIDENCE_CONTRADICTS)
-         g_contradicted = true;
-      BeginForexSymbol(g_forex_turn + 1);
-   }
-   // What one round has shown is not undone by a weekend on which clocks change.
-   if(g_contradicted)
-      EndOfWeeks(EVIDENCE_CONTRADICTS);
-   else
-      EndOfWeeks(g_evidence == EVIDENCE_AGREES ? EVIDENCE_AGREES : EVIDENCE_NONE);
-}
-
-void EndOfWeeks(const EVIDENCE evidence) {
-   g_weeks_due_at = GetTickCount64() + (ulong)RECHECK_SECONDS * SECOND;
-   g_forex_turn   = -1;
-   if(evidence != g_evidence) {
-      g_evidence       = evidence;
-      g_clock_check_at = 0;
-      CheckBrokerClock();
-   }
-   if(evidence == EVIDENCE_NONE)
-      TellTrouble(OnlyThisWeek());
-}
-
-string OnlyThisWeek() {
-   return StringFormat("only candles of this week are sent, because no Forex symbol shows in %d weeks how far the broker's clock was "
-                       "ahead of UTC before; choose another BrokerClock, or add a pair such as EURUSD to Market Watch", WEEKS_TO_AGREE);
-}
-
-// Those that are fed, then those of Market Watch.
-void FindForexSymbols() {
-   ArrayResize(g_forex, 0);
-   for(int i = 0; i < ArraySize(g_series); i++)
-      AddForexSymbol(g_series[i].symbol);
-   const int total = SymbolsTotal(true);
-   for(int i = 0; i < total; i++)
-      AddForexSymbol(SymbolName(i, true));
-}
-
-void AddForexSymbol(const string symbol) {
-   const int count = ArraySize(g_forex);
-   long mode = 0;
-   if(count >= FOREX_SYMBOLS_READ || !SymbolSelect(symbol, true) || !SymbolInfoInteger(symbol, SYMBOL_TRADE_CALC_MODE, mode))
-      return;
-   if(mode != SYMBOL_CALC_MODE_FOREX && mode != SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE)
-      return;
-   for(int i = 0; i < count; i++) {
-      if(g_forex[i] == symbol)
-         return;
-   }
-   ArrayResize(g_forex, count + 1);
-   g_forex[count] = symbol;
-}
-
-void BeginForexSymbol(const int turn) {
-   g_forex_turn                = turn;
-   g_forex_hours.symbol        = turn < ArraySize(g_forex) ? g_forex[turn] : "";
-   g_forex_hours.timeframe     = PERIOD_H1;
-   g_forex_hours.waiting_since = 0;
-   g_forex_hours.loaded_from   = 0;
-}
-
-// EVIDENCE_UNREAD while the terminal loads the symbol's hours.
-EVIDENCE WeighSymbol() {
-   const int bars = Bars(g_forex_hours.symbol, g_forex_hours.timeframe);
-   const bool all = bars > 0 && HasAllOfBroker(g_forex_hours);
-   if(!all) {
-      LoadOlder(g_forex_hours);
-      if(!WaitedEnough(g_forex_hours))
-         return EVIDENCE_UNREAD;
-   }
-   MqlRates rates[];
-   if(bars < 2 || CopyRates(g_forex_hours.symbol, g_forex_hours.timeframe, 0, bars, rates) < 2)
-      return EVIDENCE_NONE;
-   int offsets[];
-   const EVIDENCE evidence = WeighWeeks(rates, offsets);
-   if(evidence == EVIDENCE_AGREES)
-      TakeWeeks(WeekNumber(rates[0].time), offsets);
-   return evidence;
-}
-
-// What was left out for want of an offset is looked for anew.
-void TakeWeeks(const int first_week, const int &offsets[]) {
-   bool same = first_week == g_first_week && ArraySize(offsets) == ArraySize(g_week_offsets);
-   for(int i = 0; same && i < ArraySize(offsets); i++)
-      same = offsets[i] == g_week_offsets[i];
-   g_weeks_symbol = g_forex_hours.symbol;
-   if(same)
-      return;
-   ArrayResize(g_week_offsets, ArraySize(offsets));
-   for(int i = 0; i < ArraySize(offsets); i++)
-      g_week_offsets[i] = offsets[i];
-   g_first_week = first_week;
-   StartOver();
-}
-
-// Sets the offset of each week from that of the first rate on, as far as it can be believed.
-EVIDENCE WeighWeeks(const MqlRates &rates[], int &offsets[]) {
-   ReadOpenings(rates, offsets);
-   DropLateWeeks(offsets);
-   const bool has_older = DropShortRuns(offsets);
-   const int newest = PreviousKnown(offsets, ArraySize(offsets));
-   if(newest < 0 || (!has_older && CountLike(offsets, newest) < WEEKS_TO_AGREE))
-      return EVIDENCE_NONE;
-   if(offsets[newest] == g_measured) {
-      FillHolidays(offsets);
-      return EVIDENCE_AGREES;
-   }
-   // An older week says nothing of today's clock, which may have changed since.
-   if(WeekNumber(rates[0].time) + newest < ThisWeek())
-      return EVIDENCE_NONE;
-   g_contradiction = offsets[newest];
-   return EVIDENCE_CONTRADICTS;
-}
-
-void ReadOpenings(const MqlRates &rates[], int &offsets[]) {
-   const int total = ArraySize(rates);
-   const int first = WeekNumber(rates[0].time);
-   ArrayResize(offsets, WeekNumber(rates[total - 1].time) - first + 1);
-   for(int i = 0; i < ArraySize(offsets); i++)
-      offsets[i] = OFFSET_UNKNOWN;
-   for(int i = 1; i < total; i++) {
-      if(rates[i].time - rates[i - 1].time < WEEKEND_SECONDS)
-         continue;
-      const int week = WeekNumber(rates[i].time);
-      const int offset = (int)((rates[i].time - ForexOpening(week)) / 60);
-      if(offset >= LEAST_OFFSET_MINUTES && offset <= MOST_OFFSET_MINUTES)
-         offsets[week - first] = offset;
-   }
-}
-
-// A few weeks unlike those before and after, which are alike, opened late. The fewest go first, because they part the others.
-void DropLateWeeks(int &offsets[]) {
-   for(int few = 1; few < WEEKS_TO_AGREE; few++) {
-      for(int last = NextKnown(offsets, -1); last >= 0; last = NextKnown(offsets, last)) {
-         const int after = NextKnown(offsets, last);
-         const int before = BeforeRun(offsets, last);
-         if(before >= 0 && after >= 0 && offsets[before] == offsets[after] && offsets[last] != offsets[after] &&
-            CountLike(offsets, last) == few)
-            DropWeeks(offsets, before + 1, last);
-      }
-   }
-}
-
-// Only the newest run may be short, because the clock may just have changed. Tells whether there is another one.
-bool DropShortRuns(int &offsets[]) {
-   const int newest = PreviousKnown(offsets, ArraySize(offsets));
-   bool has_older = false;
-   int last = newest < 0 ? -1 : BeforeRun(offsets, newest);
-   while(last >= 0) {
-      const int before = BeforeRun(offsets, last);
-      if(CountLike(offsets, last) < WEEKS_TO_AGREE)
-         DropWeeks(offsets, before + 1, last);
-      else
-         has_older = true;
-      last = before;
-   }
-   return has_older;
-}
-
-void DropWeeks(int &offsets[], const int first, const int last) {
-   for(int i = first; i <= last; i++)
-      offsets[i] = OFFSET_UNKNOWN;
-}
-
-// The last week before those that show the same as one up to it, -1 if there is none.
-int BeforeRun(const int &offsets[], const int week) {
-   int i = week;
-   while(i >= 0 && offsets[i] == offsets[week])
-      i = PreviousKnown(offsets, i);
-   return i;
-}
-
-// How many weeks up to one, without another between them, show its offset.
-int CountLike(const int &offsets[], const int week) {
-   int count = 0;
-   for(int i = week; i >= 0 && offsets[i] == offsets[week]; i = PreviousKnown(offsets, i))
-      count++;
-   return count;
-}
-
-void FillHolidays(int &offsets[]) {
-   for(int i = 0; i < ArraySize(offsets); i++) {
-      const int before = PreviousKnown(offsets, i);
-      const int after = NextKnown(offsets, i);
-      if(offsets[i] == OFFSET_UNKNOWN && before >= 0 && after >= 0 && offsets[before] == offsets[after])
-         offsets[i] = offsets[before];
-   }
-}
-
-int PreviousKnown(const int &offsets[], const int week) {
-   int i = week - 1;
-   while(i >= 0 && offsets[i] == OFFSET_UNKNOWN)
-      i--;
-   return i;
-}
-
-// -1 if there is none.
-int NextKnown(const int &offsets[], const int week) {
-   int i = week + 1;
-   while(i < ArraySize(offsets) && offsets[i] == OFFSET_UNKNOWN)
-      i++;
-   return i < ArraySize(offsets) ? i : -1;
+   const int expected = OffsetMinutes(utc);
+   if(g_measured == expected)
+      return "";
+   const int in_winter = g_measured - (IsSummer(utc) ? 60 : 0);
+   // A clock that is a few minutes off looks like an offset that none has.
+   const string advice = in_winter % 30 == 0
+      ? StringFormat("set BrokerOffsetMinutes to %d or choose another BrokerClock if it has been so for more than a day", in_winter)
+      : "BrokerOffsetMinutes if the broker really is a quarter of an hour off";
+   return StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so %s; correct this computer's clock, "
+                       "or %s", g_measured, expected, consequence, advice);
 }
 
 //+------------------------------------------------------------------+
@@ -1247,11 +918,11 @@ void Tell(Series &series, const string note) {
    series.note = note;
 }
 
-void TellRejections(Series &series, const MqlRates &rates[], const int total, const string answer) {
+void TellRejections(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
    const string rejected = JsonArray(answer, "rejected", 0);
    int told = 0;
    for(int i = NextCandle(rejected, 0, total); i >= 0 && told < REJECTIONS_TOLD; i = NextCandle(rejected, i, total)) {
-      if(TellRejection(series, rates[NumberAt(rejected, i)].time, JsonText(rejected, "msg", i)))
+      if(TellRejection(series, rates[first + NumberAt(rejected, i)].time, JsonText(rejected, "msg", i)))
          told++;
    }
    if(told == REJECTIONS_TOLD)
@@ -1268,12 +939,12 @@ bool TellRejection(Series &series, const datetime time, const string reason) {
 }
 
 // A candle that conflicts is sent again with the newest ones, too, but counts only once.
-void NoteConflicts(Series &series, const MqlRates &rates[], const int total, const string answer) {
+void NoteConflicts(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
    const string list = JsonArray(answer, "conflicts", 0);
    int named = 0;
    for(int i = NextCandle(list, 0, total); i >= 0; i = NextCandle(list, i, total)) {
       named++;
-      NoteConflict(series.conflicts, rates[NumberAt(list, i)].time, JsonArray(list, "fields", i));
+      NoteConflict(series.conflicts, rates[first + NumberAt(list, i)].time, JsonArray(list, "fields", i));
    }
    if(JsonNumber(answer, "records_conflicting") > named)
       series.conflicts.cut_off = true;
@@ -1311,7 +982,7 @@ string Counted(const int count, const bool cut_off) {
 }
 
 // A closed candle whose period is not over by the service's clock, told once for a series: such days come twice a year.
-void TellEarly(Series &series, const MqlRates &rates[], const int total, const string answer) {
+void TellEarly(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
    const string early = JsonArray(answer, "early", 0);
    if(series.early_told || StringLen(early) < StringLen("[0]"))
       return;
@@ -1320,31 +991,21 @@ void TellEarly(Series &series, const MqlRates &rates[], const int total, const s
       return;
    Print(StringFormat("%s: the candle of %s should last longer by the service's clock, which closes it by itself at its end and "
                       "keeps it as forming until then; that is normal on days when clocks change, otherwise check BrokerClock and "
-                      "BrokerOffsetMinutes", SeriesName(series), UtcText(rates[index].time)));
+                      "BrokerOffsetMinutes", SeriesName(series), UtcText(rates[first + index].time)));
    series.early_told = true;
 }
 
 // A broker may have traded volumes for its exchange symbols alone. A series with none at all is told once.
-void TellNoVolume(Series &series, const MqlRates &rates[], const int closed) {
+void TellNoVolume(Series &series, const MqlRates &rates[], const int first, const int closed) {
    if(VolumeKind != VOLUME_REAL || series.no_volume_told || closed == 0)
       return;
    for(int i = 0; i < closed; i++) {
-      if(rates[i].real_volume != 0)
+      if(rates[first + i].real_volume != 0)
          return;
    }
    Print(StringFormat("%s: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks if you want those",
                       SeriesName(series)));
    series.no_volume_told = true;
-}
-
-void LeaveOut(Series &series, const datetime time) {
-   if(!series.left_out_told)
-      Print(StringFormat("%s: candles such as that of %s by the broker's clock are left out, because how far the clock was ahead of UTC "
-                         "then is not known; choose another BrokerClock to send them", SeriesName(series),
-                         TimeToString(time, TIME_DATE | TIME_MINUTES)));
-   series.left_out_told = true;
-   if(time > series.left_out)
-      series.left_out = time;
 }
 
 void Forget(Remembered &candles) {
@@ -1368,8 +1029,6 @@ bool Remember(Remembered &candles, const datetime time) {
 
 void ShowStatus() {
    string status = StringFormat("CandlewickFeed %s to %s: %s\n", VERSION, g_url, FeedStatus());
-   if(BrokerClock == CLOCK_MEASURED)
-      status += ClockStatus() + "\n";
    if(g_clock_warning != "")
       status += g_clock_warning + "\n";
    const int total = ArraySize(g_series);
@@ -1387,32 +1046,18 @@ string FeedStatus() {
       return "waits for the terminal to have a timer for it";
    if(!IsConnected())
       return "waits for the terminal to be connected to its broker";
-   if(!ClockFits())
-      return g_clock_warning != "" ? "sends nothing while the broker's clock contradicts the inputs"
-                                   : "waits for the terminal to load the hours of a Forex symbol, which show the broker's clock";
+   if(g_clock_warning != "" && !IgnoreClockCheck)
+      return "sends nothing while the broker's clock contradicts the inputs";
    const ulong now = GetTickCount64();
    if(now < g_pause_until)
       return StringFormat("tries again in %d s, %s", (int)((g_pause_until - now) / SECOND), g_trouble);
    return "well";
 }
 
-string ClockStatus() {
-   if(g_measured == OFFSET_UNKNOWN)
-      return "the broker's clock has not been measured yet";
-   const string measured = StringFormat("the broker's clock is %d minutes ahead of UTC", g_measured);
-   const int oldest = NextKnown(g_week_offsets, -1);
-   if(oldest >= 0)
-      return StringFormat("%s; the weeks of %s show its offset since %s", measured, g_weeks_symbol,
-                          TimeToString(WeekStart(g_first_week + oldest), TIME_DATE));
-   return g_evidence == EVIDENCE_NONE ? measured + "; " + OnlyThisWeek() : measured;
-}
-
 string SeriesStatus(const Series &series) {
    string status = StringFormat("%s: %s", SeriesName(series), StageText(series));
    if(series.sent_up_to != 0)
       status += StringFormat(", sent up to %s", UtcText(series.sent_up_to));
-   if(series.left_out != 0)
-      status += StringFormat(", some left out up to %s (see the log)", TimeToString(series.left_out, TIME_DATE));
    if(series.conflicts.count > 0)
       status += StringFormat(", conflicting candles: %s (see the log)", Counted(series.conflicts.count, series.conflicts.cut_off));
    if(series.waiting_since != 0)
@@ -1669,8 +1314,6 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].conflicts.untold    = 0;
    g_series[count].conflicts.told_at   = 0;
    g_series[count].early_told          = false;
-   g_series[count].left_out            = 0;
-   g_series[count].left_out_told       = false;
    g_series[count].no_volume_told      = false;
    Forget(g_series[count].rejected);
    Forget(g_series[count].conflicts.candles);

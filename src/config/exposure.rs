@@ -96,6 +96,7 @@ impl Reader<'_> {
             (None, None) => None,
             _ => {
                 self.problems.push("TLS_CERT and TLS_KEY belong together; set both or neither.".to_owned());
+                self.faulty.extend(["TLS_CERT", "TLS_KEY"]);
                 None
             }
         }

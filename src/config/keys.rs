@@ -1,9 +1,9 @@
 //! Keys and tokens: given in the environment, or generated for development.
 
 use std::io;
-use std::path::PathBuf;
 
-use super::{DatabaseConfig, Environment, Problems, Reader, Secret, Variables, sources};
+use super::key_file::{self, KeyGeneration};
+use super::{DatabaseConfig, Environment, Problems, Reader, Secret, Variables};
 
 /// The longest name that a key may have.
 const MAX_NAME_LENGTH: usize = 32;
@@ -41,7 +41,7 @@ impl Keys {
         let mut reader = Reader::new(variables);
         let environment = reader.environment();
         let database = reader.database(environment);
-        let (ingest, read) = reader.keys(environment, &database);
+        let (ingest, read) = reader.keys(environment, &database, KeyGeneration::Allowed);
         let warnings = std::mem::take(&mut reader.warnings);
         reader.done(Self { ingest, read, warnings })
     }
@@ -49,18 +49,23 @@ impl Keys {
 
 impl Reader<'_> {
     /// The ingest keys and the read tokens.
-    pub(super) fn keys(&mut self, environment: Environment, database: &DatabaseConfig) -> (Vec<ApiKey>, Vec<ApiKey>) {
+    pub(super) fn keys(
+        &mut self,
+        environment: Environment,
+        database: &DatabaseConfig,
+        generation: KeyGeneration,
+    ) -> (Vec<ApiKey>, Vec<ApiKey>) {
         const NAMES: [&str; 2] = ["MT5_API_KEY", "INTERNAL_API_TOKEN"];
         let given = NAMES.map(|name| self.variables.get(name).map(|list| self.key_list(name, list, environment)));
         let mut generated = None;
         if given.contains(&None) {
             if environment != Environment::Development {
-                for (name, _) in NAMES.iter().zip(&given).filter(|(_, keys)| keys.is_none()) {
-                    self.problems.push(format!("{name} is missing, and {} needs one.", environment.name()));
+                for (name, _) in NAMES.into_iter().zip(&given).filter(|(_, keys)| keys.is_none()) {
+                    self.refuse(name, format_args!(" is missing, and {} needs one.", environment.name()));
                 }
             } else if self.problems.is_empty() {
-                match sources::generated_keys(&key_file(database.url.expose())) {
-                    Ok(keys) => generated = Some(keys),
+                match key_file::keys(&database.key_file(), generation) {
+                    Ok(keys) => generated = keys,
                     Err(problem) => self.problems.push(problem),
                 }
             }
@@ -73,16 +78,18 @@ impl Reader<'_> {
         });
         if ingest.iter().any(|key| read.iter().any(|token| token.secret == key.secret)) {
             self.problems.push("INTERNAL_API_TOKEN and MT5_API_KEY must not share a key.".to_owned());
+            self.faulty.extend(NAMES);
         }
         (ingest, read)
     }
 
-    fn key_list(&mut self, variable: &str, list: &str, environment: Environment) -> Vec<ApiKey> {
+    fn key_list(&mut self, variable: &'static str, list: &str, environment: Environment) -> Vec<ApiKey> {
         const QUOTED: &str = "has quotes around it, which would be part of the key; leave them out, because a file and \
                               docker --env-file keep them";
+        let label = self.variables.label(variable);
         let mut keys: Vec<ApiKey> = Vec::new();
         if is_quoted(list) {
-            self.problems.push(format!("{variable} {QUOTED}."));
+            self.refuse(variable, format_args!(" {QUOTED}."));
             return keys;
         }
         for (position, entry) in list.split(',').map(str::trim).enumerate() {
@@ -91,7 +98,7 @@ impl Reader<'_> {
             let (name, secret) = match parts {
                 Ok(parts) => parts,
                 Err(problem) => {
-                    self.problems.push(format!("{variable}: entry {number} {problem}."));
+                    self.refuse(variable, format_args!(": entry {number} {problem}."));
                     continue;
                 }
             };
@@ -111,12 +118,12 @@ impl Reader<'_> {
                 None
             };
             if let Some(problem) = problem {
-                self.problems.push(format!("{variable}: entry {number} {problem}."));
+                self.refuse(variable, format_args!(": entry {number} {problem}."));
                 continue;
             }
             if is_short {
                 self.warnings.push(format!(
-                    "{variable}: entry {number} is shorter than 16 characters, which staging and production refuse; \
+                    "{label}: entry {number} is shorter than 16 characters, which staging and production refuse; \
                      make one with candlewick keygen"
                 ));
             }
@@ -157,10 +164,4 @@ pub fn strong_key() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(hex::encode(bytes))
-}
-
-/// Where generated keys live: beside the SQLite file, or else in the working directory.
-fn key_file(database_url: &str) -> PathBuf {
-    let database = database_url.strip_prefix("sqlite://").filter(|path| !path.is_empty()).unwrap_or("candlewick.db");
-    PathBuf::from(database).with_extension("keys")
 }

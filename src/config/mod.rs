@@ -1,16 +1,25 @@
-//! Configuration: from environment variables ([`sources`]) to validated plain data, with every problem told at once.
+//! Configuration: from flags, environment variables and `.env` ([`sources`]) to validated plain data, with every problem
+//! reported at once. [`unknown`] finds names that were meant to be settings.
 
+mod database;
 mod exposure;
+mod key_file;
 mod keys;
 mod sources;
+mod unknown;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+pub use database::{DatabaseConfig, MissingFolder};
 pub use exposure::{Access, RateLimit, RateLimits, TlsFiles};
 pub use keys::{ApiKey, Keys, strong_key};
-pub use sources::Variables;
+pub use sources::{Flags, Source, Variables};
+pub use unknown::Misnamed;
+
+use key_file::KeyGeneration;
 
 /// A variable that the service reads.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +32,21 @@ pub struct Variable {
     pub meaning: &'static str,
     /// Whether its value must never be shown. It may then be given as the path of a file, under its name and `_FILE`.
     pub secret: bool,
+}
+
+impl Variable {
+    /// The value that holds in `environment` when it is not set.
+    #[must_use]
+    pub fn default_in(&self, environment: Environment) -> &'static str {
+        match (self.name, environment) {
+            ("DATABASE_URL" | "MT5_API_KEY" | "INTERNAL_API_TOKEN", Environment::Staging | Environment::Production) => {
+                ""
+            }
+            ("LOG_FORMAT", Environment::Production) => "json",
+            ("DOCS_ENABLED", Environment::Production) => "false",
+            _ => self.default,
+        }
+    }
 }
 
 const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
@@ -84,6 +108,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The names of the two settings that hold that, for sentences: of variables or flags.
+    pub listen_setting: String,
     /// Where to serve metrics, if anywhere.
     pub admin: Option<SocketAddr>,
     /// Host names under which metrics are served besides loopback's and the address itself, in lower case.
@@ -108,17 +134,6 @@ pub struct Config {
     pub docs_enabled: bool,
     /// Settings that are allowed and unwise, in sentences for the log.
     pub warnings: Vec<String>,
-}
-
-/// Where candles are kept.
-#[derive(Debug, Clone)]
-pub struct DatabaseConfig {
-    /// `sqlite://PATH` or `postgres://…`, with its password.
-    pub url: Secret,
-    /// Size of the connection pool.
-    pub max_connections: u32,
-    /// Whether serving makes and updates the tables.
-    pub migrate_on_start: bool,
 }
 
 /// How much a request may ask.
@@ -251,6 +266,17 @@ impl fmt::Display for Problems {
     }
 }
 
+/// The configuration as far as it can be read, for a report on it.
+#[derive(Debug)]
+pub struct Examined {
+    /// With a default in place of each setting that has a problem. Keys are missing where they would be generated.
+    pub config: Config,
+    /// Everything that is wrong with it.
+    pub problems: Vec<String>,
+    /// The names of settings whose value has a problem.
+    pub faulty: BTreeSet<&'static str>,
+}
+
 impl Config {
     /// Reads what `serve` needs. In development, missing keys are generated into a file.
     ///
@@ -258,69 +284,29 @@ impl Config {
     /// Every problem there is.
     pub fn read(variables: &Variables) -> Result<Self, Problems> {
         let mut reader = Reader::new(variables);
-        let environment = reader.environment();
-        let production = environment == Environment::Production;
-        let database = reader.database(environment);
-        let listen = reader.address();
-        let admin = reader.admin();
-        let admin_hosts = reader.admin_hosts();
-        let tls = reader.tls();
-        let access = reader.access(environment);
-        let rate_limits = reader.rate_limits();
-        let limits = Limits {
-            max_batch: reader.bounded(
-                "MAX_BATCH",
-                10_000,
-                1..=MAX_BATCH,
-                "a larger batch might outlast the 5 s that a statement may take",
-            ),
-            max_body_bytes: reader.bounded(
-                "MAX_BODY_BYTES",
-                4_194_304,
-                1_024..=MAX_BODY_BYTES,
-                "a larger body, and what it is parsed into, would take more memory than bodies have in all",
-            ),
-            max_limit: reader.bounded(
-                "MAX_LIMIT",
-                10_000,
-                1..=MAX_LIMIT,
-                "a larger page would take most of the memory that answers have in all",
-            ),
-        };
-        let log = reader.log(environment);
-        let sentry_dsn = reader.sentry_dsn();
-        let docs_enabled = reader.flag("DOCS_ENABLED", !production);
-        // Last, because keys are generated only for a configuration that is otherwise right.
-        let (ingest_keys, read_tokens) = reader.keys(environment, &database);
-        let warnings = std::mem::take(&mut reader.warnings);
-        reader.done(Self {
-            environment,
-            database,
-            listen,
-            admin,
-            admin_hosts,
-            tls,
-            ingest_keys,
-            read_tokens,
-            access,
-            rate_limits,
-            limits,
-            log,
-            sentry_dsn,
-            docs_enabled,
-            warnings,
-        })
+        let config = reader.config(KeyGeneration::Allowed);
+        reader.done(config)
     }
 
-    /// Reads what `migrate` needs.
+    /// Reads what `serve` would use, and changes nothing: keys are not generated.
+    #[must_use]
+    pub fn examine(variables: &Variables) -> Examined {
+        let mut reader = Reader::new(variables);
+        let config = reader.config(KeyGeneration::Forbidden);
+        Examined { config, problems: reader.problems, faulty: reader.faulty }
+    }
+
+    /// Reads what `migrate` needs, and the warnings for its log.
     ///
     /// # Errors
     /// Every problem there is.
-    pub fn read_for_migration(variables: &Variables) -> Result<(DatabaseConfig, LogConfig), Problems> {
+    pub fn read_for_migration(variables: &Variables) -> Result<(DatabaseConfig, LogConfig, Vec<String>), Problems> {
         let mut reader = Reader::new(variables);
         let environment = reader.environment();
         let (database, log) = (reader.database(environment), reader.log(environment));
-        reader.done((database, log))
+        reader.note_misnamed();
+        let warnings = std::mem::take(&mut reader.warnings);
+        reader.done((database, log, warnings))
     }
 
     /// Reads where a service configured like this listens and whether it speaks TLS there, for a health check from the
@@ -340,42 +326,123 @@ struct Reader<'a> {
     variables: &'a Variables,
     problems: Vec<String>,
     warnings: Vec<String>,
+    /// The names of settings whose value has a problem.
+    faulty: BTreeSet<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     fn new(variables: &'a Variables) -> Self {
-        Self { variables, problems: variables.problems().to_vec(), warnings: Vec::new() }
+        let faulty = variables.unreadable().clone();
+        Self { variables, problems: variables.problems().to_vec(), warnings: Vec::new(), faulty }
     }
 
-    fn done<T>(self, config: T) -> Result<T, Problems> {
-        if self.problems.is_empty() { Ok(config) } else { Err(Problems(self.problems)) }
+    fn done<T>(mut self, config: T) -> Result<T, Problems> {
+        if self.problems.is_empty() {
+            return Ok(config);
+        }
+        // A setting that is missing may be there under another name.
+        let misnamed = self.variables.misnamed().iter().filter(|misnamed| !misnamed.is_refused);
+        self.problems.extend(misnamed.map(|misnamed| format!("{}.", misnamed.sentence)));
+        Err(Problems(self.problems))
+    }
+
+    fn config(&mut self, key_generation: KeyGeneration) -> Config {
+        self.note_misnamed();
+        let environment = self.environment();
+        let production = environment == Environment::Production;
+        let database = self.database(environment);
+        let listen = self.address();
+        let admin = self.admin();
+        let admin_hosts = self.admin_hosts();
+        let tls = self.tls();
+        let access = self.access(environment);
+        let rate_limits = self.rate_limits();
+        let limits = Limits {
+            max_batch: self.bounded(
+                "MAX_BATCH",
+                10_000,
+                1..=MAX_BATCH,
+                "a larger batch might outlast the 5 s that a statement may take",
+            ),
+            max_body_bytes: self.bounded(
+                "MAX_BODY_BYTES",
+                4_194_304,
+                1_024..=MAX_BODY_BYTES,
+                "a larger body, and what it is parsed into, would take more memory than bodies have in all",
+            ),
+            max_limit: self.bounded(
+                "MAX_LIMIT",
+                10_000,
+                1..=MAX_LIMIT,
+                "a larger page would take most of the memory that answers have in all",
+            ),
+        };
+        let log = self.log(environment);
+        let sentry_dsn = self.sentry_dsn();
+        let docs_enabled = self.flag("DOCS_ENABLED", !production);
+        // Last, because keys are generated only for a configuration that is otherwise right.
+        let (ingest_keys, read_tokens) = self.keys(environment, &database, key_generation);
+        let warnings = std::mem::take(&mut self.warnings);
+        Config {
+            environment,
+            database,
+            listen,
+            listen_setting: format!("{} and {}", self.variables.label("BIND_ADDR"), self.variables.label("PORT")),
+            admin,
+            admin_hosts,
+            tls,
+            ingest_keys,
+            read_tokens,
+            access,
+            rate_limits,
+            limits,
+            log,
+            sentry_dsn,
+            docs_enabled,
+            warnings,
+        }
+    }
+
+    /// Notes the names that were meant to be settings.
+    fn note_misnamed(&mut self) {
+        for misnamed in self.variables.misnamed() {
+            let sentences = if misnamed.is_refused { &mut self.problems } else { &mut self.warnings };
+            sentences.push(misnamed.sentence.clone());
+        }
+    }
+
+    /// Notes a problem with the value of a setting. The sentence begins with the flag or the variable that the value came
+    /// from.
+    fn refuse(&mut self, name: &'static str, problem: impl fmt::Display) {
+        self.problems.push(format!("{}{problem}", self.variables.label(name)));
+        self.faulty.insert(name);
     }
 
     /// Parses every entry of a list that is separated by commas. Entries that are not what they should be are problems.
-    fn list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    fn list<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let entries = self.variables.get(name).unwrap_or_default().split(',').map(str::trim);
         let mut list = Vec::new();
         for entry in entries.filter(|entry| !entry.is_empty()) {
             match parse(entry) {
                 Ok(value) => list.push(value),
-                Err(problem) => self.problems.push(format!("{name}: \"{entry}\" {problem}.")),
+                Err(problem) => self.refuse(name, format_args!(": \"{entry}\" {problem}.")),
             }
         }
         list
     }
 
-    fn parsed<T>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
+    fn parsed<T>(&mut self, name: &'static str, default: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
         match self.variables.get(name).map(parse) {
             None => default,
             Some(Ok(value)) => value,
             Some(Err(problem)) => {
-                self.problems.push(format!("{name} {problem}."));
+                self.refuse(name, format_args!(" {problem}."));
                 default
             }
         }
     }
 
-    fn size<T>(&mut self, name: &str, default: T, allowed: std::ops::RangeInclusive<T>) -> T
+    fn size<T>(&mut self, name: &'static str, default: T, allowed: std::ops::RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + fmt::Display,
     {
@@ -386,7 +453,13 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`Self::size`], and says why there is an end.
-    fn bounded(&mut self, name: &str, default: usize, allowed: std::ops::RangeInclusive<usize>, reason: &str) -> usize {
+    fn bounded(
+        &mut self,
+        name: &'static str,
+        default: usize,
+        allowed: std::ops::RangeInclusive<usize>,
+        reason: &str,
+    ) -> usize {
         self.parsed(name, default, |text| {
             let size = text.parse().ok().filter(|size| allowed.contains(size));
             size.ok_or_else(|| {
@@ -395,12 +468,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn flag(&mut self, name: &str, default: bool) -> bool {
+    fn flag(&mut self, name: &'static str, default: bool) -> bool {
         self.parsed(name, default, |text| text.parse().map_err(|_| "must be true or false".to_owned()))
     }
 
     fn environment(&mut self) -> Environment {
-        // One that is misspelt was not meant to be development: what else is missing is told too.
+        // A misspelt value was not meant to be development, so the same run also reports what production requires.
         let fallback = if self.variables.get("ENVIRONMENT").is_some() {
             Environment::Production
         } else {
@@ -410,8 +483,10 @@ impl<'a> Reader<'a> {
     }
 
     fn address(&mut self) -> SocketAddr {
+        let port_setting = self.variables.label("PORT").into_owned();
         let address = self.parsed("BIND_ADDR", IpAddr::from([127, 0, 0, 1]), |text| {
-            text.parse().map_err(|_| "must be an IP address, such as 0.0.0.0; the port goes into PORT".to_owned())
+            text.parse()
+                .map_err(|_| format!("must be an IP address, such as 0.0.0.0; the port goes into {port_setting}"))
         });
         let port = self
             .parsed("PORT", 8000, |text| text.parse().map_err(|_| "must be a whole number from 0 to 65535".to_owned()));
@@ -423,25 +498,6 @@ impl<'a> Reader<'a> {
         LogConfig {
             level: self.parsed("LOG_LEVEL", LogLevel::Info, str::parse),
             format: self.parsed("LOG_FORMAT", default, str::parse),
-        }
-    }
-
-    fn database(&mut self, environment: Environment) -> DatabaseConfig {
-        let url = if let Some(url) = self.variables.get("DATABASE_URL") {
-            if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-                self.problems.push("DATABASE_URL must start with sqlite:// or postgres://.".to_owned());
-            }
-            url
-        } else {
-            if environment != Environment::Development {
-                self.problems.push(format!("DATABASE_URL is missing, and {} needs one.", environment.name()));
-            }
-            "sqlite://candlewick.db"
-        };
-        DatabaseConfig {
-            url: Secret::new(url),
-            max_connections: self.size("DATABASE_MAX_CONNECTIONS", 10, 1..=1000),
-            migrate_on_start: self.flag("MIGRATE_ON_START", true),
         }
     }
 }

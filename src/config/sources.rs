@@ -1,79 +1,179 @@
-//! Where variables come from: the process's environment, files named by it, `.env` and the generated keys.
+//! The places that settings come from: flags of the command line, the process's environment, files that it names, and
+//! `.env`.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
 
-use super::keys::strong_key;
-use super::{Secret, VARIABLES};
+use super::unknown::{self, Misnamed};
+use super::{VARIABLES, Variable};
+
+/// Settings that were given on the command line. Each takes the place of a variable.
+#[derive(Clone, Default)]
+pub struct Flags(Vec<Flag>);
+
+#[derive(Clone)]
+struct Flag {
+    name: &'static str,
+    variable: &'static str,
+    value: String,
+}
+
+impl Flags {
+    /// Adds the flag `name`, which takes the place of `variable`, if it was given.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, variable: &'static str, value: Option<String>) -> Self {
+        self.0.extend(value.map(|value| Flag { name, variable, value }));
+        self
+    }
+
+    fn find(&self, variable: &str) -> Option<&Flag> {
+        self.0.iter().find(|flag| flag.variable == variable)
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|flag| flag.name)).finish()
+    }
+}
+
+/// The place that a setting's value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A flag of the command line, by its name.
+    Flag(&'static str),
+    /// The process's environment.
+    Environment,
+    /// The file `.env`.
+    DotEnv,
+    /// A file that a variable names.
+    File(String),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => f.write_str(name),
+            Self::Environment => f.write_str("environment"),
+            Self::DotEnv => f.write_str(".env"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
 
 /// The values of [`VARIABLES`] that are set.
 #[derive(Default)]
 pub struct Variables {
-    values: BTreeMap<&'static str, String>,
+    values: BTreeMap<&'static str, Value>,
     problems: Vec<String>,
+    /// The names of settings that are set and could not be read.
+    unreadable: BTreeSet<&'static str>,
+    misnamed: Vec<Misnamed>,
+    ignored: Vec<String>,
 }
 
+struct Value {
+    text: String,
+    source: Source,
+}
+
+/// Looks a variable up in one place. What is set to nothing may come back as such, and counts as not set.
+type Lookup<'a> = &'a dyn Fn(&str) -> Result<Option<String>, String>;
+
 impl Variables {
-    /// Reads the process's environment and, where it does not speak of staging or production, the file `.env` for what
-    /// the environment leaves out.
+    /// Reads the flags, the process's environment for what they leave out and, where neither speaks of staging or
+    /// production, the file `.env` for the rest.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that may read the environment")]
-    pub fn from_process() -> Self {
-        let environment = std::env::var("ENVIRONMENT").unwrap_or_default();
-        let mut problems = Vec::new();
-        let mut dotenv = BTreeMap::new();
-        if matches!(environment.trim(), "" | "development") {
-            match dotenvy::from_path_iter(".env") {
-                Ok(lines) => {
-                    for line in lines {
-                        match line {
-                            Ok((name, value)) => {
-                                dotenv.insert(name, value);
-                            }
-                            // It would repeat for ever, as for a folder of this name.
-                            Err(dotenvy::Error::Io(_)) => {
-                                problems.push(".env cannot be read.".to_owned());
-                                break;
-                            }
-                            // The error quotes the line, which may hold a secret.
-                            Err(_) => problems.push(".env has a line that is not NAME=value.".to_owned()),
-                        }
-                    }
-                }
-                Err(error) if error.not_found() => {}
-                Err(_) => problems.push(".env cannot be read.".to_owned()),
-            }
-        }
-        let mut variables = Self::from_lookup(|name| match std::env::var(name) {
-            Ok(value) if !value.trim().is_empty() => Ok(Some(value)),
-            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(dotenv.get(name).cloned()),
+    pub fn from_process(flags: &Flags) -> Self {
+        let of_process = |name: &str| match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8.")),
-        });
+        };
+        let environment = match flags.find("ENVIRONMENT") {
+            Some(flag) => flag.value.clone(),
+            None => std::env::var("ENVIRONMENT").unwrap_or_default(),
+        };
+        let is_development = matches!(environment.trim(), "" | "development");
+        let (dotenv, problems) = if is_development { read_dotenv() } else { (BTreeMap::new(), Vec::new()) };
+        let of_dotenv = |name: &str| Ok::<_, String>(dotenv.get(name).cloned());
+        let places: [(Source, Lookup<'_>); 2] = [(Source::Environment, &of_process), (Source::DotEnv, &of_dotenv)];
+        let mut variables = Self::from_places(flags, &places);
         variables.problems.splice(0..0, problems);
+
+        let of_process = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned(), Source::Environment))
+        });
+        let of_dotenv = dotenv.into_iter().map(|(name, value)| (name, value, Source::DotEnv));
+        for (name, value, source) in of_process.chain(of_dotenv) {
+            variables.examine_name(name, &value, &source);
+        }
         variables
     }
 
     /// Asks `lookup` for every variable and, for secrets, for the path of a file that holds it.
     pub fn from_lookup(lookup: impl Fn(&str) -> Result<Option<String>, String>) -> Self {
+        Self::from_places(&Flags::default(), &[(Source::Environment, &lookup)])
+    }
+
+    fn from_places(flags: &Flags, places: &[(Source, Lookup<'_>)]) -> Self {
         let mut variables = Self::default();
-        for variable in VARIABLES {
-            match lookup_one(&lookup, variable.name, variable.secret) {
+        for variable in &VARIABLES {
+            match find(variable, flags, places) {
                 Ok(Some(value)) => {
                     variables.values.insert(variable.name, value);
                 }
                 Ok(None) => {}
-                Err(problem) => variables.problems.push(problem),
+                Err(problem) => {
+                    variables.unreadable.insert(variable.name);
+                    variables.problems.push(problem);
+                }
             }
         }
         variables
     }
 
+    /// Notes a name that is set and is not a setting's.
+    fn examine_name(&mut self, name: String, value: &str, source: &Source) {
+        if unknown::is_setting(&name) {
+            return;
+        }
+        let is_set = |setting: &str| self.values.contains_key(setting) || self.unreadable.contains(setting);
+        let label = if *source == Source::DotEnv { format!("{name} in .env") } else { name.clone() };
+        match unknown::examine(&name, value, &label, is_set) {
+            Some(misnamed) => self.misnamed.push(misnamed),
+            // A platform sets hundreds of variables in the environment; the lines of a file are somebody's own.
+            None if *source == Source::DotEnv => self.ignored.push(name),
+            None => {}
+        }
+    }
+
     /// The value of a variable, without blanks around it. What is set to nothing is not set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.values.get(name).map(|value| value.text.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The place that the value of a variable came from.
+    #[must_use]
+    pub fn source(&self, name: &str) -> &Source {
+        self.values.get(name).map_or(&Source::Default, |value| &value.source)
+    }
+
+    /// The words for a setting that lead to where its value stands: the flag, or the variable's name.
+    #[must_use]
+    pub fn label(&self, name: &'static str) -> Cow<'static, str> {
+        match self.source(name) {
+            Source::Flag(flag) => Cow::Borrowed(flag),
+            Source::DotEnv => Cow::Owned(format!("{name} in .env")),
+            Source::Environment | Source::File(_) | Source::Default => Cow::Borrowed(name),
+        }
     }
 
     /// What went wrong while reading.
@@ -81,77 +181,89 @@ impl Variables {
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
+
+    pub(super) fn unreadable(&self) -> &BTreeSet<&'static str> {
+        &self.unreadable
+    }
+
+    /// Names that are set, are not a setting's, and were probably meant to be one.
+    #[must_use]
+    pub fn misnamed(&self) -> &[Misnamed] {
+        &self.misnamed
+    }
+
+    /// All other names in `.env` that are not a setting's. They may be meant for other programs.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
 }
 
-impl std::fmt::Debug for Variables {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
-fn lookup_one(
-    lookup: impl Fn(&str) -> Result<Option<String>, String>,
-    name: &str,
-    secret: bool,
-) -> Result<Option<String>, String> {
+/// The lines of `.env`, and what is wrong with it.
+fn read_dotenv() -> (BTreeMap<String, String>, Vec<String>) {
+    let (mut found, mut problems) = (BTreeMap::new(), Vec::new());
+    match dotenvy::from_path_iter(".env") {
+        Ok(lines) => {
+            for line in lines {
+                match line {
+                    Ok((name, value)) => {
+                        found.insert(name, value);
+                    }
+                    // It would repeat for ever, as for a folder of this name.
+                    Err(dotenvy::Error::Io(_)) => {
+                        problems.push(".env cannot be read.".to_owned());
+                        break;
+                    }
+                    // The error quotes the line, which may hold a secret.
+                    Err(_) => problems.push(".env has a line that is not NAME=value.".to_owned()),
+                }
+            }
+        }
+        Err(error) if error.not_found() => {}
+        Err(_) => problems.push(".env cannot be read.".to_owned()),
+    }
+    (found, problems)
+}
+
+/// The value of a variable in the first place that has one.
+fn find(variable: &Variable, flags: &Flags, places: &[(Source, Lookup<'_>)]) -> Result<Option<Value>, String> {
+    if let Some(flag) = flags.find(variable.name) {
+        // A script whose own variable is not set gives an empty value. To go on with a default could be another database.
+        if flag.value.trim().is_empty() {
+            return Err(format!("{} has no value; give it one, or leave it out.", flag.name));
+        }
+        return Ok(Some(Value { text: flag.value.clone(), source: Source::Flag(flag.name) }));
+    }
+    for (source, lookup) in places {
+        if let Some(value) = find_in(source, lookup, variable)? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+fn find_in(source: &Source, lookup: Lookup<'_>, variable: &Variable) -> Result<Option<Value>, String> {
+    let name = variable.name;
     let set = |name: &str| Ok::<_, String>(lookup(name)?.filter(|value| !value.trim().is_empty()));
-    let value = set(name)?;
-    if !secret {
-        return Ok(value);
+    let value = |text| Value { text, source: source.clone() };
+    let given = set(name)?;
+    if !variable.secret {
+        return Ok(given.map(value));
     }
     let file_variable = format!("{name}_FILE");
-    match (value, set(&file_variable)?) {
+    match (given, set(&file_variable)?) {
         (Some(_), Some(_)) => Err(format!("{name} and {file_variable} are both set; keep one of them.")),
         (None, Some(path)) => match fs::read_to_string(path.trim()) {
-            Ok(value) if value.trim().is_empty() => Err(format!("{file_variable} names a file that is empty.")),
-            Ok(value) => Ok(Some(value)),
+            Ok(text) if text.trim().is_empty() => Err(format!("{file_variable} names a file that is empty.")),
+            Ok(text) => Ok(Some(Value { text, source: Source::File(path.trim().to_owned()) })),
             Err(error) => Err(format!("{file_variable} names a file that cannot be read: {error}.")),
         },
-        (value, None) => Ok(value),
+        (given, None) => Ok(given.map(value)),
     }
-}
-
-/// The ingest key and the read token in the file at `path`, which is made with new ones if it is not there.
-pub(super) fn generated_keys(path: &Path) -> Result<[Secret; 2], String> {
-    let failed = |error: io::Error| {
-        format!(
-            "{} cannot keep generated keys ({error}); set MT5_API_KEY and INTERNAL_API_TOKEN, or make it writable.",
-            path.display()
-        )
-    };
-    if !path.exists() {
-        write_new_keys(path).map_err(failed)?;
-    }
-    let text = fs::read_to_string(path).map_err(failed)?;
-    let find = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.map(str::trim).filter(|value| !value.is_empty()).map(Secret::new)
-    };
-    match (find("MT5_API_KEY"), find("INTERNAL_API_TOKEN")) {
-        (Some(key), Some(token)) => Ok([key, token]),
-        _ => Err(format!("{} does not hold both keys; delete it and start again.", path.display())),
-    }
-}
-
-/// Writes a new key file, whole or not at all; of two processes that do so at once, the first one wins.
-fn write_new_keys(path: &Path) -> io::Result<()> {
-    let draft = path.with_extension(format!("keys.{}", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    // On Windows the folder's access list says who may read it.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
-    let result = (|| {
-        let (key, token) = (strong_key()?, strong_key()?);
-        writeln!(file, "# Made for development by candlewick; delete this file to get new keys.")?;
-        writeln!(file, "MT5_API_KEY={key}\nINTERNAL_API_TOKEN={token}")?;
-        file.sync_all()?;
-        match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result,
-        }
-    })();
-    fs::remove_file(&draft)?;
-    result
 }

@@ -165,7 +165,7 @@ impl Code {
     }
 }
 
-/// An answer that is not a success. [`super::layers`] writes its body, because that needs the request's id.
+/// An answer that is not a success. [`super::middleware::access_log`] writes its body, because that needs the request's id.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     pub(crate) code: Code,
@@ -280,7 +280,7 @@ impl From<StoreError> for Problem {
         const DETAIL: &str =
             "The database does not answer; send the same request again after Retry-After, which is safe.";
         match error {
-            StoreError::Unavailable(_) | StoreError::Unfit(_) => {
+            StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Unfit(_) => {
                 Self::new(Code::Unavailable, DETAIL).caused_by(error.to_string())
             }
             StoreError::Missing(what, _) => Self::new(

@@ -28,7 +28,7 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, series};
+use crate::http::routes::{candles, index, series};
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
@@ -106,9 +106,11 @@ impl Service {
                 metrics.expect_failures(&method, path);
             }
         }
-        if config.docs_enabled {
-            routes = routes.merge(documentation().split_for_parts().0);
-        }
+        routes = if config.docs_enabled {
+            routes.merge(documentation().split_for_parts().0).route("/", get(index::with_docs))
+        } else {
+            routes.route("/", get(index::without_docs))
+        };
         let keyring =
             Keyring::new(&config.ingest_keys, &config.read_tokens, rate_limit::of_wrong_keys(&config.rate_limits));
         let layers = Stack {
@@ -168,5 +170,7 @@ fn documentation() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::openapi))
         .route("/api/docs", get(docs::page))
         .route("/api/docs/", get(docs::page))
+        // A guess that many make. It is not a redirect, because this service never redirects.
+        .route("/docs", get(docs::page))
         .route("/api/docs/{name}", get(docs::file))
 }

@@ -256,15 +256,14 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::config::{DatabaseConfig, Secret};
+    use crate::config::DatabaseConfig;
     use crate::store::Store;
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     fn key(query: &str) -> Key {
         let selection = Selection::parse(&format!("symbol=EURUSD&timeframe=H1{query}"), 10_000).unwrap();
-        let url = Secret::new("sqlite://nowhere/at/all");
-        let store = Store::open(&DatabaseConfig { url, max_connections: 1, migrate_on_start: false }).unwrap();
+        let store = Store::open(&DatabaseConfig::new("sqlite://nowhere/at/all")).unwrap();
         let last_change = store.last_change(&selection.range.symbol, selection.range.timeframe);
         Key { question: Question::Candles(selection), last_change, coding: Coding::Identity }
     }

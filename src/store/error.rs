@@ -7,6 +7,10 @@ pub enum StoreError {
     /// It cannot be reached or is too busy; trying again helps.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// The server refuses the login, or has no such database. Only first contact says so; later it is
+    /// [`Self::Unavailable`]. Waiting helps where somebody is about to make them, and hardly ever otherwise.
+    #[error("the database denies access: {0}")]
+    Denied(String),
     /// Part of it is missing, and stays so until its operator acts.
     #[error("the database is unavailable: {1}")]
     Missing(Missing, String),
@@ -37,7 +41,7 @@ impl StoreError {
     /// Its name in the metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) | Self::Missing(..) => "unavailable",
+            Self::Unavailable(_) | Self::Denied(_) | Self::Missing(..) => "unavailable",
             Self::ReadOnly(_) => "read_only",
             Self::Unfit(_) => "unfit",
             Self::Refused(_) => "refused",

@@ -3,6 +3,7 @@
 mod candles;
 mod changes;
 mod error;
+mod inspection;
 pub mod postgres;
 mod precision;
 mod series;
@@ -20,6 +21,7 @@ use futures_util::FutureExt as _;
 use metrics::histogram;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::telemetry::metrics::OPERATION_DURATION;
 use crate::telemetry::panic_text;
@@ -29,6 +31,7 @@ use candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use changes::Change;
 pub use error::{Missing, StoreError};
+pub use inspection::{Finding, Findings, Severity};
 pub use precision::Outliers;
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use write_log::WriteError;
@@ -171,11 +174,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unfit`] when the address cannot work.
     pub fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        let url = config.url.expose();
-        let database = if url.starts_with("sqlite:") {
-            Database::Sqlite(sqlite::Sqlite::open(url, config.max_connections)?)
-        } else {
-            Database::Postgres(postgres::Postgres::open(url, config.max_connections)?)
+        let database = match config.sqlite_file() {
+            Some(path) => {
+                let path = path.map_err(StoreError::Unfit)?;
+                Database::Sqlite(sqlite::Sqlite::open(&path, config.max_connections))
+            }
+            None => Database::Postgres(postgres::Postgres::open(config)?),
         };
         Ok(Self {
             database,
@@ -221,9 +225,18 @@ impl Store {
     /// the other operations through. May be called again after a failure.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Unfit`] is not.
+    /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Denied`] is for a while, [`StoreError::Unfit`] is not.
     pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
         either!(self, store => store.prepare(migrate).await)
+    }
+
+    /// Looks at the database as [`Self::prepare`] would use it, and changes nothing: no table, no file. What was found before
+    /// the caller stops waiting is in `findings`.
+    pub async fn inspect(&self, migrate: bool, clock: &Clock, findings: &mut Findings) {
+        match &self.database {
+            Database::Postgres(postgres) => postgres.inspect(migrate, clock, findings).await,
+            Database::Sqlite(sqlite) => sqlite.inspect(migrate, findings).await,
+        }
     }
 
     /// Says to other services on the same SQLite file that this one uses it, and warns in the log where another one does. To be

@@ -48,7 +48,7 @@ impl WriteLog {
 
 fn meaning(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Unavailable(_) => {
+        StoreError::Unavailable(_) | StoreError::Denied(_) => {
             "The database was not there, was too busy, or could not be written; the log says which."
         }
         StoreError::Missing(Missing::File, _) => {

@@ -55,7 +55,10 @@ fn what_waiting_cannot_heal_ends_it_with_code_2() {
     for (url, sentence) in [
         ("mysql://localhost/db", "must start with sqlite:// or postgres://"),
         ("postgres://u:hidden@db.example.com:6543/postgres", "port 6543"),
-        ("sqlite://no/such/folder/candles.db", "cannot be opened"),
+        (
+            "sqlite://no/such/folder/candles.db",
+            "no/such/folder does not exist; correct the path, or make the folder: mkdir -p",
+        ),
         ("sqlite://text.db", "is no SQLite database"),
         ("sqlite://", "must name a SQLite file"),
         ("sqlite://:memory:", "must name a SQLite file"),
@@ -105,7 +108,7 @@ fn a_service_that_may_not_migrate_waits_for_somebody_who_does() {
     let folder = folder();
     let variables = [("PORT", "0"), ("MIGRATE_ON_START", "false")];
     let mut serving = Serving::start(folder.path(), &variables);
-    assert!(serving.line_with("not ready").contains("run candlewick migrate"));
+    assert!(serving.first_line_with("not ready").contains("run candlewick migrate"));
     assert_eq!(output(program(folder.path(), &[]).arg("migrate")).0, 0);
     serving.line_with("ready store");
 }
@@ -165,7 +168,7 @@ fn help_teaches_and_nonsense_is_refused() {
     let folder = folder();
     let (code, printed, _) = output(program(folder.path(), &[]).arg("--help"));
     assert_eq!(code, 0);
-    for command in ["serve", "migrate", "healthcheck", "openapi"] {
+    for command in ["serve", "migrate", "check", "healthcheck", "openapi", "keygen"] {
         assert!(printed.contains(&format!("\n  {command} ")), "{printed}");
     }
     for variable in candlewick::config::VARIABLES {

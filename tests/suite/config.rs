@@ -80,6 +80,14 @@ fn defaults_are_those_that_are_documented() {
     let stated = Config::read(&variables(&[&documented[..], &keys].concat())).unwrap();
     assert_eq!(format!("{stated:?}"), format!("{:?}", Config::read(&variables(&keys)).unwrap()));
     assert_eq!(stated.database.url.expose(), "sqlite://candlewick.db");
+    for environment in [Environment::Staging, Environment::Production] {
+        let mut defaults: Vec<(&str, &str)> =
+            VARIABLES.iter().map(|variable| (variable.name, variable.default_in(environment))).collect();
+        defaults.retain(|(name, default)| *name != "ENVIRONMENT" && !default.is_empty());
+        let stated = production(&[&defaults[..], &[("ENVIRONMENT", environment.name())]].concat()).unwrap();
+        let unset = production(&[("ENVIRONMENT", environment.name())]).unwrap();
+        assert_eq!(format!("{stated:?}"), format!("{unset:?}"));
+    }
     // What is set to nothing is not set, as compose files do.
     assert!(Config::read(&variables(&[&keys[..], &[("PORT", ""), ("DATABASE_URL", " ")]].concat())).is_ok());
 }

@@ -357,10 +357,15 @@ impl Service {
 
     /// Starts and waits for nothing.
     pub fn launch(environment: &Environment) -> (Self, tokio::sync::watch::Receiver<bool>) {
+        Self::launch_with(&environment.config())
+    }
+
+    /// As [`Self::launch`], with what no variable sets.
+    pub fn launch_with(config: &Config) -> (Self, tokio::sync::watch::Receiver<bool>) {
         let clock = Arc::new(AtomicI64::new(NOW));
         let seconds = Arc::clone(&clock);
         let clock_for_app = Clock::new(move || Timestamp::from_seconds(seconds.load(Ordering::SeqCst)).unwrap());
-        let app = App::start(&environment.config(), clock_for_app, None).unwrap();
+        let app = App::start(config, clock_for_app, None).unwrap();
         let (address, ready) = (app.address(), app.readiness());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run_until(async { drop(stopped.await) }, std::future::pending()));

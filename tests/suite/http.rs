@@ -63,7 +63,7 @@ both_stores! {
     }
 
     async fn unknown_routes_and_methods_are_problems(app: TestApp) {
-        for path in ["/", "/api", "/api/v1/candle", "/api/v1/candles/", "/api/v1/candles/EURUSD", "/API/v1/candles",
+        for path in ["/api", "/docs/", "/api/v1/candle", "/api/v1/candles/", "/api/v1/candles/EURUSD", "/API/v1/candles",
                      "/api/v1/../v1/series/", "/%00", "/health/", "/api/docs/..%2f..%2fCargo.toml", "/api/docs/index.html"] {
             call(&app, Method::GET, path, &[]).await.problem(404, "not_found");
         }

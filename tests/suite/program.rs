@@ -62,6 +62,11 @@ impl Serving {
         Self::of(Duration::from_secs(60), &mut limited)
     }
 
+    /// Starts a process with `arguments`.
+    pub fn with_arguments(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::of(Duration::from_secs(60), program(folder, variables).args(arguments))
+    }
+
     fn of(lifetime: Duration, command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -92,6 +97,14 @@ impl Serving {
     pub fn is_ready(&mut self) {
         if !self.printed.contains(" ready") && !self.printed.contains("\"ready\"") {
             self.line_with("ready");
+        }
+    }
+
+    /// A line that contains `text`, which may have been printed before or after it listened.
+    pub fn first_line_with(&mut self, text: &str) -> String {
+        match self.printed.lines().find(|line| line.contains(text)) {
+            Some(line) => line.to_owned(),
+            None => self.line_with(text),
         }
     }
 

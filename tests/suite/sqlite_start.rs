@@ -312,3 +312,46 @@ fn our_own_tables_without_the_migrations_table_keep_their_rows() {
         assert_eq!(first(&file.url(), "select count(*) from market_data_candles_old").await, 0);
     });
 }
+
+#[test]
+fn what_lies_beside_a_file_has_its_name_however_the_address_writes_it() {
+    let folder = crate::program::folder();
+    fs::create_dir(folder.path().join("trader's data")).unwrap();
+    let mut keys = Vec::new();
+    for url in ["sqlite://trader%27s%20data/c%2B1.db", "sqlite://trader's data/c+1.db"] {
+        let mut serving = Serving::start(folder.path(), &[("DATABASE_URL", url), ("PORT", "0")]);
+        keys.push(serving.curl_lines());
+        // Its lock is taken before it says so.
+        serving.is_ready();
+        let found = folder.path().join("trader's data").read_dir().unwrap();
+        let mut names: Vec<_> = found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["c+1.db", "c+1.db-lock", "c+1.db-shm", "c+1.db-wal", "c+1.keys"], "{url}");
+        serving.signal("TERM");
+        assert_eq!(serving.end().0, Some(0));
+    }
+    let secrets = |lines: &[String; 2]| lines.each_ref().map(|line| line.split("-H ").nth(1).unwrap().to_owned());
+    let [first, second] = [secrets(&keys[0]), secrets(&keys[1])];
+    assert_eq!(first[1], second[1], "one file, one pair of keys");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing lies elsewhere");
+}
+
+#[test]
+fn a_missing_folder_is_named_and_not_made() {
+    let folder = crate::program::folder();
+    let missing = folder.path().join("data");
+    let keys = [("MT5_API_KEY", "a"), ("INTERNAL_API_TOKEN", "b")];
+    for (command, keys) in [("serve", &keys[..]), ("serve", &[]), ("migrate", &[])] {
+        let variables = [&[("DATABASE_URL", "sqlite://data/x.db"), ("PORT", "0")], keys].concat();
+        let (code, printed, errors) = output(program(folder.path(), &variables).arg(command));
+        assert_eq!(code, 2, "{command}: {printed}{errors}");
+        let said = format!(
+            "its folder {folder} does not exist; correct the path, or make the folder: mkdir -p {folder}",
+            folder = missing.display()
+        );
+        assert!(errors.contains(&said), "{command}: {errors}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+    fs::create_dir(missing).unwrap();
+    Serving::start(folder.path(), &[("DATABASE_URL", "sqlite://data/x.db"), ("PORT", "0")]).is_ready();
+}

@@ -87,7 +87,7 @@ fn the_log_says_that_the_database_is_a_standby() {
         let own = folder();
         let keys = [("PORT", "0"), ("DATABASE_URL", &*at(&standby, &database))];
         let mut serving = Serving::start(own.path(), &keys);
-        assert!(serving.line_with("not ready").contains("run candlewick migrate on its primary"));
+        assert!(serving.first_line_with("not ready").contains("run candlewick migrate on its primary"));
         prepare(&database.url, true).await.unwrap();
         assert!(serving.line_with("is a standby").contains("WARN"));
         serving.is_ready();

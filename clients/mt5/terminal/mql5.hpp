@@ -105,9 +105,8 @@ template <typename T>
 int ArraySize(const Array<T> &array) { return static_cast<int>(array.values.size()); }
 
 template <typename T>
-int ArrayResize(Array<T> &array, int size, int reserve = 0) {
+int ArrayResize(Array<T> &array, int size) {
     if (size < 0) return -1;
-    array.values.reserve(static_cast<size_t>(reserve));
     array.values.resize(static_cast<size_t>(size));
     return size;
 }
@@ -285,10 +284,9 @@ enum { TIME_DATE = 1, TIME_MINUTES = 2 };
 enum ENUM_APPLIED_VOLUME { VOLUME_TICK, VOLUME_REAL };
 
 inline string TimeToString(datetime time, int mode) {
-    if (mode != (TIME_DATE | TIME_MINUTES) && mode != TIME_DATE) throw CriticalError("TimeToString is known in two forms only");
+    if (mode != (TIME_DATE | TIME_MINUTES)) throw CriticalError("TimeToString is known in one form only");
     MqlDateTime date;
     TimeToStruct(time, date);
-    if (mode == TIME_DATE) return StringFormat("%04d.%02d.%02d", date.year, date.mon, date.day);
     return StringFormat("%04d.%02d.%02d %02d:%02d", date.year, date.mon, date.day, date.hour, date.min);
 }
 
@@ -318,13 +316,10 @@ struct MqlRates {
 };
 
 enum ENUM_SERIES_INFO_INTEGER { SERIES_FIRSTDATE, SERIES_SERVER_FIRSTDATE, SERIES_SYNCHRONIZED };
-enum ENUM_SYMBOL_INFO_INTEGER { SYMBOL_DIGITS, SYMBOL_TRADE_CALC_MODE };
-enum ENUM_SYMBOL_CALC_MODE { SYMBOL_CALC_MODE_FOREX, SYMBOL_CALC_MODE_FUTURES, SYMBOL_CALC_MODE_CFD, SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE = 5 };
+enum ENUM_SYMBOL_INFO_INTEGER { SYMBOL_DIGITS };
 enum ENUM_TERMINAL_INFO_INTEGER { TERMINAL_BUILD, TERMINAL_CONNECTED, TERMINAL_MAXBARS };
 
 bool SymbolSelect(const string &symbol, bool select);
-int SymbolsTotal(bool selected);
-string SymbolName(int position, bool selected);
 bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property, long &value);
 long SeriesInfoInteger(const string &symbol, ENUM_TIMEFRAMES timeframe, ENUM_SERIES_INFO_INTEGER property);
 int TerminalInfoInteger(ENUM_TERMINAL_INFO_INTEGER property);

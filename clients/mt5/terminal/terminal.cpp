@@ -34,7 +34,6 @@ struct History {
 
 struct Terminal {
     std::map<std::string, int> digits; // of each symbol
-    std::map<std::string, ENUM_SYMBOL_CALC_MODE> modes; // of those that are not Forex
     std::set<std::string> selected;    // symbols in Market Watch
     std::set<std::string> unknown;     // symbols of which the terminal knows no digits yet
     std::map<std::pair<std::string, ENUM_TIMEFRAMES>, History> histories;
@@ -125,19 +124,11 @@ bool SymbolSelect(const string &symbol, bool) {
     return true;
 }
 
-bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property, long &value) {
-    if (property == SYMBOL_TRADE_CALC_MODE) {
-        const auto mode = terminal.modes.find(symbol.utf8());
-        value = mode == terminal.modes.end() ? SYMBOL_CALC_MODE_FOREX : mode->second;
-        return true;
-    }
+bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER, long &value) {
     if (terminal.unknown.count(symbol.utf8()) != 0) return false;
     value = terminal.digits.at(symbol.utf8());
     return true;
 }
-
-int SymbolsTotal(bool) { return static_cast<int>(terminal.selected.size()); }
-string SymbolName(int position, bool) { return *std::next(terminal.selected.begin(), position); }
 
 long SeriesInfoInteger(const string &symbol, ENUM_TIMEFRAMES timeframe, ENUM_SERIES_INFO_INTEGER property) {
     const History &history = history_of(symbol, timeframe);
@@ -450,13 +441,6 @@ void advance(long seconds) {
 
 const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"symbol", [](auto &line) { const auto name = next<std::string>(line); terminal.digits[name] = next<int>(line); }},
-    {"watch", [](auto &line) { terminal.selected.insert(next<std::string>(line)); }},
-    {"mode", [](auto &line) {
-        static const std::map<std::string, ENUM_SYMBOL_CALC_MODE> names{
-            {"forex", SYMBOL_CALC_MODE_FOREX}, {"unleveraged", SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE}, {"cfd", SYMBOL_CALC_MODE_CFD}};
-        const auto name = next<std::string>(line);
-        terminal.modes[name] = names.at(next<std::string>(line));
-    }},
     {"digits", [](auto &line) {
         const auto name = next<std::string>(line);
         if (next<std::string>(line) == "known") terminal.unknown.erase(name);

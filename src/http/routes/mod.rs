@@ -5,5 +5,6 @@ pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod docs;
 pub(crate) mod health;
+pub(crate) mod index;
 mod page;
 pub(crate) mod series;

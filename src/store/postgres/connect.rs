@@ -4,12 +4,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use crate::store::StoreError;
 
 /// The longest time that reaching the database may take before it is tried anew.
-const CONNECT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// Supabase's pooler lends a connection for one transaction on this port (Supabase documentation, "Connect to your
 /// database").
 const TRANSACTION_POOLER: u16 = 6543;
@@ -36,28 +36,33 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
-/// Reads a `postgres://` address. A host that is not this machine gets TLS unless the address, or PGSSLMODE, says otherwise.
-pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let unfit = |sentence: &str| StoreError::Unfit(sentence.to_owned());
+/// Reads a `postgres://` address, which `setting` holds. A host that is not this machine gets TLS unless the address, or
+/// PGSSLMODE, says otherwise.
+pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, StoreError> {
+    let unfit = |problem: &str| StoreError::Unfit(format!("{setting} {problem}"));
     let parsed = url::Url::parse(url).map_err(|_| {
-        unfit("DATABASE_URL is not a URL; write postgres://USER:PASSWORD@HOST:5432/DATABASE and percent-encode the password")
+        unfit("is not a URL; write postgres://USER:PASSWORD@HOST:5432/DATABASE and percent-encode the password")
     })?;
     if !matches!(parsed.scheme(), "postgres" | "postgresql") {
-        return Err(unfit("DATABASE_URL names no known database; it starts with sqlite:// or postgres://"));
+        return Err(unfit("names no known database; it starts with sqlite:// or postgres://"));
+    }
+    if is_cut_short(&parsed) {
+        return Err(unfit(
+            "is cut short by a character of its password; percent-encode there every character but letters, digits and \
+             -._~: # as %23, / as %2F, ? as %3F",
+        ));
     }
     let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
     if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| !known(name)) {
-        return Err(StoreError::Unfit(format!(
-            "DATABASE_URL holds the parameter {name}, which is not known; remove it"
-        )));
+        return Err(unfit(&format!("holds the parameter {name}, which is not known; remove it")));
     }
     let mut options = PgConnectOptions::from_str(url).map_err(|_| {
-        unfit("DATABASE_URL holds a parameter with a value that is not known; correct it, as in sslmode=verify-full")
+        unfit("holds a parameter with a value that is not known; correct it, as in sslmode=verify-full")
     })?;
     if options.get_port() == TRANSACTION_POOLER {
         return Err(unfit(
-            "DATABASE_URL names port 6543, the transaction pooler, which keeps no prepared statements; \
-             use the session pooler or the direct connection on port 5432",
+            "names port 6543, the transaction pooler, which keeps no prepared statements; use the session pooler or the \
+             direct connection on port 5432",
         ));
     }
     let names_sslmode = parsed.query_pairs().any(|(name, _)| matches!(&*name, "sslmode" | "ssl-mode"));
@@ -69,7 +74,16 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name("candlewick").extra_float_digits(None).disable_statement_logging())
 }
 
-fn is_local(options: &PgConnectOptions) -> bool {
+/// True if a `#`, `/` or `?` that belongs to the password ends the part of an address in which the host stands, so that another
+/// host would be asked, and what follows be taken for the name of a database or of a parameter.
+fn is_cut_short(url: &url::Url) -> bool {
+    let has_login = !url.username().is_empty() || url.password().is_some();
+    let is_behind = url.path().contains('@') || url.query_pairs().any(|(name, _)| name.contains('@'));
+    // No address of a database has a fragment.
+    url.fragment().is_some() || (!has_login && is_behind)
+}
+
+pub(super) fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     options.get_socket().is_some()
         || host.starts_with('/')
@@ -79,6 +93,46 @@ fn is_local(options: &PgConnectOptions) -> bool {
 
 /// Opens a connection for work beside that of requests, which a pool lends connections for.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(options));
-    Ok(connecting.await.map_err(|_| StoreError::Unavailable("connecting to it took too long".to_owned()))??)
+    let late = || StoreError::Unavailable("connecting to it took too long".to_owned());
+    Ok(open(options).await.ok_or_else(late)??)
+}
+
+/// Opens a connection, or returns nothing if that takes too long.
+pub(super) async fn open(options: &PgConnectOptions) -> Option<sqlx::Result<PgConnection>> {
+    tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_of_a_password_that_cuts_the_address_short_is_found_and_not_quoted() {
+        for url in [
+            "postgres://u:12#geheim@db.example.com/candles",
+            "postgres://u:12/geheim@db.example.com/candles",
+            "postgres://u:12?geheim@db.example.com/candles",
+            "postgres://u#geheim:x@db.example.com/candles",
+            "postgres://u:p@db.example.com/candles#geheim",
+            "postgres://u:12#geheim",
+        ] {
+            let Err(StoreError::Unfit(sentence)) = options(url, "DATABASE_URL") else { panic!("{url}") };
+            assert!(sentence.starts_with("DATABASE_URL is cut short by a character of its password"), "{sentence}");
+            assert!(!sentence.contains("geheim"), "{sentence}");
+        }
+        for url in [
+            "postgres://u:p%23w@db.example.com/candles",
+            "postgres://u:p@ss@db.example.com/candles",
+            "postgres://db.example.com/candles?user=u@tenant&password=p",
+            "postgres:///candles?host=/run/postgresql",
+        ] {
+            assert!(options(url, "DATABASE_URL").is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_names_the_setting_that_holds_the_address() {
+        let Err(StoreError::Unfit(sentence)) = options("postgres://h:6543/d", "--database-url") else { panic!() };
+        assert!(sentence.starts_with("--database-url names port 6543"), "{sentence}");
+    }
 }

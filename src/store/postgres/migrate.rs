@@ -17,6 +17,10 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest time that looking after a migration may take.
 const LOOK: Duration = Duration::from_secs(3);
 
+/// The advice where the login may not make tables.
+pub(super) const MAY_NOT_CREATE: &str = "The login may not create tables; run candlewick migrate with one that may, and serve \
+                                         with MIGRATE_ON_START=false.";
+
 /// Runs the migrations that have not run. Building an index over years of candles takes long, so nothing bounds it: neither
 /// we nor a time-out that the database has as its default. Meanwhile the log says what is under way, and the server is asked
 /// whether it still works at it, because a connection that was lost on the way would be waited on for ever.
@@ -57,6 +61,34 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
         }
     }
     connection.unlock().await.map_err(store_error)
+}
+
+/// Names the migrations that have not run, and runs none. Returns nothing where the login may not see which have.
+pub(super) async fn pending(connection: &mut PgConnection) -> Result<Option<Vec<String>>, StoreError> {
+    const ACCESS: &str = "
+        select has_table_privilege(oid, 'select') and not row_security_active(oid)
+        from pg_class where oid = to_regclass('_sqlx_migrations')";
+    let applied = match sqlx::query_scalar(ACCESS).fetch_optional(&mut *connection).await? {
+        None => Vec::new(),
+        Some(false) => return Ok(None),
+        Some(true) => {
+            if let Some(version) = connection.dirty_version().await.map_err(store_error)? {
+                return Err(store_error(MigrateError::Dirty(version)));
+            }
+            connection.list_applied_migrations().await.map_err(store_error)?
+        }
+    };
+    let mut pending = Vec::new();
+    for migration in sqlx::migrate!("migrations/postgres").iter() {
+        match applied.iter().find(|applied| applied.version == migration.version) {
+            Some(applied) if applied.checksum != migration.checksum => {
+                return Err(StoreError::Unfit(changed_migration(migration.version)));
+            }
+            Some(_) => {}
+            None => pending.push(format!("migration {} {}", migration.version, migration.description)),
+        }
+    }
+    Ok(Some(pending))
 }
 
 async fn lacks_newest_candles(connection: &mut PgConnection) -> Result<bool, StoreError> {
@@ -118,11 +150,7 @@ fn store_error(error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
             match state.as_deref() {
-                Some("42501") => StoreError::Unfit(
-                    "The login may not create tables; run candlewick migrate with one that may, \
-                     and serve with MIGRATE_ON_START=false."
-                        .to_owned(),
-                ),
+                Some("42501") => StoreError::Unfit(MAY_NOT_CREATE.to_owned()),
                 // Something else in the database has a name that we need, or is not what we take it for.
                 Some(state) if state.starts_with("42") => {
                     StoreError::Unfit(format!("The tables cannot be made in this database: {error}."))

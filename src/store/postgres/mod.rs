@@ -1,5 +1,6 @@
-//! Candles in PostgreSQL. [`setup`] makes first contact: it finds out whether a [`pooler`] stands in between, whether a table that
-//! is there already can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`]. [`pool`] lends
+//! Candles in PostgreSQL. [`setup`] makes first [`contact`]: it finds out whether a [`pooler`] stands in between, whether a table
+//! that is there already can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`]. [`inspect`] looks
+//! at all of that and changes nothing. [`pool`] lends
 //! connections, for which requests wait shorter in an [`outage`], and of which those that were given up are [`abandoned`];
 //! [`append`] writes and [`read`] reads on them; this file puts them together.
 
@@ -10,8 +11,10 @@ mod append;
 mod closing;
 mod compare;
 mod connect;
+mod contact;
 mod exact_volume;
 mod frontier;
+mod inspect;
 mod migrate;
 mod newest;
 mod outage;
@@ -22,6 +25,7 @@ mod series;
 mod setup;
 mod wire;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,12 +39,15 @@ use tokio_util::task::TaskTracker;
 use super::changes::BumpOnDrop;
 use super::series::{Position, Row, Sample, SeriesKey};
 use super::{
-    Appended, ClosingOutcome, DueCandle, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError, Stored,
-    StoredCandles, Written, finished, not_prepared, unreadable,
+    Appended, ClosingOutcome, DueCandle, Findings, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError,
+    Stored, StoredCandles, Written, finished, not_prepared, unreadable,
 };
+use crate::clock::Clock;
+use crate::config::DatabaseConfig;
 use abandoned::Abandoned;
 use append::Copied;
 use candle::{Batch, Candle, Timestamp};
+use contact::Server;
 use frontier::Frontier;
 use pool::{Pool, PoolError, Purpose};
 
@@ -52,6 +59,8 @@ pub struct Postgres(Arc<Shared>);
 
 struct Shared {
     options: PgConnectOptions,
+    /// The setting that holds the address.
+    setting: Cow<'static, str>,
     work: Pool,
     /// One connection of its own, so that a probe never waits behind work.
     probe: Pool,
@@ -116,14 +125,16 @@ macro_rules! write_with {
 }
 
 impl Postgres {
-    pub(super) fn open(url: &str, max_connections: u32) -> Result<Self, StoreError> {
-        let options = connect::options(url)?;
+    pub(super) fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        let (setting, max_connections) = (config.setting.clone(), config.max_connections);
+        let options = connect::options(config.url.expose(), &setting)?;
         let tasks = TaskTracker::new();
         let abandoned = Abandoned::new(&options);
         Ok(Self(Arc::new(Shared {
             work: Pool::new(&options, max_connections, pool::WORK, &abandoned),
             probe: Pool::new(&options, 1, pool::PROBE, &abandoned),
             options,
+            setting,
             prepared: AtomicBool::new(false),
             takes_copy: AtomicBool::new(false),
             frontier: Frontier::default(),
@@ -137,10 +148,19 @@ impl Postgres {
     }
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        let takes_copy = setup::prepare(&self.0.options, migrate).await?;
+        let takes_copy = setup::prepare(self.server(), migrate).await?;
         self.0.takes_copy.store(takes_copy, Ordering::Release);
         self.0.prepared.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Looks at the database as [`Self::prepare`] would use it, and changes nothing.
+    pub(super) async fn inspect(&self, migrate: bool, clock: &Clock, findings: &mut Findings) {
+        inspect::inspect(self.server(), migrate, clock, findings).await;
+    }
+
+    fn server(&self) -> Server<'_> {
+        Server { options: &self.0.options, setting: &self.0.setting }
     }
 
     /// Copies a batch in if that is likely to succeed, and inserts it otherwise.

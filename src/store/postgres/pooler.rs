@@ -5,68 +5,66 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use tokio::time::timeout;
-use tracing::warn;
 
-use super::connect::connect;
+use super::contact::Server;
 use crate::store::StoreError;
 use crate::store::error::sql_state;
 
 /// The longest time that the second connection is waited for. A pooler in session mode whose connections are all lent keeps it waiting.
 const SECOND_CONNECTION: Duration = Duration::from_secs(2);
 
+/// The result of comparing two sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// No pooler lends connections for one transaction.
+    NoTransactionPooler,
+    /// No second connection could be had, so that such a pooler would go unnoticed.
+    Doubt,
+}
+
 /// Opens a connection, and refuses a database that is reached through a pooler in transaction mode.
 ///
 /// Two sessions mark themselves and read their marks back in turn, also while the other one holds a transaction: a pooler
 /// that lends the two of them one server connection, or one of them several, is found however it chooses. Where no second
 /// connection can be had, nothing is proved, and what the first one alone shows has to do.
-pub(super) async fn connect_past_poolers(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let second = timeout(SECOND_CONNECTION, PgConnection::connect_with(options));
-    let (first, second) = tokio::join!(connect(options), second);
+pub(super) async fn connect_past_poolers(server: Server<'_>) -> Result<(PgConnection, Proof), StoreError> {
+    let second = timeout(SECOND_CONNECTION, PgConnection::connect_with(server.options));
+    let (first, second) = tokio::join!(server.connect(), second);
     let (mut first, second) = match (first, second) {
         (Ok(first), Ok(Ok(second))) => (first, Some(second)),
         (Ok(only), _) | (Err(_), Ok(Ok(only))) => (only, None),
         (Err(error), _) => return Err(error),
     };
-    if is_lent_by_transaction(&mut first, second).await? {
-        return Err(StoreError::Unfit(
-            "DATABASE_URL leads to a pooler that lends a connection for one transaction only, so that statements of \
-             different clients get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: \
-             pool_mode = session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler)."
-                .to_owned(),
-        ));
+    match judge(&mut first, second).await? {
+        Some(proof) => Ok((first, proof)),
+        None => Err(StoreError::Unfit(format!(
+            "{} leads to a pooler that lends a connection for one transaction only, so that statements of different clients \
+             get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: pool_mode = \
+             session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler).",
+            server.setting
+        ))),
     }
-    Ok(first)
 }
 
-async fn is_lent_by_transaction(first: &mut PgConnection, second: Option<PgConnection>) -> sqlx::Result<bool> {
+/// Returns nothing if a connection is lent for one transaction only.
+async fn judge(first: &mut PgConnection, second: Option<PgConnection>) -> sqlx::Result<Option<Proof>> {
     let mut one = Session::mark(first, "first").await?;
     // A pooler that gives each statement another connection, or that takes no transactions, shows by this alone.
     if !(one.is_itself("").await? && one.is_itself("begin;").await? && one.is_itself("commit;").await?) {
-        return Ok(true);
+        return Ok(None);
     }
-    let Some(mut second) = second else {
-        warn_of_doubt();
-        return Ok(false);
-    };
+    let Some(mut second) = second else { return Ok(Some(Proof::Doubt)) };
     // A pooler in session mode takes a client before it has a connection for it.
     let Ok(Ok(mut other)) = timeout(SECOND_CONNECTION, Session::mark(&mut second, "second")).await else {
-        warn_of_doubt();
-        return Ok(false);
+        return Ok(Some(Proof::Doubt));
     };
     let swaps = one.pid == other.pid || are_swapped(&mut one, &mut other).await?;
     // Its outcome changes nothing: the connection is not used again.
     let _ = timeout(SECOND_CONNECTION, second.close()).await;
-    Ok(swaps)
-}
-
-fn warn_of_doubt() {
-    warn!(
-        "no second connection to the database could be had, so a pooler in transaction mode in between would go unnoticed; \
-         the service goes on with the connections that it gets"
-    );
+    Ok((!swaps).then_some(Proof::NoTransactionPooler))
 }
 
 /// True if one session meets what the other has done.

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::pooler::connect_past_poolers;
+use super::contact::Server;
+use super::pooler::{Proof, connect_past_poolers};
 use super::{access, adopt, migrate};
 use crate::store::StoreError;
 
 /// The longest time that the checks before and after the migrations may take; a server that froze meanwhile is tried anew.
 const CHECKS: Duration = Duration::from_secs(60);
+/// The meaning of [`Proof::Doubt`], for the log.
+pub(super) const DOUBT: &str =
+    "no second connection to the database could be had, so a pooler in transaction mode in between would go unnoticed";
 /// The release in which `extract` became exact and which the oldest supported distributions ship.
 const OLDEST_SERVER: i32 = 140_000;
 
@@ -21,9 +24,12 @@ const OLDEST_SERVER: i32 = 140_000;
 ///
 /// Says whether the table takes COPY, which row security forbids, which passes by rules, and which writes into partitions
 /// one after the other instead of in the order of the keys.
-pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result<bool, StoreError> {
-    let mut connection = in_time(connect_past_poolers(options)).await?;
-    let result = prepare_on(&mut connection, options, migrate).await;
+pub(super) async fn prepare(server: Server<'_>, migrate: bool) -> Result<bool, StoreError> {
+    let (mut connection, proof) = in_time(connect_past_poolers(server)).await?;
+    if proof == Proof::Doubt {
+        warn!("{DOUBT}; the service goes on with the connections that it gets");
+    }
+    let result = prepare_on(&mut connection, server, migrate).await;
     // Its outcome changes nothing: the connection is not used again.
     let _ = timeout(CHECKS, connection.close()).await;
     result
@@ -34,11 +40,7 @@ async fn in_time<T>(checks: impl Future<Output = Result<T, StoreError>>) -> Resu
     timeout(CHECKS, checks).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn prepare_on(
-    connection: &mut PgConnection,
-    options: &PgConnectOptions,
-    migrate: bool,
-) -> Result<bool, StoreError> {
+async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: bool) -> Result<bool, StoreError> {
     const TAKES_COPY: &str = "
         select not row_security_active(oid) and not relhasrules and relkind = 'r'
         from pg_class where oid = 'market_data_candles'::regclass";
@@ -49,7 +51,7 @@ async fn prepare_on(
     })
     .await?;
     if migrate && mode == Mode::Writable {
-        migrate::run(connection, options).await?;
+        migrate::run(connection, server.options).await?;
     }
     let takes_copy = in_time(async {
         check_tables(connection, mode).await?;
@@ -63,7 +65,7 @@ async fn prepare_on(
 
 /// The access that the database gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Writable,
     /// It follows another server.
     Standby,
@@ -72,24 +74,29 @@ enum Mode {
 }
 
 impl Mode {
-    fn report(self) {
+    /// The sentence for a database on which the service cannot do everything.
+    pub(super) fn restriction(self) -> Option<&'static str> {
         match self {
-            Self::Writable => {}
+            Self::Writable => None,
             Self::Standby => {
-                warn!(
-                    "the database is a standby: candles are read from it, and posts are refused until it is promoted"
-                );
+                Some("the database is a standby: candles are read from it, and posts are refused until it is promoted")
             }
-            Self::ReadOnly => warn!(
+            Self::ReadOnly => Some(
                 "the database can only be read (default_transaction_read_only is on): candles are read from it, and posts \
-                 are refused until that is off"
+                 are refused until that is off",
             ),
+        }
+    }
+
+    fn report(self) {
+        if let Some(restriction) = self.restriction() {
+            warn!("{restriction}");
         }
     }
 }
 
 /// Checks what kind of server it is.
-async fn check_server(connection: &mut PgConnection) -> Result<Mode, StoreError> {
+pub(super) async fn check_server(connection: &mut PgConnection) -> Result<Mode, StoreError> {
     const SERVER: &str = "
         select current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery(),
                current_setting('transaction_read_only')::bool";
@@ -113,7 +120,7 @@ async fn check_server(connection: &mut PgConnection) -> Result<Mode, StoreError>
 
 /// Checks that both tables are there. Where somebody dropped them, migrations do not make them again, because the
 /// migrations' table says that they have.
-async fn check_tables(connection: &mut PgConnection, mode: Mode) -> Result<(), StoreError> {
+pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> Result<(), StoreError> {
     const MADE: &str = "select exists (select from _sqlx_migrations where success)";
     let (lacks_closed, lacks_forming, has_migrations, may_read_migrations, leftovers): (
         _,

@@ -9,6 +9,7 @@ mod append;
 mod closing;
 mod compare;
 mod file;
+mod inspect;
 mod newest;
 mod read;
 mod series;
@@ -16,7 +17,7 @@ mod service_lock;
 mod tables;
 mod writer;
 
-use std::str::FromStr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,7 +32,10 @@ use tokio_util::task::TaskTracker;
 use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
 use super::series::{Position, Row, Sample, SeriesKey};
-use super::{Appended, DueCandle, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared};
+use super::{
+    Appended, DueCandle, Findings, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
+};
+use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
 use candle::{Batch, Candle, Timestamp};
 
@@ -72,14 +76,9 @@ const PROBE_WAIT: Duration = Duration::from_secs(1);
 const READER_CACHE: &str = "-512";
 
 impl Sqlite {
-    pub(super) fn open(url: &str, max_connections: u32) -> Result<Self, StoreError> {
-        let unfit = |sentence: &str| StoreError::Unfit(sentence.to_owned());
-        let path = url.strip_prefix("sqlite://").unwrap_or_default();
-        if path.is_empty() || path.starts_with(":memory:") || path.contains('?') {
-            return Err(unfit("DATABASE_URL must name a SQLite file and nothing else, as sqlite://candlewick.db does"));
-        }
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(|_| unfit("DATABASE_URL is not a valid path; write it as sqlite://candlewick.db"))?
+    pub(super) fn open(path: &Path, max_connections: u32) -> Self {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(LOCK_WAIT)
             .disable_statement_logging();
@@ -89,7 +88,7 @@ impl Sqlite {
             SqlitePoolOptions::new().max_connections(size).acquire_timeout(wait).test_before_acquire(false)
         };
         let file = Arc::new(DatabaseFile::new(options.get_filename()));
-        Ok(Self(Arc::new(Shared {
+        Self(Arc::new(Shared {
             writer: Writer::new(Arc::clone(&file)),
             series_reader: SeriesReader::new(options.get_filename().to_owned()),
             file,
@@ -101,7 +100,7 @@ impl Sqlite {
             options,
             prepared: AtomicBool::new(false),
             tasks: TaskTracker::new(),
-        })))
+        }))
     }
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
@@ -111,6 +110,12 @@ impl Sqlite {
         let mut migrations = sqlx::migrate!("migrations/sqlite");
         // A rollback to the release before leaves newer migrations in place; they only ever add.
         migrations.set_ignore_missing(true);
+        if let Some(folder) = MissingFolder::of(self.0.file.path()) {
+            return Err(StoreError::Unfit(format!(
+                "The SQLite file {} cannot be made: {folder}",
+                self.0.file.path().display()
+            )));
+        }
         let options = self.0.options.clone().create_if_missing(true);
         let mut connection = options.connect().await.map_err(first_contact_error)?;
         // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run: another process
@@ -133,6 +138,11 @@ impl Sqlite {
         self.0.file.pin()?;
         self.0.prepared.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Looks at the file as [`Self::prepare`] would use it, and changes nothing.
+    pub(super) async fn inspect(&self, migrate: bool, findings: &mut Findings) {
+        inspect::inspect(self.0.file.path(), migrate, findings).await;
     }
 
     pub(super) async fn claim(&self) {
@@ -272,6 +282,10 @@ impl Sqlite {
     }
 }
 
+/// The advice where a file can only be read.
+const NOT_WRITABLE: &str = "The SQLite file may not be written; change the owner of it, of its folder, and of the files beside it \
+                            that end in -wal and -shm, or choose another path.";
+
 /// By the names of SQLite's documentation, "Result and Error Codes".
 fn first_contact_error(error: sqlx::Error) -> StoreError {
     const READONLY: u32 = 8;
@@ -280,13 +294,10 @@ fn first_contact_error(error: sqlx::Error) -> StoreError {
     const NOTADB: u32 = 26;
     let sentence = match error.as_database_error().and_then(sqlite_code) {
         Some(CANTOPEN) => {
-            "The SQLite file cannot be opened; check that its folder exists, and that the user who runs candlewick may read and \
-             write both, and the files beside it that end in -wal and -shm."
+            "The SQLite file cannot be opened; check that the user who runs candlewick may read and write it, its folder, and the \
+             files beside it that end in -wal and -shm."
         }
-        Some(READONLY) => {
-            "The SQLite file may not be written; change the owner of it, of its folder, and of the files beside it that end in \
-             -wal and -shm, or choose another path."
-        }
+        Some(READONLY) => NOT_WRITABLE,
         Some(NOTADB) => "The file that DATABASE_URL names is no SQLite database; choose another path.",
         Some(CORRUPT) => "The SQLite file is damaged; restore it from a backup.",
         _ => return error.into(),

@@ -7,7 +7,8 @@ use sqlx::migrate::Migrator;
 use sqlx::{Executor as _, SqliteConnection};
 use tracing::info;
 
-use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError};
+use super::first_contact_error;
+use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 
 const CANDLES: &str = "market_data_candles";
 const LIVE_CANDLES: &str = "market_data_live_candles";
@@ -66,13 +67,42 @@ pub(super) async fn problem(
 
 /// True if the table of the migrations says that ours have run.
 async fn were_made(connection: &mut SqliteConnection, migrations: &Migrator) -> sqlx::Result<bool> {
-    const KNOWS_MIGRATIONS: &str = "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
     const HAS_RUN: &str = "select exists (select 1 from _sqlx_migrations where version = ? and checksum = ?)";
-    if !sqlx::query_scalar::<_, bool>(KNOWS_MIGRATIONS).fetch_one(&mut *connection).await? {
+    if !knows_migrations(connection).await? {
         return Ok(false);
     }
     let Some(first) = migrations.iter().next() else { return Ok(false) };
     sqlx::query_scalar(HAS_RUN).bind(first.version).bind(&*first.checksum).fetch_one(connection).await
+}
+
+/// True if the table of the migrations is there.
+async fn knows_migrations(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    const IS_THERE: &str = "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
+    sqlx::query_scalar(IS_THERE).fetch_one(connection).await
+}
+
+/// Names the migrations that have not run, and runs none.
+pub(super) async fn pending(
+    connection: &mut SqliteConnection,
+    migrations: &Migrator,
+) -> Result<Vec<String>, StoreError> {
+    let applied: Vec<(i64, Vec<u8>)> = if knows_migrations(connection).await.map_err(first_contact_error)? {
+        const APPLIED: &str = "select version, checksum from _sqlx_migrations";
+        sqlx::query_as(APPLIED).fetch_all(connection).await.map_err(first_contact_error)?
+    } else {
+        Vec::new()
+    };
+    let mut pending = Vec::new();
+    for migration in migrations.iter() {
+        match applied.iter().find(|(version, _)| *version == migration.version) {
+            Some((_, checksum)) if **checksum != *migration.checksum => {
+                return Err(StoreError::Unfit(changed_migration(migration.version)));
+            }
+            Some(_) => {}
+            None => pending.push(format!("migration {} {}", migration.version, migration.description)),
+        }
+    }
+    Ok(pending)
 }
 
 /// Makes the table of the newest candles' times again where somebody dropped it.

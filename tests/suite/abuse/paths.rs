@@ -53,6 +53,7 @@ fn paths() -> Vec<Attack> {
         "/actuator/env",
         "/candlewick.db",
         "/problem",
+        "/docs",
         "/api/docs",
         "/api/v1/openapi.json",
     ];
@@ -77,7 +78,7 @@ fn forms() -> Vec<Attack> {
         form("an absolute address elsewhere", "http://evil.example/api/v1/series", Problem(403, "foreign_host")),
         form("an absolute address with a login", "http://a:b@localhost/api/v1/series", Problem(400, "invalid_host"))
             .mended_by_proxies(Problem(401, "unauthorized")),
-        form("an absolute address without a path", "http://localhost", Problem(404, "not_found")),
+        form("an absolute address without a path", "http://localhost", Taken(200)),
         form("a file's address", "file:///etc/passwd", Bare(400)),
         form("an asterisk", "*", Problem(404, "not_found")),
         form("a name alone", "localhost", Problem(404, "not_found")),

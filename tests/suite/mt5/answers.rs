@@ -225,6 +225,7 @@ fn https_is_spoken_with_a_service_that_is_trusted_and_with_no_other() {
                 terminal.tell(&format!("input {name} {value}"));
             }
             terminal.tell(&format!("clock {NOW}"));
+            terminal.tell(&format!("offset {OFFSET}"));
             terminal.tell("init");
             terminal.tell("advance 10");
             let told = format!("the request to {url} broke off; check its certificate and that it speaks https");

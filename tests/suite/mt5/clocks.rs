@@ -130,7 +130,7 @@ on_both_stores! {
         feed.init();
         feed.advance(7000);
         assert!(feed.front.requests().is_empty(), "{:?}", feed.terminal.requests);
-        let warning = "the broker's clock is 180 minutes ahead of UTC and not 120 as the inputs say, so nothing is sent until they agree";
+        let warning = "the broker's clock is 180 minutes ahead of UTC and not 120 as the inputs say, so nothing is sent until they agree; correct this computer's clock, or";
         for shown in [warning, "sends nothing while the broker's clock contradicts the inputs"] {
             assert!(feed.terminal.comment.contains(shown), "{}", feed.terminal.comment);
         }
@@ -167,199 +167,6 @@ on_both_stores! {
         assert_eq!(feed.terminal.logged(warning), 1, "{:?}", feed.terminal.log);
         assert!(feed.terminal.comment.contains(warning), "{}", feed.terminal.comment);
     }
-
-    async fn a_measured_clock_takes_earlier_offsets_from_the_openings_of_the_forex_week(feed: Feed) {
-        let mut feed = feed;
-        measured(&mut feed, NOW);
-        let forex = forex_hours("EURUSD", 70);
-        // A market that never closes.
-        let first = forex.times()[0];
-        let last = (NOW + SYDNEY_SUMMER) / 3600 * 3600;
-        let mut crypto = Market::new("BTCUSD", "H1", 2);
-        for time in (first..=last).step_by(3600) {
-            crypto.open(time);
-        }
-        let mut days = Market::new("BTCUSD", "D1", 2);
-        for day in 0..400 {
-            days.open((last - last % 86_400) - day * 86_400);
-        }
-        let mut weeks = Market::new("EURUSD", "W1", 5);
-        for week in 0..50 {
-            weeks.open(seconds("2024-02-11T00:00:00Z") - week * 604_800);
-        }
-        for market in [&crypto, &days, &weeks, &forex] {
-            feed.show(market);
-        }
-        feed.terminal.tell("mode BTCUSD cfd");
-        feed.input("Symbols", "BTCUSD,EURUSD");
-        feed.input("Timeframes", "H1,D1,W1");
-        feed.init();
-        feed.advance(600);
-        // The first week has no opening. Of the Sundays on which the clock changes, what lies between 02:00 and midnight is left out.
-        let unknown = [
-            ("2022-10-16T02:00:00Z", "2022-10-24T00:00:00Z"),
-            ("2023-04-02T02:00:00Z", "2023-04-03T00:00:00Z"),
-            ("2023-10-01T02:00:00Z", "2023-10-02T00:00:00Z"),
-        ];
-        let is_known =
-            |time: i64| unknown.iter().all(|(from, to)| !(seconds(from)..seconds(to)).contains(&time));
-        let (mut wanted, mut live) = (Vec::new(), Vec::new());
-        for market in [&crypto, &days, &weeks, &forex] {
-            let rows = market.times().into_iter().filter(|time| is_known(*time));
-            let mut rows: Vec<_> = rows.map(|time| market.row(time, sydney_offset(time))).collect();
-            live.push(rows.pop().unwrap());
-            wanted.extend(rows);
-        }
-        feed.verify(feed.stored().await, &wanted, &live);
-        let status = "the broker's clock is 660 minutes ahead of UTC; the weeks of EURUSD show its offset since 2022.10.23";
-        assert!(feed.terminal.comment.contains(status), "{}", feed.terminal.comment);
-        for line in ["EURUSD H1: candles such as that of 2022.10.17 08:00", "BTCUSD H1: candles such as that of 2023.10.01 02:00"] {
-            assert_eq!(feed.terminal.logged(line), 1, "{:?}", feed.terminal.log);
-        }
-        // What is known is not asked for again, also not after a restart.
-        feed.terminal.tell("deinit 5");
-        feed.init();
-        feed.advance(600);
-        feed.verify(feed.stored().await, &wanted, &live);
-    }
-
-    async fn a_measured_clock_without_enough_weeks_sends_this_week_and_asks_for_the_input(feed: Feed) {
-        let mut feed = feed;
-        measured(&mut feed, NOW);
-        let cases = [("EURUSD", 8, "forex", true), ("EURCHF", 30, "cfd", true), ("EURJPY", 9, "unleveraged", false)];
-        for (name, weeks, mode, left_out) in cases {
-            let market = forex_hours(name, weeks);
-            feed.show(&market);
-            feed.terminal.tell(&format!("mode {name} {mode}"));
-            feed.input("Symbols", name);
-            feed.input("Timeframes", "H1");
-            feed.init();
-            feed.advance(300);
-            let asked = feed.terminal.comment.contains("only candles of this week are sent, because no Forex symbol shows in 8 weeks");
-            assert_eq!(asked, left_out, "{name}: {}", feed.terminal.comment);
-            let mut rows = known_rows(&market);
-            if left_out {
-                let this_week = market.times().into_iter().filter(|time| *time >= seconds("2024-02-11T02:00:00Z"));
-                rows = this_week.map(|time| market.row(time, sydney_offset(time))).collect();
-            }
-            let live = rows.pop().unwrap();
-            let stored = feed.stored().await;
-            let of_market = |rows: Vec<String>| rows.into_iter().filter(|row| row.starts_with(name)).collect::<Vec<_>>();
-            feed.verify((of_market(stored.0), of_market(stored.1)), &rows, &[live]);
-            feed.terminal.tell("deinit 5");
-        }
-    }
-
-    async fn a_measured_clock_that_the_forex_week_contradicts_sends_nothing(feed: Feed) {
-        let mut feed = feed;
-        measured(&mut feed, NOW);
-        // This computer's clock is an hour slow.
-        feed.terminal.tell(&format!("offset {}", SYDNEY_SUMMER + 3600));
-        let market = forex_hours("EURUSD", 30);
-        feed.show(&market);
-        feed.input("Timeframes", "H1");
-        feed.init();
-        feed.advance(600);
-        assert!(feed.front.requests().is_empty(), "{:?}", feed.terminal.requests);
-        let warning = "the broker's clock is 720 minutes ahead of UTC by this computer's clock, but 660 by the openings of the Forex week, so nothing is sent until they agree";
-        assert!(feed.terminal.comment.contains(warning), "{}", feed.terminal.comment);
-        feed.terminal.tell(&format!("offset {SYDNEY_SUMMER}"));
-        feed.advance(300);
-        let mut rows = known_rows(&market);
-        let live = rows.pop().unwrap();
-        feed.verify(feed.stored().await, &rows, &[live]);
-    }
-
-    async fn weeks_that_open_late_or_not_at_all_do_not_mislead_a_measured_clock(feed: Feed) {
-        let mut feed = feed;
-        measured(&mut feed, NOW);
-        let mut market = forex_hours("EURUSD", 40);
-        // A week that opens an hour late, one two hours, two three hours before and after one that has no opening at all.
-        let late = [
-            ("2023-07-17T07:00:00Z", 1),
-            ("2023-12-04T09:00:00Z", 2),
-            ("2023-12-18T09:00:00Z", 3),
-            ("2023-12-25T09:00:00Z", 50),
-            ("2024-01-01T09:00:00Z", 3),
-        ];
-        for (opening, hours) in late {
-            for hour in 0..hours {
-                market.remove(seconds(opening) + hour * 3600);
-            }
-        }
-        feed.show(&market);
-        feed.input("Timeframes", "H1");
-        feed.init();
-        feed.advance(300);
-        let mut rows = known_rows(&market);
-        let live = rows.pop().unwrap();
-        feed.verify(feed.stored().await, &rows, &[live]);
-    }
-
-    async fn a_measured_clock_waits_for_the_hours_that_show_it(feed: Feed) {
-        let mut feed = feed;
-        measured(&mut feed, NOW);
-        let (mut market, hours) = (minutes(0), forex_hours("EURUSD", 30));
-        for minute in 0..50 {
-            market.open(NOW + SYDNEY_SUMMER - minute * 60);
-        }
-        feed.show(&market);
-        feed.show(&hours);
-        let times = hours.times();
-        feed.terminal.tell(&format!("unload EURUSD H1 {} {}", times[0], times[times.len() - 1] - 3600));
-        feed.init();
-        feed.advance(60);
-        assert!(feed.front.requests().is_empty(), "{:?}", feed.terminal.requests);
-        let status = "waits for the terminal to load the hours of a Forex symbol, which show the broker's clock";
-        assert!(feed.terminal.comment.contains(status), "{}", feed.terminal.comment);
-        feed.terminal.tell(&format!("load EURUSD H1 {} {}", times[0], times[times.len() - 1]));
-        feed.advance(60);
-        let rows: Vec<_> = market.times().iter().map(|time| market.row(*time, SYDNEY_SUMMER)).collect();
-        let (live, closed) = rows.split_last().unwrap();
-        feed.verify(feed.stored().await, closed, std::slice::from_ref(live));
-    }
-}
-
-const SYDNEY_SUMMER: i64 = 11 * 3600;
-
-/// Has a feed measure the clock of a broker in Sydney, in its summer.
-fn measured(feed: &mut Feed, now: i64) {
-    feed.terminal.tell(&format!("clock {now}"));
-    feed.terminal.tell(&format!("offset {SYDNEY_SUMMER}"));
-    feed.input("BrokerClock", 5);
-    feed.input("HistoryCandles", 100_000);
-}
-
-/// Rows of those hours of Forex whose offset the weeks show, the forming one last: the first week's opening may lie before what
-/// there is.
-fn known_rows(market: &Market) -> Vec<String> {
-    let times = market.times();
-    let second_week = times[0] + 5 * 86_400;
-    times.iter().filter(|time| **time > second_week).map(|time| market.row(*time, sydney_offset(*time))).collect()
-}
-
-/// How far Sydney's clock is ahead of UTC when it shows a time, from 2022 to 2024.
-fn sydney_offset(broker: i64) -> i64 {
-    let winters = [("2022-04-03T02:30:00Z", "2022-10-02T02:30:00Z"), ("2023-04-02T02:30:00Z", "2023-10-01T02:30:00Z")];
-    let winter = winters.iter().any(|(from, to)| broker >= seconds(from) && broker < seconds(to));
-    if winter { SYDNEY_SUMMER - 3600 } else { SYDNEY_SUMMER }
-}
-
-/// The hours in which Forex is open, from Sunday 17:00 to Friday 17:00 in New York, of so many weeks up to now, by Sydney's clock.
-fn forex_hours(symbol: &str, weeks: i64) -> Market {
-    let mut market = Market::new(symbol, "H1", 5);
-    let summers = [("2022-03-13T07:00:00Z", "2022-11-06T06:00:00Z"), ("2023-03-12T07:00:00Z", "2023-11-05T06:00:00Z")];
-    for week in 0..weeks {
-        let sunday = seconds("2024-02-11T00:00:00Z") - week * 604_800;
-        let is_summer = summers.iter().any(|(from, to)| (seconds(from)..seconds(to)).contains(&(sunday + 22 * 3600)));
-        let opening = sunday + if is_summer { 21 } else { 22 } * 3600;
-        for hour in (0..120).map(|hour| opening + hour * 3600).filter(|hour| *hour <= NOW) {
-            let offset = [SYDNEY_SUMMER, SYDNEY_SUMMER - 3600];
-            let broker = offset.iter().map(|offset| hour + offset).find(|time| hour + sydney_offset(*time) == *time);
-            market.open(broker.expect("Forex is closed when the clock changes"));
-        }
-    }
-    market
 }
 
 /// Noon of each day for as long as each rule is known, against the time zone database of Postgres.
@@ -424,7 +231,7 @@ fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
     let Some(mut terminal) = Terminal::start(None) else { return };
     let told = |measured: i32, expected: i32, set: i32| {
         format!(
-            "the broker's clock is {measured} minutes ahead of UTC and not {expected} as the inputs say, so nothing is sent until they agree; set BrokerOffsetMinutes to {set} "
+            "the broker's clock is {measured} minutes ahead of UTC and not {expected} as the inputs say, so nothing is sent until they agree; correct this computer's clock, or set BrokerOffsetMinutes to {set} "
         )
     };
     for command in ["symbol EURUSD 5", "chart EURUSD", "input Timeframes M1"] {

@@ -345,7 +345,6 @@ on_both_stores! {
         let (mut feed, market) = (feed, minutes(1000));
         feed.show(&market);
         // Every kind of trouble: it pauses, sends little at once, has stopped, and thinks that the clock is wrong.
-        feed.terminal.tell("offset 0");
         for (reason, fate) in [
             (6, Fate::Answered("429 Too Many Requests", "Retry-After: 3000\r\n", "")),
             (3, Fate::Answered("413 Content Too Large", "", "")),
@@ -356,8 +355,12 @@ on_both_stores! {
             feed.advance(10);
             feed.terminal.tell(&format!("deinit {reason}"));
         }
-        feed.terminal.tell(&format!("offset {OFFSET}"));
         feed.front.no_longer();
+        feed.terminal.tell("offset 0");
+        feed.init();
+        feed.advance(10);
+        feed.terminal.tell("deinit 5");
+        feed.terminal.tell(&format!("offset {OFFSET}"));
         let posts = feed.posts().len();
         feed.init();
         assert!(feed.terminal.comment.contains(": well | EURUSD M1: asks where it stands"), "{}", feed.terminal.comment);

@@ -1,0 +1,225 @@
+//! A look at what a start would meet, which changes nothing: the settings and where each came from, the database, and the
+//! addresses to listen on.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::join;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::config::{ApiKey, Config, Environment, Examined, Source, VARIABLES, Variable, Variables};
+use crate::healthcheck::{ask, reachable};
+use crate::http::net::{listener, tls};
+use crate::store::{Finding, Findings, Severity, Store};
+
+/// The longest time that looking at the database may take.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time that a program that has an address is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A report for people, and the worst that it says.
+pub(crate) struct Checked {
+    pub(crate) report: String,
+    pub(crate) severity: Severity,
+}
+
+/// Looks at everything, within [`DATABASE_TIMEOUT`] and little more.
+pub(crate) async fn check(variables: &Variables, clock: &Clock) -> Checked {
+    let examined = Config::examine(variables);
+    let (database, addresses) = join!(database(&examined, clock), addresses(&examined));
+    let sections = [("Settings", settings(variables, &examined)), ("Database", database), ("This machine", addresses)];
+
+    let mut report =
+        format!("candlewick {}: what a start would meet. Nothing is changed.\n", env!("CARGO_PKG_VERSION"));
+    write_settings(&mut report, variables, &examined);
+    for (heading, findings) in &sections {
+        write_findings(&mut report, heading, findings);
+    }
+    let all = || sections.iter().flat_map(|(_, findings)| &findings.0);
+    let count = |severity| all().filter(|finding| finding.severity == severity).count();
+    let severity = sections.iter().map(|(_, findings)| findings.worst()).max().unwrap_or(Severity::Fine);
+    let result = match severity {
+        Severity::Fine => "All is well: candlewick serve would start.".to_owned(),
+        Severity::Warning => "candlewick serve would start; see what is marked \"warning\".".to_owned(),
+        Severity::Unavailable => {
+            "Something does not work now and may heal by itself; see what is marked \"failed\".".to_owned()
+        }
+        Severity::MustChange => {
+            let number = count(Severity::MustChange);
+            let things = if number == 1 { "1 thing must".to_owned() } else { format!("{number} things must") };
+            format!("{things} be changed before candlewick serve works; see what is marked \"wrong\".")
+        }
+    };
+    let _ = write!(report, "\n{result}");
+    Checked { report, severity }
+}
+
+/// Reports problems with the settings, and names that are not settings.
+fn settings(variables: &Variables, examined: &Examined) -> Findings {
+    let mut findings = Findings::default();
+    for problem in &examined.problems {
+        findings.must_change("setting", problem);
+    }
+    for warning in &examined.config.warnings {
+        findings.warn("setting", warning);
+    }
+    if !variables.ignored().is_empty() {
+        let names = variables.ignored().join(", ");
+        findings.fine(".env", format!("holds names that are not settings, perhaps for other programs: {names}"));
+    }
+    if findings.0.is_empty() {
+        findings.fine("setting", "each value can be used, and no name looks misspelt");
+    }
+    findings
+}
+
+async fn database(examined: &Examined, clock: &Clock) -> Findings {
+    let mut findings = Findings::default();
+    let config = &examined.config.database;
+    if examined.faulty.contains("DATABASE_URL") {
+        findings.warn("address", format!("not looked at, because {} cannot be used", config.setting));
+        return findings;
+    }
+    let store = match Store::open(config) {
+        Ok(store) => store,
+        Err(error) => {
+            findings.fail("address", &error);
+            return findings;
+        }
+    };
+    if timeout(DATABASE_TIMEOUT, store.inspect(config.migrate_on_start, clock, &mut findings)).await.is_err() {
+        let seconds = DATABASE_TIMEOUT.as_secs();
+        findings.add("database", Severity::Unavailable, format!("it did not answer everything within {seconds} s"));
+    }
+    findings
+}
+
+async fn addresses(examined: &Examined) -> Findings {
+    let mut findings = Findings::default();
+    let Examined { config, faulty, .. } = examined;
+    let is_usable = |names: [&str; 2]| !names.iter().any(|name| faulty.contains(name));
+    let mut with_tls = false;
+    if let Some(files) = &config.tls {
+        with_tls = true;
+        match tls::load(files) {
+            Ok(_) => findings.fine("certificate", "TLS_CERT and TLS_KEY can be used, so HTTPS is served"),
+            Err(problem) => findings.must_change("certificate", problem),
+        }
+    }
+    if is_usable(["BIND_ADDR", "PORT"]) {
+        look_at_address(&mut findings, "port", config.listen, &config.listen_setting, with_tls).await;
+    }
+    if let Some(admin) = config.admin {
+        look_at_address(&mut findings, "admin port", admin, "ADMIN_ADDR", false).await;
+    }
+    findings
+}
+
+async fn look_at_address(
+    findings: &mut Findings,
+    subject: &'static str,
+    address: SocketAddr,
+    setting: &str,
+    with_tls: bool,
+) {
+    match listener::listen(address) {
+        Ok(_) if address.port() == 0 => findings.fine(subject, format!("any free one of {}", address.ip())),
+        Ok(_) => findings.fine(subject, format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if is_served(reachable(address), with_tls).await {
+                findings.warn(
+                    subject,
+                    format!("a service answers on {address} as candlewick does; no second one can listen there"),
+                );
+            } else {
+                let text = format!("another program listens on {address}; stop it, or change {setting}");
+                findings.add(subject, Severity::Unavailable, text);
+            }
+        }
+        Err(error) => {
+            findings.must_change(subject, format!("{address} cannot be listened on ({error}); change {setting}"));
+        }
+    }
+}
+
+/// True if something answers there as this service does.
+async fn is_served(address: SocketAddr, with_tls: bool) -> bool {
+    let host = match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    let asked = timeout(ANSWER_TIMEOUT, ask(with_tls, &host, address.port(), "/health/live")).await;
+    asked.is_ok_and(|answer| answer.is_ok_and(|status| status.is_success()))
+}
+
+/// Writes each setting with the value in force and the place that it came from.
+fn write_settings(report: &mut String, variables: &Variables, examined: &Examined) {
+    /// The widest that a value makes its column.
+    const MAX_WIDTH: usize = 40;
+    let rows = VARIABLES.map(|variable| {
+        let source = variables.source(variable.name);
+        (variable.name, value(&variable, variables, &examined.config), source)
+    });
+    let names = width(rows.iter().map(|(name, ..)| *name));
+    let values = width(rows.iter().map(|(_, value, _)| &**value)).min(MAX_WIDTH);
+    report.push_str("\nSettings in force\n");
+    for (name, value, source) in &rows {
+        let _ = writeln!(report, "  {name:names$}  {value:values$}  {source}");
+    }
+}
+
+/// The width of the widest text, in characters.
+fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or_default()
+}
+
+/// The value in force, as far as it may be shown.
+fn value(variable: &Variable, variables: &Variables, config: &Config) -> String {
+    let is_set = *variables.source(variable.name) != Source::Default;
+    // The address of a file has no password.
+    let is_file = variable.name == "DATABASE_URL" && config.database.sqlite_file().is_some();
+    match variable.name {
+        "MT5_API_KEY" => keys(is_set, &config.ingest_keys, config),
+        "INTERNAL_API_TOKEN" => keys(is_set, &config.read_tokens, config),
+        "DATABASE_URL" if is_set && !is_file => "set, see below".to_owned(),
+        _ if is_set && variable.secret && !is_file => "set".to_owned(),
+        name => {
+            let value = variables.get(name).unwrap_or(variable.default_in(config.environment));
+            if value.is_empty() { "none".to_owned() } else { value.escape_debug().to_string() }
+        }
+    }
+}
+
+/// Keys by their names alone.
+fn keys(are_set: bool, keys: &[ApiKey], config: &Config) -> String {
+    let names = || keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ");
+    let file = || config.database.key_file();
+    match (keys, are_set) {
+        ([], true) => "set".to_owned(),
+        (_, true) => format!("set: {}", names()),
+        ([key, ..], false) if key.generated => format!("generated, in {}", file().display()),
+        _ if config.environment == Environment::Development => {
+            format!("serve generates it in {}", file().display())
+        }
+        _ => "none".to_owned(),
+    }
+}
+
+fn write_findings(report: &mut String, heading: &str, findings: &Findings) {
+    let _ = write!(report, "\n{heading}\n");
+    let subjects = width(findings.0.iter().map(|finding| finding.subject));
+    for Finding { subject, severity, text } in &findings.0 {
+        let mark = match severity {
+            Severity::Fine => "ok",
+            Severity::Warning => "warning",
+            Severity::Unavailable => "failed",
+            Severity::MustChange => "wrong",
+        };
+        let indent = " ".repeat(subjects + 13);
+        let text = text.trim_end().replace('\n', &format!("\n{indent}"));
+        let _ = writeln!(report, "  {mark:7}  {subject:subjects$}  {text}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The place where candles are kept.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf, absolute};
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::{Environment, Reader, Secret, Source};
+
+/// The time for which a server may refuse the login in the same words before waiting counts as useless: long enough for
+/// somebody who makes database and login while the service starts.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The place where candles are kept.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `sqlite://PATH` or `postgres://…`, with its password.
+    pub url: Secret,
+    /// The name of the setting that holds the address, for sentences: `DATABASE_URL`, or the flag.
+    pub setting: Cow<'static, str>,
+    /// Size of the connection pool.
+    pub max_connections: u32,
+    /// True if `serve` makes and updates the tables.
+    pub migrate_on_start: bool,
+    /// The time for which the server may refuse the login at the start before the service ends. No variable sets it.
+    pub refusal_patience: Duration,
+}
+
+impl DatabaseConfig {
+    /// The defaults, with an address that DATABASE_URL gives.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: Secret::new(url),
+            setting: Cow::Borrowed("DATABASE_URL"),
+            max_connections: 10,
+            migrate_on_start: true,
+            refusal_patience: REFUSAL_PATIENCE,
+        }
+    }
+
+    /// The path of the SQLite file, where the address names one. Percent-encoding is undone here and nowhere else, so that
+    /// everything beside the file has its name.
+    ///
+    /// # Errors
+    /// When the address of a SQLite file has no path, or more than one.
+    #[must_use]
+    pub fn sqlite_file(&self) -> Option<Result<PathBuf, String>> {
+        let url = self.url.expose();
+        let path = url.starts_with("sqlite:").then(|| url.strip_prefix("sqlite://").unwrap_or_default())?;
+        Some(decoded(path).map_err(|problem| format!("{} {problem}", self.setting)))
+    }
+
+    /// The file of generated keys: beside the SQLite file, or else in the working directory.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        let database = self.sqlite_file().and_then(Result::ok).unwrap_or_else(|| PathBuf::from("candlewick.db"));
+        database.with_extension("keys")
+    }
+}
+
+fn decoded(path: &str) -> Result<PathBuf, &'static str> {
+    if path.is_empty() || path.starts_with(":memory:") || path.contains('?') {
+        return Err("must name a SQLite file and nothing else, as sqlite://candlewick.db does");
+    }
+    let path = percent_decode_str(path).decode_utf8().map_err(|_| "holds percent-encoded bytes that are not UTF-8")?;
+    if path.contains('\0') {
+        return Err("holds a zero byte, which no path can");
+    }
+    Ok(PathBuf::from(&*path))
+}
+
+/// The folder of a file that does not exist, and the way to make it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingFolder(PathBuf);
+
+impl MissingFolder {
+    /// The folder of `file`, if it does not exist.
+    #[must_use]
+    pub fn of(file: &Path) -> Option<Self> {
+        let file = absolute(file).ok()?;
+        let folder = file.parent()?;
+        // One that cannot be looked at may be there.
+        matches!(folder.try_exists(), Ok(false)).then(|| Self(folder.to_owned()))
+    }
+}
+
+impl fmt::Display for MissingFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let folder = self.0.display();
+        write!(f, "its folder {folder} does not exist; correct the path, or make the folder: mkdir ")?;
+        if cfg!(unix) {
+            f.write_str("-p ")?;
+        }
+        let text = folder.to_string();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:\\".contains(&byte);
+        if text.bytes().all(is_plain) {
+            f.write_str(&text)
+        } else if cfg!(unix) {
+            write!(f, "'{}'", text.replace('\'', r"'\''"))
+        } else {
+            write!(f, "\"{text}\"")
+        }
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn database(&mut self, environment: Environment) -> DatabaseConfig {
+        let url = if let Some(url) = self.variables.get("DATABASE_URL") {
+            url
+        } else {
+            if environment != Environment::Development {
+                self.refuse("DATABASE_URL", format_args!(" is missing, and {} needs one.", environment.name()));
+            }
+            "sqlite://candlewick.db"
+        };
+        let setting = self.variables.label("DATABASE_URL");
+        let default = DatabaseConfig::new(url);
+        let database = DatabaseConfig {
+            setting: setting.clone(),
+            max_connections: self.size("DATABASE_MAX_CONNECTIONS", default.max_connections, 1..=1000),
+            migrate_on_start: self.flag("MIGRATE_ON_START", default.migrate_on_start),
+            ..default
+        };
+        if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            self.refuse("DATABASE_URL", " must start with sqlite:// or postgres://.");
+        } else if let Some(Err(problem)) = database.sqlite_file() {
+            self.problems.push(format!("{problem}."));
+            self.faulty.insert("DATABASE_URL");
+        }
+        if matches!(self.variables.source("DATABASE_URL"), Source::Flag(_)) && holds_password(url) {
+            self.warnings.push(format!(
+                "{setting} holds a password, which every user of this machine can read in the list of processes; set \
+                 DATABASE_URL or DATABASE_URL_FILE instead"
+            ));
+        }
+        database
+    }
+}
+
+fn holds_password(url: &str) -> bool {
+    let parsed = Url::parse(url).ok().filter(|url| url.scheme() != "sqlite");
+    parsed.is_some_and(|url| url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_decoded_once() {
+        for (url, path) in [
+            ("sqlite://candlewick.db", "candlewick.db"),
+            ("sqlite:///var/lib/candlewick.db", "/var/lib/candlewick.db"),
+            ("sqlite://my%20data/c.db", "my data/c.db"),
+            ("sqlite://my data/c.db", "my data/c.db"),
+            ("sqlite://a%3Fb%23c%2525.db", "a?b#c%25.db"),
+            ("sqlite://100%.db", "100%.db"),
+        ] {
+            assert_eq!(DatabaseConfig::new(url).sqlite_file().unwrap().unwrap(), Path::new(path), "{url}");
+        }
+        for url in
+            ["sqlite://", "sqlite:", "sqlite://:memory:", "sqlite://a.db?mode=ro", "sqlite://%ff.db", "sqlite://%00"]
+        {
+            assert!(DatabaseConfig::new(url).sqlite_file().unwrap().unwrap_err().starts_with("DATABASE_URL "), "{url}");
+        }
+        assert!(DatabaseConfig::new("postgres://u:p@h/d").sqlite_file().is_none());
+    }
+
+    #[test]
+    fn a_missing_folder_is_named_with_the_line_that_makes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = |name: &str| folder.path().join(name);
+        assert_eq!(MissingFolder::of(&inside("c.db")), None);
+        let said = MissingFolder::of(&inside("data/c.db")).unwrap().to_string();
+        assert!(said.ends_with(&format!("mkdir -p {}", inside("data").display())), "{said}");
+        let said = MissingFolder::of(&inside("trader's data/c.db")).unwrap().to_string();
+        assert!(said.ends_with(&format!("mkdir -p '{}/trader'\\''s data'", folder.path().display())), "{said}");
+    }
+
+    #[test]
+    fn a_password_is_found_wherever_it_stands() {
+        assert!(holds_password("postgres://u:p@h/d") && holds_password("postgres://h/d?user=u&password=p"));
+        assert!(!holds_password("postgres://u@h/d") && !holds_password("sqlite://a:b@c.db"));
+    }
+}

@@ -1,0 +1,167 @@
+//! The file of the keys that are generated for development.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::keys::strong_key;
+use super::{MissingFolder, Secret};
+
+/// The permission to generate keys that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyGeneration {
+    Allowed,
+    /// Only a file that exists is read.
+    Forbidden,
+}
+
+/// The pause before another look at a file that another process has made and not filled yet, and how often it is looked at.
+const FILLING_PAUSE: Duration = Duration::from_millis(10);
+const MAX_LOOKS: u32 = 200;
+
+/// The ingest key and the read token in the file at `path`. If there is no file, one with new keys is made, or none are
+/// returned where that is forbidden.
+pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Secret; 2]>, String> {
+    let failed = |error: io::Error| {
+        format!(
+            "{} cannot keep generated keys ({error}); set MT5_API_KEY and INTERNAL_API_TOKEN, or make it writable.",
+            path.display()
+        )
+    };
+    if !path.exists() {
+        if generation == KeyGeneration::Forbidden {
+            return Ok(None);
+        }
+        if let Some(folder) = MissingFolder::of(path) {
+            return Err(format!("{} cannot keep generated keys: {folder}", path.display()));
+        }
+        make(path).map_err(failed)?;
+    }
+    let text = read(path).map_err(failed)?;
+    let find = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.map(str::trim).filter(|value| !value.is_empty()).map(Secret::new)
+    };
+    match (find("MT5_API_KEY"), find("INTERNAL_API_TOKEN")) {
+        (Some(key), Some(token)) => Ok(Some([key, token])),
+        _ => Err(format!("{} does not hold both keys; delete it and start again.", path.display())),
+    }
+}
+
+/// Makes the file with new keys. Of several processes that do so at once, one makes it.
+///
+/// The one that creates the file replaces it, still empty, by the whole one under the same name. So nobody reads half of it,
+/// and the file system need not have hard links.
+fn make(path: &Path) -> io::Result<()> {
+    let draft = path.with_extension(format!("keys.{}", std::process::id()));
+    let (key, token) = (strong_key()?, strong_key()?);
+    let text = format!(
+        "# Made for development by candlewick; delete this file to get new keys.\n\
+         MT5_API_KEY={key}\nINTERNAL_API_TOKEN={token}\n"
+    );
+    match create(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    // A process of the same number may have left one, if it was killed at this.
+    let _ = fs::remove_file(&draft);
+    let filled = create(&draft).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&draft, path)
+    });
+    if filled.is_err() {
+        // The failure counts, and not what becomes of its traces.
+        let _ = fs::remove_file(&draft);
+        let _ = fs::remove_file(path);
+    }
+    filled
+}
+
+/// Creates a file that only its owner can read, and fails if there is one.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // On Windows the folder's access list says who may read it.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Reads the file once the process that makes it has filled it.
+fn read(path: &Path) -> io::Result<String> {
+    for _ in 0..MAX_LOOKS {
+        let text = fs::read_to_string(path)?;
+        if !text.is_empty() {
+            return Ok(text);
+        }
+        sleep(FILLING_PAUSE);
+    }
+    // The process that made it was killed before it could.
+    Ok(String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    fn text(keys: Option<[Secret; 2]>) -> [String; 2] {
+        keys.unwrap().map(|key| key.expose().to_owned())
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_all_have_the_keys_of_one() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, start) = (folder.path().join("my data.keys"), Barrier::new(8));
+            let read = || {
+                start.wait();
+                text(keys(&path, KeyGeneration::Allowed).unwrap())
+            };
+            let found: Vec<_> = thread::scope(|scope| {
+                let reading: Vec<_> = (0..8).map(|_| scope.spawn(read)).collect();
+                reading.into_iter().map(|reading| reading.join().unwrap()).collect()
+            });
+            assert!(found.iter().all(|keys| *keys == found[0] && keys[0].len() == 64), "{found:?}");
+            let left: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(left, ["my data.keys"], "no draft is left");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.keys");
+        let made = text(keys(&path, KeyGeneration::Allowed).unwrap());
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(text(keys(&path, KeyGeneration::Allowed).unwrap()), made);
+        assert_eq!(text(keys(&path, KeyGeneration::Forbidden).unwrap()), made);
+    }
+
+    #[test]
+    fn nothing_is_made_where_that_is_forbidden_or_the_folder_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(keys(&folder.path().join("c.keys"), KeyGeneration::Forbidden).unwrap().is_none());
+        let problem = keys(&folder.path().join("data/c.keys"), KeyGeneration::Allowed).unwrap_err();
+        assert!(problem.contains("mkdir -p"), "{problem}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_lacks_a_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.keys");
+        fs::write(&path, "MT5_API_KEY=a\n").unwrap();
+        let problem = keys(&path, KeyGeneration::Allowed).unwrap_err();
+        assert!(problem.contains("does not hold both keys; delete it"), "{problem}");
+    }
+}

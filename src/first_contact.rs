@@ -1,0 +1,233 @@
+//! First contact with the database: how often it is tried, what the log says meanwhile, and when it is given up.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::store::{Store, StoreError};
+
+/// The pause after the first try. Each one after that is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause while the server cannot be reached, so that it is used soon after it has started.
+const MAX_PAUSE_WHILE_AWAY: Duration = Duration::from_secs(5);
+/// The longest pause while the server refuses the login: each try is two logins, which servers count and may answer by a ban.
+const MAX_PAUSE_WHILE_DENIED: Duration = Duration::from_secs(30);
+/// The time after which the same trouble is logged again.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Prepares the store, however long that takes.
+///
+/// # Errors
+/// [`StoreError::Unfit`] when waiting cannot help, or the server has refused the login for `refusal_patience`.
+pub(crate) async fn make(store: &Store, migrate: bool, refusal_patience: Duration) -> Result<(), StoreError> {
+    let mut attempts = Attempts::new(Instant::now(), refusal_patience);
+    loop {
+        let Err(trouble) = store.prepare(migrate).await else { return Ok(()) };
+        let next = attempts.after_failure(Instant::now(), trouble, random_fraction())?;
+        if let Some(report) = next.report {
+            warn!(
+                cause = report.cause,
+                tries = report.tries,
+                seconds = report.elapsed.as_secs(),
+                "not ready, trying again"
+            );
+        }
+        sleep(next.pause).await;
+    }
+}
+
+/// The tries so far. Their times are handed in.
+struct Attempts {
+    begun: Instant,
+    refusal_patience: Duration,
+    tries: u32,
+    /// The pause before the next try, before chance shortens it.
+    pause: Duration,
+    /// The trouble that was reported last, and when.
+    reported: Option<(String, Instant)>,
+    /// The refusal that came last, and since when the same comes.
+    denied: Option<(String, Instant)>,
+}
+
+/// The consequence of a try that failed.
+#[derive(Debug, PartialEq, Eq)]
+struct Next {
+    pause: Duration,
+    report: Option<Report>,
+}
+
+/// A line for the log.
+#[derive(Debug, PartialEq, Eq)]
+struct Report {
+    cause: String,
+    tries: u32,
+    elapsed: Duration,
+}
+
+impl Attempts {
+    fn new(begun: Instant, refusal_patience: Duration) -> Self {
+        Self { begun, refusal_patience, tries: 0, pause: FIRST_PAUSE, reported: None, denied: None }
+    }
+
+    /// Notes that a try has failed. `chance`, from 0 to 1, spreads the tries of services that start at once.
+    ///
+    /// # Errors
+    /// When it was the last one.
+    fn after_failure(&mut self, now: Instant, trouble: StoreError, chance: f64) -> Result<Next, StoreError> {
+        self.tries += 1;
+        let cause = trouble.to_string();
+        let until_given_up = match trouble {
+            unfit @ StoreError::Unfit(_) => return Err(unfit),
+            StoreError::Denied(_) => {
+                let since = self.denied_since(&cause, now);
+                let left = self.refusal_patience.saturating_sub(now - since);
+                if left.is_zero() {
+                    let seconds = self.refusal_patience.as_secs();
+                    return Err(StoreError::Unfit(format!(
+                        "The database has refused this service for {seconds} s, and waiting does not change that: {cause}."
+                    )));
+                }
+                Some(left)
+            }
+            _ => {
+                self.denied = None;
+                None
+            }
+        };
+        let longest = if until_given_up.is_some() { MAX_PAUSE_WHILE_DENIED } else { MAX_PAUSE_WHILE_AWAY };
+        let pause = self.pause.min(longest);
+        self.pause = (pause * 2).min(MAX_PAUSE_WHILE_DENIED);
+        let pause = pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+        Ok(Next { pause: until_given_up.map_or(pause, |left| pause.min(left)), report: self.report(cause, now) })
+    }
+
+    /// The time since which the server has refused in these words and no others.
+    fn denied_since(&mut self, cause: &str, now: Instant) -> Instant {
+        match &self.denied {
+            Some((same, since)) if same == cause => *since,
+            _ => {
+                self.denied = Some((cause.to_owned(), now));
+                now
+            }
+        }
+    }
+
+    /// New trouble is reported at once, and the same again once a minute.
+    fn report(&mut self, cause: String, now: Instant) -> Option<Report> {
+        let is_due = |(last, at): &(String, Instant)| *last != cause || now - *at >= REPORT_INTERVAL;
+        if !self.reported.as_ref().is_none_or(is_due) {
+            return None;
+        }
+        self.reported = Some((cause.clone(), now));
+        Some(Report { cause, tries: self.tries, elapsed: now - self.begun })
+    }
+}
+
+/// A number from 0 to 1 by chance.
+fn random_fraction() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness the pauses are the shortest, which still serves.
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn away(text: &str) -> StoreError {
+        StoreError::Unavailable(text.to_owned())
+    }
+
+    fn denied(text: &str) -> StoreError {
+        StoreError::Denied(text.to_owned())
+    }
+
+    fn gaps(times: &[Duration]) -> Vec<Duration> {
+        times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
+    }
+
+    /// Goes on from `start` by the pauses that come back, until it is given up or `end` has passed. Returns the times of the
+    /// tries and of the reports, and how it ended.
+    fn try_until(
+        end: Duration,
+        chance: f64,
+        mut answer: impl FnMut(Duration) -> StoreError,
+    ) -> (Vec<Duration>, Vec<Duration>, Option<String>) {
+        let start = Instant::now();
+        let mut attempts = Attempts::new(start, MINUTE);
+        let (mut now, mut tries, mut reports) = (Duration::ZERO, Vec::new(), Vec::new());
+        while now < end {
+            tries.push(now);
+            match attempts.after_failure(start + now, answer(now), chance) {
+                Err(error) => return (tries, reports, Some(error.to_string())),
+                Ok(next) => {
+                    reports.extend(next.report.is_some().then_some(now));
+                    now += next.pause;
+                }
+            }
+        }
+        (tries, reports, None)
+    }
+
+    #[test]
+    fn a_refusal_ends_the_service_after_a_minute_of_the_same_answer() {
+        for chance in [0.0, 0.3, 1.0] {
+            let (tries, reports, end) = try_until(10 * MINUTE, chance, |_| denied("wrong password (28P01)"));
+            assert_eq!(*tries.last().unwrap(), MINUTE, "the last try is at the minute");
+            assert!(tries.len() <= 12, "{tries:?}");
+            assert_eq!(reports, [Duration::ZERO]);
+            let end = end.unwrap();
+            assert!(end.contains("for 60 s") && end.contains("wrong password (28P01)"), "{end}");
+        }
+    }
+
+    #[test]
+    fn another_answer_in_between_begins_the_minute_anew() {
+        let database_is_starting = Duration::from_secs(10)..Duration::from_secs(20);
+        let (tries, _, end) = try_until(10 * MINUTE, 1.0, |now| {
+            if database_is_starting.contains(&now) { away("starting up") } else { denied("no such database (3D000)") }
+        });
+        assert!(end.is_some() && *tries.last().unwrap() > MINUTE, "{tries:?}");
+        let mut times = 0;
+        let (_, _, end) = try_until(10 * MINUTE, 1.0, |_| {
+            times += 1;
+            denied(if times % 2 == 0 { "one" } else { "other" })
+        });
+        assert_eq!(end, None, "not the same answer");
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_waited_for_and_said_once_a_minute() {
+        for chance in [0.0, 1.0] {
+            let (tries, reports, end) = try_until(10 * MINUTE, chance, |_| away("refuses connections"));
+            assert_eq!(end, None);
+            assert!(gaps(&tries).into_iter().all(|gap| gap <= MAX_PAUSE_WHILE_AWAY), "{tries:?}");
+            assert!(reports.len() >= 9 && reports[0].is_zero(), "{reports:?}");
+            let minutes = gaps(&reports);
+            assert!(minutes.iter().all(|gap| (MINUTE..=MINUTE + MAX_PAUSE_WHILE_AWAY).contains(gap)), "{reports:?}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_chance_takes_at_most_half_of_them() {
+        let pauses = |chance| gaps(&try_until(MINUTE, chance, |_| denied("no")).0);
+        let milliseconds = |pauses: &[Duration]| pauses.iter().map(Duration::as_millis).collect::<Vec<_>>();
+        assert_eq!(milliseconds(&pauses(1.0)[..6]), [500, 1000, 2000, 4000, 8000, 16_000]);
+        assert_eq!(milliseconds(&pauses(0.0)[..7]), [250, 500, 1000, 2000, 4000, 8000, 15_000], "of 30 s at most");
+        assert!((0..100).map(|_| random_fraction()).all(|chance| (0.0..=1.0).contains(&chance)));
+    }
+
+    #[test]
+    fn new_trouble_is_reported_at_once_and_what_nobody_can_wait_for_ends_it() {
+        let (tries, reports, _) = try_until(Duration::from_secs(20), 1.0, |now| {
+            away(if now < Duration::from_secs(3) { "refuses connections" } else { "starting up" })
+        });
+        assert_eq!((reports[0], reports.len()), (Duration::ZERO, 2), "{tries:?} {reports:?}");
+        let (tries, _, end) = try_until(MINUTE, 1.0, |_| StoreError::Unfit("Too old.".to_owned()));
+        assert_eq!((tries.len(), end.as_deref()), (1, Some("Too old.")));
+    }
+}

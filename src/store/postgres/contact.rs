@@ -1,0 +1,122 @@
+//! The first connection to a server and, where none is to be had, the reason in words for the operator: where it was tried,
+//! what came back, and what to do.
+
+use std::fmt;
+use std::io;
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+
+use super::connect::{CONNECT, is_local, open};
+use crate::store::StoreError;
+use crate::store::error::sql_state;
+
+/// States of PostgreSQL by which it refuses a login, or has no database of that name (documentation, appendix A).
+const WRONG_PASSWORD: &str = "28P01";
+const LOGIN_REFUSED: &str = "28000";
+const NO_SUCH_DATABASE: &str = "3D000";
+
+/// The way to write a password in an address.
+const ENCODING: &str =
+    "there every character of a password but letters, digits and -._~ is percent-encoded, as # is %23";
+
+/// A server, and the setting that holds its address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Server<'a> {
+    pub(super) options: &'a PgConnectOptions,
+    /// The name of the setting, for sentences.
+    pub(super) setting: &'a str,
+}
+
+impl Server<'_> {
+    /// Opens the first connection.
+    pub(super) async fn connect(self) -> Result<PgConnection, StoreError> {
+        match open(self.options).await {
+            Some(Ok(connection)) => Ok(connection),
+            Some(Err(error)) => Err(self.explain(error)),
+            None => Err(StoreError::Unavailable(format!(
+                "{} does not answer within {} s; look for a firewall in between, or correct host and port in {}",
+                self.place(),
+                CONNECT.as_secs(),
+                self.setting
+            ))),
+        }
+    }
+
+    /// The place at which the server listens.
+    pub(super) fn place(self) -> String {
+        let (host, port) = (self.options.get_host(), self.options.get_port());
+        match self.options.get_socket() {
+            Some(folder) => format!("the socket of port {port} in {}", folder.display()),
+            None if host.starts_with('/') => format!("the socket of port {port} in {host}"),
+            None => format!("{host}:{port}"),
+        }
+    }
+
+    fn explain(self, error: sqlx::Error) -> StoreError {
+        let (place, setting) = (self.place(), self.setting);
+        let login = self.options.get_username();
+        if let Some(answer) = error.as_database_error()
+            && let Some(state @ (WRONG_PASSWORD | LOGIN_REFUSED | NO_SUCH_DATABASE)) = sql_state(answer)
+        {
+            let message = answer.message();
+            let remedy = match state {
+                WRONG_PASSWORD => format!("correct the login {login} or its password in {setting}; {ENCODING}"),
+                NO_SUCH_DATABASE => {
+                    let database = self.options.get_database().unwrap_or(login);
+                    format!("create the database {database} there, or correct its name in {setting}")
+                }
+                _ if message.contains("no encryption") || message.contains("SSL off") => {
+                    format!("the server demands TLS: add sslmode=require to {setting}")
+                }
+                _ => format!("correct the login {login} in {setting}, or make it or admit it there (pg_hba.conf)"),
+            };
+            return StoreError::Denied(format!("{place} says: {message} ({state}); {remedy}"));
+        }
+        let text = match &error {
+            sqlx::Error::Io(error) if is_look_up_failure(error) => {
+                let host = self.options.get_host();
+                format!(
+                    "the host name {host} cannot be looked up ({error}); correct it in {setting}, or look at this machine's \
+                     name server; {ENCODING}"
+                )
+            }
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                format!("{place} refuses connections; start the server, or correct host and port in {setting}")
+            }
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::NotFound && is_local(self.options) => {
+                format!("nothing listens on {place}; start the server, or name its host in {setting}")
+            }
+            sqlx::Error::Tls(error) if error.to_string().contains("does not support TLS") => format!(
+                "{place} has no TLS, and {setting} demands it; switch it on there, or, if nobody can listen on the way, add \
+                 sslmode=disable"
+            ),
+            sqlx::Error::Tls(error) => self.tls_failure(error),
+            sqlx::Error::Io(error)
+                if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
+            {
+                self.tls_failure(error)
+            }
+            _ => match StoreError::from(error) {
+                StoreError::Unavailable(text) => format!("{place}: {text}"),
+                other => return other,
+            },
+        };
+        StoreError::Unavailable(text)
+    }
+
+    fn tls_failure(self, error: &dyn fmt::Display) -> String {
+        let (place, setting) = (self.place(), self.setting);
+        format!(
+            "TLS with {place} failed: {error}; name the certificate of the server's authority by sslrootcert in {setting}"
+        )
+    }
+}
+
+/// True if a name server did not know a name, or did not answer.
+fn is_look_up_failure(error: &io::Error) -> bool {
+    /// Of Windows: the host is not found, it is not found for now, the answer has no address.
+    const LOOK_UP_FAILURES: [i32; 3] = [11001, 11002, 11004];
+    error.raw_os_error().is_some_and(|code| cfg!(windows) && LOOK_UP_FAILURES.contains(&code))
+        || error.to_string().starts_with("failed to lookup address information")
+}

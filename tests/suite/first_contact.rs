@@ -1,0 +1,163 @@
+//! Servers that let the service not in: what the log says, and when the service ends. How often it tries, and that it ends
+//! after a minute, is in src/first_contact.rs.
+
+use std::time::Duration;
+
+use candlewick::app::AppError;
+use candlewick::store::StoreError;
+use url::Url;
+
+use crate::harness::{Environment, PgDatabase, Service, plain_server, run};
+use crate::postgres::{prepare, scalar};
+use crate::program::{Serving, folder, output, program};
+
+/// An address on which the server refuses the service, what it says, and what to do.
+struct Refused {
+    url: String,
+    state: &'static str,
+    remedy: &'static str,
+}
+
+/// A database, and addresses of it that a real server refuses.
+async fn refused_addresses(database: &PgDatabase) -> Vec<Refused> {
+    let login = database.login();
+    database.execute(&format!("create role {login} nologin password 'right'")).await;
+    let url = |change: &dyn Fn(&mut Url)| database.url_with(|url| change(url));
+    vec![
+        Refused {
+            url: url(&|url| url.set_password(Some("geheim")).unwrap()),
+            state: "28P01",
+            remedy: "is percent-encoded, as # is %23",
+        },
+        Refused {
+            url: url(&|url| {
+                url.set_username(&login).unwrap();
+                url.set_password(Some("right")).unwrap();
+            }),
+            state: "28000",
+            remedy: "correct the login",
+        },
+        Refused {
+            url: url(&|url| url.set_path("candlewick_test_geheim_not_there")),
+            state: "3D000",
+            remedy: "create the database candlewick_test_geheim_not_there there",
+        },
+    ]
+}
+
+#[test]
+fn a_refused_login_is_said_with_its_place_and_the_remedy() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        for Refused { url, state, remedy } in refused_addresses(&database).await {
+            let Err(StoreError::Denied(said)) = prepare(&url, true).await else { panic!("{state}") };
+            let parsed = Url::parse(&url).unwrap();
+            let place = format!("{}:{} says: ", parsed.host_str().unwrap(), parsed.port().unwrap());
+            assert!(
+                said.starts_with(&place) && said.contains(&format!("({state})")) && said.contains(remedy),
+                "{said}"
+            );
+            assert!(said.contains("DATABASE_URL"), "{said}");
+            assert!(state == "3D000" || !said.contains("geheim"), "{said}");
+            // Commands that do not wait say so at once.
+            let place = folder();
+            for command in ["migrate", "check"] {
+                let (code, printed, errors) =
+                    output(program(place.path(), &[("DATABASE_URL", &url), ("PORT", "0")]).arg(command));
+                let said = printed + &errors;
+                assert!(code == 2 && said.contains(remedy), "{command}: {said}");
+                assert!(state == "3D000" || !said.contains("geheim"), "{said}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_service_that_is_refused_for_long_ends_with_the_remedy() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        for Refused { url, state, remedy } in refused_addresses(&database).await {
+            let mut config = Environment::new(&url).config();
+            assert_eq!(config.database.refusal_patience, Duration::from_secs(60));
+            config.database.refusal_patience = Duration::ZERO;
+            let (mut service, _) = Service::launch_with(&config);
+            let Err(AppError::Store(StoreError::Unfit(said))) = service.end().await else { panic!("{state}") };
+            assert!(said.contains("waiting does not change that") && said.contains(remedy), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_refused_service_waits_at_first_and_serves_once_it_is_let_in() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let wrong_password = refused_addresses(&database).await.swap_remove(0);
+        let place = folder();
+        let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &wrong_password.url)]);
+        let line = serving.first_line_with("not ready");
+        assert!(line.contains("WARN") && line.contains("28P01") && line.contains("percent-encoded"), "{line}");
+        assert!(!line.contains("geheim"), "{line}");
+        serving.signal("TERM");
+        assert_eq!(serving.end().0, Some(0));
+
+        // The database is made while the service waits for it.
+        let name = format!("{}_late", database.name);
+        let url = database.url_with(|url| url.set_path(&name));
+        let late = PgDatabase { server: database.server.clone(), name, url };
+        let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &late.url)]);
+        assert!(serving.first_line_with("not ready").contains("3D000"));
+        database.execute(&format!("create database {} template template0", late.name)).await;
+        serving.is_ready();
+        serving.signal("TERM");
+        assert_eq!(serving.end().0, Some(0));
+    });
+}
+
+#[test]
+fn a_server_that_is_not_reached_is_named_with_what_to_look_at() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let unavailable = async |url: &str| match prepare(url, true).await {
+            Err(StoreError::Unavailable(said)) => said,
+            other => panic!("{url}: {other:?}"),
+        };
+        let said = unavailable(&format!("postgres://u:geheim@{nobody}/db")).await;
+        assert_eq!(
+            said,
+            format!("{nobody} refuses connections; start the server, or correct host and port in DATABASE_URL")
+        );
+        // Where the machine's name server does not answer either, the time-out names the host.
+        let said = unavailable("postgres://u:geheim@no-such-host.invalid/db").await;
+        assert!(
+            said.contains("no-such-host.invalid") && said.contains("DATABASE_URL") && !said.contains("geheim"),
+            "{said}"
+        );
+        assert!(said.contains("cannot be looked up") || said.contains("does not answer within 3 s"), "{said}");
+        let said = unavailable("postgres://u:geheim@localhost/db?host=/no/such/folder").await;
+        assert!(said.contains("nothing listens on the socket of port 5432 in /no/such/folder"), "{said}");
+        if scalar(&database, "select current_setting('ssl')").await == "on" {
+            let said = unavailable(&database.url_with(|url| url.set_query(Some("sslmode=verify-full")))).await;
+            assert!(said.contains("TLS with") && said.contains("sslrootcert"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn an_address_that_its_password_cuts_short_ends_it_at_once() {
+    let place = folder();
+    for url in [
+        "postgres://trader:12#geheim@db.example.com/candles",
+        "postgres://trader:12/geheim@db.example.com/candles",
+        "postgres://trader:12?geheim@db.example.com/candles",
+        "postgres://trader:ge#heim@db.example.com/candles",
+    ] {
+        for command in ["serve", "migrate", "check"] {
+            let (code, printed, errors) =
+                output(program(place.path(), &[("DATABASE_URL", url), ("PORT", "0")]).arg(command));
+            let said = printed + &errors;
+            assert!(code == 2 && said.contains("percent-encode"), "{command}: {said}");
+            assert!(!said.contains("geheim") && !said.contains("heim@"), "{said}");
+        }
+    }
+}
