@@ -179,21 +179,22 @@ test('candles of the seventies are paged through, and new ones come', async () =
 });
 
 test('a service that allows smaller pages than the loader asks for is read in pages of its own size', async () => {
-  await service.restart({ MAX_LIMIT: '10' });
+  const small = await Service.start({ MAX_LIMIT: '10' });
   try {
-    await service.post('SMALL', 'H1', walk.slice(0, 35));
-    chart = open(gate.url, 25);
-    chart.show('SMALL');
+    await small.post('EURUSD', 'H1', walk.slice(0, 35));
+    chart = open(small.url, 25);
+    chart.show('EURUSD');
     for (const length of [10, 20, 30]) {
       await until(holds(chart, walk.slice(35 - length, 35)), `${length} candles are loaded`);
       chart.scrollBack();
     }
     await until(holds(chart, walk.slice(0, 35)), 'all older candles are loaded');
-    await service.post('SMALL', 'H1', walk.slice(35));
+    await small.post('EURUSD', 'H1', walk.slice(35));
     await until(holds(chart, walk), 'more new candles than a page holds come');
     assert.ok(chart.feeds.every(({ state }) => state !== 'error'));
+    chart.loader.stop();
   } finally {
-    await service.restart();
+    await small.remove();
   }
 });
 
