@@ -169,6 +169,7 @@ mod tests {
         assert!(DatabaseConfig::new("postgres://u:p@h/d").sqlite_file().is_none());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_missing_folder_is_named_with_the_line_that_makes_it() {
         let folder = tempfile::tempdir().unwrap();

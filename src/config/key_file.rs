@@ -152,7 +152,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(keys(&folder.path().join("c.keys"), KeyGeneration::Forbidden).unwrap().is_none());
         let problem = keys(&folder.path().join("data/c.keys"), KeyGeneration::Allowed).unwrap_err();
-        assert!(problem.contains("mkdir -p"), "{problem}");
+        assert!(problem.contains("does not exist; correct the path, or make the folder: mkdir"), "{problem}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 
