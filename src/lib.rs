@@ -1,7 +1,7 @@
 //! Candlewick keeps OHLCV candles and serves them to charts.
 //!
-//! In reading order: the crate [`candle`] says what a candle is; [`clock`] tells the time; [`config`] reads flags and the environment; [`telemetry`] writes the log, counts
-//! and reports failures; [`to_the_end`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite;
+//! In reading order: the crate [`candle`] says what a candle is; [`clock`] tells the time; [`config`] reads flags and the
+//! environment; [`telemetry`] writes the log, counts and reports failures; [`to_the_end`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite;
 //! [`violation`] says what is wrong with a request and [`schema`] what may stand in one; [`ingest`] takes batches in and
 //! [`query`] gives pages out; [`http`] puts them on the wire; [`first_contact`] reaches the store and [`housekeeping`] keeps
 //! it ready; [`app`] puts it all together, [`shutdown`] and [`reload`] say when to stop and when to read keys again;
