@@ -1,4 +1,4 @@
-//! What the clients and the programs that they measure agree on.
+//! Keys and requests on which the clients and the programs that they measure agree.
 
 use hyper::body::Bytes;
 

@@ -1,4 +1,4 @@
-//! Who may call: whom the credentials of a request name, and one layer per group of routes, run before the body is read.
+//! Authentication: finds the key that a request presents, and refuses by one layer per group of routes, before the body is read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

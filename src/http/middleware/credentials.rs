@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::ApiKey;
 
-/// What a key is for.
+/// The use of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Post candles, and ask which series are stored.

@@ -1,4 +1,4 @@
-//! What happens to every request around its handler. [`stack`] has the order.
+//! The layers around every handler. [`stack`] has their order.
 
 pub(crate) mod access_log;
 pub(crate) mod admission;

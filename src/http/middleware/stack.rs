@@ -15,7 +15,7 @@ use crate::http::middleware::rate_limit::{self, Limiter};
 use crate::http::middleware::{drain, panic, security_headers};
 use crate::http::problem::{Code, Problem};
 
-/// What stands around every route, in the order in which a request passes it.
+/// The layers around every route, in the order in which a request passes them.
 pub(crate) struct Stack {
     pub(crate) listener: Listener,
     pub(crate) origins: OriginPolicy,
@@ -52,16 +52,16 @@ async fn run_stack(State(stack): State<Arc<Stack>>, mut request: Request, next: 
 
     let routed = async move |request| {
         let mut response = Box::pin(next.run(request)).await;
-        // What the layers add, at once: the map would grow three times.
+        // Once for all headers that the layers add, because the map would grow three times.
         response.headers_mut().reserve(ADDED_HEADERS);
         response
     };
-    // Who asks too often takes no place from others.
+    // Before admission, so that a client over its limit cannot occupy a place.
     let admitted = async move |request| Box::pin(admission::admit(admission, request, routed)).await;
     let metered = async move |request| Box::pin(rate_limit::meter(limiter, client, &identity, request, admitted)).await;
     // Outside of the limits, so that pages of allowed origins can read their refusals too.
     let checked = async move |request| Box::pin(origin::check(origins, client, request, metered)).await;
-    // Whoever refuses, the client is heard out first.
+    // Outside everything that can refuse: reads the rest of the body before a refusal is sent.
     let drained = async move |request| Box::pin(drain::drain_body(request, checked)).await;
     let secured = async move |request| {
         let mut response = Box::pin(panic::catch_panic(request, drained)).await;
