@@ -1180,7 +1180,9 @@ bool IsIpv4(const string host, int &parts[]) {
       return false;
    ArrayResize(parts, 4);
    for(int i = 0; i < 4; i++) {
-      if(!IsNumber(texts[i]) || StringLen(texts[i]) > 3)
+      // Some programs read a number that begins with 0 as octal.
+      const bool has_zeros = StringLen(texts[i]) > 1 && StringGetCharacter(texts[i], 0) == '0';
+      if(!IsNumber(texts[i]) || StringLen(texts[i]) > 3 || has_zeros)
          return false;
       parts[i] = (int)StringToInteger(texts[i]);
    }

@@ -343,7 +343,7 @@ pub(crate) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> 
     by_status.into_iter().map(document).collect()
 }
 
-/// What can go wrong while a batch is posted.
+/// The problems of posting a batch.
 pub(crate) struct PostProblems;
 
 impl IntoResponses for PostProblems {
@@ -362,7 +362,7 @@ impl IntoResponses for PostProblems {
     }
 }
 
-/// What can go wrong while candles or series are read.
+/// The problems of reading candles or series.
 pub(crate) struct GetProblems;
 
 impl IntoResponses for GetProblems {

@@ -33,7 +33,7 @@ use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
 
-/// What the routes work with. Clones share it: axum makes several for each request.
+/// The state of the routes. Clones share it, because axum makes several for each request.
 #[derive(Debug, Clone)]
 struct AppState(Arc<Parts>);
 

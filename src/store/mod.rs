@@ -107,7 +107,7 @@ pub enum ClosingOutcome {
     Refused(String),
 }
 
-/// What is stored with another value than a candle that somebody asked about has.
+/// A stored candle that differs by value from one that somebody asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The position of that candle among those that were asked about.

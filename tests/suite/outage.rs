@@ -17,7 +17,7 @@ async fn health(service: &Service) -> Answer {
     send(service.request(Method::GET, "/health")).await
 }
 
-/// How long a terminal waits for an answer by its default: a refusal that comes later is none.
+/// The time that a terminal waits for an answer by its default. A refusal that comes later is none.
 const REFUSAL: Duration = Duration::from_secs(5);
 
 /// Checks how each route behaves without a database.

@@ -34,7 +34,7 @@ pub(super) async fn stored(readers: &SqlitePool, candles: &[Candle]) -> sqlx::Re
     found.iter().map(|row| differing(row, candles)).filter_map(Result::transpose).collect()
 }
 
-/// What of a row differs by value from its candle, if anything does.
+/// The values of a row that differ from its candle, `None` if all are the same.
 fn differing(row: &SqliteRow, candles: &[Candle]) -> sqlx::Result<Option<Stored>> {
     let position = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
     let Some(candle) = candles.get(position) else { return Ok(None) };

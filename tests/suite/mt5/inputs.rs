@@ -109,6 +109,7 @@ fn plain_http_is_accepted_for_private_addresses_alone_and_only_if_an_input_says_
         "[fec0::1]",
         "3232235777",
         "0x08080808",
+        "010.0.0.1",
         "10.example.com",
         "10.0.0.1.example.com",
         "192.168.1.1111",
