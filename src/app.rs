@@ -30,12 +30,12 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long new connections are still taken once the service is told to stop, while `/health` says so: nothing that a
 /// proxy sends before it has noticed is refused.
-const NOTICE: Duration = Duration::from_secs(1);
-/// How long requests in flight may take to finish after that: as long as a statement. With [`NOTICE`], [`CLOSE`] and what
+const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
+/// How long requests in flight may take to finish after that: as long as a statement. With [`SHUTDOWN_NOTICE`], [`CLOSE_TIMEOUT`] and what
 /// the log and Sentry take at the end it stays below the 10 s after which container engines kill.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long what is still being written may take after that, though nobody waits for it.
-const CLOSE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The running service.
 #[derive(Debug)]
 pub struct App {
@@ -196,7 +196,7 @@ impl App {
     async fn wind_down(&mut self, gently: bool) {
         self.stopping.cancel();
         if gently {
-            sleep(NOTICE).await;
+            sleep(SHUTDOWN_NOTICE).await;
         }
         self.public.drain().await;
         self.housekeeping.abort();
@@ -205,7 +205,7 @@ impl App {
             self.ingest.leave_newest().await;
             self.store.close().await;
         };
-        if timeout(CLOSE, written).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, written).await.is_err() {
             warn!("closed with statements still unanswered");
         }
         self.upkeep.abort_all();
@@ -246,7 +246,7 @@ impl Listening {
 
     /// Takes no more connections and answers what is in flight.
     async fn drain(&mut self) {
-        self.handle.graceful_shutdown(Some(DRAIN));
+        self.handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
         if !self.server.is_finished() {
             // Its result can only repeat that it was told to stop.
             let _ = (&mut self.server).await;

@@ -21,13 +21,13 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A report for people, and the worst that it says.
-pub(crate) struct Checked {
+pub(crate) struct CheckReport {
     pub(crate) report: String,
     pub(crate) severity: Severity,
 }
 
 /// Looks at everything, within [`DATABASE_TIMEOUT`] and little more.
-pub(crate) async fn check(variables: &Variables, clock: &Clock) -> Checked {
+pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
     let examined = Config::examine(variables);
     let (database, addresses) = join!(database(&examined, clock), addresses(&examined));
     let sections = [("Settings", settings(variables, &examined)), ("Database", database), ("This machine", addresses)];
@@ -54,7 +54,7 @@ pub(crate) async fn check(variables: &Variables, clock: &Clock) -> Checked {
         }
     };
     let _ = write!(report, "\n{result}");
-    Checked { report, severity }
+    CheckReport { report, severity }
 }
 
 /// Reports problems with the settings, and names that are not settings.
@@ -158,13 +158,13 @@ async fn is_served(address: SocketAddr, with_tls: bool) -> bool {
 /// Writes each setting with the value in force and the place that it came from.
 fn write_settings(report: &mut String, variables: &Variables, examined: &Examined) {
     /// The widest that a value makes its column.
-    const MAX_WIDTH: usize = 40;
+    const MAX_COLUMN_CHARS: usize = 40;
     let rows = VARIABLES.map(|variable| {
         let source = variables.source(variable.name);
         (variable.name, value(&variable, variables, &examined.config), source)
     });
     let names = width(rows.iter().map(|(name, ..)| *name));
-    let values = width(rows.iter().map(|(_, value, _)| &**value)).min(MAX_WIDTH);
+    let values = width(rows.iter().map(|(_, value, _)| &**value)).min(MAX_COLUMN_CHARS);
     report.push_str("\nSettings in force\n");
     for (name, value, source) in &rows {
         let _ = writeln!(report, "  {name:names$}  {value:values$}  {source}");

@@ -7,16 +7,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use secrecy::ExposeSecret as _;
 
 use crate::app::{App, AppError};
 use crate::check;
 use crate::clock::Clock;
-use crate::config::{self, ApiKey, Config, Environment, Flags, Problems, VARIABLES, Variables};
+use crate::config::{self, ApiKey, Config, ConfigErrors, Environment, Flags, VARIABLES, Variables};
 use crate::healthcheck::{ask, own_url};
 use crate::reload::{self, ReloadRequests};
 use crate::store::{Severity, Store, StoreError};
-use crate::telemetry::failures::{self, FailureGuard};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::sentry::{self, SentryGuard};
 use crate::{http, shutdown, telemetry};
 
 /// Keeps OHLCV candles from MetaTrader 5 and serves them to charts.
@@ -90,7 +91,7 @@ impl From<DatabaseFlags> for Flags {
 }
 
 /// How a command failed.
-enum Failure {
+enum CommandError {
     /// It did not work this time: exit code 1.
     Failed(String),
     /// It cannot work until somebody changes something: exit code 2.
@@ -129,15 +130,15 @@ pub fn run() -> ExitCode {
     runtime.shutdown_timeout(Duration::from_millis(100));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Failed(message)) => {
+        Err(CommandError::Failed(message)) => {
             complain(&message);
             ExitCode::from(1)
         }
-        Err(Failure::Unusable(message)) => {
+        Err(CommandError::Unusable(message)) => {
             complain(&message);
             ExitCode::from(2)
         }
-        Err(Failure::Reported(code)) => ExitCode::from(code),
+        Err(CommandError::Reported(code)) => ExitCode::from(code),
     }
 }
 
@@ -163,10 +164,10 @@ fn without_passwords(text: &str) -> String {
 }
 
 /// Writes a line. A reader that has seen enough and closed the pipe is no failure.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandError> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("Cannot write the answer: {error}")))
+            Err(CommandError::Failed(format!("Cannot write the answer: {error}")))
         }
         _ => Ok(()),
     }
@@ -177,13 +178,13 @@ fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "{message}");
 }
 
-async fn serve(flags: Flags) -> Result<(), Failure> {
+async fn serve(flags: Flags) -> Result<(), CommandError> {
     let config = Config::read(&Variables::from_process(&flags))?;
     let log = telemetry::init(config.log);
-    let reports = config.sentry_dsn.as_ref().map(|dsn| failures::init(dsn, config.environment));
+    let reports = config.sentry_dsn.as_ref().map(|dsn| sentry::init(dsn, config.environment));
     let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
-    let metrics = metrics.map_err(|error| Failure::Failed(format!("Cannot count: {error}")))?;
-    let deaf = |error| Failure::Failed(format!("Cannot listen for signals: {error}"));
+    let metrics = metrics.map_err(|error| CommandError::Failed(format!("Cannot count: {error}")))?;
+    let deaf = |error| CommandError::Failed(format!("Cannot listen for signals: {error}"));
     let (stop, force) = shutdown::shutdown_requests().map_err(deaf)?;
     let reload_requests = ReloadRequests::listen().map_err(deaf)?;
     // Before anything can fail that they may explain.
@@ -207,15 +208,15 @@ async fn serve(flags: Flags) -> Result<(), Failure> {
     let ended = app.run_until(stop, force).await;
     match &ended {
         Ok(()) => {}
-        Err(AppError::ForcedShutdown) => drop(reports.map(FailureGuard::abandon)),
-        Err(error) => failures::report_end(&error.to_string()),
+        Err(AppError::ForcedShutdown) => drop(reports.map(SentryGuard::abandon)),
+        Err(error) => sentry::report_end(&error.to_string()),
     }
     ended?;
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn migrate(variables: &Variables) -> Result<(), Failure> {
+async fn migrate(variables: &Variables) -> Result<(), CommandError> {
     let (database, log, warnings) = Config::read_for_migration(variables)?;
     let _log = telemetry::init(log);
     for warning in warnings {
@@ -227,33 +228,35 @@ async fn migrate(variables: &Variables) -> Result<(), Failure> {
     print("The tables are up to date.")
 }
 
-async fn check(variables: &Variables) -> Result<(), Failure> {
+async fn check(variables: &Variables) -> Result<(), CommandError> {
     let checked = check::check(variables, &Clock::system()).await;
     print(&checked.report)?;
     match checked.severity {
         Severity::Fine | Severity::Warning => Ok(()),
-        Severity::Unavailable => Err(Failure::Reported(1)),
-        Severity::MustChange => Err(Failure::Reported(2)),
+        Severity::Unavailable => Err(CommandError::Reported(1)),
+        Severity::MustChange => Err(CommandError::Reported(2)),
     }
 }
 
-fn keygen() -> Result<(), Failure> {
+fn keygen() -> Result<(), CommandError> {
     let key = config::strong_key();
-    print(&key.map_err(|error| Failure::Failed(format!("The system gives no randomness: {error}")))?)
+    print(&key.map_err(|error| CommandError::Failed(format!("The system gives no randomness: {error}")))?)
 }
 
-async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), Failure> {
-    const PATIENCE: Duration = Duration::from_secs(3);
+async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), CommandError> {
+    const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
     let url = match url {
         Some(url) => url,
         None => own_url(Config::read_address(variables)?) + "/health",
     };
     let uri: hyper::Uri = url.parse().map_err(|_| {
-        Failure::Unusable("The address to ask is not a URL; give one such as http://127.0.0.1:8000/health.".to_owned())
+        CommandError::Unusable(
+            "The address to ask is not a URL; give one such as http://127.0.0.1:8000/health.".to_owned(),
+        )
     })?;
     let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
         let problem = "The address to ask must start with http:// or https:// and name a host.";
-        return Err(Failure::Unusable(problem.to_owned()));
+        return Err(CommandError::Unusable(problem.to_owned()));
     };
     let tls = scheme == "https";
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
@@ -263,21 +266,21 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), F
     };
     // Not the address as given, which may hold a password.
     let shown = format!("{scheme}://{host}:{port}{path}");
-    let status = tokio::time::timeout(PATIENCE, ask(tls, host, port, path))
+    let status = tokio::time::timeout(HEALTHCHECK_TIMEOUT, ask(tls, host, port, path))
         .await
-        .map_err(|_| Failure::Failed(format!("{shown} did not answer within 3 s.")))?
-        .map_err(|error| Failure::Failed(format!("{shown} does not answer: {error}.")))?;
+        .map_err(|_| CommandError::Failed(format!("{shown} did not answer within 3 s.")))?
+        .map_err(|error| CommandError::Failed(format!("{shown} does not answer: {error}.")))?;
     if status.is_success() {
         return print(&format!("{shown} is well."));
     }
-    Err(Failure::Failed(format!("{shown} is not well: it answered {status}.")))
+    Err(CommandError::Failed(format!("{shown} is not well: it answered {status}.")))
 }
 
 /// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.
 fn banner(listen: SocketAddr, config: &Config) -> String {
     let url = own_url((listen, config.tls.is_some()));
     let shown = |keys: &[ApiKey], stand_in: &str| match keys.first() {
-        Some(key) if key.generated => key.secret.expose().to_owned(),
+        Some(key) if key.generated => key.secret.expose_secret().to_owned(),
         _ => stand_in.to_owned(),
     };
     let key = shown(&config.ingest_keys, "YOUR_INGEST_KEY");
@@ -307,23 +310,23 @@ fn environment_help() -> String {
     help
 }
 
-impl From<Problems> for Failure {
-    fn from(problems: Problems) -> Self {
+impl From<ConfigErrors> for CommandError {
+    fn from(problems: ConfigErrors) -> Self {
         Self::Unusable(problems.to_string())
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unfit(sentence) => Self::Unusable(sentence),
+            StoreError::Misconfigured(sentence) => Self::Unusable(sentence),
             denied @ StoreError::Denied(_) => Self::Unusable(denied.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }
 }
 
-impl From<AppError> for Failure {
+impl From<AppError> for CommandError {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Store(error) => error.into(),

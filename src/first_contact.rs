@@ -19,7 +19,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// Prepares the store, however long that takes.
 ///
 /// # Errors
-/// [`StoreError::Unfit`] when waiting cannot help, or the server has refused the login for `refusal_patience`.
+/// [`StoreError::Misconfigured`] when waiting cannot help, or the server has refused the login for `refusal_patience`.
 pub(crate) async fn make(store: &Store, migrate: bool, refusal_patience: Duration) -> Result<(), StoreError> {
     let mut attempts = Attempts::new(Instant::now(), refusal_patience);
     loop {
@@ -78,13 +78,13 @@ impl Attempts {
         self.tries += 1;
         let cause = trouble.to_string();
         let until_given_up = match trouble {
-            unfit @ StoreError::Unfit(_) => return Err(unfit),
+            unfit @ StoreError::Misconfigured(_) => return Err(unfit),
             StoreError::Denied(_) => {
                 let since = self.denied_since(&cause, now);
                 let left = self.refusal_patience.saturating_sub(now - since);
                 if left.is_zero() {
                     let seconds = self.refusal_patience.as_secs();
-                    return Err(StoreError::Unfit(format!(
+                    return Err(StoreError::Misconfigured(format!(
                         "The database has refused this service for {seconds} s, and waiting does not change that: {cause}."
                     )));
                 }
@@ -227,7 +227,7 @@ mod tests {
             away(if now < Duration::from_secs(3) { "refuses connections" } else { "starting up" })
         });
         assert_eq!((reports[0], reports.len()), (Duration::ZERO, 2), "{tries:?} {reports:?}");
-        let (tries, _, end) = try_until(MINUTE, 1.0, |_| StoreError::Unfit("Too old.".to_owned()));
+        let (tries, _, end) = try_until(MINUTE, 1.0, |_| StoreError::Misconfigured("Too old.".to_owned()));
         assert_eq!((tries.len(), end.as_deref()), (1, Some("Too old.")));
     }
 }

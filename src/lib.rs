@@ -1,8 +1,8 @@
 //! Candlewick keeps OHLCV candles and serves them to charts.
 //!
 //! In reading order: the crate [`candle`] says what a candle is; [`clock`] tells the time; [`config`] reads flags and the
-//! environment; [`telemetry`] writes the log, counts and reports failures; [`to_the_end`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite;
-//! [`violation`] says what is wrong with a request and [`schema`] what may stand in one; [`ingest`] takes batches in and
+//! environment; [`telemetry`] writes the log, counts and reports failures; [`detach_on_drop`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite;
+//! [`validation`] says what is wrong with a request and [`schema`] what may stand in one; [`ingest`] takes batches in and
 //! [`query`] gives pages out; [`http`] puts them on the wire; [`first_contact`] reaches the store and [`housekeeping`] keeps
 //! it ready; [`app`] puts it all together, [`shutdown`] and [`reload`] say when to stop and when to read keys again;
 //! [`healthcheck`] asks a running service and [`check`] looks at what a start would meet; [`cli`] starts all of them. Imports
@@ -13,6 +13,7 @@ mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod detach_on_drop;
 mod first_contact;
 mod healthcheck;
 mod housekeeping;
@@ -24,5 +25,4 @@ pub mod schema;
 mod shutdown;
 pub mod store;
 pub mod telemetry;
-mod to_the_end;
-pub mod violation;
+pub mod validation;

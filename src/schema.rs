@@ -21,10 +21,10 @@ const SERIES: &str = r"^(M([1-6]|10|12|15|20|30)|H([1-468]|12)|D1|W1|MN1):\S(.{0
 const BROKER_TIME: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$";
 
 /// First second of the year 1, of the year 1700, last of the year 9999, and where an epoch number begins to count milliseconds.
-const FIRST: i64 = -62_135_596_800;
-const FIRST_OPENING: i64 = -8_520_336_000;
-const LAST: i64 = 253_402_300_799;
-const MILLISECONDS: i64 = 10_000_000_000;
+const FIRST_SECOND: i64 = -62_135_596_800;
+const FIRST_OPENING_SECOND: i64 = -8_520_336_000;
+const LAST_SECOND: i64 = 253_402_300_799;
+const FIRST_MILLISECONDS: i64 = 10_000_000_000;
 
 /// The parameter `symbol` of a query.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl PartialSchema for TimeframeParameter {
 
 impl PartialSchema for Bound {
     fn schema() -> RefOr<Schema> {
-        let epoch = whole().minimum(Some(FIRST * 1000)).maximum(Some(LAST * 1000 + 999));
+        let epoch = whole().minimum(Some(FIRST_SECOND * 1000)).maximum(Some(LAST_SECOND * 1000 + 999));
         any_of([epoch, rfc3339(), string().pattern(Some(DATE))]).into()
     }
 }
@@ -117,10 +117,10 @@ pub(crate) fn unit() -> RefOr<Schema> {
 }
 
 fn opening_times() -> [ObjectBuilder; 9] {
-    let seconds = whole().minimum(Some(FIRST_OPENING)).maximum(Some(MILLISECONDS - 1));
+    let seconds = whole().minimum(Some(FIRST_OPENING_SECOND)).maximum(Some(FIRST_MILLISECONDS - 1));
     let milliseconds = || whole().multiple_of(Some(1000));
-    let late = milliseconds().minimum(Some(MILLISECONDS)).maximum(Some(LAST * 1000));
-    let early = milliseconds().minimum(Some(FIRST_OPENING * 1000)).maximum(Some(-MILLISECONDS));
+    let late = milliseconds().minimum(Some(FIRST_MILLISECONDS)).maximum(Some(LAST_SECOND * 1000));
+    let early = milliseconds().minimum(Some(FIRST_OPENING_SECOND * 1000)).maximum(Some(-FIRST_MILLISECONDS));
     let [iso, broker, date, broker_date] =
         [ISO_TIME, BROKER_TIME, DATE, BROKER_DATE].map(|form| string().pattern(Some(form)));
     [rfc3339(), seconds, late, early, iso, broker, date, broker_date, number_in_a_string()]
@@ -175,10 +175,10 @@ pub(crate) fn complete() -> RefOr<Schema> {
 }
 
 fn price(meaning: &str) -> RefOr<Schema> {
-    const LIMIT: f64 = 1e28;
+    const PRICE_LIMIT: f64 = 1e28;
     let decimal = SchemaFormat::Custom("decimal".to_owned());
     let number = ObjectBuilder::new().schema_type(Type::Number).format(Some(decimal));
-    let number = number.exclusive_minimum(Some(-LIMIT)).exclusive_maximum(Some(LIMIT));
+    let number = number.exclusive_minimum(Some(-PRICE_LIMIT)).exclusive_maximum(Some(PRICE_LIMIT));
     let price = any_of([number, number_in_a_string()]);
     price.description(Some(format!("{meaning} At most 28 digits in all and behind the point."))).into()
 }

@@ -4,10 +4,10 @@
 //! The fuzz targets call these functions, and so do the proptests of the service's own test binary.
 
 use candle::{Candle, Closing, Forming, OhlcField, Price, Sorted, Timeframe, Timestamp, Volume};
-use candlewick::ingest::{Checked, Refusal, check};
+use candlewick::ingest::{Refusal, ValidatedBatch, check};
 use candlewick::query::Selection;
 use candlewick::store::Direction;
-use candlewick::violation::{MAX_LISTED, Step, Violation};
+use candlewick::validation::{FieldError, MAX_REPORTED_ERRORS, PathSegment};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -69,18 +69,18 @@ pub fn query_string(query: &[u8]) -> bool {
             let edge = range.start + (range.end - range.start) / 2;
             if edge > range.start {
                 let before = parsed(&selection.before(edge));
-                assert_eq!((before.range.end, before.range.direction), (edge, Direction::Down));
+                assert_eq!((before.range.end, before.range.direction), (edge, Direction::Descending));
                 assert_same_series(&before, &selection);
             }
             if edge + 1 < range.end {
                 let after = parsed(&selection.after(edge));
-                assert_eq!((after.range.start, after.range.direction), (edge + 1, Direction::Up));
+                assert_eq!((after.range.start, after.range.direction), (edge + 1, Direction::Ascending));
                 assert_same_series(&after, &selection);
             }
             true
         }
-        Err(violations) => {
-            check_violations(&violations, "query");
+        Err(field_errors) => {
+            check_violations(&field_errors, "query");
             false
         }
     }
@@ -115,19 +115,19 @@ pub fn decimal(text: &[u8]) -> bool {
     price.is_ok()
 }
 
-fn check_counts(checked: &Checked) {
-    let Checked { sorted: Sorted { batch, .. }, received, rejected } = checked;
+fn check_counts(checked: &ValidatedBatch) {
+    let ValidatedBatch { sorted: Sorted { batch, .. }, received, rejected } = checked;
     assert!((1..=MAX_CANDLES).contains(received));
     assert!(rejected.candles <= *received);
     let (kept, stored) = (received - rejected.candles, batch.len());
     assert!(stored <= kept, "nothing is added");
     assert_eq!(stored == 0, kept == 0, "what is kept is stored, each key once");
     assert_eq!(rejected.listed.is_empty(), rejected.candles == 0, "what is left out is listed");
-    assert!(rejected.listed.len() <= MAX_LISTED);
-    for (index, violation) in &rejected.listed {
+    assert!(rejected.listed.len() <= MAX_REPORTED_ERRORS);
+    for (index, field_error) in &rejected.listed {
         assert!(index < received);
-        check_violation(violation, "body");
-        assert_eq!(violation.loc[1..3], [Step::from("candles"), Step::from(*index)]);
+        check_violation(field_error, "body");
+        assert_eq!(field_error.loc[1..3], [PathSegment::from("candles"), PathSegment::from(*index)]);
     }
 }
 
@@ -146,11 +146,12 @@ fn check_candle(candle: &Candle) {
 
 /// A body that is not JSON is JSON but for some bare words, and what is stored comes from its valid values alone: with null
 /// in place of each word it comes to the same.
-fn check_bare_words(body: &[u8], checked: &Checked, now: Timestamp) {
+fn check_bare_words(body: &[u8], checked: &ValidatedBatch, now: Timestamp) {
     let json = bare_words_as_null(std::str::from_utf8(body).expect("it was accepted"));
     let Ok(again) = check(json.as_bytes(), now, MAX_CANDLES) else { panic!("not JSON but for its words: {json}") };
     assert!(serde_json::from_str::<&RawValue>(&json).is_ok(), "{json}");
-    let outcome = |checked: &Checked| (checked.received, checked.rejected.candles, format!("{:?}", checked.sorted));
+    let outcome =
+        |checked: &ValidatedBatch| (checked.received, checked.rejected.candles, format!("{:?}", checked.sorted));
     assert_eq!(outcome(checked), outcome(&again), "{json}");
 }
 
@@ -193,7 +194,7 @@ fn bare_words_as_null(text: &str) -> String {
 }
 
 /// Indexes name candles of the body, and each closed one that gave way has its key among those that are kept.
-fn check_indexes(checked: &Checked) {
+fn check_indexes(checked: &ValidatedBatch) {
     let Sorted { batch, closed_indexes, superseded, early } = &checked.sorted;
     assert_eq!(closed_indexes.len(), batch.closed().len());
     for index in closed_indexes.iter().chain(superseded.iter().map(|(index, _)| index)).chain(early) {
@@ -205,7 +206,7 @@ fn check_indexes(checked: &Checked) {
 }
 
 /// What is kept can be posted again in its canonical form, and comes to the same.
-fn check_read_back(checked: &Checked, now: Timestamp) {
+fn check_read_back(checked: &ValidatedBatch, now: Timestamp) {
     const LONGEST_MONTH: i64 = 31 * 24 * 3600;
     let written = |candles: &[Candle], complete: bool| -> Vec<Value> {
         let write = |candle: &Candle| {
@@ -220,7 +221,7 @@ fn check_read_back(checked: &Checked, now: Timestamp) {
         };
         candles.iter().map(write).collect()
     };
-    let forming = |checked: &Checked| -> Vec<Candle> {
+    let forming = |checked: &ValidatedBatch| -> Vec<Candle> {
         checked.sorted.batch.forming().iter().map(|forming| forming.candle.clone()).collect()
     };
     let closed = checked.sorted.batch.closed();
@@ -245,28 +246,31 @@ fn check_refusal(body: &[u8], refusal: &Refusal) {
             assert!(duplicate || serde_json::from_slice::<Value>(body).is_err(), "well-formed, yet {}", malformed.0);
         }
         Refusal::TooMany { count, max } => assert!(count > max && *max == MAX_CANDLES),
-        Refusal::Invalid { summary, violations } => {
+        Refusal::Invalid { summary, field_errors } => {
             assert!(!summary.is_empty() && summary.len() <= LONGEST_SENTENCE + LONGEST_NAME, "{summary}");
-            check_violations(violations, "body");
+            check_violations(field_errors, "body");
         }
         Refusal::Store(error) => panic!("nothing was stored, yet {error}"),
     }
 }
 
-fn check_violations(violations: &[Violation], origin: &str) {
-    assert!((1..=MAX_LISTED).contains(&violations.len()));
-    for violation in violations {
-        check_violation(violation, origin);
+fn check_violations(field_errors: &[FieldError], origin: &str) {
+    assert!((1..=MAX_REPORTED_ERRORS).contains(&field_errors.len()));
+    for field_error in field_errors {
+        check_violation(field_error, origin);
     }
 }
 
-fn check_violation(violation: &Violation, origin: &str) {
-    assert_eq!(violation.loc[0], Step::from(origin));
-    for step in &violation.loc {
-        assert!(matches!(step, Step::Index(_)) || matches!(step, Step::Field(name) if name.len() <= LONGEST_NAME));
+fn check_violation(field_error: &FieldError, origin: &str) {
+    assert_eq!(field_error.loc[0], PathSegment::from(origin));
+    for step in &field_error.loc {
+        assert!(
+            matches!(step, PathSegment::Index(_))
+                || matches!(step, PathSegment::Field(name) if name.len() <= LONGEST_NAME)
+        );
     }
-    assert!(!violation.kind.is_empty());
-    check_sentence(&violation.msg);
+    assert!(!field_error.kind.is_empty());
+    check_sentence(&field_error.msg);
 }
 
 fn check_sentence(sentence: &str) {
@@ -279,7 +283,7 @@ fn check_symbol(symbol: &str) {
 }
 
 fn parsed(query: &str) -> Selection {
-    Selection::parse(query, MAX_LIMIT).unwrap_or_else(|violations| panic!("our own link {query}: {violations:?}"))
+    Selection::parse(query, MAX_LIMIT).unwrap_or_else(|field_errors| panic!("our own link {query}: {field_errors:?}"))
 }
 
 fn assert_same_series(one: &Selection, other: &Selection) {

@@ -6,19 +6,22 @@ use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::{Environment, Reader, Secret, Source};
+use super::env::Source;
+use super::environment::Environment;
+use super::reader::Reader;
 
 /// The time for which a server may refuse the login in the same words before waiting counts as useless: long enough for
 /// somebody who makes database and login while the service starts.
-const REFUSAL_PATIENCE: Duration = Duration::from_secs(60);
+const REFUSED_LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The place where candles are kept.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     /// `sqlite://PATH` or `postgres://…`, with its password.
-    pub url: Secret,
+    pub url: SecretString,
     /// The name of the setting that holds the address, for sentences: `DATABASE_URL`, or the flag.
     pub setting: Cow<'static, str>,
     /// Size of the connection pool.
@@ -33,11 +36,11 @@ impl DatabaseConfig {
     /// The defaults, with an address that DATABASE_URL gives.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
-            url: Secret::new(url),
+            url: SecretString::from(url.into()),
             setting: Cow::Borrowed("DATABASE_URL"),
             max_connections: 10,
             migrate_on_start: true,
-            refusal_patience: REFUSAL_PATIENCE,
+            refusal_patience: REFUSED_LOGIN_TIMEOUT,
         }
     }
 
@@ -48,7 +51,7 @@ impl DatabaseConfig {
     /// When the address of a SQLite file has no path, or more than one.
     #[must_use]
     pub fn sqlite_file(&self) -> Option<Result<PathBuf, String>> {
-        let url = self.url.expose();
+        let url = self.url.expose_secret();
         let path = url.starts_with("sqlite:").then(|| url.strip_prefix("sqlite://").unwrap_or_default())?;
         Some(decoded(path).map_err(|problem| format!("{} {problem}", self.setting)))
     }

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::keys::strong_key;
-use super::{MissingFolder, Secret};
+use secrecy::SecretString;
+
+use super::database::MissingFolder;
 
 /// The permission to generate keys that are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +19,12 @@ pub(super) enum KeyGeneration {
 }
 
 /// The pause before another look at a file that another process has made and not filled yet, and how often it is looked at.
-const FILLING_PAUSE: Duration = Duration::from_millis(10);
-const MAX_LOOKS: u32 = 200;
+const READ_PAUSE: Duration = Duration::from_millis(10);
+const MAX_READ_ATTEMPTS: u32 = 200;
 
 /// The ingest key and the read token in the file at `path`. If there is no file, one with new keys is made, or none are
 /// returned where that is forbidden.
-pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Secret; 2]>, String> {
+pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[SecretString; 2]>, String> {
     let failed = |error: io::Error| {
         format!(
             "{} cannot keep generated keys ({error}); set MT5_API_KEY and INTERNAL_API_TOKEN, or make it writable.",
@@ -42,7 +43,7 @@ pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Sec
     let text = read(path).map_err(failed)?;
     let find = |name: &str| {
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.map(str::trim).filter(|value| !value.is_empty()).map(Secret::new)
+        value.map(str::trim).filter(|value| !value.is_empty()).map(SecretString::from)
     };
     match (find("MT5_API_KEY"), find("INTERNAL_API_TOKEN")) {
         (Some(key), Some(token)) => Ok(Some([key, token])),
@@ -94,15 +95,25 @@ fn create(path: &Path) -> io::Result<File> {
 
 /// Reads the file once the process that makes it has filled it.
 fn read(path: &Path) -> io::Result<String> {
-    for _ in 0..MAX_LOOKS {
+    for _ in 0..MAX_READ_ATTEMPTS {
         let text = fs::read_to_string(path)?;
         if !text.is_empty() {
             return Ok(text);
         }
-        sleep(FILLING_PAUSE);
+        sleep(READ_PAUSE);
     }
     // The process that made it was killed before it could.
     Ok(String::new())
+}
+
+/// A new key: 256 random bits in hexadecimal.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn strong_key() -> io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(hex::encode(bytes))
 }
 
 #[cfg(test)]
@@ -110,10 +121,12 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
-    fn text(keys: Option<[Secret; 2]>) -> [String; 2] {
-        keys.unwrap().map(|key| key.expose().to_owned())
+    fn text(keys: Option<[SecretString; 2]>) -> [String; 2] {
+        keys.unwrap().map(|key| key.expose_secret().to_owned())
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Keys and tokens: given in the environment, or generated for development.
 
-use std::io;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use super::database::DatabaseConfig;
+use super::env::Variables;
+use super::environment::Environment;
 use super::key_file::{self, KeyGeneration};
-use super::{DatabaseConfig, Environment, Problems, Reader, Secret, Variables};
+use super::reader::{ConfigErrors, Reader};
 
 /// The longest name that a key may have.
 const MAX_NAME_LENGTH: usize = 32;
@@ -11,12 +14,12 @@ const MAX_NAME_LENGTH: usize = 32;
 const MIN_KEY_LENGTH: usize = 16;
 
 /// A key or token and what it is called in logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ApiKey {
     /// Told in logs in place of the secret.
     pub name: String,
     /// What callers send.
-    pub secret: Secret,
+    pub secret: SecretString,
     /// Whether it was made here for development, so that the start-up banner may show it.
     pub generated: bool,
 }
@@ -37,7 +40,7 @@ impl Keys {
     ///
     /// # Errors
     /// Every problem there is.
-    pub fn read(variables: &Variables) -> Result<Self, Problems> {
+    pub fn read(variables: &Variables) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(variables);
         let environment = reader.environment();
         let database = reader.database(environment);
@@ -58,7 +61,7 @@ impl Reader<'_> {
         const NAMES: [&str; 2] = ["MT5_API_KEY", "INTERNAL_API_TOKEN"];
         let given = NAMES.map(|name| self.variables.get(name).map(|list| self.key_list(name, list, environment)));
         let mut generated = None;
-        if given.contains(&None) {
+        if given.iter().any(Option::is_none) {
             if environment != Environment::Development {
                 for (name, _) in NAMES.into_iter().zip(&given).filter(|(_, keys)| keys.is_none()) {
                     self.refuse(name, format_args!(" is missing, and {} needs one.", environment.name()));
@@ -76,7 +79,8 @@ impl Reader<'_> {
                 generated.next().map(|secret| ApiKey { name: "development".to_owned(), secret, generated: true });
             keys.unwrap_or_else(|| made.into_iter().collect())
         });
-        if ingest.iter().any(|key| read.iter().any(|token| token.secret == key.secret)) {
+        if ingest.iter().any(|key| read.iter().any(|token| token.secret.expose_secret() == key.secret.expose_secret()))
+        {
             self.problems.push("INTERNAL_API_TOKEN and MT5_API_KEY must not share a key.".to_owned());
             self.faulty.extend(NAMES);
         }
@@ -112,7 +116,7 @@ impl Reader<'_> {
             } else if is_short && (environment != Environment::Development || entry.contains(':')) {
                 // Of a short key with a colon the name may be half, and names are logged.
                 Some("is shorter than 16 characters; make one with candlewick keygen")
-            } else if keys.iter().any(|key| key.name == name || key.secret.expose() == secret) {
+            } else if keys.iter().any(|key| key.name == name || key.secret.expose_secret() == secret) {
                 Some("repeats the name or the key of one before it")
             } else {
                 None
@@ -127,7 +131,7 @@ impl Reader<'_> {
                      make one with candlewick keygen"
                 ));
             }
-            keys.push(ApiKey { name, secret: Secret::new(secret), generated: false });
+            keys.push(ApiKey { name, secret: SecretString::from(secret), generated: false });
         }
         keys
     }
@@ -154,14 +158,4 @@ fn name_and_key(entry: &str, number: usize) -> Result<(String, &str), &'static s
     }
     Err("has before its colon something other than a name of 1 to 32 letters, digits, _ and -; correct the name, or, \
          if the key itself holds the colon, put a name and a colon before it")
-}
-
-/// A new key: 256 random bits in hexadecimal.
-///
-/// # Errors
-/// When the system gives no randomness.
-pub fn strong_key() -> io::Result<String> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(hex::encode(bytes))
 }

@@ -4,7 +4,7 @@
 //! Only names that were probably meant for this service are reported, in the environment as in `.env`: a platform sets
 //! hundreds of variables, and the `.env` of a compose file holds those of other containers.
 
-use super::VARIABLES;
+use super::variables::VARIABLES;
 
 /// A name that was probably meant to be a setting's.
 #[derive(Debug, Clone, PartialEq, Eq)]

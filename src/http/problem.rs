@@ -16,7 +16,7 @@ use utoipa::{IntoResponses, ToSchema};
 use crate::ingest::Refusal;
 use crate::query::QueryError;
 use crate::store::{Missing, StoreError};
-use crate::violation::Violation;
+use crate::validation::FieldError;
 
 /// The media type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -127,8 +127,11 @@ impl Code {
             Self::InvalidValues => {
                 let msg = "is negative; a volume is 0 or more";
                 let loc = vec!["body".into(), "candles".into(), 0.into(), "volume".into()];
-                let violation = Violation { loc, msg: msg.to_owned(), kind: "out_of_range" };
-                return Problem::invalid(format!("Nothing was stored: {} {msg}.", violation.path()), vec![violation]);
+                let field_error = FieldError { loc, msg: msg.to_owned(), kind: "out_of_range" };
+                return Problem::invalid(
+                    format!("Nothing was stored: {} {msg}.", field_error.path()),
+                    vec![field_error],
+                );
             }
             Self::RateLimited => "This key posts too often; wait for Retry-After, and put more candles into each post.",
             Self::Internal => {
@@ -170,7 +173,7 @@ impl Code {
 pub(crate) struct Problem {
     pub(crate) code: Code,
     detail: Cow<'static, str>,
-    errors: Vec<Violation>,
+    errors: Vec<FieldError>,
     /// What happened, for the log alone.
     pub(crate) cause: Option<String>,
 }
@@ -199,7 +202,7 @@ pub(crate) struct Body<'a> {
     /// For 422: what is wrong with each value, the first 100.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
-    errors: &'a [Violation],
+    errors: &'a [FieldError],
 }
 
 impl Problem {
@@ -217,7 +220,7 @@ impl Problem {
         Self { cause: Some(cause), ..self }
     }
 
-    fn invalid(detail: String, errors: Vec<Violation>) -> Self {
+    fn invalid(detail: String, errors: Vec<FieldError>) -> Self {
         Self { errors, ..Self::new(Code::InvalidValues, detail) }
     }
 
@@ -256,7 +259,7 @@ impl From<Refusal> for Problem {
                 Code::TooLarge,
                 format!("The batch holds {count} candles and at most {max} are taken; send it in parts."),
             ),
-            Refusal::Invalid { summary, violations } => Self::invalid(summary, violations),
+            Refusal::Invalid { summary, field_errors } => Self::invalid(summary, field_errors),
             Refusal::Store(error) => error.into(),
         }
     }
@@ -265,10 +268,10 @@ impl From<Refusal> for Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::Invalid(violations) => {
+            QueryError::Invalid(field_errors) => {
                 let first =
-                    violations.first().map(|first| format!("{} {}", first.path(), first.msg)).unwrap_or_default();
-                Self::invalid(format!("The query is not valid: {first}."), violations)
+                    field_errors.first().map(|first| format!("{} {}", first.path(), first.msg)).unwrap_or_default();
+                Self::invalid(format!("The query is not valid: {first}."), field_errors)
             }
             QueryError::Store(error) => error.into(),
         }
@@ -280,7 +283,7 @@ impl From<StoreError> for Problem {
         const DETAIL: &str =
             "The database does not answer; send the same request again after Retry-After, which is safe.";
         match error {
-            StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Unfit(_) => {
+            StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Misconfigured(_) => {
                 Self::new(Code::Unavailable, DETAIL).caused_by(error.to_string())
             }
             StoreError::Missing(what, _) => Self::new(
@@ -303,7 +306,7 @@ impl From<StoreError> for Problem {
                  read; post to the service of its primary, or send the same batch again once it can be written.",
             )
             .caused_by(error.to_string()),
-            StoreError::Refused(_) => Self::new(
+            StoreError::ConstraintViolated(_) => Self::new(
                 Code::InvalidValues,
                 "Nothing was stored, because a constraint of the database's own refuses a candle of the batch; \
                  ask its operator, who finds which by the request_id in the log.",

@@ -3,19 +3,19 @@
 use candle::{SentTime, Timeframe, Timestamp, UtcOffset};
 
 /// Seconds that a candle may open ahead of the server's clock, because clocks differ.
-pub(super) const CLOCK_TOLERANCE: i64 = 60;
+pub(super) const CLOCK_TOLERANCE_SECONDS: i64 = 60;
 
 /// The candles of one batch that open in the future, as far as they tell the broker's clock.
 #[derive(Debug, Default)]
 pub(super) struct FutureCandles {
-    newest: Option<Newest>,
+    newest: Option<LatestReading>,
     /// True if any names its zone, beside which an offset is refused.
     names_zone: bool,
 }
 
 /// The one whose clock showed the latest time.
 #[derive(Debug, Clone, Copy)]
-struct Newest {
+struct LatestReading {
     reading: i64,
     /// Seconds that it lasts at most; `None` if its timeframe is not known.
     length: Option<i64>,
@@ -24,11 +24,11 @@ struct Newest {
 impl FutureCandles {
     /// Takes in a candle that opens in the future.
     pub(super) fn note(&mut self, sent: SentTime, timeframe: Option<Timeframe>) {
-        const LONGEST_MONTH: i64 = 31 * 24 * 3600;
-        let length = timeframe.map(|timeframe| timeframe.length().unwrap_or(LONGEST_MONTH));
-        let newest = self.newest.get_or_insert(Newest { reading: sent.reading, length });
+        const LONGEST_MONTH_SECONDS: i64 = 31 * 24 * 3600;
+        let length = timeframe.map(|timeframe| timeframe.length().unwrap_or(LONGEST_MONTH_SECONDS));
+        let newest = self.newest.get_or_insert(LatestReading { reading: sent.reading, length });
         if sent.reading > newest.reading {
-            *newest = Newest { reading: sent.reading, length };
+            *newest = LatestReading { reading: sent.reading, length };
         } else if sent.reading == newest.reading {
             newest.length = [newest.length, length].into_iter().flatten().min();
         }
@@ -39,7 +39,7 @@ impl FutureCandles {
     pub(super) fn advice(&self, now: Timestamp) -> Option<String> {
         let newest = self.newest?;
         let ahead = newest.reading - now.seconds();
-        let lower_bound = ahead - CLOCK_TOLERANCE;
+        let lower_bound = ahead - CLOCK_TOLERANCE_SECONDS;
         // Without a timeframe there is a lower bound and no more.
         let of_running = newest.length.map(|length| offsets_of_a_running_candle(ahead, length)).unwrap_or_default();
         let least_of_older = of_running.last().map_or(lower_bound, |last| last + 1);
@@ -71,18 +71,20 @@ impl FutureCandles {
 }
 
 /// Offsets in use that are not whole hours (IANA time zone database).
-const BROKEN_HOURS: [i64; 10] = [-12_600, 12_600, 16_200, 19_800, 20_700, 23_400, 31_500, 34_200, 37_800, 45_900];
+const FRACTIONAL_OFFSETS_SECONDS: [i64; 10] =
+    [-12_600, 12_600, 16_200, 19_800, 20_700, 23_400, 31_500, 34_200, 37_800, 45_900];
 
 /// The offsets under which a candle whose clock showed a time `ahead` of now would have begun and not ended. Brokers keep whole
 /// hours, so others count only where none of those fits.
 fn offsets_of_a_running_candle(ahead: i64, length: i64) -> Vec<i64> {
     let fitting = |offsets: &mut dyn Iterator<Item = i64>, tolerance: i64| -> Vec<i64> {
         let end = ahead + length + tolerance;
-        offsets.filter(|offset| (ahead - CLOCK_TOLERANCE..end).contains(offset)).collect()
+        offsets.filter(|offset| (ahead - CLOCK_TOLERANCE_SECONDS..end).contains(offset)).collect()
     };
     let whole_hours = || (1..=UtcOffset::MAX_SECONDS / 3600).map(|hours| hours * 3600);
-    let tries = [0, CLOCK_TOLERANCE].map(|tolerance| fitting(&mut whole_hours(), tolerance));
-    let broken = [0, CLOCK_TOLERANCE].map(|tolerance| fitting(&mut BROKEN_HOURS.into_iter(), tolerance));
+    let tries = [0, CLOCK_TOLERANCE_SECONDS].map(|tolerance| fitting(&mut whole_hours(), tolerance));
+    let broken =
+        [0, CLOCK_TOLERANCE_SECONDS].map(|tolerance| fitting(&mut FRACTIONAL_OFFSETS_SECONDS.into_iter(), tolerance));
     tries.into_iter().chain(broken).find(|offsets| !offsets.is_empty()).unwrap_or_default()
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::store::{Store, StoreError, Stored};
 use crate::telemetry::metrics::CONFLICTS;
-use crate::violation::MAX_LISTED;
+use crate::validation::MAX_REPORTED_ERRORS;
 use candle::{Candle, OhlcField};
 
 /// Time that an answer waits for the comparison, because most Expert Advisors give up after 5 s.
@@ -37,7 +37,7 @@ pub enum Conflicts {
     Known {
         /// Their number.
         count: usize,
-        /// The first [`MAX_LISTED`] of them, by index.
+        /// The first [`MAX_REPORTED_ERRORS`] of them, by index.
         first: Vec<Conflict>,
     },
     /// The comparison failed after the batch was stored.
@@ -86,7 +86,7 @@ pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Ca
         first = shown,
         "closed candles were posted again with other values; what is stored stays"
     );
-    let first = conflicts.into_iter().take(MAX_LISTED).map(|(conflict, ..)| conflict).collect();
+    let first = conflicts.into_iter().take(MAX_REPORTED_ERRORS).map(|(conflict, ..)| conflict).collect();
     Conflicts::Known { count, first }
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Ca
 fn describe(posted: &Candle, stored: &Stored) -> String {
     let key = &posted.key;
     let mut text = format!("{} {} {}:", key.symbol(), key.timeframe(), key.time());
-    let [open, high, low, close] = OhlcField::ALL.map(|side| posted.ohlc.get(side).to_string());
+    let [open, high, low, close] = OhlcField::ALL.map(|field| posted.ohlc.get(field).to_string());
     let posted = [open, high, low, close, posted.volume.get().to_string()];
     for ((field, posted), stored) in FIELDS.into_iter().zip(posted).zip(&stored.values) {
         if let Some(stored) = stored {

@@ -1,16 +1,16 @@
-//! A posted batch on its way into the store: taken apart ([`body`], and [`bare_words`] and [`malformed`] where it is not JSON)
-//! and validated ([`batch`], with [`scalar`] for values and [`broker_clock`] for candles from the future), large ones on threads
-//! of their own ([`parsing`]); written ([`writer`]), and compared with what had been stored before it ([`conflicts`]).
+//! A posted batch on its way into the store: taken apart ([`parse`], and [`bare_words`] and [`malformed`] where it is not JSON)
+//! and validated ([`validate`], with [`scalar`] for values and [`broker_clock`] for candles from the future), large ones on threads
+//! of their own ([`parse_pool`]); written ([`writer`]), and compared with what had been stored before it ([`conflicts`]).
 
 mod bare_words;
-mod batch;
-mod body;
 mod broker_clock;
 mod conflicts;
 mod malformed;
 mod newest;
-mod parsing;
+mod parse;
+mod parse_pool;
 mod scalar;
+mod validate;
 mod writer;
 
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use utoipa::ToSchema;
 use crate::clock::Clock;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, Store, StoreError};
 use crate::telemetry::metrics::{Candles, REJECTED};
-use crate::violation::{MAX_LISTED, Violation};
+use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
 use candle::{Rule, Sorted, Timeframe, Timestamp};
 
-pub use batch::{Checked, Rejected};
-pub use body::{BatchFields, CandleFields};
 pub use conflicts::{Conflict, Conflicts};
 pub use malformed::Malformed;
+pub use parse::{BatchFields, CandleFields};
+pub use validate::{Rejected, ValidatedBatch};
 
-use newest::Newest;
-use parsing::Parsing;
-use writer::Writer;
+use newest::NewestCandles;
+use parse_pool::ParsePool;
+use writer::BatchWriter;
 
 /// Whether one bad candle refuses its whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Handling {
     Lenient,
 }
 
-/// What became of each candle of a batch: received = added + duplicate + live + rejected.
+/// What became of each candle of a batch: received = added + duplicate + forming + rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Candles in the batch.
@@ -52,12 +52,12 @@ pub struct Receipt {
     /// Closed candles stored now.
     pub added: usize,
     /// Forming candles that were stored or replaced their earlier selves.
-    pub live: usize,
+    pub forming: usize,
     /// Candles that changed nothing: already stored, sent twice in the batch, or older than what is stored.
     pub duplicate: usize,
     /// Candles refused under [`Handling::Lenient`].
     pub rejected: usize,
-    /// The first [`MAX_LISTED`] things wrong with them.
+    /// The first [`MAX_REPORTED_ERRORS`] things wrong with them.
     pub rejections: Vec<Rejection>,
     /// The duplicates that have other values than the stored candles.
     pub conflicts: Conflicts,
@@ -73,7 +73,7 @@ pub struct Rejection {
     pub index: usize,
     /// What is wrong with it.
     #[serde(flatten)]
-    pub violation: Violation,
+    pub field_error: FieldError,
 }
 
 /// Why nothing of a batch was stored, or why it is unknown whether it was.
@@ -92,8 +92,8 @@ pub enum Refusal {
     Invalid {
         /// One sentence: how many, the first of them, and what to do.
         summary: String,
-        /// The first [`MAX_LISTED`] of them.
-        violations: Vec<Violation>,
+        /// The first [`MAX_REPORTED_ERRORS`] of them.
+        field_errors: Vec<FieldError>,
     },
     /// The store did not take it.
     Store(StoreError),
@@ -109,10 +109,10 @@ impl From<StoreError> for Refusal {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     store: Store,
-    writer: Writer,
+    writer: BatchWriter,
     clock: Clock,
     max_candles: usize,
-    parsing: Parsing,
+    parse_pool: ParsePool,
     seen: Arc<Seen>,
 }
 
@@ -121,7 +121,7 @@ pub struct Ingest {
 struct Seen {
     /// Time at which the last batch was acknowledged, in epoch seconds.
     last: AtomicI64,
-    newest: Newest,
+    newest: NewestCandles,
 }
 
 impl Ingest {
@@ -134,25 +134,25 @@ impl Ingest {
         for rule in Rule::ALL {
             rejections(*rule).increment(0);
         }
-        let seen = Seen { last: AtomicI64::new(Self::NEVER), newest: Newest::default() };
+        let seen = Seen { last: AtomicI64::new(Self::NEVER), newest: NewestCandles::default() };
         Self {
-            writer: Writer::start(store.clone()),
+            writer: BatchWriter::start(store.clone()),
             store,
             clock,
             max_candles,
-            parsing: Parsing::new(),
+            parse_pool: ParsePool::new(),
             seen: Arc::new(seen),
         }
     }
 
-    /// Stores the batch in `body`. When this returns a receipt, what it counts as added or live is durable.
+    /// Stores the batch in `body`. When this returns a receipt, what it counts as added or forming is durable.
     ///
     /// # Errors
     /// Nothing of the batch was stored, except that after [`Refusal::Store`] it may have been; posting it again is
     /// safe in every case.
     pub async fn submit(&self, body: Vec<u8>, handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
-        let Checked { sorted, received, rejected } = self.parsing.check(body, now, self.max_candles).await?;
+        let ValidatedBatch { sorted, received, rejected } = self.parse_pool.check(body, now, self.max_candles).await?;
         let Sorted { batch, closed_indexes, superseded, early } = sorted;
         for (rule, count) in &rejected.reasons {
             rejections(*rule).increment(*count);
@@ -169,11 +169,12 @@ impl Ingest {
         for (timeframe, time) in newest {
             self.seen.newest.note(timeframe, time);
         }
-        let duplicate = received - rejected.candles - stored.added - stored.live;
+        let duplicate = received - rejected.candles - stored.added - stored.forming;
         Candles::Added.count(stored.added as u64);
-        Candles::Live.count(stored.live as u64);
+        Candles::Forming.count(stored.forming as u64);
         Candles::Duplicate.count(duplicate as u64);
-        if stored.live < batch.forming().len() && batch.forming().iter().any(|forming| forming.closes_at().is_some()) {
+        if stored.forming < batch.forming().len() && batch.forming().iter().any(|forming| forming.closes_at().is_some())
+        {
             // The prices were older than what is stored; that the candle is over holds all the same.
             if let Err(error) = self.store.keep_closing_times(Arc::clone(&batch)).await {
                 tracing::warn!(cause = %error, "could not keep when forming candles are to be closed");
@@ -188,10 +189,14 @@ impl Ingest {
         Ok(Receipt {
             received,
             added: stored.added,
-            live: stored.live,
+            forming: stored.forming,
             duplicate,
             rejected: rejected.candles,
-            rejections: rejected.listed.into_iter().map(|(index, violation)| Rejection { index, violation }).collect(),
+            rejections: rejected
+                .listed
+                .into_iter()
+                .map(|(index, field_error)| Rejection { index, field_error })
+                .collect(),
             conflicts,
             early,
         })
@@ -275,8 +280,8 @@ fn rejections(rule: Rule) -> Counter {
 ///
 /// # Errors
 /// When not one candle of it could be stored, because of the body, its size or what stands beside `candles`.
-pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<Checked, Refusal> {
-    let text = &*bare_words::escape_marks(body::text(body).map_err(Refusal::Malformed)?);
+pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<ValidatedBatch, Refusal> {
+    let text = &*bare_words::escape_marks(parse::text(body).map_err(Refusal::Malformed)?);
     match check_text(text, now, max_candles) {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -289,19 +294,23 @@ pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<Checked,
 }
 
 /// Validates the batch in `text`, which is an error of the outer result if it is not JSON.
-fn check_text(text: &str, now: Timestamp, max_candles: usize) -> Result<Result<Checked, Refusal>, serde_json::Error> {
-    let mut candles = batch::Validator::new(now);
-    let fields = body::parse(text, max_candles, |before, candle| candles.take(before, candle))?;
-    if let body::Shape::Right(whole) = &fields {
-        if let body::Shape::Right(count) = whole.candles
+fn check_text(
+    text: &str,
+    now: Timestamp,
+    max_candles: usize,
+) -> Result<Result<ValidatedBatch, Refusal>, serde_json::Error> {
+    let mut candles = validate::Validator::new(now);
+    let fields = parse::parse(text, max_candles, |before, candle| candles.take(before, candle))?;
+    if let parse::Shape::Right(whole) = &fields {
+        if let parse::Shape::Right(count) = whole.candles
             && count > max_candles
         {
             return Ok(Err(Refusal::TooMany { count, max: max_candles }));
         }
         if candles.lack_defaults_of(whole) {
             // They stand behind `candles`: once more, now that they are known.
-            candles = batch::Validator::new(now);
-            body::parse(text, max_candles, |_, candle| candles.take(whole, candle))?;
+            candles = validate::Validator::new(now);
+            parse::parse(text, max_candles, |_, candle| candles.take(whole, candle))?;
         }
     }
     if let Some(malformed) = candles.contradiction() {
@@ -310,25 +319,25 @@ fn check_text(text: &str, now: Timestamp, max_candles: usize) -> Result<Result<C
     Ok(candles.finish(fields, text).map_err(whole_batch_refused))
 }
 
-fn whole_batch_refused(mut violations: Vec<Violation>) -> Refusal {
-    violations.truncate(MAX_LISTED);
-    let first = violations.first().map(|first| (place(first), first.msg.clone())).unwrap_or_default();
-    Refusal::Invalid { summary: format!("Nothing was stored: {} {}.", first.0, first.1), violations }
+fn whole_batch_refused(mut field_errors: Vec<FieldError>) -> Refusal {
+    field_errors.truncate(MAX_REPORTED_ERRORS);
+    let first = field_errors.first().map(|first| (place(first), first.msg.clone())).unwrap_or_default();
+    Refusal::Invalid { summary: format!("Nothing was stored: {} {}.", first.0, first.1), field_errors }
 }
 
 fn candles_refused(rejected: Rejected, received: usize) -> Refusal {
-    let violations: Vec<_> = rejected.listed.into_iter().map(|(_, violation)| violation).collect();
-    let first = violations.first().map(|first| format!("{} {}", place(first), first.msg)).unwrap_or_default();
+    let field_errors: Vec<_> = rejected.listed.into_iter().map(|(_, field_error)| field_error).collect();
+    let first = field_errors.first().map(|first| format!("{} {}", place(first), first.msg)).unwrap_or_default();
     let bad = rejected.candles;
     let summary = format!(
         "Nothing was stored, because {bad} of {received} candles cannot be: {first}; \
          correct what errors lists, or send Prefer: handling=lenient to store the others."
     );
-    Refusal::Invalid { summary, violations }
+    Refusal::Invalid { summary, field_errors }
 }
 
-fn place(violation: &Violation) -> String {
-    match violation.path() {
+fn place(field_error: &FieldError) -> String {
+    match field_error.path() {
         path if path.is_empty() => "the body".to_owned(),
         path => path,
     }

@@ -16,7 +16,7 @@ const NEVER: i64 = i64::MIN;
 
 /// Times in epoch seconds, in the order of [`Timeframe::ALL`].
 #[derive(Debug)]
-pub(super) struct Newest {
+pub(super) struct NewestCandles {
     seen: [AtomicI64; Timeframe::ALL.len()],
     /// Those that the database is known to keep.
     kept: [AtomicI64; Timeframe::ALL.len()],
@@ -26,14 +26,14 @@ pub(super) struct Newest {
     fails: AtomicBool,
 }
 
-impl Default for Newest {
+impl Default for NewestCandles {
     fn default() -> Self {
         let never = || std::array::from_fn(|_| AtomicI64::new(NEVER));
         Self { seen: never(), kept: never(), has_begun: AtomicBool::new(false), fails: AtomicBool::new(false) }
     }
 }
 
-impl Newest {
+impl NewestCandles {
     pub(super) fn note(&self, timeframe: Timeframe, seconds: i64) {
         self.seen[timeframe as usize].fetch_max(seconds, Ordering::Relaxed);
     }

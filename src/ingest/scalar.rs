@@ -58,8 +58,8 @@ pub(super) fn boolean(raw: &RawValue) -> Result<bool, ValueError> {
 }
 
 fn wrong_type(raw: &RawValue, wanted: &str) -> ValueError {
-    const MAX_LENGTH: usize = 40;
-    let bare_word = bare_words::marked_word(raw.get()).filter(|word| (1..=MAX_LENGTH).contains(&word.len()));
+    const MAX_QUOTED_BYTES: usize = 40;
+    let bare_word = bare_words::marked_word(raw.get()).filter(|word| (1..=MAX_QUOTED_BYTES).contains(&word.len()));
     let found = match raw.get().as_bytes() {
         [b'n', ..] => "null",
         [b't' | b'f', ..] => "true or false",

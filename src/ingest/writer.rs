@@ -23,28 +23,28 @@ use candle::{Batch, Candle, Key};
 
 /// Most candles of a batch that is written together with others. A larger one has little to gain by it, and would make
 /// others wait for its rows.
-const SMALL: usize = 128;
+const MAX_CANDLES_TO_COALESCE: usize = 128;
 /// Most candles in one statement: more of them would hardly cost less each, and keep the first callers waiting.
-const FLUSH: usize = 1000;
+const MAX_STATEMENT_CANDLES: usize = 1000;
 /// Most candles that wait: sixteen statements' worth. A database that takes a quarter of a second for each gets through
-/// them within [`PATIENCE`], and what a slower one could not reach in time is better refused at once.
-const WAITING: usize = 16 * FLUSH;
+/// them within [`QUEUE_TIMEOUT`], and what a slower one could not reach in time is better refused at once.
+const MAX_QUEUED_CANDLES: usize = 16 * MAX_STATEMENT_CANDLES;
 /// Most bytes that they take: somewhat more than so many of an ordinary symbol, half of what the longest symbols would need.
-const WAITING_BYTES: usize = 4 * 1024 * 1024;
+const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 /// Most batches that a statement passes over, since each is looked at again for the next one.
-const PASSED_OVER: usize = 256;
+const MAX_PASSED_OVER_BATCHES: usize = 256;
 /// Longest that a batch waits for its statement: most Expert Advisors give up after 5 s.
-const PATIENCE: Duration = Duration::from_secs(4);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Writes batches. Clones share the queue of the small ones.
 #[derive(Debug, Clone)]
-pub(super) struct Writer {
+pub(super) struct BatchWriter {
     store: Store,
     queue: Arc<Queue>,
     ended: CancellationToken,
 }
 
-impl Writer {
+impl BatchWriter {
     /// Starts the task that writes small batches to `store`.
     pub(super) fn start(store: Store) -> Self {
         let (writer, flusher) = Self::new(store);
@@ -71,7 +71,7 @@ impl Writer {
 
     /// Stores a batch as [`Store::append`] does, a small one together with others that come at the same time.
     pub(super) async fn write(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
-        if batch.len() > SMALL {
+        if batch.len() > MAX_CANDLES_TO_COALESCE {
             self.queue.is_open()?;
             // On the heap, since inline its thousands of bytes would be part of what runs a small post too.
             return Box::pin(self.store.append(batch)).await;
@@ -97,16 +97,16 @@ impl Writer {
 /// Where small batches wait. Whoever brings one holds the lock for a moment and wakes the flusher at most once.
 #[derive(Debug)]
 struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// That there is something in a queue that was empty, or that it was closed.
     arrival: Notify,
     waiting_candles: Gauge,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// What has come since the flusher last looked.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<QueuedBatch>,
     /// The size of these and of those that the flusher has taken over and not begun to write.
     waiting: Size,
     closed: bool,
@@ -114,7 +114,7 @@ struct State {
 
 /// A batch and who waits for it.
 #[derive(Debug)]
-struct Entry {
+struct QueuedBatch {
     batch: Arc<Batch>,
     size: Size,
     came: Instant,
@@ -131,13 +131,13 @@ struct Size {
 impl Queue {
     fn push(&self, batch: Arc<Batch>) -> Result<oneshot::Receiver<Result<Appended, StoreError>>, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let entry = Entry { size: Size::of(&batch), batch, came: Instant::now(), answer };
+        let entry = QueuedBatch { size: Size::of(&batch), batch, came: Instant::now(), answer };
         let mut state = self.lock();
         if state.closed {
             return Err(stopping());
         }
         let waiting = state.waiting.with(entry.size);
-        if waiting.candles > WAITING || waiting.bytes > WAITING_BYTES {
+        if waiting.candles > MAX_QUEUED_CANDLES || waiting.bytes > MAX_QUEUED_BYTES {
             drop(state);
             Shed::WriteQueue.count(1);
             return Err(StoreError::Unavailable("more candles wait for it than it would take in time".to_owned()));
@@ -163,12 +163,12 @@ impl Queue {
         self.set_waiting(&mut state, waiting);
     }
 
-    fn set_waiting(&self, state: &mut State, waiting: Size) {
+    fn set_waiting(&self, state: &mut QueueState, waiting: Size) {
         state.waiting = waiting;
         self.waiting_candles.set(u32::try_from(waiting.candles).unwrap_or(u32::MAX));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,7 +179,7 @@ fn stopping() -> StoreError {
 
 impl Size {
     fn of(batch: &Batch) -> Self {
-        let mut bytes = size_of::<Entry>();
+        let mut bytes = size_of::<QueuedBatch>();
         let mut last: Option<&Key> = None;
         for key in batch.keys() {
             bytes += size_of::<Candle>();
@@ -200,14 +200,14 @@ impl Size {
     }
 }
 
-impl Entry {
+impl QueuedBatch {
     /// Tells the caller, who may have left.
     fn answer(self, result: Result<Appended, StoreError>) {
         let _ = self.answer.send(result);
     }
 
     fn is_overdue(&self) -> bool {
-        self.came.elapsed() >= PATIENCE
+        self.came.elapsed() >= QUEUE_TIMEOUT
     }
 
     fn give_up(self) {
@@ -220,7 +220,7 @@ struct Flusher {
     store: Store,
     queue: Arc<Queue>,
     /// Taken over from the queue, in the order in which it came.
-    waiting: VecDeque<Entry>,
+    waiting: VecDeque<QueuedBatch>,
     claims: Claims,
     _ended: DropGuard,
 }
@@ -239,7 +239,7 @@ impl Flusher {
                 let oldest = self.waiting.front().map_or_else(Instant::now, |entry| entry.came);
                 tokio::select! {
                     _ = &mut writing => break,
-                    () = sleep_until(oldest + PATIENCE) => { self.take_over(); }
+                    () = sleep_until(oldest + QUEUE_TIMEOUT) => { self.take_over(); }
                 }
             }
         }
@@ -265,7 +265,7 @@ impl Flusher {
         self.waiting.append(&mut state.entries);
         let more_may_come = !state.closed;
         drop(state);
-        while self.waiting.front().is_some_and(Entry::is_overdue)
+        while self.waiting.front().is_some_and(QueuedBatch::is_overdue)
             && let Some(entry) = self.waiting.pop_front()
         {
             self.queue.release(entry.size);
@@ -276,13 +276,13 @@ impl Flusher {
 
     /// Takes the batches that go into one statement: in the order in which they came, except for those that could not be
     /// told apart in it from an earlier one.
-    fn choose(&mut self) -> Vec<Entry> {
-        let mut chosen = Vec::with_capacity(self.waiting.len().min(FLUSH));
+    fn choose(&mut self) -> Vec<QueuedBatch> {
+        let mut chosen = Vec::with_capacity(self.waiting.len().min(MAX_STATEMENT_CANDLES));
         let mut size = Size::default();
         let mut left = Vec::new();
         self.claims.0.clear();
-        while left.len() < PASSED_OVER
-            && self.waiting.front().is_some_and(|entry| size.candles + entry.size.candles <= FLUSH)
+        while left.len() < MAX_PASSED_OVER_BATCHES
+            && self.waiting.front().is_some_and(|entry| size.candles + entry.size.candles <= MAX_STATEMENT_CANDLES)
             && let Some(entry) = self.waiting.pop_front()
         {
             if self.claims.admit(&entry.batch) {
@@ -338,13 +338,13 @@ impl Claims {
 /// Writes and answers `entries`: in one statement, or where a candle of theirs is refused in halves, so that no caller fails
 /// another. Any other failure is everybody's, because the database would give it to each half as well: to split on it would
 /// turn one failing statement into twice as many as there are posts.
-async fn write(store: &Store, entries: Vec<Entry>) {
+async fn write(store: &Store, entries: Vec<QueuedBatch>) {
     let mut parts = vec![entries];
     while let Some(mut part) = parts.pop() {
-        part.extract_if(.., |entry| entry.is_overdue()).for_each(Entry::give_up);
+        part.extract_if(.., |entry| entry.is_overdue()).for_each(QueuedBatch::give_up);
         match append(store, &part).await {
             Ok(appended) => part.into_iter().zip(appended).for_each(|(entry, appended)| entry.answer(Ok(appended))),
-            Err(StoreError::Refused(_)) if part.len() > 1 => {
+            Err(StoreError::ConstraintViolated(_)) if part.len() > 1 => {
                 let later = part.split_off(part.len() / 2);
                 parts.extend([later, part]);
             }
@@ -354,20 +354,20 @@ async fn write(store: &Store, entries: Vec<Entry>) {
 }
 
 /// Stores the batches of `entries` in one statement, and returns what each of them changed.
-async fn append(store: &Store, entries: &[Entry]) -> Result<Vec<Appended>, StoreError> {
+async fn append(store: &Store, entries: &[QueuedBatch]) -> Result<Vec<Appended>, StoreError> {
     match entries {
         [] => return Ok(Vec::new()),
         [only] => return store.append(Arc::clone(&only.batch)).await.map(|appended| vec![appended]),
         _ => {}
     }
-    let mut appended = vec![Appended { added: 0, live: 0 }; entries.len()];
+    let mut appended = vec![Appended { added: 0, forming: 0 }; entries.len()];
     let (batch, origins) = Batch::merge(entries.iter().map(|entry| &*entry.batch));
-    let written = store.append_telling(Arc::new(batch)).await?;
+    let written = store.append_returning_positions(Arc::new(batch)).await?;
     for position in written.closed {
         appended[origins.closed[position]].added += 1;
     }
     for position in written.forming {
-        appended[origins.forming[position]].live += 1;
+        appended[origins.forming[position]].forming += 1;
     }
     Ok(appended)
 }
@@ -380,7 +380,7 @@ mod tests {
     #[tokio::test]
     async fn when_the_flusher_breaks_nobody_waits_for_it() {
         let config = Config::read(&Variables::from_lookup(|_| Ok(None))).unwrap();
-        let (writer, flusher) = Writer::new(Store::open(&config.database).unwrap());
+        let (writer, flusher) = BatchWriter::new(Store::open(&config.database).unwrap());
         let answered = tokio::spawn({
             let writer = writer.clone();
             async move { writer.write(Arc::default()).await }

@@ -1,4 +1,4 @@
-//! Pages from memory, none older than [`FRESH`]: processes that share a database agree within that time without a word
+//! Pages from memory, none older than [`PAGE_TTL`]: processes that share a database agree within that time without a word
 //! between them. What this process writes itself is seen at once, because a page is looked for under the last change to its
 //! series.
 
@@ -14,31 +14,31 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Coding, Page, Selection};
-use crate::store::{Change, SeriesSelection, StoreError};
+use super::{Encoding, Page, Selection};
+use crate::detach_on_drop::detach_on_drop;
+use crate::store::{SeriesSelection, SeriesVersion, StoreError};
 use crate::telemetry::panic_text;
-use crate::to_the_end::to_the_end;
 
 /// A page is an answer to requests that came up to so long after it began to be read.
-const FRESH: Duration = Duration::from_secs(1);
+const PAGE_TTL: Duration = Duration::from_secs(1);
 /// Bytes of pages and lists of series in memory: 160 pages of 1,000 candles, as more series are hardly looked at within one second. An eighth of
 /// what the whole service may take.
-const BOUND: u64 = 16 * 1024 * 1024;
+const CACHE_CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 /// A larger page is not kept, since it would drive out many others; 10,000 candles are half of that.
-const LARGEST: u64 = BOUND / 8;
+const MAX_ENTRY_BYTES: u64 = CACHE_CAPACITY_BYTES / 8;
 /// What an entry takes beside the page's bytes: key, headers, and the table's part.
-const OVERHEAD: u64 = 1024;
+const ENTRY_OVERHEAD_BYTES: u64 = 1024;
 
 /// Pages by what they answer. Clones share them.
 #[derive(Clone)]
-pub(super) struct Pages(Arc<Cache<Key, Entry, Weight>>);
+pub(super) struct Pages(Arc<Cache<PageKey, CacheEntry, Weight>>);
 
 /// What a page answers: entries from before a change to their series are never found again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct PageKey {
     pub(super) question: Question,
-    pub(super) last_change: Change,
-    pub(super) coding: Coding,
+    pub(super) series_version: SeriesVersion,
+    pub(super) encoding: Encoding,
 }
 
 /// The subject of a query.
@@ -85,22 +85,22 @@ impl Waiters {
 }
 
 #[derive(Clone)]
-enum Entry {
+enum CacheEntry {
     /// What comes of it is announced to all who wait.
-    BeingMade {
+    InFlight {
         began: Instant,
         outcome: watch::Receiver<Option<Outcome>>,
         waiters: Waiters,
     },
-    Kept {
+    Cached {
         began: Instant,
         page: Arc<Page>,
     },
 }
 
-impl Entry {
+impl CacheEntry {
     fn began(&self) -> Instant {
-        let (Self::BeingMade { began, .. } | Self::Kept { began, .. }) = self;
+        let (Self::InFlight { began, .. } | Self::Cached { began, .. }) = self;
         *began
     }
 }
@@ -108,18 +108,18 @@ impl Entry {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Entry> for Weight {
+impl Weighter<PageKey, CacheEntry> for Weight {
     /// What weighs nothing is never driven out: nobody would find a page that is being made.
-    fn weight(&self, _: &Key, entry: &Entry) -> u64 {
+    fn weight(&self, _: &PageKey, entry: &CacheEntry) -> u64 {
         match entry {
-            Entry::BeingMade { .. } => 0,
-            Entry::Kept { page, .. } => weight(page),
+            CacheEntry::InFlight { .. } => 0,
+            CacheEntry::Cached { page, .. } => weight(page),
         }
     }
 }
 
 fn weight(page: &Page) -> u64 {
-    page.body.len() as u64 + OVERHEAD
+    page.body.len() as u64 + ENTRY_OVERHEAD_BYTES
 }
 
 impl fmt::Debug for Pages {
@@ -131,7 +131,7 @@ impl fmt::Debug for Pages {
 impl Default for Pages {
     fn default() -> Self {
         let options = OptionsBuilder::new()
-            .weight_capacity(BOUND)
+            .weight_capacity(CACHE_CAPACITY_BYTES)
             .estimated_items_capacity(1024)
             // Each shard has its part of the bound, which must hold the largest page.
             .shards(1)
@@ -158,7 +158,7 @@ impl Pages {
     /// A page of some kinds is abandoned once all requests for it have left.
     pub(super) async fn get<M>(
         &self,
-        key: &Key,
+        key: &PageKey,
         arrived: Instant,
         began: Instant,
         make: impl Fn() -> M,
@@ -166,14 +166,14 @@ impl Pages {
     where
         M: Future<Output = Result<Page, StoreError>> + Send + 'static,
     {
-        let too_old = |entry: &Entry| entry.began() + FRESH < arrived;
+        let too_old = |entry: &CacheEntry| entry.began() + PAGE_TTL < arrived;
         loop {
             let mut new = None;
             let Ok(entry) = self.0.get_or_insert_with(key, || {
                 let (announce, outcome) = watch::channel(None);
                 let waiters = Waiters::default();
                 new = Some((announce, waiters.clone()));
-                Ok::<_, Infallible>(Entry::BeingMade { began, outcome, waiters })
+                Ok::<_, Infallible>(CacheEntry::InFlight { began, outcome, waiters })
             });
             if let Some((announce, waiters)) = new {
                 let _waits = waiters.join();
@@ -184,8 +184,8 @@ impl Pages {
                 continue;
             }
             let (mut outcome, waiters) = match entry {
-                Entry::Kept { page, .. } => return Ok(page),
-                Entry::BeingMade { outcome, waiters, .. } => (outcome, waiters),
+                CacheEntry::Cached { page, .. } => return Ok(page),
+                CacheEntry::InFlight { outcome, waiters, .. } => (outcome, waiters),
             };
             let _waits = waiters.join();
             let announced = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
@@ -201,7 +201,7 @@ impl Pages {
     /// Makes a page, also when the request that began it is gone.
     async fn make(
         &self,
-        key: Key,
+        key: PageKey,
         began: Instant,
         announce: watch::Sender<Option<Outcome>>,
         waiters: Waiters,
@@ -209,7 +209,7 @@ impl Pages {
     ) -> Made {
         self.forget_in_time(key.clone(), began, announce.subscribe());
         let pages = Arc::clone(&self.0);
-        let making = to_the_end(async move {
+        let making = detach_on_drop(async move {
             let may_end = key.question.ends_unawaited();
             let made = tokio::select! {
                 biased;
@@ -223,8 +223,8 @@ impl Pages {
             let made =
                 made.unwrap_or_else(|panic| Err(StoreError::Internal(panic_text(&*panic).to_owned()))).map(Arc::new);
             match &made {
-                Ok(page) if weight(page) <= LARGEST && began.elapsed() <= FRESH => {
-                    pages.insert(key, Entry::Kept { began, page: Arc::clone(page) });
+                Ok(page) if weight(page) <= MAX_ENTRY_BYTES && began.elapsed() <= PAGE_TTL => {
+                    pages.insert(key, CacheEntry::Cached { began, page: Arc::clone(page) });
                 }
                 _ => drop(pages.remove_if(&key, |entry| entry.began() == began)),
             }
@@ -235,13 +235,13 @@ impl Pages {
     }
 
     /// Removes a page as soon as it is of no more use, so that none stays in memory where nobody asks for others.
-    fn forget_in_time(&self, key: Key, began: Instant, mut outcome: watch::Receiver<Option<Outcome>>) {
+    fn forget_in_time(&self, key: PageKey, began: Instant, mut outcome: watch::Receiver<Option<Outcome>>) {
         let pages = Arc::clone(&self.0);
         tokio::spawn(async move {
             // Until whoever makes it has ended, however that went.
             while outcome.changed().await.is_ok() {}
             drop(outcome);
-            sleep_until(began + FRESH).await;
+            sleep_until(began + PAGE_TTL).await;
             pages.remove_if(&key, |entry| entry.began() == began);
         });
     }
@@ -261,11 +261,11 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    fn key(query: &str) -> Key {
+    fn key(query: &str) -> PageKey {
         let selection = Selection::parse(&format!("symbol=EURUSD&timeframe=H1{query}"), 10_000).unwrap();
         let store = Store::open(&DatabaseConfig::new("sqlite://nowhere/at/all")).unwrap();
-        let last_change = store.last_change(&selection.range.symbol, selection.range.timeframe);
-        Key { question: Question::Candles(selection), last_change, coding: Coding::Identity }
+        let series_version = store.series_version(&selection.range.symbol, selection.range.timeframe);
+        PageKey { question: Question::Candles(selection), series_version, encoding: Encoding::Identity }
     }
 
     fn page(bytes: usize) -> Page {
@@ -302,7 +302,7 @@ mod tests {
     /// Asks for a page in a task of its own, and returns once it has been found or begun or is waited for.
     async fn ask(
         pages: &Pages,
-        key: &Key,
+        key: &PageKey,
         arrived: Instant,
         make: impl Fn() -> Result<usize, ()> + Send + Sync + 'static,
         maker: &Maker,
@@ -327,18 +327,18 @@ mod tests {
     async fn a_page_is_made_once_for_all_who_come_within_a_second() {
         let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
         let first = ask(&pages, &key, now, || Ok(1), &maker).await;
-        let joined = ask(&pages, &key, now + FRESH, || Ok(2), &maker).await;
+        let joined = ask(&pages, &key, now + PAGE_TTL, || Ok(2), &maker).await;
         assert_eq!(maker.begun(), 1);
-        let late = ask(&pages, &key, now + FRESH + MILLISECOND, || Ok(3), &maker).await;
+        let late = ask(&pages, &key, now + PAGE_TTL + MILLISECOND, || Ok(3), &maker).await;
         assert_eq!(maker.begun(), 2, "what began more than a second before is not waited for");
         maker.may.add_permits(2);
         let body =
             async |asked: tokio::task::JoinHandle<Result<Arc<Page>, _>>| asked.await.unwrap().unwrap().body.len();
         assert_eq!((body(first).await, body(joined).await, body(late).await), (1, 1, 3));
-        let kept = now + FRESH + MILLISECOND;
-        assert_eq!(body(ask(&pages, &key, kept + FRESH, || Ok(4), &maker).await).await, 3);
+        let kept = now + PAGE_TTL + MILLISECOND;
+        assert_eq!(body(ask(&pages, &key, kept + PAGE_TTL, || Ok(4), &maker).await).await, 3);
         maker.may.add_permits(1);
-        assert_eq!(body(ask(&pages, &key, kept + FRESH + MILLISECOND, || Ok(5), &maker).await).await, 5);
+        assert_eq!(body(ask(&pages, &key, kept + PAGE_TTL + MILLISECOND, || Ok(5), &maker).await).await, 5);
         assert_eq!(maker.begun(), 3);
     }
 
@@ -373,7 +373,7 @@ mod tests {
     async fn a_list_of_series_is_abandoned_with_its_last_request() {
         let (pages, candles, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
         let selection = SeriesSelection { symbols: Vec::new(), timeframe: None, after: None, limit: 1 };
-        let list = Key { question: Question::Series(selection), ..candles.clone() };
+        let list = PageKey { question: Question::Series(selection), ..candles.clone() };
         for (key, goes_on) in [(&list, false), (&candles, true)] {
             let first = ask(&pages, key, now, || Ok(1), &maker).await;
             let joined = ask(&pages, key, now, || Ok(2), &maker).await;
@@ -408,18 +408,18 @@ mod tests {
     async fn what_is_kept_is_bounded_and_leaves_by_itself() {
         let (pages, maker) = (Pages::default(), Maker::new(1000));
         let now = Instant::now();
-        let large = usize::try_from(LARGEST - OVERHEAD).unwrap();
+        let large = usize::try_from(MAX_ENTRY_BYTES - ENTRY_OVERHEAD_BYTES).unwrap();
         for limit in 1..=20 {
             let asked = ask(&pages, &key(&format!("&limit={limit}")), now, move || Ok(large), &maker).await;
             assert_eq!(asked.await.unwrap().unwrap().body.len(), large);
-            assert!(pages.0.weight() <= BOUND, "{pages:?}");
+            assert!(pages.0.weight() <= CACHE_CAPACITY_BYTES, "{pages:?}");
         }
         let larger = ask(&pages, &key("&limit=21"), now, move || Ok(large + 1), &maker).await;
         assert_eq!(larger.await.unwrap().unwrap().body.len(), large + 1);
         assert!(pages.0.get(&key("&limit=21")).is_none(), "too large to be kept");
         while !pages.0.is_empty() {
-            sleep_until(Instant::now() + FRESH / 100).await;
+            sleep_until(Instant::now() + PAGE_TTL / 100).await;
         }
-        assert!(now.elapsed() >= FRESH);
+        assert!(now.elapsed() >= PAGE_TTL);
     }
 }

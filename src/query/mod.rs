@@ -1,8 +1,8 @@
 //! Candles and lists of series on their way out of the store: what is asked for ([`selection`], [`series`]), how it is
-//! answered ([`page`], [`coding`]), and what is answered from memory ([`cache`]).
+//! answered ([`page`], [`encoding`]), and what is answered from memory ([`cache`]).
 
 mod cache;
-mod coding;
+mod compression;
 mod page;
 mod selection;
 mod series;
@@ -15,13 +15,13 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use cache::{Key, Pages, Question};
+use cache::{PageKey, Pages, Question};
 use series::OutlierLog;
 
 use crate::store::{Range, SeriesSelection, Store, StoreError};
-use crate::violation::Violation;
+use crate::validation::FieldError;
 
-pub use coding::Coding;
+pub use compression::Encoding;
 pub use page::Page;
 pub use selection::{DEFAULT_LIMIT, Selection};
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
@@ -47,15 +47,15 @@ struct Lists {
 
 /// What a query found.
 #[derive(Debug)]
-pub struct Found {
+pub struct QueryAnswer {
     /// The answer as it is.
     pub page: Arc<Page>,
-    key: Key,
+    key: PageKey,
     arrived: Instant,
 }
 
 /// A page up to this long is compressed where its request is worked on, in less time than a query takes.
-const COMPRESSED_AT_ONCE: usize = 16 * 1024;
+const MAX_INLINE_COMPRESSION_BYTES: usize = 16 * 1024;
 
 /// Memory of all lists of series that are being read, in KiB: two of the longest with the longest symbols.
 const LIST_MEMORY_KIB: usize = 16 * 1024;
@@ -66,7 +66,7 @@ const LIST_MEMORY_TIMEOUT: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub enum QueryError {
     /// Its parameters break rules.
-    Invalid(Vec<Violation>),
+    Invalid(Vec<FieldError>),
     /// The store did not answer.
     Store(StoreError),
 }
@@ -91,26 +91,26 @@ impl Query {
     ///
     /// # Errors
     /// When the parameters are invalid or the store cannot be read.
-    pub async fn candles(&self, query: &str) -> Result<Found, QueryError> {
+    pub async fn candles(&self, query: &str) -> Result<QueryAnswer, QueryError> {
         let arrived = Instant::now();
         let selection = Selection::parse(query, self.max_limit).map_err(QueryError::Invalid)?;
         // Before anything is read: what was read after a change is never kept for what was there before it.
-        let last_change = self.store.last_change(&selection.range.symbol, selection.range.timeframe);
+        let series_version = self.store.series_version(&selection.range.symbol, selection.range.timeframe);
         let read = || Box::pin(read(self.store.clone(), selection.clone(), arrived));
         let question = Question::Candles(selection.clone());
-        let key = Key { question, last_change, coding: Coding::Identity };
+        let key = PageKey { question, series_version, encoding: Encoding::Identity };
         let page = self.pages.get(&key, arrived, arrived, read).await?;
-        Ok(Found { page, key, arrived })
+        Ok(QueryAnswer { page, key, arrived })
     }
 
-    /// What was found, in another coding, which is as old as the page that it was made from.
+    /// What was found, in another encoding, which is as old as the page that it was made from.
     ///
     /// # Errors
     /// When the work breaks.
-    pub async fn coded(&self, found: Found, coding: Coding) -> Result<Arc<Page>, QueryError> {
-        let Found { page, key, arrived } = found;
-        let key = Key { coding, ..key };
-        let compress = || Box::pin(compress(Arc::clone(&self.compressing), Arc::clone(&page), coding));
+    pub async fn encoded(&self, found: QueryAnswer, encoding: Encoding) -> Result<Arc<Page>, QueryError> {
+        let QueryAnswer { page, key, arrived } = found;
+        let key = PageKey { encoding, ..key };
+        let compress = || Box::pin(compress(Arc::clone(&self.compressing), Arc::clone(&page), encoding));
         Ok(self.pages.get(&key, arrived, page.began, compress).await?)
     }
 
@@ -119,15 +119,15 @@ impl Query {
     ///
     /// # Errors
     /// When the parameters are invalid or the store cannot be read.
-    pub async fn series(&self, query: &str) -> Result<Found, QueryError> {
+    pub async fn series(&self, query: &str) -> Result<QueryAnswer, QueryError> {
         let arrived = Instant::now();
         let selection = series::parse(query).map_err(QueryError::Invalid)?;
-        let last_change = self.store.last_change_of(&selection.symbols, selection.timeframe);
+        let series_version = self.store.series_version_of(&selection.symbols, selection.timeframe);
         let list = || Box::pin(list(self.lists.clone(), self.store.clone(), selection.clone(), arrived));
         let question = Question::Series(selection.clone());
-        let key = Key { question, last_change, coding: Coding::Identity };
+        let key = PageKey { question, series_version, encoding: Encoding::Identity };
         let page = self.pages.get(&key, arrived, arrived, list).await?;
-        Ok(Found { page, key, arrived })
+        Ok(QueryAnswer { page, key, arrived })
     }
 }
 
@@ -147,11 +147,11 @@ async fn list(lists: Lists, store: Store, selection: SeriesSelection, began: Ins
     series::page(&selection, &list, began)
 }
 
-async fn compress(places: Arc<Semaphore>, page: Arc<Page>, coding: Coding) -> Result<Page, StoreError> {
-    if page.body.len() <= COMPRESSED_AT_ONCE {
-        return page.coded(coding);
+async fn compress(places: Arc<Semaphore>, page: Arc<Page>, encoding: Encoding) -> Result<Page, StoreError> {
+    if page.body.len() <= MAX_INLINE_COMPRESSION_BYTES {
+        return page.encoded(encoding);
     }
     let broken = |error: &dyn std::error::Error| StoreError::Internal(error.to_string());
     let _place = places.acquire().await.map_err(|closed| broken(&closed))?;
-    spawn_blocking(move || page.coded(coding)).await.map_err(|panic| broken(&panic))?
+    spawn_blocking(move || page.encoded(encoding)).await.map_err(|panic| broken(&panic))?
 }

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Coding, Selection};
+use super::{Encoding, Selection};
 use crate::store::{Direction, StoreError, StoredCandle, StoredCandles};
 
 /// A part of what is stored, and whether there is more on either side.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// A JSON array in some coding: candles ascending by time, as klinecharts takes them, or series in their order.
+    /// A JSON array in some encoding: candles ascending by time, as klinecharts takes them, or series in their order.
     pub body: Bytes,
-    /// Weak entity tag over everything that the answer says; the same in every coding.
+    /// Weak entity tag over everything that the answer says; the same in every encoding.
     pub etag: String,
     /// The query string for what stands before this page, if the request selects any.
     pub before: Option<String>,
@@ -34,14 +34,14 @@ impl Page {
         let limit = selection.range.limit;
         let more = candles.len() > limit;
         let page = match selection.range.direction {
-            Direction::Up => 0..candles.len().min(limit),
-            Direction::Down => candles.len().saturating_sub(limit)..candles.len(),
+            Direction::Ascending => 0..candles.len().min(limit),
+            Direction::Descending => candles.len().saturating_sub(limit)..candles.len(),
         };
         let (mut before, mut after) = (None, None);
         if more {
             match selection.range.direction {
-                Direction::Up => after = candles.time(page.end - 1).map(|last| selection.after(last)),
-                Direction::Down => before = candles.time(page.start).map(|first| selection.before(first)),
+                Direction::Ascending => after = candles.time(page.end - 1).map(|last| selection.after(last)),
+                Direction::Descending => before = candles.time(page.start).map(|first| selection.before(first)),
             }
         }
         let mut body = Vec::with_capacity(length(candles.range(page.clone())));
@@ -52,9 +52,9 @@ impl Page {
         Self { body: body.into(), etag, before, after, skipped, began }
     }
 
-    /// The same page in another coding.
-    pub(super) fn coded(&self, coding: Coding) -> Result<Self, StoreError> {
-        let mut body = coding.encode(&self.body).map_err(|error| StoreError::Internal(error.to_string()))?;
+    /// The same page in another encoding.
+    pub(super) fn encoded(&self, encoding: Encoding) -> Result<Self, StoreError> {
+        let mut body = encoding.encode(&self.body).map_err(|error| StoreError::Internal(error.to_string()))?;
         // An encoder makes room for what does not get shorter.
         body.shrink_to_fit();
         Ok(Self { body: body.into(), ..self.clone() })

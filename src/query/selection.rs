@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use url::form_urlencoded;
 
 use crate::store::{Direction, Range};
-use crate::violation::{MAX_LISTED, Violation};
+use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
 use candle::{EpochUnit, Rule, Symbol, Timeframe, ValueError, format_bound, parse_bound};
 
 /// Candles returned when no limit is asked for.
@@ -21,8 +21,8 @@ pub struct Selection {
 }
 
 /// First millisecond of the year 1 and of the year 10000: the bounds of a query that names none.
-const BEGINNING: i64 = -62_135_596_800_000;
-const END: i64 = 253_402_300_800_000;
+const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
+const END_MILLISECOND: i64 = 253_402_300_800_000;
 
 impl Selection {
     /// Reads a query string in which `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and
@@ -30,7 +30,7 @@ impl Selection {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn parse(query: &str, max_limit: usize) -> Result<Self, Vec<Violation>> {
+    pub fn parse(query: &str, max_limit: usize) -> Result<Self, Vec<FieldError>> {
         let mut parameters =
             Parameters::read(query, &["symbol", "timeframe", "from", "to", "before", "after", "unit", "limit"]);
         let symbol = parameters.required("symbol", Symbol::parse);
@@ -45,18 +45,21 @@ impl Selection {
                 parameters.refuse(one, "conflict", message);
             }
         }
-        let start = from.or(after.map(|after| after + 1)).unwrap_or(BEGINNING);
-        let end = before.or(to.map(|to| to + 1)).unwrap_or(END);
-        if start >= end && parameters.violations.is_empty() {
+        let start = from.or(after.map(|after| after + 1)).unwrap_or(FIRST_MILLISECOND);
+        let end = before.or(to.map(|to| to + 1)).unwrap_or(END_MILLISECOND);
+        if start >= end && parameters.field_errors.is_empty() {
             let given = ["before", "to", "after", "from"].into_iter().find(|name| parameters.has(name)).unwrap_or("to");
             parameters.refuse(given, "empty_range", "leaves no time between the bounds; move one of them");
         }
-        let direction =
-            if before.is_none() && (from.is_some() || after.is_some()) { Direction::Up } else { Direction::Down };
+        let direction = if before.is_none() && (from.is_some() || after.is_some()) {
+            Direction::Ascending
+        } else {
+            Direction::Descending
+        };
         let limit =
             limit.unwrap_or(if from.is_some() && to.is_some() { max_limit } else { DEFAULT_LIMIT.min(max_limit) });
         match (symbol, timeframe) {
-            (Some(symbol), Some(timeframe)) if parameters.violations.is_empty() => {
+            (Some(symbol), Some(timeframe)) if parameters.field_errors.is_empty() => {
                 Ok(Self { range: Range { symbol, timeframe, start, end, direction, limit }, from, to })
             }
             _ => Err(parameters.refusal()),
@@ -101,7 +104,7 @@ pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueEr
 /// Decoded parameters, and what is wrong with them so far.
 pub(super) struct Parameters<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    violations: Vec<Violation>,
+    field_errors: Vec<FieldError>,
 }
 
 impl<'a> Parameters<'a> {
@@ -112,7 +115,7 @@ impl<'a> Parameters<'a> {
 
     /// Likewise, but for those that are `repeatable`.
     pub(super) fn read_with(query: &'a str, known: &[&str], repeatable: &[&str]) -> Self {
-        let mut parameters = Self { pairs: Vec::new(), violations: Vec::new() };
+        let mut parameters = Self { pairs: Vec::new(), field_errors: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
                 let message = format!("is no parameter of this route; known are {}", known.join(", "));
@@ -127,14 +130,14 @@ impl<'a> Parameters<'a> {
     }
 
     /// `value`, unless something was wrong.
-    pub(super) fn valid<T>(self, value: T) -> Result<T, Vec<Violation>> {
-        if self.violations.is_empty() { Ok(value) } else { Err(self.refusal()) }
+    pub(super) fn valid<T>(self, value: T) -> Result<T, Vec<FieldError>> {
+        if self.field_errors.is_empty() { Ok(value) } else { Err(self.refusal()) }
     }
 
     /// What was wrong, as far as an answer lists it.
-    fn refusal(mut self) -> Vec<Violation> {
-        self.violations.truncate(MAX_LISTED);
-        self.violations
+    fn refusal(mut self) -> Vec<FieldError> {
+        self.field_errors.truncate(MAX_REPORTED_ERRORS);
+        self.field_errors
     }
 
     fn has(&self, name: &str) -> bool {
@@ -142,7 +145,7 @@ impl<'a> Parameters<'a> {
     }
 
     pub(super) fn refuse(&mut self, name: &str, kind: &'static str, msg: impl Into<String>) {
-        self.violations.push(Violation { loc: vec!["query".into(), name.into()], msg: msg.into(), kind });
+        self.field_errors.push(FieldError { loc: vec!["query".into(), name.into()], msg: msg.into(), kind });
     }
 
     /// Every value of a parameter that may be repeated.
@@ -176,8 +179,8 @@ impl<'a> Parameters<'a> {
 
 /// A name that a stranger chose, cut to a length fit for an answer.
 fn shortened(name: &str) -> String {
-    const LONGEST: usize = 64;
-    match name.char_indices().nth(LONGEST) {
+    const MAX_QUOTED_CHARS: usize = 64;
+    match name.char_indices().nth(MAX_QUOTED_CHARS) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),
     }

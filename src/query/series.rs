@@ -11,7 +11,7 @@ use url::form_urlencoded;
 use super::page::{Page, tag};
 use super::selection::{Parameters, parse_limit};
 use crate::store::{Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
-use crate::violation::Violation;
+use crate::validation::FieldError;
 use candle::{Rule, Symbol, Timeframe, ValueError};
 
 /// The most series in an answer, and their number if no limit is asked for.
@@ -26,7 +26,7 @@ const MAX_NAMED_SERIES: usize = 1_000;
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn parse(query: &str) -> Result<SeriesSelection, Vec<Violation>> {
+pub(super) fn parse(query: &str) -> Result<SeriesSelection, Vec<FieldError>> {
     let mut parameters = Parameters::read_with(query, &["symbol", "timeframe", "limit", "after"], &["symbol"]);
     let mut symbols = parameters.all("symbol", Symbol::parse);
     if symbols.len() > MAX_SYMBOLS {
@@ -81,7 +81,7 @@ pub(super) fn max_bytes(selection: &SeriesSelection) -> usize {
 
 /// A series in an answer.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct SeriesEntry<'a> {
     symbol: &'a str,
     timeframe: &'static str,
     first: i64,
@@ -89,7 +89,7 @@ struct Entry<'a> {
     price_precision: u32,
 }
 
-impl<'a> From<&'a Series> for Entry<'a> {
+impl<'a> From<&'a Series> for SeriesEntry<'a> {
     fn from(series: &'a Series) -> Self {
         let Series { key, first, last, price_precision, .. } = series;
         let (symbol, timeframe) = (key.symbol.as_str(), key.timeframe.name());
@@ -99,7 +99,7 @@ impl<'a> From<&'a Series> for Entry<'a> {
 
 /// Encodes what was read for `selection` since `began`.
 pub(super) fn page(selection: &SeriesSelection, list: &SeriesPage, began: Instant) -> Result<Page, StoreError> {
-    let entries: Vec<Entry<'_>> = list.series.iter().map(Entry::from).collect();
+    let entries: Vec<SeriesEntry<'_>> = list.series.iter().map(SeriesEntry::from).collect();
     let mut body = serde_json::to_vec(&entries).map_err(|error| StoreError::Internal(error.to_string()))?;
     body.shrink_to_fit();
     let after = list.next.as_ref().map(|last| after(selection, last));

@@ -19,12 +19,12 @@ pub struct StoredCandle<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct StoredCandles {
     text: String,
-    rows: Vec<Row>,
+    rows: Vec<TextRow>,
     unreadable: Vec<UnreadableRow>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Row {
+struct TextRow {
     time: i64,
     /// `None` for a row that is not a candle.
     candle: Option<Packed>,
@@ -56,9 +56,9 @@ pub(super) struct Misshapen;
 
 /// The longest text of a price. Those that are posted have at most 28 digits, a sign, a point and a leading zero; a longer number
 /// in a table that others write is not a price, and makes a client's number infinite.
-const MAX_PRICE_LENGTH: usize = 64;
+const MAX_PRICE_BYTES: usize = 64;
 /// Bytes of a stranger's value that are shown.
-const MAX_SHOWN: usize = 64;
+const MAX_QUOTED_BYTES: usize = 64;
 
 const PRICE_COLUMNS: [&str; 4] = ["open", "high", "low", "close"];
 
@@ -85,7 +85,7 @@ impl StoredCandles {
                     None
                 }
             };
-            rows.push(Row { time, candle });
+            rows.push(TextRow { time, candle });
         }
         if at != text.len() + usize::from(!rows.is_empty()) {
             return Err(Misshapen);
@@ -148,14 +148,14 @@ impl StoredCandles {
 }
 
 impl UnreadableRow {
-    fn new(time: i64, line: &str, column: Column) -> Self {
+    fn new(time: i64, line: &str, column: MisshapenColumn) -> Self {
         let (field, value) = match column {
-            Column::Price(n) => (PRICE_COLUMNS[n], line.split(' ').nth(n)),
-            Column::Other => ("row", Some(line)),
+            MisshapenColumn::Price(n) => (PRICE_COLUMNS[n], line.split(' ').nth(n)),
+            MisshapenColumn::Other => ("row", Some(line)),
         };
         let mut value = value.unwrap_or_default();
-        if let Some(end) = (0..=MAX_SHOWN).rev().find(|&end| value.is_char_boundary(end))
-            && value.len() > MAX_SHOWN
+        if let Some(end) = (0..=MAX_QUOTED_BYTES).rev().find(|&end| value.is_char_boundary(end))
+            && value.len() > MAX_QUOTED_BYTES
         {
             value = &value[..end];
         }
@@ -165,36 +165,36 @@ impl UnreadableRow {
 
 /// The place at which a line breaks the form of a candle.
 #[derive(Debug, Clone, Copy)]
-enum Column {
+enum MisshapenColumn {
     Price(usize),
     /// A volume that is not a number, or more or fewer values than there are columns.
     Other,
 }
 
 /// The candle at the beginning of `text`, which begins at `start` of the page, and the length of its line.
-fn packed(text: &[u8], start: u32) -> Result<(Packed, usize), Column> {
+fn packed(text: &[u8], start: u32) -> Result<(Packed, usize), MisshapenColumn> {
     let mut bounds = [start; 5];
     let mut at = 0;
     for n in 0..4 {
         let length = plain_decimal(&text[at..]);
-        if !(1..=MAX_PRICE_LENGTH).contains(&length) || text.get(at + length) != Some(&b' ') {
-            return Err(Column::Price(n));
+        if !(1..=MAX_PRICE_BYTES).contains(&length) || text.get(at + length) != Some(&b' ') {
+            return Err(MisshapenColumn::Price(n));
         }
         at += length + 1;
-        bounds[n + 1] = u32::try_from(at).ok().and_then(|at| start.checked_add(at)).ok_or(Column::Other)?;
+        bounds[n + 1] = u32::try_from(at).ok().and_then(|at| start.checked_add(at)).ok_or(MisshapenColumn::Other)?;
     }
-    let length = text[at..].iter().position(|&byte| byte == b' ').ok_or(Column::Other)?;
+    let length = text[at..].iter().position(|&byte| byte == b' ').ok_or(MisshapenColumn::Other)?;
     let volume = std::str::from_utf8(&text[at..at + length]).ok().and_then(|volume| volume.parse().ok());
-    let volume = volume.ok_or(Column::Other)?;
+    let volume = volume.ok_or(MisshapenColumn::Other)?;
     at += length + 1;
     let closed = match text.get(at) {
         Some(b'1') => true,
         Some(b'0') => false,
-        _ => return Err(Column::Other),
+        _ => return Err(MisshapenColumn::Other),
     };
     at += 1;
     if !matches!(text.get(at), None | Some(b'\n')) {
-        return Err(Column::Other);
+        return Err(MisshapenColumn::Other);
     }
     Ok((Packed { volume, bounds, closed }, at))
 }
@@ -219,7 +219,7 @@ fn plain_decimal(text: &[u8]) -> usize {
 
 /// Digits behind the point of a price as it is stored; `None` if it is not a price, so that pages leave its row out.
 pub(super) fn fraction_digits(price: &[u8]) -> Option<u32> {
-    let is_price = plain_decimal(price) == price.len() && (1..=MAX_PRICE_LENGTH).contains(&price.len());
+    let is_price = plain_decimal(price) == price.len() && (1..=MAX_PRICE_BYTES).contains(&price.len());
     let point = price.iter().position(|&byte| byte == b'.');
     if is_price { u32::try_from(point.map_or(0, |point| price.len() - point - 1)).ok() } else { None }
 }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_not_a_candle_is_named_and_moves_no_other() {
-        let long = format!("1.{} 1 1 1 1 1", "0".repeat(MAX_PRICE_LENGTH));
+        let long = format!("1.{} 1 1 1 1 1", "0".repeat(MAX_PRICE_BYTES));
         for (line, field, value) in [
             ("NaN 1 1 1 1 1", "open", "NaN"),
             ("1 Infinity 1 1 1 1", "high", "Infinity"),
@@ -257,7 +257,7 @@ mod tests {
             ("1 1 1 1 1", "row", "1 1 1 1 1"),
             ("1 1 1 1 x 1", "row", "1 1 1 1 x 1"),
             ("", "open", ""),
-            (&long, "open", &long[..MAX_SHOWN]),
+            (&long, "open", &long[..MAX_QUOTED_BYTES]),
         ] {
             let candles = parse(&[GOOD, line, GOOD]);
             assert_eq!(candles.len(), 3);

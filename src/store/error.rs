@@ -19,10 +19,10 @@ pub enum StoreError {
     ReadOnly(String),
     /// It answers, and nothing but an operator's change will make it usable.
     #[error("{0}")]
-    Unfit(String),
+    Misconfigured(String),
     /// It refuses a candle by a constraint or a trigger that we did not make; nothing was stored.
     #[error("the database refuses a candle: {0}")]
-    Refused(String),
+    ConstraintViolated(String),
     /// It did something that we do not understand.
     #[error("the database failed: {0}")]
     Internal(String),
@@ -43,8 +43,8 @@ impl StoreError {
         match self {
             Self::Unavailable(_) | Self::Denied(_) | Self::Missing(..) => "unavailable",
             Self::ReadOnly(_) => "read_only",
-            Self::Unfit(_) => "unfit",
-            Self::Refused(_) => "refused",
+            Self::Misconfigured(_) => "unfit",
+            Self::ConstraintViolated(_) => "refused",
             Self::Internal(_) => "internal",
         }
     }
@@ -53,7 +53,7 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if error.as_database_error().is_some_and(is_refusal) {
-            return Self::Refused(error.to_string());
+            return Self::ConstraintViolated(error.to_string());
         }
         if let Some(error) = error.as_database_error()
             && is_about_a_missing_table(error)
@@ -87,7 +87,7 @@ impl From<rusqlite::Error> for StoreError {
         };
         let text = format!("{error} (SQLite's code {code})");
         match primary(code) {
-            SQLITE_CONSTRAINT => Self::Refused(text),
+            SQLITE_CONSTRAINT => Self::ConstraintViolated(text),
             SQLITE_ERROR if names_a_missing_table(&text) => missing_table(&text),
             code if sqlite_failure_passes(code) => Self::Unavailable(text),
             _ => Self::Internal(text),
@@ -167,11 +167,11 @@ fn postgres_failure_passes(state: &str) -> bool {
 
 /// By the names of SQLite's documentation, "Result and Error Codes".
 fn sqlite_failure_passes(code: u32) -> bool {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const READONLY: u32 = 8;
-    const IOERR: u32 = 10;
-    const FULL: u32 = 13;
-    const CANTOPEN: u32 = 14;
-    matches!(code, BUSY | LOCKED | READONLY | IOERR | FULL | CANTOPEN)
+    const SQLITE_BUSY: u32 = 5;
+    const SQLITE_LOCKED: u32 = 6;
+    const SQLITE_READONLY: u32 = 8;
+    const SQLITE_IOERR: u32 = 10;
+    const SQLITE_FULL: u32 = 13;
+    const SQLITE_CANTOPEN: u32 = 14;
+    matches!(code, SQLITE_BUSY | SQLITE_LOCKED | SQLITE_READONLY | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN)
 }

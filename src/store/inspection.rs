@@ -54,10 +54,11 @@ impl Findings {
     /// Adds a failure.
     pub fn fail(&mut self, subject: &'static str, error: &StoreError) {
         let severity = match error {
-            StoreError::Denied(_) | StoreError::Unfit(_) | StoreError::Missing(..) => Severity::MustChange,
-            StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::Refused(_) | StoreError::Internal(_) => {
-                Severity::Unavailable
-            }
+            StoreError::Denied(_) | StoreError::Misconfigured(_) | StoreError::Missing(..) => Severity::MustChange,
+            StoreError::Unavailable(_)
+            | StoreError::ReadOnly(_)
+            | StoreError::ConstraintViolated(_)
+            | StoreError::Internal(_) => Severity::Unavailable,
         };
         self.add(subject, severity, error.to_string());
     }
@@ -70,7 +71,7 @@ impl Findings {
 }
 
 /// The greatest difference between two clocks that is not worth a warning, in seconds.
-const MAX_CLOCK_DIFFERENCE: i64 = 3;
+const MAX_CLOCK_DIFFERENCE_SECONDS: i64 = 3;
 
 /// Reports the difference between the database's clock, which showed `theirs`, and this machine's, which showed `before` and
 /// `after` around that. All are whole seconds.
@@ -82,7 +83,7 @@ pub(super) fn compare_clocks(findings: &mut Findings, theirs: i64, before: i64, 
     let said = format!("the database's clock is {seconds} s {direction} this machine's");
     match seconds {
         0 | 1 => findings.fine("clock", "the database's and this machine's agree to the second"),
-        seconds if seconds <= MAX_CLOCK_DIFFERENCE => findings.fine("clock", said),
+        seconds if seconds <= MAX_CLOCK_DIFFERENCE_SECONDS => findings.fine("clock", said),
         _ => findings.warn(
             "clock",
             format!(

@@ -1,7 +1,6 @@
 //! Where candles are kept: [`postgres`] and [`sqlite`] behave alike and are the only files that know SQL.
 
 mod candles;
-mod changes;
 mod error;
 mod inspection;
 pub mod postgres;
@@ -10,6 +9,7 @@ mod series;
 pub mod sqlite;
 mod unreachable;
 mod unreadable;
+mod versions;
 mod write_log;
 
 use std::collections::HashMap;
@@ -23,21 +23,21 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
+use crate::detach_on_drop::detach_on_drop;
 use crate::telemetry::metrics::OPERATION_DURATION;
 use crate::telemetry::panic_text;
-use crate::to_the_end::to_the_end;
 use candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
-pub use changes::Change;
 pub use error::{Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
 pub use precision::Outliers;
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
+pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 
-use changes::Changes;
 use unreadable::UnreadableRows;
+use versions::SeriesVersions;
 use write_log::WriteLog;
 
 /// Candles that the clock closes in one transaction, at most.
@@ -49,7 +49,7 @@ pub const REFUSED_CLOSING_DELAY_SECONDS: i64 = 3600;
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Database,
-    changes: Changes,
+    versions: SeriesVersions,
     unreadable: UnreadableRows,
     writes: WriteLog,
     /// The last time at which something was found to be missing.
@@ -70,7 +70,7 @@ pub struct Appended {
     /// Closed candles that were not stored before.
     pub added: usize,
     /// Forming candles that were stored or replaced their earlier selves.
-    pub live: usize,
+    pub forming: usize,
 }
 
 /// Which candles of a batch changed something, each kind by its position in the batch, ascending.
@@ -141,9 +141,9 @@ pub struct Range {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// The oldest.
-    Up,
+    Ascending,
     /// The newest.
-    Down,
+    Descending,
 }
 
 /// How many connections a store holds.
@@ -172,18 +172,18 @@ impl Store {
     /// Prepares to use the database that the configuration names, without touching it.
     ///
     /// # Errors
-    /// [`StoreError::Unfit`] when the address cannot work.
+    /// [`StoreError::Misconfigured`] when the address cannot work.
     pub fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let database = match config.sqlite_file() {
             Some(path) => {
-                let path = path.map_err(StoreError::Unfit)?;
+                let path = path.map_err(StoreError::Misconfigured)?;
                 Database::Sqlite(sqlite::Sqlite::open(&path, config.max_connections))
             }
             None => Database::Postgres(postgres::Postgres::open(config)?),
         };
         Ok(Self {
             database,
-            changes: Changes::default(),
+            versions: SeriesVersions::default(),
             unreadable: UnreadableRows::default(),
             writes: WriteLog::default(),
             missed_at: Arc::default(),
@@ -225,7 +225,7 @@ impl Store {
     /// the other operations through. May be called again after a failure.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Denied`] is for a while, [`StoreError::Unfit`] is not.
+    /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Denied`] is for a while, [`StoreError::Misconfigured`] is not.
     pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
         either!(self, store => store.prepare(migrate).await)
     }
@@ -262,7 +262,7 @@ impl Store {
     /// # Errors
     /// The batch may still have been stored if the connection broke after it was sent.
     pub async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
-        let bump = self.changes.bump_on_drop(&batch);
+        let bump = self.versions.bump_on_drop(&batch);
         self.writes
             .noted(self.measured("append", async { either!(self, store => store.append(batch, bump).await) }).await)
     }
@@ -271,9 +271,9 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::append`].
-    pub async fn append_telling(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
-        let bump = self.changes.bump_on_drop(&batch);
-        let append = async { either!(self, store => store.append_telling(batch, bump).await) };
+    pub async fn append_returning_positions(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
+        let bump = self.versions.bump_on_drop(&batch);
+        let append = async { either!(self, store => store.append_returning_positions(batch, bump).await) };
         self.writes.noted(self.measured("append", append).await)
     }
 
@@ -283,17 +283,17 @@ impl Store {
         self.writes.last_error()
     }
 
-    /// The last change to a series by this process. What is read after this was called holds that change, and as long as
-    /// the answer stays the same, no other was made here since.
+    /// The version of a series. What is read after this call holds every write of this process that the version counts, and
+    /// as long as the version stays the same, there was no other.
     #[must_use]
-    pub fn last_change(&self, symbol: &Symbol, timeframe: Timeframe) -> Change {
-        self.changes.last(symbol, timeframe)
+    pub fn series_version(&self, symbol: &Symbol, timeframe: Timeframe) -> SeriesVersion {
+        self.versions.current(symbol, timeframe)
     }
 
-    /// The last change by this process to any series of these symbols, or only to those with `timeframe`, likewise.
+    /// The version of all series of these symbols, or only of those with `timeframe`, likewise.
     #[must_use]
-    pub fn last_change_of(&self, symbols: &[Symbol], timeframe: Option<Timeframe>) -> Change {
-        self.changes.last_of(symbols, timeframe)
+    pub fn series_version_of(&self, symbols: &[Symbol], timeframe: Option<Timeframe>) -> SeriesVersion {
+        self.versions.current_of(symbols, timeframe)
     }
 
     /// Reads candles in ascending order, each time once: a closed candle hides a forming one. Rows that are not candles are
@@ -402,8 +402,8 @@ fn unreadable(error: impl std::fmt::Display) -> StoreError {
 /// quarter dearer on Postgres and a third on SQLite, so a wrong order is an error instead, and never a wrong page.
 fn check_order<T: PartialOrd>(times: &[T], direction: Direction) -> Result<(), StoreError> {
     let in_order = match direction {
-        Direction::Up => times.is_sorted_by(|one, next| one < next),
-        Direction::Down => times.is_sorted_by(|one, next| one > next),
+        Direction::Ascending => times.is_sorted_by(|one, next| one < next),
+        Direction::Descending => times.is_sorted_by(|one, next| one > next),
     };
     if in_order { Ok(()) } else { Err(unreadable("the candles of a page are not in the order that was asked for")) }
 }
@@ -425,5 +425,7 @@ async fn finished<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     let work = AssertUnwindSafe(tasks.track_future(work)).catch_unwind();
-    to_the_end(work).await.unwrap_or_else(|panic| Err(StoreError::Internal(format!("panic: {}", panic_text(&*panic)))))
+    detach_on_drop(work)
+        .await
+        .unwrap_or_else(|panic| Err(StoreError::Internal(format!("panic: {}", panic_text(&*panic)))))
 }

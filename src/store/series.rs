@@ -11,15 +11,15 @@ use super::{Database, Store, StoreError, either};
 use candle::{Symbol, Timeframe};
 
 /// First millisecond of the year 1 and of the year 10000: no other candle can be asked for.
-pub(super) const FIRST_TIME: i64 = -62_135_596_800_000;
-pub(super) const END_TIME: i64 = 253_402_300_800_000;
+pub(super) const FIRST_TIME_MILLISECONDS: i64 = -62_135_596_800_000;
+pub(super) const END_TIME_MILLISECONDS: i64 = 253_402_300_800_000;
 
 /// A list ends early, and says where to go on, once so many series were looked at or so much time has passed: a filter
 /// that hardly any series fits must not cost more than any other list.
 const MAX_EXAMINED_SERIES: usize = 20_000;
-const TIME_BUDGET: Duration = Duration::from_secs(2);
+const LIST_TIME_BUDGET: Duration = Duration::from_secs(2);
 /// Deadline of a list that has passed only series since then that cannot be named as the place to go on from.
-const DEADLINE: Duration = Duration::from_secs(4);
+const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Rows of a step that reads the key row by row. The first one finds out how long the series are.
 const MIN_ROWS: usize = 64;
@@ -117,7 +117,7 @@ fn parse_symbol(text: &[u8]) -> Option<Symbol> {
 
 /// A closed candle as the catalogue needs it.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct SeriesRow {
     pub(super) position: Position,
     /// In epoch milliseconds; `None` if that is infinite.
     pub(super) time: Option<i64>,
@@ -135,8 +135,10 @@ pub(super) struct Sample {
 
 impl Sample {
     /// From all rows of a series, ascending by time.
-    fn of(rows: &[Row]) -> Option<Self> {
-        let reachable = |row: &&Row| row.time.is_some_and(|time| (FIRST_TIME..END_TIME).contains(&time));
+    fn of(rows: &[SeriesRow]) -> Option<Self> {
+        let reachable = |row: &&SeriesRow| {
+            row.time.is_some_and(|time| (FIRST_TIME_MILLISECONDS..END_TIME_MILLISECONDS).contains(&time))
+        };
         let mut rows = rows.iter().filter(reachable);
         let first = rows.clone().next()?.time?;
         let digits = rows.clone().rev().take(SAMPLE_CANDLES).filter_map(|row| row.digits).collect();
@@ -169,7 +171,7 @@ impl Store {
 }
 
 /// The outcome of a step.
-struct Step {
+struct StepOutcome {
     /// Series that it looked at.
     series: usize,
     /// Candles of theirs, as far as they were read.
@@ -242,7 +244,7 @@ impl<'a> Walk<'a> {
                 if let Some(key) = position.key() {
                     return Ok(Some(key));
                 }
-                if self.began.elapsed() >= DEADLINE {
+                if self.began.elapsed() >= LIST_TIMEOUT {
                     return Err(StoreError::Unavailable("listing its series took too long".to_owned()));
                 }
             }
@@ -256,10 +258,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads so many rows, and takes the series that end among them.
-    async fn scan(&mut self, position: &mut Position, count: usize) -> Result<Step, StoreError> {
+    async fn scan(&mut self, position: &mut Position, count: usize) -> Result<StepOutcome, StoreError> {
         let rows = either!(self.store, store => store.rows_after(position.clone(), count).await)?;
         let is_last = rows.len() < count;
-        let mut series: Vec<&[Row]> = rows.chunk_by(|one, next| one.position == next.position).collect();
+        let mut series: Vec<&[SeriesRow]> = rows.chunk_by(|one, next| one.position == next.position).collect();
         if !is_last {
             series.pop();
         }
@@ -274,11 +276,11 @@ impl<'a> Walk<'a> {
             *position = last[0].position.clone();
         }
         let candles = series.iter().map(|rows| rows.len()).sum();
-        Ok(Step { series: series.len(), candles, is_last })
+        Ok(StepOutcome { series: series.len(), candles, is_last })
     }
 
     /// Hops over some series, and looks at those of them that are wanted.
-    async fn hop(&mut self, position: &mut Position, hops: usize) -> Result<Step, StoreError> {
+    async fn hop(&mut self, position: &mut Position, hops: usize) -> Result<StepOutcome, StoreError> {
         let (series, keys, is_last) = if let Some(timeframe) = self.selection.timeframe {
             let symbols = either!(self.store, store => store.symbols_after(position.symbol.clone(), hops).await)?;
             let is_last = symbols.len() < hops;
@@ -304,7 +306,7 @@ impl<'a> Walk<'a> {
             (positions.len(), keys, positions.len() < hops)
         };
         let candles = self.ask(keys).await?;
-        Ok(Step { series, candles, is_last })
+        Ok(StepOutcome { series, candles, is_last })
     }
 
     /// Looks at series, and returns how many candles were read.
@@ -335,6 +337,6 @@ impl<'a> Walk<'a> {
     }
 
     fn is_spent(&self) -> bool {
-        self.examined >= MAX_EXAMINED_SERIES || self.began.elapsed() >= TIME_BUDGET
+        self.examined >= MAX_EXAMINED_SERIES || self.began.elapsed() >= LIST_TIME_BUDGET
     }
 }

@@ -12,7 +12,7 @@ use super::{Database, Store, StoreError};
 use candle::{Symbol, Timeframe};
 
 /// Deadline of the look at all series.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Names that are reported. The others are found at the next start, once these are mended.
 const MAX_REPORTED: usize = 20;
 /// Bytes of a name that are shown: more than a name has that can be asked for.
@@ -20,11 +20,11 @@ const MAX_SHOWN_BYTES: usize = 4 * Symbol::MAX_CHARS;
 
 /// Looks at the names of all series along the key, in steps and for a bounded time, and reports those of no use.
 pub(super) async fn report(store: &Store) {
-    let mut found = Found::default();
-    match timeout(LOOK_TIMEOUT, found.look(store)).await {
+    let mut found = UnreachableNames::default();
+    match timeout(SEARCH_TIMEOUT, found.look(store)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => found.log_cut(&error.to_string()),
-        Err(_) => found.log_cut(&format!("{} s were not enough", LOOK_TIMEOUT.as_secs())),
+        Err(_) => found.log_cut(&format!("{} s were not enough", SEARCH_TIMEOUT.as_secs())),
     }
     let dialect = match store.database {
         Database::Postgres(_) => Dialect::Postgres,
@@ -40,15 +40,15 @@ pub(super) async fn report(store: &Store) {
 
 /// Names that nobody can ask for.
 #[derive(Default)]
-struct Found {
-    names: BTreeSet<Name>,
+struct UnreachableNames {
+    names: BTreeSet<KeyValue>,
     /// True if there are names that are not among them.
     are_more: bool,
     /// Series that were looked at.
     series: usize,
 }
 
-impl Found {
+impl UnreachableNames {
     async fn look(&mut self, store: &Store) -> Result<(), StoreError> {
         let mut position = Position::default();
         loop {
@@ -57,8 +57,8 @@ impl Found {
             let is_last = keys.len() < MAX_HOPS;
             let Some(last) = keys.last().cloned() else { return Ok(()) };
             for Position { symbol, timeframe } in keys {
-                self.note(Name { column: Column::Timeframe, text: timeframe });
-                self.note(Name { column: Column::Symbol, text: symbol });
+                self.note(KeyValue { column: KeyColumn::Timeframe, text: timeframe });
+                self.note(KeyValue { column: KeyColumn::Symbol, text: symbol });
             }
             if is_last {
                 return Ok(());
@@ -68,7 +68,7 @@ impl Found {
     }
 
     /// Keeps those that come first in their order.
-    fn note(&mut self, name: Name) {
+    fn note(&mut self, name: KeyValue) {
         if name.is_reachable() {
             return;
         }
@@ -86,12 +86,12 @@ impl Found {
 
 /// A column of the key. Timeframes come first, because one of them names more series than a symbol does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Column {
+enum KeyColumn {
     Timeframe,
     Symbol,
 }
 
-impl Column {
+impl KeyColumn {
     fn name(self) -> &'static str {
         match self {
             Self::Timeframe => "timeframe",
@@ -109,16 +109,16 @@ impl Column {
 
 /// The value of a column of the key. On SQLite it need not be UTF-8.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Name {
-    column: Column,
+struct KeyValue {
+    column: KeyColumn,
     text: Vec<u8>,
 }
 
-impl Name {
+impl KeyValue {
     fn is_reachable(&self) -> bool {
         str::from_utf8(&self.text).is_ok_and(|text| match self.column {
-            Column::Timeframe => Timeframe::named(text).is_some(),
-            Column::Symbol => Symbol::parse(text).is_ok(),
+            KeyColumn::Timeframe => Timeframe::named(text).is_some(),
+            KeyColumn::Symbol => Symbol::parse(text).is_ok(),
         })
     }
 
@@ -130,8 +130,8 @@ impl Name {
         }
         let text = str::from_utf8(&self.text).ok()?.trim();
         match self.column {
-            Column::Timeframe => timeframe_meant(text).map(|timeframe| timeframe.name().to_owned()),
-            Column::Symbol => Symbol::parse(text).ok().map(|symbol| symbol.as_str().to_owned()),
+            KeyColumn::Timeframe => timeframe_meant(text).map(|timeframe| timeframe.name().to_owned()),
+            KeyColumn::Symbol => Symbol::parse(text).ok().map(|symbol| symbol.as_str().to_owned()),
         }
     }
 
@@ -155,8 +155,8 @@ impl Name {
             );
         }
         let right = match self.column {
-            Column::Timeframe => format!("one of {}", Timeframe::ALL.map(Timeframe::name).join(" ")),
-            Column::Symbol => {
+            KeyColumn::Timeframe => format!("one of {}", Timeframe::ALL.map(Timeframe::name).join(" ")),
+            KeyColumn::Symbol => {
                 format!("1 to {} printable characters that neither start nor end with a blank", Symbol::MAX_CHARS)
             }
         };
@@ -165,13 +165,13 @@ impl Name {
 }
 
 fn timeframe_meant(text: &str) -> Option<Timeframe> {
-    const MINUTE: i64 = 60;
+    const MINUTE_SECONDS: i64 = 60;
     match text {
         "D" => Some(Timeframe::D1),
         "W" => Some(Timeframe::W1),
         _ => match text.parse::<i64>() {
             Ok(minutes) => {
-                let seconds = minutes.checked_mul(MINUTE)?;
+                let seconds = minutes.checked_mul(MINUTE_SECONDS)?;
                 Timeframe::ALL.into_iter().find(|timeframe| timeframe.length() == Some(seconds))
             }
             Err(_) => Timeframe::parse(text).ok(),
@@ -206,7 +206,7 @@ impl Dialect {
     }
 
     /// The statement that gives rows another name where that is free.
-    fn rename(self, column: Column, from: &str, to: &str) -> String {
+    fn rename(self, column: KeyColumn, from: &str, to: &str) -> String {
         let (name, other) = (column.name(), column.other().name());
         match self {
             Self::Postgres => format!(

@@ -58,8 +58,8 @@ fn meaning(error: &StoreError) -> &'static str {
         StoreError::ReadOnly(_) => {
             "The database can only be read, as a standby is; post to the service of its primary."
         }
-        StoreError::Unfit(_) => "The database has to be changed before it can be written; the log says how.",
-        StoreError::Refused(_) => "A constraint of the database refused a candle; the log says which.",
+        StoreError::Misconfigured(_) => "The database has to be changed before it can be written; the log says how.",
+        StoreError::ConstraintViolated(_) => "A constraint of the database refused a candle; the log says which.",
         StoreError::Internal(_) => "The database failed in a way that is not understood; the log has what it said.",
     }
 }

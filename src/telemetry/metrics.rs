@@ -93,7 +93,7 @@ counters! {
     Candles = "candlewick_candles_total" by "result" {
         Added = "added",
         Duplicate = "duplicate",
-        Live = "live",
+        Forming = "live",
         Rejected = "rejected",
     }
     /// Requests without a valid key for their route.
@@ -131,10 +131,10 @@ counters! {
 }
 
 /// OpenTelemetry's buckets for request durations, and two below them: most answers take less than 5 ms.
-const SECONDS: [f64; 16] =
+const DURATION_BUCKETS_SECONDS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// How often what is counted is folded into buckets when nobody asks for it.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What has been counted since the start. Clones share it.
 #[derive(Clone)]
@@ -157,7 +157,7 @@ impl Metrics {
     /// When the process counts already.
     pub fn install(dropped_lines: ErrorCounter) -> Result<Self, BuildError> {
         let prometheus = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS_SECONDS)?
             .install_recorder()?;
         describe();
         begin();
@@ -178,7 +178,7 @@ impl Metrics {
     /// Keeps the memory of what nobody asks for bounded. Never ends.
     pub async fn maintain(self) {
         loop {
-            tokio::time::sleep(UPKEEP).await;
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
             self.prometheus.run_upkeep();
         }
     }

@@ -1,7 +1,7 @@
-//! What the service tells of itself: its log here, [`metrics`] for Prometheus, failures for Sentry in [`failures`].
+//! What the service tells of itself: its log here, [`metrics`] for Prometheus, failures for Sentry in [`sentry`].
 
-pub mod failures;
 pub mod metrics;
+pub mod sentry;
 
 use std::any::Any;
 

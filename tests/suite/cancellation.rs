@@ -79,7 +79,7 @@ async fn a_series_changes_when_the_write_ends(database: Database) {
     let store = store(&database, 2).await;
     // A connection is open before the lock is met: on a busy machine that may take longer than a write waits for one.
     store.append(batch(9)).await.unwrap();
-    let change = || store.last_change(&symbol(), Timeframe::parse("H1").unwrap());
+    let change = || store.series_version(&symbol(), Timeframe::parse("H1").unwrap());
     let before = change();
     let mut lock = Lock::take(&database).await;
     let mut write = Box::pin(store.append(batch(1)));
@@ -126,7 +126,7 @@ fn a_connection_whose_statement_was_cut_is_not_lent_again() {
             timeframe: Timeframe::parse("H1").unwrap(),
             start: (NOW - 4 * 3600) * 1000,
             end: (NOW - 3600) * 1000,
-            direction: Direction::Up,
+            direction: Direction::Ascending,
             limit: 10,
         };
         assert_eq!(store.range(range).await.unwrap().len(), 3);

@@ -145,7 +145,7 @@ on_both_stores! {
         let live = |n, symbol| async move { stage.submit(&[of(n, symbol, 0, json!({}))]).await };
         let posts = all([live(0, "A"), live(1, "A"), live(2, "B")]).await;
         for receipt in posts {
-            assert_eq!(receipt.unwrap().live, 1);
+            assert_eq!(receipt.unwrap().forming, 1);
         }
         assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (3, 67));
         let forming: Vec<usize> = stage.database.forming().await.iter().map(|row| read(row).0).collect();
@@ -175,7 +175,7 @@ on_both_stores! {
         for (n, result) in posts.into_iter().enumerate() {
             match result {
                 Ok(receipt) => assert!(symbol(n) == "TAKEN" && receipt.added == 1, "{n}: {receipt:?}"),
-                Err(Refusal::Store(StoreError::Refused(_))) => assert_eq!(symbol(n), "REFUSED", "{n}"),
+                Err(Refusal::Store(StoreError::ConstraintViolated(_))) => assert_eq!(symbol(n), "REFUSED", "{n}"),
                 Err(other) => panic!("{n}: {other:?}"),
             }
         }
@@ -184,7 +184,7 @@ on_both_stores! {
         let both = [of(30, "SHARED", 1, json!({})), of(30, "REFUSED", 1, json!({}))];
         let other = [of(31, "SHARED", 1, json!({}))];
         let posts = all([stage.submit(&both), stage.submit(&other)]).await;
-        assert!(matches!(posts[0], Err(Refusal::Store(StoreError::Refused(_)))), "{posts:?}");
+        assert!(matches!(posts[0], Err(Refusal::Store(StoreError::ConstraintViolated(_)))), "{posts:?}");
         assert_eq!(posts[1].as_ref().unwrap().added, 1);
     }
 
@@ -205,7 +205,7 @@ on_both_stores! {
         for (n, result) in posts.iter().enumerate() {
             match result {
                 Ok(receipt) => assert!(n != 5 && receipt.added == 1, "{n}: {receipt:?}"),
-                other => assert!(n == 5 && matches!(other, Err(Refusal::Store(StoreError::Refused(_)))), "{other:?}"),
+                other => assert!(n == 5 && matches!(other, Err(Refusal::Store(StoreError::ConstraintViolated(_)))), "{other:?}"),
             }
         }
         assert_eq!(stage.database.closed().await.len(), 7);
@@ -224,7 +224,7 @@ on_both_stores! {
         assert_eq!(stored.len(), 600, "all but what only the refused one brought");
         for (n, result) in posts.iter().enumerate() {
             if n == 2 {
-                assert!(matches!(result, Err(Refusal::Store(StoreError::Refused(_)))), "{result:?}");
+                assert!(matches!(result, Err(Refusal::Store(StoreError::ConstraintViolated(_)))), "{result:?}");
                 continue;
             }
             let Receipt { added, duplicate, .. } = result.as_ref().unwrap();
@@ -583,14 +583,14 @@ async fn some_order_explains_every_answer(stage: &Stage, symbol: &str, posts: &[
     for (post, receipt) in posts.iter().zip(&receipts) {
         assert_eq!(receipt.rejected, post.iter().filter(|(_, phase, _)| phase.is_none()).count());
         assert_eq!(receipt.received, post.len());
-        assert_eq!(post.len(), receipt.added + receipt.duplicate + receipt.live + receipt.rejected);
+        assert_eq!(post.len(), receipt.added + receipt.duplicate + receipt.forming + receipt.rejected);
     }
     let rows = |rows: Vec<String>| {
         let own = rows.into_iter().filter(|row| row.starts_with(&format!("{symbol} ")));
         own.map(|row| read(&row)).map(|(poster, hours, volume)| (hours, (poster, volume))).collect()
     };
     let stored = Tables { closed: rows(stage.database.closed().await), forming: rows(stage.database.forming().await) };
-    let counts: Vec<_> = receipts.iter().map(|receipt| (receipt.added, receipt.live)).collect();
+    let counts: Vec<_> = receipts.iter().map(|receipt| (receipt.added, receipt.forming)).collect();
     let order: Vec<usize> = (0..posts.len()).collect();
     assert!(
         Tables::default().lead_to(&stored, posts, &counts, &order),

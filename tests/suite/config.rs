@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use candlewick::config::{Config, Environment, LogFormat, RateLimit, VARIABLES, Variables};
+use secrecy::ExposeSecret as _;
 
 fn variables(set: &[(&str, &str)]) -> Variables {
     let set: HashMap<String, String> =
@@ -79,7 +80,7 @@ fn defaults_are_those_that_are_documented() {
     let keys = [("MT5_API_KEY", "k"), ("INTERNAL_API_TOKEN", "t")];
     let stated = Config::read(&variables(&[&documented[..], &keys].concat())).unwrap();
     assert_eq!(format!("{stated:?}"), format!("{:?}", Config::read(&variables(&keys)).unwrap()));
-    assert_eq!(stated.database.url.expose(), "sqlite://candlewick.db");
+    assert_eq!(stated.database.url.expose_secret(), "sqlite://candlewick.db");
     for environment in [Environment::Staging, Environment::Production] {
         let mut defaults: Vec<(&str, &str)> =
             VARIABLES.iter().map(|variable| (variable.name, variable.default_in(environment))).collect();
@@ -141,8 +142,8 @@ fn several_keys_are_named_for_the_log() {
     .unwrap();
     let names: Vec<&str> = config.ingest_keys.iter().map(|key| key.name.as_str()).collect();
     assert_eq!(names, ["london", "key-2", "tokyo", "osaka"]);
-    assert_eq!(config.ingest_keys[3].secret.expose(), "key:with:colons-0123");
-    assert_eq!(config.ingest_keys[1].secret.expose(), "other-key-0123456789");
+    assert_eq!(config.ingest_keys[3].secret.expose_secret(), "key:with:colons-0123");
+    assert_eq!(config.ingest_keys[1].secret.expose_secret(), "other-key-0123456789");
 }
 
 #[test]
@@ -219,7 +220,7 @@ fn secrets_may_stand_in_files() {
     std::fs::write(&file, "key-from-a-file-0123\n").unwrap();
     let path = file.to_str().unwrap();
     let config = production(&[("MT5_API_KEY", ""), ("MT5_API_KEY_FILE", path)]).unwrap();
-    assert_eq!(config.ingest_keys[0].secret.expose(), "key-from-a-file-0123");
+    assert_eq!(config.ingest_keys[0].secret.expose_secret(), "key-from-a-file-0123");
     let problems = production(&[("MT5_API_KEY_FILE", path)]).unwrap_err();
     assert_eq!(
         problems,

@@ -81,7 +81,7 @@ fn a_service_that_is_refused_for_long_ends_with_the_remedy() {
             assert_eq!(config.database.refusal_patience, Duration::from_secs(60));
             config.database.refusal_patience = Duration::ZERO;
             let (mut service, _) = Service::launch_with(&config);
-            let Err(AppError::Store(StoreError::Unfit(said))) = service.end().await else { panic!("{state}") };
+            let Err(AppError::Store(StoreError::Misconfigured(said))) = service.end().await else { panic!("{state}") };
             assert!(said.contains("waiting does not change that") && said.contains(remedy), "{said}");
         }
     });

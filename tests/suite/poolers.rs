@@ -173,7 +173,7 @@ fn pgbouncer_in_statement_mode_is_refused_by_a_single_connection() {
             match prepare(&bouncer.url, true).await {
                 // It may still count the connection that tried its port.
                 Err(StoreError::Unavailable(cause)) if cause.contains("no more connections allowed") => {}
-                Err(StoreError::Unfit(sentence)) => break assert!(sentence.contains(REFUSAL), "{sentence}"),
+                Err(StoreError::Misconfigured(sentence)) => break assert!(sentence.contains(REFUSAL), "{sentence}"),
                 other => panic!("{other:?}"),
             }
         }

@@ -24,7 +24,7 @@ pub async fn prepare(url: &str, migrate: bool) -> Result<(), StoreError> {
 
 pub async fn unfit(url: &str) -> String {
     match prepare(url, true).await {
-        Err(StoreError::Unfit(sentence)) => sentence,
+        Err(StoreError::Misconfigured(sentence)) => sentence,
         other => panic!("{other:?}"),
     }
 }
@@ -191,7 +191,7 @@ fn a_login_that_row_security_would_silence_is_refused() {
             url.set_password(Some(&format!("secret-{name}"))).unwrap();
         });
         let refusal = async || match prepare(&url, false).await {
-            Err(StoreError::Unfit(sentence)) => sentence,
+            Err(StoreError::Misconfigured(sentence)) => sentence,
             other => panic!("{other:?}"),
         };
         assert!(refusal().await.contains(&format!("The login {name} may not select on market_data_candles")));
@@ -221,7 +221,7 @@ fn a_login_that_row_security_would_silence_is_refused() {
         assert!(refusal().await.contains("sequence"));
         // As the service, before the last grant, so that the refusal is seen to be one to exit with.
         let (mut service, _) = Service::launch(&Environment::new(&url).with("MIGRATE_ON_START", false));
-        assert!(matches!(service.end().await, Err(AppError::Store(StoreError::Unfit(_)))));
+        assert!(matches!(service.end().await, Err(AppError::Store(StoreError::Misconfigured(_)))));
         database.execute(&format!("grant usage on sequence market_data_candles_id_seq to {name}")).await;
 
         let mut app = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
@@ -243,7 +243,7 @@ fn the_role_that_the_documentation_ships_is_enough() {
         assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
         app.stop().await.unwrap();
         let refusal = match prepare(&url, true).await {
-            Err(StoreError::Unfit(sentence)) => sentence,
+            Err(StoreError::Misconfigured(sentence)) => sentence,
             other => panic!("{other:?}"),
         };
         assert!(refusal.contains("MIGRATE_ON_START=false"), "{refusal}");
@@ -306,7 +306,7 @@ fn what_waiting_cannot_heal_is_a_sentence() {
             ("postgres://u:p@ss@[bad/db", "is not a URL"),
         ] {
             match Store::open(&Environment::new(url).config().database) {
-                Err(StoreError::Unfit(refusal)) => {
+                Err(StoreError::Misconfigured(refusal)) => {
                     assert!(refusal.contains(sentence), "{refusal}");
                     assert!(!refusal.contains("u:p"), "{refusal}");
                 }

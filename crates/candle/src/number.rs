@@ -74,12 +74,12 @@ impl<'a> Number<'a> {
     /// `None` for all other text.
     pub(crate) fn short_decimal(text: &str) -> Option<Decimal> {
         // So many digits fit an i64.
-        const SHORT: usize = 18;
+        const MAX_SHORT_DIGITS: usize = 18;
         let (negative, digits) = match text.as_bytes() {
             [b'-', digits @ ..] => (true, digits),
             digits => (false, digits),
         };
-        if digits.len() > SHORT || matches!(digits, [] | [b'0', b'0'..=b'9', ..] | [b'.', ..] | [.., b'.']) {
+        if digits.len() > MAX_SHORT_DIGITS || matches!(digits, [] | [b'0', b'0'..=b'9', ..] | [b'.', ..] | [.., b'.']) {
             return None;
         }
         let mut coefficient = 0;
@@ -112,20 +112,20 @@ impl<'a> Number<'a> {
 
     /// The number as plain decimal with every digit it came with: scale = max(0, fraction digits − exponent).
     pub(crate) fn to_decimal(self) -> Result<Decimal, ValueError> {
-        const LIMIT: i128 = 10_i128.pow(28);
+        const COEFFICIENT_LIMIT: i128 = 10_i128.pow(28);
         let too_precise =
             || ValueError::new(Rule::TooPrecise, "has more than 28 digits in all or behind the point; send at most 28");
         let scale = self.scale();
         let mut coefficient = 0_i128;
         for digit in self.digits() {
             coefficient = coefficient * 10 + i128::from(digit);
-            if coefficient >= LIMIT {
+            if coefficient >= COEFFICIENT_LIMIT {
                 return Err(too_precise());
             }
         }
         if scale < 0 && coefficient != 0 {
             let zeros = u32::try_from(-scale).ok().filter(|&zeros| zeros < 28).ok_or_else(too_precise)?;
-            let shifted = shift(coefficient, zeros).filter(|&shifted| shifted < LIMIT);
+            let shifted = shift(coefficient, zeros).filter(|&shifted| shifted < COEFFICIENT_LIMIT);
             coefficient = shifted.ok_or_else(too_precise)?;
         }
         if self.negative {
@@ -168,7 +168,7 @@ impl<'a> Number<'a> {
 
 /// The number that `text` spells in a way that JSON does not know: `+1.5`, `.5`, `1.`, `01`, ` 1 `.
 fn corrected(text: &str) -> Option<String> {
-    const MAX_LENGTH: usize = 40;
+    const MAX_CORRECTED_BYTES: usize = 40;
     let trimmed = text.trim();
     let (sign, digits) = match trimmed.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -178,7 +178,7 @@ fn corrected(text: &str) -> Option<String> {
     let (integer, rest) = split_digits(digits);
     let significant = integer.trim_start_matches('0');
     let integer = if significant.is_empty() { "0" } else { significant };
-    (text.len() <= MAX_LENGTH && digits.contains(|digit: char| digit.is_ascii_digit()))
+    (text.len() <= MAX_CORRECTED_BYTES && digits.contains(|digit: char| digit.is_ascii_digit()))
         .then(|| format!("{sign}{integer}{rest}"))
 }
 

@@ -12,7 +12,7 @@ use super::{Number, Rule, ValueError};
 pub struct Price(Decimal);
 
 /// Bytes of the longest price: a minus, a zero, a point and 28 digits.
-const LONGEST: usize = 31;
+const MAX_TEXT_BYTES: usize = 31;
 
 impl Price {
     /// Parses a JSON number in plain or exponent form into its plain form.
@@ -50,17 +50,17 @@ impl Price {
 
     /// Appends the canonical form, as `Display` writes it, to `text`.
     pub fn write_to(self, text: &mut String) {
-        text.push_str(self.canonical(&mut [0; LONGEST]));
+        text.push_str(self.canonical(&mut [0; MAX_TEXT_BYTES]));
     }
 
-    fn canonical(self, buffer: &mut [u8; LONGEST]) -> &str {
+    fn canonical(self, buffer: &mut [u8; MAX_TEXT_BYTES]) -> &str {
         // Division of 128 bits is slow, and of 64 is not: each half has at most 14 digits.
-        const HALF: u64 = 10_u64.pow(14);
+        const TEN_TO_THE_14: u64 = 10_u64.pow(14);
         let coefficient = self.coefficient();
         let magnitude = coefficient.unsigned_abs();
         let (high, mut low) = match u64::try_from(magnitude) {
-            Ok(short) => (short / HALF, short % HALF),
-            Err(_) => (fitting(magnitude / u128::from(HALF)), fitting(magnitude % u128::from(HALF))),
+            Ok(short) => (short / TEN_TO_THE_14, short % TEN_TO_THE_14),
+            Err(_) => (fitting(magnitude / u128::from(TEN_TO_THE_14)), fitting(magnitude % u128::from(TEN_TO_THE_14))),
         };
         let mut high = Some(high).filter(|&high| high > 0);
         let mut start = buffer.len();
@@ -108,7 +108,7 @@ impl PartialOrd for Price {
 impl fmt::Display for Price {
     /// Writes the canonical form: plain digits, no exponent, no leading zeros, the scale it came with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.canonical(&mut [0; LONGEST]))
+        f.write_str(self.canonical(&mut [0; MAX_TEXT_BYTES]))
     }
 }
 
@@ -154,14 +154,14 @@ impl Ohlc {
     /// Takes the prices in the order of [`OhlcField::ALL`].
     ///
     /// # Errors
-    /// Every side that contradicts the others, with the reason.
+    /// Every field that contradicts the others, with the reason.
     pub fn new(prices: [Price; 4]) -> Result<Self, Vec<(OhlcField, ValueError)>> {
         let [open, high, low, close] = prices;
         let consistent = low <= open && open <= high && low <= close && close <= high;
         if consistent { Ok(Self { open, high, low, close }) } else { Err(Self::contradictions(prices.map(Some))) }
     }
 
-    /// The sides that contradict others, as far as the prices are known.
+    /// The fields that contradict others, as far as the prices are known.
     #[must_use]
     pub fn contradictions([open, high, low, close]: [Option<Price>; 4]) -> Vec<(OhlcField, ValueError)> {
         let mut found = Vec::new();
@@ -171,8 +171,8 @@ impl Ohlc {
         {
             return vec![(OhlcField::High, inconsistent(format!("is {high}, below the low of {low}")))];
         }
-        for (side, price) in [(OhlcField::Open, open), (OhlcField::Close, close)] {
-            let (name, Some(price)) = (side.name(), price) else { continue };
+        for (field, price) in [(OhlcField::Open, open), (OhlcField::Close, close)] {
+            let (name, Some(price)) = (field.name(), price) else { continue };
             if let Some(high) = high.filter(|&high| price > high) {
                 found.push((OhlcField::High, inconsistent(format!("is {high}, below the {name} of {price}"))));
             }
@@ -183,10 +183,10 @@ impl Ohlc {
         found
     }
 
-    /// The price of one side.
+    /// The price of one field.
     #[must_use]
-    pub fn get(&self, side: OhlcField) -> Price {
-        match side {
+    pub fn get(&self, field: OhlcField) -> Price {
+        match field {
             OhlcField::Open => self.open,
             OhlcField::High => self.high,
             OhlcField::Low => self.low,

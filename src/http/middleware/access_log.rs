@@ -15,8 +15,8 @@ use crate::http::middleware::request_metrics::{Active, RequestMetrics};
 use crate::http::net::client_address::{Client, Proxies};
 use crate::http::probes;
 use crate::http::problem::{Code, Problem};
-use crate::telemetry::failures::{self, Failure};
 use crate::telemetry::milliseconds;
+use crate::telemetry::sentry::{self, FailedRequest};
 
 /// The header that carries a request's id in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -195,7 +195,7 @@ impl LogLine<'_> {
         if let Some(problem) = response.extensions().get::<Problem>()
             && matches!(problem.code, Code::Internal | Code::Unavailable | Code::TimedOut)
         {
-            failures::report(Failure {
+            sentry::report(FailedRequest {
                 kind: problem.code.name(),
                 cause: problem.cause.as_deref().unwrap_or_default(),
                 request_id: &self.request_id,

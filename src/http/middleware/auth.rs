@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::config::{ApiKey, RateLimit};
-use crate::http::middleware::credentials::{Caller, Entries, Entry, Scope};
+use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scope};
 use crate::http::middleware::keyed_limiter::AddressLimiter;
 use crate::http::middleware::misplaced::{self, Misplaced};
 use crate::http::net::client_address::Client;
@@ -21,7 +21,7 @@ use crate::telemetry::metrics::AuthFailures;
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
     /// The holder of a key. Of two keys for different things it is the one that the route takes.
-    Known(Arc<Entry>),
+    Known(Arc<Credential>),
     /// Nobody: no credential stands where one is read. The keyring tells this client whether one stands elsewhere.
     Anonymous(Keyring, Client),
     /// Somebody who has a credential that is none of ours. Where a valid one came with it, its holder learns which is not.
@@ -33,7 +33,7 @@ pub(crate) enum Identity {
 /// The keys that are accepted. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Keyring {
-    entries: Arc<RwLock<Arc<Entries>>>,
+    entries: Arc<RwLock<Arc<Credentials>>>,
     /// The rate at which a client without a credential may have its request looked through: that tries keys, too.
     searches: Arc<AddressLimiter>,
 }
@@ -67,13 +67,13 @@ impl Guards {
 impl Keyring {
     /// `searches` bounds how often requests without a credential are looked through for one.
     pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit) -> Self {
-        let entries = Arc::new(RwLock::new(Arc::new(Entries::new(ingest, read))));
+        let entries = Arc::new(RwLock::new(Arc::new(Credentials::new(ingest, read))));
         Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)) }
     }
 
     /// Accepts these keys and no others from the next request on.
     pub(crate) fn replace(&self, ingest: &[ApiKey], read: &[ApiKey]) {
-        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Entries::new(ingest, read));
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Credentials::new(ingest, read));
     }
 
     /// A valid key that stands where none is read, unless `client` has asked too often.
@@ -82,7 +82,7 @@ impl Keyring {
         misplaced::anywhere(&self.entries(), request, scopes)
     }
 
-    fn entries(&self) -> Arc<Entries> {
+    fn entries(&self) -> Arc<Credentials> {
         Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
     }
 

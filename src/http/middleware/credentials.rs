@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use secrecy::ExposeSecret as _;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -22,7 +23,7 @@ pub(crate) struct Caller(pub(crate) Arc<str>);
 
 /// A key that is accepted.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Credential {
     pub(crate) name: Arc<str>,
     digest: [u8; 32],
     pub(crate) scope: Scope,
@@ -30,20 +31,20 @@ pub(crate) struct Entry {
 
 /// Keys as digests: a comparison takes as long whatever was sent.
 #[derive(Debug)]
-pub(crate) struct Entries(Vec<Arc<Entry>>);
+pub(crate) struct Credentials(Vec<Arc<Credential>>);
 
-impl Entries {
+impl Credentials {
     pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
         let entry = |key: &ApiKey, scope| {
-            let digest = Sha256::digest(key.secret.expose()).into();
-            Arc::new(Entry { name: key.name.as_str().into(), digest, scope })
+            let digest = Sha256::digest(key.secret.expose_secret()).into();
+            Arc::new(Credential { name: key.name.as_str().into(), digest, scope })
         };
         let ingest = ingest.iter().map(|key| entry(key, Scope::Ingest));
         Self(ingest.chain(read.iter().map(|key| entry(key, Scope::Read))).collect())
     }
 
     /// Looks at every key, so that the time taken tells nothing.
-    pub(crate) fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Entry>> {
+    pub(crate) fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Credential>> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let mut found = None;
         for entry in &self.0 {

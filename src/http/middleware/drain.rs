@@ -18,9 +18,9 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
 
 /// Most bytes that are read and dropped; a client with more to say is cut off.
-const MOST: usize = 16 * 1024 * 1024;
+const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// Longest that a refusal waits for them.
-const LONGEST: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads what was left of the body, within limits, before a refusal is sent, and says so where the connection has to end
 /// because there is still more.
@@ -39,7 +39,7 @@ pub(crate) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request)
     let sends = !asks_first || body.wanted.load(Ordering::Relaxed);
     let heard_out = sends
         && response.status() != StatusCode::REQUEST_TIMEOUT
-        && timeout(LONGEST, Box::pin(body.drain())).await.unwrap_or(false);
+        && timeout(DRAIN_TIMEOUT, Box::pin(body.drain())).await.unwrap_or(false);
     if !heard_out {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -58,7 +58,7 @@ impl SharedBody {
     /// Reads and drops the rest. Says whether that was all of it.
     async fn drain(&mut self) -> bool {
         let mut dropped = 0;
-        while dropped < MOST {
+        while dropped < MAX_DRAINED_BYTES {
             match self.frame().await {
                 None => return true,
                 Some(Ok(frame)) => dropped += frame.data_ref().map_or(0, Bytes::len),

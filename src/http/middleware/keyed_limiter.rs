@@ -20,9 +20,9 @@ use crate::config::RateLimit;
 use crate::http::net::client_address::Client;
 
 /// Keys or addresses that are remembered, some 100 bytes each. Those that come when there are so many share one bucket.
-const MOST: usize = 100_000;
+const MAX_KEYS: usize = 100_000;
 /// How often, in seconds, addresses that were quiet for long are forgotten.
-const TIDY: u64 = 10;
+const TIDY_INTERVAL_SECONDS: u64 = 10;
 
 /// Where a caller stands: how many requests it may have at once, how many it has left, until when it has all again, and
 /// how long until it has the next.
@@ -55,7 +55,7 @@ impl<K: Clone + Hash + Eq> KeyedLimiter<K> {
         let RateLimit::Per { times, period } = limit else { return Self(None) };
         let quota = Quota::with_period(period / times.get())
             .map(|quota| quota.allow_burst(times.saturating_mul(NonZeroU32::MIN.saturating_add(burst - 1))));
-        Self(quota.map(|quota| RateLimiter::new(quota, BoundedStateStore::new(MOST), DefaultClock::default())))
+        Self(quota.map(|quota| RateLimiter::new(quota, BoundedStateStore::new(MAX_KEYS), DefaultClock::default())))
     }
 
     pub(crate) fn take(&self, key: &K) -> Result<Option<RateLimitState>, RateLimitState> {
@@ -156,7 +156,7 @@ impl AddressLimiter {
     fn tidy(&self) {
         let now = self.start.elapsed().as_secs();
         let last = self.tidied.load(Ordering::Relaxed);
-        let due = now >= last + TIDY;
+        let due = now >= last + TIDY_INTERVAL_SECONDS;
         if due
             && self.tidied.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             && let Some(buckets) = &self.buckets.0

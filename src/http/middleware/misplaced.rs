@@ -12,16 +12,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use url::form_urlencoded;
 
-use crate::http::middleware::credentials::{Caller, Entries, Entry, Scope};
+use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scope};
 use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
 
 /// The most layers that are taken off a value, such as quotes, a word or a name before the key.
-const MAX_LAYERS: usize = 4;
+const MAX_PEELED_LAYERS: usize = 4;
 /// The most keys in a list that is recognised as one.
-const MAX_LISTED: usize = 8;
+const MAX_LISTED_KEYS: usize = 8;
 /// The most values of one request that are looked at where it presents no credential: each is a try.
-const MAX_VALUES: usize = 8;
+const MAX_SEARCHED_VALUES: usize = 8;
 /// Parts of names of headers in which a key is looked for.
 const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
 
@@ -55,7 +55,7 @@ enum Mistake {
 }
 
 impl Misplaced {
-    fn new(entry: &Entry, mistake: Mistake, scopes: &[Scope]) -> Self {
+    fn new(entry: &Credential, mistake: Mistake, scopes: &[Scope]) -> Self {
         let (kind, what, header) = words(entry.scope);
         let lead = match mistake {
             Mistake::Header => format!("This {kind} came in a header where it does not count"),
@@ -83,7 +83,7 @@ impl Misplaced {
     }
 
     /// Of several valid ones, which counts would depend on who reads first.
-    pub(crate) fn several(entry: &Entry) -> Self {
+    pub(crate) fn several(entry: &Credential) -> Self {
         let (_, what, header) = words(entry.scope);
         let detail = format!(
             "The request holds more than one {what}, and which one counts must not depend on who reads first; send one, \
@@ -141,7 +141,7 @@ pub(crate) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
 
 /// Looks for a valid key in the value of a header for credentials, `Authorization` or another.
 pub(crate) fn in_header(
-    entries: &Entries,
+    entries: &Credentials,
     is_authorization: bool,
     value: &[u8],
     scopes: &[Scope],
@@ -156,11 +156,11 @@ pub(crate) fn in_header(
 }
 
 /// Looks for a valid key in all other headers and in the address of a request that presents none.
-pub(crate) fn anywhere(entries: &Entries, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
+pub(crate) fn anywhere(entries: &Credentials, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
     let mut values = 0;
     let mut look_at = |value: &[u8], mistake| {
         values += 1;
-        if values > MAX_VALUES { None } else { look(entries, value, mistake) }
+        if values > MAX_SEARCHED_VALUES { None } else { look(entries, value, mistake) }
     };
     let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
     let found = query
@@ -178,13 +178,13 @@ pub(crate) fn anywhere(entries: &Entries, request: &Request, scopes: &[Scope]) -
 
 /// Looks for a valid key in `value`, or in what is left of it without what people put around keys. `whole` is what is wrong
 /// where the value itself is one.
-fn look(entries: &Entries, value: &[u8], whole: Mistake) -> Option<(Arc<Entry>, Mistake)> {
+fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Credential>, Mistake)> {
     if let Some(entry) = entries.find(value, None) {
         return Some((entry, whole));
     }
     let mut first = None;
     let mut rest = value;
-    for _ in 0..MAX_LAYERS {
+    for _ in 0..MAX_PEELED_LAYERS {
         let (mistake, inner) = peel(rest)?;
         // The refusal names the outermost mistake; after `Bearer` in Authorization there is one further in.
         let mistake = if mistake == Mistake::Word && whole == Mistake::NotBearer { None } else { Some(mistake) };
@@ -199,8 +199,8 @@ fn look(entries: &Entries, value: &[u8], whole: Mistake) -> Option<(Arc<Entry>, 
 
 /// Takes off one layer of what people put around keys.
 fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
-    const AROUND: &[u8] = b" \t\"'`<>[]{}";
-    let outer = |byte: &u8| AROUND.contains(byte);
+    const PEELED_CHARACTERS: &[u8] = b" \t\"'`<>[]{}";
+    let outer = |byte: &u8| PEELED_CHARACTERS.contains(byte);
     let after = |separator: &[u8]| {
         let at = value.iter().position(|byte| separator.contains(byte))?;
         Some(&value[at + 1..])
@@ -217,16 +217,16 @@ fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
 }
 
 /// Looks for valid keys in a list of nothing else: a wrong one beside them would be a try.
-fn look_for_list(entries: &Entries, value: &[u8]) -> Option<(Arc<Entry>, Mistake)> {
+fn look_for_list(entries: &Credentials, value: &[u8]) -> Option<(Arc<Credential>, Mistake)> {
     let mut parts = value.split(|byte| *byte == b',').enumerate();
     let (_, first) = parts.next()?;
     let (first, _) = look(entries, first, Mistake::List)?;
-    let valid = |(position, part)| position < MAX_LISTED && look(entries, part, Mistake::List).is_some();
+    let valid = |(position, part)| position < MAX_LISTED_KEYS && look(entries, part, Mistake::List).is_some();
     parts.all(valid).then_some((first, Mistake::List))
 }
 
 /// Looks for a valid key in `Basic` credentials: as the whole of them, the user name or the password.
-fn look_for_basic(entries: &Entries, value: &[u8]) -> Option<(Arc<Entry>, Mistake)> {
+fn look_for_basic(entries: &Credentials, value: &[u8]) -> Option<(Arc<Credential>, Mistake)> {
     let (scheme, encoded) = value.split_at_checked("Basic ".len())?;
     let decoded = scheme.eq_ignore_ascii_case(b"Basic ").then(|| BASE64.decode(encoded.trim_ascii()).ok()).flatten()?;
     let colon = decoded.iter().position(|byte| *byte == b':').unwrap_or(decoded.len());

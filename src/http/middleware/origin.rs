@@ -17,14 +17,14 @@ use crate::http::probes;
 use crate::http::problem::{Code, Problem};
 
 /// How long a browser may remember what it was allowed.
-const REMEMBERED: Duration = Duration::from_secs(600);
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Decides from where requests are taken. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct OriginPolicy(Arc<Inner>);
+pub(crate) struct OriginPolicy(Arc<OriginRules>);
 
 #[derive(Debug)]
-struct Inner {
+struct OriginRules {
     hosts: Vec<String>,
     origins: Vec<String>,
     https_only: bool,
@@ -64,9 +64,9 @@ impl OriginPolicy {
             ]))
             // Said of every answer, not only of those to allowed origins.
             .vary(Vec::<HeaderName>::new())
-            .max_age(REMEMBERED);
+            .max_age(PREFLIGHT_MAX_AGE);
         let (hosts, origins, https_only) = (access.hosts.clone(), access.origins.clone(), access.https_only);
-        Self(Arc::new(Inner { hosts, origins, https_only, cors }))
+        Self(Arc::new(OriginRules { hosts, origins, https_only, cors }))
     }
 
     fn check_host(&self, request: &Request) -> Result<(), Problem> {

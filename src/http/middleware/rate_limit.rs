@@ -11,7 +11,7 @@ use metrics::gauge;
 
 use crate::config::{RateLimit, RateLimits};
 use crate::http::middleware::auth::Identity;
-use crate::http::middleware::credentials::{Entry, Scope};
+use crate::http::middleware::credentials::{Credential, Scope};
 use crate::http::middleware::keyed_limiter::{AddressLimiter, KeyedLimiter, RateLimitState};
 use crate::http::net::client_address::Client;
 use crate::http::probes;
@@ -19,23 +19,23 @@ use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::{AuthFailures, LIMITER_ADDRESSES, RateLimited};
 
 /// How many wrong keys one address may try a minute. Who has a right one is never asked.
-const WRONG_KEYS: RateLimit =
+const WRONG_KEY_LIMIT: RateLimit =
     RateLimit::Per { times: NonZeroU32::MIN.saturating_add(9), period: Duration::from_secs(60) };
-const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// The rate at which one address may try wrong keys.
 pub(crate) fn of_wrong_keys(limits: &RateLimits) -> RateLimit {
-    if limits.anonymous == RateLimit::Off { RateLimit::Off } else { WRONG_KEYS }
+    if limits.anonymous == RateLimit::Off { RateLimit::Off } else { WRONG_KEY_LIMIT }
 }
 
 /// Says who called too often. Clones share their memory.
 #[derive(Debug, Clone)]
-pub(crate) struct Limiter(Arc<Inner>);
+pub(crate) struct Limiter(Arc<Limiters>);
 
 #[derive(Debug)]
-struct Inner {
+struct Limiters {
     ingest: KeyedLimiter<Arc<str>>,
     query: KeyedLimiter<Arc<str>>,
     anonymous: AddressLimiter,
@@ -45,7 +45,7 @@ struct Inner {
 impl Limiter {
     pub(crate) fn new(limits: &RateLimits) -> Self {
         let wrong_keys = of_wrong_keys(limits);
-        Self(Arc::new(Inner {
+        Self(Arc::new(Limiters {
             ingest: KeyedLimiter::new(limits.ingest, 2),
             query: KeyedLimiter::new(limits.query, 2),
             anonymous: AddressLimiter::new(limits.anonymous, 2),
@@ -80,7 +80,7 @@ impl Limiter {
     }
 
     /// Counts a request of a key's holder.
-    fn take_of(&self, key: &Entry) -> Result<Option<RateLimitState>, RateLimitExceeded> {
+    fn take_of(&self, key: &Credential) -> Result<Option<RateLimitState>, RateLimitExceeded> {
         let (buckets, scope, detail) = match key.scope {
             Scope::Ingest => (
                 &self.0.ingest,
@@ -151,9 +151,9 @@ impl IntoResponse for RateLimitExceeded {
 
 impl RateLimitState {
     fn write(self, headers: &mut HeaderMap) {
-        headers.insert(LIMIT, self.limit.into());
-        headers.insert(REMAINING, self.remaining.into());
-        headers.insert(RESET, seconds(self.reset).into());
+        headers.insert(RATELIMIT_LIMIT, self.limit.into());
+        headers.insert(RATELIMIT_REMAINING, self.remaining.into());
+        headers.insert(RATELIMIT_RESET, seconds(self.reset).into());
     }
 }
 

@@ -6,18 +6,18 @@ use axum::response::Response;
 use crate::http::net::client_address::{Client, Transport};
 
 /// What browsers may do with any answer but a page: nothing.
-const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const CSP_NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// For how long a browser that came over TLS comes by no other way: a year.
-const TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+const HSTS_ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Completes an answer with the headers of its safety. Those that a handler has set stay.
 pub(crate) fn secure(client: Client, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(NOTHING);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(CSP_NOTHING);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if client.transport == Transport::Https {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT);
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS_ONE_YEAR);
     }
 }

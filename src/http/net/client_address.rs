@@ -43,10 +43,10 @@ pub(crate) fn group(address: IpAddr) -> IpAddr {
 
 /// Proxies whose word is believed. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Proxies(Arc<Inner>);
+pub(crate) struct Proxies(Arc<ProxyTrust>);
 
 #[derive(Debug)]
-struct Inner {
+struct ProxyTrust {
     trusted: Vec<IpNet>,
     client_header: Option<HeaderName>,
     tls: bool,
@@ -57,7 +57,7 @@ impl Proxies {
     /// Believes `trusted`, which name the client in `client_header`; `tls` says whether we speak TLS ourselves.
     pub(crate) fn new(trusted: &[IpNet], client_header: &str, tls: bool) -> Self {
         let (trusted, client_header) = (trusted.to_vec(), HeaderName::from_bytes(client_header.as_bytes()).ok());
-        Self(Arc::new(Inner { trusted, client_header, tls, warned: AtomicBool::new(false) }))
+        Self(Arc::new(ProxyTrust { trusted, client_header, tls, warned: AtomicBool::new(false) }))
     }
 
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {

@@ -38,7 +38,7 @@ impl Deadlines {
 /// The use of a connection at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Phase {
+enum ConnectionPhase {
     /// No request is being worked on: what comes in is the head of the next one.
     Awaiting,
     /// A request is being answered.
@@ -54,26 +54,26 @@ enum Phase {
 struct Activity {
     /// How many there were.
     requests: AtomicU64,
-    /// A [`Phase`].
+    /// A [`ConnectionPhase`].
     phase: AtomicU8,
 }
 
 impl Activity {
     fn new() -> Self {
-        Self { requests: AtomicU64::new(0), phase: AtomicU8::new(Phase::Awaiting as u8) }
+        Self { requests: AtomicU64::new(0), phase: AtomicU8::new(ConnectionPhase::Awaiting as u8) }
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: ConnectionPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    fn is(&self, phase: Phase) -> bool {
+    fn is(&self, phase: ConnectionPhase) -> bool {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
     /// True if the answer that is sent has no known end.
     fn is_open_ended(&self) -> bool {
-        self.is(Phase::Streaming) || self.is(Phase::Upgraded)
+        self.is(ConnectionPhase::Streaming) || self.is(ConnectionPhase::Upgraded)
     }
 }
 
@@ -102,20 +102,20 @@ where
         let activity = Arc::clone(&self.activity);
         let stopping = self.stopping.clone();
         activity.requests.fetch_add(1, Ordering::Relaxed);
-        activity.enter(Phase::Answering);
+        activity.enter(ConnectionPhase::Answering);
         let is_tunnel = request.method() == Method::CONNECT;
         let answer = self.service.call(request);
         Box::pin(async move {
             let answer = answer.await?;
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS || (is_tunnel && answer.status().is_success()) {
-                activity.enter(Phase::Upgraded);
+                activity.enter(ConnectionPhase::Upgraded);
                 return Ok(answer);
             }
             if answer.body().size_hint().exact().is_some() {
-                activity.enter(Phase::Awaiting);
+                activity.enter(ConnectionPhase::Awaiting);
                 return Ok(answer);
             }
-            activity.enter(Phase::Streaming);
+            activity.enter(ConnectionPhase::Streaming);
             Ok(answer.map(|body| {
                 Body::new(StreamingBody { body, activity, stopping: Box::pin(stopping.cancelled_owned()) })
             }))
@@ -153,7 +153,7 @@ impl HttpBody for StreamingBody {
 
 impl Drop for StreamingBody {
     fn drop(&mut self) {
-        self.activity.enter(Phase::Awaiting);
+        self.activity.enter(ConnectionPhase::Awaiting);
     }
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct Connection<P> {
     activity: Arc<Activity>,
     deadlines: Deadlines,
     /// When the head must be there that belongs to the request of this number.
-    head: Option<Head>,
+    head: Option<AwaitedHead>,
     /// The time by which the client must have taken all that was written, or any more of an endless answer.
     take: Option<Pin<Box<Sleep>>>,
     stopping: CancellationToken,
@@ -174,14 +174,14 @@ pub(crate) struct Connection<P> {
 }
 
 /// A head that is awaited.
-struct Head {
+struct AwaitedHead {
     request: u64,
     deadline: Instant,
     /// Set only while it is waited for: nearly every head comes in one piece.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl Head {
+impl AwaitedHead {
     fn new(request: u64, time: Duration) -> Self {
         Self { request, deadline: Instant::now() + time, alarm: None }
     }
@@ -199,7 +199,7 @@ impl<P> Connection<P> {
     ) -> (Self, Watched<S>) {
         let activity = Arc::new(Activity::new());
         let watched = Watched { service, activity: Arc::clone(&activity), stopping: stopping.clone() };
-        let head = Some(Head::new(0, deadlines.head));
+        let head = Some(AwaitedHead::new(0, deadlines.head));
         let connection = Self { stream, activity, deadlines, head, take: None, stopping, stopped: None, _place: place };
         (connection, watched)
     }
@@ -210,14 +210,14 @@ impl<P> Connection<P> {
 
     /// Starts the deadline of a head with its first byte.
     fn began_head(&mut self) {
-        if self.head.is_none() && self.activity.is(Phase::Awaiting) {
-            self.head = Some(Head::new(self.requests(), self.deadlines.head));
+        if self.head.is_none() && self.activity.is(ConnectionPhase::Awaiting) {
+            self.head = Some(AwaitedHead::new(self.requests(), self.deadlines.head));
         }
     }
 
     fn head_is_late(&mut self, cx: &mut Context<'_>) -> bool {
         let requests = self.requests();
-        let Some(Head { request, deadline, alarm }) = &mut self.head else { return false };
+        let Some(AwaitedHead { request, deadline, alarm }) = &mut self.head else { return false };
         if *request < requests {
             self.head = None;
             return false;
@@ -227,7 +227,7 @@ impl<P> Connection<P> {
 
     /// True if an upgraded connection has to end, because the service does: its reader then reads its end.
     fn upgrade_is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.activity.is(Phase::Upgraded) {
+        if !self.activity.is(ConnectionPhase::Upgraded) {
             return false;
         }
         let stopping = &self.stopping;

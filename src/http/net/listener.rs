@@ -29,7 +29,7 @@ const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
 /// Most of the second listener, whose clients are few.
 pub(crate) const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// Most that may wait to be let in.
-const BACKLOG: u32 = 4096;
+const ACCEPT_BACKLOG: u32 = 4096;
 /// Longest that a connection may stay open without a request: longer than Caddy (2 minutes) and nginx (1 minute) keep theirs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(130);
 /// Largest head of a request, and most bytes that are buffered for a connection.
@@ -38,10 +38,11 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Asks the system for as many open files as [`MAX_CONNECTIONS`] connections and the rest of the service may need: the usual limit of
 /// 1024 is only where one starts from. Says how many connections there may be, which leaves files for the database.
 pub(crate) fn raise_open_file_limit() -> usize {
-    const OTHERS: u64 = 320;
-    let wanted = MAX_CONNECTIONS as u64 + OTHERS;
+    const OTHER_OPEN_FILES: u64 = 320;
+    let wanted = MAX_CONNECTIONS as u64 + OTHER_OPEN_FILES;
     let files = rlimit::increase_nofile_limit(wanted).unwrap_or(MAX_CONNECTIONS as u64);
-    let most = usize::try_from(files - (files / 2).min(OTHERS)).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS);
+    let most =
+        usize::try_from(files - (files / 2).min(OTHER_OPEN_FILES)).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS);
     if most < MAX_CONNECTIONS {
         tracing::warn!(files, connections = most, "the system allows few open files, so fewer connections are taken");
     }
@@ -58,7 +59,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(ACCEPT_BACKLOG)
 }
 
 /// Serves `routes` on `listener` to whom `limiter` lets in, until `handle` says otherwise.

@@ -33,7 +33,7 @@ where
         let accepting = self.0.accept(stream, service);
         Box::pin(async move {
             let (stream, service) = accepting.await?;
-            Ok((Http1Stream { stream, state: State::Matching(0) }, service))
+            Ok((Http1Stream { stream, state: PrefaceState::Matching(0) }, service))
         })
     }
 }
@@ -41,11 +41,11 @@ where
 /// A stream whose first bytes are looked at.
 pub(crate) struct Http1Stream<I> {
     stream: I,
-    state: State,
+    state: PrefaceState,
 }
 
 /// The way in which the bytes of a connection began.
-enum State {
+enum PrefaceState {
     /// With so many bytes of the preface, and nothing more so far.
     Matching(usize),
     /// With something else.
@@ -57,7 +57,7 @@ enum State {
     Refused,
 }
 
-impl State {
+impl PrefaceState {
     fn after(self, came: &[u8]) -> Self {
         match self {
             Self::Matching(matched) => {
@@ -77,12 +77,12 @@ impl State {
 impl<I: AsyncRead + AsyncWrite + Unpin> Http1Stream<I> {
     /// Refuses the connection and waits for its client to end it; whoever reads it reads its end then.
     fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let State::Refusing(written) = &mut self.state {
+        while let PrefaceState::Refusing(written) = &mut self.state {
             if *written < REFUSAL.len() {
                 *written += ready!(Pin::new(&mut self.stream).poll_write(cx, &REFUSAL[*written..]))?;
             } else {
                 ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-                self.state = State::Refused;
+                self.state = PrefaceState::Refused;
             }
         }
         let mut dropped = [0; 1024];
@@ -99,14 +99,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Http1Stream<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Http1Stream<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        if let State::Http1 = self.state {
+        if let PrefaceState::Http1 = self.state {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
-        if let State::Matching(_) = self.state {
+        if let PrefaceState::Matching(_) = self.state {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-            let state = std::mem::replace(&mut self.state, State::Http1);
+            let state = std::mem::replace(&mut self.state, PrefaceState::Http1);
             self.state = state.after(&buffer.filled()[before..]);
-            if !matches!(self.state, State::Refusing(_)) {
+            if !matches!(self.state, PrefaceState::Refusing(_)) {
                 return Poll::Ready(Ok(()));
             }
             buffer.set_filled(before);

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::TlsFiles;
 
 /// How often the files are read again, since certificates are renewed while the service runs.
-const RELOAD: Duration = Duration::from_secs(5);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads the certificate: TLS 1.2 and 1.3, HTTP/1.1.
 ///
@@ -33,7 +33,7 @@ pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Not
     let mut known = contents();
     loop {
         let is_asked = tokio::select! {
-            () = sleep(RELOAD) => false,
+            () = sleep(RELOAD_INTERVAL) => false,
             () = asked.notified() => true,
         };
         let now = contents();
@@ -72,19 +72,21 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, String> {
 }
 
 /// For a health check from the same machine, which sends nothing secret and knows the service by its address alone.
-pub(crate) fn connector_that_trusts_anybody() -> TlsConnector {
+pub(crate) fn insecure_connector() -> TlsConnector {
     let config = ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAnybody(default_provider().signature_verification_algorithms)))
+        .with_custom_certificate_verifier(Arc::new(NoCertificateVerification(
+            default_provider().signature_verification_algorithms,
+        )))
         .with_no_client_auth();
     TlsConnector::from(Arc::new(config))
 }
 
 /// Checks that the peer holds the key of the certificate it shows, and nothing else.
 #[derive(Debug)]
-struct TrustAnybody(WebPkiSupportedAlgorithms);
+struct NoCertificateVerification(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for TrustAnybody {
+impl ServerCertVerifier for NoCertificateVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

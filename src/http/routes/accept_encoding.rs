@@ -1,44 +1,44 @@
-//! Which coding of an answer a client wants (RFC 9110 section 12.5.3).
+//! Which encoding of an answer a client wants (RFC 9110 section 12.5.3).
 
 use axum::http::{HeaderMap, header};
 
-use crate::query::Coding;
+use crate::query::Encoding;
 
 /// Shorter answers stay plain: they fit into one packet either way.
-const SHORTEST: usize = 1024;
+const MIN_COMPRESSED_BYTES: usize = 1024;
 /// What is served, best first: what costs least for its size.
-const SERVED: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
+const SERVED_ENCODINGS: [Encoding; 3] = [Encoding::Zstd, Encoding::Gzip, Encoding::Identity];
 
 /// Chooses for an answer of `length` bytes what the client likes most, and of what it likes as much, what is served best.
 /// Whoever wants nothing that is served, or says nothing, gets it plain.
-pub(crate) fn choose(headers: &HeaderMap, length: usize) -> Coding {
+pub(crate) fn choose(headers: &HeaderMap, length: usize) -> Encoding {
     let mut wanted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).peekable();
-    if length < SHORTEST || wanted.peek().is_none() {
-        return Coding::Identity;
+    if length < MIN_COMPRESSED_BYTES || wanted.peek().is_none() {
+        return Encoding::Identity;
     }
-    let wishes: Vec<(&str, u16)> = wanted.flat_map(|value| value.split(',')).filter_map(wish).collect();
-    let weight = |coding: Coding| {
+    let wishes: Vec<(&str, u16)> = wanted.flat_map(|value| value.split(',')).filter_map(weighted_encoding).collect();
+    let weight = |encoding: Encoding| {
         let of =
             |wanted: &dyn Fn(&str) -> bool| wishes.iter().find(|(name, _)| wanted(name)).map(|(_, weight)| *weight);
-        of(&|name| is(coding, name)).or_else(|| of(&|name| name == "*"))
+        of(&|name| is(encoding, name)).or_else(|| of(&|name| name == "*"))
     };
     // Plain is the least wanted of what is taken, unless it is named.
-    let mut best = (Coding::Identity, weight(Coding::Identity).unwrap_or_default());
-    for coding in SERVED.into_iter().rev() {
-        if let Some(weight) = weight(coding).filter(|weight| *weight > 0 && *weight >= best.1) {
-            best = (coding, weight);
+    let mut best = (Encoding::Identity, weight(Encoding::Identity).unwrap_or_default());
+    for encoding in SERVED_ENCODINGS.into_iter().rev() {
+        if let Some(weight) = weight(encoding).filter(|weight| *weight > 0 && *weight >= best.1) {
+            best = (encoding, weight);
         }
     }
     best.0
 }
 
-fn is(coding: Coding, name: &str) -> bool {
+fn is(encoding: Encoding, name: &str) -> bool {
     // By its old name too (RFC 9110 section 8.4.1.3).
-    name.eq_ignore_ascii_case(coding.name()) || (coding == Coding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
+    name.eq_ignore_ascii_case(encoding.name()) || (encoding == Encoding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
 }
 
-/// A coding and how much it is wanted, in thousandths; nothing of what is not written as it should be.
-fn wish(text: &str) -> Option<(&str, u16)> {
+/// An encoding and its weight in thousandths; `None` where it is malformed.
+fn weighted_encoding(text: &str) -> Option<(&str, u16)> {
     let Some((name, weight)) = text.split_once(';') else { return Some((text.trim(), 1000)) };
     let (key, value) = weight.trim().split_once('=')?;
     let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
@@ -57,15 +57,15 @@ mod tests {
 
     use super::*;
 
-    fn chosen(wanted: &[&str]) -> Coding {
+    fn chosen(wanted: &[&str]) -> Encoding {
         let values = wanted.iter().map(|value| (header::ACCEPT_ENCODING, HeaderValue::from_str(value).unwrap()));
-        choose(&values.collect(), SHORTEST)
+        choose(&values.collect(), MIN_COMPRESSED_BYTES)
     }
 
     #[test]
     fn the_most_wanted_coding_is_chosen() {
-        use Coding::{Gzip, Identity, Zstd};
-        for (wanted, coding) in [
+        use Encoding::{Gzip, Identity, Zstd};
+        for (wanted, encoding) in [
             (&[][..], Identity),
             (&[""], Identity),
             (&["gzip"], Gzip),
@@ -92,10 +92,10 @@ mod tests {
             (&["gzip;level=9"], Identity),
             (&["gzip;q="], Identity),
         ] {
-            assert_eq!(chosen(wanted), coding, "{wanted:?}");
+            assert_eq!(chosen(wanted), encoding, "{wanted:?}");
         }
         let gzip = [(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))].into_iter().collect();
-        assert_eq!(choose(&gzip, SHORTEST - 1), Identity);
+        assert_eq!(choose(&gzip, MIN_COMPRESSED_BYTES - 1), Identity);
     }
 
     proptest! {
@@ -106,15 +106,15 @@ mod tests {
             order in Just([0, 1, 2, 3]).prop_shuffle(),
         ) {
             let names = ["zstd", "gzip", "identity", "*"];
-            let wish = |n: &usize| weights[*n].map(|weight| format!("{};q={}.{:03}", names[*n], weight / 1000, weight % 1000));
-            let wanted = order.iter().filter_map(wish).collect::<Vec<_>>().join(", ");
-            let weight = |coding: Coding| {
-                let place = SERVED.iter().position(|served| *served == coding).unwrap();
+            let item = |n: &usize| weights[*n].map(|weight| format!("{};q={}.{:03}", names[*n], weight / 1000, weight % 1000));
+            let wanted = order.iter().filter_map(item).collect::<Vec<_>>().join(", ");
+            let weight = |encoding: Encoding| {
+                let place = SERVED_ENCODINGS.iter().position(|served| *served == encoding).unwrap();
                 weights[place].or(weights[3]).unwrap_or(0)
             };
-            let coding = chosen(&[&wanted]);
-            for other in SERVED {
-                prop_assert!(weight(other) <= weight(coding), "{wanted}: {coding:?} and not {other:?}");
+            let encoding = chosen(&[&wanted]);
+            for other in SERVED_ENCODINGS {
+                prop_assert!(weight(other) <= weight(encoding), "{wanted}: {encoding:?} and not {other:?}");
             }
         }
 

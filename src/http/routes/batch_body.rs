@@ -43,7 +43,7 @@ where
             headers
                 .get_all(name)
                 .iter()
-                .all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(plain.as_bytes()))
+                .all(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(plain.as_bytes()))
         };
         if !only(header::CONTENT_ENCODING, "identity") || !only(header::TRANSFER_ENCODING, "chunked") {
             return Err(Problem::new(

@@ -9,15 +9,15 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::detach_on_drop::detach_on_drop;
 use crate::http::middleware::access_log::Rows;
 use crate::http::middleware::admission::{self, AdmissionControl};
 use crate::http::problem::{GetProblems, PostProblems, Problem};
 use crate::http::routes::batch_body::BatchBody;
-use crate::http::routes::page::{self, JSON, Source};
+use crate::http::routes::page::{self, JSON, PageRoute};
 use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Ingest, Receipt, Rejection};
 use crate::query::Query;
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
-use crate::to_the_end::to_the_end;
 
 /// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,7 +134,7 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let handling = handling(&headers);
     // What becomes of the batch is counted, and the room for it held, also when the client has left.
-    let work = to_the_end(async move {
+    let work = detach_on_drop(async move {
         let BatchBody { bytes, permits: _permits } = body;
         ingest.submit(bytes, handling).await
     });
@@ -203,7 +203,7 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = query.candles(parameters.as_deref().unwrap_or_default()).await?;
-    page::answer((&query, &admission), Source::Candles, &headers, found).await
+    page::answer((&query, &admission), PageRoute::Candles, &headers, found).await
 }
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -236,7 +236,7 @@ impl Ingested {
             records_received: receipt.received,
             records_added: receipt.added,
             records_duplicate: receipt.duplicate,
-            records_live: receipt.live,
+            records_live: receipt.forming,
             records_rejected: lenient.then_some(receipt.rejected),
             rejected: lenient.then_some(receipt.rejections),
             records_conflicting,

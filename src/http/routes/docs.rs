@@ -53,15 +53,15 @@ impl Modify for Security {
 /// Adds what holds for every operation: the answers of the layers around it, and the headers of each answer.
 pub(crate) fn complete(document: &mut Document) {
     /// Answers of layers that probes do not pass.
-    const LAYERS: [Code; 6] =
+    const MIDDLEWARE_CODES: [Code; 6] =
         [Code::ForeignOrigin, Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded, Code::TimedOut];
     /// Answers that belong to no operation.
-    const OF_NO_OPERATION: [Code; 2] = [Code::NotFound, Code::MethodNotAllowed];
+    const ROUTING_CODES: [Code; 2] = [Code::NotFound, Code::MethodNotAllowed];
     let header = |kind, meaning: &str| {
         let schema = ObjectBuilder::new().schema_type(kind);
         RefOr::T(HeaderBuilder::new().schema(Some(schema)).description(Some(meaning)).build())
     };
-    for code in OF_NO_OPERATION {
+    for code in ROUTING_CODES {
         let components = document.components.get_or_insert_default();
         components
             .responses
@@ -71,7 +71,7 @@ pub(crate) fn complete(document: &mut Document) {
     for (path, operation) in paths.flat_map(|(path, item)| operations(item).map(move |operation| (path, operation))) {
         let probe = probes::PROBES.contains(&path.as_str());
         let mut codes = vec![Code::InvalidHost, Code::Internal];
-        codes.extend(LAYERS.into_iter().filter(|_| !probe));
+        codes.extend(MIDDLEWARE_CODES.into_iter().filter(|_| !probe));
         codes.retain(|code| !is_told_of(&operation.responses.responses, *code));
         for (status, response) in problem::responses(&codes) {
             add(&mut operation.responses.responses, status, response);
@@ -158,7 +158,7 @@ pub(crate) async fn page() -> Response {
 }
 
 /// A file of the page.
-struct File {
+struct DocsFile {
     name: &'static str,
     kind: String,
     /// Shared by all who load it: a slow reader costs no memory.
@@ -166,21 +166,21 @@ struct File {
 }
 
 /// The page's own script and the files of Swagger UI.
-fn files() -> Result<Vec<File>, String> {
+fn files() -> Result<Vec<DocsFile>, String> {
     let config = Arc::new(utoipa_swagger_ui::Config::default());
     let of_swagger = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].map(|name| {
         let file = utoipa_swagger_ui::serve(name, Arc::clone(&config)).map_err(|error| error.to_string())?;
         let file = file.ok_or_else(|| format!("{name} is not in the binary"))?;
-        Ok(File { name, kind: file.content_type, bytes: Bytes::from(file.bytes.into_owned()) })
+        Ok(DocsFile { name, kind: file.content_type, bytes: Bytes::from(file.bytes.into_owned()) })
     });
     let bytes = Bytes::from_static(include_bytes!("docs.js"));
-    let start = File { name: "start.js", kind: "text/javascript".to_owned(), bytes };
+    let start = DocsFile { name: "start.js", kind: "text/javascript".to_owned(), bytes };
     of_swagger.into_iter().chain([Ok(start)]).collect()
 }
 
 /// Serves a file of the page.
 pub(crate) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
-    static FILES: LazyLock<Result<Vec<File>, String>> = LazyLock::new(files);
+    static FILES: LazyLock<Result<Vec<DocsFile>, String>> = LazyLock::new(files);
     let files = FILES.as_ref().map_err(|error| Problem::internal(error.clone()))?;
     let file = files
         .iter()

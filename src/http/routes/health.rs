@@ -21,9 +21,9 @@ use crate::telemetry::{REVISION, milliseconds};
 use candle::Timestamp;
 
 /// Longest that the store may take to answer.
-const DEADLINE: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one probe's result serves everybody who asks.
-const SHARED: Duration = Duration::from_secs(1);
+const PROBE_TTL: Duration = Duration::from_secs(1);
 
 /// Probes the store, at most about once a second however many ask.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Health {
             // A request that has found the file or a table missing since then knows better.
             let missed_at = health.store.missed_at();
             match *last {
-                Some(probe) if probe.at.elapsed() < SHARED && missed_at.is_none_or(|at| at < probe.at) => probe,
+                Some(probe) if probe.at.elapsed() < PROBE_TTL && missed_at.is_none_or(|at| at < probe.at) => probe,
                 _ => *last.insert(health.ask().await),
             }
         });
@@ -96,7 +96,7 @@ impl Health {
 
     async fn ask(&self) -> Probe {
         let start = Instant::now();
-        let answered = matches!(tokio::time::timeout(DEADLINE, self.store.ping()).await, Ok(Ok(())));
+        let answered = matches!(tokio::time::timeout(PROBE_TIMEOUT, self.store.ping()).await, Ok(Ok(())));
         Probe { at: Instant::now(), latency: answered.then(|| start.elapsed()) }
     }
 }

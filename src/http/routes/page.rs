@@ -7,17 +7,17 @@ use axum::response::{IntoResponse, Response};
 use crate::http::middleware::admission::AdmissionControl;
 use crate::http::problem::Problem;
 use crate::http::routes::accept_encoding;
-use crate::query::{Coding, Found, Page, Query};
+use crate::query::{Encoding, Page, Query, QueryAnswer};
 
 /// The route that a page answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum PageRoute {
     Candles,
     /// A list, which leads in one direction only.
     Series,
 }
 
-impl Source {
+impl PageRoute {
     fn path(self) -> &'static str {
         match self {
             Self::Candles => "/api/v1/candles",
@@ -34,26 +34,27 @@ pub(crate) const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, Header
 /// Answers a request with what was found for it, or with 304 if its client has that.
 pub(crate) async fn answer(
     (query, admission): (&Query, &AdmissionControl),
-    source: Source,
+    source: PageRoute,
     headers: &HeaderMap,
-    found: Found,
+    found: QueryAnswer,
 ) -> Result<Response, Problem> {
     if names_tag(headers, &found.page.etag) {
         return Ok((StatusCode::NOT_MODIFIED, describe(source, &found.page)?).into_response());
     }
     let plain = admission.reserve_response(found.page.body.clone())?;
-    let coding = accept_encoding::choose(headers, plain.len());
-    if coding == Coding::Identity {
+    let encoding = accept_encoding::choose(headers, plain.len());
+    if encoding == Encoding::Identity {
         return Ok((describe(source, &found.page)?, [JSON], plain).into_response());
     }
     // One that was made for somebody else may be of another moment: what is said of it is said of its own bytes.
-    let coded = Box::pin(query.coded(found, coding)).await?;
-    let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()))];
-    Ok((describe(source, &coded)?, [JSON], coding, admission.reserve_response(coded.body.clone())?).into_response())
+    let encoded = Box::pin(query.encoded(found, encoding)).await?;
+    let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()))];
+    Ok((describe(source, &encoded)?, [JSON], encoding, admission.reserve_response(encoded.body.clone())?)
+        .into_response())
 }
 
 /// The headers of a page, whether it is sent or not.
-fn describe(source: Source, page: &Page) -> Result<HeaderMap, Problem> {
+fn describe(source: PageRoute, page: &Page) -> Result<HeaderMap, Problem> {
     let internal = |error: InvalidHeaderValue| Problem::internal(error.to_string());
     let more = |there: bool| HeaderValue::from_static(if there { "true" } else { "false" });
     // Roomy enough for what the layers add, so that it need not grow.
@@ -61,7 +62,7 @@ fn describe(source: Source, page: &Page) -> Result<HeaderMap, Problem> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     headers.insert(header::ETAG, HeaderValue::from_str(&page.etag).map_err(internal)?);
-    if source == Source::Candles {
+    if source == PageRoute::Candles {
         headers.insert(MORE_BEFORE, more(page.before.is_some()));
     }
     headers.insert(MORE_AFTER, more(page.after.is_some()));

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::http::middleware::admission::AdmissionControl;
 use crate::http::problem::{GetProblems, Problem};
-use crate::http::routes::page::{self, Source};
+use crate::http::routes::page::{self, PageRoute};
 use crate::query::Query;
 use crate::schema::{SeriesAfter, SymbolParameter, TimeframeParameter};
 
@@ -85,5 +85,5 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = query.series(parameters.as_deref().unwrap_or_default()).await?;
-    page::answer((&query, &admission), Source::Series, &headers, found).await
+    page::answer((&query, &admission), PageRoute::Series, &headers, found).await
 }

@@ -27,7 +27,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// Pause after the server could not be asked.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
 /// The time after which a process that the server does not end is logged.
-const SLOW_END: Duration = Duration::from_secs(10);
+const SLOW_END_DELAY: Duration = Duration::from_secs(10);
 /// Processes remembered whose place has been given up; the server ends the others itself once their client's link is dead.
 const MAX_REMEMBERED: usize = 1000;
 
@@ -50,7 +50,7 @@ pub(super) fn unique_session_name() -> String {
 /// The places in a pool that a connection takes.
 pub(super) type Places = [OwnedSemaphorePermit; 2];
 
-struct Entry {
+struct AbandonedBackend {
     backend: Backend,
     places: Option<Places>,
     since: Instant,
@@ -59,24 +59,24 @@ struct Entry {
 
 /// Ends processes of connections that were given up. Clones share the work.
 #[derive(Clone)]
-pub(super) struct Abandoned(Arc<Shared>);
+pub(super) struct Abandoned(Arc<AbandonedShared>);
 
-struct Shared {
+struct AbandonedShared {
     options: PgConnectOptions,
-    state: Mutex<State>,
+    state: Mutex<AbandonedQueue>,
     arrival: Notify,
 }
 
 #[derive(Default)]
-struct State {
-    entries: VecDeque<Entry>,
+struct AbandonedQueue {
+    entries: VecDeque<AbandonedBackend>,
     is_running: bool,
 }
 
 impl Abandoned {
     pub(super) fn new(options: &PgConnectOptions) -> Self {
         let state = Mutex::default();
-        Self(Arc::new(Shared { options: options.clone(), state, arrival: Notify::new() }))
+        Self(Arc::new(AbandonedShared { options: options.clone(), state, arrival: Notify::new() }))
     }
 
     /// Keeps `places`, if the connection had any, until the server has ended `backend`.
@@ -84,7 +84,7 @@ impl Abandoned {
         // Without a runtime, the process is at its end.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.lock();
-        state.entries.push_back(Entry { backend, places, since: Instant::now(), is_reported: false });
+        state.entries.push_back(AbandonedBackend { backend, places, since: Instant::now(), is_reported: false });
         if state.entries.len() > MAX_REMEMBERED
             && let Some(oldest) = state.entries.iter().position(|entry| entry.places.is_none())
         {
@@ -161,7 +161,9 @@ impl Abandoned {
     /// The processes that are to be ended; none once there is nothing left to do.
     fn backends(&self) -> Option<Vec<Backend>> {
         let mut state = self.lock();
-        for entry in state.entries.iter_mut().filter(|entry| !entry.is_reported && entry.since.elapsed() > SLOW_END) {
+        for entry in
+            state.entries.iter_mut().filter(|entry| !entry.is_reported && entry.since.elapsed() > SLOW_END_DELAY)
+        {
             entry.is_reported = true;
             warn!(pid = entry.backend.pid, "the server has not ended a connection that was given up");
         }
@@ -180,7 +182,7 @@ impl Abandoned {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AbandonedQueue> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -54,7 +54,7 @@ impl Content {
 /// A column as the database describes it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, FromRow)]
-struct Found {
+struct AdoptedColumn {
     name: String,
     r#type: String,
     /// Without precision or length.
@@ -73,7 +73,7 @@ struct Found {
 
 /// The keys that the table has.
 #[derive(Debug, FromRow)]
-struct Key {
+struct AdoptedKeys {
     has_key: bool,
     deferrable: Vec<String>,
 }
@@ -88,15 +88,16 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         return Ok(());
     };
     if !is_table {
-        return Err(StoreError::Unfit(
+        return Err(StoreError::Misconfigured(
             "market_data_candles exists in the database and is not a table (perhaps a view), so candles cannot be stored in \
              it; rename it."
                 .to_owned(),
         ));
     }
-    let found = sqlx::query_as::<_, Found>(include_str!("sql/adopted_columns.sql")).fetch_all(&mut *connection).await?;
-    let key: Key = sqlx::query_as(include_str!("sql/adopted_key.sql")).fetch_one(&mut *connection).await?;
-    let fits = |column: &Found| match content(&column.name) {
+    let found =
+        sqlx::query_as::<_, AdoptedColumn>(include_str!("sql/adopted_columns.sql")).fetch_all(&mut *connection).await?;
+    let key: AdoptedKeys = sqlx::query_as(include_str!("sql/adopted_key.sql")).fetch_one(&mut *connection).await?;
+    let fits = |column: &AdoptedColumn| match content(&column.name) {
         Some(content) => content.fits(&column.r#type) && column.not_null && !column.is_generated && !column.is_blind,
         None => !column.must_be_given,
     };
@@ -105,7 +106,7 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         return Ok(());
     }
     connection.execute(LOOK_TIMEOUT).await?;
-    let mut report = Report {
+    let mut report = MisfitReport {
         connection,
         found: &found,
         is_patient: true,
@@ -115,7 +116,7 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         dependents: vec![],
     };
     report.describe(&key).await?;
-    Err(StoreError::Unfit(report.sentence()))
+    Err(StoreError::Misconfigured(report.sentence()))
 }
 
 fn content(name: &str) -> Option<Content> {
@@ -123,9 +124,9 @@ fn content(name: &str) -> Option<Content> {
 }
 
 /// All that is wrong with a table.
-struct Report<'a> {
+struct MisfitReport<'a> {
     connection: &'a mut PgConnection,
-    found: &'a [Found],
+    found: &'a [AdoptedColumn],
     /// True if no question has taken too long yet. After one that has, no other is asked.
     is_patient: bool,
     misfits: Vec<String>,
@@ -138,14 +139,14 @@ struct Report<'a> {
 }
 
 /// The result of looking for rows.
-enum Look {
+enum RowSearch {
     Nothing,
     Rows { count: i64, example: String },
     TookTooLong,
 }
 
-impl Report<'_> {
-    async fn describe(&mut self, key: &Key) -> sqlx::Result<()> {
+impl MisfitReport<'_> {
+    async fn describe(&mut self, key: &AdoptedKeys) -> sqlx::Result<()> {
         let found = self.found;
         for (name, content) in COLUMNS {
             match found.iter().find(|column| column.name == name) {
@@ -167,8 +168,8 @@ impl Report<'_> {
         Ok(())
     }
 
-    async fn column(&mut self, column: &Found, content: Content) -> sqlx::Result<()> {
-        let Found { name, r#type, base_type, .. } = column;
+    async fn column(&mut self, column: &AdoptedColumn, content: Content) -> sqlx::Result<()> {
+        let AdoptedColumn { name, r#type, base_type, .. } = column;
         let mut advice_fills_nulls = false;
         if column.is_generated {
             self.misfits.push(format!("{name} is generated"));
@@ -209,8 +210,8 @@ impl Report<'_> {
     }
 
     /// Decides how a column of another type can be converted.
-    async fn convert(&mut self, column: &Found, content: Content) -> sqlx::Result<()> {
-        let Found { name, base_type, category, .. } = column;
+    async fn convert(&mut self, column: &AdoptedColumn, content: Content) -> sqlx::Result<()> {
+        let AdoptedColumn { name, base_type, category, .. } = column;
         let to = |using: &str| format!("alter column \"{name}\" type {} using {using}", content.right_type());
         let is_text = category == TEXTS;
         match (content, &**base_type) {
@@ -254,8 +255,8 @@ impl Report<'_> {
     }
 
     /// A volume of a type that may hold fractions. Whether rows are in the way, which its advice gives a volume, nulls included.
-    async fn convert_volume(&mut self, column: &Found) -> sqlx::Result<bool> {
-        let Found { name, base_type, .. } = column;
+    async fn convert_volume(&mut self, column: &AdoptedColumn) -> sqlx::Result<bool> {
+        let AdoptedColumn { name, base_type, .. } = column;
         let value = exact_volume::number(name, base_type);
         let beyond = format!(
             "not ({value} = trunc({value}) and {value} >= -9223372036854775808 and {value} < 9223372036854775808)"
@@ -269,7 +270,7 @@ impl Report<'_> {
         self.if_nothing(&beyond, format!("alter column \"{name}\" type bigint using {value}::bigint"), &ask).await
     }
 
-    fn find(&self, name: &str) -> Option<&Found> {
+    fn find(&self, name: &str) -> Option<&AdoptedColumn> {
         self.found.iter().find(|column| column.name == name)
     }
 
@@ -281,8 +282,8 @@ impl Report<'_> {
     }
 
     /// A time without a zone could be of any zone, so its conversion is always asked about.
-    async fn convert_time(&mut self, column: &Found) -> sqlx::Result<()> {
-        let Found { name, base_type, category, .. } = column;
+    async fn convert_time(&mut self, column: &AdoptedColumn) -> sqlx::Result<()> {
+        let AdoptedColumn { name, base_type, category, .. } = column;
         let to = |using: &str| alter(&format!("alter column \"{name}\" type timestamp with time zone using {using}"));
         let newest = format!("select max(\"{name}\")::text from market_data_candles");
         let newest =
@@ -331,15 +332,15 @@ impl Report<'_> {
             ),
         };
         match self.look("true").await? {
-            Look::Nothing => self.actions.push(add),
+            RowSearch::Nothing => self.actions.push(add),
             _ => self.questions.push(ask),
         }
         Ok(())
     }
 
     /// A column that is not ours and has to be given a value.
-    fn unknown(&mut self, column: &Found) {
-        let Found { name, base_type, in_primary_key, sequence, .. } = column;
+    fn unknown(&mut self, column: &AdoptedColumn) {
+        let AdoptedColumn { name, base_type, in_primary_key, sequence, .. } = column;
         self.misfits.push(format!("the column {name} must be given a value that candlewick does not know"));
         // Migrations move its sequence on to where the rows are.
         if let Some(sequence) = sequence {
@@ -376,13 +377,13 @@ impl Report<'_> {
         let select = format!("select * from market_data_candles where {condition}");
         let ask = ended(ask);
         let look = self.look(condition).await?;
-        let is_in_the_way = matches!(look, Look::Rows { .. });
+        let is_in_the_way = matches!(look, RowSearch::Rows { .. });
         match look {
-            Look::Nothing => self.actions.push(action),
-            Look::Rows { count, example } => {
+            RowSearch::Nothing => self.actions.push(action),
+            RowSearch::Rows { count, example } => {
                 self.questions.push(format!("{ask} Rows in the way: {count}, such as {example}; see them: {select}"));
             }
-            Look::TookTooLong => {
+            RowSearch::TookTooLong => {
                 let seen = "The table could not be looked through within 2 s for rows that are in the way; see them";
                 self.questions.push(format!("Perhaps {ask} {seen}: {select}. If there are none, {}", alter(&action)));
             }
@@ -391,18 +392,18 @@ impl Report<'_> {
     }
 
     /// Looks for rows that meet `condition`.
-    async fn look(&mut self, condition: &str) -> sqlx::Result<Look> {
+    async fn look(&mut self, condition: &str) -> sqlx::Result<RowSearch> {
         const CANCELED: &str = "57014";
         if !self.is_patient {
-            return Ok(Look::TookTooLong);
+            return Ok(RowSearch::TookTooLong);
         }
         let select = format!("select count(*), min(left(t::text, 200)) from market_data_candles t where {condition}");
         match sqlx::query_as::<_, (i64, Option<String>)>(&select).fetch_one(&mut *self.connection).await {
-            Ok((0, _)) => Ok(Look::Nothing),
-            Ok((count, example)) => Ok(Look::Rows { count, example: example.unwrap_or_default() }),
+            Ok((0, _)) => Ok(RowSearch::Nothing),
+            Ok((count, example)) => Ok(RowSearch::Rows { count, example: example.unwrap_or_default() }),
             Err(error) if error.as_database_error().and_then(sql_state) == Some(CANCELED) => {
                 self.is_patient = false;
-                Ok(Look::TookTooLong)
+                Ok(RowSearch::TookTooLong)
             }
             Err(error) => Err(error),
         }

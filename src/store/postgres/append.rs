@@ -5,12 +5,12 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres as Pg, Row};
 
-use super::wire::{COPY_HEADER, COPY_TRAILER, ClosingTimes, Column, ColumnOf, write_row};
+use super::binary::{BoundColumn, COPY_HEADER, COPY_TRAILER, CandleColumn, ClosingTimes, write_row};
 use crate::store::error::sql_state;
 use crate::store::{Appended, Written};
 use candle::{Batch, Candle};
 
-/// Columns of both tables in the order of [`Column::ALL`].
+/// Columns of both tables in the order of [`CandleColumn::ALL`].
 macro_rules! columns {
     () => {
         r#"symbol, timeframe, "timestamp", open, high, low, close, volume"#
@@ -31,7 +31,7 @@ macro_rules! insert_closed {
     };
 }
 
-/// One statement for both kinds, so that a batch needs no transaction of several round trips. `live` reads `closed`
+/// One statement for both kinds, so that a batch needs no transaction of several round trips. `forming` reads `closed`
 /// and is therefore written after it: every writer locks rows in the same order. `$17` is when the clock may close each
 /// forming candle.
 ///
@@ -44,7 +44,7 @@ macro_rules! insert_both {
             insert_closed!(),
             r#" returning symbol, timeframe, "timestamp"),
              counted as (select count(*) as added from closed),
-             live as (insert into market_data_live_candles as stored ("#,
+             forming as (insert into market_data_live_candles as stored ("#,
             columns!(),
             r#", closes_at) select f.symbol, f.timeframe, f."timestamp", f.open, f.high, f.low, f.close, f.volume, f.closes_at
                from counted, unnest(
@@ -68,15 +68,15 @@ macro_rules! insert_both {
 }
 
 const INSERT_CLOSED: &str = insert_closed!();
-const INSERT_CLOSED_TELLING: &str = concat!(insert_closed!(), r#" returning symbol, timeframe, "timestamp""#);
-const INSERT_BOTH: &str = insert_both!("select added, (select count(*) from live) as live from counted");
-const INSERT_BOTH_TELLING: &str =
-    insert_both!("select *, true as closed from closed union all select *, false from live");
+const INSERT_CLOSED_RETURNING_KEYS: &str = concat!(insert_closed!(), r#" returning symbol, timeframe, "timestamp""#);
+const INSERT_BOTH: &str = insert_both!("select added, (select count(*) from forming) as forming from counted");
+const INSERT_BOTH_RETURNING_KEYS: &str =
+    insert_both!("select *, true as closed from closed union all select *, false from forming");
 const COPY_CLOSED: &str = concat!("copy market_data_candles (", columns!(), ") from stdin with (format binary)");
 
-fn counts(added: u64, live: u64) -> Appended {
+fn counts(added: u64, forming: u64) -> Appended {
     let count = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
-    Appended { added: count(added), live: count(live) }
+    Appended { added: count(added), forming: count(forming) }
 }
 
 /// Inserts what is not stored yet and replaces forming candles.
@@ -87,15 +87,18 @@ pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx
     }
     let row = bind_both(sqlx::query(INSERT_BOTH), batch).fetch_one(connection).await?;
     let column = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
-    Ok(counts(column("added")?, column("live")?))
+    Ok(counts(column("added")?, column("forming")?))
 }
 
 /// Like [`insert`], and returns the keys of what it changed, for [`written`].
-pub(super) async fn insert_telling(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Vec<PgRow>> {
+pub(super) async fn insert_returning_positions(
+    connection: &mut PgConnection,
+    batch: &Batch,
+) -> sqlx::Result<Vec<PgRow>> {
     let query = if batch.forming().is_empty() {
-        bind(sqlx::query(INSERT_CLOSED_TELLING), batch.closed())
+        bind(sqlx::query(INSERT_CLOSED_RETURNING_KEYS), batch.closed())
     } else {
-        bind_both(sqlx::query(INSERT_BOTH_TELLING), batch)
+        bind_both(sqlx::query(INSERT_BOTH_RETURNING_KEYS), batch)
     };
     query.fetch_all(connection).await
 }
@@ -129,13 +132,13 @@ pub(super) async fn copy(connection: &mut PgConnection, candles: &[Candle]) -> s
 
 async fn send_copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<u64> {
     /// So much is sent at a time: the server works on it while the next is made.
-    const PIECE: usize = 64 * 1024;
+    const COPY_CHUNK_BYTES: usize = 64 * 1024;
     let mut copy = connection.copy_in_raw(COPY_CLOSED).await?;
-    let mut bytes = Vec::with_capacity(PIECE + 1024);
+    let mut bytes = Vec::with_capacity(COPY_CHUNK_BYTES + 1024);
     bytes.extend_from_slice(COPY_HEADER);
     for candle in candles {
         write_row(candle, &mut bytes);
-        if bytes.len() >= PIECE {
+        if bytes.len() >= COPY_CHUNK_BYTES {
             copy.send(&*bytes).await?;
             bytes.clear();
         }
@@ -145,18 +148,20 @@ async fn send_copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::R
     copy.finish().await
 }
 
-/// Binds the columns of `candles` in the order of [`Column::ALL`].
+/// Binds the columns of `candles` in the order of [`CandleColumn::ALL`].
 pub(super) fn bind<'q, C: AsRef<Candle> + Sync>(
     query: Query<'q, Pg, PgArguments>,
     candles: &'q [C],
 ) -> Query<'q, Pg, PgArguments> {
-    Column::ALL.into_iter().fold(query, |query, column| query.bind(ColumnOf(column, candles)))
+    CandleColumn::ALL.into_iter().fold(query, |query, column| query.bind(BoundColumn(column, candles)))
 }
 
 /// Binds the columns from the timestamp on, for candles of one series.
 pub(super) fn bind_values<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) -> Query<'q, Pg, PgArguments> {
-    let columns = Column::ALL.into_iter().skip_while(|column| matches!(column, Column::Symbol | Column::Timeframe));
-    columns.fold(query, |query, column| query.bind(ColumnOf(column, candles)))
+    let columns = CandleColumn::ALL
+        .into_iter()
+        .skip_while(|column| matches!(column, CandleColumn::Symbol | CandleColumn::Timeframe));
+    columns.fold(query, |query, column| query.bind(BoundColumn(column, candles)))
 }
 
 fn bind_both<'q>(query: Query<'q, Pg, PgArguments>, batch: &'q Batch) -> Query<'q, Pg, PgArguments> {

@@ -38,7 +38,7 @@ const IS_ANY_OTHER: &str = r#"
 
 /// Reads those of the stored candles with the keys of `candles` that have other values, for [`stored`].
 pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Vec<PgRow>> {
-    if let Some(span) = Span::of(candles)
+    if let Some(span) = KeyRange::of(candles)
         && !span.is_any_other(connection, candles).await?
     {
         return Ok(Vec::new());
@@ -49,24 +49,24 @@ pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> s
 
 /// The first and the last of candles of one series that lie close together.
 #[derive(Debug)]
-struct Span<'a> {
+struct KeyRange<'a> {
     first: &'a Key,
     last: &'a Key,
     /// Rows that a series has in it at most if each period has one.
     max_rows: i64,
 }
 
-impl<'a> Span<'a> {
+impl<'a> KeyRange<'a> {
     fn of(candles: &'a [Candle]) -> Option<Self> {
         /// So many periods may lie within the span for each candle: nights and weekends make a stock's three to five.
-        const PERIODS: i64 = 6;
+        const MAX_PERIODS_PER_CANDLE: i64 = 6;
         let keys = || candles.iter().map(|candle| &candle.key);
         let first = keys().min_by_key(|key| key.time())?;
         let last = keys().max_by_key(|key| key.time())?;
         let seconds = |end: Timestamp| end.seconds() - first.time().seconds();
         let period = seconds(first.timeframe().nominal_end(first.time(), None));
         let count = i64::try_from(candles.len()).ok()?;
-        let periods = PERIODS * count;
+        let periods = MAX_PERIODS_PER_CANDLE * count;
         let is_dense = seconds(last.time()) <= period * periods;
         let max_rows = periods + 1;
         (is_dense && keys().all(|key| key.same_series(first))).then_some(Self { first, last, max_rows })

@@ -9,10 +9,10 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use crate::store::StoreError;
 
 /// The longest time that reaching the database may take before it is tried anew.
-pub(super) const CONNECT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Supabase's pooler lends a connection for one transaction on this port (Supabase documentation, "Connect to your
 /// database").
-const TRANSACTION_POOLER: u16 = 6543;
+const TRANSACTION_POOLER_PORT: u16 = 6543;
 
 /// Parameters of an address that sqlx acts on. It would pass over any other, and with it perhaps a misspelt `sslmode`.
 const PARAMETERS: [&str; 18] = [
@@ -39,7 +39,7 @@ const PARAMETERS: [&str; 18] = [
 /// Reads a `postgres://` address, which `setting` holds. A host that is not this machine gets TLS unless the address, or
 /// PGSSLMODE, says otherwise.
 pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, StoreError> {
-    let unfit = |problem: &str| StoreError::Unfit(format!("{setting} {problem}"));
+    let unfit = |problem: &str| StoreError::Misconfigured(format!("{setting} {problem}"));
     let parsed = url::Url::parse(url).map_err(|_| {
         unfit("is not a URL; write postgres://USER:PASSWORD@HOST:5432/DATABASE and percent-encode the password")
     })?;
@@ -59,7 +59,7 @@ pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, Stor
     let mut options = PgConnectOptions::from_str(url).map_err(|_| {
         unfit("holds a parameter with a value that is not known; correct it, as in sslmode=verify-full")
     })?;
-    if options.get_port() == TRANSACTION_POOLER {
+    if options.get_port() == TRANSACTION_POOLER_PORT {
         return Err(unfit(
             "names port 6543, the transaction pooler, which keeps no prepared statements; use the session pooler or the \
              direct connection on port 5432",
@@ -99,7 +99,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
 
 /// Opens a connection, or returns nothing if that takes too long.
 pub(super) async fn open(options: &PgConnectOptions) -> Option<sqlx::Result<PgConnection>> {
-    tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await.ok()
+    tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await.ok()
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
             "postgres://u:p@db.example.com/candles#geheim",
             "postgres://u:12#geheim",
         ] {
-            let Err(StoreError::Unfit(sentence)) = options(url, "DATABASE_URL") else { panic!("{url}") };
+            let Err(StoreError::Misconfigured(sentence)) = options(url, "DATABASE_URL") else { panic!("{url}") };
             assert!(sentence.starts_with("DATABASE_URL is cut short by a character of its password"), "{sentence}");
             assert!(!sentence.contains("geheim"), "{sentence}");
         }
@@ -132,7 +132,9 @@ mod tests {
 
     #[test]
     fn a_sentence_names_the_setting_that_holds_the_address() {
-        let Err(StoreError::Unfit(sentence)) = options("postgres://h:6543/d", "--database-url") else { panic!() };
+        let Err(StoreError::Misconfigured(sentence)) = options("postgres://h:6543/d", "--database-url") else {
+            panic!()
+        };
         assert!(sentence.starts_with("--database-url names port 6543"), "{sentence}");
     }
 }

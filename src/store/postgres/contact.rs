@@ -7,7 +7,7 @@ use std::io;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 
-use super::connect::{CONNECT, is_local, open};
+use super::connect::{CONNECT_TIMEOUT, is_local, open};
 use crate::store::StoreError;
 use crate::store::error::sql_state;
 
@@ -37,7 +37,7 @@ impl Server<'_> {
             None => Err(StoreError::Unavailable(format!(
                 "{} does not answer within {} s; look for a firewall in between, or correct host and port in {}",
                 self.place(),
-                CONNECT.as_secs(),
+                CONNECT_TIMEOUT.as_secs(),
                 self.setting
             ))),
         }

@@ -21,7 +21,7 @@ pub(super) async fn inspect(server: Server<'_>, may_migrate: bool, clock: &Clock
         Err(error) => return findings.fail("connection", &error),
     };
     let connection = &mut connection;
-    let mut look = Look { server, may_migrate, connection, findings };
+    let mut look = Inspection { server, may_migrate, connection, findings };
     let looked = async {
         look.connection.execute(SETTINGS).await?;
         look.server().await?;
@@ -44,14 +44,14 @@ pub(super) async fn inspect(server: Server<'_>, may_migrate: bool, clock: &Clock
     }
 }
 
-struct Look<'a> {
+struct Inspection<'a> {
     server: Server<'a>,
     may_migrate: bool,
     connection: &'a mut PgConnection,
     findings: &'a mut Findings,
 }
 
-impl Look<'_> {
+impl Inspection<'_> {
     async fn server(&mut self) -> Result<(), StoreError> {
         const SERVER: &str = "
             select current_setting('server_version'), current_database()::text, current_user::text,

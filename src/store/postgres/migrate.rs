@@ -15,7 +15,7 @@ use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 const FIRST_REPORT: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest time that looking after a migration may take.
-const LOOK: Duration = Duration::from_secs(3);
+const WATCH_QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The advice where the login may not make tables.
 pub(super) const MAY_NOT_CREATE: &str = "The login may not create tables; run candlewick migrate with one that may, and serve \
@@ -43,7 +43,7 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
     for migration in sqlx::migrate!("migrations/postgres").iter() {
         match applied.iter().find(|applied| applied.version == migration.version) {
             Some(applied) if applied.checksum != migration.checksum => {
-                return Err(StoreError::Unfit(changed_migration(migration.version)));
+                return Err(StoreError::Misconfigured(changed_migration(migration.version)));
             }
             Some(_) if migration.version == NEWEST_CANDLES_MIGRATION && lacks_newest_candles(connection).await? => {
                 info!("market_data_newest_candles, which was dropped, is made again");
@@ -82,7 +82,7 @@ pub(super) async fn pending(connection: &mut PgConnection) -> Result<Option<Vec<
     for migration in sqlx::migrate!("migrations/postgres").iter() {
         match applied.iter().find(|applied| applied.version == migration.version) {
             Some(applied) if applied.checksum != migration.checksum => {
-                return Err(StoreError::Unfit(changed_migration(migration.version)));
+                return Err(StoreError::Misconfigured(changed_migration(migration.version)));
             }
             Some(_) => {}
             None => pending.push(format!("migration {} {}", migration.version, migration.description)),
@@ -123,7 +123,7 @@ impl Watch<'_> {
             info!(seconds = start.elapsed().as_secs(), "{name}");
             pause = REPORT_INTERVAL;
             // Where the server cannot be asked, nothing is known.
-            let Ok(Ok(state)) = timeout(LOOK, self.state()).await else { continue };
+            let Ok(Ok(state)) = timeout(WATCH_QUERY_TIMEOUT, self.state()).await else { continue };
             let is_idle = state.as_deref() == Some("idle");
             // An answer may be on its way, so that it is idle once proves nothing.
             if state.is_none() || (is_idle && was_idle) {
@@ -150,14 +150,14 @@ fn store_error(error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
             match state.as_deref() {
-                Some("42501") => StoreError::Unfit(MAY_NOT_CREATE.to_owned()),
+                Some("42501") => StoreError::Misconfigured(MAY_NOT_CREATE.to_owned()),
                 // Something else in the database has a name that we need, or is not what we take it for.
                 Some(state) if state.starts_with("42") => {
-                    StoreError::Unfit(format!("The tables cannot be made in this database: {error}."))
+                    StoreError::Misconfigured(format!("The tables cannot be made in this database: {error}."))
                 }
                 _ => StoreError::from(error),
             }
         }
-        other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
+        other => StoreError::Misconfigured(format!("The tables cannot be brought up to date: {other}.")),
     }
 }

@@ -8,12 +8,13 @@ mod abandoned;
 mod access;
 mod adopt;
 mod append;
+mod binary;
 mod closing;
 mod compare;
 mod connect;
 mod contact;
+mod copy_hint;
 mod exact_volume;
-mod frontier;
 mod inspect;
 mod migrate;
 mod newest;
@@ -23,7 +24,6 @@ mod pooler;
 mod read;
 mod series;
 mod setup;
-mod wire;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,13 +31,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::changes::BumpOnDrop;
-use super::series::{Position, Row, Sample, SeriesKey};
+use super::series::{Position, Sample, SeriesKey, SeriesRow};
+use super::versions::BumpOnDrop;
 use super::{
     Appended, ClosingOutcome, DueCandle, Findings, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError,
     Stored, StoredCandles, Written, finished, not_prepared, unreadable,
@@ -48,16 +49,16 @@ use abandoned::Abandoned;
 use append::Copied;
 use candle::{Batch, Candle, Timestamp};
 use contact::Server;
-use frontier::Frontier;
+use copy_hint::WrittenRanges;
 use pool::{Pool, PoolError, Purpose};
 
 pub use series::SERIES_STATEMENTS;
 
 /// A PostgreSQL database. Clones share its connections.
 #[derive(Debug, Clone)]
-pub struct Postgres(Arc<Shared>);
+pub struct Postgres(Arc<PostgresShared>);
 
-struct Shared {
+struct PostgresShared {
     options: PgConnectOptions,
     /// The setting that holds the address.
     setting: Cow<'static, str>,
@@ -67,13 +68,13 @@ struct Shared {
     prepared: AtomicBool,
     /// True if the table may be copied into.
     takes_copy: AtomicBool,
-    frontier: Frontier,
+    copy_hint: WrittenRanges,
     /// One for each list of series that may be read at once, so that lists never take all connections from pages.
     series_readers: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for PostgresShared {
     /// Where it connects to, but not as whom: sqlx would print the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postgres")
@@ -86,7 +87,7 @@ impl fmt::Debug for Shared {
 }
 
 /// Fewest candles for which COPY, which takes a round trip more, is faster than an insert.
-const WORTH_COPYING: usize = 200;
+const MIN_COPIED_CANDLES: usize = 200;
 
 /// Statements that read lists of series at once. A pool of up to [`SMALL_POOL_CONNECTIONS`] runs one.
 const MAX_SERIES_READERS: usize = 2;
@@ -95,7 +96,7 @@ const SMALL_POOL_CONNECTIONS: u32 = 4;
 const SERIES_READER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How often a statement is tried again after another transaction made the server cancel it.
-const RETRIES: usize = 3;
+const MAX_RETRIES: usize = 3;
 
 /// Runs one statement that reads, once more where it met a connection that the server had ended, since not every statement asks
 /// first whether its connection lives, or where a standby cancelled it because it stood in the way of what the primary had
@@ -117,7 +118,7 @@ macro_rules! write_with {
         let mut attempt = 0;
         loop {
             match $pool.run(Purpose::Write, async |$connection| $statement.await).await {
-                Err(error) if attempt < RETRIES && error.is_conflict() => attempt += 1,
+                Err(error) if attempt < MAX_RETRIES && error.is_conflict() => attempt += 1,
                 result => break result,
             }
         }
@@ -127,17 +128,17 @@ macro_rules! write_with {
 impl Postgres {
     pub(super) fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let (setting, max_connections) = (config.setting.clone(), config.max_connections);
-        let options = connect::options(config.url.expose(), &setting)?;
+        let options = connect::options(config.url.expose_secret(), &setting)?;
         let tasks = TaskTracker::new();
         let abandoned = Abandoned::new(&options);
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(PostgresShared {
             work: Pool::new(&options, max_connections, pool::WORK, &abandoned),
             probe: Pool::new(&options, 1, pool::PROBE, &abandoned),
             options,
             setting,
             prepared: AtomicBool::new(false),
             takes_copy: AtomicBool::new(false),
-            frontier: Frontier::default(),
+            copy_hint: WrittenRanges::default(),
             series_readers: Arc::new(Semaphore::new(if max_connections > SMALL_POOL_CONNECTIONS {
                 MAX_SERIES_READERS
             } else {
@@ -171,7 +172,7 @@ impl Postgres {
             if shared.may_copy(&batch) {
                 match write_with!(pool, |connection| append::copy(connection, batch.closed()))? {
                     Copied::All(appended) => {
-                        shared.frontier.note(batch.closed(), true);
+                        shared.copy_hint.note(batch.closed(), true);
                         return Ok(appended);
                     }
                     Copied::Forbidden => shared.takes_copy.store(false, Ordering::Release),
@@ -179,18 +180,22 @@ impl Postgres {
                 }
             }
             let appended = write_with!(pool, |connection| append::insert(connection, &batch))?;
-            shared.frontier.note(batch.closed(), appended.added == batch.closed().len());
+            shared.copy_hint.note(batch.closed(), appended.added == batch.closed().len());
             Ok(appended)
         })
         .await
     }
 
-    pub(super) async fn append_telling(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Written, StoreError> {
+    pub(super) async fn append_returning_positions(
+        &self,
+        batch: Arc<Batch>,
+        bump: BumpOnDrop,
+    ) -> Result<Written, StoreError> {
         let (shared, inserted) = (Arc::clone(&self.0), Arc::clone(&batch));
         let insert = move |pool: Pool| async move {
             let _bump = bump;
-            let rows = write_with!(pool, |connection| append::insert_telling(connection, &inserted))?;
-            shared.frontier.note(inserted.closed(), true);
+            let rows = write_with!(pool, |connection| append::insert_returning_positions(connection, &inserted))?;
+            shared.copy_hint.note(inserted.closed(), true);
             Ok(rows)
         };
         let rows = self.on(&self.0.work, insert).await?;
@@ -203,7 +208,7 @@ impl Postgres {
         read::candles(&self.on(&self.0.work, select).await?, direction)
     }
 
-    pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<SeriesRow>, StoreError> {
         let read = self.read_series(move |pool| async move {
             read_with!(pool, |connection| series::rows_after(connection, &position, most))
         });
@@ -273,7 +278,7 @@ impl Postgres {
         match self.on(&self.0.work, close).await {
             // On a standby it is the primary's service that closes.
             Err(StoreError::ReadOnly(_)) => Ok(Vec::new()),
-            Err(StoreError::Refused(_)) => self.close_one_by_one(now).await,
+            Err(StoreError::ConstraintViolated(_)) => self.close_one_by_one(now).await,
             result => result,
         }
     }
@@ -289,7 +294,7 @@ impl Postgres {
             };
             match self.on(&self.0.work, close).await {
                 Ok(closed) => candles.extend(closed),
-                Err(StoreError::Refused(cause)) => {
+                Err(StoreError::ConstraintViolated(cause)) => {
                     let (one, later) = (key.clone(), now.plus_seconds(REFUSED_CLOSING_DELAY_SECONDS));
                     let postpone = move |pool: Pool| async move {
                         write_with!(pool, |connection| closing::postpone(connection, &one, later))
@@ -352,12 +357,12 @@ impl Postgres {
     }
 }
 
-impl Shared {
+impl PostgresShared {
     /// Whether a batch is worth a copy and likely to hold nothing that is stored.
     fn may_copy(&self, batch: &Batch) -> bool {
         batch.forming().is_empty()
-            && batch.closed().len() >= WORTH_COPYING
+            && batch.closed().len() >= MIN_COPIED_CANDLES
             && self.takes_copy.load(Ordering::Acquire)
-            && self.frontier.is_before(batch.closed())
+            && self.copy_hint.none_overlap(batch.closed())
     }
 }

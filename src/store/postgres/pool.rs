@@ -14,23 +14,23 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::abandoned::{Abandoned, Backend, Places, unique_session_name};
 use super::outage::Outage;
+use crate::detach_on_drop::detach_on_drop;
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
 use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
-use crate::to_the_end::to_the_end;
 
 /// The longest time that an idle connection may take to show that it lives before it is replaced: longer than the way to another
-/// continent and back, and short enough to open one within [`WAIT`](super::outage::WAIT).
-const PING: Duration = Duration::from_millis(500);
+/// continent and back, and short enough to open one within [`ACQUIRE_TIMEOUT`](super::outage::ACQUIRE_TIMEOUT).
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// First and longest pause between tries to connect to a server that is not ready, each pause twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a pool's users are ready to wait for the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Longest that opening a connection may take, which with TLS to another continent is more than [`WAIT`](super::outage::WAIT). It goes on
+    /// Longest that opening a connection may take, which with TLS to another continent is more than [`ACQUIRE_TIMEOUT`](super::outage::ACQUIRE_TIMEOUT). It goes on
     /// when the request that began it has given up.
     pub(super) connect: Duration,
     /// Longest that we wait for a statement's answer.
@@ -63,9 +63,9 @@ const STATEMENT_SETTINGS: &str = "
     select pid, backend_start::text from pg_stat_get_activity(pg_backend_pid())";
 
 /// Longest that a connection is used: what a server keeps for it only grows.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// Longest that one is kept which nobody uses.
-const IDLE: Duration = Duration::from_secs(10 * 60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// What a connection is wanted for. Neither reading nor writing may take the last connections from the other: a crowd of
 /// charts must not keep candles out, nor a flood of candles the charts.
@@ -89,7 +89,7 @@ impl Purpose {
 
     /// How long after it was lent a connection is taken to live without a test, which takes a round trip. A writer under
     /// load spares it, and pays with a refusal of what it writes within that time of a server's restart.
-    fn trust(self) -> Duration {
+    fn ping_if_idle_for(self) -> Duration {
         match self {
             Self::Read => Duration::from_secs(1),
             Self::ReadAgain => Duration::ZERO,
@@ -102,7 +102,7 @@ impl Purpose {
 #[derive(Clone)]
 pub(super) struct Pool {
     /// Not sqlx's pool, which pings a connection when it comes back too, and takes a task for that.
-    connections: managed::Pool<Connections>,
+    connections: managed::Pool<ConnectionManager>,
     /// One per connection. Waiting happens here, so that the pool is asked only for what it has or may open.
     permits: Arc<Semaphore>,
     /// One per connection that readers may hold at once, and likewise for writers.
@@ -130,7 +130,8 @@ impl Pool {
         patience: Patience,
         abandoned: &Abandoned,
     ) -> Self {
-        let opener = Connections { options: options.clone(), patience: patience.connect, outage: Mutex::default() };
+        let opener =
+            ConnectionManager { options: options.clone(), patience: patience.connect, outage: Mutex::default() };
         let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(max_connections as usize) };
         let connections = managed::Pool::builder(opener).config(config).build();
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
@@ -152,7 +153,7 @@ impl Pool {
         purpose: Purpose,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, PoolError> {
-        let mut loan = self.lend(purpose).await?;
+        let mut loan = self.acquire(purpose).await?;
         let Some(kept) = &mut loan.connection else { return Err(PoolError::Busy) };
         loan.in_statement = true;
         let result = match timeout(self.patience.answer, statement(&mut kept.connection)).await {
@@ -166,21 +167,21 @@ impl Pool {
         result
     }
 
-    async fn lend(&self, purpose: Purpose) -> Result<Loan, PoolError> {
-        let lend = async {
+    async fn acquire(&self, purpose: Purpose) -> Result<Lease, PoolError> {
+        let acquire = async {
             let share = Arc::clone(&self.shares[purpose.share()]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let place = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let (connections, abandoned) = (self.connections.clone(), self.abandoned.clone());
             // A connection that takes longer than this request waits serves the next one.
-            to_the_end(async move {
+            detach_on_drop(async move {
                 let connection = take(&connections, purpose, &abandoned).await?;
-                Ok(Loan { connection: Some(connection), in_statement: false, abandoned, places: Some([share, place]) })
+                Ok(Lease { connection: Some(connection), in_statement: false, abandoned, places: Some([share, place]) })
             })
             .await
         };
         let _pending = self.patience.counted.then(Pending::new);
         let start = Instant::now();
-        let loan = timeout(self.connections.manager().wait(), lend).await.unwrap_or(Err(PoolError::Busy));
+        let loan = timeout(self.connections.manager().wait(), acquire).await.unwrap_or(Err(PoolError::Busy));
         if self.patience.counted {
             histogram!(POOL_WAIT).record(start.elapsed());
             counter!(POOL_TIMEOUTS).increment(u64::from(matches!(loan, Err(PoolError::Busy))));
@@ -196,25 +197,25 @@ impl Pool {
 
     /// Closes what nobody has used for a while.
     pub(super) async fn close_idle(&self) {
-        say_goodbye(self.connections.retain(|_, metrics| metrics.last_used() < IDLE).removed).await;
+        close_all(self.connections.retain(|_, metrics| metrics.last_used() < IDLE_TIMEOUT).removed).await;
     }
 
     /// Lends nothing any more, and closes all that is not lent.
     pub(super) async fn close(&self) {
         self.permits.close();
-        say_goodbye(self.connections.retain(|_, _| false).removed).await;
+        close_all(self.connections.retain(|_, _| false).removed).await;
         self.connections.close();
     }
 }
 
 /// Opens connections, and knows which of them still serve.
-struct Connections {
+struct ConnectionManager {
     options: PgConnectOptions,
     patience: Duration,
     outage: Mutex<Outage>,
 }
 
-impl Connections {
+impl ConnectionManager {
     /// The longest time that a request may wait for a connection now.
     fn wait(&self) -> Duration {
         self.outage().wait(Instant::now())
@@ -225,30 +226,30 @@ impl Connections {
     }
 
     /// Opens a connection as soon as the server takes one: it may be starting, or about to notice that others have ended.
-    async fn open(&self) -> sqlx::Result<Kept> {
+    async fn open(&self) -> sqlx::Result<PooledConnection> {
         let mut pause = FIRST_PAUSE;
         loop {
             match PgConnection::connect_with(&self.options).await {
-                Ok(connection) => return Kept::new(connection).await,
+                Ok(connection) => return PooledConnection::new(connection).await,
                 Err(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(sqlx::Error::Database(error)) if error.is_transient_in_connect_phase() => {}
                 Err(error) => return Err(error),
             }
             self.outage().note_refusal(Instant::now());
             sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            pause = MAX_PAUSE.min(pause * 2);
         }
     }
 }
 
 /// A connection, the server's process behind it, and how long ago it was lent before.
-struct Kept {
+struct PooledConnection {
     connection: PgConnection,
     backend: Backend,
     unused: Duration,
 }
 
-impl Kept {
+impl PooledConnection {
     async fn new(mut connection: PgConnection) -> sqlx::Result<Self> {
         let session = unique_session_name();
         let settings = format!("set application_name = '{session}';{STATEMENT_SETTINGS}");
@@ -259,11 +260,11 @@ impl Kept {
     }
 }
 
-impl Manager for Connections {
-    type Type = Kept;
+impl Manager for ConnectionManager {
+    type Type = PooledConnection;
     type Error = sqlx::Error;
 
-    async fn create(&self) -> sqlx::Result<Kept> {
+    async fn create(&self) -> sqlx::Result<PooledConnection> {
         self.outage().note_try(Instant::now(), self.patience);
         let opened = timeout(self.patience, self.open()).await;
         match opened {
@@ -273,26 +274,26 @@ impl Manager for Connections {
         opened.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    async fn recycle(&self, kept: &mut Kept, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, kept: &mut PooledConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         kept.unused = metrics.last_used();
-        if metrics.age() > LIFETIME { Err(RecycleError::message("it is old")) } else { Ok(()) }
+        if metrics.age() > MAX_CONNECTION_AGE { Err(RecycleError::message("it is old")) } else { Ok(()) }
     }
 }
 
 /// Takes a connection that lives, unless `purpose` may find out by itself.
 async fn take(
-    connections: &managed::Pool<Connections>,
+    connections: &managed::Pool<ConnectionManager>,
     purpose: Purpose,
     abandoned: &Abandoned,
-) -> Result<Object<Connections>, PoolError> {
+) -> Result<Object<ConnectionManager>, PoolError> {
     loop {
         let mut kept = connections.get().await.map_err(|error| match error {
             managed::PoolError::Backend(error) => PoolError::Failed(error),
             _ => PoolError::Busy,
         })?;
         let is_new = Object::metrics(&kept).recycle_count == 0;
-        let is_trusted = is_new || kept.unused < purpose.trust();
-        if is_trusted || matches!(timeout(PING, kept.connection.ping()).await, Ok(Ok(()))) {
+        let is_trusted = is_new || kept.unused < purpose.ping_if_idle_for();
+        if is_trusted || matches!(timeout(PING_TIMEOUT, kept.connection.ping()).await, Ok(Ok(()))) {
             return Ok(kept);
         }
         // The others have not been used for longer, and to wait for each of them would take too long. They had no place, and
@@ -305,13 +306,13 @@ async fn take(
 }
 
 /// Tells the server that they are not needed any more, as long as it listens.
-async fn say_goodbye(connections: Vec<Kept>) {
-    join_all(connections.into_iter().map(|kept| timeout(PING, kept.connection.close()))).await;
+async fn close_all(connections: Vec<PooledConnection>) {
+    join_all(connections.into_iter().map(|kept| timeout(PING_TIMEOUT, kept.connection.close()))).await;
 }
 
 /// A connection on loan and the place it takes, given back however the loan ends.
-struct Loan {
-    connection: Option<Object<Connections>>,
+struct Lease {
+    connection: Option<Object<ConnectionManager>>,
     /// From before a statement is sent until it has ended well: in between nobody knows what comes next on the connection,
     /// so it is given up also where the statement is cut by a panic, or by a caller that stops waiting.
     in_statement: bool,
@@ -320,7 +321,7 @@ struct Loan {
     places: Option<Places>,
 }
 
-impl Loan {
+impl Lease {
     /// Closes the connection without a word: saying goodbye to a peer that does not answer could take as long as it likes.
     fn close(&mut self) {
         drop(self.connection.take().map(Object::take));
@@ -328,13 +329,13 @@ impl Loan {
 
     /// Closes the connection, whose place is free once the server has ended its process.
     fn abandon(&mut self) {
-        if let Some(Kept { backend, .. }) = self.connection.take().map(Object::take) {
+        if let Some(PooledConnection { backend, .. }) = self.connection.take().map(Object::take) {
             self.abandoned.end(backend, self.places.take());
         }
     }
 }
 
-impl Drop for Loan {
+impl Drop for Lease {
     fn drop(&mut self) {
         if self.in_statement {
             self.abandon();

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::error::sql_state;
 
 /// The longest time that the second connection is waited for. A pooler in session mode whose connections are all lent keeps it waiting.
-const SECOND_CONNECTION: Duration = Duration::from_secs(2);
+const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The result of comparing two sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Proof {
 /// that lends the two of them one server connection, or one of them several, is found however it chooses. Where no second
 /// connection can be had, nothing is proved, and what the first one alone shows has to do.
 pub(super) async fn connect_past_poolers(server: Server<'_>) -> Result<(PgConnection, Proof), StoreError> {
-    let second = timeout(SECOND_CONNECTION, PgConnection::connect_with(server.options));
+    let second = timeout(SECOND_CONNECTION_TIMEOUT, PgConnection::connect_with(server.options));
     let (first, second) = tokio::join!(server.connect(), second);
     let (mut first, second) = match (first, second) {
         (Ok(first), Ok(Ok(second))) => (first, Some(second)),
@@ -40,7 +40,7 @@ pub(super) async fn connect_past_poolers(server: Server<'_>) -> Result<(PgConnec
     };
     match judge(&mut first, second).await? {
         Some(proof) => Ok((first, proof)),
-        None => Err(StoreError::Unfit(format!(
+        None => Err(StoreError::Misconfigured(format!(
             "{} leads to a pooler that lends a connection for one transaction only, so that statements of different clients \
              get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: pool_mode = \
              session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler).",
@@ -58,12 +58,12 @@ async fn judge(first: &mut PgConnection, second: Option<PgConnection>) -> sqlx::
     }
     let Some(mut second) = second else { return Ok(Some(Proof::Doubt)) };
     // A pooler in session mode takes a client before it has a connection for it.
-    let Ok(Ok(mut other)) = timeout(SECOND_CONNECTION, Session::mark(&mut second, "second")).await else {
+    let Ok(Ok(mut other)) = timeout(SECOND_CONNECTION_TIMEOUT, Session::mark(&mut second, "second")).await else {
         return Ok(Some(Proof::Doubt));
     };
     let swaps = one.pid == other.pid || are_swapped(&mut one, &mut other).await?;
     // Its outcome changes nothing: the connection is not used again.
-    let _ = timeout(SECOND_CONNECTION, second.close()).await;
+    let _ = timeout(SECOND_CONNECTION_TIMEOUT, second.close()).await;
     Ok((!swaps).then_some(Proof::NoTransactionPooler))
 }
 

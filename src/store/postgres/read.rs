@@ -46,8 +46,8 @@ const SELECT_DOWN: &str = select_range!("desc");
 /// Reads the candles of `range`.
 pub(super) async fn range(connection: &mut PgConnection, range: &Range) -> sqlx::Result<PgRow> {
     let sql = match range.direction {
-        Direction::Up => SELECT_UP,
-        Direction::Down => SELECT_DOWN,
+        Direction::Ascending => SELECT_UP,
+        Direction::Descending => SELECT_DOWN,
     };
     sqlx::query(sql)
         .bind(range.symbol.as_str())
@@ -65,7 +65,7 @@ pub(super) fn candles(row: &PgRow, direction: Direction) -> Result<StoredCandles
     check_order(&times, direction)?;
     let times = times.iter().map(DateTime::timestamp_millis);
     let candles = StoredCandles::parse(times, row.try_get(1).map_err(unreadable)?).map_err(unreadable)?;
-    Ok(if direction == Direction::Down { candles.reversed() } else { candles })
+    Ok(if direction == Direction::Descending { candles.reversed() } else { candles })
 }
 
 fn at(millis: i64) -> DateTime<Utc> {

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use crate::store::precision::SAMPLE_CANDLES;
-use crate::store::series::{Position, Row, Sample, SeriesKey};
+use crate::store::series::{Position, Sample, SeriesKey, SeriesRow};
 use crate::store::{StoreError, unreadable};
 
 /// Rows of the series behind one, in the order of the key. Aggregates read a subquery's rows in its order, which is not
@@ -88,19 +88,20 @@ pub(super) async fn rows_after(connection: &mut PgConnection, position: &Positio
 }
 
 /// The candles in what [`rows_after`] has read.
-pub(super) fn rows(row: &PgRow) -> Result<Vec<Row>, StoreError> {
+pub(super) fn rows(row: &PgRow) -> Result<Vec<SeriesRow>, StoreError> {
     let times: Vec<Option<i64>> = row.try_get(2).map_err(unreadable)?;
     let digits: Vec<Option<i32>> = row.try_get(3).map_err(unreadable)?;
     let candles = positions(row)?.into_iter().zip(times).zip(digits);
     let digits = |digits: Option<i32>| digits.map(i32::unsigned_abs);
-    let rows: Vec<_> = candles.map(|((position, time), most)| Row { position, time, digits: digits(most) }).collect();
+    let rows: Vec<_> =
+        candles.map(|((position, time), most)| SeriesRow { position, time, digits: digits(most) }).collect();
     check_order(&rows)?;
     Ok(rows)
 }
 
 /// Checks that the rows of each series come together and ascend by time. The order of the series is left to the collation,
 /// which in a table of somebody else's may be any.
-fn check_order(rows: &[Row]) -> Result<(), StoreError> {
+fn check_order(rows: &[SeriesRow]) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
     let in_order = rows
         .chunk_by(|one, next| one.position == next.position)

@@ -12,12 +12,12 @@ use super::{access, adopt, migrate};
 use crate::store::StoreError;
 
 /// The longest time that the checks before and after the migrations may take; a server that froze meanwhile is tried anew.
-const CHECKS: Duration = Duration::from_secs(60);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 /// The meaning of [`Proof::Doubt`], for the log.
 pub(super) const DOUBT: &str =
     "no second connection to the database could be had, so a pooler in transaction mode in between would go unnoticed";
 /// The release in which `extract` became exact and which the oldest supported distributions ship.
-const OLDEST_SERVER: i32 = 140_000;
+const MIN_SERVER_VERSION: i32 = 140_000;
 
 /// Checks that the database fits and, if `migrate`, makes or updates its tables, all on one connection of its own:
 /// a failed migration keeps its lock for as long as its connection lives (sqlx). One that can only be read is not migrated.
@@ -31,13 +31,13 @@ pub(super) async fn prepare(server: Server<'_>, migrate: bool) -> Result<bool, S
     }
     let result = prepare_on(&mut connection, server, migrate).await;
     // Its outcome changes nothing: the connection is not used again.
-    let _ = timeout(CHECKS, connection.close()).await;
+    let _ = timeout(CHECK_TIMEOUT, connection.close()).await;
     result
 }
 
 async fn in_time<T>(checks: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let late = || StoreError::Unavailable("it did not answer while it was checked".to_owned());
-    timeout(CHECKS, checks).await.unwrap_or_else(|_| Err(late()))
+    timeout(CHECK_TIMEOUT, checks).await.unwrap_or_else(|_| Err(late()))
 }
 
 async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: bool) -> Result<bool, StoreError> {
@@ -102,12 +102,14 @@ pub(super) async fn check_server(connection: &mut PgConnection) -> Result<Mode, 
                current_setting('transaction_read_only')::bool";
     let (version, encoding, is_standby, is_read_only): (i32, String, bool, bool) =
         sqlx::query_as(SERVER).fetch_one(connection).await?;
-    if version < OLDEST_SERVER {
+    if version < MIN_SERVER_VERSION {
         let major = version / 10_000;
-        return Err(StoreError::Unfit(format!("The database is PostgreSQL {major}; candlewick needs 14 or newer.")));
+        return Err(StoreError::Misconfigured(format!(
+            "The database is PostgreSQL {major}; candlewick needs 14 or newer."
+        )));
     }
     if encoding != "UTF8" {
-        return Err(StoreError::Unfit(format!(
+        return Err(StoreError::Misconfigured(format!(
             "The database's encoding is {encoding}, which cannot hold every symbol; create one with encoding UTF8."
         )));
     }
@@ -146,7 +148,7 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
     }
     let leftovers = leftovers.unwrap_or_default();
     let steps = format!("run: drop table {leftovers}; and then candlewick migrate");
-    Err(StoreError::Unfit(if lacks_closed {
+    Err(StoreError::Misconfigured(if lacks_closed {
         format!(
             "{missing}, although it was made once. Restore it from a backup (docs/operations.md), or, to start without any \
              candles, {steps}."

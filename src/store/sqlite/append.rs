@@ -35,10 +35,10 @@ pub(super) fn insert<'b>(
     let mut upsert_forming = transaction.prepare_cached(UPSERT_FORMING)?;
     let mut written = Vec::new();
     for batch in batches {
-        let mut row = Row::default();
+        let mut row = PriceTexts::default();
         let mut closed = Vec::with_capacity(batch.closed().len());
         for (position, candle) in batch.closed().iter().enumerate() {
-            let Row([open, high, low, close]) = row.of(candle);
+            let PriceTexts([open, high, low, close]) = row.of(candle);
             let (symbol, timeframe, time) = key(candle);
             let volume = candle.volume.get();
             if insert_closed.execute((symbol, timeframe, time, open, high, low, close, volume))? > 0 {
@@ -47,7 +47,7 @@ pub(super) fn insert<'b>(
         }
         let mut forming = Vec::with_capacity(batch.forming().len());
         for (position, Forming { candle, closing }) in batch.forming().iter().enumerate() {
-            let Row([open, high, low, close]) = row.of(candle);
+            let PriceTexts([open, high, low, close]) = row.of(candle);
             let (symbol, timeframe, time) = key(candle);
             let (volume, closes_at) = (candle.volume.get(), closes_at(*closing));
             if upsert_forming.execute((symbol, timeframe, time, open, high, low, close, volume, closes_at))? > 0 {
@@ -63,13 +63,13 @@ pub(super) fn insert<'b>(
 
 /// The prices of a candle as text, in memory that is used again for the next candle.
 #[derive(Default)]
-struct Row([String; 4]);
+struct PriceTexts([String; 4]);
 
-impl Row {
+impl PriceTexts {
     fn of(&mut self, candle: &Candle) -> &Self {
-        for (side, text) in OhlcField::ALL.into_iter().zip(&mut self.0) {
+        for (field, text) in OhlcField::ALL.into_iter().zip(&mut self.0) {
             text.clear();
-            candle.ohlc.get(side).write_to(text);
+            candle.ohlc.get(field).write_to(text);
         }
         self
     }

@@ -21,7 +21,7 @@ pub(super) async fn stored(readers: &SqlitePool, candles: &[Candle]) -> sqlx::Re
     let rows: Vec<_> = candles
         .iter()
         .map(|Candle { key, ohlc, volume }| {
-            let [open, high, low, close] = OhlcField::ALL.map(|side| ohlc.get(side).to_string());
+            let [open, high, low, close] = OhlcField::ALL.map(|field| ohlc.get(field).to_string());
             let (symbol, timeframe, time) = (key.symbol().as_str(), key.timeframe().name(), key.time().millis());
             (symbol, timeframe, time, open, high, low, close, volume.get())
         })
@@ -39,9 +39,9 @@ fn differing(row: &SqliteRow, candles: &[Candle]) -> sqlx::Result<Option<Stored>
     let position = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
     let Some(candle) = candles.get(position) else { return Ok(None) };
     let mut values = [const { None }; 5];
-    for ((side, value), column) in OhlcField::ALL.into_iter().zip(&mut values).zip(1..) {
+    for ((field, value), column) in OhlcField::ALL.into_iter().zip(&mut values).zip(1..) {
         let text: Option<String> = row.try_get(column)?;
-        let is_same = text.as_deref().is_some_and(|text| is_price(text, candle.ohlc.get(side)));
+        let is_same = text.as_deref().is_some_and(|text| is_price(text, candle.ohlc.get(field)));
         *value = (!is_same).then(|| shown(text));
     }
     let volume: Option<i64> = row.try_get(5)?;

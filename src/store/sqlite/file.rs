@@ -22,27 +22,27 @@ const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    opened: OnceLock<Opened>,
+    opened: OnceLock<OpenFiles>,
     /// True if the log says last that the path leads elsewhere.
     is_lost: AtomicBool,
 }
 
 /// The file that the connections have open.
 #[derive(Debug, PartialEq, Eq)]
-struct Opened {
-    database: Identity,
+struct OpenFiles {
+    database: FileIdentity,
     /// Each of [`SIDE_FILES`] by its path, which is that of the database after symbolic links.
-    side_files: [(PathBuf, Identity); 2],
+    side_files: [(PathBuf, FileIdentity); 2],
 }
 
 /// The identity of the file, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
+struct FileIdentity {
     device: u64,
     inode: u64,
 }
 
-impl Identity {
+impl FileIdentity {
     #[cfg(unix)]
     fn of(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt as _;
@@ -56,15 +56,15 @@ impl Identity {
     }
 }
 
-impl Opened {
+impl OpenFiles {
     fn at(path: &Path) -> io::Result<Self> {
         let real = fs::canonicalize(path)?;
         let side_file = |suffix: &str| {
             let path = beside(&real, suffix);
-            Identity::of(&path).map(|identity| (path, identity))
+            FileIdentity::of(&path).map(|identity| (path, identity))
         };
         let [log, index] = SIDE_FILES;
-        Ok(Self { database: Identity::of(path)?, side_files: [side_file(log)?, side_file(index)?] })
+        Ok(Self { database: FileIdentity::of(path)?, side_files: [side_file(log)?, side_file(index)?] })
     }
 }
 
@@ -82,7 +82,7 @@ impl DatabaseFile {
     /// Takes what the path leads to for the file that the connections have open, unless that is known already. To be called
     /// while a connection is open that stays open: as long as it does, no other file can get the same inode.
     pub(super) fn pin(&self) -> Result<(), StoreError> {
-        let found = || Opened::at(&self.path).map_err(|error| self.gone(&error));
+        let found = || OpenFiles::at(&self.path).map_err(|error| self.gone(&error));
         let first = found()?;
         if *self.opened.get_or_init(|| first) != found()? {
             return Err(self.replaced());
@@ -114,13 +114,13 @@ impl DatabaseFile {
         result
     }
 
-    fn find(&self, opened: &Opened) -> Result<(), StoreError> {
-        match Identity::of(&self.path) {
+    fn find(&self, opened: &OpenFiles) -> Result<(), StoreError> {
+        match FileIdentity::of(&self.path) {
             Ok(found) if found == opened.database => {}
             Ok(_) => return Err(self.replaced()),
             Err(error) => return Err(self.gone(&error)),
         }
-        match opened.side_files.iter().find(|(path, identity)| Identity::of(path).ok() != Some(*identity)) {
+        match opened.side_files.iter().find(|(path, identity)| FileIdentity::of(path).ok() != Some(*identity)) {
             None => Ok(()),
             Some((path, _)) => Err(missing(format!(
                 "{} was moved or deleted under the running service, which writes nothing more; put it back, or restart the \

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::file::beside;
-use super::{LOCK_WAIT, NOT_WRITABLE, first_contact_error, tables};
+use super::{LOCK_TIMEOUT, NOT_WRITABLE, first_contact_error, tables};
 use crate::config::MissingFolder;
 use crate::store::StoreError;
 use crate::store::inspection::Findings;
@@ -41,7 +41,7 @@ pub(super) async fn inspect(path: &Path, may_migrate: bool, findings: &mut Findi
     }
     // Without a log nobody uses the file, and a reader that may not take it for unchanging would leave one behind.
     let options =
-        SqliteConnectOptions::new().filename(path).read_only(true).immutable(!log.exists()).busy_timeout(LOCK_WAIT);
+        SqliteConnectOptions::new().filename(path).read_only(true).immutable(!log.exists()).busy_timeout(LOCK_TIMEOUT);
     if let Err(error) = look(options.disable_statement_logging(), path, may_migrate, findings).await {
         findings.fail("file", &error);
     }

@@ -29,9 +29,9 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::changes::BumpOnDrop;
 use super::error::sqlite_code;
-use super::series::{Position, Row, Sample, SeriesKey};
+use super::series::{Position, Sample, SeriesKey, SeriesRow};
+use super::versions::BumpOnDrop;
 use super::{
     Appended, DueCandle, Findings, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
 };
@@ -42,20 +42,20 @@ use candle::{Batch, Candle, Timestamp};
 use file::DatabaseFile;
 use series::SeriesReader;
 use service_lock::ServiceLock;
-use writer::Writer;
+use writer::TransactionWriter;
 
 pub use series::SERIES_STATEMENTS;
 
 /// A SQLite file. Clones share its connections.
 #[derive(Debug, Clone)]
-pub struct Sqlite(Arc<Shared>);
+pub struct Sqlite(Arc<SqliteShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct SqliteShared {
     options: SqliteConnectOptions,
     file: Arc<DatabaseFile>,
     lock: ServiceLock,
-    writer: Writer,
+    writer: TransactionWriter,
     readers: SqlitePool,
     series_reader: SeriesReader,
     probe: SqlitePool,
@@ -65,11 +65,11 @@ struct Shared {
 }
 
 /// How long a lock of another process is waited for, at least.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest that a reader waits for a connection.
-const READER_WAIT: Duration = Duration::from_secs(4);
+const READER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest that a probe may take.
-const PROBE_WAIT: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Pages that each reading connection keeps, in the spelling of its setting: 512 KiB, several pages of candles. What they
 /// have in common is in the system's memory, and what is written makes them forget theirs.
@@ -80,7 +80,7 @@ impl Sqlite {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
-            .busy_timeout(LOCK_WAIT)
+            .busy_timeout(LOCK_TIMEOUT)
             .disable_statement_logging();
         let reader = options.clone().pragma("query_only", "on").pragma("cache_size", READER_CACHE);
         // Connections to a file are not lost, and to ask takes longer than most of what is read.
@@ -88,14 +88,14 @@ impl Sqlite {
             SqlitePoolOptions::new().max_connections(size).acquire_timeout(wait).test_before_acquire(false)
         };
         let file = Arc::new(DatabaseFile::new(options.get_filename()));
-        Self(Arc::new(Shared {
-            writer: Writer::new(Arc::clone(&file)),
+        Self(Arc::new(SqliteShared {
+            writer: TransactionWriter::new(Arc::clone(&file)),
             series_reader: SeriesReader::new(options.get_filename().to_owned()),
             file,
             lock: ServiceLock::default(),
-            readers: pool(max_connections, READER_WAIT).connect_lazy_with(reader.clone()),
+            readers: pool(max_connections, READER_TIMEOUT).connect_lazy_with(reader.clone()),
             // Kept for good, for [`DatabaseFile::pin`].
-            probe: pool(1, PROBE_WAIT).idle_timeout(None).max_lifetime(None).connect_lazy_with(reader),
+            probe: pool(1, PROBE_TIMEOUT).idle_timeout(None).max_lifetime(None).connect_lazy_with(reader),
             max_readers: max_connections,
             options,
             prepared: AtomicBool::new(false),
@@ -111,7 +111,7 @@ impl Sqlite {
         // A rollback to the release before leaves newer migrations in place; they only ever add.
         migrations.set_ignore_missing(true);
         if let Some(folder) = MissingFolder::of(self.0.file.path()) {
-            return Err(StoreError::Unfit(format!(
+            return Err(StoreError::Misconfigured(format!(
                 "The SQLite file {} cannot be made: {folder}",
                 self.0.file.path().display()
             )));
@@ -149,15 +149,19 @@ impl Sqlite {
         let shared = Arc::clone(&self.0);
         let taking = spawn_blocking(move || shared.lock.take(shared.file.path()));
         // Its file system need not answer, and nothing depends on it.
-        let _ = timeout(LOCK_WAIT, taking).await;
+        let _ = timeout(LOCK_TIMEOUT, taking).await;
     }
 
     pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
-        let written = self.append_telling(batch, bump).await?;
-        Ok(Appended { added: written.closed.len(), live: written.forming.len() })
+        let written = self.append_returning_positions(batch, bump).await?;
+        Ok(Appended { added: written.closed.len(), forming: written.forming.len() })
     }
 
-    pub(super) async fn append_telling(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Written, StoreError> {
+    pub(super) async fn append_returning_positions(
+        &self,
+        batch: Arc<Batch>,
+        bump: BumpOnDrop,
+    ) -> Result<Written, StoreError> {
         let shared = Arc::clone(&self.0);
         self.run(async move {
             let _bump = bump;
@@ -171,7 +175,7 @@ impl Sqlite {
         self.read(async move { read::range(&readers, &range).await }).await
     }
 
-    pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<SeriesRow>, StoreError> {
         let shared = Arc::clone(&self.0);
         self.read(async move { shared.series_reader.rows_after(position, most).await }).await
     }
@@ -288,28 +292,28 @@ const NOT_WRITABLE: &str = "The SQLite file may not be written; change the owner
 
 /// By the names of SQLite's documentation, "Result and Error Codes".
 fn first_contact_error(error: sqlx::Error) -> StoreError {
-    const READONLY: u32 = 8;
-    const CORRUPT: u32 = 11;
-    const CANTOPEN: u32 = 14;
-    const NOTADB: u32 = 26;
+    const SQLITE_READONLY: u32 = 8;
+    const SQLITE_CORRUPT: u32 = 11;
+    const SQLITE_CANTOPEN: u32 = 14;
+    const SQLITE_NOTADB: u32 = 26;
     let sentence = match error.as_database_error().and_then(sqlite_code) {
-        Some(CANTOPEN) => {
+        Some(SQLITE_CANTOPEN) => {
             "The SQLite file cannot be opened; check that the user who runs candlewick may read and write it, its folder, and the \
              files beside it that end in -wal and -shm."
         }
-        Some(READONLY) => NOT_WRITABLE,
-        Some(NOTADB) => "The file that DATABASE_URL names is no SQLite database; choose another path.",
-        Some(CORRUPT) => "The SQLite file is damaged; restore it from a backup.",
+        Some(SQLITE_READONLY) => NOT_WRITABLE,
+        Some(SQLITE_NOTADB) => "The file that DATABASE_URL names is no SQLite database; choose another path.",
+        Some(SQLITE_CORRUPT) => "The SQLite file is damaged; restore it from a backup.",
         _ => return error.into(),
     };
-    StoreError::Unfit(sentence.to_owned())
+    StoreError::Misconfigured(sentence.to_owned())
 }
 
 fn migration_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => first_contact_error(error),
-        MigrateError::VersionMismatch(version) => StoreError::Unfit(super::changed_migration(version)),
-        other => StoreError::Unfit(format!("The tables cannot be brought up to date: {other}.")),
+        MigrateError::VersionMismatch(version) => StoreError::Misconfigured(super::changed_migration(version)),
+        other => StoreError::Misconfigured(format!("The tables cannot be brought up to date: {other}.")),
     }
 }
 

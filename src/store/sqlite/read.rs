@@ -65,14 +65,14 @@ type PageRow = (Option<String>, Option<Vec<u8>>);
 /// Reads the candles of `range`.
 pub(super) async fn range(readers: &SqlitePool, range: &Range) -> Result<StoredCandles, StoreError> {
     let (select, select_on_lines) = match range.direction {
-        Direction::Up => (SELECT_UP, SELECT_UP_ON_LINES),
-        Direction::Down => (SELECT_DOWN, SELECT_DOWN_ON_LINES),
+        Direction::Ascending => (SELECT_UP, SELECT_UP_ON_LINES),
+        Direction::Descending => (SELECT_DOWN, SELECT_DOWN_ON_LINES),
     };
     let candles = match candles(page(readers, select, range).await?, range.direction) {
         Err(Misshapen) => candles(page(readers, select_on_lines, range).await?, range.direction).map_err(unreadable)?,
         Ok(candles) => candles,
     };
-    Ok(if range.direction == Direction::Down { candles.reversed() } else { candles })
+    Ok(if range.direction == Direction::Descending { candles.reversed() } else { candles })
 }
 
 async fn page(readers: &SqlitePool, select: &'static str, range: &Range) -> sqlx::Result<PageRow> {
@@ -104,14 +104,14 @@ mod tests {
             let text = times.split(' ').map(|_| "1 1 1 1 0 1").collect::<Vec<_>>().join("\n");
             candles((Some(times.to_owned()), Some(text.into_bytes())), direction).map(|candles| candles.len())
         };
-        assert_eq!(page("1 2 3", Direction::Up).unwrap(), 3);
-        assert_eq!(page("3 2 1", Direction::Down).unwrap(), 3);
+        assert_eq!(page("1 2 3", Direction::Ascending).unwrap(), 3);
+        assert_eq!(page("3 2 1", Direction::Descending).unwrap(), 3);
         for (times, direction) in [
-            ("3 2 1", Direction::Up),
-            ("1 2 3", Direction::Down),
-            ("1 3 2", Direction::Up),
-            ("2 3 1", Direction::Down),
-            ("1 1 2", Direction::Up),
+            ("3 2 1", Direction::Ascending),
+            ("1 2 3", Direction::Descending),
+            ("1 3 2", Direction::Ascending),
+            ("2 3 1", Direction::Descending),
+            ("1 1 2", Direction::Ascending),
         ] {
             assert!(matches!(page(times, direction), Err(Misshapen)), "{times} {direction:?}");
         }

@@ -12,11 +12,11 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{LOCK_WAIT, READER_CACHE, READER_WAIT, unfinished};
+use super::{LOCK_TIMEOUT, READER_CACHE, READER_TIMEOUT, unfinished};
 use crate::store::StoreError;
 use crate::store::candles::fraction_digits;
 use crate::store::precision::SAMPLE_CANDLES;
-use crate::store::series::{END_TIME, FIRST_TIME, Position, Row, Sample, SeriesKey};
+use crate::store::series::{END_TIME_MILLISECONDS, FIRST_TIME_MILLISECONDS, Position, Sample, SeriesKey, SeriesRow};
 
 /// Steps that run at once.
 const MAX_READERS: usize = 2;
@@ -73,7 +73,7 @@ impl SeriesReader {
         Self { file, idle: Mutex::default(), places: Semaphore::new(MAX_READERS) }
     }
 
-    pub(super) async fn rows_after(&self, position: Position, count: usize) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn rows_after(&self, position: Position, count: usize) -> Result<Vec<SeriesRow>, StoreError> {
         self.run(move |connection| {
             let (symbol, timeframe) = (Text(&position.symbol), Text(&position.timeframe));
             let mut statement = connection.prepare_cached(ROWS_AFTER)?;
@@ -81,7 +81,7 @@ impl SeriesReader {
             let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe, ":count": count};
             let rows = statement.query_map(parameters, |row| {
                 let position = Position { symbol: text(row, 0)?, timeframe: text(row, 1)? };
-                Ok(Row { position, time: Some(row.get(2)?), digits: digits(row, 3)? })
+                Ok(SeriesRow { position, time: Some(row.get(2)?), digits: digits(row, 3)? })
             })?;
             rows.collect()
         })
@@ -136,7 +136,7 @@ impl SeriesReader {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let busy = || StoreError::Unavailable("too many lists of its series are being read".to_owned());
-        let place = timeout(READER_WAIT, self.places.acquire()).await.map_err(|_| busy())?;
+        let place = timeout(READER_TIMEOUT, self.places.acquire()).await.map_err(|_| busy())?;
         let _place = place.map_err(|_| StoreError::Unavailable("its connections are closed".to_owned()))?;
         let (idle, file) = (self.idle().pop(), self.file.clone());
         let working = spawn_blocking(move || {
@@ -160,7 +160,7 @@ impl SeriesReader {
 fn open(file: PathBuf) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(LOCK_WAIT)?;
+    connection.busy_timeout(LOCK_TIMEOUT)?;
     connection.pragma_update(None, "query_only", "on")?;
     connection.pragma_update(None, "cache_size", READER_CACHE)?;
     Ok(connection)
@@ -170,7 +170,7 @@ fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<S
     let (symbol, timeframe) = (key.symbol.as_str(), key.timeframe.name());
     let mut newest = connection.prepare_cached(NEWEST_CANDLES)?;
     let mut rows = newest.query(named_params! {
-        ":symbol": symbol, ":timeframe": timeframe, ":first": FIRST_TIME, ":end": END_TIME, ":count": SAMPLE_CANDLES,
+        ":symbol": symbol, ":timeframe": timeframe, ":first": FIRST_TIME_MILLISECONDS, ":end": END_TIME_MILLISECONDS, ":count": SAMPLE_CANDLES,
     })?;
     let (mut sample, mut count): (Option<Sample>, usize) = (None, 0);
     while let Some(row) = rows.next()? {
@@ -187,7 +187,8 @@ fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<S
     drop(rows);
     if let Some(sample) = sample.as_mut().filter(|_| count == SAMPLE_CANDLES) {
         let mut oldest = connection.prepare_cached(OLDEST_TIME)?;
-        sample.first = oldest.query_row((symbol, timeframe, FIRST_TIME, END_TIME), |row| row.get(0))?;
+        sample.first =
+            oldest.query_row((symbol, timeframe, FIRST_TIME_MILLISECONDS, END_TIME_MILLISECONDS), |row| row.get(0))?;
     }
     Ok(sample)
 }

@@ -15,10 +15,10 @@ const SUFFIX: &str = "-lock";
 
 /// The lock of one SQLite file, as far as this service knows who has it.
 #[derive(Debug, Default)]
-pub(super) struct ServiceLock(Mutex<State>);
+pub(super) struct ServiceLock(Mutex<LockState>);
 
 #[derive(Debug, Default)]
-enum State {
+enum LockState {
     #[default]
     Free,
     /// By another service, which has written this into the lock.
@@ -31,18 +31,18 @@ impl ServiceLock {
     /// Takes the lock if it is free, and otherwise warns of who has it, once for each who does.
     pub(super) fn take(&self, database: &Path) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, State::Held { .. }) {
+        if matches!(*state, LockState::Held { .. }) {
             return;
         }
         match try_take(database) {
             Ok(Ok(lock)) => {
-                if matches!(*state, State::Taken(_)) {
+                if matches!(*state, LockState::Taken(_)) {
                     info!("the other service has let go of the SQLite file");
                 }
-                *state = State::Held { _lock: lock };
+                *state = LockState::Held { _lock: lock };
             }
             Ok(Err(holder)) => {
-                if !matches!(&*state, State::Taken(known) if *known == holder) {
+                if !matches!(&*state, LockState::Taken(known) if *known == holder) {
                     warn!(
                         file = %database.display(),
                         process = holder,
@@ -50,7 +50,7 @@ impl ServiceLock {
                          two different candles the first one stays. Stop one of the two, unless this one is just taking over"
                     );
                 }
-                *state = State::Taken(holder);
+                *state = LockState::Taken(holder);
             }
             // A folder that may not be written, or a file system without locks.
             Err(error) => debug!(cause = %error, "no lock says that this service uses the SQLite file"),
@@ -60,7 +60,7 @@ impl ServiceLock {
     pub(super) fn release(&self) {
         // Not if it is being taken, by a file system that may not answer.
         if let Ok(mut state) = self.0.try_lock() {
-            *state = State::Free;
+            *state = LockState::Free;
         }
     }
 }
@@ -115,9 +115,9 @@ mod tests {
         std::fs::write(&database, "").unwrap();
         let [first, second, third] = std::array::from_fn(|_| ServiceLock::default());
         let holder = |lock: &ServiceLock| match &*lock.0.lock().unwrap() {
-            State::Free => "nobody".to_owned(),
-            State::Taken(holder) => holder.clone(),
-            State::Held { .. } => "this one".to_owned(),
+            LockState::Free => "nobody".to_owned(),
+            LockState::Taken(holder) => holder.clone(),
+            LockState::Held { .. } => "this one".to_owned(),
         };
         // Where locks are mandatory, the process that has one cannot be read.
         let other = if cfg!(windows) { "unknown".to_owned() } else { std::process::id().to_string() };

@@ -62,7 +62,7 @@ pub(super) async fn problem(
         return Ok(Some(StoreError::Unavailable("its tables are missing; run candlewick migrate".to_owned())));
     }
     let lines = [complaints(file, were_made, &tables), remedy(connection, file, were_made, &tables).await?].concat();
-    Ok(Some(StoreError::Unfit(lines.join("\n"))))
+    Ok(Some(StoreError::Misconfigured(lines.join("\n"))))
 }
 
 /// True if the table of the migrations says that ours have run.
@@ -96,7 +96,7 @@ pub(super) async fn pending(
     for migration in migrations.iter() {
         match applied.iter().find(|(version, _)| *version == migration.version) {
             Some((_, checksum)) if **checksum != *migration.checksum => {
-                return Err(StoreError::Unfit(changed_migration(migration.version)));
+                return Err(StoreError::Misconfigured(changed_migration(migration.version)));
             }
             Some(_) => {}
             None => pending.push(format!("migration {} {}", migration.version, migration.description)),

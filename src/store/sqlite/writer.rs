@@ -15,18 +15,18 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::file::DatabaseFile;
-use super::{LOCK_WAIT, append, unfinished};
+use super::{LOCK_TIMEOUT, append, unfinished};
 use crate::store::{StoreError, Written};
 use candle::Batch;
 
 /// Longest that a batch waits behind others: most Expert Advisors give up after 5 s.
-const PATIENCE: Duration = Duration::from_secs(4);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Most candles in one transaction, unless a single batch has more: those that came first wait for all of them.
-const TRANSACTION: usize = 10_000;
+const MAX_TRANSACTION_CANDLES: usize = 10_000;
 
 /// Writes to a file, one transaction at a time.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct TransactionWriter {
     file: Arc<DatabaseFile>,
     connection: tokio::sync::Mutex<Slot>,
     waiting: Mutex<Waiting>,
@@ -43,21 +43,21 @@ enum Slot {
 /// Batches in the order in which they came.
 #[derive(Debug, Default)]
 struct Waiting {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<WaitingBatch>,
     /// How many have ever joined.
     joined: u64,
 }
 
 /// A batch and who waits for it.
 #[derive(Debug)]
-struct Entry {
+struct WaitingBatch {
     number: u64,
     batch: Arc<Batch>,
     came: Instant,
     answer: oneshot::Sender<Result<Written, StoreError>>,
 }
 
-impl Writer {
+impl TransactionWriter {
     /// Will write to a file that is there.
     pub(super) fn new(file: Arc<DatabaseFile>) -> Self {
         Self { file, connection: tokio::sync::Mutex::new(Slot::Empty), waiting: Mutex::default() }
@@ -68,8 +68,8 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut slot = self.turn(Instant::now() + PATIENCE).await?;
-        self.run_on(&mut slot, LOCK_WAIT, work).await
+        let mut slot = self.turn(Instant::now() + QUEUE_TIMEOUT).await?;
+        self.run_on(&mut slot, LOCK_TIMEOUT, work).await
     }
 
     /// Stores a batch, together with those that wait when its turn comes. To be polled to its end, since it may be writing
@@ -81,7 +81,7 @@ impl Writer {
             let turn = tokio::select! {
                 biased;
                 result = &mut answer => return result.unwrap_or_else(|_| Err(broken())),
-                turn = self.turn(came + PATIENCE) => turn,
+                turn = self.turn(came + QUEUE_TIMEOUT) => turn,
             };
             match turn {
                 Ok(mut slot) => self.write(&mut slot, self.take()).await,
@@ -149,17 +149,17 @@ impl Writer {
 
     /// Writes and answers `entries`: in one transaction, or where a candle of theirs is refused in halves, so that no caller
     /// fails another. Any other failure is everybody's, because each half would meet it as well.
-    async fn write(&self, slot: &mut Slot, entries: Vec<Entry>) {
+    async fn write(&self, slot: &mut Slot, entries: Vec<WaitingBatch>) {
         let mut parts = vec![entries];
         while let Some(mut part) = parts.pop() {
-            part.extract_if(.., |entry| entry.time_left().is_zero()).for_each(Entry::give_up);
+            part.extract_if(.., |entry| entry.time_left().is_zero()).for_each(WaitingBatch::give_up);
             let Some(oldest) = part.first() else { continue };
-            let lock_wait = LOCK_WAIT.max(oldest.time_left());
+            let lock_wait = LOCK_TIMEOUT.max(oldest.time_left());
             let batches: Vec<_> = part.iter().map(|entry| Arc::clone(&entry.batch)).collect();
             let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
             match self.run_on(slot, lock_wait, insert).await {
                 Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
-                Err(StoreError::Refused(_)) if part.len() > 1 => {
+                Err(StoreError::ConstraintViolated(_)) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.extend([later, part]);
                 }
@@ -173,18 +173,18 @@ impl Writer {
         let mut waiting = self.lock();
         waiting.joined += 1;
         let number = waiting.joined;
-        waiting.entries.push_back(Entry { number, batch, came, answer });
+        waiting.entries.push_back(WaitingBatch { number, batch, came, answer });
         (number, answered)
     }
 
     /// Takes those whose turn it is.
-    fn take(&self) -> Vec<Entry> {
+    fn take(&self) -> Vec<WaitingBatch> {
         let mut waiting = self.lock();
         let mut candles = 0;
-        let fitting = waiting.entries.iter().take_while(|Entry { batch, .. }| {
+        let fitting = waiting.entries.iter().take_while(|WaitingBatch { batch, .. }| {
             let is_first = candles == 0;
             candles += batch.len();
-            is_first || candles <= TRANSACTION
+            is_first || candles <= MAX_TRANSACTION_CANDLES
         });
         let count = fitting.count();
         waiting.entries.drain(..count).collect()
@@ -202,14 +202,14 @@ impl Writer {
     }
 }
 
-impl Entry {
+impl WaitingBatch {
     /// Tells the caller, who may have left.
     fn answer(self, result: Result<Written, StoreError>) {
         let _ = self.answer.send(result);
     }
 
     fn time_left(&self) -> Duration {
-        PATIENCE.saturating_sub(self.came.elapsed())
+        QUEUE_TIMEOUT.saturating_sub(self.came.elapsed())
     }
 
     fn give_up(self) {
@@ -221,7 +221,7 @@ impl Entry {
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(LOCK_WAIT)?;
+    connection.busy_timeout(LOCK_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // A 201 means durable: the write-ahead log is on disk before COMMIT returns.
     connection.pragma_update(None, "synchronous", "full")?;

@@ -2,26 +2,26 @@
 //! single machine can arrange, and the database itself says afterwards whether the service kept its word.
 //!
 //! A test is a [`scenario`]: [`load`] posts [`batch`]es and writes down every answer, the test breaks something and mends
-//! it, and the [`verdict`] compares what was answered with what is stored.
+//! it, and the [`oracle`] compares what was answered with what is stored.
 //!
 //! `CANDLEWICK_FAULTS=full` has every scenario go on for longer and break more; `CANDLEWICK_FAULTS_SEED` repeats a run's
 //! choices, though not the machine's timing.
 
 mod batch;
 pub mod database_server;
-mod leavers;
+mod disconnects;
 mod load;
+mod oracle;
 mod report;
 mod scenario;
 pub mod small_disk;
-mod verdict;
 
-mod of_capacity;
-mod of_everything;
-mod of_sqlite;
-mod of_the_link;
-mod of_the_server;
-mod of_the_service;
+mod capacity;
+mod combined;
+mod database;
+mod network;
+mod service;
+mod sqlite;
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -9,11 +9,11 @@ use tokio::time::{sleep, timeout};
 
 use super::batch::Batch;
 use super::database_server::DatabaseServer;
-use super::leavers::come_and_leave;
+use super::disconnects::come_and_leave;
 use super::load::{Answer, Load, client, post};
+use super::oracle::{Broken, judge};
 use super::report::{Figures, left_out};
 use super::small_disk::SmallDisk;
-use super::verdict::{Broken, judge};
 use super::{Random, full};
 use crate::harness::{Database, KEY, PgDatabase, TOKEN, run_within};
 use crate::program::{Serving, folder};

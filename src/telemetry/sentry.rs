@@ -8,30 +8,31 @@ use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use secrecy::{ExposeSecret as _, SecretString};
 use sentry::protocol::{Event, Exception};
 use sentry::{ClientInitGuard, ClientOptions, Level};
 
 use super::REVISION;
-use crate::config::{Environment, Secret};
+use crate::config::Environment;
 
 /// Most failures that are told a minute, once as many have been told at once: an outage must not eat up a quota.
-const A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
+const MAX_REPORTS_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
 /// Longest that the end of the process waits for reports that are still to be sent.
-const FLUSH: Duration = Duration::from_millis(1500);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Sends what is still to be sent when it is dropped.
 #[must_use = "dropping it ends the reports"]
-pub struct FailureGuard(Option<ClientInitGuard>);
+pub struct SentryGuard(Option<ClientInitGuard>);
 
-impl FailureGuard {
+impl SentryGuard {
     /// Ends the reports at once.
     pub fn abandon(mut self) {
         std::mem::forget(self.0.take());
     }
 }
 
-impl Drop for FailureGuard {
+impl Drop for SentryGuard {
     /// On a thread of its own, because sentry's end waits for a server that does not answer for as long as that likes.
     fn drop(&mut self) {
         let Some(guard) = self.0.take() else { return };
@@ -40,19 +41,19 @@ impl Drop for FailureGuard {
             drop(guard);
             drop(done);
         });
-        let _ = finished.recv_timeout(FLUSH);
+        let _ = finished.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
-impl std::fmt::Debug for FailureGuard {
+impl std::fmt::Debug for SentryGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FailureGuard")
+        f.write_str("SentryGuard")
     }
 }
 
 /// One request that failed.
 #[derive(Debug)]
-pub struct Failure<'a> {
+pub struct FailedRequest<'a> {
     /// What kind of failure, in one word, as the answer said.
     pub kind: &'a str,
     /// What happened, as in the log.
@@ -66,15 +67,15 @@ pub struct Failure<'a> {
 }
 
 /// Starts to report failures to the project that `dsn` names.
-pub fn init(dsn: &Secret, environment: Environment) -> FailureGuard {
+pub fn init(dsn: &SecretString, environment: Environment) -> SentryGuard {
     let release = format!("{}@{}+{REVISION}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     let options = ClientOptions::new()
-        .dsn(dsn.expose())
+        .dsn(dsn.expose_secret())
         .release(release)
         .environment(environment.name())
         .server_name(env!("CARGO_PKG_NAME"))
         .send_default_pii(false);
-    FailureGuard(Some(sentry::init(options)))
+    SentryGuard(Some(sentry::init(options)))
 }
 
 /// Reports why the service ended by itself.
@@ -83,10 +84,15 @@ pub fn report_end(cause: &str) {
 }
 
 /// Reports a failed request, unless reports come faster than one a second for long.
-pub fn report(failure: Failure<'_>) {
-    static LIMIT: OnceLock<DefaultDirectRateLimiter> = OnceLock::new();
+pub fn report(failure: FailedRequest<'_>) {
+    static REPORT_LIMITER: OnceLock<DefaultDirectRateLimiter> = OnceLock::new();
     let reported = sentry::Hub::current().client().is_some_and(|client| client.is_enabled());
-    if !reported || LIMIT.get_or_init(|| RateLimiter::direct(Quota::per_minute(A_MINUTE))).check().is_err() {
+    if !reported
+        || REPORT_LIMITER
+            .get_or_init(|| RateLimiter::direct(Quota::per_minute(MAX_REPORTS_PER_MINUTE)))
+            .check()
+            .is_err()
+    {
         return;
     }
     let tags = [("request_id", failure.request_id.to_owned()), ("status", failure.status.to_string())];

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::{Checked, Refusal, check};
+use super::{Refusal, ValidatedBatch, check};
 use crate::store::StoreError;
 use candle::Timestamp;
 
@@ -17,18 +17,23 @@ const MAX_INLINE_BYTES: usize = 1024 * 1024;
 
 /// Parses and validates bodies. Clones share the places for large ones.
 #[derive(Debug, Clone)]
-pub(super) struct Parsing {
+pub(super) struct ParsePool {
     /// A place for each core: more at once would only take more memory.
     large: Arc<Semaphore>,
 }
 
-impl Parsing {
+impl ParsePool {
     pub(super) fn new() -> Self {
         Self { large: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))) }
     }
 
     /// Takes the batch in `body` apart and validates it, as [`check`] does.
-    pub(super) async fn check(&self, body: Vec<u8>, now: Timestamp, max_candles: usize) -> Result<Checked, Refusal> {
+    pub(super) async fn check(
+        &self,
+        body: Vec<u8>,
+        now: Timestamp,
+        max_candles: usize,
+    ) -> Result<ValidatedBatch, Refusal> {
         if body.len() <= MAX_INLINE_BYTES {
             return check(&body, now, max_candles);
         }
@@ -52,22 +57,22 @@ mod tests {
 
     #[tokio::test]
     async fn small_bodies_are_parsed_at_once_and_large_ones_elsewhere() {
-        let parsing = Parsing::new();
+        let parse_pool = ParsePool::new();
         let now = Timestamp::from_seconds(0).unwrap();
         let small = vec![b' '; MAX_INLINE_BYTES];
         let large = vec![b' '; MAX_INLINE_BYTES + 1];
-        assert!(parsing.check(small, now, 1).now_or_never().is_some());
-        assert!(parsing.check(large.clone(), now, 1).now_or_never().is_none());
-        assert!(matches!(parsing.check(large, now, 1).await, Err(Refusal::Malformed(_))));
+        assert!(parse_pool.check(small, now, 1).now_or_never().is_some());
+        assert!(parse_pool.check(large.clone(), now, 1).now_or_never().is_none());
+        assert!(matches!(parse_pool.check(large, now, 1).await, Err(Refusal::Malformed(_))));
     }
 
     #[tokio::test]
     async fn large_bodies_wait_for_a_place() {
-        let parsing = Parsing::new();
+        let parse_pool = ParsePool::new();
         let places = u32::try_from(available_parallelism().unwrap().get()).unwrap();
-        let taken = Arc::clone(&parsing.large).acquire_many_owned(places).await.unwrap();
+        let taken = Arc::clone(&parse_pool.large).acquire_many_owned(places).await.unwrap();
         let body = vec![b' '; MAX_INLINE_BYTES + 1];
-        let mut waiting = Box::pin(parsing.check(body, Timestamp::from_seconds(0).unwrap(), 1));
+        let mut waiting = Box::pin(parse_pool.check(body, Timestamp::from_seconds(0).unwrap(), 1));
         assert!((&mut waiting).now_or_never().is_none());
         drop(taken);
         assert!(waiting.await.is_err());

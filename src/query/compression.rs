@@ -4,10 +4,12 @@ use std::io::{self, Write as _};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use strum::IntoStaticStr;
 
 /// How an answer is written (RFC 9110 section 8.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Coding {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Encoding {
     /// As it is.
     Identity,
     /// The one that everybody reads.
@@ -27,18 +29,14 @@ pub enum Coding {
 const GZIP_LEVEL: u32 = 2;
 const ZSTD_LEVEL: i32 = 1;
 
-impl Coding {
+impl Encoding {
     /// Its name in `Accept-Encoding` and `Content-Encoding`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
+        self.into()
     }
 
-    /// Puts `bytes` into this coding.
+    /// Puts `bytes` into this encoding.
     pub(super) fn encode(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Self::Identity => Ok(bytes.to_vec()),

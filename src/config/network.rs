@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use secrecy::SecretString;
 use url::Url;
 
-use super::{Environment, Reader, Secret};
+use super::environment::Environment;
+use super::reader::Reader;
 
 /// From where requests are taken.
 #[derive(Debug, Clone)]
@@ -60,6 +62,17 @@ pub struct TlsFiles {
 }
 
 impl Reader<'_> {
+    pub(super) fn address(&mut self) -> SocketAddr {
+        let port_setting = self.variables.label("PORT").into_owned();
+        let address = self.parsed("BIND_ADDR", IpAddr::from([127, 0, 0, 1]), |text| {
+            text.parse()
+                .map_err(|_| format!("must be an IP address, such as 0.0.0.0; the port goes into {port_setting}"))
+        });
+        let port = self
+            .parsed("PORT", 8000, |text| text.parse().map_err(|_| "must be a whole number from 0 to 65535".to_owned()));
+        SocketAddr::new(address, port)
+    }
+
     pub(super) fn access(&mut self, environment: Environment) -> Access {
         Access {
             origins: self.list("ALLOWED_ORIGINS", origin),
@@ -102,9 +115,9 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn sentry_dsn(&mut self) -> Option<Secret> {
+    pub(super) fn sentry_dsn(&mut self) -> Option<SecretString> {
         self.parsed("SENTRY_DSN", None, |text| match text.parse::<sentry::types::Dsn>() {
-            Ok(_) => Ok(Some(Secret::new(text))),
+            Ok(_) => Ok(Some(SecretString::from(text))),
             // The error may quote it.
             Err(_) => Err("is not a DSN; copy it from the project's settings, under Client Keys".to_owned()),
         })

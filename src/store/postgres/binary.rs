@@ -11,7 +11,7 @@ use candle::{Candle, Closing, Forming, OhlcField, Price, Timestamp};
 
 /// A column of both tables.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Column {
+pub(super) enum CandleColumn {
     Symbol,
     Timeframe,
     Timestamp,
@@ -22,7 +22,7 @@ pub(super) enum Column {
 /// 2000-01-01T00:00:00Z in epoch seconds, from where PostgreSQL counts microseconds.
 const POSTGRES_EPOCH: i64 = 946_684_800;
 
-impl Column {
+impl CandleColumn {
     /// All of them in the order in which statements name them.
     pub(super) const ALL: [Self; 8] = [
         Self::Symbol,
@@ -53,7 +53,7 @@ impl Column {
             Self::Timestamp => {
                 write_bytes(&micros(candle.key.time()).to_be_bytes(), bytes);
             }
-            Self::Price(side) => write_numeric(candle.ohlc.get(side), bytes),
+            Self::Price(field) => write_numeric(candle.ohlc.get(field), bytes),
             Self::Volume => write_bytes(&candle.volume.get().to_be_bytes(), bytes),
         }
     }
@@ -115,12 +115,12 @@ fn small(number: impl TryInto<i16>) -> i16 {
 
 /// A column of some candles, as an array to bind.
 #[derive(Debug)]
-pub(super) struct ColumnOf<'a, C>(pub(super) Column, pub(super) &'a [C]);
+pub(super) struct BoundColumn<'a, C>(pub(super) CandleColumn, pub(super) &'a [C]);
 
-impl<C> sqlx::Type<Pg> for ColumnOf<'_, C> {
+impl<C> sqlx::Type<Pg> for BoundColumn<'_, C> {
     /// Of no use, since each value tells its own.
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(Oid(Column::Symbol.type_numbers().1))
+        PgTypeInfo::with_oid(Oid(CandleColumn::Symbol.type_numbers().1))
     }
 }
 
@@ -138,7 +138,7 @@ fn write_array_head(element: u32, count: usize, has_nulls: bool, bytes: &mut PgA
     }
 }
 
-impl<C: AsRef<Candle>> Encode<'_, Pg> for ColumnOf<'_, C> {
+impl<C: AsRef<Candle>> Encode<'_, Pg> for BoundColumn<'_, C> {
     fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let Self(column, candles) = *self;
         write_array_head(column.type_numbers().0, candles.len(), false, bytes);
@@ -160,14 +160,14 @@ pub(super) struct ClosingTimes<'a>(pub(super) &'a [Forming]);
 
 impl sqlx::Type<Pg> for ClosingTimes<'_> {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(Oid(Column::Timestamp.type_numbers().1))
+        PgTypeInfo::with_oid(Oid(CandleColumn::Timestamp.type_numbers().1))
     }
 }
 
 impl Encode<'_, Pg> for ClosingTimes<'_> {
     fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         const NULL: i32 = -1;
-        write_array_head(Column::Timestamp.type_numbers().0, self.0.len(), true, bytes);
+        write_array_head(CandleColumn::Timestamp.type_numbers().0, self.0.len(), true, bytes);
         for Forming { closing, .. } in self.0 {
             match closing {
                 Closing::Undecided => bytes.extend_from_slice(&NULL.to_be_bytes()),
@@ -186,8 +186,8 @@ pub(super) const COPY_TRAILER: &[u8] = &(-1_i16).to_be_bytes();
 
 /// Appends a candle as a row of a binary COPY.
 pub(super) fn write_row(candle: &Candle, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&small(Column::ALL.len()).to_be_bytes());
-    for column in Column::ALL {
+    bytes.extend_from_slice(&small(CandleColumn::ALL.len()).to_be_bytes());
+    for column in CandleColumn::ALL {
         column.write(candle, bytes);
     }
 }

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::body::{BatchFields, CandleFields, Raw, Shape};
-use super::broker_clock::{CLOCK_TOLERANCE, FutureCandles};
+use super::broker_clock::{CLOCK_TOLERANCE_SECONDS, FutureCandles};
 use super::malformed::{self, Malformed};
+use super::parse::{BatchFields, CandleFields, Raw, Shape};
 use super::scalar::{boolean, parse_scalar, parse_string};
-use crate::violation::{MAX_LISTED, Step, Violation};
+use crate::validation::{FieldError, MAX_REPORTED_ERRORS, PathSegment};
 use candle::{
     BatchBuilder, Candle, Closing, EpochUnit, Key, Ohlc, OhlcField, Phase, Phases, Price, Rule, SentTime, Sorted,
     Symbol, Timeframe, Timestamp, UtcOffset, ValueError, Volume,
 };
 
 /// Seconds before its end from which an M1 candle is believed to be complete: more would take its first half for the whole.
-const M1_CLAIM_TOLERANCE: i64 = 30;
+const M1_CLAIM_TOLERANCE_SECONDS: i64 = 30;
 
 /// What a batch came to.
 #[derive(Debug)]
-pub struct Checked {
+pub struct ValidatedBatch {
     /// The candles that may be stored.
     pub sorted: Sorted,
     /// Candles in the body.
@@ -33,8 +33,8 @@ pub struct Checked {
 pub struct Rejected {
     /// How many.
     pub candles: usize,
-    /// Index of the candle and one of its violations; the first [`MAX_LISTED`] in the order of the batch.
-    pub listed: Vec<(usize, Violation)>,
+    /// Index of the candle and one of its errors; the first [`MAX_REPORTED_ERRORS`] in the order of the batch.
+    pub listed: Vec<(usize, FieldError)>,
     /// How many candles broke which rule first.
     pub reasons: BTreeMap<Rule, u64>,
 }
@@ -49,8 +49,8 @@ struct Defaults {
 }
 
 impl Defaults {
-    fn read(fields: &BatchFields<'_>) -> (Self, Vec<Violation>) {
-        let mut problems = Problems::default();
+    fn read(fields: &BatchFields<'_>) -> (Self, Vec<FieldError>) {
+        let mut problems = FieldErrors::default();
         let defaults = Self {
             symbol: problems.optional("symbol", fields.symbol, |raw| parse_string(raw, Symbol::parse)),
             timeframe: problems.optional("timeframe", fields.timeframe, |raw| parse_string(raw, Timeframe::parse)),
@@ -58,7 +58,7 @@ impl Defaults {
             utc_offset: problems.optional("utc_offset", fields.utc_offset, |raw| parse_scalar(raw, UtcOffset::parse)),
         };
         let place = |(field, invalid): (Option<&'static str>, ValueError)| {
-            Violation::new(std::iter::once("body").chain(field).map(Step::from), invalid)
+            FieldError::new(std::iter::once("body").chain(field).map(PathSegment::from), invalid)
         };
         (defaults, problems.0.into_iter().map(place).collect())
     }
@@ -87,7 +87,7 @@ impl<'a> Validator<'a> {
     /// Validates the next candle. The defaults are those in the `batch` of the first one.
     pub(super) fn take(&mut self, batch: &BatchFields<'a>, candle: &Shape<CandleFields<'a>>) {
         let reader = self.reader.get_or_insert_with(|| CandleReader::new(batch, self.now));
-        let mut problems = Problems::default();
+        let mut problems = FieldErrors::default();
         let accepted = match candle {
             Shape::Right(fields) => {
                 if let Some(names) = reader.contradiction(fields) {
@@ -122,10 +122,14 @@ impl<'a> Validator<'a> {
     ///
     /// # Errors
     /// What is wrong with the batch as a whole, so that no candle of it can be stored.
-    pub(super) fn finish(mut self, batch: Shape<BatchFields<'_>>, text: &str) -> Result<Checked, Vec<Violation>> {
+    pub(super) fn finish(
+        mut self,
+        batch: Shape<BatchFields<'_>>,
+        text: &str,
+    ) -> Result<ValidatedBatch, Vec<FieldError>> {
         let whole = |field: Option<&str>, rule, message: &str| {
-            let loc = std::iter::once("body").chain(field).map(Step::from);
-            vec![Violation::new(loc, ValueError::new(rule, message))]
+            let loc = std::iter::once("body").chain(field).map(PathSegment::from);
+            vec![FieldError::new(loc, ValueError::new(rule, message))]
         };
         let Shape::Right(fields) = batch else {
             return Err(whole(None, Rule::WrongType, not_an_object(text)));
@@ -133,7 +137,7 @@ impl<'a> Validator<'a> {
         if let Some(advice) = self.reader.as_ref().and_then(|reader| reader.future.advice(self.now)) {
             self.rejected.advise(Rule::Future, &advice);
         }
-        let (_, mut violations) = Defaults::read(&fields);
+        let (_, mut field_errors) = Defaults::read(&fields);
         let missing = match fields.candles {
             Shape::Right(0) => Some((Rule::Empty, "is empty; send at least one candle")),
             Shape::Right(_) => None,
@@ -141,13 +145,13 @@ impl<'a> Validator<'a> {
             Shape::Absent => Some((Rule::Missing, "is missing; send a list of candles")),
         };
         if let Some((rule, message)) = missing {
-            violations.extend(whole(Some("candles"), rule, message));
+            field_errors.extend(whole(Some("candles"), rule, message));
         }
-        if violations.is_empty() {
-            return Ok(Checked { sorted: self.accepted.build(), received: self.taken, rejected: self.rejected });
+        if field_errors.is_empty() {
+            return Ok(ValidatedBatch { sorted: self.accepted.build(), received: self.taken, rejected: self.rejected });
         }
-        violations.extend(self.rejected.listed.into_iter().map(|(_, violation)| violation));
-        Err(violations)
+        field_errors.extend(self.rejected.listed.into_iter().map(|(_, field_error)| field_error));
+        Err(field_errors)
     }
 }
 
@@ -162,20 +166,20 @@ fn not_an_object(text: &str) -> &'static str {
 impl Rejected {
     /// Adds to the first sentence about a breach of `rule` what to do about all of them.
     fn advise(&mut self, rule: Rule, advice: &str) {
-        if let Some((_, first)) = self.listed.iter_mut().find(|(_, violation)| violation.kind == rule.name()) {
+        if let Some((_, first)) = self.listed.iter_mut().find(|(_, field_error)| field_error.kind == rule.name()) {
             first.msg = format!("{}: {advice}", first.msg);
         }
     }
 
-    fn note(&mut self, index: usize, problems: Problems) {
+    fn note(&mut self, index: usize, problems: FieldErrors) {
         self.candles += 1;
         if let Some((_, first)) = problems.0.first() {
             *self.reasons.entry(first.rule).or_default() += 1;
         }
-        let room = MAX_LISTED - self.listed.len();
+        let room = MAX_REPORTED_ERRORS - self.listed.len();
         self.listed.extend(problems.0.into_iter().take(room).map(|(field, invalid)| {
             let loc = ["body".into(), "candles".into(), index.into()];
-            (index, Violation::new(loc.into_iter().chain(field.map(Step::from)), invalid))
+            (index, FieldError::new(loc.into_iter().chain(field.map(PathSegment::from)), invalid))
         }));
     }
 }
@@ -201,7 +205,7 @@ impl<'a> CandleReader<'a> {
     }
 
     /// The candle and its phase, or `None` when `problems` were found in it or in a default that it relies on.
-    fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut Problems) -> Option<(Candle, Phases)> {
+    fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut FieldErrors) -> Option<(Candle, Phases)> {
         let symbol = match (fields.symbol, &self.defaults.symbol) {
             (None, Shape::Right(symbol)) => Some(symbol.clone()),
             (None, Shape::Wrong) => None,
@@ -225,8 +229,8 @@ impl<'a> CandleReader<'a> {
             _ => Err(Ohlc::contradictions(prices)),
         };
         let note_all = |contradictions: Vec<(OhlcField, ValueError)>| {
-            for (side, invalid) in contradictions {
-                problems.note(Some(side.name()), invalid);
+            for (field, invalid) in contradictions {
+                problems.note(Some(field.name()), invalid);
             }
         };
         let ohlc = ohlc.map_err(note_all).ok();
@@ -248,7 +252,7 @@ impl<'a> CandleReader<'a> {
     fn unit_and_offset(
         &self,
         fields: &CandleFields<'_>,
-        problems: &mut Problems,
+        problems: &mut FieldErrors,
     ) -> (Shape<EpochUnit>, Shape<UtcOffset>) {
         let unit = problems.optional("unit", fields.unit, |raw| parse_string(raw, EpochUnit::parse));
         let utc_offset = problems.optional("utc_offset", fields.utc_offset, |raw| parse_scalar(raw, UtcOffset::parse));
@@ -258,7 +262,7 @@ impl<'a> CandleReader<'a> {
     /// Both names of a field that the candle has under its own and under `MqlRates`' name with different values.
     fn contradiction(&self, fields: &CandleFields<'_>) -> Option<[&'static str; 2]> {
         let times_differ = || {
-            let (unit, utc_offset) = self.unit_and_offset(fields, &mut Problems::default());
+            let (unit, utc_offset) = self.unit_and_offset(fields, &mut FieldErrors::default());
             // By an offset or a unit that is wrong nobody can tell, and the candle is refused for that.
             if matches!((utc_offset, unit), (Shape::Wrong, _) | (_, Shape::Wrong)) {
                 return false;
@@ -281,8 +285,8 @@ impl<'a> CandleReader<'a> {
     fn phases(&self, key: &Key, utc_offset: Option<UtcOffset>, complete: Option<bool>) -> Result<Phases, ValueError> {
         let (timeframe, open, now) = (key.timeframe(), key.time(), self.now);
         let end = timeframe.nominal_end(open, utc_offset);
-        let tolerance = if timeframe == Timeframe::M1 { M1_CLAIM_TOLERANCE } else { CLOCK_TOLERANCE };
-        let settled = timeframe.latest_end(open, utc_offset).plus_seconds(CLOCK_TOLERANCE);
+        let tolerance = if timeframe == Timeframe::M1 { M1_CLAIM_TOLERANCE_SECONDS } else { CLOCK_TOLERANCE_SECONDS };
+        let settled = timeframe.latest_end(open, utc_offset).plus_seconds(CLOCK_TOLERANCE_SECONDS);
         let claimed =
             if end <= now.plus_seconds(tolerance) { Phase::Closed } else { Phase::Forming(Closing::Early(settled)) };
         match complete {
@@ -309,7 +313,7 @@ impl<'a> CandleReader<'a> {
         timeframe: Option<Timeframe>,
         unit: Shape<EpochUnit>,
         utc_offset: Shape<UtcOffset>,
-        problems: &mut Problems,
+        problems: &mut FieldErrors,
     ) -> Option<SentTime> {
         let offset = match utc_offset {
             Shape::Absent => None,
@@ -325,7 +329,7 @@ impl<'a> CandleReader<'a> {
             return Some(sent);
         }
         let ahead = sent.time.seconds() - self.now.seconds();
-        if ahead > CLOCK_TOLERANCE {
+        if ahead > CLOCK_TOLERANCE_SECONDS {
             self.future.note(sent, timeframe);
             problems.note(Some("timestamp"), ValueError::new(Rule::Future, format!("is {ahead} s ahead of UTC")));
         }
@@ -351,7 +355,7 @@ fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), Va
 fn not_unfilled(sent: SentTime, timeframe: Option<Timeframe>, ohlc: Option<Ohlc>) -> Result<(), ValueError> {
     let is_zero = |seconds: i64| seconds.abs() <= UtcOffset::MAX_SECONDS && seconds % UtcOffset::STEP_SECONDS == 0;
     let times = [sent.reading, sent.time.seconds()];
-    let has_no_prices = ohlc.is_some_and(|ohlc| OhlcField::ALL.into_iter().all(|side| ohlc.get(side).is_zero()));
+    let has_no_prices = ohlc.is_some_and(|ohlc| OhlcField::ALL.into_iter().all(|field| ohlc.get(field).is_zero()));
     if has_no_prices && times.into_iter().any(is_zero) {
         const MESSAGE: &str = "is 0 and so are all four prices, as in an MqlRates that nobody filled in; \
                                send only as many records as CopyRates returned";
@@ -397,9 +401,9 @@ fn read_once<'a, T: Clone>(
 
 /// What is wrong with one candle, or with the batch around the candles: a field's name and why.
 #[derive(Debug, Default)]
-struct Problems(Vec<(Option<&'static str>, ValueError)>);
+struct FieldErrors(Vec<(Option<&'static str>, ValueError)>);
 
-impl Problems {
+impl FieldErrors {
     fn note(&mut self, field: Option<&'static str>, invalid: ValueError) {
         self.0.push((field, invalid));
     }

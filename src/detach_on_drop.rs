@@ -7,14 +7,14 @@ use tokio::runtime::Handle;
 
 /// Runs `work` as part of whoever awaits this, and in a task of its own from the moment that it is dropped unfinished:
 /// a client that leaves cuts nothing in half, and one that stays costs no task.
-pub(crate) fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> ToTheEnd<T> {
-    ToTheEnd(Some(Box::pin(work)))
+pub(crate) fn detach_on_drop<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> DetachOnDrop<T> {
+    DetachOnDrop(Some(Box::pin(work)))
 }
 
-/// What [`to_the_end`] runs.
-pub(crate) struct ToTheEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+/// What [`detach_on_drop`] runs.
+pub(crate) struct DetachOnDrop<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
-impl<T: Send + 'static> Future for ToTheEnd<T> {
+impl<T: Send + 'static> Future for DetachOnDrop<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
@@ -28,7 +28,7 @@ impl<T: Send + 'static> Future for ToTheEnd<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for ToTheEnd<T> {
+impl<T: Send + 'static> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
         // Without a runtime, the process is at its end.
         if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
@@ -53,7 +53,7 @@ mod tests {
     async fn what_nobody_waits_for_is_finished() {
         let (go_on, waiting) = oneshot::channel();
         let (done, finished) = oneshot::channel();
-        let work = to_the_end(async move {
+        let work = detach_on_drop(async move {
             waiting.await.unwrap();
             done.send("all of it").unwrap();
         });
@@ -66,7 +66,7 @@ mod tests {
     async fn what_panics_is_not_run_again() {
         let polls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&polls);
-        let mut work = to_the_end(poll_fn(move |_| -> Poll<()> {
+        let mut work = detach_on_drop(poll_fn(move |_| -> Poll<()> {
             counted.fetch_add(1, Ordering::Relaxed);
             panic!("broken")
         }));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::database_server::{DatabaseServer, end_sessions};
+use super::oracle::Broken;
 use super::rounds;
 use super::scenario::{ENOUGH, Scenario, on_a_link};
-use super::verdict::Broken;
 use crate::harness::TableLock;
 use crate::proxy::Link;
 

@@ -18,7 +18,7 @@ const WORKER: usize = 1000;
 pub async fn come_and_leave(log: &Log, count: usize, random: &mut Random) {
     const AT_ONCE: usize = 4;
     let mut clients = tokio::task::JoinSet::new();
-    // Unlike every other batch of this process, however often a scenario calls for leavers.
+    // Unlike every other batch of this process, however often a scenario calls for clients that disconnect.
     let first = random.next() as usize >> 32;
     for sequence in first..first + count {
         if clients.len() == AT_ONCE {

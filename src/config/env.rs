@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 
 use super::unknown::{self, Misnamed};
-use super::{VARIABLES, Variable};
+use super::variables::{VARIABLES, Variable};
 
 /// Settings that were given on the command line. Each takes the place of a variable.
 #[derive(Clone, Default)]

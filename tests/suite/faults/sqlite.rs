@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use super::oracle::Broken;
 use super::report::left_out;
 use super::rounds;
 use super::scenario::on_sqlite;
 use super::small_disk::SmallDisk;
-use super::verdict::Broken;
 
 #[test]
 fn the_service_is_killed() {

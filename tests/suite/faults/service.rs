@@ -1,8 +1,8 @@
 //! The service is killed, stopped, and left by its clients.
 
+use super::oracle::Broken;
 use super::rounds;
 use super::scenario::on_postgres;
-use super::verdict::Broken;
 
 #[test]
 fn the_service_is_killed() {

@@ -7,15 +7,16 @@ use utoipa::ToSchema;
 
 use candle::ValueError;
 
-/// Most violations that one answer lists.
-pub const MAX_LISTED: usize = 100;
+/// The maximum number of errors that one answer lists.
+pub const MAX_REPORTED_ERRORS: usize = 100;
 
 /// One value of a request that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Violation {
+#[schema(as = Violation)]
+pub struct FieldError {
     /// Where the value stands: `body`, `query` or `header`, then field names and indexes.
     #[schema(example = json!(["body", "candles", 0, "open"]))]
-    pub loc: Vec<Step>,
+    pub loc: Vec<PathSegment>,
     /// What is wrong with it and what would be right.
     #[schema(example = "is not a number; send digits, such as 1200 or 1.0850")]
     pub msg: String,
@@ -27,29 +28,30 @@ pub struct Violation {
 
 /// A step on the way to a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Step)]
 #[serde(untagged)]
-pub enum Step {
+pub enum PathSegment {
     /// Into a field of an object, or a parameter.
     Field(String),
     /// To an element of a list, counted from 0.
     Index(usize),
 }
 
-impl From<&str> for Step {
+impl From<&str> for PathSegment {
     fn from(field: &str) -> Self {
         Self::Field(field.to_owned())
     }
 }
 
-impl From<usize> for Step {
+impl From<usize> for PathSegment {
     fn from(index: usize) -> Self {
         Self::Index(index)
     }
 }
 
-impl Violation {
+impl FieldError {
     /// Places `invalid` at `loc`.
-    pub fn new(loc: impl IntoIterator<Item = Step>, invalid: ValueError) -> Self {
+    pub fn new(loc: impl IntoIterator<Item = PathSegment>, invalid: ValueError) -> Self {
         Self { loc: loc.into_iter().collect(), msg: invalid.message, kind: invalid.rule.name() }
     }
 
@@ -59,9 +61,9 @@ impl Violation {
         let mut path = String::new();
         for step in self.loc.iter().skip(1) {
             let _ = match step {
-                Step::Index(index) => write!(path, "[{index}]"),
-                Step::Field(field) if path.is_empty() => write!(path, "{field}"),
-                Step::Field(field) => write!(path, ".{field}"),
+                PathSegment::Index(index) => write!(path, "[{index}]"),
+                PathSegment::Field(field) if path.is_empty() => write!(path, "{field}"),
+                PathSegment::Field(field) => write!(path, ".{field}"),
             };
         }
         path

@@ -1,0 +1,81 @@
+//! The variables that the service reads, with their defaults and meanings.
+
+use super::environment::Environment;
+
+/// A variable that the service reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// What it sets, in one line.
+    pub meaning: &'static str,
+    /// Whether its value must never be shown. It may then be given as the path of a file, under its name and `_FILE`.
+    pub secret: bool,
+}
+
+impl Variable {
+    /// The value that holds in `environment` when it is not set.
+    #[must_use]
+    pub fn default_in(&self, environment: Environment) -> &'static str {
+        match (self.name, environment) {
+            ("DATABASE_URL" | "MT5_API_KEY" | "INTERNAL_API_TOKEN", Environment::Staging | Environment::Production) => {
+                ""
+            }
+            ("LOG_FORMAT", Environment::Production) => "json",
+            ("DOCS_ENABLED", Environment::Production) => "false",
+            _ => self.default,
+        }
+    }
+}
+
+const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, secret: false }
+}
+
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, secret: true }
+}
+
+/// Every variable there is, as `--help` prints them.
+pub const VARIABLES: [Variable; 26] = [
+    secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
+    plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
+    plain("BIND_ADDR", "127.0.0.1", "IP address to listen on"),
+    plain("PORT", "8000", "port to listen on"),
+    plain("ADMIN_ADDR", "", "ADDRESS:PORT of a second listener, for /metrics and health alone"),
+    plain(
+        "ADMIN_HOSTS",
+        "",
+        "host names under which it is served besides localhost and its addresses, several by commas",
+    ),
+    plain("ENVIRONMENT", "development", "development, staging or production"),
+    secret("MT5_API_KEY", "generated", "ingest keys: key or name:key, several by commas; required outside development"),
+    secret("INTERNAL_API_TOKEN", "generated", "read tokens, in the same form; required outside development"),
+    plain("ALLOWED_ORIGINS", "", "origins whose pages may call, such as https://chart.example.com, several by commas"),
+    plain("ALLOWED_HOSTS", "", "host names that are served, several by commas; all if empty"),
+    plain("TRUSTED_PROXIES", "", "addresses or CIDR ranges of proxies whose forwarding headers are believed"),
+    plain("CLIENT_IP_HEADER", "x-forwarded-for", "header in which trusted proxies name the client"),
+    plain("RATE_LIMIT_INGEST", "200/s", "requests of each ingest key: n/s, n/m or off; bursts may be twice that"),
+    plain("RATE_LIMIT_QUERY", "200/s", "requests of each read token, likewise"),
+    plain(
+        "RATE_LIMIT_ANONYMOUS",
+        "10/s",
+        "requests without a valid key of each client address, likewise; off also lifts the limit on wrong keys",
+    ),
+    plain("TLS_CERT", "", "PEM file of the certificate and its chain, to serve HTTPS directly"),
+    plain("TLS_KEY", "", "PEM file of the certificate's private key"),
+    plain("MAX_BATCH", "10000", "most candles in one post"),
+    plain("MAX_BODY_BYTES", "4194304", "largest body of a post"),
+    plain("MAX_LIMIT", "10000", "most candles in one answer"),
+    secret("SENTRY_DSN", "", "where failures are reported: the DSN of a Sentry project"),
+    plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
+    plain("LOG_FORMAT", "text", "text or json; json is the default in production"),
+    plain("MIGRATE_ON_START", "true", "whether serve makes and updates the tables"),
+    plain(
+        "DOCS_ENABLED",
+        "true",
+        "whether /api/docs and the OpenAPI document are served; false is the default in production",
+    ),
+];

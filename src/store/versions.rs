@@ -1,0 +1,82 @@
+//! Versions of series: counters of the writes of this process. They are part of the page cache's key, so that a write
+//! invalidates the pages of its series.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle::{Batch, Symbol, Timeframe};
+
+/// Series share counters by hash; a collision costs one unnecessary cache miss.
+const COUNTERS: usize = 4096;
+
+/// Counts the writes to each series. Clones share the counters.
+#[derive(Clone)]
+pub(super) struct SeriesVersions(Arc<[AtomicU64; COUNTERS]>);
+
+/// The version of a series, or of several together. It differs after every write of this process to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeriesVersion(u64);
+
+impl Default for SeriesVersions {
+    fn default() -> Self {
+        Self(Arc::new(std::array::from_fn(|_| AtomicU64::new(0))))
+    }
+}
+
+impl fmt::Debug for SeriesVersions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SeriesVersions")
+    }
+}
+
+impl SeriesVersions {
+    pub(super) fn current(&self, symbol: &Symbol, timeframe: Timeframe) -> SeriesVersion {
+        SeriesVersion(self.0[position(symbol, timeframe)].load(Ordering::Acquire))
+    }
+
+    /// The version of several series. Counters only grow, so their sum differs after a write to any of them.
+    pub(super) fn current_of(&self, symbols: &[Symbol], timeframe: Option<Timeframe>) -> SeriesVersion {
+        let timeframes = timeframe.as_ref().map_or(&Timeframe::ALL[..], std::slice::from_ref);
+        let series = symbols.iter().flat_map(|symbol| timeframes.iter().map(move |timeframe| (symbol, *timeframe)));
+        let counts = series.map(|(symbol, timeframe)| self.current(symbol, timeframe).0);
+        SeriesVersion(counts.fold(0, u64::wrapping_add))
+    }
+
+    /// Bumps the version of every series of `batch` when the guard is dropped. The write owns the guard and not its caller,
+    /// who may leave before: a page that is read until the write has ended may hold the state before it, and must not be
+    /// kept as the state after it. A write that failed bumps the version too, because it is not always known whether its
+    /// statement has changed something.
+    pub(super) fn bump_on_drop(&self, batch: &Batch) -> BumpOnDrop {
+        let mut positions: Vec<usize> = Vec::new();
+        let mut last = None;
+        for key in batch.keys() {
+            if !last.is_some_and(|last| key.same_series(last)) {
+                positions.push(position(key.symbol(), key.timeframe()));
+                last = Some(key);
+            }
+        }
+        BumpOnDrop { versions: self.clone(), positions }
+    }
+}
+
+fn position(symbol: &Symbol, timeframe: Timeframe) -> usize {
+    let mut hasher = DefaultHasher::new();
+    (symbol, timeframe).hash(&mut hasher);
+    usize::try_from(hasher.finish() % COUNTERS as u64).unwrap_or_default()
+}
+
+/// Bumps the versions of the series that are being written.
+pub(super) struct BumpOnDrop {
+    versions: SeriesVersions,
+    positions: Vec<usize>,
+}
+
+impl Drop for BumpOnDrop {
+    fn drop(&mut self) {
+        for &position in &self.positions {
+            self.versions.0[position].fetch_add(1, Ordering::Release);
+        }
+    }
+}
