@@ -140,11 +140,7 @@ impl Abandoned {
         control: Option<PgConnection>,
         backends: &[Backend],
     ) -> sqlx::Result<(PgConnection, Vec<Backend>)> {
-        const END: &str = "
-            select a.pid, given.start, given.session, pg_terminate_backend(a.pid)
-            from unnest($1::int[], $2::text[], $3::text[]) as given(pid, start, session),
-                 pg_stat_get_activity(given.pid) a
-            where a.backend_start::text = given.start and a.application_name = given.session";
+        const END: &str = include_str!("sql/end_backends.sql");
         let mut connection = match control {
             Some(connection) => connection,
             None => PgConnection::connect_with(&self.0.options).await?,

@@ -10,26 +10,10 @@ use crate::store::error::sql_state;
 use crate::store::{Appended, Written};
 use candle::{Batch, Candle};
 
-/// Columns of both tables in the order of [`CandleColumn::ALL`].
-macro_rules! columns {
-    () => {
-        r#"symbol, timeframe, "timestamp", open, high, low, close, volume"#
-    };
-}
-
-/// Binds `$1` to `$8`.
-macro_rules! insert_closed {
-    () => {
-        concat!(
-            "insert into market_data_candles (",
-            columns!(),
-            r#") select * from unnest(
-                   $1::text[], $2::text[], $3::timestamptz[], $4::numeric[], $5::numeric[], $6::numeric[], $7::numeric[],
-                   $8::bigint[])
-               on conflict (symbol, timeframe, "timestamp") do nothing"#
-        )
-    };
-}
+/// Binds `$1` to `$8`, the columns of both tables in the order of [`CandleColumn::ALL`].
+const INSERT_CLOSED: &str = include_str!("sql/insert_closed.sql");
+const INSERT_CLOSED_RETURNING_KEYS: &str =
+    concat!(include_str!("sql/insert_closed.sql"), r#"returning symbol, timeframe, "timestamp""#);
 
 /// One statement for both kinds, so that a batch needs no transaction of several round trips. `forming` reads `closed`
 /// and is therefore written after it: every writer locks rows in the same order. `$17` is when the clock may close each
@@ -37,42 +21,17 @@ macro_rules! insert_closed {
 ///
 /// A state with less volume than the stored one overtook it on the way, unless the stored one is older than that can take:
 /// then the terminal has synchronised its history anew.
-macro_rules! insert_both {
-    ($select:literal) => {
-        concat!(
-            "with closed as (",
-            insert_closed!(),
-            r#" returning symbol, timeframe, "timestamp"),
-             counted as (select count(*) as added from closed),
-             forming as (insert into market_data_live_candles as stored ("#,
-            columns!(),
-            r#", closes_at) select f.symbol, f.timeframe, f."timestamp", f.open, f.high, f.low, f.close, f.volume, f.closes_at
-               from counted, unnest(
-                   $9::text[], $10::text[], $11::timestamptz[], $12::numeric[], $13::numeric[], $14::numeric[],
-                   $15::numeric[], $16::bigint[], $17::timestamptz[]) with ordinality
-                   as f(symbol, timeframe, "timestamp", open, high, low, close, volume, closes_at, position)
-               where not exists (
-                   select from market_data_candles c
-                   where c.symbol = f.symbol and c.timeframe = f.timeframe and c."timestamp" = f."timestamp")
-               order by f.position
-               on conflict (symbol, timeframe, "timestamp") do update set
-                   open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-                   volume = excluded.volume, updated_at = excluded.updated_at,
-                   closes_at = coalesce(excluded.closes_at, stored.closes_at)
-                   where excluded.volume >= stored.volume
-                      or stored.updated_at < excluded.updated_at - interval '10 seconds'
-               returning symbol, timeframe, "timestamp") "#,
-            $select
-        )
-    };
-}
+const INSERT_BOTH: &str = concat!(
+    include_str!("sql/insert_both.sql"),
+    "select added, (select count(*) from forming) as forming from counted"
+);
+const INSERT_BOTH_RETURNING_KEYS: &str = concat!(
+    include_str!("sql/insert_both.sql"),
+    "select *, true as closed from closed union all select *, false from forming"
+);
 
-const INSERT_CLOSED: &str = insert_closed!();
-const INSERT_CLOSED_RETURNING_KEYS: &str = concat!(insert_closed!(), r#" returning symbol, timeframe, "timestamp""#);
-const INSERT_BOTH: &str = insert_both!("select added, (select count(*) from forming) as forming from counted");
-const INSERT_BOTH_RETURNING_KEYS: &str =
-    insert_both!("select *, true as closed from closed union all select *, false from forming");
-const COPY_CLOSED: &str = concat!("copy market_data_candles (", columns!(), ") from stdin with (format binary)");
+const COPY_CLOSED: &str = r#"copy market_data_candles (symbol, timeframe, "timestamp", open, high, low, close, volume)
+    from stdin with (format binary)"#;
 
 fn counts(added: u64, forming: u64) -> Appended {
     let count = |rows| usize::try_from(rows).unwrap_or(usize::MAX);

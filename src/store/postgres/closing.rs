@@ -1,5 +1,7 @@
 //! Forming candles that the clock closes, and those that a closed candle hides.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -17,38 +19,13 @@ const IS_ANY_DUE: &str =
 ///
 /// Writers lock closed candles before forming ones, and this statement the other way round. So it waits for a writer's lock
 /// for less than a deadlock takes to be found (1 s), since a post may be what waits for it meanwhile.
-macro_rules! close {
-    ($filter:literal) => {
-        concat!(
-            r#"
-    with bound as materialized (
-        select set_config('lock_timeout', '200ms', true)
-    ), due as (
-        select symbol, timeframe, "timestamp", open, high, low, close, volume
-        from market_data_live_candles
-        where closes_at < 'infinity' and closes_at <= $1"#,
-            $filter,
-            r#"
-        order by symbol collate "C", timeframe collate "C", "timestamp"
-        limit $2
-        for update skip locked
-    ), closed as (
-        insert into market_data_candles (symbol, timeframe, "timestamp", open, high, low, close, volume)
-        select symbol, timeframe, "timestamp", open, high, low, close, volume from due cross join bound
-        on conflict (symbol, timeframe, "timestamp") do nothing
-        returning symbol, timeframe, "timestamp"
-    ), deleted as (
-        delete from market_data_live_candles l using due
-        where l.symbol = due.symbol and l.timeframe = due.timeframe and l."timestamp" = due."timestamp"
-    )
-    select due.symbol::text, due.timeframe::text, due."timestamp", closed.symbol is not null
-    from due left join closed using (symbol, timeframe, "timestamp")"#
-        )
-    };
-}
+static CLOSE_DUE: LazyLock<String> = LazyLock::new(|| close(""));
+static CLOSE_ONE: LazyLock<String> =
+    LazyLock::new(|| close(r#"and symbol = $3 and timeframe = $4 and "timestamp" = $5"#));
 
-const CLOSE_DUE: &str = close!("");
-const CLOSE_ONE: &str = close!(r#" and symbol = $3 and timeframe = $4 and "timestamp" = $5"#);
+fn close(filter: &str) -> String {
+    include_str!("sql/close_due.sql").replace("{filter}", filter)
+}
 
 const DUE: &str = r#"
     select symbol::text, timeframe::text, "timestamp" from market_data_live_candles
@@ -103,7 +80,8 @@ pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> 
     if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(now.to_chrono()).fetch_one(&mut *connection).await? {
         return Ok(Vec::new());
     }
-    let rows = match sqlx::query(CLOSE_DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await {
+    let rows = match sqlx::query(&CLOSE_DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await
+    {
         Err(error) if is_lock_timeout(&error) => return Ok(Vec::new()),
         rows => rows?,
     };
@@ -122,7 +100,7 @@ pub(super) async fn close_one(
     now: Timestamp,
     key: &DueKey,
 ) -> sqlx::Result<Option<DueCandle>> {
-    let statement = sqlx::query(CLOSE_ONE).bind(now.to_chrono()).bind(1_i64);
+    let statement = sqlx::query(&CLOSE_ONE).bind(now.to_chrono()).bind(1_i64);
     let statement = statement.bind(&key.symbol).bind(&key.timeframe).bind(key.time);
     match statement.fetch_optional(connection).await {
         Err(error) if is_lock_timeout(&error) => Ok(None),

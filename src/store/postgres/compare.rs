@@ -9,32 +9,12 @@ use candle::{Candle, Key, Timestamp};
 
 /// The rows that differ by value from the candle with their key, each field's text only where it differs; NaN and null differ
 /// from every number.
-const SELECT_DIFFERING: &str = r#"
-    select f.position,
-        case when c.open is distinct from f.open then left(coalesce(c.open::text, 'null'), $9) end,
-        case when c.high is distinct from f.high then left(coalesce(c.high::text, 'null'), $9) end,
-        case when c.low is distinct from f.low then left(coalesce(c.low::text, 'null'), $9) end,
-        case when c.close is distinct from f.close then left(coalesce(c.close::text, 'null'), $9) end,
-        case when c.volume is distinct from f.volume then left(coalesce(c.volume::text, 'null'), $9) end
-    from unnest(
-        $1::text[], $2::text[], $3::timestamptz[], $4::numeric[], $5::numeric[], $6::numeric[], $7::numeric[],
-        $8::bigint[]) with ordinality
-        as f(symbol, timeframe, "timestamp", open, high, low, close, volume, position)
-    join market_data_candles c
-        on c.symbol = f.symbol and c.timeframe = f.timeframe and c."timestamp" = f."timestamp"
-    where c.open is distinct from f.open or c.high is distinct from f.high or c.low is distinct from f.low
-       or c.close is distinct from f.close or c.volume is distinct from f.volume"#;
+const SELECT_DIFFERING: &str = include_str!("sql/differing_candles.sql");
 
 /// True if some candle of one series is not stored with the same values, for candles that lie close together: one scan of
 /// their span costs half of looking each of them up. Of a span that holds more rows than a series has periods, as candles
 /// that open each minute of a month do, so many are read that the answer is true, and each candle is looked up.
-const IS_ANY_OTHER: &str = r#"
-    select exists (
-        select * from unnest(
-            $5::timestamptz[], $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[], $10::bigint[])
-        except
-        (select "timestamp", open, high, low, close, volume from market_data_candles
-         where symbol = $1 and timeframe = $2 and "timestamp" between $3 and $4 limit $11))"#;
+const IS_ANY_OTHER: &str = include_str!("sql/is_any_other.sql");
 
 /// Reads those of the stored candles with the keys of `candles` that have other values, for [`stored`].
 pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Vec<PgRow>> {

@@ -1,5 +1,7 @@
 //! Candles out.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -10,44 +12,18 @@ use crate::store::{Direction, Range, StoreError, StoredCandles, check_order, unr
 ///
 /// All of them in one row: half of what a page costs is spent on taking rows to pieces that PostgreSQL has put together one by
 /// one. It reads them in their order (PostgreSQL documentation, "Aggregate Functions"). [`StoredCandles`] knows the text.
-macro_rules! select_range {
-    ($order:literal) => {
-        concat!(
-            r#"select coalesce(array_agg("timestamp"), '{}'),
-                      coalesce(string_agg(concat_ws(' ', open, high, low, close, volume, closed), E'\n'), '')
-               from (
-                 select * from (
-                   (select "timestamp", open, high, low, close, volume, 1 as closed
-                    from market_data_candles
-                    where symbol = $1 and timeframe = $2 and "timestamp" >= $3 and "timestamp" < $4
-                    order by "timestamp" "#,
-            $order,
-            r#" limit $5)
-                   union all
-                   (select "timestamp", open, high, low, close, volume, 0
-                    from market_data_live_candles l
-                    where symbol = $1 and timeframe = $2 and "timestamp" >= $3 and "timestamp" < $4
-                      and not exists (
-                        select from market_data_candles c
-                        where c.symbol = $1 and c.timeframe = $2 and c."timestamp" = l."timestamp")
-                    order by "timestamp" "#,
-            $order,
-            r#" limit $5)
-                 ) either order by "timestamp" "#,
-            $order,
-            " limit $5) candle"
-        )
-    };
-}
+static ASCENDING: LazyLock<String> = LazyLock::new(|| select("asc"));
+static DESCENDING: LazyLock<String> = LazyLock::new(|| select("desc"));
 
-const SELECT_UP: &str = select_range!("asc");
-const SELECT_DOWN: &str = select_range!("desc");
+fn select(order: &str) -> String {
+    include_str!("sql/candles.sql").replace("{order}", order)
+}
 
 /// Reads the candles of `range`.
 pub(super) async fn range(connection: &mut PgConnection, range: &Range) -> sqlx::Result<PgRow> {
-    let sql = match range.direction {
-        Direction::Ascending => SELECT_UP,
-        Direction::Descending => SELECT_DOWN,
+    let sql: &str = match range.direction {
+        Direction::Ascending => &ASCENDING,
+        Direction::Descending => &DESCENDING,
     };
     sqlx::query(sql)
         .bind(range.symbol.as_str())

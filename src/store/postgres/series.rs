@@ -12,64 +12,17 @@ use crate::store::{StoreError, unreadable};
 
 /// Rows of the series behind one, in the order of the key. Aggregates read a subquery's rows in its order, which is not
 /// promised, and so is checked by [`check_order`].
-const ROWS_AFTER: &str = r#"
-    select coalesce(array_agg(symbol::text), '{}'), coalesce(array_agg(timeframe::text), '{}'),
-           coalesce(array_agg(time), '{}'), coalesce(array_agg(digits), '{}')
-    from (
-        select symbol, timeframe,
-               case when isfinite("timestamp") then floor(extract(epoch from "timestamp") * 1000)::bigint end as time,
-               case when scale(open) + scale(high) + scale(low) + scale(close) is not null
-                    then greatest(scale(open), scale(high), scale(low), scale(close)) end as digits
-        from market_data_candles
-        where (symbol, timeframe) > ($1, $2)
-        order by symbol, timeframe, "timestamp" limit $3) candle"#;
+const ROWS_AFTER: &str = include_str!("sql/rows_after.sql");
 
 /// Series behind one, by hopping over the key from each to the next.
-const KEYS_AFTER: &str = "
-    with recursive series(symbol, timeframe, number) as (
-        (select symbol, timeframe, 1::bigint from market_data_candles
-         where (symbol, timeframe) > ($1, $2)
-         order by symbol, timeframe limit 1)
-        union all
-        select next.symbol, next.timeframe, number + 1
-        from series, lateral (
-            select c.symbol, c.timeframe from market_data_candles c
-            where (c.symbol, c.timeframe) > (series.symbol, series.timeframe)
-            order by c.symbol, c.timeframe limit 1) next
-        where number < $3
-    )
-    select coalesce(array_agg(symbol::text order by number), '{}'), coalesce(array_agg(timeframe::text order by number), '{}')
-    from series";
+const KEYS_AFTER: &str = include_str!("sql/keys_after.sql");
 
 /// Symbols behind one, likewise.
-const SYMBOLS_AFTER: &str = "
-    with recursive symbols(symbol, number) as (
-        (select symbol, 1::bigint from market_data_candles where symbol > $1 order by symbol limit 1)
-        union all
-        select next.symbol, number + 1
-        from symbols, lateral (
-            select c.symbol from market_data_candles c where c.symbol > symbols.symbol order by c.symbol limit 1) next
-        where number < $2
-    )
-    select coalesce(array_agg(symbol::text order by number), '{}') from symbols";
+const SYMBOLS_AFTER: &str = include_str!("sql/symbols_after.sql");
 
 /// Both ends of each of some series, and the digits of its newest candles; nothing of those that are not stored. The years
 /// are those that a candle may be of, and leave out what is infinite.
-const SAMPLES: &str = r#"
-    select wanted.number, floor(extract(epoch from oldest."timestamp") * 1000)::bigint as first, newest.last, newest.digits
-    from unnest($1::text[], $2::text[]) with ordinality as wanted(symbol, timeframe, number),
-        lateral (select c."timestamp" from market_data_candles c
-                 where c.symbol = wanted.symbol and c.timeframe = wanted.timeframe
-                   and c."timestamp" >= timestamptz '0001-01-01 00:00Z' and c."timestamp" < timestamptz '10000-01-01 00:00Z'
-                 order by c."timestamp" limit 1) oldest,
-        lateral (select floor(extract(epoch from max(candle."timestamp")) * 1000)::bigint as last, array_agg(candle.digits) as digits
-                 from (select c."timestamp", case when scale(c.open) + scale(c.high) + scale(c.low) + scale(c.close) is not null
-                                  then greatest(scale(c.open), scale(c.high), scale(c.low), scale(c.close)) end as digits
-                       from market_data_candles c
-                       where c.symbol = wanted.symbol and c.timeframe = wanted.timeframe
-                         and c."timestamp" >= timestamptz '0001-01-01 00:00Z'
-                         and c."timestamp" < timestamptz '10000-01-01 00:00Z'
-                       order by c."timestamp" desc limit $3) candle) newest"#;
+const SAMPLES: &str = include_str!("sql/samples.sql");
 
 /// All of them, so that a test can ask the server for their plans.
 pub const SERIES_STATEMENTS: [&str; 4] = [ROWS_AFTER, KEYS_AFTER, SYMBOLS_AFTER, SAMPLES];

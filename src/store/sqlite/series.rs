@@ -25,25 +25,10 @@ const MAX_READERS: usize = 2;
 // series on.
 
 /// Rows of the series behind one, in the order of the key.
-const ROWS_AFTER: &str = "
-    select * from (
-        select symbol, timeframe, timestamp, open, high, low, close from market_data_candles
-        where symbol = :symbol and timeframe > :timeframe order by timeframe, timestamp limit :count)
-    union all
-    select * from (
-        select symbol, timeframe, timestamp, open, high, low, close from market_data_candles
-        where symbol > :symbol order by symbol, timeframe, timestamp limit :count)
-    limit :count";
+const ROWS_AFTER: &str = include_str!("sql/rows_after.sql");
 
 /// The series behind one.
-const KEY_AFTER: &str = "
-    select * from (
-        select symbol, timeframe from market_data_candles
-        where symbol = :symbol and timeframe > :timeframe order by timeframe limit 1)
-    union all
-    select * from (
-        select symbol, timeframe from market_data_candles where symbol > :symbol order by symbol, timeframe limit 1)
-    limit 1";
+const KEY_AFTER: &str = include_str!("sql/key_after.sql");
 
 const SYMBOL_AFTER: &str = "select symbol from market_data_candles where symbol > ?1 order by symbol limit 1";
 
