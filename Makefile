@@ -1,7 +1,12 @@
-.PHONY: run test abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
+.PHONY: run test built abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
 
-# How tests are run; `make ci` runs them once, under coverage where that can be measured.
+# How tests are run; .ci/run has the lines counted that they run.
 CARGO_TEST ?= cargo test --locked --workspace
+
+# Tests mostly wait, for servers and time-outs. More of them at once than processors take half the time, and more than a
+# dozen would take the connections of the database from each other.
+processors := $(shell getconf _NPROCESSORS_ONLN)
+export RUST_TEST_THREADS ?= $(shell n=$(processors); echo $$((n > 12 ? n : 3 * n < 12 ? 3 * n : 12)))
 
 run:
 	cargo run --locked
@@ -35,7 +40,13 @@ fuzz:
 bench:
 	scripts/bench
 
-ci: fmt clippy doc lint-infra test contract e2e
+# All checks side by side, after what they share is built: tests wait, and the others find processors idle meanwhile.
+ci: export CANDLEWICK ?= target/debug/candlewick
+ci: fmt built
+	$(MAKE) --jobs --output-sync=target test contract e2e clippy doc lint-infra
+
+built:
+	$(CARGO_TEST) --no-run
 
 fmt:
 	cargo fmt --all --check

@@ -5,11 +5,19 @@
 
 packages=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/packages
 
+# Runs a command unless another script runs it, too; then it waits for that one's end first.
+alone() {
+    mkdir -p "$packages"
+    if command -v flock >/dev/null; then (flock 9 && "$@" 9>&-) 9>"$packages/$1.lock"; else "$@"; fi
+}
+
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 may_be_root() { as_root true 2>/dev/null; }
 
 # Installs system packages where that is allowed.
-install_packages() {
+install_packages() { alone install_packages_now "$@"; }
+
+install_packages_now() {
     command -v apt-get >/dev/null && may_be_root || return 1
     say "installing $* from the system packages"
     as_root apt-get update -qq >&2
@@ -29,7 +37,9 @@ download() {
 }
 
 # Prints the folder that the Debian package $1 is unpacked in.
-unpack() {
+unpack() { alone unpack_once "$1"; }
+
+unpack_once() {
     local folder=$packages/$1 work
     if [ ! -d "$folder" ]; then
         command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
@@ -63,9 +73,18 @@ from_package() {
 
 find_program() { on_this_machine "$1" || from_package "$@"; }
 
+# Prints the folder of the virtual environment with the Python packages of the tests.
+python_tools() {
+    local root
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    install_python_packages "$root/target/python" "$root/tests/python/requirements.txt" && echo "$root/target/python"
+}
+
 # Puts the Python packages that file $2 pins into a virtual environment in folder $1. Without its package for such
 # environments, Debian's Python makes them without pip, whose package is unpacked instead.
-install_python_packages() {
+install_python_packages() { alone install_python_packages_once "$@"; }
+
+install_python_packages_once() {
     local folder=$1 requirements=$2 pip=(-m pip)
     ! cmp -s "$requirements" "$folder/installed.txt" || return 0
     if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && ! install_packages python3; then
