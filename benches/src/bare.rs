@@ -43,7 +43,7 @@ impl Columns {
             symbols: candles.iter().map(|candle| candle.symbol.clone()).collect(),
             timeframes: vec![TIMEFRAME; candles.len()],
             times: candles.iter().map(|candle| candle.time).collect(),
-            prices: [0, 1, 2, 3].map(|side| candles.iter().map(|candle| candle.prices[side].clone()).collect()),
+            prices: [0, 1, 2, 3].map(|field| candles.iter().map(|candle| candle.prices[field].clone()).collect()),
             volumes: candles.iter().map(|candle| candle.volume).collect(),
         }
     }

@@ -18,7 +18,7 @@ use crate::load::Client;
 const BUFFER: usize = 64 * 1024;
 /// Room for the largest page.
 const WHOLE_PAGE: usize = 4 * 1024 * 1024;
-const MOST_HEADERS: usize = 32;
+const MAX_HEADERS: usize = 32;
 
 /// A post of a batch.
 pub fn post(candles: &[Candle]) -> Prepared {
@@ -127,7 +127,7 @@ impl Connection {
 
     /// A header of the last answer.
     fn header(&self, name: &str) -> Option<String> {
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         httparse::Response::new(&mut headers).parse(&self.buffer[..self.head.length]).unwrap();
         let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
         Some(String::from_utf8_lossy(header.value).into_owned())
@@ -171,7 +171,7 @@ impl Connection {
 
 /// Reads a head, once all of it has come.
 fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut answer = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = answer.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
     let status = StatusCode::from_u16(answer.code.unwrap_or_default()).map_err(io::Error::other)?;

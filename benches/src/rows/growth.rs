@@ -154,8 +154,8 @@ async fn pages(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) ->
 /// Posts of 1,000 that go on where the stored candles end, or that bring new series where those were loaded in one go.
 async fn ingest(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) -> Vec<Line> {
     const POST: usize = 1_000;
-    const MOST_ROWS: f64 = 300_000.0;
-    let posts = (MOST_ROWS * bench.plan.length.as_secs_f64() / (POST * CONNECTIONS) as f64).ceil() as usize;
+    const MAX_ROWS_PER_SECOND: f64 = 300_000.0;
+    let posts = (MAX_ROWS_PER_SECOND * bench.plan.length.as_secs_f64() / (POST * CONNECTIONS) as f64).ceil() as usize;
     let rates = in_turn(bench, databases, async |database, round| {
         if database.size == 0 {
             clear(store, &database.url).await;

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::{ALL, Bench, Rates, Side, WITHOUT_PEER, batches, fill};
+use super::{ALL, Bench, Contender, Rates, WITHOUT_PEER, batches, fill};
 use crate::bare::{Batches, Columns, Singles, SqliteBatches};
 use crate::bare_server::BareServer;
 use crate::candles::{Candle, Series};
@@ -19,12 +19,12 @@ const TERMINALS: usize = 64;
 const BARE_TERMINALS: usize = 16;
 
 /// Rows a second for which there is work. Who is faster is done sooner, which changes no rate.
-const MOST_ROWS: f64 = 400_000.0;
-const MOST_SINGLES: f64 = 60_000.0;
+const MAX_ROWS_PER_SECOND: f64 = 400_000.0;
+const MAX_SINGLES_PER_SECOND: f64 = 60_000.0;
 
 /// The work of a round for each connection: batches that follow those of the round before, a series for each.
 fn work(bench: &Bench, round: usize, size: usize) -> Vec<Vec<Vec<Candle>>> {
-    let count = share(bench, MOST_ROWS / size as f64, CONNECTIONS);
+    let count = share(bench, MAX_ROWS_PER_SECOND / size as f64, CONNECTIONS);
     (0..CONNECTIONS).map(|series| batches(series, round * count, count, size)).collect()
 }
 
@@ -35,9 +35,9 @@ fn share(bench: &Bench, rate: f64, clients: usize) -> usize {
 
 /// Posts of `size` candles that nobody has stored.
 pub async fn new_candles(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
-    let rates = bench.in_turn(&ALL, async |side, round| {
-        empty(bench.url(side)).await;
-        rows_a_second(bench, side, &work(bench, round, size), size).await
+    let rates = bench.in_turn(&ALL, async |contender, round| {
+        empty(bench.url(contender)).await;
+        rows_a_second(bench, contender, &work(bench, round, size), size).await
     });
     let name = format!("ingest, {size} new candles a post, {CONNECTIONS} connections");
     rates.await.lines(&name, "rows/s", "bare UNNEST", targets)
@@ -46,13 +46,13 @@ pub async fn new_candles(bench: &Bench, size: usize, targets: (Option<f64>, Opti
 /// Posts of 1,000 candles of which every second one is stored already.
 pub async fn duplicates(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
-    let rates = bench.in_turn(&ALL, async |side, round| {
-        let url = bench.url(side);
+    let rates = bench.in_turn(&ALL, async |contender, round| {
+        let url = bench.url(contender);
         let work = work(bench, round, SIZE);
         empty(url).await;
         fill(url, work.iter().map(|batches| every_second(batches)).collect::<Vec<_>>().iter().map(Vec::as_slice)).await;
         settle(url).await;
-        rows_a_second(bench, side, &work, SIZE).await
+        rows_a_second(bench, contender, &work, SIZE).await
     });
     let name = format!("ingest, {SIZE} a post, every second one a duplicate, {CONNECTIONS} connections");
     rates.await.lines(&name, "rows/s", "bare UNNEST", (Some(0.7), None))
@@ -62,17 +62,17 @@ fn every_second(batches: &[Vec<Candle>]) -> Vec<Vec<Candle>> {
     batches.iter().map(|candles| candles.iter().step_by(2).cloned().collect()).collect()
 }
 
-async fn rows_a_second(bench: &Bench, side: Side, work: &[Vec<Vec<Candle>>], a_post: usize) -> f64 {
+async fn rows_a_second(bench: &Bench, contender: Contender, work: &[Vec<Vec<Candle>>], a_post: usize) -> f64 {
     let length = bench.plan.length;
-    let done = if side == Side::Bare {
+    let done = if contender == Contender::Bare {
         let mut clients = Vec::new();
         for batches in work {
             let columns = batches.iter().map(|candles| Columns::new(candles)).collect();
-            clients.push(Batches::new(bench.url(side), columns).await);
+            clients.push(Batches::new(bench.url(contender), columns).await);
         }
         load::run(clients, length).await
     } else {
-        load::run(senders(bench.address(side), posts(work), StatusCode::CREATED).await, length).await
+        load::run(senders(bench.address(contender), posts(work), StatusCode::CREATED).await, length).await
     };
     done.rate() * a_post as f64
 }
@@ -86,21 +86,21 @@ fn posts(work: &[Vec<Vec<Candle>>]) -> Vec<Vec<Prepared>> {
 pub async fn singles(bench: &Bench) -> Vec<Line> {
     let nothing = client::Page { body: Vec::new(), tag: String::new(), coding: "identity".to_owned() };
     let axum = BareServer::start(&nothing);
-    let sides = [Side::Ours, Side::Bare, Side::Axum, Side::Peer];
-    let rates = bench.in_turn(&sides, async |side, round| {
-        empty(bench.url(side)).await;
-        let clients = if side == Side::Bare { BARE_TERMINALS } else { TERMINALS };
-        let count = share(bench, MOST_SINGLES, clients);
+    let contenders = [Contender::Ours, Contender::Bare, Contender::Axum, Contender::Peer];
+    let rates = bench.in_turn(&contenders, async |contender, round| {
+        empty(bench.url(contender)).await;
+        let clients = if contender == Contender::Bare { BARE_TERMINALS } else { TERMINALS };
+        let count = share(bench, MAX_SINGLES_PER_SECOND, clients);
         let series = (0..clients).map(|number| Series::from_minute(number, round * count).take(count));
-        if side == Side::Bare {
+        if contender == Contender::Bare {
             let mut clients = Vec::new();
             for candles in series {
-                clients.push(Singles::new(bench.url(side), candles.collect()).await);
+                clients.push(Singles::new(bench.url(contender), candles.collect()).await);
             }
             return load::run(clients, bench.plan.length).await.rate();
         }
         let posts: Vec<Vec<_>> = series.map(|candles| candles.map(|candle| post(&[candle])).collect()).collect();
-        let address = if side == Side::Axum { axum.address } else { bench.address(side) };
+        let address = if contender == Contender::Axum { axum.address } else { bench.address(contender) };
         let clients = senders(address, posts, StatusCode::CREATED).await;
         load::run(clients, bench.plan.length).await.rate()
     });
@@ -112,14 +112,14 @@ pub async fn singles(bench: &Bench) -> Vec<Line> {
 pub async fn sqlite(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     let mut most_memory = 0.0_f64;
-    let rates = bench.in_turn(&WITHOUT_PEER, async |side, round| {
+    let rates = bench.in_turn(&WITHOUT_PEER, async |contender, round| {
         // A new file each time, on the disk that the other databases are on.
         let folder = tempfile::tempdir_in(bench.folder()).unwrap();
         let file = folder.path().join("bench.db");
         let url = format!("sqlite://{}", file.display());
         service::migrate(&url);
         let work = work(bench, round, SIZE);
-        let done = if side == Side::Bare {
+        let done = if contender == Contender::Bare {
             // There is one writer at a time, so more clients would only wait for each other.
             let batches = work.into_iter().flatten().collect();
             load::run(vec![SqliteBatches::new(&file, batches)], bench.plan.length).await

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Bench, Side, batches, fill};
+use super::{Bench, Contender, batches, fill};
 use crate::candles::{Series, TIMEFRAME, symbol};
 use crate::client::{Connection, get, post};
 use crate::contract::Prepared;
@@ -32,22 +32,22 @@ const FIGURES: usize = 5;
 
 /// The service and the peer under the same load.
 pub async fn beside_peer(bench: &Bench) -> Vec<Line> {
-    measure(bench, &[Side::Ours, Side::Peer], MINUTE).await
+    measure(bench, &[Contender::Ours, Contender::Peer], MINUTE).await
 }
 
 /// The service with terminals that post ten times as often.
 pub async fn ten_times_as_fast(bench: &Bench) -> Vec<Line> {
-    measure(bench, &[Side::Ours], MINUTE / 10).await
+    measure(bench, &[Contender::Ours], MINUTE / 10).await
 }
 
-async fn measure(bench: &Bench, sides: &[Side], minute: Duration) -> Vec<Line> {
+async fn measure(bench: &Bench, contenders: &[Contender], minute: Duration) -> Vec<Line> {
     let (mut ours, mut peer) = ([const { Vec::new() }; FIGURES], [const { Vec::new() }; FIGURES]);
     for round in 0..=bench.plan.rounds {
-        for side in bench.turns(sides, round) {
-            let figures = run(bench, side, minute).await;
-            eprintln!("bench:   round {round}, {side:?}: {figures:.1?}");
+        for contender in bench.turns(contenders, round) {
+            let figures = run(bench, contender, minute).await;
+            eprintln!("bench:   round {round}, {contender:?}: {figures:.1?}");
             if round > 0 {
-                let all = if side == Side::Ours { &mut ours } else { &mut peer };
+                let all = if contender == Contender::Ours { &mut ours } else { &mut peer };
                 all.iter_mut().zip(figures).for_each(|(all, figure)| all.push(figure));
             }
         }
@@ -76,16 +76,16 @@ async fn measure(bench: &Bench, sides: &[Side], minute: Duration) -> Vec<Line> {
         .collect()
 }
 
-/// p50 and p99 of posts, p50 and p99 of pages, and the processor time of the side.
-async fn run(bench: &Bench, side: Side, minute: Duration) -> [f64; FIGURES] {
-    let url = bench.url(side);
+/// p50 and p99 of posts, p50 and p99 of pages, and the processor time of the contender.
+async fn run(bench: &Bench, contender: Contender, minute: Duration) -> [f64; FIGURES] {
+    let url = bench.url(contender);
     empty(url).await;
     let stored: Vec<_> = (0..READERS).map(|reader| batches(reader * SYMBOLS, 0, 1, CHART)).collect();
     fill(url, stored.iter().map(Vec::as_slice)).await;
     settle(url).await;
 
-    let address = bench.address(side);
-    let before = bench.cpu_seconds(side);
+    let address = bench.address(contender);
+    let before = bench.cpu_seconds(contender);
     let start = Instant::now() + Duration::from_millis(100);
     let end = start + 5 * bench.plan.length;
     let (mut posts, mut pages) = (JoinSet::new(), JoinSet::new());
@@ -102,7 +102,7 @@ async fn run(bench: &Bench, side: Side, minute: Duration) -> [f64; FIGURES] {
     }
     let [post_50, post_99] = percentiles(posts).await;
     let [page_50, page_99] = percentiles(pages).await;
-    let cpu = (bench.cpu_seconds(side) - before) / start.elapsed().as_secs_f64() * 100.0;
+    let cpu = (bench.cpu_seconds(contender) - before) / start.elapsed().as_secs_f64() * 100.0;
     [post_50, post_99, page_50, page_99, cpu]
 }
 

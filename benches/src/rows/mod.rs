@@ -67,26 +67,26 @@ impl Bench {
         Self { plan, service, peer, urls, postgres }
     }
 
-    fn url(&self, side: Side) -> &str {
-        match side {
-            Side::Ours | Side::Plain | Side::Axum => &self.urls[0],
-            Side::Bare => &self.urls[1],
-            Side::Peer => &self.urls[2],
+    fn url(&self, contender: Contender) -> &str {
+        match contender {
+            Contender::Ours | Contender::Plain | Contender::Axum => &self.urls[0],
+            Contender::Bare => &self.urls[1],
+            Contender::Peer => &self.urls[2],
         }
     }
 
-    /// Where a side listens. The bare clients need no server but the database's.
-    fn address(&self, side: Side) -> SocketAddr {
-        match (side, &self.peer) {
-            (Side::Peer, Some(peer)) => peer.address,
+    /// Where a contender listens. The bare clients need no server but the database's.
+    fn address(&self, contender: Contender) -> SocketAddr {
+        match (contender, &self.peer) {
+            (Contender::Peer, Some(peer)) => peer.address,
             _ => self.service.address,
         }
     }
 
-    /// Processor time that a side's processes used since they started, the database's left out.
-    fn cpu_seconds(&self, side: Side) -> f64 {
-        match (side, &self.peer) {
-            (Side::Peer, Some(peer)) => peer.cpu_seconds(),
+    /// Processor time that a contender's processes used since they started, the database's left out.
+    fn cpu_seconds(&self, contender: Contender) -> f64 {
+        match (contender, &self.peer) {
+            (Contender::Peer, Some(peer)) => peer.cpu_seconds(),
             _ => self.service.cpu_seconds(),
         }
     }
@@ -96,15 +96,15 @@ impl Bench {
         self.postgres.folder()
     }
 
-    /// Measures each side in every round, a different one first each time. The first round only warms up.
-    async fn in_turn(&self, sides: &[Side], mut measure: impl AsyncFnMut(Side, usize) -> f64) -> Rates {
+    /// Measures each contender in every round, a different one first each time. The first round only warms up.
+    async fn in_turn(&self, contenders: &[Contender], mut measure: impl AsyncFnMut(Contender, usize) -> f64) -> Rates {
         let mut rates = Rates::default();
         for round in 0..=self.plan.rounds {
-            for side in self.turns(sides, round) {
-                let rate = measure(side, round).await;
-                eprintln!("bench:   round {round}, {side:?}: {rate:.0}/s");
+            for contender in self.turns(contenders, round) {
+                let rate = measure(contender, round).await;
+                eprintln!("bench:   round {round}, {contender:?}: {rate:.0}/s");
                 if round > 0 {
-                    rates.of[side as usize].push(rate);
+                    rates.of[contender as usize].push(rate);
                 }
             }
         }
@@ -112,10 +112,13 @@ impl Bench {
         rates
     }
 
-    /// The sides in the order of a round, without the peer where that is left out.
-    fn turns(&self, sides: &[Side], round: usize) -> Vec<Side> {
-        let mut order: Vec<Side> =
-            sides.iter().copied().filter(|side| *side != Side::Peer || self.peer.is_some()).collect();
+    /// The contenders in the order of a round, without the peer where that is left out.
+    fn turns(&self, contenders: &[Contender], round: usize) -> Vec<Contender> {
+        let mut order: Vec<Contender> = contenders
+            .iter()
+            .copied()
+            .filter(|contender| *contender != Contender::Peer || self.peer.is_some())
+            .collect();
         let first = round % order.len();
         order.rotate_left(first);
         order
@@ -124,7 +127,7 @@ impl Bench {
 
 /// Whose work is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum Contender {
     Ours,
     Bare,
     Peer,
@@ -134,10 +137,10 @@ enum Side {
     Axum,
 }
 
-const ALL: [Side; 3] = [Side::Ours, Side::Bare, Side::Peer];
-const WITHOUT_PEER: [Side; 2] = [Side::Ours, Side::Bare];
+const ALL: [Contender; 3] = [Contender::Ours, Contender::Bare, Contender::Peer];
+const WITHOUT_PEER: [Contender; 2] = [Contender::Ours, Contender::Bare];
 
-/// What each side reached in each round.
+/// What each contender reached in each round.
 #[derive(Default)]
 struct Rates {
     of: [Vec<f64>; 5],
@@ -146,7 +149,7 @@ struct Rates {
 }
 
 impl Rates {
-    /// A line against each other side that was measured. Targets are those against the bare limit and against the peer.
+    /// A line against each other contender that was measured. Targets are those against the bare limit and against the peer.
     fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
         let [ours, bare_rates, peer_rates, plain_rates, axum_rates] = self.of;
         let references = [
@@ -162,7 +165,7 @@ impl Rates {
 
 /// Measures the row with this name.
 pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
-    bench.service = Service::start(bench.url(Side::Ours)).await;
+    bench.service = Service::start(bench.url(Contender::Ours)).await;
     match name {
         "ingest-1000" => ingest::new_candles(bench, 1_000, (Some(1.2), Some(4.0))).await,
         "ingest-10000" => ingest::new_candles(bench, 10_000, (None, None)).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tempfile::TempDir;
 
-use super::{Bench, Side, batches};
+use super::{Bench, Contender, batches};
 use crate::candles;
 use crate::client::{Connection, get, post};
 use crate::contract::Prepared;
@@ -40,7 +40,7 @@ pub async fn peak(bench: &Bench) -> Vec<Line> {
     const BODIES: usize = 2;
     let folder = tempfile::tempdir_in(bench.folder()).unwrap();
     let mut lines = Vec::new();
-    empty(bench.url(Side::Ours)).await;
+    empty(bench.url(Contender::Ours)).await;
     let posts: Vec<Vec<Prepared>> = (0..CONNECTIONS)
         .map(|number| batches(number, 0, BODIES, SIZE).iter().map(|candles| post(candles)).collect())
         .collect();
@@ -104,7 +104,7 @@ pub async fn start(bench: &Bench) -> Vec<Line> {
 fn stores(bench: &Bench, folder: &TempDir) -> [(&'static str, String); 2] {
     let file = format!("sqlite://{}", folder.path().join("bench.db").display());
     service::migrate(&file);
-    [("Postgres", bench.url(Side::Ours).to_owned()), ("SQLite", file)]
+    [("Postgres", bench.url(Contender::Ours).to_owned()), ("SQLite", file)]
 }
 
 /// The program's file.

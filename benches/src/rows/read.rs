@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use chrono::TimeDelta;
 use hyper::StatusCode;
 
-use super::{ALL, Bench, Side, WITHOUT_PEER, batches, fill};
+use super::{ALL, Bench, Contender, WITHOUT_PEER, batches, fill};
 use crate::bare::{Pages, Place};
 use crate::bare_server::{self, BareServer};
 use crate::candles::{Random, TIMEFRAME, beginning, symbol};
@@ -23,21 +23,26 @@ const LENGTH: usize = 200_000;
 
 const BARE_HANDLER: &str = "bare axum handler";
 /// The service beside its bare limit and beside itself without compression.
-const GZIP: [Side; 3] = [Side::Ours, Side::Bare, Side::Plain];
+const GZIP: [Contender; 3] = [Contender::Ours, Contender::Bare, Contender::Plain];
 
 async fn store(bench: &Bench) {
     const BATCH: usize = 2_000;
     let series: Vec<_> = (0..SERIES).map(|number| batches(number, 0, LENGTH / BATCH, BATCH)).collect();
-    for side in ALL {
-        empty(bench.url(side)).await;
-        fill(bench.url(side), series.iter().map(Vec::as_slice)).await;
-        settle(bench.url(side)).await;
+    for contender in ALL {
+        empty(bench.url(contender)).await;
+        fill(bench.url(contender), series.iter().map(Vec::as_slice)).await;
+        settle(bench.url(contender)).await;
     }
 }
 
 /// Pages of `size` candles that end anywhere, so that hardly one is asked for twice.
-fn places(side: Side, client: usize, round: usize, candles: usize) -> impl Iterator<Item = Place> + Send + 'static {
-    let mut random = Random::new((side as usize * 1_000_000 + client * 1_000 + round) as u64);
+fn places(
+    contender: Contender,
+    client: usize,
+    round: usize,
+    candles: usize,
+) -> impl Iterator<Item = Place> + Send + 'static {
+    let mut random = Random::new((contender as usize * 1_000_000 + client * 1_000 + round) as u64);
     iter::from_fn(move || {
         let symbol = symbol(usize::try_from(random.below(SERIES as i64)).unwrap());
         let minute = candles as i64 + random.below((LENGTH - candles) as i64);
@@ -57,7 +62,7 @@ fn newest(size: usize) -> String {
 /// Pages of `size` candles that nobody holds.
 pub async fn uncached(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
     store(bench).await;
-    let rates = bench.in_turn(&ALL, async |side, round| random_pages(bench, side, round, size, get).await);
+    let rates = bench.in_turn(&ALL, async |contender, round| random_pages(bench, contender, round, size, get).await);
     let name = format!("GET of {size} candles, uncached, {CONNECTIONS} connections");
     rates.await.lines(&name, "pages/s", "bare row fetch", targets)
 }
@@ -66,26 +71,32 @@ pub async fn uncached(bench: &Bench, size: usize, targets: (Option<f64>, Option<
 pub async fn uncached_gzip(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     store(bench).await;
-    let sample = page(bench.address(Side::Ours), &get_gzip(&newest(SIZE))).await;
-    let rates = bench.in_turn(&GZIP, async |side, round| {
-        let request = if side == Side::Ours { get_gzip } else { get };
-        random_pages(bench, side, round, SIZE, request).await
+    let sample = page(bench.address(Contender::Ours), &get_gzip(&newest(SIZE))).await;
+    let rates = bench.in_turn(&GZIP, async |contender, round| {
+        let request = if contender == Contender::Ours { get_gzip } else { get };
+        random_pages(bench, contender, round, SIZE, request).await
     });
     let name = format!("GET of {SIZE} candles, uncached, {}, {CONNECTIONS} connections", on_request(&sample));
     rates.await.lines(&name, "pages/s", "bare row fetch", (None, None))
 }
 
-async fn random_pages(bench: &Bench, side: Side, round: usize, candles: usize, request: fn(&str) -> Prepared) -> f64 {
-    let places = (0..CONNECTIONS).map(|client| places(side, client, round, candles));
-    let done = if side == Side::Bare {
+async fn random_pages(
+    bench: &Bench,
+    contender: Contender,
+    round: usize,
+    candles: usize,
+    request: fn(&str) -> Prepared,
+) -> f64 {
+    let places = (0..CONNECTIONS).map(|client| places(contender, client, round, candles));
+    let done = if contender == Contender::Bare {
         let mut clients = Vec::new();
         for places in places {
-            clients.push(Pages::new(bench.url(side), places, candles as i64).await);
+            clients.push(Pages::new(bench.url(contender), places, candles as i64).await);
         }
         load::run(clients, bench.plan.length).await
     } else {
         let requests = places.map(|places| places.map(move |place| request(&page_at(&place, candles))));
-        load::run(senders(bench.address(side), requests, StatusCode::OK).await, bench.plan.length).await
+        load::run(senders(bench.address(contender), requests, StatusCode::OK).await, bench.plan.length).await
     };
     done.rate()
 }
@@ -94,9 +105,9 @@ async fn random_pages(bench: &Bench, side: Side, round: usize, candles: usize, r
 pub async fn hot(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
     store(bench).await;
     let request = get(&newest(size));
-    let bare = BareServer::start(&page(bench.address(Side::Ours), &request).await);
-    let rates = bench.in_turn(&ALL, async |side, _| {
-        let address = if side == Side::Bare { bare.address } else { bench.address(side) };
+    let bare = BareServer::start(&page(bench.address(Contender::Ours), &request).await);
+    let rates = bench.in_turn(&ALL, async |contender, _| {
+        let address = if contender == Contender::Bare { bare.address } else { bench.address(contender) };
         repeated(bench, address, &request, StatusCode::OK).await
     });
     let name = format!("GET of {size} candles, hot, {CONNECTIONS} connections");
@@ -107,11 +118,11 @@ pub async fn hot(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)
 pub async fn hot_gzip(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     store(bench).await;
-    let sample = page(bench.address(Side::Ours), &get_gzip(&newest(SIZE))).await;
+    let sample = page(bench.address(Contender::Ours), &get_gzip(&newest(SIZE))).await;
     let bare = BareServer::start(&sample);
-    let rates = bench.in_turn(&GZIP, async |side, _| {
-        let address = if side == Side::Bare { bare.address } else { bench.address(side) };
-        let request = if side == Side::Plain { get(&newest(SIZE)) } else { get_gzip(&newest(SIZE)) };
+    let rates = bench.in_turn(&GZIP, async |contender, _| {
+        let address = if contender == Contender::Bare { bare.address } else { bench.address(contender) };
+        let request = if contender == Contender::Plain { get(&newest(SIZE)) } else { get_gzip(&newest(SIZE)) };
         repeated(bench, address, &request, StatusCode::OK).await
     });
     let name = format!("GET of {SIZE} candles, hot, {}, {CONNECTIONS} connections", on_request(&sample));
@@ -127,12 +138,12 @@ fn on_request(sample: &Page) -> String {
 pub async fn not_modified(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     store(bench).await;
-    let held = page(bench.address(Side::Ours), &get(&newest(SIZE))).await;
+    let held = page(bench.address(Contender::Ours), &get(&newest(SIZE))).await;
     let bare = BareServer::start(&held);
-    let rates = bench.in_turn(&WITHOUT_PEER, async |side, _| {
-        let (address, tag) = match side {
-            Side::Bare => (bare.address, bare_server::TAG),
-            _ => (bench.address(side), held.tag.as_str()),
+    let rates = bench.in_turn(&WITHOUT_PEER, async |contender, _| {
+        let (address, tag) = match contender {
+            Contender::Bare => (bare.address, bare_server::TAG),
+            _ => (bench.address(contender), held.tag.as_str()),
         };
         repeated(bench, address, &get_again(&newest(SIZE), tag), StatusCode::NOT_MODIFIED).await
     });

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::http::probes;
 use crate::http::problem::{Code, Problem};
+use crate::http::timeouts::{BODY_TIMEOUT, WORK_TIMEOUT};
 use crate::telemetry::metrics::Shed;
 
 /// Requests that are worked on at once.
@@ -22,11 +23,6 @@ const MAX_REQUESTS: usize = 1024;
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of answers that their clients have not taken yet.
 const MAX_ANSWER_BYTES: usize = 40 * 1024 * 1024;
-/// Longest that a body may take from its first byte to its last.
-pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest that the work on a request may take once its body is there. Time-outs of the parts end it earlier; this is for
-/// what nobody thought of.
-const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is left of the room.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -17,10 +16,10 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
 
+use crate::http::timeouts::BODY_DRAIN_TIMEOUT;
+
 /// Most bytes that are read and dropped; a client with more to say is cut off.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
-/// Longest that a refusal waits for them.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads what was left of the body, within limits, before a refusal is sent, and says so where the connection has to end
 /// because there is still more.
@@ -39,7 +38,7 @@ pub(crate) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request)
     let sends = !asks_first || body.wanted.load(Ordering::Relaxed);
     let heard_out = sends
         && response.status() != StatusCode::REQUEST_TIMEOUT
-        && timeout(DRAIN_TIMEOUT, Box::pin(body.drain())).await.unwrap_or(false);
+        && timeout(BODY_DRAIN_TIMEOUT, Box::pin(body.drain())).await.unwrap_or(false);
     if !heard_out {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -3,12 +3,12 @@
 pub(crate) mod access_log;
 pub(crate) mod admission;
 pub(crate) mod auth;
+pub(crate) mod cors;
 pub(crate) mod credentials;
 mod drain;
 pub(crate) mod host;
 mod keyed_limiter;
 mod misplaced;
-pub(crate) mod origin;
 pub(crate) mod panic;
 pub(crate) mod rate_limit;
 pub(crate) mod request_metrics;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use crate::http::middleware::access_log::{self, Listener};
 use crate::http::middleware::admission::{self, AdmissionControl};
 use crate::http::middleware::auth::{Guards, Keyring};
-use crate::http::middleware::origin::{self, OriginPolicy};
+use crate::http::middleware::cors::{self, OriginPolicy};
 use crate::http::middleware::rate_limit::{self, Limiter};
 use crate::http::middleware::{drain, panic, security_headers};
 use crate::http::problem::{Code, Problem};
@@ -60,7 +60,7 @@ async fn run_stack(State(stack): State<Arc<Stack>>, mut request: Request, next: 
     let admitted = async move |request| Box::pin(admission::admit(admission, request, routed)).await;
     let metered = async move |request| Box::pin(rate_limit::meter(limiter, client, &identity, request, admitted)).await;
     // Outside of the limits, so that pages of allowed origins can read their refusals too.
-    let checked = async move |request| Box::pin(origin::check(origins, client, request, metered)).await;
+    let checked = async move |request| Box::pin(cors::check(origins, client, request, metered)).await;
     // Outside everything that can refuse: reads the rest of the body before a refusal is sent.
     let drained = async move |request| Box::pin(drain::drain_body(request, checked)).await;
     let secured = async move |request| {

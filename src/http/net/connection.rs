@@ -20,19 +20,20 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::Service;
 
+use crate::http::timeouts::{ANSWER_TIMEOUT, HEAD_TIMEOUT};
 use crate::telemetry::metrics::ConnectionsTimedOut;
 
 /// The time that clients may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
-    /// From a connection's start, or from the first byte of a later request, to the end of the request's head.
+    /// As [`HEAD_TIMEOUT`].
     pub(crate) head: Duration,
-    /// To receive an answer; of one that streams, or of an upgraded connection, any part of it.
+    /// As [`ANSWER_TIMEOUT`].
     pub(crate) take: Duration,
 }
 
 impl Deadlines {
-    pub(crate) const DEFAULT: Self = Self { head: Duration::from_secs(10), take: Duration::from_secs(30) };
+    pub(crate) const DEFAULT: Self = Self { head: HEAD_TIMEOUT, take: ANSWER_TIMEOUT };
 }
 
 /// The use of a connection at the moment.

@@ -5,7 +5,6 @@ use std::future::Ready;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum_server::accept::Accept;
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::net::client_address::{Proxies, group};
 use crate::http::net::connection::{Connection, Deadlines, Watched};
 use crate::http::net::preface::RefuseHttp2;
+use crate::http::timeouts::IDLE_TIMEOUT;
 use crate::telemetry::metrics::{CONNECTIONS, ConnectionsRefused};
 
 /// Most connections at once.
@@ -30,8 +30,6 @@ const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
 pub(crate) const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// Most that may wait to be let in.
 const ACCEPT_BACKLOG: u32 = 4096;
-/// Longest that a connection may stay open without a request: longer than Caddy (2 minutes) and nginx (1 minute) keep theirs.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(130);
 /// Largest head of a request, and most bytes that are buffered for a connection.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
@@ -182,6 +180,8 @@ mod tests {
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
+
+    use std::time::Duration;
 
     use super::*;
 

@@ -1,7 +1,6 @@
 //! Bodies, read under limits of size and time whose breach is a problem with a sentence.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRef, FromRequest, Request};
@@ -9,11 +8,10 @@ use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::http::middleware::admission::{self, AdmissionControl, BODY_TIMEOUT, MemoryPermit};
+use crate::http::middleware::admission::{self, AdmissionControl, MemoryPermit};
 use crate::http::problem::{Code, Problem};
+use crate::http::timeouts::{BODY_PAUSE_TIMEOUT, BODY_TIMEOUT};
 
-/// Longest that it may pause.
-const BODY_PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The least memory that a body takes: most posts are a candle.
 const MIN_RESERVED_BYTES: usize = 1024;
 

@@ -15,13 +15,12 @@ use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::http::problem::{self, Code};
+use crate::http::timeouts::PROBE_TIMEOUT;
 use crate::ingest::Ingest;
 use crate::store::{Store, WriteError};
 use crate::telemetry::{REVISION, milliseconds};
 use candle::Timestamp;
 
-/// Longest that the store may take to answer.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one probe's result serves everybody who asks.
 const PROBE_TTL: Duration = Duration::from_secs(1);
 
