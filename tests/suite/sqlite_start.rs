@@ -72,10 +72,20 @@ impl File {
 
     /// Starts the program as a user whom modes bind, and returns how it ended.
     fn start(&self, executable: &Executable, command: &str) -> (i32, String) {
+        let (code, _, errors) = self.run(executable, command);
+        (code, errors)
+    }
+
+    /// Has it look at the file instead, and returns what it printed.
+    fn check(&self, executable: &Executable) -> (i32, String) {
+        let (code, report, _) = self.run(executable, "check");
+        (code, report)
+    }
+
+    fn run(&self, executable: &Executable, command: &str) -> (i32, String, String) {
         let variables =
             [("DATABASE_URL", &*self.url()), ("PORT", "0"), ("MT5_API_KEY", "a"), ("INTERNAL_API_TOKEN", "b")];
-        let (code, _, errors) = output(executable.program(&variables).arg(command));
-        (code, errors)
+        output(executable.program(&variables).arg(command))
     }
 }
 
@@ -111,6 +121,22 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
+fn check_finds_a_folder_in_which_no_file_can_be_made() {
+    run(async {
+        let executable = Executable::new();
+        let file = File::served(false).await;
+        fs::remove_file(file.path()).unwrap();
+        file.hand_over();
+        let (code, report) = file.check(&executable);
+        assert_eq!(code, 0, "{report}");
+        set_mode(&file.folder(), 0o555);
+        let (code, report) = file.check(&executable);
+        assert_eq!(code, 2, "{report}");
+        assert!(report.contains("cannot be made: its folder may not be written"), "{report}");
+    });
+}
+
+#[test]
 fn a_file_that_may_not_be_written_is_refused_at_the_start() {
     /// The fault, whether the service before was killed and left its log, and how it is brought about.
     type Case = (&'static str, bool, fn(&File));
@@ -138,6 +164,8 @@ fn a_file_that_may_not_be_written_is_refused_at_the_start() {
                 let sentences = ["The SQLite file may not be written", "The SQLite file cannot be opened"];
                 assert!(sentences.iter().any(|sentence| errors.starts_with(sentence)), "{what}, {command}: {errors}");
             }
+            let (code, report) = file.check(&executable);
+            assert_eq!(code, 2, "{what}: {report}");
             for (path, mode) in [
                 (file.folder(), 0o755),
                 (file.path(), 0o644),
@@ -149,6 +177,8 @@ fn a_file_that_may_not_be_written_is_refused_at_the_start() {
                 }
             }
             assert_eq!(file.start(&executable, "migrate"), (0, String::new()), "{what}: once it is mended");
+            let (code, report) = file.check(&executable);
+            assert_eq!(code, 0, "{what}, once it is mended: {report}");
         }
     });
 }

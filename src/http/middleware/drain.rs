@@ -36,10 +36,10 @@ pub(crate) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request)
     }
     // Who asks before sending, and was not told to, has not sent anything; who was too slow is not waited for again.
     let sends = !asks_first || body.wanted.load(Ordering::Relaxed);
-    let heard_out = sends
+    let is_drained = sends
         && response.status() != StatusCode::REQUEST_TIMEOUT
         && timeout(BODY_DRAIN_TIMEOUT, Box::pin(body.drain())).await.unwrap_or(false);
-    if !heard_out {
+    if !is_drained {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

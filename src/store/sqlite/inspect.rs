@@ -12,6 +12,24 @@ use crate::config::MissingFolder;
 use crate::store::StoreError;
 use crate::store::inspection::Findings;
 
+/// The advice where no file can be made.
+const FOLDER_NOT_WRITABLE: &str = "its folder may not be written; change the folder's owner, or choose another path";
+
+/// True if files may be made in the folder of `path`. Windows says so only to who makes one.
+fn takes_files(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, AtFlags, CWD, accessat};
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        true
+    }
+}
+
 /// Reports what first contact would meet.
 pub(super) async fn inspect(path: &Path, may_migrate: bool, findings: &mut Findings) {
     let shown = path.display();
@@ -20,7 +38,9 @@ pub(super) async fn inspect(path: &Path, may_migrate: bool, findings: &mut Findi
     }
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            if may_migrate {
+            if !takes_files(path) {
+                findings.must_change("file", format!("the SQLite file {shown} cannot be made: {FOLDER_NOT_WRITABLE}"));
+            } else if may_migrate {
                 findings.fine("file", format!("the SQLite file {shown} does not exist yet; serve makes it"));
             } else {
                 findings.must_change("file", format!("the SQLite file {shown} does not exist; run candlewick migrate"));
@@ -36,7 +56,7 @@ pub(super) async fn inspect(path: &Path, may_migrate: bool, findings: &mut Findi
     // Opening them for appending proves that they may be written, and writes nothing.
     let may_write = |path: &Path| !path.exists() || fs::OpenOptions::new().append(true).open(path).is_ok();
     let log = beside(path, "-wal");
-    if ![path, &log, &beside(path, "-shm")].into_iter().all(may_write) {
+    if !takes_files(path) || ![path, &log, &beside(path, "-shm")].into_iter().all(may_write) {
         findings.must_change("writing", NOT_WRITABLE);
     }
     // Without a log nobody uses the file, and a reader that may not take it for unchanging would leave one behind.
