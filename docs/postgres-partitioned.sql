@@ -2,7 +2,7 @@
 -- which then takes the table as it is; run it as the login that will own the tables:
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/postgres-partitioned.sql
 -- Running it again adds what is missing. A table that holds candles is made the first partition before, as
--- docs/operations.md tells; "-v first_year=2027" then begins where it ends.
+-- docs/operations/partitions-and-extensions.md tells; "-v first_year=2027" then begins where it ends.
 
 begin;
 set local client_min_messages = warning;

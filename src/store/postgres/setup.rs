@@ -150,8 +150,8 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
     let steps = format!("run: drop table {leftovers}; and then candlewick migrate");
     Err(StoreError::Misconfigured(if lacks_closed {
         format!(
-            "{missing}, although it was made once. Restore it from a backup (docs/operations.md), or, to start without any \
-             candles, {steps}."
+            "{missing}, although it was made once. Restore it from a backup (docs/operations/backup-and-restore.md), or, \
+             to start without any candles, {steps}."
         )
     } else {
         format!("{missing}, although it was made once. Stored candles are not touched if you {steps}.")

@@ -230,8 +230,8 @@ async fn remedy(
             "The last line puts all closed candles back.".to_owned(),
         ]),
         Some((moved, false)) => lines.push(format!(
-            "A table in a SQLite file is not converted: what {moved} holds comes in by posting it, as docs/operations.md shows \
-             under \"A SQLite file that others made\"."
+            "A table in a SQLite file is not converted: what {moved} holds comes in by posting it, as \
+             docs/operations/sqlite.md shows under \"A SQLite file that others made\"."
         )),
     }
     Ok(lines)
