@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use axum::http::Uri;
+use axum::http::uri::PathAndQuery;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use secrecy::ExposeSecret as _;
 
@@ -249,7 +251,7 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
         Some(url) => url,
         None => own_url(Config::read_address(variables)?) + "/health",
     };
-    let uri: hyper::Uri = url.parse().map_err(|_| {
+    let uri: Uri = url.parse().map_err(|_| {
         CommandError::Unusable(
             "The address to ask is not a URL; give one such as http://127.0.0.1:8000/health.".to_owned(),
         )
@@ -258,18 +260,16 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
         let problem = "The address to ask must start with http:// or https:// and name a host.";
         return Err(CommandError::Unusable(problem.to_owned()));
     };
-    let tls = scheme == "https";
-    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let path = match uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str) {
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let path = match uri.path_and_query().map(PathAndQuery::as_str) {
         None | Some("/") => "/health",
         Some(path) => path,
     };
     // Not the address as given, which may hold a password.
     let shown = format!("{scheme}://{host}:{port}{path}");
-    let status = tokio::time::timeout(HEALTHCHECK_TIMEOUT, ask(tls, host, port, path))
+    let status = ask(shown.clone(), HEALTHCHECK_TIMEOUT)
         .await
-        .map_err(|_| CommandError::Failed(format!("{shown} did not answer within 3 s.")))?
-        .map_err(|error| CommandError::Failed(format!("{shown} does not answer: {error}.")))?;
+        .map_err(|problem| CommandError::Failed(format!("{shown} {problem}.")))?;
     if status.is_success() {
         return print(&format!("{shown} is well."));
     }
