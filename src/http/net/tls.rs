@@ -8,6 +8,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::config::TlsFiles;
@@ -25,18 +26,18 @@ pub(crate) fn load(files: &TlsFiles) -> Result<RustlsConfig, String> {
 
 /// Takes over renewed certificates, as soon as `asked` is notified at the latest. Never ends.
 pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Notify>) {
-    let contents = || (std::fs::read(&files.cert).ok(), std::fs::read(&files.key).ok());
-    let mut known = contents();
+    let files = Arc::new(files);
+    let mut known = aside(&files, contents).await;
     loop {
         let is_asked = tokio::select! {
             () = sleep(RELOAD_INTERVAL) => false,
             () = asked.notified() => true,
         };
-        let now = contents();
+        let now = aside(&files, contents).await;
         if now == known && !is_asked {
             continue;
         }
-        match read(&files) {
+        match aside(&files, read).await {
             Ok(config) => {
                 current.reload_from_config(Arc::new(config));
                 tracing::info!("the certificate was renewed");
@@ -48,6 +49,17 @@ pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Not
         }
         known = now;
     }
+}
+
+/// Looks at the files on a thread for what blocks: one on a disk or share that hangs must not hold up requests.
+async fn aside<T: Send + 'static>(files: &Arc<TlsFiles>, look: fn(&TlsFiles) -> T) -> T {
+    let files = Arc::clone(files);
+    spawn_blocking(move || look(&files)).await.expect("looking at files does not panic")
+}
+
+/// What the files hold; `None` for one that cannot be read.
+fn contents(files: &TlsFiles) -> [Option<Vec<u8>>; 2] {
+    [&files.cert, &files.key].map(|file| std::fs::read(file).ok())
 }
 
 fn read(files: &TlsFiles) -> Result<ServerConfig, String> {
