@@ -41,10 +41,14 @@ enum Command {
     /// Look at settings and database, change nothing, and print what serve would meet: exit code 0 if it would start, 1 if
     /// something fails that may heal by waiting, 2 if something must be changed
     Check(ServeFlags),
-    /// Ask a running service for its health: exit code 0 if it is well, 1 if not
+    /// Ask a running service for its health: exit code 0 if it is well, 1 if not. Give it the flags that serve was given
     Healthcheck {
-        /// Address to ask [default: /health on BIND_ADDR and PORT]
+        /// Address to ask [default: /health where serve listens with the same flags and variables]
         url: Option<String>,
+        #[command(flatten)]
+        listen: ListenFlags,
+        #[command(flatten)]
+        environment: EnvironmentFlag,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -55,14 +59,20 @@ enum Command {
 /// Flags of the settings that are changed most. Their values are read as those of variables are.
 #[derive(Args, Default)]
 struct ServeFlags {
-    /// Port to listen on, in place of PORT
-    #[arg(long)]
-    port: Option<String>,
-    /// IP address to listen on, in place of BIND_ADDR
-    #[arg(long, value_name = "ADDRESS")]
-    bind: Option<String>,
+    #[command(flatten)]
+    listen: ListenFlags,
     #[command(flatten)]
     database: DatabaseFlags,
+}
+
+#[derive(Args, Default)]
+struct ListenFlags {
+    /// Port that the service listens on, in place of PORT
+    #[arg(long)]
+    port: Option<String>,
+    /// IP address that the service listens on, in place of BIND_ADDR
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<String>,
 }
 
 #[derive(Args, Default)]
@@ -71,24 +81,38 @@ struct DatabaseFlags {
     /// list of processes (ps): with one, set DATABASE_URL or DATABASE_URL_FILE instead
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    #[command(flatten)]
+    environment: EnvironmentFlag,
+}
+
+#[derive(Args, Default)]
+struct EnvironmentFlag {
     /// development, staging or production, in place of ENVIRONMENT
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
 }
 
-impl From<ServeFlags> for Flags {
-    fn from(ServeFlags { port, bind, database }: ServeFlags) -> Self {
-        Self::from(database).with("--port", "PORT", port).with("--bind", "BIND_ADDR", bind)
+impl ServeFlags {
+    fn flags(self) -> Flags {
+        self.listen.add_to(self.database.flags())
     }
 }
 
-impl From<DatabaseFlags> for Flags {
-    fn from(DatabaseFlags { database_url, environment }: DatabaseFlags) -> Self {
-        Self::default().with("--database-url", "DATABASE_URL", database_url).with(
-            "--environment",
-            "ENVIRONMENT",
-            environment,
-        )
+impl ListenFlags {
+    fn add_to(self, flags: Flags) -> Flags {
+        flags.with("--port", "PORT", self.port).with("--bind", "BIND_ADDR", self.bind)
+    }
+}
+
+impl DatabaseFlags {
+    fn flags(self) -> Flags {
+        self.environment.flags().with("--database-url", "DATABASE_URL", self.database_url)
+    }
+}
+
+impl EnvironmentFlag {
+    fn flags(self) -> Flags {
+        Flags::default().with("--environment", "ENVIRONMENT", self.environment)
     }
 }
 
@@ -120,10 +144,12 @@ pub fn run() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
-            Command::Serve(flags) => serve(flags.into()).await,
-            Command::Migrate(flags) => migrate(&Variables::from_process(&flags.into())).await,
-            Command::Check(flags) => check(&Variables::from_process(&flags.into())).await,
-            Command::Healthcheck { url } => healthcheck(url, &Variables::from_process(&Flags::default())).await,
+            Command::Serve(flags) => serve(flags.flags()).await,
+            Command::Migrate(flags) => migrate(&Variables::from_process(&flags.flags())).await,
+            Command::Check(flags) => check(&Variables::from_process(&flags.flags())).await,
+            Command::Healthcheck { url, listen, environment } => {
+                healthcheck(url, &Variables::from_process(&listen.add_to(environment.flags()))).await
+            }
             Command::Openapi => print(&http::openapi()),
             Command::Keygen => keygen(),
         }
