@@ -86,6 +86,11 @@ impl Query {
         Self { store, max_limit, pages: Pages::default(), compressing: Arc::new(Semaphore::new(cores)), lists }
     }
 
+    /// Lets go of pages that are too old to be an answer, where nobody asks for others. Never ends.
+    pub(crate) async fn maintain(self) {
+        self.pages.sweep().await;
+    }
+
     /// Answers a query string for candles, from memory if what is there is fresh enough. See [`Selection::parse`] for its
     /// parameters.
     ///
