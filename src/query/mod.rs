@@ -1,5 +1,5 @@
 //! Candles and lists of series on their way out of the store: what is asked for ([`selection`], [`series`]), how it is
-//! answered ([`page`], [`encoding`]), and what is answered from memory ([`cache`]).
+//! answered ([`page`], [`compression`]), and what is answered from memory ([`cache`]).
 
 mod cache;
 mod compression;
