@@ -36,5 +36,6 @@ USER 65532:65532
 ENV ENVIRONMENT=production BIND_ADDR=0.0.0.0
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# Reads PORT and BIND_ADDR as serve does. Where serve gets flags instead, give this one the same.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=5s --retries=3 CMD ["/usr/local/bin/candlewick", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/candlewick"]

@@ -114,10 +114,11 @@ impl App {
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
         let states = (ready.clone(), stopping.clone());
-        let service = Service::new(config, started_at, store.clone(), ingest.clone(), query, states);
+        let service = Service::new(config, started_at, store.clone(), ingest.clone(), query.clone(), states);
         let tls = config.tls.as_ref().map(tls::load).transpose().map_err(AppError::Certificate)?;
 
         let mut upkeep = JoinSet::new();
+        upkeep.spawn(query.maintain());
         let mut admin = None;
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
             let hosts = AdminHosts::new(&config.admin_hosts, address.ip());

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::{ApiKey, Config, Environment, Examined, Source, VARIABLES, Variable, Variables};
-use crate::healthcheck::{ask, reachable};
+use crate::healthcheck::{ask, own_url};
 use crate::http::net::{listener, tls};
 use crate::store::{Finding, Findings, Severity, Store};
 
@@ -129,7 +129,7 @@ async fn look_at_address(
         Ok(_) if address.port() == 0 => findings.fine(subject, format!("any free one of {}", address.ip())),
         Ok(_) => findings.fine(subject, format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if is_served(reachable(address), with_tls).await {
+            if is_served(address, with_tls).await {
                 findings.warn(
                     subject,
                     format!("a service answers on {address} as candlewick does; no second one can listen there"),
@@ -147,12 +147,8 @@ async fn look_at_address(
 
 /// True if something answers there as this service does.
 async fn is_served(address: SocketAddr, with_tls: bool) -> bool {
-    let host = match address {
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
-    };
-    let asked = timeout(ANSWER_TIMEOUT, ask(with_tls, &host, address.port(), "/health/live")).await;
-    asked.is_ok_and(|answer| answer.is_ok_and(|status| status.is_success()))
+    let url = own_url((address, with_tls)) + "/health/live";
+    ask(url, ANSWER_TIMEOUT).await.is_ok_and(|status| status.is_success())
 }
 
 /// Writes each setting with the value in force and the place that it came from.

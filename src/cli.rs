@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use axum::http::Uri;
+use axum::http::uri::PathAndQuery;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use secrecy::ExposeSecret as _;
 
@@ -39,10 +41,14 @@ enum Command {
     /// Look at settings and database, change nothing, and print what serve would meet: exit code 0 if it would start, 1 if
     /// something fails that may heal by waiting, 2 if something must be changed
     Check(ServeFlags),
-    /// Ask a running service for its health: exit code 0 if it is well, 1 if not
+    /// Ask a running service for its health: exit code 0 if it is well, 1 if not. Give it the flags that serve was given
     Healthcheck {
-        /// Address to ask [default: /health on BIND_ADDR and PORT]
+        /// Address to ask [default: /health where serve listens with the same flags and variables]
         url: Option<String>,
+        #[command(flatten)]
+        listen: ListenFlags,
+        #[command(flatten)]
+        environment: EnvironmentFlag,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -53,14 +59,20 @@ enum Command {
 /// Flags of the settings that are changed most. Their values are read as those of variables are.
 #[derive(Args, Default)]
 struct ServeFlags {
-    /// Port to listen on, in place of PORT
-    #[arg(long)]
-    port: Option<String>,
-    /// IP address to listen on, in place of BIND_ADDR
-    #[arg(long, value_name = "ADDRESS")]
-    bind: Option<String>,
+    #[command(flatten)]
+    listen: ListenFlags,
     #[command(flatten)]
     database: DatabaseFlags,
+}
+
+#[derive(Args, Default)]
+struct ListenFlags {
+    /// Port that the service listens on, in place of PORT
+    #[arg(long)]
+    port: Option<String>,
+    /// IP address that the service listens on, in place of BIND_ADDR
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<String>,
 }
 
 #[derive(Args, Default)]
@@ -69,24 +81,38 @@ struct DatabaseFlags {
     /// list of processes (ps): with one, set DATABASE_URL or DATABASE_URL_FILE instead
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    #[command(flatten)]
+    environment: EnvironmentFlag,
+}
+
+#[derive(Args, Default)]
+struct EnvironmentFlag {
     /// development, staging or production, in place of ENVIRONMENT
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
 }
 
-impl From<ServeFlags> for Flags {
-    fn from(ServeFlags { port, bind, database }: ServeFlags) -> Self {
-        Self::from(database).with("--port", "PORT", port).with("--bind", "BIND_ADDR", bind)
+impl ServeFlags {
+    fn flags(self) -> Flags {
+        self.listen.add_to(self.database.flags())
     }
 }
 
-impl From<DatabaseFlags> for Flags {
-    fn from(DatabaseFlags { database_url, environment }: DatabaseFlags) -> Self {
-        Self::default().with("--database-url", "DATABASE_URL", database_url).with(
-            "--environment",
-            "ENVIRONMENT",
-            environment,
-        )
+impl ListenFlags {
+    fn add_to(self, flags: Flags) -> Flags {
+        flags.with("--port", "PORT", self.port).with("--bind", "BIND_ADDR", self.bind)
+    }
+}
+
+impl DatabaseFlags {
+    fn flags(self) -> Flags {
+        self.environment.flags().with("--database-url", "DATABASE_URL", self.database_url)
+    }
+}
+
+impl EnvironmentFlag {
+    fn flags(self) -> Flags {
+        Flags::default().with("--environment", "ENVIRONMENT", self.environment)
     }
 }
 
@@ -118,10 +144,12 @@ pub fn run() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
-            Command::Serve(flags) => serve(flags.into()).await,
-            Command::Migrate(flags) => migrate(&Variables::from_process(&flags.into())).await,
-            Command::Check(flags) => check(&Variables::from_process(&flags.into())).await,
-            Command::Healthcheck { url } => healthcheck(url, &Variables::from_process(&Flags::default())).await,
+            Command::Serve(flags) => serve(flags.flags()).await,
+            Command::Migrate(flags) => migrate(&Variables::from_process(&flags.flags())).await,
+            Command::Check(flags) => check(&Variables::from_process(&flags.flags())).await,
+            Command::Healthcheck { url, listen, environment } => {
+                healthcheck(url, &Variables::from_process(&listen.add_to(environment.flags()))).await
+            }
             Command::Openapi => print(&http::openapi()),
             Command::Keygen => keygen(),
         }
@@ -249,7 +277,7 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
         Some(url) => url,
         None => own_url(Config::read_address(variables)?) + "/health",
     };
-    let uri: hyper::Uri = url.parse().map_err(|_| {
+    let uri: Uri = url.parse().map_err(|_| {
         CommandError::Unusable(
             "The address to ask is not a URL; give one such as http://127.0.0.1:8000/health.".to_owned(),
         )
@@ -258,18 +286,16 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
         let problem = "The address to ask must start with http:// or https:// and name a host.";
         return Err(CommandError::Unusable(problem.to_owned()));
     };
-    let tls = scheme == "https";
-    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let path = match uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str) {
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let path = match uri.path_and_query().map(PathAndQuery::as_str) {
         None | Some("/") => "/health",
         Some(path) => path,
     };
     // Not the address as given, which may hold a password.
     let shown = format!("{scheme}://{host}:{port}{path}");
-    let status = tokio::time::timeout(HEALTHCHECK_TIMEOUT, ask(tls, host, port, path))
+    let status = ask(shown.clone(), HEALTHCHECK_TIMEOUT)
         .await
-        .map_err(|_| CommandError::Failed(format!("{shown} did not answer within 3 s.")))?
-        .map_err(|error| CommandError::Failed(format!("{shown} does not answer: {error}.")))?;
+        .map_err(|problem| CommandError::Failed(format!("{shown} {problem}.")))?;
     if status.is_success() {
         return print(&format!("{shown} is well."));
     }

@@ -1,45 +1,45 @@
 //! A question for the health of a running service, and the address at which something on its machine reaches it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use axum::http::StatusCode;
+use tokio::task::spawn_blocking;
+use ureq::Agent;
+use ureq::tls::TlsConfig;
 
-use crate::http::net::tls;
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    #[error("did not answer within {} s", .0.as_secs())]
+    TooLate(Duration),
+    #[error("does not answer: {0}")]
+    Failed(String),
+}
 
-pub(crate) type AskError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Asks for `path` and returns the answer's status.
+/// Gets `url`, at most for so long, and returns the answer's status. Nothing secret is sent, so the certificate may be
+/// anybody's: a service on the same machine is known by its address alone.
 ///
 /// # Errors
 /// When there is no answer.
-pub(crate) async fn ask(with_tls: bool, host: &str, port: u16, path: &str) -> Result<hyper::StatusCode, AskError> {
-    let host_name = host.trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host_name, port)).await?;
-    if with_tls {
-        let name = ServerName::try_from(host_name.to_owned())?;
-        ask_on(tls::insecure_connector().connect(name, stream).await?, host, port, path).await
-    } else {
-        ask_on(stream, host, port, path).await
+pub(crate) async fn ask(url: String, patience: Duration) -> Result<StatusCode, AskError> {
+    let agent: Agent = Agent::config_builder()
+        .timeout_global(Some(patience))
+        // The service that has the address, and no other: not through a proxy, nor where an answer points.
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .tls_config(TlsConfig::builder().disable_verification(true).build())
+        .build()
+        .into();
+    let answer = spawn_blocking(move || agent.get(url).call()).await;
+    match answer.map_err(|broken| AskError::Failed(broken.to_string()))? {
+        Ok(answer) => Ok(answer.status()),
+        Err(ureq::Error::Timeout(_)) => Err(AskError::TooLate(patience)),
+        Err(ureq::Error::Io(error)) => Err(AskError::Failed(error.to_string())),
+        Err(error) => Err(AskError::Failed(error.to_string())),
     }
-}
-
-async fn ask_on(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    host: &str,
-    port: u16,
-    path: &str,
-) -> Result<hyper::StatusCode, AskError> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = tokio::spawn(connection);
-    let request =
-        hyper::Request::get(path).header(hyper::header::HOST, format!("{host}:{port}")).body(Empty::<&[u8]>::new())?;
-    let status = sender.send_request(request).await?.status();
-    exchange.abort();
-    Ok(status)
 }
 
 /// The URL at which something on this machine reaches the service, by the address that it listens on and whether it speaks
@@ -49,7 +49,7 @@ pub(crate) fn own_url((listen, tls): (SocketAddr, bool)) -> String {
 }
 
 /// The address at which something on this machine reaches a listener.
-pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
+fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),

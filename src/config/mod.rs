@@ -1,4 +1,4 @@
-//! Configuration: from flags, environment variables and `.env` ([`env`]) to validated plain data, with every problem
+//! Configuration: from flags, environment variables and `.env` ([`mod@env`]) to validated plain data, with every problem
 //! reported at once ([`reader`]). [`variables`] lists the names there are, and [`unknown`] finds others that were meant to
 //! be among them. Each other file reads the settings of its subject.
 

@@ -1,5 +1,10 @@
 //! The bytes of a posted batch, taken apart but not validated: every value stays the text that was sent, and each candle
 //! is handed on before the next one is read.
+//!
+//! By visitors, and not by a derived batch whose `candles: &RawValue` is streamed once all defaults are known: that reads the list
+//! twice, 439 µs in place of 376 for 1,000 candles of the Expert Advisor, and 4.43 ms in place of 3.75 for 10,000. It saves as
+//! much again where the defaults stand behind the list (368 µs in place of 604), which few write, but the first reading
+//! reports a trailing comma as a missing value, and a syntax error before the field given twice that precedes it.
 
 use std::fmt;
 

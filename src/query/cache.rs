@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::{Encoding, Page, Selection};
 use crate::detach_on_drop::detach_on_drop;
@@ -21,6 +21,8 @@ use crate::telemetry::panic_text;
 
 /// A page is an answer to requests that came up to so long after it began to be read.
 const PAGE_TTL: Duration = Duration::from_secs(1);
+/// How often pages are looked for that are older, since none of them is asked for again: one stays for twice that at most.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of pages and lists of series in memory: 160 pages of 1,000 candles, as more series are hardly looked at within one second. An eighth of
 /// what the whole service may take.
 const CACHE_CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
@@ -103,6 +105,11 @@ impl CacheEntry {
         let (Self::InFlight { began, .. } | Self::Cached { began, .. }) = self;
         *began
     }
+
+    /// True if it is no answer to a request that came at `arrived`.
+    fn is_too_old(&self, arrived: Instant) -> bool {
+        self.began() + PAGE_TTL < arrived
+    }
 }
 
 #[derive(Clone)]
@@ -166,7 +173,6 @@ impl Pages {
     where
         M: Future<Output = Result<Page, StoreError>> + Send + 'static,
     {
-        let too_old = |entry: &CacheEntry| entry.began() + PAGE_TTL < arrived;
         loop {
             let mut new = None;
             let Ok(entry) = self.0.get_or_insert_with(key, || {
@@ -179,8 +185,8 @@ impl Pages {
                 let _waits = waiters.join();
                 return self.make(key.clone(), began, announce, waiters, make()).await;
             }
-            if too_old(&entry) {
-                self.0.remove_if(key, too_old);
+            if entry.is_too_old(arrived) {
+                self.0.remove_if(key, |entry| entry.is_too_old(arrived));
                 continue;
             }
             let (mut outcome, waiters) = match entry {
@@ -207,7 +213,6 @@ impl Pages {
         waiters: Waiters,
         making: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
     ) -> Made {
-        self.forget_in_time(key.clone(), began, announce.subscribe());
         let pages = Arc::clone(&self.0);
         let making = detach_on_drop(async move {
             let may_end = key.question.ends_unawaited();
@@ -234,15 +239,19 @@ impl Pages {
         making.await
     }
 
-    /// Removes a page as soon as it is of no more use, so that none stays in memory where nobody asks for others.
-    fn forget_in_time(&self, key: PageKey, began: Instant, mut outcome: watch::Receiver<Option<Outcome>>) {
-        let pages = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            // Until whoever makes it has ended, however that went.
-            while outcome.changed().await.is_ok() {}
-            drop(outcome);
-            sleep_until(began + PAGE_TTL).await;
-            pages.remove_if(&key, |entry| entry.began() == began);
+    /// Removes pages that are of no more use, so that none stays in memory where nobody asks for others. Never ends.
+    pub(super) async fn sweep(self) {
+        loop {
+            sleep(SWEEP_INTERVAL).await;
+            self.forget_stale(Instant::now());
+        }
+    }
+
+    /// Removes pages that answer no request which comes after `now`. Those that are being made stay, for whoever waits.
+    fn forget_stale(&self, now: Instant) {
+        self.0.retain(|_, entry| match entry {
+            CacheEntry::InFlight { .. } => true,
+            CacheEntry::Cached { .. } => !entry.is_too_old(now),
         });
     }
 }
@@ -405,7 +414,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_bounded_and_leaves_by_itself() {
+    async fn what_is_kept_is_bounded_and_leaves_once_it_is_too_old() {
         let (pages, maker) = (Pages::default(), Maker::new(1000));
         let now = Instant::now();
         let large = usize::try_from(MAX_ENTRY_BYTES - ENTRY_OVERHEAD_BYTES).unwrap();
@@ -417,9 +426,25 @@ mod tests {
         let larger = ask(&pages, &key("&limit=21"), now, move || Ok(large + 1), &maker).await;
         assert_eq!(larger.await.unwrap().unwrap().body.len(), large + 1);
         assert!(pages.0.get(&key("&limit=21")).is_none(), "too large to be kept");
+        pages.forget_stale(now + PAGE_TTL);
+        assert!(!pages.0.is_empty(), "they still answer whoever came by then");
+        let slow = Maker::new(0);
+        let waiting = ask(&pages, &key(""), now, || Ok(1), &slow).await;
+        pages.forget_stale(now + PAGE_TTL + MILLISECOND);
+        assert_eq!((pages.0.len(), pages.0.weight()), (1, 0), "one is still being made");
+        slow.may.add_permits(1);
+        assert_eq!(waiting.await.unwrap().unwrap().body.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn pages_leave_by_themselves() {
+        let (pages, maker, now) = (Pages::default(), Maker::new(1), Instant::now());
+        let sweeping = tokio::spawn(pages.clone().sweep());
+        ask(&pages, &key(""), now, || Ok(1), &maker).await.await.unwrap().unwrap();
         while !pages.0.is_empty() {
-            sleep_until(Instant::now() + PAGE_TTL / 100).await;
+            sleep(PAGE_TTL / 100).await;
         }
         assert!(now.elapsed() >= PAGE_TTL);
+        sweeping.abort();
     }
 }

@@ -1,5 +1,5 @@
 //! Candles and lists of series on their way out of the store: what is asked for ([`selection`], [`series`]), how it is
-//! answered ([`page`], [`encoding`]), and what is answered from memory ([`cache`]).
+//! answered ([`page`], [`compression`]), and what is answered from memory ([`cache`]).
 
 mod cache;
 mod compression;
@@ -84,6 +84,11 @@ impl Query {
         let cores = available_parallelism().map_or(1, usize::from);
         let lists = Lists { memory: Arc::new(Semaphore::new(LIST_MEMORY_KIB)), outliers: OutlierLog::default() };
         Self { store, max_limit, pages: Pages::default(), compressing: Arc::new(Semaphore::new(cores)), lists }
+    }
+
+    /// Lets go of pages that are too old to be an answer, where nobody asks for others. Never ends.
+    pub(crate) async fn maintain(self) {
+        self.pages.sweep().await;
     }
 
     /// Answers a query string for candles, from memory if what is there is fresh enough. See [`Selection::parse`] for its

@@ -1,6 +1,9 @@
 //! The program as it is called: commands, exit codes, what it refuses to start with.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::harness::{PgDatabase, plain_server, run};
 use crate::program::{Serving, folder, output, program};
@@ -136,6 +139,90 @@ fn healthcheck_tells_by_its_exit_code() {
     serving.end();
     let (code, _, errors) = check(&[], &port);
     assert!(code == 1 && errors.contains("does not answer"), "{errors}");
+}
+
+#[test]
+fn healthcheck_takes_the_flags_of_serve() {
+    let folder = folder();
+    let variables = [("PORT", "1"), ("BIND_ADDR", "127.0.0.2")];
+    let arguments = ["--port", "0", "--bind", "127.0.0.1"];
+    let mut serving = Serving::with_arguments(folder.path(), &arguments, &variables);
+    serving.is_ready();
+    let port = serving.url.rsplit(':').next().unwrap().to_owned();
+    let check = |arguments: &[&str]| output(program(folder.path(), &variables).arg("healthcheck").args(arguments));
+    let flags = ["--port", &port, "--bind", "127.0.0.1"];
+    let (code, printed, errors) = check(&flags);
+    assert_eq!((code, printed), (0, format!("http://127.0.0.1:{port}/health is well.\n")), "{errors}");
+    let (code, _, errors) = check(&flags[..2]);
+    assert!(code == 1 && errors.contains(&format!("http://127.0.0.2:{port}/health does not answer")), "{errors}");
+    assert_eq!(check(&[&serving.url, "--port", "2", "--bind", "192.0.2.1"]).0, 0, "the address as such wins");
+    let (code, _, errors) = check(&["--port", "80000"]);
+    assert!(code == 2 && errors.contains("--port must be a whole number from 0 to 65535"), "{errors}");
+    // Where a flag says production, serve does not read .env, and so does this.
+    std::fs::write(folder.path().join(".env"), "PORT=none\n").unwrap();
+    let environment = |name: &str| {
+        output(program(folder.path(), &[("BIND_ADDR", "127.0.0.2")]).args(["healthcheck", "--environment", name]))
+    };
+    let (code, _, errors) = environment("development");
+    assert!(code == 2 && errors.contains("PORT in .env"), "{errors}");
+    let (code, _, errors) = environment("production");
+    assert!(code == 1 && errors.contains("http://127.0.0.2:8000/health does not answer"), "{errors}");
+    let (_, help, _) = output(program(folder.path(), &[]).args(["healthcheck", "--help"]));
+    for flag in ["--port", "--bind", "--environment"] {
+        assert!(help.contains(flag), "{help}");
+    }
+}
+
+/// A server that answers each connection with the same bytes, or not at all.
+fn server(address: &str, answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind(address).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 1024]);
+            stream.write_all(answer).unwrap();
+            if answer.is_empty() {
+                open.push(stream);
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn healthcheck_asks_the_address_itself_and_not_for_ever() {
+    const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const MOVED: &[u8] =
+        b"HTTP/1.1 302 Found\r\nLocation: /health/live\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let folder = folder();
+    let check =
+        |url: String, variables: &[(&str, &str)]| output(program(folder.path(), variables).args(["healthcheck", &url]));
+    let well = server("127.0.0.1:0", WELL);
+    let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let (code, _, errors) = check(format!("http://{well}/health"), &proxies.map(|name| (name, "http://127.0.0.1:1")));
+    assert_eq!(code, 0, "through no proxy: {errors}");
+    let (code, printed, errors) = check(format!("http://localhost:{}/health", well.port()), &[]);
+    assert_eq!((code, printed), (0, format!("http://localhost:{}/health is well.\n", well.port())), "{errors}");
+    let well = server("[::1]:0", WELL);
+    let (code, printed, errors) = check(format!("http://{well}"), &[]);
+    assert_eq!((code, printed), (0, format!("http://{well}/health is well.\n")), "{errors}");
+
+    let (code, _, errors) = check(format!("http://{}", server("127.0.0.1:0", MOVED)), &[]);
+    assert!(code == 1 && errors.contains("/health is not well: it answered 302 Found."), "{errors}");
+    let (code, _, errors) = check(format!("http://{}", server("127.0.0.1:0", b"nonsense\r\n\r\n")), &[]);
+    assert!(code == 1 && errors.contains("/health does not answer: "), "{errors}");
+    // One that never answers, with TLS and without.
+    let silent = server("127.0.0.1:0", b"");
+    for scheme in ["http", "https"] {
+        let start = Instant::now();
+        let (code, _, errors) = check(format!("{scheme}://{silent}/health"), &[]);
+        assert!(
+            code == 1 && errors.contains(&format!("{scheme}://{silent}/health did not answer within 3 s.")),
+            "{errors}"
+        );
+        assert!(start.elapsed() >= Duration::from_secs(3));
+    }
 }
 
 #[test]

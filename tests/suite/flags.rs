@@ -84,6 +84,7 @@ fn flags_of_one_command_are_not_taken_by_another() {
         &["migrate", "--port", "0"],
         &["keygen", "--database-url", "sqlite://x.db"],
         &["openapi", "--environment", "production"],
+        &["healthcheck", "--database-url", "sqlite://x.db"],
         &["serve", "--prot", "0"],
     ] {
         refused(folder.path(), arguments, &[]);

@@ -70,31 +70,19 @@ impl<'a> Number<'a> {
         rest.is_empty().then_some(Self { negative, integer, fraction, exponent })
     }
 
-    /// The result of [`Number::find`] and [`Number::to_decimal`] for a short number without an exponent, in one pass over it;
-    /// `None` for all other text.
-    pub(crate) fn short_decimal(text: &str) -> Option<Decimal> {
-        // So many digits fit an i64.
-        const MAX_SHORT_DIGITS: usize = 18;
-        let (negative, digits) = match text.as_bytes() {
-            [b'-', digits @ ..] => (true, digits),
-            digits => (false, digits),
-        };
-        if digits.len() > MAX_SHORT_DIGITS || matches!(digits, [] | [b'0', b'0'..=b'9', ..] | [b'.', ..] | [.., b'.']) {
+    /// The result of [`Number::find`] and [`Number::to_decimal`] for a number without an exponent, in one pass over it; `None`
+    /// for all other text.
+    pub(crate) fn plain_decimal(text: &str) -> Option<Decimal> {
+        const MAX_DIGITS: usize = 28;
+        let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+        // What rust_decimal takes and JSON does not: zeros in front, a bare point, a sign more, separators.
+        if digits.len() > MAX_DIGITS
+            || matches!(digits, [] | [b'0', b'0'..=b'9', ..] | [b'.' | b'+' | b'-', ..] | [.., b'.'])
+            || digits.contains(&b'_')
+        {
             return None;
         }
-        let mut coefficient = 0;
-        let mut scale = None;
-        for digit in digits {
-            match digit {
-                b'0'..=b'9' => {
-                    coefficient = coefficient * 10 + i64::from(digit - b'0');
-                    scale = scale.map(|scale| scale + 1);
-                }
-                b'.' if scale.is_none() => scale = Some(0),
-                _ => return None,
-            }
-        }
-        Some(Decimal::new(if negative { -coefficient } else { coefficient }, scale.unwrap_or(0)))
+        Decimal::from_str_exact(text).ok()
     }
 
     fn digits(&self) -> impl DoubleEndedIterator<Item = u8> + use<'a> {
@@ -206,16 +194,16 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn a_short_decimal_is_what_the_long_way_makes_of_it(text in r"-?[0-9]{0,19}\.?[0-9]{0,19}|[-+.0-9eE ]{0,6}") {
-            if let Some(short) = Number::short_decimal(&text) {
+        fn a_plain_decimal_is_what_the_long_way_makes_of_it(text in r"-?[0-9]{0,29}\.?[0-9]{0,29}|[-+.0-9eE_ ]{0,6}") {
+            if let Some(plain) = Number::plain_decimal(&text) {
                 let long = Number::find(&text).map(|number| number.to_decimal().map(digits));
-                prop_assert_eq!(long, Some(Ok(digits(short))));
+                prop_assert_eq!(long, Some(Ok(digits(plain))));
             }
         }
 
         #[test]
-        fn every_short_decimal_is_read_in_one_pass(text in r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,8})?") {
-            prop_assert!(Number::short_decimal(&text).is_some());
+        fn every_plain_decimal_is_read_in_one_pass(text in r"-?(0|[1-9][0-9]{0,12})(\.[0-9]{1,14})?") {
+            prop_assert!(Number::plain_decimal(&text).is_some());
         }
 
         #[test]

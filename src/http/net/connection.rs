@@ -1,8 +1,11 @@
 //! A connection and how long its client may take over each of its parts.
 //!
-//! `hyper` bounds only the time from one request to the head of the next, idle time included (hyperium/hyper#1628). Here the
-//! head has a deadline of its own, so that an idle connection may stay open longer than proxies keep theirs (a proxy that
-//! posts on a connection just as we close it answers 502), while a head that comes a byte at a time is cut off soon.
+//! `hyper` bounds only the time from one request to the head of the next, idle time included. A bound for idle time alone
+//! has been asked for since 2018 ([#1628](https://github.com/hyperium/hyper/issues/1628)); the one that was written is closed
+//! ([#3743](https://github.com/hyperium/hyper/pull/3743)), and what took its place is open
+//! ([#3828](https://github.com/hyperium/hyper/pull/3828)). Here the head has a deadline of its own, so that an idle
+//! connection may stay open longer than proxies keep theirs (a proxy that posts on a connection just as we close it answers
+//! 502), while a head that comes a byte at a time is cut off soon.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

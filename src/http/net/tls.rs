@@ -1,18 +1,15 @@
-//! The certificate, if HTTPS is served directly, and the health check that meets it.
+//! The certificate, if HTTPS is served directly.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring::default_provider;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tokio_rustls::TlsConnector;
 
 use crate::config::TlsFiles;
 
@@ -29,18 +26,18 @@ pub(crate) fn load(files: &TlsFiles) -> Result<RustlsConfig, String> {
 
 /// Takes over renewed certificates, as soon as `asked` is notified at the latest. Never ends.
 pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Notify>) {
-    let contents = || (std::fs::read(&files.cert).ok(), std::fs::read(&files.key).ok());
-    let mut known = contents();
+    let files = Arc::new(files);
+    let mut known = aside(&files, contents).await;
     loop {
         let is_asked = tokio::select! {
             () = sleep(RELOAD_INTERVAL) => false,
             () = asked.notified() => true,
         };
-        let now = contents();
+        let now = aside(&files, contents).await;
         if now == known && !is_asked {
             continue;
         }
-        match read(&files) {
+        match aside(&files, read).await {
             Ok(config) => {
                 current.reload_from_config(Arc::new(config));
                 tracing::info!("the certificate was renewed");
@@ -52,6 +49,17 @@ pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Not
         }
         known = now;
     }
+}
+
+/// Looks at the files on a thread for what blocks: one on a disk or share that hangs must not hold up requests.
+async fn aside<T: Send + 'static>(files: &Arc<TlsFiles>, look: fn(&TlsFiles) -> T) -> T {
+    let files = Arc::clone(files);
+    spawn_blocking(move || look(&files)).await.expect("looking at files does not panic")
+}
+
+/// What the files hold; `None` for one that cannot be read.
+fn contents(files: &TlsFiles) -> [Option<Vec<u8>>; 2] {
+    [&files.cert, &files.key].map(|file| std::fs::read(file).ok())
 }
 
 fn read(files: &TlsFiles) -> Result<ServerConfig, String> {
@@ -69,54 +77,4 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, String> {
         .map_err(|error| failed("TLS_CERT with TLS_KEY", &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-/// For a health check from the same machine, which sends nothing secret and knows the service by its address alone.
-pub(crate) fn insecure_connector() -> TlsConnector {
-    let config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(NoCertificateVerification(
-            default_provider().signature_verification_algorithms,
-        )))
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
-}
-
-/// Checks that the peer holds the key of the certificate it shows, and nothing else.
-#[derive(Debug)]
-struct NoCertificateVerification(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for NoCertificateVerification {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

@@ -241,15 +241,9 @@ pub(crate) async fn detailed(State(health): State<Health>) -> Json<Details> {
             connections_max: pool.max,
         },
         uptime_seconds: health.started.elapsed().as_secs(),
-        memory_bytes: resident_memory(),
+        // What the metric process_resident_memory_bytes says.
+        memory_bytes: metrics_process::collector::collect().resident_memory_bytes,
         last_ingest: health.ingest.last().map(Timestamp::millis),
         last_write_error: health.store.last_write_error().map(|error| health.write_error_details(error)),
     })
-}
-
-/// Linux tells it in kibibytes (`proc_pid_status(5)`); other systems have no such file.
-fn resident_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }

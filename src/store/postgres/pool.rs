@@ -89,7 +89,8 @@ impl Purpose {
 /// Connections of which each does one statement at a time. Clones share them.
 #[derive(Clone)]
 pub(super) struct Pool {
-    /// Not sqlx's pool, which pings a connection when it comes back too, and takes a task for that.
+    /// Not sqlx's pool, whose `return_to_pool` (sqlx-core 0.8.6, src/pool/connection.rs) pings every connection that comes back, in a
+    /// task: two round trips a statement instead of one, 1,058 statements a second instead of 2,017 on ten connections 2 ms away.
     connections: managed::Pool<ConnectionManager>,
     /// One per connection. Waiting happens here, so that the pool is asked only for what it has or may open.
     permits: Arc<Semaphore>,
