@@ -1,6 +1,6 @@
 //! Candlewick keeps OHLCV candles and serves them to charts.
 //!
-//! In reading order: the crate [`candle`] says what a candle is; [`clock`] tells the time; [`config`] reads flags and the
+//! In reading order: the crate [`candle`] says what a candle is; [`errors`] puts errors into words; [`clock`] tells the time; [`config`] reads flags and the
 //! environment; [`telemetry`] writes the log, counts and reports failures; [`detach_on_drop`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite;
 //! [`validation`] says what is wrong with a request and [`schema`] what may stand in one; [`ingest`] takes batches in and
 //! [`query`] gives pages out; [`http`] puts them on the wire; [`first_contact`] reaches the store and [`housekeeping`] keeps
@@ -14,6 +14,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod detach_on_drop;
+pub mod errors;
 mod first_contact;
 mod healthcheck;
 mod housekeeping;

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::app::Reloader;
 use crate::config::{ApiKey, Flags, Keys, Variables};
+use crate::errors::chain;
 
 /// Requests to reload. Windows has no signal for them.
 pub(crate) struct ReloadRequests {
@@ -60,7 +61,7 @@ impl ReloadRequests {
                     let problem = problems.0.join(" ");
                     tracing::warn!(problem, "the keys cannot be used; the old ones still count");
                 }
-                Err(panic) => tracing::error!(cause = %panic, "the keys could not be read again"),
+                Err(panic) => tracing::error!(cause = %chain(&panic), "the keys could not be read again"),
             }
         }
     }

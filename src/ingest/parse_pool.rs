@@ -37,13 +37,12 @@ impl ParsePool {
         if body.len() <= MAX_INLINE_BYTES {
             return check(&body, now, max_candles);
         }
-        let broken = |error: &dyn std::error::Error| Refusal::Store(StoreError::Internal(error.to_string()));
-        let _place = self.large.acquire().await.map_err(|closed| broken(&closed))?;
+        let _place = self.large.acquire().await.map_err(StoreError::internal)?;
         match spawn_blocking(move || check(&body, now, max_candles)).await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                Err(cancelled) => Err(broken(&cancelled)),
+                Err(cancelled) => Err(StoreError::internal(cancelled).into()),
             },
         }
     }

@@ -77,7 +77,7 @@ impl BatchWriter {
             return Box::pin(self.store.append(batch)).await;
         }
         let answer = self.queue.push(batch)?;
-        let broken = || StoreError::Internal("the task that writes small batches broke".to_owned());
+        let broken = || StoreError::internal("the task that writes small batches broke");
         answer.await.unwrap_or_else(|_| Err(broken()))
     }
 
@@ -140,7 +140,7 @@ impl Queue {
         if waiting.candles > MAX_QUEUED_CANDLES || waiting.bytes > MAX_QUEUED_BYTES {
             drop(state);
             Shed::WriteQueue.count(1);
-            return Err(StoreError::Unavailable("more candles wait for it than it would take in time".to_owned()));
+            return Err(StoreError::unavailable("more candles wait for it than it would take in time"));
         }
         self.set_waiting(&mut state, waiting);
         let wakes = state.entries.is_empty();
@@ -174,7 +174,7 @@ impl Queue {
 }
 
 fn stopping() -> StoreError {
-    StoreError::Unavailable("the service is stopping".to_owned())
+    StoreError::unavailable("the service is stopping")
 }
 
 impl Size {
@@ -211,7 +211,7 @@ impl QueuedBatch {
     }
 
     fn give_up(self) {
-        self.answer(Err(StoreError::Unavailable("too much waited for it before this batch".to_owned())));
+        self.answer(Err(StoreError::unavailable("too much waited for it before this batch")));
     }
 }
 

@@ -29,13 +29,14 @@ use crate::telemetry::panic_text;
 use candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
-pub use error::{Missing, StoreError};
+pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
 pub use precision::Outliers;
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 
+use error::unreadable;
 use unreadable::UnreadableRows;
 use versions::SeriesVersions;
 use write_log::WriteLog;
@@ -176,7 +177,7 @@ impl Store {
     pub fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let database = match config.sqlite_file() {
             Some(path) => {
-                let path = path.map_err(StoreError::Misconfigured)?;
+                let path = path.map_err(StoreError::misconfigured)?;
                 Database::Sqlite(sqlite::Sqlite::open(&path, config.max_connections))
             }
             None => Database::Postgres(postgres::Postgres::open(config)?),
@@ -389,12 +390,7 @@ impl Store {
 
 /// What operations say before [`Store::prepare`] has succeeded.
 fn not_prepared() -> StoreError {
-    StoreError::Unavailable("it has not been reached since the start".to_owned())
-}
-
-/// What was read and makes no sense.
-fn unreadable(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Internal(format!("what is stored cannot be read: {error}"))
+    StoreError::unavailable("it has not been reached since the start")
 }
 
 /// Checks the order of a page's times as they came from the database. The statements join a page's candles in the order of a
@@ -414,8 +410,8 @@ const NEWEST_CANDLES_MIGRATION: i64 = 3;
 
 fn changed_migration(version: i64) -> String {
     format!(
-        "Migration {version} ran on this database in another wording than this release has; \
-         run the release that made the database, or one after it."
+        "migration {version} ran on this database in another wording than this release has; \
+         run the release that made the database, or one after it"
     )
 }
 
@@ -427,5 +423,5 @@ async fn finished<T: Send + 'static>(
     let work = AssertUnwindSafe(tasks.track_future(work)).catch_unwind();
     detach_on_drop(work)
         .await
-        .unwrap_or_else(|panic| Err(StoreError::Internal(format!("panic: {}", panic_text(&*panic)))))
+        .unwrap_or_else(|panic| Err(StoreError::internal(format!("panic: {}", panic_text(&*panic)))))
 }

@@ -17,6 +17,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::errors::chain;
+
 /// The longest time that reaching the server and asking it once may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest time that a place is kept while the server cannot be asked: it may be gone, and then so are its processes.
@@ -117,7 +119,7 @@ impl Abandoned {
                 }
                 failure => {
                     if let Ok(Err(error)) = failure {
-                        debug!(cause = %error, "the server could not be asked to end connections that were given up");
+                        debug!(cause = %chain(&error), "the server could not be asked to end connections that were given up");
                     }
                     self.release_places();
                     UNREACHABLE_PAUSE

@@ -45,6 +45,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
+use crate::errors::chain;
 use abandoned::Abandoned;
 use append::Copied;
 use candle::{Batch, Candle, Timestamp};
@@ -300,7 +301,7 @@ impl Postgres {
                         write_with!(pool, |connection| closing::postpone(connection, &one, later))
                     };
                     self.on(&self.0.work, postpone).await?;
-                    candles.push(key.with(ClosingOutcome::Refused(cause)));
+                    candles.push(key.with(ClosingOutcome::Refused(chain(&cause).to_string())));
                 }
                 Err(error) => return Err(error),
             }
@@ -328,7 +329,7 @@ impl Postgres {
             read_with!(pool, |connection| sqlx::query_scalar::<_, bool>(TABLES).fetch_one(connection))
         };
         let are_there = self.on(&self.0.probe, ping).await?;
-        let missing = || StoreError::Missing(Missing::Tables, "its tables are missing; restart candlewick".to_owned());
+        let missing = || StoreError::missing(Missing::Tables, "its tables are missing; restart candlewick");
         are_there.then_some(()).ok_or_else(missing)
     }
 

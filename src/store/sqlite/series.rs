@@ -120,9 +120,9 @@ impl SeriesReader {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let busy = || StoreError::Unavailable("too many lists of its series are being read".to_owned());
+        let busy = || StoreError::unavailable("too many lists of its series are being read");
         let place = timeout(READER_TIMEOUT, self.places.acquire()).await.map_err(|_| busy())?;
-        let _place = place.map_err(|_| StoreError::Unavailable("its connections are closed".to_owned()))?;
+        let _place = place.map_err(|_| StoreError::unavailable("its connections are closed"))?;
         let (idle, file) = (self.idle().pop(), self.file.clone());
         let working = spawn_blocking(move || {
             let connection = idle.map_or_else(|| open(file), Ok)?;

@@ -108,7 +108,7 @@ impl TransactionWriter {
     }
 
     async fn turn(&self, deadline: Instant) -> Result<tokio::sync::MutexGuard<'_, Slot>, StoreError> {
-        let busy = |_| StoreError::Unavailable("the connection that writes was not free in time".to_owned());
+        let busy = |_| StoreError::unavailable("the connection that writes was not free in time");
         timeout_at(deadline, self.connection.lock()).await.map_err(busy)
     }
 
@@ -126,7 +126,7 @@ impl TransactionWriter {
             Slot::Empty => None,
             Slot::Closed => {
                 *slot = Slot::Closed;
-                return Err(StoreError::Unavailable("its connections are closed".to_owned()));
+                return Err(StoreError::unavailable("its connections are closed"));
             }
         };
         let file = Arc::clone(&self.file);
@@ -213,7 +213,7 @@ impl WaitingBatch {
     }
 
     fn give_up(self) {
-        self.answer(Err(StoreError::Unavailable("too much was written before this batch".to_owned())));
+        self.answer(Err(StoreError::unavailable("too much was written before this batch")));
     }
 }
 
@@ -229,5 +229,5 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn broken() -> StoreError {
-    StoreError::Internal("who wrote this batch together with others broke".to_owned())
+    StoreError::internal("who wrote this batch together with others broke")
 }
