@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 use super::{Refusal, ValidatedBatch, check};
 use crate::store::StoreError;
+use crate::telemetry::spans::spawn_blocking;
 use candle::Timestamp;
 
 /// The longest body that is parsed by the worker that read it: it takes a few milliseconds, and a longer one would keep other

@@ -12,13 +12,13 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use cache::{PageKey, Pages, Question};
 use series::OutlierLog;
 
 use crate::store::{Range, SeriesSelection, Store, StoreError};
+use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 
 pub use compression::Encoding;

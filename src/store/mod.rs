@@ -20,12 +20,13 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use metrics::histogram;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::detach_on_drop::detach_on_drop;
 use crate::telemetry::metrics::OPERATION_DURATION;
-use crate::telemetry::panic_text;
+use crate::telemetry::{panic_text, spans};
 use candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
@@ -191,14 +192,15 @@ impl Store {
         })
     }
 
-    /// Measures an operation, waiting for a connection included, and notes where it finds something missing.
+    /// Runs an operation in a span of its name, measures it, waiting for a connection included, and notes where it finds
+    /// something missing.
     async fn measured<T>(
         &self,
         name: &'static str,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let start = Instant::now();
-        let result = operation.await;
+        let result = operation.instrument(spans::statement(name)).await;
         let error = result.as_ref().err().map_or("", StoreError::kind);
         histogram!(OPERATION_DURATION, "db_operation_name" => name, "error_type" => error).record(start.elapsed());
         if let Err(StoreError::Missing(..)) = result {
@@ -228,7 +230,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Denied`] is for a while, [`StoreError::Misconfigured`] is not.
     pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        either!(self, store => store.prepare(migrate).await)
+        let prepare = async { either!(self, store => store.prepare(migrate).await) };
+        prepare.instrument(spans::statement("prepare")).await
     }
 
     /// Looks at the database as [`Self::prepare`] would use it, and changes nothing: no table, no file. What was found before
@@ -373,7 +376,8 @@ impl Store {
     /// # Errors
     /// When it does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        either!(self, store => store.ping().await)
+        let ping = async { either!(self, store => store.ping().await) };
+        ping.instrument(spans::statement("ping")).await
     }
 
     /// How many connections are open.

@@ -36,6 +36,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
@@ -106,6 +107,7 @@ macro_rules! read_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
             Err(error) if error.is_of_the_connection() || error.is_conflict() => {
+                debug!(cause = chain(&error).to_string(), "trying the statement again");
                 $pool.run(Purpose::ReadAgain, async |$connection| $statement.await).await
             }
             result => result,
@@ -119,7 +121,13 @@ macro_rules! write_with {
         let mut attempt = 0;
         loop {
             match $pool.run(Purpose::Write, async |$connection| $statement.await).await {
-                Err(error) if attempt < MAX_RETRIES && error.is_conflict() => attempt += 1,
+                Err(error) if attempt < MAX_RETRIES && error.is_conflict() => {
+                    attempt += 1;
+                    debug!(
+                        cause = chain(&error).to_string(),
+                        attempt, "trying the statement again, because another transaction was in its way"
+                    );
+                }
                 result => break result,
             }
         }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor as _, SqlitePool};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -37,6 +37,7 @@ use super::{
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
+use crate::telemetry::spans::spawn_blocking;
 use candle::{Batch, Candle, Timestamp};
 
 use file::DatabaseFile;

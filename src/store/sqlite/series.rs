@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row as SqliteRow, ToSql, named_params};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{LOCK_TIMEOUT, READER_CACHE, READER_TIMEOUT, unfinished};
@@ -17,6 +16,7 @@ use crate::store::StoreError;
 use crate::store::candles::fraction_digits;
 use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{END_TIME_MILLISECONDS, FIRST_TIME_MILLISECONDS, Position, Sample, SeriesKey, SeriesRow};
+use crate::telemetry::spans::spawn_blocking;
 
 /// Steps that run at once.
 const MAX_READERS: usize = 2;

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument as _, Span};
 
 use super::file::DatabaseFile;
 use super::{LOCK_TIMEOUT, append, unfinished};
 use crate::store::{StoreError, Written};
+use crate::telemetry::spans::{self, spawn_blocking};
 use candle::Batch;
 
 /// Longest that a batch waits behind others: most Expert Advisors give up after 5 s.
@@ -54,6 +55,7 @@ struct WaitingBatch {
     number: u64,
     batch: Arc<Batch>,
     came: Instant,
+    span: Span,
     answer: oneshot::Sender<Result<Written, StoreError>>,
 }
 
@@ -157,7 +159,9 @@ impl TransactionWriter {
             let lock_wait = LOCK_TIMEOUT.max(oldest.time_left());
             let batches: Vec<_> = part.iter().map(|entry| Arc::clone(&entry.batch)).collect();
             let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
-            match self.run_on(slot, lock_wait, insert).await {
+            // Not in the span of the one who happens to write them.
+            let span = spans::joined("append", part.iter().map(|entry| &entry.span));
+            match self.run_on(slot, lock_wait, insert).instrument(span).await {
                 Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
                 Err(StoreError::ConstraintViolated(_)) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
@@ -173,7 +177,7 @@ impl TransactionWriter {
         let mut waiting = self.lock();
         waiting.joined += 1;
         let number = waiting.joined;
-        waiting.entries.push_back(WaitingBatch { number, batch, came, answer });
+        waiting.entries.push_back(WaitingBatch { number, batch, came, span: Span::current(), answer });
         (number, answered)
     }
 
