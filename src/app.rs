@@ -1,5 +1,6 @@
 //! Puts the service together, keeps its store ready, and takes it down in order.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::http::admin;
 use crate::http::middleware::auth::Keyring;
 use crate::http::middleware::host::AdminHosts;
 use crate::http::net::listener::{ConnectionLimiter, MAX_ADMIN_CONNECTIONS};
+use crate::http::net::tls::CertificateError;
 use crate::http::net::{listener, tls};
 use crate::http::service::Service;
 use crate::ingest::Ingest;
@@ -73,30 +75,41 @@ impl Reloader {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// An address to listen on is not to be had.
-    #[error("Cannot listen on {address}: {error}; free the port, or set {setting} to one of this machine.")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// What sets it.
         setting: String,
         /// Why not.
-        error: io::Error,
+        source: io::Error,
     },
     /// The certificate cannot be used.
-    #[error("{0}")]
-    Certificate(String),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The database cannot be used until an operator changes something.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The listener broke.
-    #[error("The listener failed: {0}")]
-    Server(io::Error),
+    #[error("the listener failed")]
+    Server(#[source] io::Error),
     /// A task broke that keeps the service up to date.
-    #[error("The service cannot keep itself up to date: {0}")]
-    Upkeep(String),
+    #[error("the service cannot keep itself up to date")]
+    Upkeep(#[source] Box<dyn Error + Send + Sync>),
     /// It was told to stop a second time before everything in flight was answered.
-    #[error("Stopped at once, as a second signal asked; posts that were not answered may or may not be stored.")]
+    #[error("stopped at once, as a second signal asked; posts that were not answered may or may not be stored")]
     ForcedShutdown,
+}
+
+impl AppError {
+    /// What the operator can do about it, where the error does not say so itself.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Listen { setting, .. } => Some(format!("free the port, or set {setting} to one of this machine")),
+            _ => None,
+        }
+    }
 }
 
 impl App {
@@ -115,7 +128,7 @@ impl App {
         let (readiness, ready) = watch::channel(false);
         let states = (ready.clone(), stopping.clone());
         let service = Service::new(config, started_at, store.clone(), ingest.clone(), query.clone(), states);
-        let tls = config.tls.as_ref().map(tls::load).transpose().map_err(AppError::Certificate)?;
+        let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
@@ -178,12 +191,12 @@ impl App {
         let result = tokio::select! {
             () = stop => Ok(()),
             unfit = &mut self.housekeeping => {
-                Err(unfit.unwrap_or_else(|panic| StoreError::Internal(panic.to_string())).into())
+                Err(unfit.unwrap_or_else(StoreError::internal).into())
             }
             error = self.public.broke() => Err(error),
-            () = self.ingest.ended() => Err(AppError::Upkeep("the task that writes small batches broke".to_owned())),
+            () = self.ingest.ended() => Err(AppError::Upkeep("the task that writes small batches broke".into())),
             Some(ended) = self.upkeep.join_next() => {
-                Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".to_owned(), |panic| panic.to_string())))
+                Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".into(), Into::into)))
             }
         };
         let forced = tokio::select! {
@@ -231,7 +244,7 @@ impl Listening {
         limiter: ConnectionLimiter,
         tls: Option<RustlsConfig>,
     ) -> Result<Self, AppError> {
-        let error = |error| AppError::Listen { address, setting: setting.to_owned(), error };
+        let error = |source| AppError::Listen { address, setting: setting.to_owned(), source };
         let listener = listener::listen(address).map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
         let handle = Handle::new();

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::{ApiKey, Config, Environment, Examined, Source, VARIABLES, Variable, Variables};
+use crate::errors;
 use crate::healthcheck::{ask, own_url};
 use crate::http::net::{listener, tls};
 use crate::store::{Finding, Findings, Severity, Store};
@@ -106,7 +107,7 @@ async fn addresses(examined: &Examined) -> Findings {
         with_tls = true;
         match tls::load(files) {
             Ok(_) => findings.fine("certificate", "TLS_CERT and TLS_KEY can be used, so HTTPS is served"),
-            Err(problem) => findings.must_change("certificate", problem),
+            Err(error) => findings.must_change("certificate", errors::chain(&error).to_string()),
         }
     }
     if is_usable(["BIND_ADDR", "PORT"]) {

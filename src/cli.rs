@@ -1,21 +1,23 @@
 //! The command line.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
+use axum::http::{StatusCode, Uri};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use metrics_exporter_prometheus::BuildError;
 use secrecy::ExposeSecret as _;
 
 use crate::app::{App, AppError};
 use crate::check;
 use crate::clock::Clock;
 use crate::config::{self, ApiKey, Config, ConfigErrors, Environment, Flags, VARIABLES, Variables};
-use crate::healthcheck::{ask, own_url};
+use crate::errors::{chain, to_sentence};
+use crate::healthcheck::{AskError, ask, own_url};
 use crate::reload::{self, ReloadRequests};
 use crate::store::{Severity, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -41,7 +43,7 @@ enum Command {
     /// Look at settings and database, change nothing, and print what serve would meet: exit code 0 if it would start, 1 if
     /// something fails that may heal by waiting, 2 if something must be changed
     Check(ServeFlags),
-    /// Ask a running service for its health: exit code 0 if it is well, 1 if not. Give it the flags that serve was given
+    /// Ask a running service for its health: exit code 0 if it is healthy, 1 if not. Give it the flags that serve was given
     Healthcheck {
         /// Address to ask [default: /health where serve listens with the same flags and variables]
         url: Option<String>,
@@ -117,13 +119,64 @@ impl EnvironmentFlag {
 }
 
 /// How a command failed.
+#[derive(Debug, thiserror::Error)]
 enum CommandError {
-    /// It did not work this time: exit code 1.
-    Failed(String),
-    /// It cannot work until somebody changes something: exit code 2.
-    Unusable(String),
-    /// The report that was printed says why: this exit code.
-    Reported(u8),
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+    #[error("cannot count")]
+    Metrics(#[source] BuildError),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot write the answer")]
+    Print(#[source] io::Error),
+    #[error("the system gives no randomness")]
+    Randomness(#[source] io::Error),
+    /// The question to a running service makes no sense.
+    #[error("the address to ask {0}")]
+    BadQuestion(&'static str),
+    #[error("{url} {source}")]
+    Unanswered { url: String, source: AskError },
+    #[error("{url} is unhealthy: HTTP {status}")]
+    Unhealthy { url: String, status: StatusCode },
+    /// The report that was printed says why.
+    #[error("see the report")]
+    Reported(Severity),
+}
+
+impl CommandError {
+    /// Says why on standard error, where that was not said before, and returns the exit code: 1 where it did not work this
+    /// time, 2 where it cannot work until somebody changes something.
+    fn report(&self) -> ExitCode {
+        if let Self::Reported(severity) = self {
+            return ExitCode::from(if *severity == Severity::MustChange { 2 } else { 1 });
+        }
+        let mut text = chain(self).to_string();
+        if let Self::App(error) = self
+            && let Some(remedy) = error.remedy()
+        {
+            let _ = write!(text, "; {remedy}");
+        }
+        complain(&to_sentence(&text));
+        let must_change = matches!(
+            self,
+            Self::Config(_)
+                | Self::BadQuestion(_)
+                | Self::App(
+                    AppError::Certificate(_) | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_))
+                )
+        );
+        ExitCode::from(if must_change { 2 } else { 1 })
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::App(error.into())
+    }
 }
 
 /// Runs the program: exit code 0 if all went well, 1 if something failed, 2 if something must be changed first.
@@ -137,10 +190,7 @@ pub fn run() -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("Cannot start: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return CommandError::Runtime(error).report(),
     };
     let result = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
@@ -158,15 +208,7 @@ pub fn run() -> ExitCode {
     runtime.shutdown_timeout(Duration::from_millis(100));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(CommandError::Failed(message)) => {
-            complain(&message);
-            ExitCode::from(1)
-        }
-        Err(CommandError::Unusable(message)) => {
-            complain(&message);
-            ExitCode::from(2)
-        }
-        Err(CommandError::Reported(code)) => ExitCode::from(code),
+        Err(error) => error.report(),
     }
 }
 
@@ -194,9 +236,7 @@ fn without_passwords(text: &str) -> String {
 /// Writes a line. A reader that has seen enough and closed the pipe is no failure.
 fn print(text: &str) -> Result<(), CommandError> {
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CommandError::Failed(format!("Cannot write the answer: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Print(error)),
         _ => Ok(()),
     }
 }
@@ -211,10 +251,9 @@ async fn serve(flags: Flags) -> Result<(), CommandError> {
     let log = telemetry::init(config.log);
     let reports = config.sentry_dsn.as_ref().map(|dsn| sentry::init(dsn, config.environment));
     let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
-    let metrics = metrics.map_err(|error| CommandError::Failed(format!("Cannot count: {error}")))?;
-    let deaf = |error| CommandError::Failed(format!("Cannot listen for signals: {error}"));
-    let (stop, force) = shutdown::shutdown_requests().map_err(deaf)?;
-    let reload_requests = ReloadRequests::listen().map_err(deaf)?;
+    let metrics = metrics.map_err(CommandError::Metrics)?;
+    let (stop, force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
+    let reload_requests = ReloadRequests::listen().map_err(CommandError::Signals)?;
     // Before anything can fail that they may explain.
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -237,7 +276,7 @@ async fn serve(flags: Flags) -> Result<(), CommandError> {
     match &ended {
         Ok(()) => {}
         Err(AppError::ForcedShutdown) => drop(reports.map(SentryGuard::abandon)),
-        Err(error) => sentry::report_end(&error.to_string()),
+        Err(error) => sentry::report_end(&chain(error).to_string()),
     }
     ended?;
     tracing::info!("stopped");
@@ -261,14 +300,12 @@ async fn check(variables: &Variables) -> Result<(), CommandError> {
     print(&checked.report)?;
     match checked.severity {
         Severity::Fine | Severity::Warning => Ok(()),
-        Severity::Unavailable => Err(CommandError::Reported(1)),
-        Severity::MustChange => Err(CommandError::Reported(2)),
+        severity @ (Severity::Unavailable | Severity::MustChange) => Err(CommandError::Reported(severity)),
     }
 }
 
 fn keygen() -> Result<(), CommandError> {
-    let key = config::strong_key();
-    print(&key.map_err(|error| CommandError::Failed(format!("The system gives no randomness: {error}")))?)
+    print(&config::strong_key().map_err(CommandError::Randomness)?)
 }
 
 async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), CommandError> {
@@ -277,14 +314,11 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
         Some(url) => url,
         None => own_url(Config::read_address(variables)?) + "/health",
     };
-    let uri: Uri = url.parse().map_err(|_| {
-        CommandError::Unusable(
-            "The address to ask is not a URL; give one such as http://127.0.0.1:8000/health.".to_owned(),
-        )
-    })?;
+    let uri: Uri = url
+        .parse()
+        .map_err(|_| CommandError::BadQuestion("is not a URL; give one such as http://127.0.0.1:8000/health"))?;
     let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
-        let problem = "The address to ask must start with http:// or https:// and name a host.";
-        return Err(CommandError::Unusable(problem.to_owned()));
+        return Err(CommandError::BadQuestion("must start with http:// or https:// and name a host"));
     };
     let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
     let path = match uri.path_and_query().map(PathAndQuery::as_str) {
@@ -293,13 +327,11 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
     };
     // Not the address as given, which may hold a password.
     let shown = format!("{scheme}://{host}:{port}{path}");
-    let status = ask(shown.clone(), HEALTHCHECK_TIMEOUT)
-        .await
-        .map_err(|problem| CommandError::Failed(format!("{shown} {problem}.")))?;
-    if status.is_success() {
-        return print(&format!("{shown} is well."));
+    match ask(shown.clone(), HEALTHCHECK_TIMEOUT).await {
+        Err(source) => Err(CommandError::Unanswered { url: shown, source }),
+        Ok(status) if status.is_success() => print(&format!("{shown} is healthy.")),
+        Ok(status) => Err(CommandError::Unhealthy { url: shown, status }),
     }
-    Err(CommandError::Failed(format!("{shown} is not well: it answered {status}.")))
 }
 
 /// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.
@@ -334,32 +366,6 @@ fn environment_help() -> String {
         let _ = writeln!(help, "  {:<25} {} [default: {}]", variable.name, variable.meaning, variable.default);
     }
     help
-}
-
-impl From<ConfigErrors> for CommandError {
-    fn from(problems: ConfigErrors) -> Self {
-        Self::Unusable(problems.to_string())
-    }
-}
-
-impl From<StoreError> for CommandError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Misconfigured(sentence) => Self::Unusable(sentence),
-            denied @ StoreError::Denied(_) => Self::Unusable(denied.to_string()),
-            other => Self::Failed(other.to_string()),
-        }
-    }
-}
-
-impl From<AppError> for CommandError {
-    fn from(error: AppError) -> Self {
-        match error {
-            AppError::Store(error) => error.into(),
-            AppError::Certificate(problem) => Self::Unusable(problem),
-            other => Self::Failed(other.to_string()),
-        }
-    }
 }
 
 #[cfg(test)]

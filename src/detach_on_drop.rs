@@ -4,9 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 /// Runs `work` as part of whoever awaits this, and in a task of its own from the moment that it is dropped unfinished:
-/// a client that leaves cuts nothing in half, and one that stays costs no task.
+/// a client that leaves cuts nothing in half, and one that stays costs no task. The span in which it is dropped, that of the
+/// request, goes with it.
 pub(crate) fn detach_on_drop<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> DetachOnDrop<T> {
     DetachOnDrop(Some(Box::pin(work)))
 }
@@ -32,7 +34,7 @@ impl<T: Send + 'static> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
         // Without a runtime, the process is at its end.
         if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(work);
+            runtime.spawn(work.in_current_span());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use crate::errors::chain;
 use crate::store::{Store, StoreError};
 
 /// The pause after the first try. Each one after that is twice as long as the one before.
@@ -50,6 +51,14 @@ struct Attempts {
     denied: Option<(String, Instant)>,
 }
 
+/// A refusal that has lasted.
+#[derive(Debug, thiserror::Error)]
+#[error("the database has refused this service for {seconds} s, and waiting does not change that")]
+struct StillDenied {
+    seconds: u64,
+    source: StoreError,
+}
+
 /// The consequence of a try that failed.
 #[derive(Debug, PartialEq, Eq)]
 struct Next {
@@ -76,17 +85,15 @@ impl Attempts {
     /// When it was the last one.
     fn after_failure(&mut self, now: Instant, trouble: StoreError, chance: f64) -> Result<Next, StoreError> {
         self.tries += 1;
-        let cause = trouble.to_string();
+        let cause = chain(&trouble).to_string();
         let until_given_up = match trouble {
             unfit @ StoreError::Misconfigured(_) => return Err(unfit),
-            StoreError::Denied(_) => {
+            denied @ StoreError::Denied(_) => {
                 let since = self.denied_since(&cause, now);
                 let left = self.refusal_patience.saturating_sub(now - since);
                 if left.is_zero() {
                     let seconds = self.refusal_patience.as_secs();
-                    return Err(StoreError::Misconfigured(format!(
-                        "The database has refused this service for {seconds} s, and waiting does not change that: {cause}."
-                    )));
+                    return Err(StoreError::misconfigured(StillDenied { seconds, source: denied }));
                 }
                 Some(left)
             }
@@ -134,16 +141,18 @@ fn random_fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn away(text: &str) -> StoreError {
-        StoreError::Unavailable(text.to_owned())
+        StoreError::unavailable(text)
     }
 
     fn denied(text: &str) -> StoreError {
-        StoreError::Denied(text.to_owned())
+        StoreError::Denied(Arc::from(Box::from(text)))
     }
 
     fn gaps(times: &[Duration]) -> Vec<Duration> {
@@ -163,7 +172,7 @@ mod tests {
         while now < end {
             tries.push(now);
             match attempts.after_failure(start + now, answer(now), chance) {
-                Err(error) => return (tries, reports, Some(error.to_string())),
+                Err(error) => return (tries, reports, Some(chain(&error).to_string())),
                 Ok(next) => {
                     reports.extend(next.report.is_some().then_some(now));
                     now += next.pause;
@@ -227,7 +236,7 @@ mod tests {
             away(if now < Duration::from_secs(3) { "refuses connections" } else { "starting up" })
         });
         assert_eq!((reports[0], reports.len()), (Duration::ZERO, 2), "{tries:?} {reports:?}");
-        let (tries, _, end) = try_until(MINUTE, 1.0, |_| StoreError::Misconfigured("Too old.".to_owned()));
-        assert_eq!((tries.len(), end.as_deref()), (1, Some("Too old.")));
+        let (tries, _, end) = try_until(MINUTE, 1.0, |_| StoreError::misconfigured("too old"));
+        assert_eq!((tries.len(), end.as_deref()), (1, Some("too old")));
     }
 }

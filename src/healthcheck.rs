@@ -1,5 +1,6 @@
 //! A question for the health of a running service, and the address at which something on its machine reaches it.
 
+use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use ureq::tls::TlsConfig;
 pub(crate) enum AskError {
     #[error("did not answer within {} s", .0.as_secs())]
     TooLate(Duration),
-    #[error("does not answer: {0}")]
-    Failed(String),
+    #[error("does not answer")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Gets `url`, at most for so long, and returns the answer's status. Nothing secret is sent, so the certificate may be
@@ -34,11 +35,11 @@ pub(crate) async fn ask(url: String, patience: Duration) -> Result<StatusCode, A
         .build()
         .into();
     let answer = spawn_blocking(move || agent.get(url).call()).await;
-    match answer.map_err(|broken| AskError::Failed(broken.to_string()))? {
+    match answer.map_err(|broken| AskError::Failed(broken.into()))? {
         Ok(answer) => Ok(answer.status()),
         Err(ureq::Error::Timeout(_)) => Err(AskError::TooLate(patience)),
-        Err(ureq::Error::Io(error)) => Err(AskError::Failed(error.to_string())),
-        Err(error) => Err(AskError::Failed(error.to_string())),
+        Err(ureq::Error::Io(error)) => Err(AskError::Failed(error.into())),
+        Err(error) => Err(AskError::Failed(error.into())),
     }
 }
 

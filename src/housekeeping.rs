@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::DatabaseConfig;
+use crate::errors::chain;
 use crate::first_contact;
 use crate::ingest::Ingest;
 use crate::store::{Store, StoreError};
@@ -63,7 +64,7 @@ async fn close_due(ingest: &Ingest, last_trouble: &mut Option<String>) {
             }
         }
         Err(error) => {
-            let trouble = error.to_string();
+            let trouble = chain(&error).to_string();
             if last_trouble.as_ref() != Some(&trouble) {
                 warn!(cause = trouble, "could not close forming candles whose end has passed; it is tried every 10 s");
             }
@@ -76,6 +77,6 @@ async fn sweep(store: &Store) {
     match store.sweep().await {
         Ok(0) => {}
         Ok(removed) => info!(removed, "removed forming candles whose closed form is stored"),
-        Err(error) => warn!(cause = %error, "could not look for forming candles to remove"),
+        Err(error) => warn!(cause = chain(&error).to_string(), "could not look for forming candles to remove"),
     }
 }

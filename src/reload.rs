@@ -4,6 +4,8 @@ use std::io;
 
 use crate::app::Reloader;
 use crate::config::{ApiKey, Flags, Keys, Variables};
+use crate::errors::chain;
+use crate::telemetry::spans::spawn_blocking;
 
 /// Requests to reload. Windows has no signal for them.
 pub(crate) struct ReloadRequests {
@@ -47,7 +49,7 @@ impl ReloadRequests {
             reloader.reload_certificate();
             // Reading files may take its time.
             let flags = flags.clone();
-            let read = tokio::task::spawn_blocking(move || Keys::read(&Variables::from_process(&flags))).await;
+            let read = spawn_blocking(move || Keys::read(&Variables::from_process(&flags))).await;
             match read {
                 Ok(Ok(keys)) => {
                     reloader.replace_keys(&keys);
@@ -60,7 +62,7 @@ impl ReloadRequests {
                     let problem = problems.0.join(" ");
                     tracing::warn!(problem, "the keys cannot be used; the old ones still count");
                 }
-                Err(panic) => tracing::error!(cause = %panic, "the keys could not be read again"),
+                Err(panic) => tracing::error!(cause = chain(&panic).to_string(), "the keys could not be read again"),
             }
         }
     }

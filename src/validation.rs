@@ -1,6 +1,6 @@
 //! What is wrong with a request, value by value.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -46,6 +46,12 @@ impl From<&str> for PathSegment {
 impl From<usize> for PathSegment {
     fn from(index: usize) -> Self {
         Self::Index(index)
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path(), self.msg)
     }
 }
 

@@ -9,14 +9,14 @@ use strum::VariantNames;
 
 use super::env::Variables;
 
-/// Everything that is wrong with the configuration.
+/// Everything that is wrong with the configuration, in sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors(pub Vec<String>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("The configuration cannot be used:")?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+        f.write_str("the configuration cannot be used:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  - {}", problem.trim_end_matches('.')))
     }
 }
 

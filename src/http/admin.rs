@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use metrics::gauge;
+use tracing::Instrument as _;
 
 use crate::http::middleware::access_log::{self, Listener};
 use crate::http::middleware::host::{self, AdminHosts};
@@ -22,6 +23,7 @@ use crate::http::service::Service;
 use crate::ingest::Ingest;
 use crate::store::Store;
 use crate::telemetry::metrics::{Metrics, NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX, WRITE_ERROR_TIME, WRITE_FAILING};
+use crate::telemetry::spans;
 
 #[derive(Debug, Clone, FromRef)]
 struct AdminState {
@@ -58,7 +60,13 @@ struct Layers {
 
 /// What of the public listener's layers concerns operators.
 async fn pass(State(layers): State<Arc<Layers>>, request: Request, next: Next) -> Response {
-    let Layers { listener, hosts } = &*layers;
+    let request_id = access_log::request_id(request.headers());
+    let span = spans::request(&request_id);
+    run_layers(&layers, request_id, request, next).instrument(span).await
+}
+
+async fn run_layers(layers: &Layers, request_id: String, request: Request, next: Next) -> Response {
+    let Layers { listener, hosts } = layers;
     let client = listener.proxies.client(&request);
     let routed = async move |request| {
         // Health is told under any name, as on the public listener.
@@ -73,7 +81,7 @@ async fn pass(State(layers): State<Arc<Layers>>, request: Request, next: Next) -
         security_headers::secure(client, &mut response);
         response
     };
-    access_log::observe(listener, client, request, secured).await
+    access_log::observe(listener, client, request_id, request, secured).await
 }
 
 async fn render(

@@ -13,6 +13,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::errors::{chain, sentence};
 use crate::ingest::Refusal;
 use crate::query::QueryError;
 use crate::store::{Missing, StoreError};
@@ -253,13 +254,11 @@ impl IntoResponse for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
+        let said = sentence(&refusal);
         match refusal {
-            Refusal::Malformed(malformed) => Self::new(Code::Malformed, malformed.0),
-            Refusal::TooMany { count, max } => Self::new(
-                Code::TooLarge,
-                format!("The batch holds {count} candles and at most {max} are taken; send it in parts."),
-            ),
-            Refusal::Invalid { summary, field_errors } => Self::invalid(summary, field_errors),
+            Refusal::Malformed(_) => Self::new(Code::Malformed, said),
+            Refusal::TooMany { .. } => Self::new(Code::TooLarge, said),
+            Refusal::Invalid { field_errors, .. } => Self::invalid(said, field_errors),
             Refusal::Store(error) => error.into(),
         }
     }
@@ -267,12 +266,9 @@ impl From<Refusal> for Problem {
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
+        let said = sentence(&error);
         match error {
-            QueryError::Invalid(field_errors) => {
-                let first =
-                    field_errors.first().map(|first| format!("{} {}", first.path(), first.msg)).unwrap_or_default();
-                Self::invalid(format!("The query is not valid: {first}."), field_errors)
-            }
+            QueryError::Invalid(field_errors) => Self::invalid(said, field_errors),
             QueryError::Store(error) => error.into(),
         }
     }
@@ -282,9 +278,10 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         const DETAIL: &str =
             "The database does not answer; send the same request again after Retry-After, which is safe.";
-        match error {
+        let cause = chain(&error).to_string();
+        let problem = match error {
             StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Misconfigured(_) => {
-                Self::new(Code::Unavailable, DETAIL).caused_by(error.to_string())
+                Self::new(Code::Unavailable, DETAIL)
             }
             StoreError::Missing(what, _) => Self::new(
                 Code::Unavailable,
@@ -298,22 +295,20 @@ impl From<StoreError> for Problem {
                          says. To send the same request again after that is safe."
                     }
                 },
-            )
-            .caused_by(error.to_string()),
+            ),
             StoreError::ReadOnly(_) => Self::new(
                 Code::Unavailable,
                 "Nothing was stored, because the database behind this service is a read-only standby or is set to be only \
                  read; post to the service of its primary, or send the same batch again once it can be written.",
-            )
-            .caused_by(error.to_string()),
+            ),
             StoreError::ConstraintViolated(_) => Self::new(
                 Code::InvalidValues,
                 "Nothing was stored, because a constraint of the database's own refuses a candle of the batch; \
                  ask its operator, who finds which by the request_id in the log.",
-            )
-            .caused_by(error.to_string()),
-            StoreError::Internal(_) => Self::internal(error.to_string()),
-        }
+            ),
+            StoreError::Internal(_) => return Self::internal(cause),
+        };
+        problem.caused_by(cause)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::time::timeout;
 
+use crate::errors::chain;
 use crate::store::{Store, StoreError, Stored};
 use crate::telemetry::metrics::CONFLICTS;
 use crate::validation::MAX_REPORTED_ERRORS;
@@ -54,11 +55,11 @@ impl Conflicts {
 pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Candle)>) -> Conflicts {
     let (indexes, candles): (Vec<_>, Vec<_>) = candles.unzip();
     let stored = timeout(COMPARISON_TIMEOUT, store.stored_otherwise(candles.clone())).await;
-    let stored = stored.unwrap_or_else(|_| Err(StoreError::Unavailable("the comparison took too long".to_owned())));
+    let stored = stored.unwrap_or_else(|_| Err(StoreError::unavailable("the comparison took too long")));
     let stored = match stored {
         Ok(stored) => stored,
         Err(error) => {
-            tracing::warn!(cause = %error, "could not compare duplicates with the stored candles");
+            tracing::warn!(cause = chain(&error).to_string(), "could not compare duplicates with the stored candles");
             return Conflicts::Unknown;
         }
     };

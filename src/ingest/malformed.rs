@@ -1,7 +1,8 @@
 //! Explains why a body is not JSON, in the words of those who write programs that send one.
 
-/// The sentence that explains why a body is not JSON.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a body is not JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Malformed(pub String);
 
 /// The advice to those who send another format.
@@ -10,26 +11,26 @@ const EXPECTED: &str = r#"send a JSON object such as {"candles":[{"symbol":"EURU
 /// Explains what serde_json found wrong with `text`.
 pub(super) fn explain(text: &str, error: &serde_json::Error) -> Malformed {
     if let Some(format) = other_format(text) {
-        return Malformed(format!("The body looks like {format}, and only JSON is read; {EXPECTED}."));
+        return Malformed(format!("the body looks like {format}, and only JSON is read; {EXPECTED}"));
     }
     let (line, column) = (error.line(), error.column());
     if error.is_eof() {
         return Malformed(format!(
-            "The body is truncated: it ends at line {line}, column {column}, inside a value; \
-             send all of its bytes (StringToCharArray without the last one drops a brace)."
+            "the body is truncated: it ends at line {line}, column {column}, inside a value; \
+             send all of its bytes (StringToCharArray without the last one drops a brace)"
         ));
     }
     let message = error.to_string();
     let cause = message.split(" at line ").next().unwrap_or_default();
     let (cause, remedy) = plain_words(cause, Surroundings::of(text, line, column));
-    Malformed(format!("The body is not valid JSON: {cause} at line {line}, column {column}; {remedy}."))
+    Malformed(format!("the body is not valid JSON: {cause} at line {line}, column {column}; {remedy}"))
 }
 
 /// Explains that a candle has a field under both its names with different values.
 pub(super) fn contradiction(index: usize, [name, alias]: [&str; 2]) -> Malformed {
     Malformed(format!(
-        "The body is malformed: candles[{index}] has a duplicate field `{name}`, because `{alias}` is another name of it and has \
-         another value; send one of the two."
+        "the body is malformed: candles[{index}] has a duplicate field `{name}`, because `{alias}` is another name of it and has \
+         another value; send one of the two"
     ))
 }
 

@@ -21,6 +21,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Clock;
+use crate::errors::chain;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, Store, StoreError};
 use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
@@ -77,11 +78,13 @@ pub struct Rejection {
 }
 
 /// Why nothing of a batch was stored, or why it is unknown whether it was.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The body is not JSON.
-    Malformed(Malformed),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// There are more candles than a batch may hold.
+    #[error("the batch holds {count} candles and at most {max} are taken; send it in parts")]
     TooMany {
         /// Candles in the batch.
         count: usize,
@@ -89,20 +92,16 @@ pub enum Refusal {
         max: usize,
     },
     /// Values of the batch break rules.
+    #[error("{summary}")]
     Invalid {
-        /// One sentence: how many, the first of them, and what to do.
+        /// How many, the first of them, and what to do.
         summary: String,
         /// The first [`MAX_REPORTED_ERRORS`] of them.
         field_errors: Vec<FieldError>,
     },
     /// The store did not take it.
-    Store(StoreError),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Takes batches in.
@@ -177,7 +176,10 @@ impl Ingest {
         {
             // The prices were older than what is stored; that the candle is over holds all the same.
             if let Err(error) = self.store.keep_closing_times(Arc::clone(&batch)).await {
-                tracing::warn!(cause = %error, "could not keep when forming candles are to be closed");
+                tracing::warn!(
+                    cause = chain(&error).to_string(),
+                    "could not keep when forming candles are to be closed"
+                );
             }
         }
         let conflicts = if stored.added < closed || !superseded.is_empty() {
@@ -281,7 +283,7 @@ fn rejections(rule: Rule) -> Counter {
 /// # Errors
 /// When not one candle of it could be stored, because of the body, its size or what stands beside `candles`.
 pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<ValidatedBatch, Refusal> {
-    let text = &*bare_words::escape_marks(parse::text(body).map_err(Refusal::Malformed)?);
+    let text = &*bare_words::escape_marks(parse::text(body)?);
     match check_text(text, now, max_candles) {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -322,7 +324,7 @@ fn check_text(
 fn whole_batch_refused(mut field_errors: Vec<FieldError>) -> Refusal {
     field_errors.truncate(MAX_REPORTED_ERRORS);
     let first = field_errors.first().map(|first| (place(first), first.msg.clone())).unwrap_or_default();
-    Refusal::Invalid { summary: format!("Nothing was stored: {} {}.", first.0, first.1), field_errors }
+    Refusal::Invalid { summary: format!("nothing was stored: {} {}", first.0, first.1), field_errors }
 }
 
 fn candles_refused(rejected: Rejected, received: usize) -> Refusal {
@@ -330,8 +332,8 @@ fn candles_refused(rejected: Rejected, received: usize) -> Refusal {
     let first = field_errors.first().map(|first| format!("{} {}", place(first), first.msg)).unwrap_or_default();
     let bad = rejected.candles;
     let summary = format!(
-        "Nothing was stored, because {bad} of {received} candles cannot be: {first}; \
-         correct what errors lists, or send Prefer: handling=lenient to store the others."
+        "nothing was stored, because {bad} of {received} candles cannot be: {first}; \
+         correct what errors lists, or send Prefer: handling=lenient to store the others"
     );
     Refusal::Invalid { summary, field_errors }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tracing::warn;
 
+use crate::errors::chain;
 use crate::store::{SeriesSelection, Store, StoreError};
 use candle::{Candle, Timeframe};
 
@@ -93,7 +94,10 @@ impl NewestCandles {
     fn log(&self, result: Result<(), StoreError>) {
         let failed_before = self.fails.swap(result.is_err(), Ordering::Relaxed);
         if let (Err(error), false) = (result, failed_before) {
-            warn!(cause = %error, "could not keep the newest candles' times; only their age in the metrics needs them");
+            warn!(
+                cause = chain(&error).to_string(),
+                "could not keep the newest candles' times; only their age in the metrics needs them"
+            );
         }
     }
 }

@@ -126,14 +126,14 @@ pub(super) fn text(body: &[u8]) -> Result<&str, Malformed> {
         let offset = error.valid_up_to();
         if error.error_len().is_none() {
             return Malformed(format!(
-                "The body is truncated: it ends at byte {offset}, inside a character; \
-                 send all of its bytes (StringLen counts characters, not bytes)."
+                "the body is truncated: it ends at byte {offset}, inside a character; \
+                 send all of its bytes (StringLen counts characters, not bytes)"
             ));
         }
-        Malformed(format!("The body is not UTF-8 at byte {offset}; convert it with CP_UTF8 before sending."))
+        Malformed(format!("the body is not UTF-8 at byte {offset}; convert it with CP_UTF8 before sending"))
     })?;
     if text.is_empty() {
-        return Err(Malformed("The body is empty; send a JSON object with a list named candles.".into()));
+        return Err(Malformed("the body is empty; send a JSON object with a list named candles".into()));
     }
     Ok(text)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 use super::{Refusal, ValidatedBatch, check};
 use crate::store::StoreError;
+use crate::telemetry::spans::spawn_blocking;
 use candle::Timestamp;
 
 /// The longest body that is parsed by the worker that read it: it takes a few milliseconds, and a longer one would keep other
@@ -37,13 +37,12 @@ impl ParsePool {
         if body.len() <= MAX_INLINE_BYTES {
             return check(&body, now, max_candles);
         }
-        let broken = |error: &dyn std::error::Error| Refusal::Store(StoreError::Internal(error.to_string()));
-        let _place = self.large.acquire().await.map_err(|closed| broken(&closed))?;
+        let _place = self.large.acquire().await.map_err(StoreError::internal)?;
         match spawn_blocking(move || check(&body, now, max_candles)).await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                Err(cancelled) => Err(broken(&cancelled)),
+                Err(cancelled) => Err(StoreError::internal(cancelled).into()),
             },
         }
     }

@@ -16,9 +16,11 @@ use metrics::{Gauge, counter, gauge};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument as _, Span};
 
 use crate::store::{Appended, Store, StoreError};
 use crate::telemetry::metrics::{FLUSHED_POSTS, FLUSHES, Shed, WAITING_CANDLES};
+use crate::telemetry::spans;
 use candle::{Batch, Candle, Key};
 
 /// Most candles of a batch that is written together with others. A larger one has little to gain by it, and would make
@@ -77,7 +79,7 @@ impl BatchWriter {
             return Box::pin(self.store.append(batch)).await;
         }
         let answer = self.queue.push(batch)?;
-        let broken = || StoreError::Internal("the task that writes small batches broke".to_owned());
+        let broken = || StoreError::internal("the task that writes small batches broke");
         answer.await.unwrap_or_else(|_| Err(broken()))
     }
 
@@ -118,6 +120,8 @@ struct QueuedBatch {
     batch: Arc<Batch>,
     size: Size,
     came: Instant,
+    /// That of its request.
+    span: Span,
     answer: oneshot::Sender<Result<Appended, StoreError>>,
 }
 
@@ -131,7 +135,7 @@ struct Size {
 impl Queue {
     fn push(&self, batch: Arc<Batch>) -> Result<oneshot::Receiver<Result<Appended, StoreError>>, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let entry = QueuedBatch { size: Size::of(&batch), batch, came: Instant::now(), answer };
+        let entry = QueuedBatch { size: Size::of(&batch), batch, came: Instant::now(), span: Span::current(), answer };
         let mut state = self.lock();
         if state.closed {
             return Err(stopping());
@@ -140,7 +144,7 @@ impl Queue {
         if waiting.candles > MAX_QUEUED_CANDLES || waiting.bytes > MAX_QUEUED_BYTES {
             drop(state);
             Shed::WriteQueue.count(1);
-            return Err(StoreError::Unavailable("more candles wait for it than it would take in time".to_owned()));
+            return Err(StoreError::unavailable("more candles wait for it than it would take in time"));
         }
         self.set_waiting(&mut state, waiting);
         let wakes = state.entries.is_empty();
@@ -174,7 +178,7 @@ impl Queue {
 }
 
 fn stopping() -> StoreError {
-    StoreError::Unavailable("the service is stopping".to_owned())
+    StoreError::unavailable("the service is stopping")
 }
 
 impl Size {
@@ -211,7 +215,7 @@ impl QueuedBatch {
     }
 
     fn give_up(self) {
-        self.answer(Err(StoreError::Unavailable("too much waited for it before this batch".to_owned())));
+        self.answer(Err(StoreError::unavailable("too much waited for it before this batch")));
     }
 }
 
@@ -342,7 +346,8 @@ async fn write(store: &Store, entries: Vec<QueuedBatch>) {
     let mut parts = vec![entries];
     while let Some(mut part) = parts.pop() {
         part.extract_if(.., |entry| entry.is_overdue()).for_each(QueuedBatch::give_up);
-        match append(store, &part).await {
+        let span = spans::joined("append", part.iter().map(|entry| &entry.span));
+        match append(store, &part).instrument(span).await {
             Ok(appended) => part.into_iter().zip(appended).for_each(|(entry, appended)| entry.answer(Ok(appended))),
             Err(StoreError::ConstraintViolated(_)) if part.len() > 1 => {
                 let later = part.split_off(part.len() / 2);

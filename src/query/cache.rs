@@ -151,11 +151,11 @@ impl Default for Pages {
 
 /// Nobody receives this error, because every waiter has left.
 fn abandoned() -> StoreError {
-    StoreError::Unavailable("nobody waited for the answer".to_owned())
+    StoreError::unavailable("nobody waited for the answer")
 }
 
 fn broken() -> StoreError {
-    StoreError::Internal("the task that makes a page broke".to_owned())
+    StoreError::internal("the task that makes a page broke")
 }
 
 impl Pages {
@@ -225,8 +225,7 @@ impl Pages {
                     return Err(abandoned());
                 }
             };
-            let made =
-                made.unwrap_or_else(|panic| Err(StoreError::Internal(panic_text(&*panic).to_owned()))).map(Arc::new);
+            let made = made.unwrap_or_else(|panic| Err(StoreError::internal(panic_text(&*panic)))).map(Arc::new);
             match &made {
                 Ok(page) if weight(page) <= MAX_ENTRY_BYTES && began.elapsed() <= PAGE_TTL => {
                     pages.insert(key, CacheEntry::Cached { began, page: Arc::clone(page) });
@@ -299,7 +298,7 @@ mod tests {
             let may = Arc::clone(&self.may);
             async move {
                 may.acquire().await.unwrap().forget();
-                result.map(page).map_err(|()| StoreError::Unavailable("it is away".to_owned()))
+                result.map(page).map_err(|()| StoreError::unavailable("it is away"))
             }
         }
 

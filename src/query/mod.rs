@@ -12,13 +12,13 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use cache::{PageKey, Pages, Question};
 use series::OutlierLog;
 
 use crate::store::{Range, SeriesSelection, Store, StoreError};
+use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 
 pub use compression::Encoding;
@@ -63,18 +63,14 @@ const LIST_MEMORY_KIB: usize = 16 * 1024;
 const LIST_MEMORY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why a query was not answered.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// Its parameters break rules.
+    #[error("the query is not valid: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Invalid(Vec<FieldError>),
     /// The store did not answer.
-    Store(StoreError),
-}
-
-impl From<StoreError> for QueryError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Query {
@@ -144,7 +140,7 @@ async fn read(store: Store, selection: Selection, began: Instant) -> Result<Page
 
 async fn list(lists: Lists, store: Store, selection: SeriesSelection, began: Instant) -> Result<Page, StoreError> {
     let kib = u32::try_from(series::max_bytes(&selection).div_ceil(1024)).unwrap_or(u32::MAX);
-    let busy = || StoreError::Unavailable("too many lists of series are being read".to_owned());
+    let busy = || StoreError::unavailable("too many lists of series are being read");
     let memory = timeout(LIST_MEMORY_TIMEOUT, lists.memory.acquire_many(kib)).await.ok().and_then(Result::ok);
     let _memory = memory.ok_or_else(busy)?;
     let list = store.series(&selection).await?;
@@ -156,7 +152,6 @@ async fn compress(places: Arc<Semaphore>, page: Arc<Page>, encoding: Encoding) -
     if page.body.len() <= MAX_INLINE_COMPRESSION_BYTES {
         return page.encoded(encoding);
     }
-    let broken = |error: &dyn std::error::Error| StoreError::Internal(error.to_string());
-    let _place = places.acquire().await.map_err(|closed| broken(&closed))?;
-    spawn_blocking(move || page.encoded(encoding)).await.map_err(|panic| broken(&panic))?
+    let _place = places.acquire().await.map_err(StoreError::internal)?;
+    spawn_blocking(move || page.encoded(encoding)).await.map_err(StoreError::internal)?
 }

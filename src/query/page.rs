@@ -54,7 +54,7 @@ impl Page {
 
     /// The same page in another encoding.
     pub(super) fn encoded(&self, encoding: Encoding) -> Result<Self, StoreError> {
-        let mut body = encoding.encode(&self.body).map_err(|error| StoreError::Internal(error.to_string()))?;
+        let mut body = encoding.encode(&self.body).map_err(StoreError::internal)?;
         // An encoder makes room for what does not get shorter.
         body.shrink_to_fit();
         Ok(Self { body: body.into(), ..self.clone() })

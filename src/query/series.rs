@@ -100,7 +100,7 @@ impl<'a> From<&'a Series> for SeriesEntry<'a> {
 /// Encodes what was read for `selection` since `began`.
 pub(super) fn page(selection: &SeriesSelection, list: &SeriesPage, began: Instant) -> Result<Page, StoreError> {
     let entries: Vec<SeriesEntry<'_>> = list.series.iter().map(SeriesEntry::from).collect();
-    let mut body = serde_json::to_vec(&entries).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let mut body = serde_json::to_vec(&entries).map_err(StoreError::internal)?;
     body.shrink_to_fit();
     let after = list.next.as_ref().map(|last| after(selection, last));
     let etag = tag(&body, None, after.as_deref(), None);

@@ -1,31 +1,38 @@
+use std::error::Error;
+use std::sync::Arc;
+
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
+
+/// The reason of a [`StoreError`]: words of ours, or the error beneath it. It is shared, because an error that several
+/// callers wait for goes to each of them.
+pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// Why the store did not do what it was asked. The texts are for the operator's log, never for a client.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached or is too busy; trying again helps.
-    #[error("the database is unavailable: {0}")]
-    Unavailable(String),
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Cause),
     /// The server refuses the login, or has no such database. Only first contact says so; later it is
     /// [`Self::Unavailable`]. Waiting helps where somebody is about to make them, and hardly ever otherwise.
-    #[error("the database denies access: {0}")]
-    Denied(String),
+    #[error("the database denies access")]
+    Denied(#[source] Cause),
     /// Part of it is missing, and stays so until its operator acts.
-    #[error("the database is unavailable: {1}")]
-    Missing(Missing, String),
+    #[error("the database is unavailable")]
+    Missing(Missing, #[source] Cause),
     /// It is a standby or set to be read only: nothing was stored, and nothing will be as long as it is.
-    #[error("the database can only be read: {0}")]
-    ReadOnly(String),
+    #[error("the database can only be read")]
+    ReadOnly(#[source] Cause),
     /// It answers, and nothing but an operator's change will make it usable.
-    #[error("{0}")]
-    Misconfigured(String),
+    #[error(transparent)]
+    Misconfigured(Cause),
     /// It refuses a candle by a constraint or a trigger that we did not make; nothing was stored.
-    #[error("the database refuses a candle: {0}")]
-    ConstraintViolated(String),
+    #[error("the database refuses a candle")]
+    ConstraintViolated(#[source] Cause),
     /// It did something that we do not understand.
-    #[error("the database failed: {0}")]
-    Internal(String),
+    #[error("the database failed")]
+    Internal(#[source] Cause),
 }
 
 /// The part of the database that was there at first contact and is no longer.
@@ -37,7 +44,45 @@ pub enum Missing {
     Tables,
 }
 
+/// A failure that SQLite reports, with the code by which its documentation explains it.
+#[derive(Debug, thiserror::Error)]
+#[error("{error} (SQLite's code {code})")]
+struct SqliteFailure {
+    code: u32,
+    error: rusqlite::Error,
+}
+
+/// What came from the database makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("what is stored cannot be read")]
+struct Unreadable(#[source] Box<dyn Error + Send + Sync>);
+
+/// What was read and makes no sense.
+pub(super) fn unreadable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
+    StoreError::internal(Unreadable(cause.into()))
+}
+
 impl StoreError {
+    pub(crate) fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable(Arc::from(cause.into()))
+    }
+
+    pub(super) fn denied(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Denied(Arc::from(cause.into()))
+    }
+
+    pub(super) fn missing(what: Missing, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Missing(what, Arc::from(cause.into()))
+    }
+
+    pub(crate) fn misconfigured(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Misconfigured(Arc::from(cause.into()))
+    }
+
+    pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(Arc::from(cause.into()))
+    }
+
     /// Its name in the metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {
@@ -53,7 +98,7 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if error.as_database_error().is_some_and(is_refusal) {
-            return Self::ConstraintViolated(error.to_string());
+            return Self::ConstraintViolated(Arc::new(error));
         }
         if let Some(error) = error.as_database_error()
             && is_about_a_missing_table(error)
@@ -61,7 +106,7 @@ impl From<sqlx::Error> for StoreError {
             return missing_table(error.message());
         }
         if error.as_database_error().and_then(sql_state) == Some(READ_ONLY) {
-            return Self::ReadOnly(error.to_string());
+            return Self::ReadOnly(Arc::new(error));
         }
         let passes = match &error {
             sqlx::Error::Io(_)
@@ -76,21 +121,21 @@ impl From<sqlx::Error> for StoreError {
             },
             _ => false,
         };
-        if passes { Self::Unavailable(error.to_string()) } else { Self::Internal(error.to_string()) }
+        if passes { Self::unavailable(error) } else { Self::internal(error) }
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let Some(code) = error.sqlite_error().map(|error| error.extended_code.unsigned_abs()) else {
-            return Self::Internal(error.to_string());
+            return Self::internal(error);
         };
-        let text = format!("{error} (SQLite's code {code})");
+        let failure = SqliteFailure { code, error };
         match primary(code) {
-            SQLITE_CONSTRAINT => Self::ConstraintViolated(text),
-            SQLITE_ERROR if names_a_missing_table(&text) => missing_table(&text),
-            code if sqlite_failure_passes(code) => Self::Unavailable(text),
-            _ => Self::Internal(text),
+            SQLITE_CONSTRAINT => Self::ConstraintViolated(Arc::new(failure)),
+            SQLITE_ERROR if names_a_missing_table(&failure.to_string()) => missing_table(&failure.to_string()),
+            code if sqlite_failure_passes(code) => Self::unavailable(failure),
+            _ => Self::internal(failure),
         }
     }
 }
@@ -134,7 +179,7 @@ fn missing_table(message: &str) -> StoreError {
     let text = format!(
         "a table was dropped or renamed under the running service ({message}); restart candlewick, it says what to do"
     );
-    StoreError::Missing(Missing::Tables, text)
+    StoreError::missing(Missing::Tables, text)
 }
 
 /// True if a candle violates a constraint or a trigger's condition. Ours cannot be violated: the keys' conflicts are handled,

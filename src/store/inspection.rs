@@ -1,6 +1,7 @@
 //! The result of looking at a database without changing anything in it.
 
 use super::StoreError;
+use crate::errors::chain;
 
 /// The weight of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +61,7 @@ impl Findings {
             | StoreError::ConstraintViolated(_)
             | StoreError::Internal(_) => Severity::Unavailable,
         };
-        self.add(subject, severity, error.to_string());
+        self.add(subject, severity, chain(error).to_string());
     }
 
     /// The one that matters most.
@@ -122,9 +123,9 @@ mod tests {
         let mut findings = Findings::default();
         assert_eq!(findings.worst(), Severity::Fine);
         findings.warn("a", "");
-        findings.fail("b", &StoreError::Unavailable(String::new()));
+        findings.fail("b", &StoreError::unavailable(""));
         assert_eq!(findings.worst(), Severity::Unavailable);
-        findings.fail("c", &StoreError::Denied(String::new()));
+        findings.fail("c", &StoreError::denied(""));
         findings.fine("d", "");
         assert_eq!(findings.worst(), Severity::MustChange);
     }

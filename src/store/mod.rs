@@ -20,22 +20,24 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use metrics::histogram;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::detach_on_drop::detach_on_drop;
 use crate::telemetry::metrics::OPERATION_DURATION;
-use crate::telemetry::panic_text;
+use crate::telemetry::{panic_text, spans};
 use candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
-pub use error::{Missing, StoreError};
+pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
 pub use precision::Outliers;
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 
+use error::unreadable;
 use unreadable::UnreadableRows;
 use versions::SeriesVersions;
 use write_log::WriteLog;
@@ -176,7 +178,7 @@ impl Store {
     pub fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let database = match config.sqlite_file() {
             Some(path) => {
-                let path = path.map_err(StoreError::Misconfigured)?;
+                let path = path.map_err(StoreError::misconfigured)?;
                 Database::Sqlite(sqlite::Sqlite::open(&path, config.max_connections))
             }
             None => Database::Postgres(postgres::Postgres::open(config)?),
@@ -190,14 +192,15 @@ impl Store {
         })
     }
 
-    /// Measures an operation, waiting for a connection included, and notes where it finds something missing.
+    /// Runs an operation in a span of its name, measures it, waiting for a connection included, and notes where it finds
+    /// something missing.
     async fn measured<T>(
         &self,
         name: &'static str,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let start = Instant::now();
-        let result = operation.await;
+        let result = operation.instrument(spans::statement(name)).await;
         let error = result.as_ref().err().map_or("", StoreError::kind);
         histogram!(OPERATION_DURATION, "db_operation_name" => name, "error_type" => error).record(start.elapsed());
         if let Err(StoreError::Missing(..)) = result {
@@ -227,7 +230,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Denied`] is for a while, [`StoreError::Misconfigured`] is not.
     pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        either!(self, store => store.prepare(migrate).await)
+        let prepare = async { either!(self, store => store.prepare(migrate).await) };
+        prepare.instrument(spans::statement("prepare")).await
     }
 
     /// Looks at the database as [`Self::prepare`] would use it, and changes nothing: no table, no file. What was found before
@@ -372,7 +376,8 @@ impl Store {
     /// # Errors
     /// When it does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        either!(self, store => store.ping().await)
+        let ping = async { either!(self, store => store.ping().await) };
+        ping.instrument(spans::statement("ping")).await
     }
 
     /// How many connections are open.
@@ -389,12 +394,7 @@ impl Store {
 
 /// What operations say before [`Store::prepare`] has succeeded.
 fn not_prepared() -> StoreError {
-    StoreError::Unavailable("it has not been reached since the start".to_owned())
-}
-
-/// What was read and makes no sense.
-fn unreadable(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Internal(format!("what is stored cannot be read: {error}"))
+    StoreError::unavailable("it has not been reached since the start")
 }
 
 /// Checks the order of a page's times as they came from the database. The statements join a page's candles in the order of a
@@ -414,8 +414,8 @@ const NEWEST_CANDLES_MIGRATION: i64 = 3;
 
 fn changed_migration(version: i64) -> String {
     format!(
-        "Migration {version} ran on this database in another wording than this release has; \
-         run the release that made the database, or one after it."
+        "migration {version} ran on this database in another wording than this release has; \
+         run the release that made the database, or one after it"
     )
 }
 
@@ -427,5 +427,5 @@ async fn finished<T: Send + 'static>(
     let work = AssertUnwindSafe(tasks.track_future(work)).catch_unwind();
     detach_on_drop(work)
         .await
-        .unwrap_or_else(|panic| Err(StoreError::Internal(format!("panic: {}", panic_text(&*panic)))))
+        .unwrap_or_else(|panic| Err(StoreError::internal(format!("panic: {}", panic_text(&*panic)))))
 }

@@ -245,7 +245,7 @@ impl<'a> Walk<'a> {
                     return Ok(Some(key));
                 }
                 if self.began.elapsed() >= LIST_TIMEOUT {
-                    return Err(StoreError::Unavailable("listing its series took too long".to_owned()));
+                    return Err(StoreError::unavailable("listing its series took too long"));
                 }
             }
             let candles_a_series = step.candles.div_ceil(step.series.max(1)).max(1);

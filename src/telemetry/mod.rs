@@ -1,19 +1,25 @@
-//! What the service tells of itself: its log here, [`metrics`] for Prometheus, failures for Sentry in [`sentry`].
+//! What the service tells of itself: its log here, of which [`lines`] is the form and [`spans`] says which request a line
+//! belongs to, [`metrics`] for Prometheus, failures for Sentry in [`sentry`].
 
+mod lines;
 pub mod metrics;
 pub mod sentry;
+pub(crate) mod spans;
 
 use std::any::Any;
-
+use std::panic::PanicHookInfo;
 use std::time::Duration;
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::lines::{Lines, NoSpanFields};
+use self::spans::SpanFieldsLayer;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// The commit that the binary was built from, where the build said so in `CANDLEWICK_REVISION`.
@@ -34,6 +40,18 @@ pub struct LogGuard {
 /// Starts the log: one line per event on standard output, for people or for programs. A reader that stops reading does
 /// not stop the service: lines are dropped and counted instead.
 pub fn init(config: LogConfig) -> LogGuard {
+    let (writer, worker) = tracing_appender::non_blocking(std::io::stdout());
+    let dropped = writer.error_counter();
+    subscriber(config, writer, is_terminal()).init();
+    log_panics();
+    LogGuard { _worker: worker, dropped }
+}
+
+/// Writes lines to `writer`, in colours for people where it shows them.
+fn subscriber<W>(config: LogConfig, writer: W, shows_colours: bool) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = match config.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -50,28 +68,23 @@ pub fn init(config: LogConfig) -> LogGuard {
         .with_target("sqlx_core::pool", LevelFilter::OFF)
         // A line for every scanner that opens a connection and says nothing; they are counted.
         .with_target("hyper", LevelFilter::OFF);
-    let (writer, worker) = tracing_appender::non_blocking(std::io::stdout());
-    let dropped = writer.error_counter();
-    let lines = fmt::layer().with_writer(writer).with_target(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    match config.format {
-        LogFormat::Text => registry.with(lines.with_ansi(is_terminal()).compact()).init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true).with_current_span(false)).init(),
-    }
-    log_panics();
-    LogGuard { _worker: worker, dropped }
+    let colours = shows_colours && config.format == LogFormat::Text;
+    let lines = fmt::layer().event_format(Lines::new(config.format)).fmt_fields(NoSpanFields).with_ansi(colours);
+    tracing_subscriber::registry().with(filter).with(SpanFieldsLayer).with(lines.with_writer(writer))
 }
 
 fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdout())
 }
 
-/// Panics are lines of the log like everything else.
+/// Panics are lines of the log like everything else. The hook runs where the panic does, so within the span of its request.
 fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(location, cause = panic_text(panic.payload()), "panic");
-    }));
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(location, cause = panic_text(panic.payload()), "panic");
 }
 
 /// What a panic said.
@@ -84,4 +97,107 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
 /// To the microsecond; more digits would only look exact.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io;
+    use std::panic::{set_hook, take_hook};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tracing::subscriber::with_default;
+    use tracing::{Span, error, warn};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that `work` has had written on this thread, panics among them.
+    pub(crate) fn logged(format: LogFormat, work: impl FnOnce()) -> Vec<String> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _hook_is_ours = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beside the hook that is there: other tests may panic meanwhile.
+        let hook = Arc::new(take_hook());
+        let other = Arc::clone(&hook);
+        set_hook(Box::new(move |panic| {
+            log_panic(panic);
+            other(panic);
+        }));
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let config = LogConfig { level: LogLevel::Error, format };
+        with_default(subscriber(config, move || writer.clone(), false), work);
+        drop(take_hook());
+        set_hook(Box::new(move |panic| hook(panic)));
+        let written = buffer.0.lock().unwrap().clone();
+        String::from_utf8(written).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_line_says_once_in_which_request_and_operation_it_was_written() {
+        let work = || {
+            spans::request("id-1").in_scope(|| {
+                spans::statement("append").in_scope(|| error!(kept = true, "in both"));
+                spans::statement("outer").in_scope(|| spans::statement("inner").in_scope(|| error!("within")));
+                error!("in \"one\"");
+                warn!("below the level");
+            });
+            error!("in none");
+        };
+        let lines = logged(LogFormat::Text, work);
+        let ends = lines.iter().map(|line| line.split_once(' ').unwrap().1).collect::<Vec<_>>();
+        assert_eq!(
+            ends,
+            [
+                r#"ERROR in both kept=true operation="append" request_id="id-1""#,
+                r#"ERROR within operation="inner" request_id="id-1""#,
+                r#"ERROR in "one" request_id="id-1""#,
+                "ERROR in none"
+            ]
+        );
+        let lines = logged(LogFormat::Json, work);
+        let ends = lines.iter().map(|line| line.split_once(r#""level":"#).unwrap().1).collect::<Vec<_>>();
+        assert_eq!(
+            ends,
+            [
+                r#""ERROR","message":"in both","kept":true,"operation":"append","request_id":"id-1"}"#,
+                r#""ERROR","message":"within","operation":"inner","request_id":"id-1"}"#,
+                r#""ERROR","message":"in \"one\"","request_id":"id-1"}"#,
+                r#""ERROR","message":"in none"}"#
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_done_for_several_requests_names_them() {
+        let work = || {
+            let callers = ["one", "two"].map(spans::request);
+            let nested = spans::request("three").in_scope(|| spans::statement("range"));
+            let both = spans::joined("append", callers.iter());
+            let all = spans::joined("sweep", [both, nested].iter());
+            all.in_scope(|| error!("joined"));
+            spans::joined("append", callers[..1].iter()).in_scope(|| error!("alone"));
+            let crowd: Vec<Span> = (0..1000).map(|number| spans::request(&number.to_string())).collect();
+            spans::joined("append", crowd.iter()).in_scope(|| error!("crowd"));
+        };
+        let text = logged(LogFormat::Text, work);
+        assert!(text[0].ends_with(r#"joined operation="sweep" request_ids=["one", "two", "three"]"#), "{text:?}");
+        assert!(text[1].ends_with(r#"alone request_id="one""#), "{text:?}");
+        assert!(text[2].ends_with(r#", "18", "19"]"#), "{text:?}");
+        let json = logged(LogFormat::Json, work);
+        assert!(json[0].ends_with(r#""operation":"sweep","request_ids":["one","two","three"]}"#), "{json:?}");
+        assert!(json[1].ends_with(r#""request_id":"one"}"#), "{json:?}");
+    }
 }

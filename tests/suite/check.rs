@@ -190,7 +190,7 @@ fn a_table_that_does_not_fit_is_shown_with_what_mends_it() {
         pool.close().await;
         let (code, report) = check(place.path(), &[("DATABASE_URL", &file.url())]);
         assert_eq!(code, 2, "{report}");
-        has_row(&report, "wrong", "file", "The table market_data_candles in the SQLite file");
+        has_row(&report, "wrong", "file", "the table market_data_candles in the SQLite file");
         assert!(report.contains("alter table market_data_candles rename to market_data_candles_old"), "{report}");
 
         let database = PgDatabase::create(&plain_server()).await;
@@ -268,7 +268,7 @@ fn a_postgres_database_is_looked_at_and_not_touched() {
             &report,
             "wrong",
             "database",
-            "The table market_data_live_candles is missing, although it was made once",
+            "the table market_data_live_candles is missing, although it was made once",
         );
     });
 }
@@ -291,7 +291,7 @@ fn a_login_that_may_not_make_tables_is_found() {
             &report,
             "wrong",
             "access",
-            "The login may not create tables; run candlewick migrate with one that may",
+            "the login may not create tables; run candlewick migrate with one that may",
         );
     });
 }

@@ -126,7 +126,7 @@ fn healthcheck_tells_by_its_exit_code() {
         output(program(folder.path(), &[("PORT", port), ("BIND_ADDR", "0.0.0.0")]).arg("healthcheck").args(arguments))
     };
     let (code, printed, _) = check(&[], &port);
-    assert_eq!((code, printed), (0, format!("http://127.0.0.1:{port}/health is well.\n")));
+    assert_eq!((code, printed), (0, format!("http://127.0.0.1:{port}/health is healthy.\n")));
     assert_eq!(check(&[&format!("{}/health/live", serving.url)], "1").0, 0);
     let (code, _, errors) = check(&[&format!("{}/nowhere", serving.url)], "1");
     assert!(code == 1 && errors.contains("404"), "{errors}");
@@ -152,7 +152,7 @@ fn healthcheck_takes_the_flags_of_serve() {
     let check = |arguments: &[&str]| output(program(folder.path(), &variables).arg("healthcheck").args(arguments));
     let flags = ["--port", &port, "--bind", "127.0.0.1"];
     let (code, printed, errors) = check(&flags);
-    assert_eq!((code, printed), (0, format!("http://127.0.0.1:{port}/health is well.\n")), "{errors}");
+    assert_eq!((code, printed), (0, format!("http://127.0.0.1:{port}/health is healthy.\n")), "{errors}");
     let (code, _, errors) = check(&flags[..2]);
     assert!(code == 1 && errors.contains(&format!("http://127.0.0.2:{port}/health does not answer")), "{errors}");
     assert_eq!(check(&[&serving.url, "--port", "2", "--bind", "192.0.2.1"]).0, 0, "the address as such wins");
@@ -203,13 +203,13 @@ fn healthcheck_asks_the_address_itself_and_not_for_ever() {
     let (code, _, errors) = check(format!("http://{well}/health"), &proxies.map(|name| (name, "http://127.0.0.1:1")));
     assert_eq!(code, 0, "through no proxy: {errors}");
     let (code, printed, errors) = check(format!("http://localhost:{}/health", well.port()), &[]);
-    assert_eq!((code, printed), (0, format!("http://localhost:{}/health is well.\n", well.port())), "{errors}");
+    assert_eq!((code, printed), (0, format!("http://localhost:{}/health is healthy.\n", well.port())), "{errors}");
     let well = server("[::1]:0", WELL);
     let (code, printed, errors) = check(format!("http://{well}"), &[]);
-    assert_eq!((code, printed), (0, format!("http://{well}/health is well.\n")), "{errors}");
+    assert_eq!((code, printed), (0, format!("http://{well}/health is healthy.\n")), "{errors}");
 
     let (code, _, errors) = check(format!("http://{}", server("127.0.0.1:0", MOVED)), &[]);
-    assert!(code == 1 && errors.contains("/health is not well: it answered 302 Found."), "{errors}");
+    assert!(code == 1 && errors.contains("/health is unhealthy: HTTP 302 Found."), "{errors}");
     let (code, _, errors) = check(format!("http://{}", server("127.0.0.1:0", b"nonsense\r\n\r\n")), &[]);
     assert!(code == 1 && errors.contains("/health does not answer: "), "{errors}");
     // One that never answers, with TLS and without.

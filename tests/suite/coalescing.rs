@@ -126,9 +126,9 @@ fn read(row: &str) -> (usize, i64, i64) {
 }
 
 #[track_caller]
-fn unavailable(result: &Result<Receipt, Refusal>) -> &str {
+fn unavailable(result: &Result<Receipt, Refusal>) -> String {
     match result {
-        Err(Refusal::Store(StoreError::Unavailable(cause))) => cause,
+        Err(Refusal::Store(StoreError::Unavailable(cause))) => cause.to_string(),
         other => panic!("{other:?}"),
     }
 }

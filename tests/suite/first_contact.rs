@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use candlewick::app::AppError;
+use candlewick::errors::sentence;
 use candlewick::store::StoreError;
 use url::Url;
 
@@ -50,7 +51,8 @@ fn a_refused_login_is_said_with_its_place_and_the_remedy() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         for Refused { url, state, remedy } in refused_addresses(&database).await {
-            let Err(StoreError::Denied(said)) = prepare(&url, true).await else { panic!("{state}") };
+            let Err(StoreError::Denied(cause)) = prepare(&url, true).await else { panic!("{state}") };
+            let said = cause.to_string();
             let parsed = Url::parse(&url).unwrap();
             let place = format!("{}:{} says: ", parsed.host_str().unwrap(), parsed.port().unwrap());
             assert!(
@@ -81,7 +83,9 @@ fn a_service_that_is_refused_for_long_ends_with_the_remedy() {
             assert_eq!(config.database.refusal_patience, Duration::from_secs(60));
             config.database.refusal_patience = Duration::ZERO;
             let (mut service, _) = Service::launch_with(&config);
-            let Err(AppError::Store(StoreError::Misconfigured(said))) = service.end().await else { panic!("{state}") };
+            let error = service.end().await.unwrap_err();
+            assert!(matches!(error, AppError::Store(StoreError::Misconfigured(_))), "{state}: {error:?}");
+            let said = sentence(&error);
             assert!(said.contains("waiting does not change that") && said.contains(remedy), "{said}");
         }
     });
@@ -119,7 +123,7 @@ fn a_server_that_is_not_reached_is_named_with_what_to_look_at() {
         let database = PgDatabase::create(&plain_server()).await;
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let unavailable = async |url: &str| match prepare(url, true).await {
-            Err(StoreError::Unavailable(said)) => said,
+            Err(StoreError::Unavailable(cause)) => cause.to_string(),
             other => panic!("{url}: {other:?}"),
         };
         let said = unavailable(&format!("postgres://u:geheim@{nobody}/db")).await;

@@ -64,7 +64,7 @@ fn an_error_names_the_flag_or_the_variable_that_the_value_came_from() {
         assert!(said.contains(&format!("{variable} in .env {problem}")), "{said}");
         fs::remove_file(folder.path().join(".env")).unwrap();
         let said = refused(folder.path(), &[flag, ""], &KEYS);
-        assert!(said.contains(&format!("{flag} has no value; give it one, or leave it out.")), "{said}");
+        assert!(said.contains(&format!("{flag} has no value; give it one, or leave it out")), "{said}");
     }
     let said = refused(folder.path(), &["--database-url", "postgres://h:6543/d", "--port", "0"], &KEYS);
     assert!(said.contains("--database-url names port 6543"), "{said}");

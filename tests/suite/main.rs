@@ -35,6 +35,7 @@ mod http;
 mod index;
 mod ingest;
 mod limits;
+mod log_lines;
 mod migrating;
 mod monitoring;
 mod mt5;

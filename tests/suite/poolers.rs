@@ -4,6 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 
+use candlewick::errors::chain;
 use candlewick::store::StoreError;
 use sqlx::{Connection, PgConnection};
 
@@ -172,8 +173,11 @@ fn pgbouncer_in_statement_mode_is_refused_by_a_single_connection() {
         loop {
             match prepare(&bouncer.url, true).await {
                 // It may still count the connection that tried its port.
-                Err(StoreError::Unavailable(cause)) if cause.contains("no more connections allowed") => {}
-                Err(StoreError::Misconfigured(sentence)) => break assert!(sentence.contains(REFUSAL), "{sentence}"),
+                Err(error @ StoreError::Unavailable(_))
+                    if chain(&error).to_string().contains("no more connections allowed") => {}
+                Err(error @ StoreError::Misconfigured(_)) => {
+                    break assert!(error.to_string().contains(REFUSAL), "{error}");
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -1,6 +1,7 @@
 //! What only Postgres has: tables made by others, row security, roles, TLS, and several services at once.
 
 use candlewick::app::AppError;
+use candlewick::errors::{self, sentence};
 use candlewick::store::{Store, StoreError};
 use serde_json::json;
 use sqlx::Executor;
@@ -24,7 +25,7 @@ pub async fn prepare(url: &str, migrate: bool) -> Result<(), StoreError> {
 
 pub async fn unfit(url: &str) -> String {
     match prepare(url, true).await {
-        Err(StoreError::Misconfigured(sentence)) => sentence,
+        Err(error @ StoreError::Misconfigured(_)) => sentence(&error),
         other => panic!("{other:?}"),
     }
 }
@@ -191,7 +192,7 @@ fn a_login_that_row_security_would_silence_is_refused() {
             url.set_password(Some(&format!("secret-{name}"))).unwrap();
         });
         let refusal = async || match prepare(&url, false).await {
-            Err(StoreError::Misconfigured(sentence)) => sentence,
+            Err(error @ StoreError::Misconfigured(_)) => sentence(&error),
             other => panic!("{other:?}"),
         };
         assert!(refusal().await.contains(&format!("The login {name} may not select on market_data_candles")));
@@ -243,7 +244,7 @@ fn the_role_that_the_documentation_ships_is_enough() {
         assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
         app.stop().await.unwrap();
         let refusal = match prepare(&url, true).await {
-            Err(StoreError::Misconfigured(sentence)) => sentence,
+            Err(error @ StoreError::Misconfigured(_)) => sentence(&error),
             other => panic!("{other:?}"),
         };
         assert!(refusal.contains("MIGRATE_ON_START=false"), "{refusal}");
@@ -306,7 +307,8 @@ fn what_waiting_cannot_heal_is_a_sentence() {
             ("postgres://u:p@ss@[bad/db", "is not a URL"),
         ] {
             match Store::open(&Environment::new(url).config().database) {
-                Err(StoreError::Misconfigured(refusal)) => {
+                Err(error @ StoreError::Misconfigured(_)) => {
+                    let refusal = errors::sentence(&error);
                     assert!(refusal.contains(sentence), "{refusal}");
                     assert!(!refusal.contains("u:p"), "{refusal}");
                 }

@@ -109,7 +109,7 @@ fn the_banner_and_the_health_check_speak_https_too() {
     let mut variables = VARIABLES;
     variables[0] = ("PORT", &port);
     let (code, printed, _) = output(program(folder.path(), &variables).arg("healthcheck"));
-    assert_eq!((code, printed.trim()), (0, &*format!("https://127.0.0.1:{port}/health is well.")));
+    assert_eq!((code, printed.trim()), (0, &*format!("https://127.0.0.1:{port}/health is healthy.")));
     let url = format!("https://127.0.0.1:{port}/nowhere");
     let (code, _, complaint) = output(program(folder.path(), &[]).args(["healthcheck", &url]));
     assert!(code == 1 && complaint.contains("404"), "{complaint}");

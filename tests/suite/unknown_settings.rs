@@ -71,7 +71,7 @@ fn a_start_that_fails_reports_the_misspelt_name_that_explains_it() {
     for command in ["serve", "migrate"] {
         let (code, _, errors) = output(program(folder.path(), &misspelt).arg(command));
         assert_eq!(code, 2, "{errors}");
-        assert!(errors.contains("DATABASE_URL is missing, and production needs one."), "{errors}");
+        assert!(errors.contains("DATABASE_URL is missing, and production needs one"), "{errors}");
         assert!(
             errors.contains("DATABSE_URL is not a setting of candlewick and is ignored; DATABASE_URL was"),
             "{errors}"

@@ -23,7 +23,7 @@ pub use timeframe::Timeframe;
 
 use number::Number;
 
-/// Why a value was refused: a rule for programs and a sentence for people.
+/// Why a value was refused: a rule for programs and a clause for people, whose subject is the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueError {
     /// The rule that was broken.
@@ -31,6 +31,15 @@ pub struct ValueError {
     /// What is wrong with the value and what would be right.
     pub message: String,
 }
+
+impl fmt::Display for ValueError {
+    /// What is wrong with a value, which the reader has to be told beside it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ValueError {}
 
 impl ValueError {
     /// Pairs a rule with the sentence that explains this breach of it.

@@ -40,11 +40,12 @@ pub(crate) struct Listener {
     pub(crate) metrics: Option<RequestMetrics>,
 }
 
-/// Finds out who sent the request, gives it an id, answers with it, completes a problem's body, counts, and writes the
+/// Answers with the id of the request, completes a problem's body, counts, and writes the
 /// request's one line to the log.
 pub(crate) async fn observe(
     listener: &Listener,
     client: Client,
+    request_id: String,
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
@@ -54,7 +55,7 @@ pub(crate) async fn observe(
         _active: listener.metrics.as_ref().map(RequestMetrics::begin),
         method: request.method().clone(),
         route: request.extensions().get::<MatchedPath>().cloned(),
-        request_id: request_id(request.headers()),
+        request_id,
         client,
         trace: TraceParent::read(request.headers()),
         user_agent: user_agent(request.headers()),
@@ -80,7 +81,7 @@ pub(crate) async fn observe(
 }
 
 /// The caller's id if it cannot harm a log line, or else a new one.
-fn request_id(headers: &HeaderMap) -> String {
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
     const LONGEST: usize = 64;
     let harmless = |id: &&str| {
         (1..=LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
@@ -154,7 +155,7 @@ struct LogLine<'a> {
 impl LogLine<'_> {
     fn write(mut self, response: &Response) {
         self.written = true;
-        /// `tracing` wants the level when it compiles.
+        /// `tracing` wants the level when it compiles. The span of the request adds its id.
         macro_rules! write_at {
             ($level:ident) => {
                 tracing::$level!(
@@ -162,7 +163,6 @@ impl LogLine<'_> {
                     route = self.route(),
                     status = response.status().as_u16(),
                     duration_ms = milliseconds(self.start.elapsed()),
-                    request_id = self.request_id,
                     trace_id = self.trace.as_ref().map(|trace| &*trace.trace_id),
                     span_id = self.trace.as_ref().map(|trace| &*trace.span_id),
                     client = %self.client.address,
@@ -221,7 +221,6 @@ impl Drop for LogLine<'_> {
                 method = self.method.as_str(),
                 route = self.route(),
                 duration_ms = milliseconds(self.start.elapsed()),
-                request_id = self.request_id,
                 client = %self.client.address,
                 "the client left before its answer; what it posted may be stored"
             );

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use tracing::Instrument as _;
 
 use crate::http::middleware::access_log::{self, Listener};
 use crate::http::middleware::admission::{self, AdmissionControl};
@@ -14,6 +15,7 @@ use crate::http::middleware::cors::{self, OriginPolicy};
 use crate::http::middleware::rate_limit::{self, Limiter};
 use crate::http::middleware::{drain, panic, security_headers};
 use crate::http::problem::{Code, Problem};
+use crate::telemetry::spans;
 
 /// The layers around every route, in the order in which a request passes them.
 pub(crate) struct Stack {
@@ -44,8 +46,15 @@ const ADDED_HEADERS: usize = 10;
 
 /// The one stack of layers, from the inside out. One function, since axum copies a route anew for each layer that it knows of;
 /// and each in a box, since one future of all of them would be of a size for which an allocator takes its time.
-async fn run_stack(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
-    let Stack { listener, origins, keyring, guards, limiter, admission } = &*stack;
+async fn run_stack(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
+    let request_id = access_log::request_id(request.headers());
+    // Around all of it, so that every line names the request, that of a panic too.
+    let span = spans::request(&request_id);
+    run_layers(&stack, request_id, request, next).instrument(span).await
+}
+
+async fn run_layers(stack: &Stack, request_id: String, mut request: Request, next: Next) -> Response {
+    let Stack { listener, origins, keyring, guards, limiter, admission } = stack;
     let client = listener.proxies.client(&request);
     let identity = keyring.identify(client, request.headers(), guards.scopes(&request));
     request.extensions_mut().insert(identity.clone());
@@ -69,7 +78,7 @@ async fn run_stack(State(stack): State<Arc<Stack>>, mut request: Request, next: 
         response
     };
     // Sees every answer.
-    Box::pin(access_log::observe(listener, client, request, secured)).await
+    Box::pin(access_log::observe(listener, client, request_id, request, secured)).await
 }
 
 #[cfg(test)]
@@ -81,9 +90,10 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::config::{Access, RateLimit, RateLimits};
+    use crate::config::{Access, LogFormat, RateLimit, RateLimits};
     use crate::http::net::client_address::Proxies;
     use crate::http::problem;
+    use crate::telemetry::tests::logged;
 
     /// The stack around a route that panics, as it stands around every route.
     fn panicking() -> Router {
@@ -125,6 +135,22 @@ mod tests {
     async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
         let body = call(panicking()).await;
         assert!(body.contains(r#""code":"internal","request_id":"id-1""#) && !body.contains("hidden"), "{body}");
+    }
+
+    #[test]
+    fn the_line_of_a_panic_names_its_request() {
+        for (format, request_id) in
+            [(LogFormat::Text, r#"request_id="id-1""#), (LogFormat::Json, r#""request_id":"id-1""#)]
+        {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let lines = logged(format, || drop(runtime.block_on(call(panicking()))));
+            let [panic, request] = lines.as_slice() else { panic!("{lines:?}") };
+            assert!(panic.contains("the password is hidden") && panic.contains("location"), "{panic}");
+            assert!(request.contains("panic: the password is hidden"), "{request}");
+            for line in [panic, request] {
+                assert_eq!(line.matches(request_id).count(), 1, "{line}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The certificate, if HTTPS is served directly.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +13,31 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::config::TlsFiles;
+use crate::errors;
 
 /// How often the files are read again, since certificates are renewed while the service runs.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Files that HTTPS cannot be served with.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting} cannot be used")]
+pub struct CertificateError {
+    /// The settings that name the files.
+    setting: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl CertificateError {
+    fn new(setting: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { setting, source: source.into() }
+    }
+}
+
 /// Reads the certificate: TLS 1.2 and 1.3, HTTP/1.1.
 ///
 /// # Errors
-/// One sentence for the operator.
-pub(crate) fn load(files: &TlsFiles) -> Result<RustlsConfig, String> {
+/// When the files cannot be read, or do not belong together.
+pub(crate) fn load(files: &TlsFiles) -> Result<RustlsConfig, CertificateError> {
     read(files).map(|config| RustlsConfig::from_config(Arc::new(config)))
 }
 
@@ -43,7 +60,8 @@ pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Not
                 tracing::info!("the certificate was renewed");
             }
             // Perhaps only one of the files has been replaced yet.
-            Err(problem) => {
+            Err(error) => {
+                let problem = errors::chain(&error).to_string();
                 tracing::warn!(problem, "the certificate cannot be used; the old one still serves");
             }
         }
@@ -62,19 +80,18 @@ fn contents(files: &TlsFiles) -> [Option<Vec<u8>>; 2] {
     [&files.cert, &files.key].map(|file| std::fs::read(file).ok())
 }
 
-fn read(files: &TlsFiles) -> Result<ServerConfig, String> {
-    let failed = |variable: &str, error: &dyn std::fmt::Display| format!("{variable} cannot be used: {error}.");
+fn read(files: &TlsFiles) -> Result<ServerConfig, CertificateError> {
     let chain = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| failed("TLS_CERT", &error))?;
+        .map_err(|error| CertificateError::new("TLS_CERT", error))?;
     if chain.is_empty() {
-        return Err(failed("TLS_CERT", &"the file holds no certificate"));
+        return Err(CertificateError::new("TLS_CERT", "the file holds no certificate"));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| failed("TLS_KEY", &error))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| CertificateError::new("TLS_KEY", error))?;
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| failed("TLS_CERT with TLS_KEY", &error))?;
+        .map_err(|error| CertificateError::new("TLS_CERT with TLS_KEY", error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

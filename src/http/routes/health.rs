@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -70,7 +71,7 @@ impl Health {
             return Probe { at: Instant::now(), latency: None };
         }
         let health = self.clone();
-        let probing = tokio::spawn(async move {
+        let probing = async move {
             let mut last = health.last.lock().await;
             // A request that has found the file or a table missing since then knows better.
             let missed_at = health.store.missed_at();
@@ -78,7 +79,8 @@ impl Health {
                 Some(probe) if probe.at.elapsed() < PROBE_TTL && missed_at.is_none_or(|at| at < probe.at) => probe,
                 _ => *last.insert(health.ask().await),
             }
-        });
+        };
+        let probing = tokio::spawn(probing.in_current_span());
         probing.await.unwrap_or_else(|_| Probe { at: Instant::now(), latency: None })
     }
 

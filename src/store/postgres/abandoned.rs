@@ -15,7 +15,9 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{Span, debug, warn};
+
+use crate::errors::chain;
 
 /// The longest time that reaching the server and asking it once may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -54,6 +56,8 @@ struct AbandonedBackend {
     backend: Backend,
     places: Option<Places>,
     since: Instant,
+    /// That of the statement that was given up.
+    span: Span,
     is_reported: bool,
 }
 
@@ -84,7 +88,8 @@ impl Abandoned {
         // Without a runtime, the process is at its end.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.lock();
-        state.entries.push_back(AbandonedBackend { backend, places, since: Instant::now(), is_reported: false });
+        let (since, span) = (Instant::now(), Span::current());
+        state.entries.push_back(AbandonedBackend { backend, places, since, span, is_reported: false });
         if state.entries.len() > MAX_REMEMBERED
             && let Some(oldest) = state.entries.iter().position(|entry| entry.places.is_none())
         {
@@ -117,7 +122,10 @@ impl Abandoned {
                 }
                 failure => {
                     if let Ok(Err(error)) = failure {
-                        debug!(cause = %error, "the server could not be asked to end connections that were given up");
+                        debug!(
+                            cause = chain(&error).to_string(),
+                            "the server could not be asked to end connections that were given up"
+                        );
                     }
                     self.release_places();
                     UNREACHABLE_PAUSE
@@ -161,7 +169,7 @@ impl Abandoned {
             state.entries.iter_mut().filter(|entry| !entry.is_reported && entry.since.elapsed() > SLOW_END_DELAY)
         {
             entry.is_reported = true;
-            warn!(pid = entry.backend.pid, "the server has not ended a connection that was given up");
+            warn!(parent: &entry.span, pid = entry.backend.pid, "the server has not ended a connection that was given up");
         }
         state.is_running = !state.entries.is_empty();
         state.is_running.then(|| state.entries.iter().map(|entry| entry.backend.clone()).collect())

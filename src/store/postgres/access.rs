@@ -14,15 +14,15 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
     let needed = sqlx::query_as::<_, (String, String, bool, bool)>(include_str!("sql/access.sql"));
     for (table, command, granted, all_rows) in needed.fetch_all(&mut *connection).await? {
         if !granted {
-            return Err(StoreError::Misconfigured(format!(
-                "The login {user} may not {command} on {table}; \
-                 run: grant {command} on {table} to {user}, or see docs/postgres-role.sql."
+            return Err(StoreError::misconfigured(format!(
+                "the login {user} may not {command} on {table}; \
+                 run: grant {command} on {table} to {user}, or see docs/postgres-role.sql"
             )));
         }
         if !all_rows {
-            return Err(StoreError::Misconfigured(format!(
-                "Row security on {table} would silently hide rows from the login {user} ({command}); \
-                 give it a policy with using (true) as docs/postgres-role.sql does, or use the table's owner."
+            return Err(StoreError::misconfigured(format!(
+                "row security on {table} would silently hide rows from the login {user} ({command}); \
+                 give it a policy with using (true) as docs/postgres-role.sql does, or use the table's owner"
             )));
         }
     }
@@ -30,8 +30,8 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
     if may_count {
         return Ok(());
     }
-    Err(StoreError::Misconfigured(format!(
-        "The login {user} may not use the sequence of market_data_candles.id; \
-         run: grant usage on all sequences in schema public to {user}"
+    Err(StoreError::misconfigured(format!(
+        "the login {user} may not use the sequence of market_data_candles.id; \
+         run: grant usage on all sequences in schema public to {user};"
     )))
 }

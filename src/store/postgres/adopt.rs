@@ -88,10 +88,9 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         return Ok(());
     };
     if !is_table {
-        return Err(StoreError::Misconfigured(
+        return Err(StoreError::misconfigured(
             "market_data_candles exists in the database and is not a table (perhaps a view), so candles cannot be stored in \
-             it; rename it."
-                .to_owned(),
+             it; rename it",
         ));
     }
     let found =
@@ -116,7 +115,7 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         dependents: vec![],
     };
     report.describe(&key).await?;
-    Err(StoreError::Misconfigured(report.sentence()))
+    Err(StoreError::misconfigured(report.text()))
 }
 
 fn content(name: &str) -> Option<Content> {
@@ -421,10 +420,11 @@ impl MisfitReport<'_> {
         }
     }
 
-    fn sentence(&self) -> String {
+    /// What is wrong and what to do, in sentences, of which whoever shows them begins the first and ends the last.
+    fn text(&self) -> String {
         let Self { misfits, actions, questions, dependents, .. } = self;
         let mut text = format!(
-            "The table market_data_candles exists and cannot hold every candle exactly and once: {}.",
+            "the table market_data_candles exists and cannot hold every candle exactly and once: {}.",
             misfits.join("; ")
         );
         if !dependents.is_empty() {
@@ -437,6 +437,9 @@ impl MisfitReport<'_> {
         }
         for question in questions {
             let _ = write!(text, "\nDecide first: {}", ended(question));
+        }
+        if text.ends_with('.') {
+            text.pop();
         }
         text
     }

@@ -39,7 +39,7 @@ const PARAMETERS: [&str; 18] = [
 /// Reads a `postgres://` address, which `setting` holds. A host that is not this machine gets TLS unless the address, or
 /// PGSSLMODE, says otherwise.
 pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, StoreError> {
-    let unfit = |problem: &str| StoreError::Misconfigured(format!("{setting} {problem}"));
+    let unfit = |problem: &str| StoreError::misconfigured(format!("{setting} {problem}"));
     let parsed = url::Url::parse(url).map_err(|_| {
         unfit("is not a URL; write postgres://USER:PASSWORD@HOST:5432/DATABASE and percent-encode the password")
     })?;
@@ -93,7 +93,7 @@ pub(super) fn is_local(options: &PgConnectOptions) -> bool {
 
 /// Opens a connection for work beside that of requests, which a pool lends connections for.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let late = || StoreError::Unavailable("connecting to it took too long".to_owned());
+    let late = || StoreError::unavailable("connecting to it took too long");
     Ok(open(options).await.ok_or_else(late)??)
 }
 
@@ -117,6 +117,7 @@ mod tests {
             "postgres://u:12#geheim",
         ] {
             let Err(StoreError::Misconfigured(sentence)) = options(url, "DATABASE_URL") else { panic!("{url}") };
+            let sentence = sentence.to_string();
             assert!(sentence.starts_with("DATABASE_URL is cut short by a character of its password"), "{sentence}");
             assert!(!sentence.contains("geheim"), "{sentence}");
         }
@@ -135,6 +136,7 @@ mod tests {
         let Err(StoreError::Misconfigured(sentence)) = options("postgres://h:6543/d", "--database-url") else {
             panic!()
         };
+        let sentence = sentence.to_string();
         assert!(sentence.starts_with("--database-url names port 6543"), "{sentence}");
     }
 }

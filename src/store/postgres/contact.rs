@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 
 use super::connect::{CONNECT_TIMEOUT, is_local, open};
-use crate::store::StoreError;
 use crate::store::error::sql_state;
+use crate::store::{Cause, StoreError};
 
 /// States of PostgreSQL by which it refuses a login, or has no database of that name (documentation, appendix A).
 const WRONG_PASSWORD: &str = "28P01";
@@ -19,6 +19,14 @@ const NO_SUCH_DATABASE: &str = "3D000";
 /// The way to write a password in an address.
 const ENCODING: &str =
     "there every character of a password but letters, digits and -._~ is percent-encoded, as # is %23";
+
+/// A failure whose reason says all that is known.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}")]
+struct ContactFailure {
+    place: String,
+    source: Cause,
+}
 
 /// A server, and the setting that holds its address.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +42,7 @@ impl Server<'_> {
         match open(self.options).await {
             Some(Ok(connection)) => Ok(connection),
             Some(Err(error)) => Err(self.explain(error)),
-            None => Err(StoreError::Unavailable(format!(
+            None => Err(StoreError::unavailable(format!(
                 "{} does not answer within {} s; look for a firewall in between, or correct host and port in {}",
                 self.place(),
                 CONNECT_TIMEOUT.as_secs(),
@@ -71,7 +79,7 @@ impl Server<'_> {
                 }
                 _ => format!("correct the login {login} in {setting}, or make it or admit it there (pg_hba.conf)"),
             };
-            return StoreError::Denied(format!("{place} says: {message} ({state}); {remedy}"));
+            return StoreError::denied(format!("{place} says: {message} ({state}); {remedy}"));
         }
         let text = match &error {
             sqlx::Error::Io(error) if is_look_up_failure(error) => {
@@ -98,11 +106,11 @@ impl Server<'_> {
                 self.tls_failure(error)
             }
             _ => match StoreError::from(error) {
-                StoreError::Unavailable(text) => format!("{place}: {text}"),
+                StoreError::Unavailable(source) => return StoreError::unavailable(ContactFailure { place, source }),
                 other => return other,
             },
         };
-        StoreError::Unavailable(text)
+        StoreError::unavailable(text)
     }
 
     fn tls_failure(self, error: &dyn fmt::Display) -> String {

@@ -9,6 +9,7 @@ use super::pooler::{Proof, connect_past_poolers};
 use super::setup::{self, DOUBT, Mode};
 use super::{access, adopt, migrate};
 use crate::clock::Clock;
+use crate::errors::chain;
 use crate::store::StoreError;
 use crate::store::inspection::{Findings, compare_clocks};
 
@@ -110,8 +111,8 @@ impl Inspection<'_> {
                 return self.may_create().await;
             }
             // Somebody has to run a command.
-            Err(StoreError::Unavailable(text)) => {
-                self.findings.must_change("tables", text);
+            Err(StoreError::Unavailable(cause)) => {
+                self.findings.must_change("tables", chain(&cause).to_string());
                 return Ok(());
             }
             Err(error) => return Err(error),

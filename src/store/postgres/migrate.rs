@@ -18,8 +18,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 const WATCH_QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The advice where the login may not make tables.
-pub(super) const MAY_NOT_CREATE: &str = "The login may not create tables; run candlewick migrate with one that may, and serve \
-                                         with MIGRATE_ON_START=false.";
+pub(super) const MAY_NOT_CREATE: &str = "the login may not create tables; run candlewick migrate with one that may, and serve \
+                                         with MIGRATE_ON_START=false";
 
 /// Runs the migrations that have not run. Building an index over years of candles takes long, so nothing bounds it: neither
 /// we nor a time-out that the database has as its default. Meanwhile the log says what is under way, and the server is asked
@@ -43,7 +43,7 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
     for migration in sqlx::migrate!("migrations/postgres").iter() {
         match applied.iter().find(|applied| applied.version == migration.version) {
             Some(applied) if applied.checksum != migration.checksum => {
-                return Err(StoreError::Misconfigured(changed_migration(migration.version)));
+                return Err(StoreError::misconfigured(changed_migration(migration.version)));
             }
             Some(_) if migration.version == NEWEST_CANDLES_MIGRATION && lacks_newest_candles(connection).await? => {
                 info!("market_data_newest_candles, which was dropped, is made again");
@@ -82,7 +82,7 @@ pub(super) async fn pending(connection: &mut PgConnection) -> Result<Option<Vec<
     for migration in sqlx::migrate!("migrations/postgres").iter() {
         match applied.iter().find(|applied| applied.version == migration.version) {
             Some(applied) if applied.checksum != migration.checksum => {
-                return Err(StoreError::Misconfigured(changed_migration(migration.version)));
+                return Err(StoreError::misconfigured(changed_migration(migration.version)));
             }
             Some(_) => {}
             None => pending.push(format!("migration {} {}", migration.version, migration.description)),
@@ -128,7 +128,7 @@ impl Watch<'_> {
             // An answer may be on its way, so that it is idle once proves nothing.
             if state.is_none() || (is_idle && was_idle) {
                 warn!("the server does not work at it any more");
-                return Err(StoreError::Unavailable("the connection was lost on which it was migrated".to_owned()));
+                return Err(StoreError::unavailable("the connection was lost on which it was migrated"));
             }
             was_idle = is_idle;
         }
@@ -145,19 +145,26 @@ impl Watch<'_> {
     }
 }
 
+/// The reason why a database has not got its tables.
+#[derive(Debug, thiserror::Error)]
+enum MigrationFailure {
+    #[error("the tables cannot be made in this database")]
+    Make(#[source] sqlx::Error),
+    #[error("the tables cannot be brought up to date")]
+    Update(#[source] MigrateError),
+}
+
 fn store_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
             match state.as_deref() {
-                Some("42501") => StoreError::Misconfigured(MAY_NOT_CREATE.to_owned()),
+                Some("42501") => StoreError::misconfigured(MAY_NOT_CREATE),
                 // Something else in the database has a name that we need, or is not what we take it for.
-                Some(state) if state.starts_with("42") => {
-                    StoreError::Misconfigured(format!("The tables cannot be made in this database: {error}."))
-                }
+                Some(state) if state.starts_with("42") => StoreError::misconfigured(MigrationFailure::Make(error)),
                 _ => StoreError::from(error),
             }
         }
-        other => StoreError::Misconfigured(format!("The tables cannot be brought up to date: {other}.")),
+        other => StoreError::misconfigured(MigrationFailure::Update(other)),
     }
 }

@@ -36,6 +36,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
@@ -45,6 +46,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
+use crate::errors::chain;
 use abandoned::Abandoned;
 use append::Copied;
 use candle::{Batch, Candle, Timestamp};
@@ -105,6 +107,7 @@ macro_rules! read_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
             Err(error) if error.is_of_the_connection() || error.is_conflict() => {
+                debug!(cause = chain(&error).to_string(), "trying the statement again");
                 $pool.run(Purpose::ReadAgain, async |$connection| $statement.await).await
             }
             result => result,
@@ -118,7 +121,13 @@ macro_rules! write_with {
         let mut attempt = 0;
         loop {
             match $pool.run(Purpose::Write, async |$connection| $statement.await).await {
-                Err(error) if attempt < MAX_RETRIES && error.is_conflict() => attempt += 1,
+                Err(error) if attempt < MAX_RETRIES && error.is_conflict() => {
+                    attempt += 1;
+                    debug!(
+                        cause = chain(&error).to_string(),
+                        attempt, "trying the statement again, because another transaction was in its way"
+                    );
+                }
                 result => break result,
             }
         }
@@ -300,7 +309,7 @@ impl Postgres {
                         write_with!(pool, |connection| closing::postpone(connection, &one, later))
                     };
                     self.on(&self.0.work, postpone).await?;
-                    candles.push(key.with(ClosingOutcome::Refused(cause)));
+                    candles.push(key.with(ClosingOutcome::Refused(chain(&cause).to_string())));
                 }
                 Err(error) => return Err(error),
             }
@@ -328,7 +337,7 @@ impl Postgres {
             read_with!(pool, |connection| sqlx::query_scalar::<_, bool>(TABLES).fetch_one(connection))
         };
         let are_there = self.on(&self.0.probe, ping).await?;
-        let missing = || StoreError::Missing(Missing::Tables, "its tables are missing; restart candlewick".to_owned());
+        let missing = || StoreError::missing(Missing::Tables, "its tables are missing; restart candlewick");
         are_there.then_some(()).ok_or_else(missing)
     }
 

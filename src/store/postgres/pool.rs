@@ -102,13 +102,16 @@ pub(super) struct Pool {
 }
 
 /// Why a statement on a pool did not succeed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum PoolError {
     /// No connection was free in time.
+    #[error("no connection to it was free or could be opened in time")]
     Busy,
     /// The statement was sent and not answered.
+    #[error("it did not answer a statement in time")]
     NoAnswer,
     /// The driver or the server reported a failure.
+    #[error(transparent)]
     Failed(sqlx::Error),
 }
 
@@ -383,8 +386,7 @@ impl PoolError {
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Busy => Self::Unavailable("no connection to it was free or could be opened in time".to_owned()),
-            PoolError::NoAnswer => Self::Unavailable("it did not answer a statement in time".to_owned()),
+            PoolError::Busy | PoolError::NoAnswer => Self::unavailable(error),
             PoolError::Failed(error) => Self::from(error),
         }
     }

@@ -36,7 +36,7 @@ pub(super) async fn prepare(server: Server<'_>, migrate: bool) -> Result<bool, S
 }
 
 async fn in_time<T>(checks: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = || StoreError::Unavailable("it did not answer while it was checked".to_owned());
+    let late = || StoreError::unavailable("it did not answer while it was checked");
     timeout(CHECK_TIMEOUT, checks).await.unwrap_or_else(|_| Err(late()))
 }
 
@@ -104,13 +104,13 @@ pub(super) async fn check_server(connection: &mut PgConnection) -> Result<Mode, 
         sqlx::query_as(SERVER).fetch_one(connection).await?;
     if version < MIN_SERVER_VERSION {
         let major = version / 10_000;
-        return Err(StoreError::Misconfigured(format!(
-            "The database is PostgreSQL {major}; candlewick needs 14 or newer."
+        return Err(StoreError::misconfigured(format!(
+            "the database is PostgreSQL {major}; candlewick needs 14 or newer"
         )));
     }
     if encoding != "UTF8" {
-        return Err(StoreError::Misconfigured(format!(
-            "The database's encoding is {encoding}, which cannot hold every symbol; create one with encoding UTF8."
+        return Err(StoreError::misconfigured(format!(
+            "the database's encoding is {encoding}, which cannot hold every symbol; create one with encoding UTF8"
         )));
     }
     Ok(match (is_standby, is_read_only) {
@@ -133,28 +133,26 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
     ) = sqlx::query_as(include_str!("sql/missing_tables.sql")).fetch_one(&mut *connection).await?;
     let missing = match (lacks_closed, lacks_forming) {
         (false, false) => return check_release(connection, mode).await,
-        (true, false) => "The table market_data_candles is missing",
-        (false, true) => "The table market_data_live_candles is missing",
-        (true, true) => "The tables market_data_candles and market_data_live_candles are missing",
+        (true, false) => "the table market_data_candles is missing",
+        (false, true) => "the table market_data_live_candles is missing",
+        (true, true) => "the tables market_data_candles and market_data_live_candles are missing",
     };
     if mode != Mode::Writable {
-        return Err(StoreError::Unavailable(
-            "its tables are missing; run candlewick migrate on its primary".to_owned(),
-        ));
+        return Err(StoreError::unavailable("its tables are missing; run candlewick migrate on its primary"));
     }
     // Between the two statements of a first migration elsewhere, the migrations' table is there and empty.
     if !has_migrations || !may_read_migrations || !sqlx::query_scalar(MADE).fetch_one(connection).await? {
-        return Err(StoreError::Unavailable("its tables are missing; run candlewick migrate".to_owned()));
+        return Err(StoreError::unavailable("its tables are missing; run candlewick migrate"));
     }
     let leftovers = leftovers.unwrap_or_default();
     let steps = format!("run: drop table {leftovers}; and then candlewick migrate");
-    Err(StoreError::Misconfigured(if lacks_closed {
+    Err(StoreError::misconfigured(if lacks_closed {
         format!(
             "{missing}, although it was made once. Restore it from a backup (docs/operations/backup-and-restore.md), or, \
-             to start without any candles, {steps}."
+             to start without any candles, {steps}"
         )
     } else {
-        format!("{missing}, although it was made once. Stored candles are not touched if you {steps}.")
+        format!("{missing}, although it was made once. Stored candles are not touched if you {steps}")
     }))
 }
 
@@ -168,5 +166,5 @@ async fn check_release(connection: &mut PgConnection, mode: Mode) -> Result<(), 
         return Ok(());
     }
     let place = if mode == Mode::Writable { "" } else { " on its primary" };
-    Err(StoreError::Unavailable(format!("its tables are of an earlier release; run candlewick migrate{place}")))
+    Err(StoreError::unavailable(format!("its tables are of an earlier release; run candlewick migrate{place}")))
 }

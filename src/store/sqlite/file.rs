@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{error, info, warn};
 
+use crate::errors::chain;
 use crate::store::{Missing, StoreError};
 
 /// The files that SQLite keeps beside one in WAL mode, by what it appends to the name.
@@ -82,7 +83,7 @@ impl DatabaseFile {
     /// Takes what the path leads to for the file that the connections have open, unless that is known already. To be called
     /// while a connection is open that stays open: as long as it does, no other file can get the same inode.
     pub(super) fn pin(&self) -> Result<(), StoreError> {
-        let found = || OpenFiles::at(&self.path).map_err(|error| self.gone(&error));
+        let found = || OpenFiles::at(&self.path).map_err(|error| self.gone(error));
         let first = found()?;
         if *self.opened.get_or_init(|| first) != found()? {
             return Err(self.replaced());
@@ -108,7 +109,7 @@ impl DatabaseFile {
         if self.is_lost.load(Ordering::Relaxed) != is_lost && self.is_lost.swap(is_lost, Ordering::Relaxed) != is_lost {
             match &result {
                 Ok(()) => info!("the SQLite file is back where it was"),
-                Err(lost) => error!(cause = %lost, "the SQLite file is not where it was"),
+                Err(lost) => error!(cause = chain(lost).to_string(), "the SQLite file is not where it was"),
             }
         }
         result
@@ -118,7 +119,7 @@ impl DatabaseFile {
         match FileIdentity::of(&self.path) {
             Ok(found) if found == opened.database => {}
             Ok(_) => return Err(self.replaced()),
-            Err(error) => return Err(self.gone(&error)),
+            Err(error) => return Err(self.gone(error)),
         }
         match opened.side_files.iter().find(|(path, identity)| FileIdentity::of(path).ok() != Some(*identity)) {
             None => Ok(()),
@@ -130,7 +131,7 @@ impl DatabaseFile {
         }
     }
 
-    fn gone(&self, error: &io::Error) -> StoreError {
+    fn gone(&self, error: io::Error) -> StoreError {
         let path = self.path.display();
         if error.kind() == io::ErrorKind::NotFound {
             missing(format!(
@@ -138,7 +139,7 @@ impl DatabaseFile {
                  or stop the service, restore a backup, and restart it"
             ))
         } else {
-            StoreError::Unavailable(format!("the SQLite file {path} cannot be looked at: {error}"))
+            StoreError::unavailable(UnreadableFile { path: self.path.clone(), source: error })
         }
     }
 
@@ -152,8 +153,16 @@ impl DatabaseFile {
     }
 }
 
+/// A file of which the system does not say whether it is there.
+#[derive(Debug, thiserror::Error)]
+#[error("the SQLite file {} cannot be looked at", .path.display())]
+struct UnreadableFile {
+    path: PathBuf,
+    source: io::Error,
+}
+
 fn missing(text: String) -> StoreError {
-    StoreError::Missing(Missing::File, text)
+    StoreError::missing(Missing::File, text)
 }
 
 /// The number of names by which a file can be opened, symbolic links aside.

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use super::file::beside;
 use super::{LOCK_TIMEOUT, NOT_WRITABLE, first_contact_error, tables};
 use crate::config::MissingFolder;
+use crate::errors::chain;
 use crate::store::StoreError;
 use crate::store::inspection::Findings;
 
@@ -93,8 +94,8 @@ async fn look_at_tables(
     match tables::problem(connection, path, &migrations, may_migrate).await.map_err(first_contact_error)? {
         None => {}
         // Somebody has to run a command.
-        Some(StoreError::Unavailable(text)) => {
-            findings.must_change("tables", text);
+        Some(StoreError::Unavailable(cause)) => {
+            findings.must_change("tables", chain(&cause).to_string());
             return Ok(());
         }
         Some(problem) => return Err(problem),

@@ -25,7 +25,7 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor as _, SqlitePool};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -37,6 +37,7 @@ use super::{
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
+use crate::telemetry::spans::spawn_blocking;
 use candle::{Batch, Candle, Timestamp};
 
 use file::DatabaseFile;
@@ -111,8 +112,8 @@ impl Sqlite {
         // A rollback to the release before leaves newer migrations in place; they only ever add.
         migrations.set_ignore_missing(true);
         if let Some(folder) = MissingFolder::of(self.0.file.path()) {
-            return Err(StoreError::Misconfigured(format!(
-                "The SQLite file {} cannot be made: {folder}",
+            return Err(StoreError::misconfigured(format!(
+                "the SQLite file {} cannot be made ({folder})",
                 self.0.file.path().display()
             )));
         }
@@ -287,8 +288,8 @@ impl Sqlite {
 }
 
 /// The advice where a file can only be read.
-const NOT_WRITABLE: &str = "The SQLite file may not be written; change the owner of it, of its folder, and of the files beside it \
-                            that end in -wal and -shm, or choose another path.";
+const NOT_WRITABLE: &str = "the SQLite file may not be written; change the owner of it, of its folder, and of the files beside it \
+                            that end in -wal and -shm, or choose another path";
 
 /// By the names of SQLite's documentation, "Result and Error Codes".
 fn first_contact_error(error: sqlx::Error) -> StoreError {
@@ -298,29 +299,34 @@ fn first_contact_error(error: sqlx::Error) -> StoreError {
     const SQLITE_NOTADB: u32 = 26;
     let sentence = match error.as_database_error().and_then(sqlite_code) {
         Some(SQLITE_CANTOPEN) => {
-            "The SQLite file cannot be opened; check that the user who runs candlewick may read and write it, its folder, and the \
-             files beside it that end in -wal and -shm."
+            "the SQLite file cannot be opened; check that the user who runs candlewick may read and write it, its folder, and the \
+             files beside it that end in -wal and -shm"
         }
         Some(SQLITE_READONLY) => NOT_WRITABLE,
-        Some(SQLITE_NOTADB) => "The file that DATABASE_URL names is no SQLite database; choose another path.",
-        Some(SQLITE_CORRUPT) => "The SQLite file is damaged; restore it from a backup.",
+        Some(SQLITE_NOTADB) => "the file that DATABASE_URL names is no SQLite database; choose another path",
+        Some(SQLITE_CORRUPT) => "the SQLite file is damaged; restore it from a backup",
         _ => return error.into(),
     };
-    StoreError::Misconfigured(sentence.to_owned())
+    StoreError::misconfigured(sentence)
 }
+
+/// The tables stay as they are.
+#[derive(Debug, thiserror::Error)]
+#[error("the tables cannot be brought up to date")]
+struct OutdatedTables(#[source] MigrateError);
 
 fn migration_error(error: MigrateError) -> StoreError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => first_contact_error(error),
-        MigrateError::VersionMismatch(version) => StoreError::Misconfigured(super::changed_migration(version)),
-        other => StoreError::Misconfigured(format!("The tables cannot be brought up to date: {other}.")),
+        MigrateError::VersionMismatch(version) => StoreError::misconfigured(super::changed_migration(version)),
+        other => StoreError::misconfigured(OutdatedTables(other)),
     }
 }
 
 /// The failure of work on a thread of its own that did not come to its end.
 fn unfinished(error: JoinError) -> StoreError {
     match error.try_into_panic() {
-        Ok(panic) => StoreError::Internal(format!("panic: {}", panic_text(&*panic))),
-        Err(_) => StoreError::Unavailable("the process is ending".to_owned()),
+        Ok(panic) => StoreError::internal(format!("panic: {}", panic_text(&*panic))),
+        Err(_) => StoreError::unavailable("the process is ending"),
     }
 }

@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row as SqliteRow, ToSql, named_params};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{LOCK_TIMEOUT, READER_CACHE, READER_TIMEOUT, unfinished};
@@ -17,6 +16,7 @@ use crate::store::StoreError;
 use crate::store::candles::fraction_digits;
 use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{END_TIME_MILLISECONDS, FIRST_TIME_MILLISECONDS, Position, Sample, SeriesKey, SeriesRow};
+use crate::telemetry::spans::spawn_blocking;
 
 /// Steps that run at once.
 const MAX_READERS: usize = 2;
@@ -120,9 +120,9 @@ impl SeriesReader {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let busy = || StoreError::Unavailable("too many lists of its series are being read".to_owned());
+        let busy = || StoreError::unavailable("too many lists of its series are being read");
         let place = timeout(READER_TIMEOUT, self.places.acquire()).await.map_err(|_| busy())?;
-        let _place = place.map_err(|_| StoreError::Unavailable("its connections are closed".to_owned()))?;
+        let _place = place.map_err(|_| StoreError::unavailable("its connections are closed"))?;
         let (idle, file) = (self.idle().pop(), self.file.clone());
         let working = spawn_blocking(move || {
             let connection = idle.map_or_else(|| open(file), Ok)?;

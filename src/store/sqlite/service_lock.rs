@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use tracing::{debug, info, warn};
 
 use super::file::beside;
+use crate::errors::chain;
 
 /// The end that is appended to the file's name.
 const SUFFIX: &str = "-lock";
@@ -53,7 +54,9 @@ impl ServiceLock {
                 *state = LockState::Taken(holder);
             }
             // A folder that may not be written, or a file system without locks.
-            Err(error) => debug!(cause = %error, "no lock says that this service uses the SQLite file"),
+            Err(error) => {
+                debug!(cause = chain(&error).to_string(), "no lock says that this service uses the SQLite file");
+            }
         }
     }
 

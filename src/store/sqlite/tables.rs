@@ -8,6 +8,7 @@ use sqlx::{Executor as _, SqliteConnection};
 use tracing::info;
 
 use super::first_contact_error;
+use crate::errors::to_sentence;
 use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 
 const CANDLES: &str = "market_data_candles";
@@ -51,18 +52,24 @@ pub(super) async fn problem(
     let are_all = |state: &Table| tables.iter().all(|(_, table)| table == state);
     if were_made && are_all(&Table::Fits) {
         let is_usable = may_migrate || is_up_to_date(connection).await?;
-        let outdated =
-            || StoreError::Unavailable("its tables are of an earlier release; run candlewick migrate".to_owned());
+        let outdated = || StoreError::unavailable("its tables are of an earlier release; run candlewick migrate");
         return Ok((!is_usable).then(outdated));
     }
     if !were_made && may_migrate && are_all(&Table::Missing) {
         return Ok(None);
     }
     if !were_made && are_all(&Table::Missing) {
-        return Ok(Some(StoreError::Unavailable("its tables are missing; run candlewick migrate".to_owned())));
+        return Ok(Some(StoreError::unavailable("its tables are missing; run candlewick migrate")));
     }
-    let lines = [complaints(file, were_made, &tables), remedy(connection, file, were_made, &tables).await?].concat();
-    Ok(Some(StoreError::Misconfigured(lines.join("\n"))))
+    let mut lines = complaints(file, were_made, &tables);
+    for later in lines.iter_mut().skip(1) {
+        *later = to_sentence(later);
+    }
+    if let Some(first) = lines.first_mut() {
+        first.push('.');
+    }
+    lines.extend(remedy(connection, file, were_made, &tables).await?);
+    Ok(Some(StoreError::misconfigured(lines.join("\n"))))
 }
 
 /// True if the table of the migrations says that ours have run.
@@ -96,7 +103,7 @@ pub(super) async fn pending(
     for migration in migrations.iter() {
         match applied.iter().find(|(version, _)| *version == migration.version) {
             Some((_, checksum)) if **checksum != *migration.checksum => {
-                return Err(StoreError::Misconfigured(changed_migration(migration.version)));
+                return Err(StoreError::misconfigured(changed_migration(migration.version)));
             }
             Some(_) => {}
             None => pending.push(format!("migration {} {}", migration.version, migration.description)),
@@ -178,20 +185,20 @@ fn complaints(file: &Path, were_made: bool, tables: &[(&str, Table); 2]) -> Vec<
     let file = file.display();
     let complaint = |(name, table): &(&str, Table)| match table {
         Table::Misfit { reasons, .. } => {
-            Some(format!("The table {name} in the SQLite file {file} cannot be used: {}.", reasons.join("; ")))
+            Some(format!("the table {name} in the SQLite file {file} cannot be used: {}", reasons.join("; ")))
         }
         Table::Missing if were_made => {
-            Some(format!("The table {name} is missing from the SQLite file {file}, which had it."))
+            Some(format!("the table {name} is missing from the SQLite file {file}, which had it"))
         }
         Table::Fits if !were_made => {
-            Some(format!("The table {name} in the SQLite file {file} is not one that candlewick migrate made there."))
+            Some(format!("the table {name} in the SQLite file {file} is not one that candlewick migrate made there"))
         }
         Table::Fits | Table::Missing => None,
     };
     tables.iter().filter_map(complaint).collect()
 }
 
-/// The statements that make the file usable and lose nothing in it: ready to be pasted.
+/// The sentences behind those, and the statements that make the file usable and lose nothing in it: ready to be pasted.
 async fn remedy(
     connection: &mut SqliteConnection,
     file: &Path,
@@ -227,11 +234,11 @@ async fn remedy(
         None => {}
         Some((moved, true)) => lines.extend([
             sqlite3(&format!("drop table {CANDLES}; alter table {moved} rename to {CANDLES};")),
-            "The last line puts all closed candles back.".to_owned(),
+            "The last line puts all closed candles back".to_owned(),
         ]),
         Some((moved, false)) => lines.push(format!(
             "A table in a SQLite file is not converted: what {moved} holds comes in by posting it, as \
-             docs/operations/sqlite.md shows under \"A SQLite file that others made\"."
+             docs/operations/sqlite.md shows under \"A SQLite file that others made\""
         )),
     }
     Ok(lines)

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument as _, Span};
 
 use super::file::DatabaseFile;
 use super::{LOCK_TIMEOUT, append, unfinished};
 use crate::store::{StoreError, Written};
+use crate::telemetry::spans::{self, spawn_blocking};
 use candle::Batch;
 
 /// Longest that a batch waits behind others: most Expert Advisors give up after 5 s.
@@ -54,6 +55,7 @@ struct WaitingBatch {
     number: u64,
     batch: Arc<Batch>,
     came: Instant,
+    span: Span,
     answer: oneshot::Sender<Result<Written, StoreError>>,
 }
 
@@ -108,7 +110,7 @@ impl TransactionWriter {
     }
 
     async fn turn(&self, deadline: Instant) -> Result<tokio::sync::MutexGuard<'_, Slot>, StoreError> {
-        let busy = |_| StoreError::Unavailable("the connection that writes was not free in time".to_owned());
+        let busy = |_| StoreError::unavailable("the connection that writes was not free in time");
         timeout_at(deadline, self.connection.lock()).await.map_err(busy)
     }
 
@@ -126,7 +128,7 @@ impl TransactionWriter {
             Slot::Empty => None,
             Slot::Closed => {
                 *slot = Slot::Closed;
-                return Err(StoreError::Unavailable("its connections are closed".to_owned()));
+                return Err(StoreError::unavailable("its connections are closed"));
             }
         };
         let file = Arc::clone(&self.file);
@@ -157,7 +159,9 @@ impl TransactionWriter {
             let lock_wait = LOCK_TIMEOUT.max(oldest.time_left());
             let batches: Vec<_> = part.iter().map(|entry| Arc::clone(&entry.batch)).collect();
             let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
-            match self.run_on(slot, lock_wait, insert).await {
+            // Not in the span of the one who happens to write them.
+            let span = spans::joined("append", part.iter().map(|entry| &entry.span));
+            match self.run_on(slot, lock_wait, insert).instrument(span).await {
                 Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
                 Err(StoreError::ConstraintViolated(_)) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
@@ -173,7 +177,7 @@ impl TransactionWriter {
         let mut waiting = self.lock();
         waiting.joined += 1;
         let number = waiting.joined;
-        waiting.entries.push_back(WaitingBatch { number, batch, came, answer });
+        waiting.entries.push_back(WaitingBatch { number, batch, came, span: Span::current(), answer });
         (number, answered)
     }
 
@@ -213,7 +217,7 @@ impl WaitingBatch {
     }
 
     fn give_up(self) {
-        self.answer(Err(StoreError::Unavailable("too much was written before this batch".to_owned())));
+        self.answer(Err(StoreError::unavailable("too much was written before this batch")));
     }
 }
 
@@ -229,5 +233,5 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn broken() -> StoreError {
-    StoreError::Internal("who wrote this batch together with others broke".to_owned())
+    StoreError::internal("who wrote this batch together with others broke")
 }

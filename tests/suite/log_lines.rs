@@ -1,0 +1,247 @@
+//! Every line of the log that is written while a request is worked on names the request, and says a cause once.
+
+use candlewick::config::LogFormat;
+use serde_json::{Value, json};
+use sqlx::{Executor as _, SqlitePool};
+use tempfile::TempDir;
+
+use crate::harness::{Database, KEY, NOW, PgDatabase, TOKEN, TableLock, candle, eventually, run, send, with};
+use crate::program::{Serving, folder, output, program};
+
+const HOUR: i64 = 3600;
+const FORMATS: [LogFormat; 2] = [LogFormat::Text, LogFormat::Json];
+
+/// A line of the log, whatever its form.
+struct Line {
+    text: String,
+    /// Of a line in JSON.
+    fields: Value,
+}
+
+impl Line {
+    /// Checks that the line has a text field of this value, and says its name once.
+    #[track_caller]
+    fn has(&self, field: &str, value: &str) {
+        let name = if self.fields.is_null() { format!("{field}=") } else { format!("\"{field}\":") };
+        assert_eq!(self.text.matches(&name).count(), 1, "{field} in {}", self.text);
+        if self.fields.is_null() {
+            assert!(self.text.contains(&format!("{field}={value:?}")), "{field} {value} in {}", self.text);
+        } else {
+            assert_eq!(self.fields[field], value, "{field} in {}", self.text);
+        }
+    }
+}
+
+/// A service in a process of its own that logs in `format`, down to the last retry.
+struct Logging {
+    serving: Serving,
+    format: LogFormat,
+    _folder: TempDir,
+}
+
+impl Logging {
+    fn start(database: &Database, format: LogFormat) -> Self {
+        let format_name = if format == LogFormat::Json { "json" } else { "text" };
+        let url = database.url();
+        let variables = [
+            ("PORT", "0"),
+            ("DATABASE_URL", &*url),
+            ("MT5_API_KEY", KEY),
+            ("INTERNAL_API_TOKEN", TOKEN),
+            ("ADMIN_ADDR", "127.0.0.1:0"),
+            ("LOG_LEVEL", "debug"),
+            ("LOG_FORMAT", format_name),
+        ];
+        let folder = folder();
+        let mut serving = Serving::start(folder.path(), &variables);
+        serving.is_ready();
+        Self { serving, format, _folder: folder }
+    }
+
+    /// The next line that contains `text`.
+    fn line_with(&mut self, text: &str) -> Line {
+        let text = self.serving.line_with(text);
+        let fields = match self.format {
+            LogFormat::Json => serde_json::from_str(&text).unwrap(),
+            LogFormat::Text => Value::Null,
+        };
+        Line { text, fields }
+    }
+
+    async fn metrics(&self) -> String {
+        let (_, admin) = self.serving.printed.split_once("admin").unwrap();
+        let address: String =
+            admin.chars().skip_while(|c| !c.is_ascii_digit()).take_while(|c| "0123456789.:".contains(*c)).collect();
+        send(reqwest::Client::new().get(format!("http://{address}/metrics"))).await.body
+    }
+
+    /// A post of candles under an id.
+    fn post(&self, id: &str, candles: &[Value]) -> reqwest::RequestBuilder {
+        let post = reqwest::Client::new().post(format!("{}/api/v1/candles", self.serving.url));
+        let body = json!({ "candles": candles }).to_string();
+        post.header("X-API-KEY", KEY).header("x-request-id", id).body(body)
+    }
+}
+
+/// Refuses one symbol by a trigger of somebody else's.
+async fn refuse_a_symbol(database: &Database) {
+    match database {
+        Database::Sqlite(_) => {
+            let pool = SqlitePool::connect(&database.url()).await.unwrap();
+            let trigger = "create trigger refuse before insert on market_data_candles
+                when new.symbol = 'REFUSED' begin select raise(abort, 'not this one'); end";
+            pool.execute(trigger).await.unwrap();
+            pool.close().await;
+        }
+        Database::Postgres(database) => {
+            let constraint = "alter table market_data_candles add constraint not_this_one check (symbol <> 'REFUSED')";
+            database.execute(constraint).await;
+        }
+    }
+}
+
+/// Has the server cancel the statement that inserts for the `number`th time, as another transaction may.
+async fn cancel_insert(database: &PgDatabase, number: u32) {
+    let sql = format!(
+        "create sequence inserts;
+         create function cancel() returns trigger language plpgsql as $$ begin
+             if nextval('inserts') = {number} then raise exception 'in the way' using errcode = '40001'; end if;
+             return null;
+         end $$;
+         create trigger cancel before insert on market_data_candles for each statement execute function cancel()"
+    );
+    database.execute(&sql).await;
+}
+
+fn on_postgres(database: &Database) -> &PgDatabase {
+    match database {
+        Database::Postgres(database) => database,
+        Database::Sqlite(_) => panic!("a test on Postgres"),
+    }
+}
+
+async fn a_refusal_is_said_once_with_its_cause(database: Database, cause: &str) {
+    for format in FORMATS {
+        let mut service = Logging::start(&database, format);
+        if format == LogFormat::Text {
+            refuse_a_symbol(&database).await;
+        }
+        let refused = with(candle(NOW - 2 * HOUR), json!({"symbol": "REFUSED"}));
+        send(service.post("refused-1", &[refused])).await.problem(422, "invalid_values");
+        let line = service.line_with("refused-1");
+        line.has("request_id", "refused-1");
+        line.has("cause", cause);
+    }
+}
+
+#[test]
+fn a_refusal_is_said_once_with_its_cause_sqlite() {
+    run(async {
+        let cause = "the database refuses a candle: not this one (SQLite's code 1811)";
+        a_refusal_is_said_once_with_its_cause(Database::sqlite(), cause).await;
+    });
+}
+
+#[test]
+fn a_refusal_is_said_once_with_its_cause_postgres() {
+    run(async {
+        let cause = "the database refuses a candle: error returned from database: new row for relation \
+                     \"market_data_candles\" violates check constraint \"not_this_one\"";
+        a_refusal_is_said_once_with_its_cause(Database::postgres().await, cause).await;
+    });
+}
+
+/// Found on a thread that may block, in a transaction for whichever posts wait.
+#[test]
+fn a_line_about_the_file_names_the_post_that_met_it() {
+    run(async {
+        for format in FORMATS {
+            let database = Database::sqlite();
+            let mut service = Logging::start(&database, format);
+            send(service.post("stored", &[candle(NOW - 2 * HOUR)])).await.counts(1);
+            let Database::Sqlite(folder) = &database else { unreachable!() };
+            std::fs::remove_file(folder.path().join("test.db")).unwrap();
+            send(service.post("lost-1", &[candle(NOW - 3 * HOUR)])).await.problem(503, "unavailable");
+            let line = service.line_with("is not where it was");
+            line.has("request_id", "lost-1");
+            line.has("operation", "append");
+            let line = service.line_with("\"POST\"");
+            line.has("request_id", "lost-1");
+        }
+    });
+}
+
+#[test]
+fn a_retry_names_its_request_also_once_the_client_has_left() {
+    run(async {
+        for format in FORMATS {
+            let database = Database::postgres().await;
+            let mut service = Logging::start(&database, format);
+            cancel_insert(on_postgres(&database), 1).await;
+            send(service.post("retry-1", &[candle(NOW - 2 * HOUR)])).await.counts(1);
+            let line = service.line_with("trying the statement again");
+            line.has("request_id", "retry-1");
+            line.has("operation", "append");
+            line.has("cause", "error returned from database: in the way");
+
+            // More candles than are written together with those of others.
+            let many: Vec<_> = (3..153).map(|hours| candle(NOW - hours * HOUR)).collect();
+            on_postgres(&database).execute("alter sequence inserts restart").await;
+            let mut lock = TableLock::take(on_postgres(&database)).await;
+            tokio::select! {
+                answer = service.post("retry-2", &many).send() => panic!("{answer:?}"),
+                () = lock.is_awaited() => {}
+            }
+            service.line_with("the client left before its answer").has("request_id", "retry-2");
+            lock.release().await;
+            let line = service.line_with("trying the statement again");
+            line.has("request_id", "retry-2");
+            line.has("operation", "append");
+        }
+    });
+}
+
+#[test]
+fn a_statement_for_several_posts_names_all_of_them() {
+    run(async {
+        for format in FORMATS {
+            let database = Database::postgres().await;
+            let mut service = Logging::start(&database, format);
+            cancel_insert(on_postgres(&database), 2).await;
+            let mut lock = TableLock::take(on_postgres(&database)).await;
+            let post =
+                |id: &'static str, hours: i64| tokio::spawn(send(service.post(id, &[candle(NOW - hours * HOUR)])));
+            let mut posts = vec![post("first", 2)];
+            lock.is_awaited().await;
+            posts.extend([post("second", 3), post("third", 4)]);
+            eventually(async || service.metrics().await.contains("\ncandlewick_waiting_candles 2\n")).await;
+            lock.release().await;
+            for post in posts {
+                post.await.unwrap().counts(1);
+            }
+            let line = service.line_with("trying the statement again");
+            line.has("operation", "append");
+            assert!(line.text.contains("request_ids"), "{}", line.text);
+            assert!(line.text.contains("\"second\"") && line.text.contains("\"third\""), "{}", line.text);
+            assert!(!line.text.contains("first"), "{}", line.text);
+        }
+    });
+}
+
+#[test]
+fn what_ends_the_program_is_one_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = folder();
+    let (code, _, errors) = output(&mut program(folder.path(), &[("PORT", &port)]));
+    let start = format!("Cannot listen on 127.0.0.1:{port}: ");
+    let end = "; free the port, or set BIND_ADDR and PORT to one of this machine.\n";
+    assert!(code == 1 && errors.starts_with(&start) && errors.ends_with(end), "{errors}");
+    assert_eq!(errors.matches("os error").count(), 1, "{errors}");
+
+    let nobody = ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d");
+    let (code, _, errors) = output(program(folder.path(), &[nobody]).arg("migrate"));
+    let said = "The database is unavailable: 127.0.0.1:1 refuses connections; start the server, or correct host and port in \
+                DATABASE_URL.\n";
+    assert_eq!((code, &*errors), (1, said));
+}
