@@ -118,7 +118,7 @@ impl<'a> Parameters<'a> {
         let mut parameters = Self { pairs: Vec::new(), field_errors: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
-                let message = format!("is no parameter of this route; known are {}", known.join(", "));
+                let message = format!("is not a parameter of this route, which takes {}", known.join(", "));
                 parameters.refuse(&shortened(&name), "unknown_parameter", message);
             } else if parameters.has(&name) && !repeatable.contains(&&*name) {
                 parameters.refuse(&name, "repeated_parameter", "stands more than once; send it once");
