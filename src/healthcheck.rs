@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tokio::task::spawn_blocking;
 use ureq::Agent;
 use ureq::tls::TlsConfig;
+
+use crate::telemetry::spans::spawn_blocking;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! The service on the wire.
+//! The HTTP service.
 //!
 //! A connection comes in by [`net`]; each of its requests passes the [`middleware`] and ends in one of the [`routes`];
 //! [`service`] puts these together, and [`admin`] does so for operators. [`problem`], [`probes`] and [`timeouts`] are

@@ -1,8 +1,8 @@
-//! The paths of health, which every layer that limits or refuses lets through.
+//! The paths of health probes. Middleware that limits or refuses lets them through.
 
 use axum::extract::{MatchedPath, Request};
 
-/// Routes that tell no more than whether the service lives or works: to anybody, under any host name and whatever the load.
+/// Routes that reveal only whether the service runs or works. They answer anybody, under any host name and load.
 pub(crate) const PROBES: [&str; 4] = ["/health", "/api/v1/health", "/health/live", "/healthz"];
 
 /// True if a request is for one of [`PROBES`].

@@ -1,4 +1,4 @@
-//! The public routes in their stack of layers: where the parts of the service on the wire are put together.
+//! Assembles the public routes, their state and the middleware.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ use crate::store::Store;
 #[derive(Debug, Clone)]
 struct AppState(Arc<Parts>);
 
-/// Each route takes those that it needs.
+/// The parts of the state. Each route extracts those that it needs.
 #[derive(Debug)]
 struct Parts {
     ingest: Ingest,
@@ -48,7 +48,7 @@ struct Parts {
     document: PrettyDocument,
 }
 
-/// Has routes take a part of the state by its type.
+/// Lets routes extract a part of the state by its type.
 macro_rules! parts {
     ($($field:ident: $type:ty),+) => {
         $(impl FromRef<AppState> for $type {
@@ -60,14 +60,14 @@ macro_rules! parts {
 }
 parts!(ingest: Ingest, query: Query, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
 
-/// The service on the wire.
+/// The public HTTP service.
 #[derive(Debug)]
 pub(crate) struct Service {
     /// Its public routes.
     pub(crate) routes: Router,
-    /// Whose word on clients is believed.
+    /// The proxies whose forwarding headers count.
     pub(crate) proxies: Proxies,
-    /// The keys that are accepted.
+    /// The accepted keys.
     pub(crate) keyring: Keyring,
     pub(crate) health: Health,
     pub(crate) limiter: Limiter,
@@ -75,8 +75,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Builds the routes. `/health` says that no work should be sent here before the store is `reached`, and once `stopping`
-    /// is cancelled.
+    /// Builds the routes. `/health` answers 503 until the store is `reached`, and again once `stopping` is cancelled.
     pub(crate) fn new(
         config: &Config,
         started_at: Timestamp,
@@ -133,7 +132,7 @@ pub fn openapi() -> String {
     document.to_pretty_json().unwrap_or_default()
 }
 
-/// Every route that the document describes, grouped by who may call it, and which keys each operation takes.
+/// Every documented route, grouped by the scope that it takes, and the guards that enforce it.
 fn api() -> (OpenApiRouter<AppState>, Guards) {
     let mut guards = Guards::default();
     let mut guarded = |routes: OpenApiRouter<AppState>, scopes: &'static [Scope]| {
@@ -170,7 +169,7 @@ fn documentation() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::openapi))
         .route("/api/docs", get(docs::page))
         .route("/api/docs/", get(docs::page))
-        // A guess that many make. It is not a redirect, because this service never redirects.
+        // An address that many people guess. It is served and not redirected, because this service never redirects.
         .route("/docs", get(docs::page))
         .route("/api/docs/{name}", get(docs::file))
 }

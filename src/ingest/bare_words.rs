@@ -1,27 +1,27 @@
-//! Words that stand in a body where JSON wants a value: `nan`, `1.#QNAN`, `None`, `+1.5`, `EURUSD` without quotes.
+//! Bare words in a body where JSON requires a value: `nan`, `1.#QNAN`, `None`, `+1.5`, `EURUSD` without quotes.
 //!
-//! A terminal or a script that prints a number without looking at it sends such a word, and a JSON parser gives up on the whole
-//! body. Here each word becomes a string that begins with [`MARK`], so that the body can be parsed after all. A field's own parser
-//! refuses such a string, so a word costs its own candle, and in a field that is ignored it costs nothing.
+//! Terminals and scripts that print numbers unchecked send such words, and a JSON parser refuses the whole body for one of them.
+//! This module turns each word into a string that begins with [`MARK`], so that the body can be parsed. A field's parser refuses
+//! such a string, so that a bare word costs only its own candle, and nothing in a field that is ignored.
 
 use std::borrow::Cow;
 
-/// A private character of Unicode. It stands at the beginning of a string only before a bare word, once [`escape_marks`] has
-/// written all other strings that begin with it differently.
+/// A private-use character of Unicode. Only marked bare words begin with it, because [`escape_marks`] has written it as an escape
+/// in other strings.
 const MARK: char = '\u{e000}';
 
-/// The text with its [`MARK`]s at the beginning of strings written as an escape, which means the same.
+/// Writes [`MARK`] at the beginning of strings as an escape, which has the same meaning.
 pub(super) fn escape_marks(text: &str) -> Cow<'_, str> {
     const MARKED: &str = "\"\u{e000}";
     if text.contains(MARKED) { Cow::Owned(text.replace(MARKED, "\"\\ue000")) } else { Cow::Borrowed(text) }
 }
 
-/// The bare word of which [`mark`] made the string `json`.
+/// The bare word in `json`, if [`mark`] made that string.
 pub(super) fn marked_word(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_prefix(MARK)?.strip_suffix('"')
 }
 
-/// The text with its bare words marked; `None` if there are none, or if it is not nearly JSON apart from them.
+/// Marks the bare words of a text; `None` if it has none, or would not be JSON without them.
 pub(super) fn mark(text: &str) -> Option<String> {
     let mut scanner = Scanner { text, at: 0, marked: String::new(), copied: 0 };
     scanner.document()?;
@@ -32,31 +32,31 @@ pub(super) fn mark(text: &str) -> Option<String> {
     Some(scanner.marked)
 }
 
-/// Walks through text that is nearly JSON. Each step is `None` where the text is not what it would have to be.
+/// Scans text that is JSON but for bare words. Each step returns `None` where the text is malformed.
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    /// The new text so far, and how much of the old one it holds.
+    /// The new text so far, and the length of the old text that it holds.
     marked: String,
     copied: usize,
 }
 
 impl Scanner<'_> {
-    /// The next byte that is not a blank.
+    /// The next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         self.at += rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Passes over `wanted` if it is next, and says whether it was.
+    /// Skips `wanted` if it is next, and returns true if it was.
     fn take(&mut self, wanted: u8) -> bool {
         let is_next = self.peek() == Some(wanted);
         self.at += usize::from(is_next);
         is_next
     }
 
-    /// Passes over a whole value and marks the bare words in it. A loop and not a recursion, because any depth may be sent.
+    /// Skips a whole value and marks the bare words in it. It loops instead of recursing, because the depth of a body has no bound.
     fn document(&mut self) -> Option<()> {
         let mut closing_brackets = Vec::new();
         loop {
@@ -71,7 +71,7 @@ impl Scanner<'_> {
                         continue;
                     }
                 }
-                // A field may lack its value, but a list that lacks an element has a comma too many, which is malformed.
+                // A field may lack its value. In a list, a missing element is a superfluous comma, which is malformed.
                 _ => self.word(*closing_brackets.last()? == b'}')?,
             }
             loop {
@@ -87,7 +87,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Passes over the name before a value, which stands in an object and not in a list.
+    /// Skips the name before a value, which objects have and lists have not.
     fn field_name_in(&mut self, closing: u8) -> Option<()> {
         if closing == b']' {
             return Some(());
@@ -104,12 +104,12 @@ impl Scanner<'_> {
             if self.text.as_bytes()[self.at - 1] == b'"' {
                 return Some(());
             }
-            // Skips the escaped character, because a quote there does not end the string.
+            // An escaped quote does not end the string.
             self.at += self.text[self.at..].chars().next()?.len_utf8();
         }
     }
 
-    /// Passes over a value that is not a string, a list or an object, and marks it if it is a bare word.
+    /// Skips a value that is not a string, a list or an object, and marks it if it is a bare word.
     fn word(&mut self, may_be_empty: bool) -> Option<()> {
         let end = self.end_of_word();
         let word = self.text[self.at..end].trim_end();
@@ -135,8 +135,8 @@ impl Scanner<'_> {
     }
 }
 
-/// True for a word that may be meant as a value: one without blanks and colons, unless it is a time, which does not begin with a
-/// colon. An empty one is a value that was left out.
+/// True for a word that may be meant as a value: one without blanks and colons, or a time, which does not begin with a colon.
+/// An empty word is a value that was left out.
 fn is_value_like(word: &str) -> bool {
     let is_time =
         || !word.starts_with(':') && word.bytes().all(|byte| byte.is_ascii_digit() || b" .-:+TZ".contains(&byte));

@@ -1,4 +1,4 @@
-//! Strings, numbers and booleans of a body, and the refusals of what is of another type.
+//! Strings, numbers and booleans of a body, and the errors for other types.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub(super) fn parse_scalar<T>(
     }
 }
 
-/// Applies `parse` to a string. A word that stood in the body without quotes is refused, by `parse` if that refuses it too.
+/// Applies `parse` to a string. A word without quotes is always refused, with the error of `parse` if there is one.
 pub(super) fn parse_string<T>(
     raw: &RawValue,
     parse: impl FnOnce(&str) -> Result<T, ValueError>,
@@ -38,7 +38,7 @@ fn string(raw: &RawValue) -> Result<Cow<'_, str>, ValueError> {
     if !text.starts_with('"') {
         return Err(wrong_type(raw, "a string"));
     }
-    // It is known to be JSON: without an escape, what stands between its quotes is what it means.
+    // The text is valid JSON, so that without an escape the string is what stands between the quotes.
     if !text.as_bytes().contains(&b'\\')
         && let Some(plain) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
     {

@@ -1,4 +1,4 @@
-//! Validates the fields of a batch: every candle becomes a [`Candle`] or a list of what is wrong with it.
+//! Validates the fields of a batch. Every candle becomes a [`Candle`] or a list of errors.
 
 use std::collections::BTreeMap;
 
@@ -14,32 +14,33 @@ use candle::{
     Symbol, Timeframe, Timestamp, UtcOffset, ValueError, Volume,
 };
 
-/// Seconds before its end from which an M1 candle is believed to be complete: more would take its first half for the whole.
+/// A sender may call an M1 candle complete this many seconds before its end. With more, the first half of a candle could pass
+/// for the whole.
 const M1_CLAIM_TOLERANCE_SECONDS: i64 = 30;
 
-/// What a batch came to.
+/// A batch after validation.
 #[derive(Debug)]
 pub struct ValidatedBatch {
-    /// The candles that may be stored.
+    /// The valid candles.
     pub sorted: Sorted,
-    /// Candles in the body.
+    /// The number of candles in the body.
     pub received: usize,
-    /// Those that may not.
+    /// The invalid candles.
     pub rejected: Rejected,
 }
 
-/// The candles that break a rule.
+/// The candles that broke a rule.
 #[derive(Debug, Default)]
 pub struct Rejected {
-    /// How many.
+    /// Their number.
     pub candles: usize,
-    /// Index of the candle and one of its errors; the first [`MAX_REPORTED_ERRORS`] in the order of the batch.
+    /// The index of a candle and one of its errors: the first [`MAX_REPORTED_ERRORS`] in the order of the batch.
     pub listed: Vec<(usize, FieldError)>,
-    /// How many candles broke which rule first.
+    /// The number of candles by the first rule that each broke.
     pub reasons: BTreeMap<Rule, u64>,
 }
 
-/// The fields that stand once beside `candles` for all that do not have their own.
+/// The fields beside `candles`, for candles without their own.
 #[derive(Debug)]
 struct Defaults {
     symbol: Shape<Symbol>,
@@ -64,11 +65,11 @@ impl Defaults {
     }
 }
 
-/// Validates the candles of a batch one after the other, as they are read.
+/// Validates the candles of a batch one after the other while the body is parsed.
 #[derive(Debug)]
 pub(super) struct Validator<'a> {
     now: Timestamp,
-    /// Made when the first candle comes, of what stands before it.
+    /// Made at the first candle, from the fields before it.
     reader: Option<CandleReader<'a>>,
     taken: usize,
     accepted: BatchBuilder,
@@ -78,13 +79,13 @@ pub(super) struct Validator<'a> {
 }
 
 impl<'a> Validator<'a> {
-    /// Has no candle yet; tells by the clock `now` which are from the future and which are closed.
+    /// Judges by the clock `now` which candles lie in the future and which are closed.
     pub(super) fn new(now: Timestamp) -> Self {
         let (accepted, rejected) = (BatchBuilder::default(), Rejected::default());
         Self { now, reader: None, taken: 0, accepted, rejected, contradiction: None }
     }
 
-    /// Validates the next candle. The defaults are those in the `batch` of the first one.
+    /// Validates the next candle. The defaults are the fields of `batch` at the first one.
     pub(super) fn take(&mut self, batch: &BatchFields<'a>, candle: &Shape<CandleFields<'a>>) {
         let reader = self.reader.get_or_insert_with(|| CandleReader::new(batch, self.now));
         let mut problems = FieldErrors::default();
@@ -107,21 +108,21 @@ impl<'a> Validator<'a> {
         self.taken += 1;
     }
 
-    /// Whether candles were validated without a default that `batch` has.
+    /// True if candles were validated without a default that `batch` has, because it stands behind them.
     pub(super) fn lack_defaults_of(&self, batch: &BatchFields<'a>) -> bool {
         let known = |defaults: [Raw<'a>; 4]| defaults.map(|default| default.is_some());
         self.reader.as_ref().is_some_and(|reader| known(reader.known) != known(batch.defaults()))
     }
 
-    /// The reason why the batch is malformed although it is JSON, if there is one.
+    /// The contradiction that makes the batch malformed although it is JSON, if there is one.
     pub(super) fn contradiction(&mut self) -> Option<Malformed> {
         self.contradiction.take()
     }
 
-    /// The result for all candles of the batch that `text` holds.
+    /// Ends the validation of the batch in `text`.
     ///
     /// # Errors
-    /// What is wrong with the batch as a whole, so that no candle of it can be stored.
+    /// Errors of the batch as a whole, so that none of its candles can be stored.
     pub(super) fn finish(
         mut self,
         batch: Shape<BatchFields<'_>>,
@@ -164,7 +165,7 @@ fn not_an_object(text: &str) -> &'static str {
 }
 
 impl Rejected {
-    /// Adds to the first sentence about a breach of `rule` what to do about all of them.
+    /// Appends advice to the first error of `rule`, which holds for all of them.
     fn advise(&mut self, rule: Rule, advice: &str) {
         if let Some((_, first)) = self.listed.iter_mut().find(|(_, field_error)| field_error.kind == rule.name()) {
             first.msg = format!("{}: {advice}", first.msg);
@@ -184,15 +185,15 @@ impl Rejected {
     }
 }
 
-/// Reads the fields of candles by the defaults that stand before them.
+/// Parses the fields of candles, with the defaults that stood before them.
 #[derive(Debug)]
 struct CandleReader<'a> {
     now: Timestamp,
     defaults: Defaults,
-    /// The text of the defaults.
+    /// The raw text of the defaults.
     known: [Raw<'a>; 4],
     future: FutureCandles,
-    /// What was read last: nearly every batch holds one series, and equal text need not be read and stored again.
+    /// The last parsed values. Nearly every batch holds one series, so that equal text is parsed and allocated once.
     last_symbol: Option<(&'a str, Symbol)>,
     last_timeframe: Option<(&'a str, Timeframe)>,
 }
@@ -204,7 +205,7 @@ impl<'a> CandleReader<'a> {
         Self { now, defaults, known, future, last_symbol: None, last_timeframe: None }
     }
 
-    /// The candle and its phase, or `None` when `problems` were found in it or in a default that it relies on.
+    /// The candle and its phases; `None` if it, or a default that it relies on, has errors.
     fn candle(&mut self, fields: &CandleFields<'a>, problems: &mut FieldErrors) -> Option<(Candle, Phases)> {
         let symbol = match (fields.symbol, &self.defaults.symbol) {
             (None, Shape::Right(symbol)) => Some(symbol.clone()),
@@ -259,11 +260,11 @@ impl<'a> CandleReader<'a> {
         (unit.or(self.defaults.unit), utc_offset.or(self.defaults.utc_offset))
     }
 
-    /// Both names of a field that the candle has under its own and under `MqlRates`' name with different values.
+    /// Both names of a field that the candle has twice with different values: under its own name and under that of `MqlRates`.
     fn contradiction(&self, fields: &CandleFields<'_>) -> Option<[&'static str; 2]> {
         let times_differ = || {
             let (unit, utc_offset) = self.unit_and_offset(fields, &mut FieldErrors::default());
-            // By an offset or a unit that is wrong nobody can tell, and the candle is refused for that.
+            // A wrong offset or unit makes the times incomparable, and the candle is refused for it anyway.
             if matches!((utc_offset, unit), (Shape::Wrong, _) | (_, Shape::Wrong)) {
                 return false;
             }
@@ -277,11 +278,11 @@ impl<'a> CandleReader<'a> {
         volumes_differ.then_some(["volume", "tick_volume"])
     }
 
-    /// Decides whether the candle's period is over, by its sender's word and the clock.
+    /// Decides whether a candle is closed, by `complete` and the clock.
     ///
-    /// The clock may be wrong by the same tolerance in both directions. So it closes a candle only that long after the
-    /// latest possible end, and believes a sender from that long before the nominal one. A closed candle never changes,
-    /// so one that is called complete even earlier is kept as forming until its end has passed.
+    /// The clock may be wrong by the tolerance in both directions. So the clock closes a candle only that long after its
+    /// latest possible end, and a sender may call it complete that long before its nominal end. A candle that is called
+    /// complete even earlier is kept as forming until its end has passed, because a closed candle never changes.
     fn phases(&self, key: &Key, utc_offset: Option<UtcOffset>, complete: Option<bool>) -> Result<Phases, ValueError> {
         let (timeframe, open, now) = (key.timeframe(), key.time(), self.now);
         let end = timeframe.nominal_end(open, utc_offset);
@@ -317,14 +318,14 @@ impl<'a> CandleReader<'a> {
     ) -> Option<SentTime> {
         let offset = match utc_offset {
             Shape::Absent => None,
-            // The offset is refused, so the time is not for the lack of one.
+            // The offset is refused already, so the time must not be refused for the lack of one.
             Shape::Wrong => Some(UtcOffset::ZERO),
             Shape::Right(offset) => Some(offset),
         };
         let parse = |text: &str| Timestamp::parse(text, unit.right(), offset);
         let sent = problems.required("timestamp", raw, |raw| parse_scalar(raw, parse))?;
         problems.check("timestamp", opens_a_candle(sent, timeframe));
-        // By an offset or a unit that is wrong nobody can tell.
+        // With a wrong offset or unit the time cannot be compared with the clock.
         if matches!((utc_offset, unit), (Shape::Wrong, _) | (_, Shape::Wrong)) {
             return Some(sent);
         }
@@ -337,7 +338,7 @@ impl<'a> CandleReader<'a> {
     }
 }
 
-/// Checks that a candle of `timeframe` can have opened when its sender says.
+/// Checks that a candle of `timeframe` can open at the time that was sent.
 fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), ValueError> {
     match timeframe {
         None => sent.time.check_not_before_markets(),
@@ -349,9 +350,9 @@ fn opens_a_candle(sent: SentTime, timeframe: Option<Timeframe>) -> Result<(), Va
     }
 }
 
-/// Refuses a record as a terminal has it before it is filled in: everything in it is 0. So may be its time before or after an
-/// offset was taken off, also one that the sender took off itself. Below D1 a time of exactly 0 is refused beside real prices too,
-/// because `iTime` returns it on failure and no such candle is so old.
+/// Refuses a record that the terminal has not filled in: all its values are 0. Its time may be 0 before or after an offset was
+/// subtracted, by the service or by the sender. Below D1 a time of exactly 0 is refused even beside real prices, because `iTime`
+/// returns 0 on failure and no such candle is that old.
 fn not_unfilled(sent: SentTime, timeframe: Option<Timeframe>, ohlc: Option<Ohlc>) -> Result<(), ValueError> {
     let is_zero = |seconds: i64| seconds.abs() <= UtcOffset::MAX_SECONDS && seconds % UtcOffset::STEP_SECONDS == 0;
     let times = [sent.reading, sent.time.seconds()];
@@ -369,7 +370,7 @@ fn not_unfilled(sent: SentTime, timeframe: Option<Timeframe>, ohlc: Option<Ohlc>
     Ok(())
 }
 
-/// True if both values are there and are not the same, by text where one of them cannot be parsed.
+/// True if both values are present and differ. Values that cannot be parsed are compared by their text.
 fn differ<'a, T: PartialEq>(
     value: Raw<'a>,
     aliased: Raw<'a>,
@@ -383,7 +384,7 @@ fn differ<'a, T: PartialEq>(
         }
 }
 
-/// What `parse` makes of a string, or what it made of the `last` one if that was the same.
+/// Parses a string, or returns the `last` result if the text is the same.
 fn read_once<'a, T: Clone>(
     last: &mut Option<(&'a str, T)>,
     raw: &'a RawValue,
@@ -399,7 +400,7 @@ fn read_once<'a, T: Clone>(
     Ok(value)
 }
 
-/// What is wrong with one candle, or with the batch around the candles: a field's name and why.
+/// The errors of one candle, or of the fields beside `candles`: the field's name and the error.
 #[derive(Debug, Default)]
 struct FieldErrors(Vec<(Option<&'static str>, ValueError)>);
 

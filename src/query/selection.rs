@@ -1,4 +1,4 @@
-//! Which candles a query's parameters select.
+//! Parses a query string into the range of candles that it selects.
 
 use std::borrow::Cow;
 
@@ -8,28 +8,28 @@ use crate::store::{Direction, Range};
 use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
 use candle::{EpochUnit, Rule, Symbol, Timeframe, ValueError, format_bound, parse_bound};
 
-/// Candles returned when no limit is asked for.
+/// The limit of a query that names none.
 pub const DEFAULT_LIMIT: usize = 1000;
 
-/// A valid query: the candles it asks for and how to ask for those beyond the page.
+/// A valid query. It also builds the query strings of the neighbouring pages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Selection {
-    /// What to read. Its limit is the page's.
+    /// The range to read. Its limit is that of the page.
     pub range: Range,
     from: Option<i64>,
     to: Option<i64>,
 }
 
-/// First millisecond of the year 1 and of the year 10000: the bounds of a query that names none.
+/// The first milliseconds of the years 1 and 10000: the bounds of a query that names none.
 const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
 const END_MILLISECOND: i64 = 253_402_300_800_000;
 
 impl Selection {
-    /// Reads a query string in which `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and
-    /// `after` exclusive, `unit` is what their numbers count, and `limit` is at most `max_limit`.
+    /// Parses a query string. `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and `after`
+    /// exclusive, `unit` says what their numbers count, and `limit` is at most `max_limit`.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors of the query.
     pub fn parse(query: &str, max_limit: usize) -> Result<Self, Vec<FieldError>> {
         let mut parameters =
             Parameters::read(query, &["symbol", "timeframe", "from", "to", "before", "after", "unit", "limit"]);
@@ -66,13 +66,13 @@ impl Selection {
         }
     }
 
-    /// The query string for the candles before `first`, within what was asked for.
+    /// The query string for the candles before `first`, within this query.
     #[must_use]
     pub fn before(&self, first: i64) -> String {
         self.beyond("before", first, self.from.map(|from| ("from", from)))
     }
 
-    /// The query string for the candles after `last`, within what was asked for.
+    /// The query string for the candles after `last`, within this query.
     #[must_use]
     pub fn after(&self, last: i64) -> String {
         self.beyond("after", last, self.to.map(|to| ("to", to)))
@@ -92,7 +92,7 @@ impl Selection {
     }
 }
 
-/// Reads a whole number from 1 to `max_limit`.
+/// Parses a whole number from 1 to `max_limit`.
 pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueError> {
     let invalid = || ValueError::new(Rule::OutOfRange, format!("must be a whole number from 1 to {max_limit}"));
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -101,24 +101,24 @@ pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueEr
     text.parse().ok().filter(|limit| (1..=max_limit).contains(limit)).ok_or_else(invalid)
 }
 
-/// Decoded parameters, and what is wrong with them so far.
+/// The decoded parameters, and their errors so far.
 pub(super) struct Parameters<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     field_errors: Vec<FieldError>,
 }
 
 impl<'a> Parameters<'a> {
-    /// Notes parameters that are not `known` or stand twice.
+    /// Refuses parameters that are not `known` or occur twice.
     fn read(query: &'a str, known: &[&str]) -> Self {
         Self::read_with(query, known, &[])
     }
 
-    /// Likewise, but for those that are `repeatable`.
+    /// As [`Self::read`], but `repeatable` parameters may occur several times.
     pub(super) fn read_with(query: &'a str, known: &[&str], repeatable: &[&str]) -> Self {
         let mut parameters = Self { pairs: Vec::new(), field_errors: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
-                let message = format!("is no parameter of this route; known are {}", known.join(", "));
+                let message = format!("is not a parameter of this route, which takes {}", known.join(", "));
                 parameters.refuse(&shortened(&name), "unknown_parameter", message);
             } else if parameters.has(&name) && !repeatable.contains(&&*name) {
                 parameters.refuse(&name, "repeated_parameter", "stands more than once; send it once");
@@ -129,12 +129,12 @@ impl<'a> Parameters<'a> {
         parameters
     }
 
-    /// `value`, unless something was wrong.
+    /// `value`, if there are no errors.
     pub(super) fn valid<T>(self, value: T) -> Result<T, Vec<FieldError>> {
         if self.field_errors.is_empty() { Ok(value) } else { Err(self.refusal()) }
     }
 
-    /// What was wrong, as far as an answer lists it.
+    /// The errors, up to the number that an answer lists.
     fn refusal(mut self) -> Vec<FieldError> {
         self.field_errors.truncate(MAX_REPORTED_ERRORS);
         self.field_errors
@@ -148,7 +148,7 @@ impl<'a> Parameters<'a> {
         self.field_errors.push(FieldError { loc: vec!["query".into(), name.into()], msg: msg.into(), kind });
     }
 
-    /// Every value of a parameter that may be repeated.
+    /// All values of a parameter that may be repeated.
     pub(super) fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<T> {
         let values = self.pairs.iter().filter(|(present, _)| present == name);
         let (mut parsed, mut refused) = (Vec::new(), Vec::new());
@@ -177,7 +177,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// A name that a stranger chose, cut to a length fit for an answer.
+/// A parameter's name from the query, cut to a length fit for an answer.
 fn shortened(name: &str) -> String {
     const MAX_QUOTED_CHARS: usize = 64;
     match name.char_indices().nth(MAX_QUOTED_CHARS) {

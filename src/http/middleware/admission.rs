@@ -1,5 +1,6 @@
-//! How much is worked on at once. What does not fit is refused at once instead of waiting: a caller learns within
-//! milliseconds that it should come again, and memory stays bounded.
+//! Admission control: how many requests, and how many bytes of bodies and answers, are worked on at once. A request that
+//! does not fit is refused instead of queued, so that its caller learns within milliseconds to come again, and memory
+//! stays bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +17,15 @@ use crate::http::problem::{Code, Problem};
 use crate::http::timeouts::{BODY_TIMEOUT, WORK_TIMEOUT};
 use crate::telemetry::metrics::Shed;
 
-/// Requests that are worked on at once.
+/// The maximum number of requests that are worked on at once.
 const MAX_REQUESTS: usize = 1024;
-/// Bytes of bodies that are worked on at once. A body comes to up to three times its own size until it is stored
-/// (measured, with the smallest candles that there are, each of another symbol of one character).
+/// The maximum number of bytes of bodies that are worked on at once. Until it is stored, a body takes up to three times its
+/// size in memory (measured with the smallest possible candles, each of another symbol of one character).
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of answers that their clients have not taken yet.
+/// The maximum number of bytes of answers that clients have not received yet.
 const MAX_ANSWER_BYTES: usize = 40 * 1024 * 1024;
 
-/// What is left of the room.
+/// Counts what is worked on.
 #[derive(Debug)]
 pub(crate) struct AdmissionControl {
     requests: Semaphore,
@@ -41,29 +42,30 @@ impl AdmissionControl {
         }
     }
 
-    /// Refuses a body for which there is no room now. None is taken: who only announces one keeps nobody else out.
+    /// Refuses a body that does not fit now. Reserves nothing, so that a client that only announces a body keeps no other
+    /// out.
     pub(crate) fn expect_body(&self, bytes: u64) -> Result<(), Problem> {
         let free = self.bodies.units.available_permits() * MemoryBudget::UNIT_BYTES;
         if bytes > free as u64 { Err(overloaded(self.bodies.lack)) } else { Ok(()) }
     }
 
-    /// Takes room for a part of a body. The room is free again when what is returned is dropped.
+    /// Reserves memory for a part of a body until the permit is dropped.
     pub(crate) fn reserve_body(&self, bytes: usize) -> Result<MemoryPermit, Problem> {
         self.bodies.reserve(bytes)
     }
 
-    /// Takes room for an answer until it has been written to its connection. One that several share takes it for each: who
-    /// does not take his keeps it in memory.
+    /// Reserves memory for an answer until it has been written to its connection. An answer that several clients share is
+    /// reserved for each of them, because one slow client keeps it in memory.
     pub(crate) fn reserve_response(&self, answer: Bytes) -> Result<Bytes, Problem> {
-        let room = self.answers.reserve(answer.len())?;
-        Ok(Bytes::from_owner(Held { answer, _room: room }))
+        let permit = self.answers.reserve(answer.len())?;
+        Ok(Bytes::from_owner(Held { answer, _permit: permit }))
     }
 }
 
-/// Bytes and the room that they take. The last part of a connection to drop them gives it back.
+/// An answer and the permit for its memory. The permit is given back when the last slice of the answer is dropped.
 struct Held {
     answer: Bytes,
-    _room: MemoryPermit,
+    _permit: MemoryPermit,
 }
 
 impl AsRef<[u8]> for Held {
@@ -72,16 +74,16 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// MemoryPermit in memory, counted in units.
+/// A bound on memory, counted in units.
 #[derive(Debug)]
 struct MemoryBudget {
     units: Arc<Semaphore>,
     all: u32,
-    /// What a refusal for lack of it counts as.
+    /// The label in the metrics of a refusal for lack of it.
     lack: Shed,
 }
 
-/// MemoryPermit that was taken; given back when it is dropped.
+/// A part of a [`MemoryBudget`], given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryPermit(#[expect(dead_code, reason = "does its work when it is dropped")] OwnedSemaphorePermit);
 
@@ -93,7 +95,7 @@ impl MemoryBudget {
         Self { units: Arc::new(Semaphore::new(all as usize)), all, lack }
     }
 
-    /// What is larger than all of the room takes all of it.
+    /// A request for more than the whole budget takes the whole budget.
     fn reserve(&self, bytes: usize) -> Result<MemoryPermit, Problem> {
         let units = u32::try_from(bytes.div_ceil(Self::UNIT_BYTES)).unwrap_or(u32::MAX).min(self.all);
         let taken = Arc::clone(&self.units).try_acquire_many_owned(units);
@@ -111,7 +113,7 @@ fn overloaded(lack: Shed) -> Problem {
     Problem::new(Code::Overloaded, "The service has no room for this now; send it again after Retry-After.")
 }
 
-/// Refuses a request when as many are worked on as should be, and ends one that is worked on for too long.
+/// Refuses a request beyond [`MAX_REQUESTS`], and ends one that is worked on for too long.
 pub(crate) async fn admit(
     admission_control: &AdmissionControl,
     request: Request,
@@ -120,19 +122,19 @@ pub(crate) async fn admit(
     if probes::is_probe(&request) {
         return next(request).await;
     }
-    let Ok(_place) = admission_control.requests.try_acquire() else {
+    let Ok(_permit) = admission_control.requests.try_acquire() else {
         return overloaded(Shed::Requests).into_response();
     };
     let body = if request.body().is_end_stream() { Duration::ZERO } else { BODY_TIMEOUT };
     timeout(body + WORK_TIMEOUT, next(request)).await.unwrap_or_else(|_| given_up().into_response())
 }
 
-/// Waits for work on a body that is there.
+/// Runs work on a body that has arrived, within [`WORK_TIMEOUT`].
 pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Problem> {
     timeout(WORK_TIMEOUT, work).await.map_err(|_| given_up())
 }
 
-/// That something took so long is a fault of ours, whoever causes it.
+/// A request that takes so long is a fault of the service, whatever caused it.
 fn given_up() -> Problem {
     const DETAIL: &str = "This took too long and was given up; send it again after Retry-After, which is safe.";
     Problem::new(Code::TimedOut, DETAIL).caused_by("nothing ended it within its time".to_owned())

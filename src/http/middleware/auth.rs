@@ -1,4 +1,5 @@
-//! Authentication: finds the key that a request presents, and refuses by one layer per group of routes, before the body is read.
+//! Authentication: identifies the key that a request presents. One layer per group of routes refuses other keys before the body
+//! is read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,16 +18,17 @@ use crate::http::net::client_address::Client;
 use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
 
-/// Whom a request comes from, by the credentials that it presents.
+/// The caller of a request, by the credentials that it presents.
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
-    /// The holder of a key. Of two keys for different things it is the one that the route takes.
+    /// The holder of a key. Where a request has an ingest key and a read token, the one that the route takes.
     Known(Arc<Credential>),
-    /// Nobody: no credential stands where one is read. The keyring tells this client whether one stands elsewhere.
+    /// The request has no credential where one is read. The keyring can look for a valid key elsewhere in the request, at a
+    /// limited rate for each client.
     Anonymous(Keyring, Client),
-    /// Somebody who has a credential that is none of ours. Where a valid one came with it, its holder learns which is not.
+    /// One of the credentials is unknown. If a valid one came with it, the refusal says which of them is unknown.
     Unknown(Option<Arc<Misplaced>>),
-    /// The holder of a key that cannot count as it was sent.
+    /// The holder of a valid key that was sent in a way that does not count.
     Misplaced(Arc<Misplaced>),
 }
 
@@ -34,15 +36,16 @@ pub(crate) enum Identity {
 #[derive(Debug, Clone)]
 pub(crate) struct Keyring {
     entries: Arc<RwLock<Arc<Credentials>>>,
-    /// The rate at which a client without a credential may have its request looked through: that tries keys, too.
+    /// The rate at which the requests of a client without a credential are searched for one. Each search tries keys.
     searches: Arc<AddressLimiter>,
 }
 
-/// The keys that each operation takes. One that is not there takes none.
+/// The scopes of the keys that each operation takes. Operations that are not listed take none.
 #[derive(Debug, Default)]
 pub(crate) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
 
-/// The headers that may hold a key, and what it can then be used for. `HeaderName`s, because a `&str` would be parsed on every look.
+/// The headers that may hold a key, and the scope that it then has. `HeaderName`s, because a `&str` would be parsed on every
+/// lookup.
 static PLACES: [(HeaderName, Option<Scope>); 3] = [
     (HeaderName::from_static("x-api-key"), Some(Scope::Ingest)),
     (HeaderName::from_static("x-internal-token"), Some(Scope::Read)),
@@ -50,12 +53,12 @@ static PLACES: [(HeaderName, Option<Scope>); 3] = [
 ];
 
 impl Guards {
-    /// Notes that an operation takes keys for `scopes`.
+    /// Registers an operation that takes keys with one of `scopes`.
     pub(crate) fn insert(&mut self, method: Method, path: &str, scopes: &'static [Scope]) {
         self.0.entry(path.to_owned()).or_default().push((method, scopes));
     }
 
-    /// For what the keys are that the operation of `request` takes, the most fitting first.
+    /// The scopes that the operation of `request` takes, the preferred one first.
     pub(crate) fn scopes(&self, request: &Request) -> &'static [Scope] {
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let operations = request.extensions().get::<MatchedPath>().and_then(|path| self.0.get(path.as_str()));
@@ -65,18 +68,18 @@ impl Guards {
 }
 
 impl Keyring {
-    /// `searches` bounds how often requests without a credential are looked through for one.
+    /// `searches` limits how often the requests of one address are searched for a misplaced key.
     pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit) -> Self {
         let entries = Arc::new(RwLock::new(Arc::new(Credentials::new(ingest, read))));
         Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)) }
     }
 
-    /// Accepts these keys and no others from the next request on.
+    /// Replaces the keys from the next request on.
     pub(crate) fn replace(&self, ingest: &[ApiKey], read: &[ApiKey]) {
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Credentials::new(ingest, read));
     }
 
-    /// A valid key that stands where none is read, unless `client` has asked too often.
+    /// A valid key in a place where keys are not read. `None` as well once `client` is over its limit of searches.
     fn search(&self, client: Client, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
         self.searches.take(client).ok()?;
         misplaced::anywhere(&self.entries(), request, scopes)
@@ -86,10 +89,10 @@ impl Keyring {
         Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whose credentials `headers` of a `client` hold, on a route that takes keys for `scopes`.
+    /// Identifies `client` by the credentials in `headers`, on a route that takes keys with one of `scopes`.
     ///
-    /// One key for posting and one for reading are told apart by the route. Two of one kind, or two in one header, are
-    /// refused even where both are valid, because a proxy may read another one than we do.
+    /// Of an ingest key and a read token the route takes the one that it is for. Two keys of one scope, or two in one header,
+    /// are refused even if both are valid, because a proxy may read the other one.
     pub(crate) fn identify(&self, client: Client, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
         let entries = self.entries();
         let (mut ingest, mut read, mut misplaced, mut unknown) = (None, None, None, None);
@@ -135,24 +138,24 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
 }
 
-/// The credentials in the lines of a header. An empty one counts as absent, because a script sends it whose variable is not set.
+/// The credentials in the lines of a header. An empty value counts as absent, because scripts send it where a variable is not
+/// set.
 fn presented<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers.get_all(name).iter().map(HeaderValue::as_bytes).filter(|value| !is_empty(value))
 }
 
-/// True if there are more credentials than headers for them. Then it stays unsaid which is unknown, because a request could
-/// try as many keys as it has lines, and the answer would say whether one of them is valid.
+/// True if a request has more credentials than there are headers for them. The refusal then does not say which one is unknown,
+/// because a request could try as many keys as it has header lines, and the answer would reveal whether one of them is valid.
 fn is_crowded(headers: &HeaderMap) -> bool {
     PLACES.iter().map(|(name, _)| presented(headers, name).count()).sum::<usize>() > PLACES.len()
 }
 
-/// The word `Bearer` without a token is empty too. A header's value has no blanks around it.
+/// True for no value, and for the word `Bearer` without a token. Header values have no blanks around them.
 fn is_empty(value: &[u8]) -> bool {
     value.is_empty() || value.eq_ignore_ascii_case(b"Bearer")
 }
 
-/// Lets a request through if its key has one of `scopes`, and leaves the key's name for the log. Runs before the body is
-/// read.
+/// Refuses a request whose key has none of `scopes`, before its body is read. Leaves the key's name for the log.
 pub(crate) async fn require(
     State(scopes): State<&'static [Scope]>,
     Extension(identity): Extension<Identity>,
@@ -183,7 +186,7 @@ pub(crate) async fn require(
     response
 }
 
-/// The answer to a request without a credential, which names the header that is there and empty.
+/// The answer to a request without a credential. It names a header for credentials that is there and empty.
 fn missing(headers: &HeaderMap, scopes: &[Scope]) -> Response {
     match PLACES.iter().find(|(name, _)| headers.contains_key(name)) {
         Some((_, place)) => misplaced::refuse_empty(*place, scopes),

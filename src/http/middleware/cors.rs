@@ -1,4 +1,4 @@
-//! From where a request may come: hosts that are served, over TLS in production, and pages of allowed origins.
+//! Where a request may come from: the hosts that are served, TLS in production, and the origins whose pages may call (CORS).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::http::net::client_address::{Client, Transport};
 use crate::http::probes;
 use crate::http::problem::{Code, Problem};
 
-/// How long a browser may remember what it was allowed.
+/// The time for which a browser may cache the answer to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Decides from where requests are taken. Clones share it.
+/// The rules for hosts, transport and origins. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct OriginPolicy(Arc<OriginRules>);
 
@@ -35,7 +35,7 @@ impl OriginPolicy {
     pub(crate) fn new(access: &Access) -> Self {
         let origins = access.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
         let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
-        // Without credentials: no cookie ever means anything here.
+        // No `allow_credentials`, because cookies have no meaning here.
         let cors = CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
@@ -62,7 +62,7 @@ impl OriginPolicy {
                 "x-request-id",
                 "x-skipped",
             ]))
-            // Said of every answer, not only of those to allowed origins.
+            // `check` adds `Vary` to every answer, not only to those to allowed origins.
             .vary(Vec::<HeaderName>::new())
             .max_age(PREFLIGHT_MAX_AGE);
         let (hosts, origins, https_only) = (access.hosts.clone(), access.origins.clone(), access.https_only);
@@ -74,7 +74,7 @@ impl OriginPolicy {
         if self.0.hosts.is_empty() {
             return Ok(());
         }
-        // A request line may name a host too, and then counts (RFC 9112 section 3.2.2).
+        // A request line may name a host, too, which then takes precedence (RFC 9112 section 3.2.2).
         let by_line = request.uri().authority().map(host::host_of);
         let mut names = host.map(Some).into_iter().chain(by_line).peekable();
         let served = |name: Option<String>| name.is_some_and(|name| self.0.hosts.contains(&name));
@@ -94,7 +94,7 @@ impl OriginPolicy {
         Ok(())
     }
 
-    /// What a request's `Origin` makes of it.
+    /// Judges a request by its `Origin`.
     fn judge_origin(&self, request: &Request, client: Client) -> Result<RequestOrigin, Problem> {
         let mut named = request.headers().get_all(header::ORIGIN).iter();
         let Some(origin) = named.next() else { return Ok(RequestOrigin::SameOrNone) };
@@ -113,16 +113,16 @@ impl OriginPolicy {
     }
 }
 
-/// What kind of page a request comes from.
+/// The kind of page that a request comes from.
 enum RequestOrigin {
-    /// From no page at all, or from one that this service has served itself.
+    /// No page at all, or one that this service has served itself.
     SameOrNone,
-    /// From a page of an origin that the operator allows.
+    /// A page of an origin that the operator allows.
     Allowed,
 }
 
-/// Refuses requests from where none are taken, and tells browsers what the rest may do. A browser's preflight is answered
-/// here, since it carries no key.
+/// Refuses requests from other hosts, transports and origins, and adds the CORS headers to the rest. A preflight is answered
+/// here, because it carries no key.
 pub(crate) async fn check(
     origins: &OriginPolicy,
     client: Client,
@@ -130,7 +130,7 @@ pub(crate) async fn check(
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let judged = if probes::is_probe(&request) {
-        // Told to anybody, but only pages of allowed origins can read it.
+        // Anybody may ask for health, but only pages of allowed origins can read the answer.
         host::named(&request).map(|_| origins.judge_origin(&request, client).unwrap_or(RequestOrigin::SameOrNone))
     } else {
         let reached = origins.check_host(&request).and_then(|()| origins.check_transport(client));

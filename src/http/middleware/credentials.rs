@@ -1,4 +1,4 @@
-//! The keys that are accepted, and what each of them is for.
+//! The keys that are accepted, and the scope of each.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::ApiKey;
 
-/// The use of a key.
+/// What a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Post candles, and ask which series are stored.
@@ -17,11 +17,11 @@ pub(crate) enum Scope {
     Read,
 }
 
-/// The name of the key that a request came with. Stands in its response too, for the log.
+/// The name of the key that a request came with. The response carries it to the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(pub(crate) Arc<str>);
 
-/// A key that is accepted.
+/// An accepted key.
 #[derive(Debug)]
 pub(crate) struct Credential {
     pub(crate) name: Arc<str>,
@@ -29,7 +29,7 @@ pub(crate) struct Credential {
     pub(crate) scope: Scope,
 }
 
-/// Keys as digests: a comparison takes as long whatever was sent.
+/// The accepted keys as digests, so that a comparison takes equally long whatever was sent.
 #[derive(Debug)]
 pub(crate) struct Credentials(Vec<Arc<Credential>>);
 
@@ -43,7 +43,7 @@ impl Credentials {
         Self(ingest.chain(read.iter().map(|key| entry(key, Scope::Read))).collect())
     }
 
-    /// Looks at every key, so that the time taken tells nothing.
+    /// Compares with every key, so that the time taken reveals nothing.
     pub(crate) fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Credential>> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let mut found = None;

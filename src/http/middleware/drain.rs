@@ -1,7 +1,7 @@
-//! Hears a client out before refusing it.
+//! Drains the body of a request that is refused.
 //!
-//! Most clients send their whole body before they read. An answer that comes while they still send ends in a reset
-//! connection (RFC 9112 section 9.6), and they never learn that the batch was too large or the key wrong.
+//! Most clients send their whole body before they read. If the service answered and closed while they still send, the
+//! connection would be reset (RFC 9112 section 9.6), and they would never read that the batch was too large or the key wrong.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,11 @@ use tokio::time::timeout;
 
 use crate::http::timeouts::BODY_DRAIN_TIMEOUT;
 
-/// Most bytes that are read and dropped; a client with more to say is cut off.
+/// The maximum number of bytes that are read and dropped. A client that sends more is cut off.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Reads what was left of the body, within limits, before a refusal is sent, and says so where the connection has to end
-/// because there is still more.
+/// Reads the rest of the body, within limits, before a refusal is sent. Where more is left, the answer announces that the
+/// connection ends.
 pub(crate) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.body().is_end_stream() {
         return next(request).await;
@@ -34,7 +34,8 @@ pub(crate) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request)
     if response.status().is_success() {
         return response;
     }
-    // Who asks before sending, and was not told to, has not sent anything; who was too slow is not waited for again.
+    // A client that sent `Expect: 100-continue` and got no go-ahead has sent nothing, and one that was too slow is not given
+    // more time.
     let sends = !asks_first || body.wanted.load(Ordering::Relaxed);
     let is_drained = sends
         && response.status() != StatusCode::REQUEST_TIMEOUT
@@ -45,16 +46,16 @@ pub(crate) async fn drain_body(request: Request, next: impl AsyncFnOnce(Request)
     response
 }
 
-/// A body that can be read on after a handler has dropped it.
+/// A body that can still be read after its handler has dropped it.
 #[derive(Debug, Clone)]
 struct SharedBody {
     body: Arc<Mutex<Body>>,
-    /// Whether anybody has begun to read it.
+    /// True once a handler has begun to read it.
     wanted: Arc<AtomicBool>,
 }
 
 impl SharedBody {
-    /// Reads and drops the rest. Says whether that was all of it.
+    /// Reads and drops the rest. Returns true if that was all of it.
     async fn drain(&mut self) -> bool {
         let mut dropped = 0;
         while dropped < MAX_DRAINED_BYTES {

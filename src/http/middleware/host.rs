@@ -8,15 +8,15 @@ use axum::http::{Version, header};
 
 use crate::http::problem::{Code, Problem};
 
-/// The host that `request` names, in lower case and without its port. Only HTTP/1.0 may name none.
+/// The host that `request` names, in lower case and without its port; `None` only for HTTP/1.0.
 ///
 /// # Errors
-/// HTTP demands to refuse the request: no `Host`, more than one, or one that is not a host with or without a port.
+/// HTTP/1.1 requires a refusal where there is no `Host`, more than one, or one that is not a host with or without a port.
 pub(crate) fn named(request: &Request) -> Result<Option<String>, Problem> {
     const NO_HOST: &str =
-        "The Host of the request is not a host name or address with or without a port; send such a one.";
+        "The Host of the request is not a host name or address with or without a port; send one that is.";
     let problem = |detail| Err(Problem::new(Code::InvalidHost, detail));
-    // A request line may name a host too.
+    // A request line may name a host, too.
     if request.uri().authority().is_some_and(|authority| host_of(authority).is_none()) {
         return problem(NO_HOST);
     }
@@ -38,7 +38,7 @@ pub(crate) fn named(request: &Request) -> Result<Option<String>, Problem> {
     }
 }
 
-/// The host in `HOST` or `HOST:PORT`, in lower case; what has anything more is read differently by different programs.
+/// The host in `HOST` or `HOST:PORT`, in lower case; `None` for anything more, which programs read in different ways.
 pub(crate) fn host_of(authority: &Authority) -> Option<String> {
     let host = authority.host();
     let rest = authority.as_str().strip_prefix(host)?;
@@ -50,8 +50,8 @@ pub(crate) fn host_of(authority: &Authority) -> Option<String> {
     (has_no_more && is_host).then(|| host.to_ascii_lowercase())
 }
 
-/// True if DNS can have a name, or an IPv4 address is written like that. RFC 3986 allows more, such as commas, which programs
-/// read differently. Underscores are in the names of Docker Compose's services.
+/// True for a name that DNS can hold, and for an IPv4 address. RFC 3986 allows more, such as commas, which programs read in
+/// different ways. Underscores occur in the names of Docker Compose's services.
 fn is_dns_name(host: &str) -> bool {
     const MAX_NAME_LENGTH: usize = 253;
     const MAX_LABEL_LENGTH: usize = 63;
@@ -65,8 +65,8 @@ fn is_dns_name(host: &str) -> bool {
     host.len() <= MAX_NAME_LENGTH && host.split('.').all(is_label)
 }
 
-/// The host names under which the second listener is served. A web page that has its own name lead here (DNS rebinding) sends
-/// that name.
+/// The host names under which the second listener is served. A web page that reaches it by DNS rebinding sends the page's own
+/// host name, and is refused.
 #[derive(Debug, Clone)]
 pub(crate) struct AdminHosts {
     names: Vec<String>,
@@ -74,16 +74,16 @@ pub(crate) struct AdminHosts {
 }
 
 impl AdminHosts {
-    /// Besides `names`, names of this machine's loopback, and the address that is listened on: any where all are, since
-    /// an address cannot be rebound.
+    /// Accepts `names`, the names of the loopback interface, and the address that the listener is bound to. A listener on all
+    /// addresses accepts any address, because rebinding needs a name.
     pub(crate) fn new(names: &[String], address: IpAddr) -> Self {
         Self { names: names.to_vec(), address: address.to_canonical() }
     }
 
-    /// Lets a request through that names one of them.
+    /// Refuses a request that names another host.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
         let host = named(request)?;
-        // HTTP/1.0 without Host: no browser.
+        // HTTP/1.0 without Host does not come from a browser.
         if host.is_none_or(|host| self.serve(&host)) {
             return Ok(());
         }

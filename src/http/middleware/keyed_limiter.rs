@@ -1,4 +1,4 @@
-//! What is remembered of who called how often.
+//! Token buckets by key and by client address, in bounded memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,13 +19,13 @@ use governor::{Quota, RateLimiter};
 use crate::config::RateLimit;
 use crate::http::net::client_address::Client;
 
-/// Keys or addresses that are remembered, some 100 bytes each. Those that come when there are so many share one bucket.
+/// The maximum number of keys or addresses that have a bucket of their own, at some 100 bytes each. The rest share one bucket.
 const MAX_KEYS: usize = 100_000;
-/// How often, in seconds, addresses that were quiet for long are forgotten.
+/// The interval in seconds at which the buckets of quiet addresses are dropped.
 const TIDY_INTERVAL_SECONDS: u64 = 10;
 
-/// Where a caller stands: how many requests it may have at once, how many it has left, until when it has all again, and
-/// how long until it has the next.
+/// The state of a caller's quota: how many requests it may make at once, how many are left, the time until all of them are
+/// available again, and the time until the next one is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RateLimitState {
     pub(crate) limit: u32,
@@ -37,7 +37,7 @@ pub(crate) struct RateLimitState {
 impl RateLimitState {
     fn new(quota: Quota, remaining: u32, wait: Duration) -> Self {
         let limit = quota.burst_size().get();
-        // Who has to wait has the next one at the end of it.
+        // A caller that has to wait gets one request at the end of the wait.
         let missing = limit.saturating_sub(remaining + u32::from(!wait.is_zero()));
         let reset = wait + quota.replenish_interval() * missing;
         Self { limit, remaining, reset, wait }
@@ -50,7 +50,7 @@ pub(crate) struct KeyedLimiter<K: Clone + Hash + Eq>(
 );
 
 impl<K: Clone + Hash + Eq> KeyedLimiter<K> {
-    /// Lets through `limit`, and at once `burst` times as many.
+    /// Allows `limit`, and bursts of `burst` times as many requests.
     pub(crate) fn new(limit: RateLimit, burst: u32) -> Self {
         let RateLimit::Per { times, period } = limit else { return Self(None) };
         let quota = Quota::with_period(period / times.get())
@@ -76,7 +76,7 @@ impl<K: Clone + Hash + Eq> fmt::Debug for KeyedLimiter<K> {
     }
 }
 
-/// The state of at most so many buckets: keys that come when there are as many share one.
+/// The state of at most `most` buckets. Keys beyond them share one.
 struct BoundedStateStore<K> {
     each: Mutex<HashMap<K, InMemoryState>>,
     most: usize,
@@ -112,7 +112,7 @@ impl<K: Clone + Hash + Eq> StateStore for BoundedStateStore<K> {
 
 impl<K: Clone + Hash + Eq> ShrinkableKeyedStateStore<K> for BoundedStateStore<K> {
     fn retain_recent(&self, drop_below: Nanos) {
-        // A state tells its time only to whoever measures it.
+        // `measure_and_replace` is the only way to read a state's time.
         let is_recent = |state: &InMemoryState| {
             state.measure_and_replace(&NotKeyed::NonKey, |time| Err::<((), Nanos), _>(time > Some(drop_below)))
                 == Err(true)
@@ -133,12 +133,12 @@ impl<K: Clone + Hash + Eq> ShrinkableKeyedStateStore<K> for BoundedStateStore<K>
     }
 }
 
-/// A bucket for each client address, of which there may be any number; the memory for them is bounded all the same.
+/// A bucket for each client address. The number of addresses has no bound, and the memory for them does.
 #[derive(Debug)]
 pub(crate) struct AddressLimiter {
     buckets: KeyedLimiter<IpAddr>,
     start: Instant,
-    /// Seconds from the start to the last time that quiet addresses were forgotten.
+    /// Seconds from the start to the last time that the buckets of quiet addresses were dropped.
     tidied: AtomicU64,
 }
 
@@ -152,7 +152,7 @@ impl AddressLimiter {
         self.buckets.take(&client.group())
     }
 
-    /// Forgets addresses whose bucket is full again: to forget them changes nothing.
+    /// Drops the buckets that are full again, because a new one would be equal.
     fn tidy(&self) {
         let now = self.start.elapsed().as_secs();
         let last = self.tidied.load(Ordering::Relaxed);

@@ -1,7 +1,8 @@
-//! Valid keys that cannot count as they were sent: in the wrong header, with their name, in quotes, in the address.
+//! Valid keys that were sent in a way that does not count: in the wrong header, with their name, in quotes, in the address.
 //!
-//! The holder of a valid key is told what to change, and is never counted among those who try wrong ones unless a wrong one came,
-//! too. Nobody else learns anything: the texts to compare depend on what was sent alone, and every comparison takes as long as any other.
+//! The refusal says what the holder of a valid key has to change, and does not count as a wrong key unless one came with it. It
+//! reveals nothing to anybody else, because the texts that are compared depend only on what was sent, and all comparisons
+//! take equally long.
 
 use std::sync::Arc;
 
@@ -16,16 +17,16 @@ use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scop
 use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
 
-/// The most layers that are taken off a value, such as quotes, a word or a name before the key.
+/// The maximum number of layers that are peeled off a value, such as quotes, a word or a name before the key.
 const MAX_PEELED_LAYERS: usize = 4;
-/// The most keys in a list that is recognised as one.
+/// The maximum number of keys in a list that is recognised as one.
 const MAX_LISTED_KEYS: usize = 8;
-/// The most values of one request that are looked at where it presents no credential: each is a try.
+/// The maximum number of values of one request that are compared where it presents no credential. Each comparison is a try.
 const MAX_SEARCHED_VALUES: usize = 8;
-/// Parts of names of headers in which a key is looked for.
-const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+/// A header is searched for a key if its name contains one of these.
+const SEARCHED_HEADERS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
 
-/// A valid key that cannot count as it was sent.
+/// A valid key that was sent in a way that does not count.
 #[derive(Debug)]
 pub(crate) struct Misplaced {
     pub(crate) name: Arc<str>,
@@ -36,7 +37,7 @@ pub(crate) struct Misplaced {
 /// The mistake that keeps a valid key from counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
-    /// It stands in a header for the other kind of key, or in one that nobody reads.
+    /// It stands in the header for keys of the other scope, or in one that is not read.
     Header,
     /// It stands in the address.
     Query,
@@ -82,7 +83,7 @@ impl Misplaced {
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Misplaced, detail }
     }
 
-    /// Of several valid ones, which counts would depend on who reads first.
+    /// The first of several valid keys, of which the service and a proxy could each take another one.
     pub(crate) fn several(entry: &Credential) -> Self {
         let (_, what, header) = words(entry.scope);
         let detail = format!(
@@ -92,7 +93,7 @@ impl Misplaced {
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Several, detail }
     }
 
-    /// Of a `holder` who has sent an unknown one, too.
+    /// The valid key of a `holder` who has also sent an unknown one.
     pub(crate) fn beside_unknown(holder: Arc<str>, place: Option<Scope>) -> Self {
         let header = header_name(place);
         let detail = format!(
@@ -102,7 +103,7 @@ impl Misplaced {
         Self { name: holder, kind: AuthFailures::Unknown, detail }
     }
 
-    /// The kind that this counts as.
+    /// The label in the metrics.
     pub(crate) fn kind(&self) -> AuthFailures {
         self.kind
     }
@@ -123,12 +124,12 @@ fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// The header for credentials of a scope, or of any.
+/// The header for credentials of a scope, or for any.
 fn header_name(place: Option<Scope>) -> &'static str {
     place.map_or("Authorization", |scope| words(scope).2)
 }
 
-/// The answer where a header for credentials is empty and none is in another.
+/// The answer where a header for credentials is empty and no other holds one.
 pub(crate) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
     let (kind, _, header) = words(scopes.first().copied().unwrap_or(Scope::Read));
     let article = if kind.starts_with('i') { "an" } else { "a" };
@@ -168,16 +169,16 @@ pub(crate) fn anywhere(entries: &Credentials, request: &Request, scopes: &[Scope
         .filter(|text| !text.is_empty())
         .find_map(|text| look_at(text.as_bytes(), Mistake::Query).map(|(entry, _)| (entry, Mistake::Query)))
         .or_else(|| {
-            let telling = |name: &HeaderName| TELLING.iter().any(|part| name.as_str().contains(part));
-            let headers = request.headers().iter().filter(|(name, _)| telling(name));
+            let is_searched = |name: &HeaderName| SEARCHED_HEADERS.iter().any(|part| name.as_str().contains(part));
+            let headers = request.headers().iter().filter(|(name, _)| is_searched(name));
             let mut parts = headers.flat_map(|(_, value)| value.as_bytes().split(|byte| *byte == b';'));
             parts.find_map(|part| look_at(part, Mistake::Header).map(|(entry, _)| (entry, Mistake::Header)))
         });
     found.map(|(entry, mistake)| Misplaced::new(&entry, mistake, scopes))
 }
 
-/// Looks for a valid key in `value`, or in what is left of it without what people put around keys. `whole` is what is wrong
-/// where the value itself is one.
+/// Looks for a valid key in `value`, also below layers that people put around keys. `whole` is the mistake where the value
+/// itself is a key.
 fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Credential>, Mistake)> {
     if let Some(entry) = entries.find(value, None) {
         return Some((entry, whole));
@@ -186,7 +187,7 @@ fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Cred
     let mut rest = value;
     for _ in 0..MAX_PEELED_LAYERS {
         let (mistake, inner) = peel(rest)?;
-        // The refusal names the outermost mistake; after `Bearer` in Authorization there is one further in.
+        // The refusal names the outermost mistake. In Authorization the word `Bearer` is none.
         let mistake = if mistake == Mistake::Word && whole == Mistake::NotBearer { None } else { Some(mistake) };
         first = first.or(mistake);
         if let Some(entry) = entries.find(inner, None) {
@@ -197,7 +198,7 @@ fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Cred
     None
 }
 
-/// Takes off one layer of what people put around keys.
+/// Peels one layer off that people put around keys.
 fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
     const PEELED_CHARACTERS: &[u8] = b" \t\"'`<>[]{}";
     let outer = |byte: &u8| PEELED_CHARACTERS.contains(byte);
@@ -216,7 +217,7 @@ fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
     after(b":=").map(|inner| (Mistake::Name, inner))
 }
 
-/// Looks for valid keys in a list of nothing else: a wrong one beside them would be a try.
+/// Looks for a list of valid keys only, because a list with wrong ones could be used to try keys.
 fn look_for_list(entries: &Credentials, value: &[u8]) -> Option<(Arc<Credential>, Mistake)> {
     let mut parts = value.split(|byte| *byte == b',').enumerate();
     let (_, first) = parts.next()?;

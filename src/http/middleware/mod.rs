@@ -1,4 +1,4 @@
-//! The layers around every handler. [`stack`] has their order.
+//! The middleware around every handler. [`stack`] has its order.
 
 pub(crate) mod access_log;
 pub(crate) mod admission;

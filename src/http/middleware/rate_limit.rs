@@ -1,4 +1,4 @@
-//! Limits on the rate of calls: each ingest key and each read token for itself, everybody else by address.
+//! Rate limits: for each ingest key and each read token, and for each address of callers without a valid key.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use crate::http::probes;
 use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::{AuthFailures, LIMITER_ADDRESSES, RateLimited};
 
-/// How many wrong keys one address may try a minute. Who has a right one is never asked.
+/// The number of wrong keys that one address may try in a minute. A caller with a valid key is not limited by it.
 const WRONG_KEY_LIMIT: RateLimit =
     RateLimit::Per { times: NonZeroU32::MIN.saturating_add(9), period: Duration::from_secs(60) };
 const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// The rate at which one address may try wrong keys.
+/// The limit on wrong keys from one address; none where anonymous requests have none.
 pub(crate) fn of_wrong_keys(limits: &RateLimits) -> RateLimit {
     if limits.anonymous == RateLimit::Off { RateLimit::Off } else { WRONG_KEY_LIMIT }
 }
 
-/// Says who called too often. Clones share their memory.
+/// The rate limits. Clones share their state.
 #[derive(Debug, Clone)]
 pub(crate) struct Limiter(Arc<Limiters>);
 
@@ -53,7 +53,7 @@ impl Limiter {
         }))
     }
 
-    /// Counts a request.
+    /// Takes a request from its caller's quota.
     fn take(&self, identity: &Identity, client: Client) -> Result<Option<RateLimitState>, RateLimitExceeded> {
         let mut of_wrong_keys = None;
         match identity {
@@ -67,19 +67,19 @@ impl Limiter {
                     .0
                     .wrong_keys
                     .take(client)
-                    .map_err(|standing| RateLimitExceeded::new(RateLimited::WrongKey, detail, standing))?;
+                    .map_err(|state| RateLimitExceeded::new(RateLimited::WrongKey, detail, state))?;
             }
         }
         let detail = "Too many requests without a valid key came from this address; wait for Retry-After.";
-        let standing = self
+        let state = self
             .0
             .anonymous
             .take(client)
-            .map_err(|standing| RateLimitExceeded::new(RateLimited::Anonymous, detail, standing))?;
-        Ok(of_wrong_keys.into_iter().chain(standing).min_by_key(|standing| standing.remaining))
+            .map_err(|state| RateLimitExceeded::new(RateLimited::Anonymous, detail, state))?;
+        Ok(of_wrong_keys.into_iter().chain(state).min_by_key(|state| state.remaining))
     }
 
-    /// Counts a request of a key's holder.
+    /// Takes a request from a key's quota.
     fn take_of(&self, key: &Credential) -> Result<Option<RateLimitState>, RateLimitExceeded> {
         let (buckets, scope, detail) = match key.scope {
             Scope::Ingest => (
@@ -93,17 +93,17 @@ impl Limiter {
                 "This token reads too often; wait for Retry-After, and ask for more candles at a time.",
             ),
         };
-        buckets.take(&key.name).map_err(|standing| RateLimitExceeded::new(scope, detail, standing))
+        buckets.take(&key.name).map_err(|state| RateLimitExceeded::new(scope, detail, state))
     }
 
-    /// Tells the metrics how much is remembered.
+    /// Sets the gauge of the addresses that are tracked.
     pub(crate) fn measure(&self) {
         #[expect(clippy::cast_precision_loss, reason = "the count is bounded")]
         gauge!(LIMITER_ADDRESSES).set((self.0.anonymous.len() + self.0.wrong_keys.len()) as f64);
     }
 }
 
-/// Refuses a request whose caller came too often, and tells every other where it stands.
+/// Refuses a request whose caller is over its limit, and adds the `RateLimit-*` headers to every other answer.
 pub(crate) async fn meter(
     limiter: &Limiter,
     client: Client,
@@ -115,36 +115,36 @@ pub(crate) async fn meter(
         return next(request).await;
     }
     match limiter.take(identity, client) {
-        Err(too_often) => too_often.into_response(),
-        Ok(standing) => {
+        Err(exceeded) => exceeded.into_response(),
+        Ok(state) => {
             let mut response = next(request).await;
-            if let Some(standing) = standing {
-                standing.write(response.headers_mut());
+            if let Some(state) = state {
+                state.write(response.headers_mut());
             }
             response
         }
     }
 }
 
-/// A refusal, and where its caller stands.
+/// A refusal, with the state of its caller's quota.
 #[derive(Debug)]
 struct RateLimitExceeded {
     detail: &'static str,
-    standing: RateLimitState,
+    state: RateLimitState,
 }
 
 impl RateLimitExceeded {
-    fn new(scope: RateLimited, detail: &'static str, standing: RateLimitState) -> Self {
+    fn new(scope: RateLimited, detail: &'static str, state: RateLimitState) -> Self {
         scope.count(1);
-        Self { detail, standing }
+        Self { detail, state }
     }
 }
 
 impl IntoResponse for RateLimitExceeded {
     fn into_response(self) -> Response {
         let mut response = Problem::new(Code::RateLimited, self.detail).into_response();
-        response.headers_mut().insert("retry-after", seconds(self.standing.wait).max(1).into());
-        self.standing.write(response.headers_mut());
+        response.headers_mut().insert("retry-after", seconds(self.state.wait).max(1).into());
+        self.state.write(response.headers_mut());
         response
     }
 }

@@ -1,4 +1,4 @@
-//! How many requests there are and how long they take, for the metrics.
+//! The metrics of requests: how many there are and how long they take.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use metrics::{Gauge, Histogram, gauge, histogram};
 
 use crate::telemetry::metrics::{ACTIVE_REQUESTS, REQUEST_DURATION};
 
-/// What is counted of a listener's requests. Each route, method and status keeps its histogram: to find it by its labels
-/// takes longer than all else that is counted of a request.
+/// The metrics of a listener's requests. Each route, method and status keeps the handle of its histogram, because a lookup by
+/// labels would take longer than all other counting of a request.
 pub(crate) struct RequestMetrics {
     active: Gauge,
     /// By route.
@@ -32,20 +32,21 @@ impl RequestMetrics {
         Self { active: gauge!(ACTIVE_REQUESTS), durations: RwLock::default() }
     }
 
-    /// Has a route's failures in the metrics from the start: a first one that brought its series along would be in no rate.
+    /// Registers a route's 5xx series at zero. `rate()` needs a previous sample, so that a series that began with its first
+    /// failure would hide that failure.
     pub(crate) fn expect_failures(&self, method: &Method, route: &str) {
         for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
             drop(self.histogram(route, name(method), status.as_u16()));
         }
     }
 
-    /// Counts a request among those that are worked on.
+    /// Counts a request as active until the guard is dropped.
     pub(crate) fn begin(&self) -> Active {
         self.active.increment(1);
         Active(self.active.clone())
     }
 
-    /// Counts a request that was answered, or left by its client.
+    /// Counts a request that was answered, or whose client disconnected.
     pub(crate) fn end(&self, method: &Method, route: &str, status: u16, duration: Duration) {
         let method = name(method);
         let durations = self.durations.read().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +73,7 @@ impl RequestMetrics {
     }
 }
 
-/// The methods that are told apart: with any that a client may think of, the number of series would have no bound.
+/// The methods that have a label of their own. If clients could choose labels, the number of series would have no bound.
 fn name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -86,7 +87,7 @@ fn name(method: &Method) -> &'static str {
     }
 }
 
-/// A request that is worked on, until this is dropped.
+/// Counts a request as active until it is dropped.
 pub(crate) struct Active(Gauge);
 
 impl Drop for Active {

@@ -1,4 +1,4 @@
-//! The one stack of layers around every public route.
+//! The middleware around every public route, in one place and in order.
 
 use std::sync::Arc;
 
@@ -41,14 +41,26 @@ impl Stack {
     }
 }
 
-/// MemoryPermit for the headers that the layers put into an answer.
+/// Capacity for the headers that the middleware adds to an answer.
 const ADDED_HEADERS: usize = 10;
 
-/// The one stack of layers, from the inside out. One function, since axum copies a route anew for each layer that it knows of;
-/// and each in a box, since one future of all of them would be of a size for which an allocator takes its time.
+/// Runs the middleware, written from the inside out. A request passes, in this order:
+///
+/// 1. the span that names the request in every line of the log, that of a panic too,
+/// 2. `access_log` and `request_metrics`, which see every answer,
+/// 3. `security_headers`,
+/// 4. `panic`, which turns a panic into a 500,
+/// 5. `drain`, outside everything that can refuse,
+/// 6. `host` and `cors`, outside the limits, so that pages of allowed origins can read refusals,
+/// 7. `rate_limit`, before admission, so that a client over its limit cannot occupy a place,
+/// 8. `admission`,
+/// 9. the route, whose guard (`auth`) checks the scope of the key that was identified first.
+///
+/// It is one function, because axum copies a route for each layer that it knows of. A `ServiceBuilder` around the router would
+/// not, but then requests have no `MatchedPath`, which guards, log and metrics need. Each step is boxed, because a single
+/// future of all of them would be so large that its allocation is slow.
 async fn run_stack(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
     let request_id = access_log::request_id(request.headers());
-    // Around all of it, so that every line names the request, that of a panic too.
     let span = spans::request(&request_id);
     run_layers(&stack, request_id, request, next).instrument(span).await
 }
@@ -61,23 +73,19 @@ async fn run_layers(stack: &Stack, request_id: String, mut request: Request, nex
 
     let routed = async move |request| {
         let mut response = Box::pin(next.run(request)).await;
-        // Once for all headers that the layers add, because the map would grow three times.
+        // Reserved once, because the map would grow three times otherwise.
         response.headers_mut().reserve(ADDED_HEADERS);
         response
     };
-    // Before admission, so that a client over its limit cannot occupy a place.
     let admitted = async move |request| Box::pin(admission::admit(admission, request, routed)).await;
     let metered = async move |request| Box::pin(rate_limit::meter(limiter, client, &identity, request, admitted)).await;
-    // Outside of the limits, so that pages of allowed origins can read their refusals too.
     let checked = async move |request| Box::pin(cors::check(origins, client, request, metered)).await;
-    // Outside everything that can refuse: reads the rest of the body before a refusal is sent.
     let drained = async move |request| Box::pin(drain::drain_body(request, checked)).await;
     let secured = async move |request| {
         let mut response = Box::pin(panic::catch_panic(request, drained)).await;
         security_headers::secure(client, &mut response);
         response
     };
-    // Sees every answer.
     Box::pin(access_log::observe(listener, client, request_id, request, secured)).await
 }
 

@@ -1,4 +1,4 @@
-//! Who sent a request and over what, also behind proxies: what a header says of it is believed from trusted ones alone.
+//! The client of a request and its transport, also behind proxies. Forwarding headers count only if a trusted proxy sent them.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// What carried a request to us, or to the proxy that the client spoke to.
+/// The transport between the client and the service, or between the client and the first trusted proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     /// TLS.
     Https,
-    /// Plain text, as a trusted proxy says.
+    /// Plain text, according to a trusted proxy.
     ForwardedHttp,
-    /// Plain text up to here. A proxy that is not trusted may stand before it.
+    /// Plain text to this service. A proxy that is not trusted may stand in between.
     Direct,
 }
 
@@ -27,7 +27,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The address by which the client is counted. Whoever has one IPv6 address has the 2^64 beside it.
+    /// The address by which the client is counted: its IPv4 address, or the /64 of its IPv6 address, because its owner has all
+    /// 2^64 addresses in it.
     pub(crate) fn group(&self) -> IpAddr {
         group(self.address)
     }
@@ -41,7 +42,7 @@ pub(crate) fn group(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Proxies whose word is believed. Clones share it.
+/// The trusted proxies. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxies(Arc<ProxyTrust>);
 
@@ -54,7 +55,7 @@ struct ProxyTrust {
 }
 
 impl Proxies {
-    /// Believes `trusted`, which name the client in `client_header`; `tls` says whether we speak TLS ourselves.
+    /// Trusts the proxies in `trusted`, which name the client in `client_header`. `tls` is true if the service itself speaks TLS.
     pub(crate) fn new(trusted: &[IpNet], client_header: &str, tls: bool) -> Self {
         let (trusted, client_header) = (trusted.to_vec(), HeaderName::from_bytes(client_header.as_bytes()).ok());
         Self(Arc::new(ProxyTrust { trusted, client_header, tls, warned: AtomicBool::new(false) }))
@@ -65,7 +66,7 @@ impl Proxies {
         self.0.trusted.iter().any(|range| range.contains(&address))
     }
 
-    /// Who sent `request`.
+    /// The client that sent `request`.
     pub(crate) fn client(&self, request: &Request) -> Client {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip().to_canonical());
@@ -93,8 +94,8 @@ impl Proxies {
         Client { address: self.named_client(peer, headers), transport }
     }
 
-    /// Walks from the last address named, which our own proxy wrote, to the first that no trusted proxy has: what stands
-    /// before it is the client's own word.
+    /// Walks the list from the right and returns the first address that is not a trusted proxy. The client supplied everything
+    /// to its left, which can be forged.
     fn named_client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let lines = self.0.client_header.iter().flat_map(|header| headers.get_all(header));
         let named: Vec<&str> = lines.flat_map(|line| line.to_str().unwrap_or("?").split(',')).collect();
@@ -110,14 +111,14 @@ impl Proxies {
     }
 }
 
-/// An address as proxies write it, some with the port.
+/// Parses an address as proxies write it, some of them with a port.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     address.ok().map(|address| address.to_canonical())
 }
 
-/// Whether every hop that `X-Forwarded-Proto` tells of was TLS; `None` where it tells nothing.
+/// True if every hop in `X-Forwarded-Proto` was TLS; `None` where the header is missing.
 fn proto_is_https(headers: &HeaderMap) -> Option<bool> {
     let mut hops = headers
         .get_all("x-forwarded-proto")

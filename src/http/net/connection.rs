@@ -26,7 +26,7 @@ use tower::Service;
 use crate::http::timeouts::{ANSWER_TIMEOUT, HEAD_TIMEOUT};
 use crate::telemetry::metrics::ConnectionsTimedOut;
 
-/// The time that clients may take.
+/// The deadlines of a connection's client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     /// As [`HEAD_TIMEOUT`].
@@ -39,24 +39,24 @@ impl Deadlines {
     pub(crate) const DEFAULT: Self = Self { head: HEAD_TIMEOUT, take: ANSWER_TIMEOUT };
 }
 
-/// The use of a connection at the moment.
+/// The phase that a connection is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum ConnectionPhase {
-    /// No request is being worked on: what comes in is the head of the next one.
+    /// No request is being answered. Bytes that arrive belong to the head of the next one.
     Awaiting,
     /// A request is being answered.
     Answering,
-    /// An answer of unknown length is being sent, for as long as it lasts.
+    /// An answer of unknown length is being sent.
     Streaming,
     /// The connection no longer carries HTTP, and its new owner sets its own deadlines for what comes in.
     Upgraded,
 }
 
-/// What a connection's stream knows of the requests that came over it.
+/// The requests on a connection, shared between its stream and its service.
 #[derive(Debug)]
 struct Activity {
-    /// How many there were.
+    /// The number of requests so far.
     requests: AtomicU64,
     /// A [`ConnectionPhase`].
     phase: AtomicU8,
@@ -75,13 +75,13 @@ impl Activity {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
-    /// True if the answer that is sent has no known end.
+    /// True while the answer that is being sent has no known end.
     fn is_open_ended(&self) -> bool {
         self.is(ConnectionPhase::Streaming) || self.is(ConnectionPhase::Upgraded)
     }
 }
 
-/// A service that tells its connection's stream of requests.
+/// A service that reports its requests to the connection's stream.
 #[derive(Clone)]
 pub(crate) struct Watched<S> {
     service: S,
@@ -127,8 +127,8 @@ where
     }
 }
 
-/// An answer of unknown length. It ends where the service stops, because it would hold up the stop for as long as anything
-/// may; its client asks anew, of whichever process has taken over.
+/// An answer of unknown length. It ends when the service stops, because it would delay the stop to its deadline. The client
+/// then asks again, and reaches the process that has taken over.
 struct StreamingBody {
     body: Body,
     activity: Arc<Activity>,
@@ -166,22 +166,22 @@ pub(crate) struct Connection<P> {
     stream: TcpStream,
     activity: Arc<Activity>,
     deadlines: Deadlines,
-    /// When the head must be there that belongs to the request of this number.
+    /// The head that has to arrive by a deadline.
     head: Option<AwaitedHead>,
-    /// The time by which the client must have taken all that was written, or any more of an endless answer.
+    /// The deadline by which the client must have received everything that was written, or any part of an endless answer.
     take: Option<Pin<Box<Sleep>>>,
     stopping: CancellationToken,
-    /// Waits for the service to stop; made once the connection is upgraded.
+    /// Resolves when the service stops. Set once the connection is upgraded.
     stopped: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    /// Given back when the connection ends.
+    /// The connection's place, given back when it ends.
     _place: P,
 }
 
-/// A head that is awaited.
+/// A head that has to arrive by its deadline.
 struct AwaitedHead {
     request: u64,
     deadline: Instant,
-    /// Set only while it is waited for: nearly every head comes in one piece.
+    /// Set only after the first byte, because nearly every head arrives in one piece.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -192,8 +192,8 @@ impl AwaitedHead {
 }
 
 impl<P> Connection<P> {
-    /// A connection that was just accepted, and the service on it that tells it of requests. `place` is what it takes from
-    /// others, until it ends. Once `stopping` is cancelled, streams end.
+    /// Wraps a connection that was just accepted, and the service on it, which reports its requests. The connection holds
+    /// `place` until it ends. Streams end once `stopping` is cancelled.
     pub(crate) fn new<S>(
         stream: TcpStream,
         service: S,
@@ -212,7 +212,7 @@ impl<P> Connection<P> {
         self.activity.requests.load(Ordering::Relaxed)
     }
 
-    /// Starts the deadline of a head with its first byte.
+    /// Starts the deadline of a head at its first byte.
     fn began_head(&mut self) {
         if self.head.is_none() && self.activity.is(ConnectionPhase::Awaiting) {
             self.head = Some(AwaitedHead::new(self.requests(), self.deadlines.head));
@@ -229,7 +229,7 @@ impl<P> Connection<P> {
         alarm.get_or_insert_with(|| Box::pin(sleep_until(*deadline))).as_mut().poll(cx).is_ready()
     }
 
-    /// True if an upgraded connection has to end, because the service does: its reader then reads its end.
+    /// True if an upgraded connection has to end because the service stops. Its reader then reads the end of the stream.
     fn upgrade_is_over(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.activity.is(ConnectionPhase::Upgraded) {
             return false;
@@ -238,7 +238,7 @@ impl<P> Connection<P> {
         self.stopped.get_or_insert_with(|| Box::pin(stopping.clone().cancelled_owned())).as_mut().poll(cx).is_ready()
     }
 
-    /// Passes on the result of a write, unless the client has had its time.
+    /// Passes on the result of a write, unless the client has exceeded its deadline.
     fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if result.is_pending() {
             let time = self.deadlines.take;
@@ -247,7 +247,7 @@ impl<P> Connection<P> {
             return Poll::Ready(Err(too_slow(ConnectionsTimedOut::Answer)));
         }
         if self.activity.is_open_ended() {
-            // A client that takes some of an endless answer is not too slow.
+            // A client that receives some of an endless answer is not too slow.
             self.take = None;
         }
         result
@@ -294,7 +294,7 @@ impl<P: Unpin> AsyncWrite for Connection<P> {
         self.stream.is_write_vectored()
     }
 
-    /// Called once everything has been written.
+    /// Clears the deadline once everything has been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.take = None;
         Pin::new(&mut self.stream).poll_flush(cx)

@@ -1,4 +1,4 @@
-//! Where connections come in: the address, TLS, and how many there may be.
+//! Accepts connections: the address, TLS, and the limits on their number.
 
 use std::collections::HashMap;
 use std::future::Ready;
@@ -22,19 +22,19 @@ use crate::http::net::preface::RefuseHttp2;
 use crate::http::timeouts::IDLE_TIMEOUT;
 use crate::telemetry::metrics::{CONNECTIONS, ConnectionsRefused};
 
-/// Most connections at once.
+/// The maximum number of open connections.
 const MAX_CONNECTIONS: usize = 4096;
-/// Most of them from one address, or one /64 of IPv6, that is not a trusted proxy's.
+/// The maximum number of connections from one address, or one /64 of IPv6. Trusted proxies are exempt.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
-/// Most of the second listener, whose clients are few.
+/// The maximum number of connections of the second listener, which has few clients.
 pub(crate) const MAX_ADMIN_CONNECTIONS: usize = 64;
-/// Most that may wait to be let in.
+/// The maximum number of connections that wait to be accepted.
 const ACCEPT_BACKLOG: u32 = 4096;
-/// Largest head of a request, and most bytes that are buffered for a connection.
+/// The maximum size of a request's head, and of a connection's read buffer.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Asks the system for as many open files as [`MAX_CONNECTIONS`] connections and the rest of the service may need: the usual limit of
-/// 1024 is only where one starts from. Says how many connections there may be, which leaves files for the database.
+/// Raises the limit on open files, usually 1024, to what [`MAX_CONNECTIONS`] and the rest of the service need. Returns the
+/// number of connections that the limit allows, after files for the database are set aside.
 pub(crate) fn raise_open_file_limit() -> usize {
     const OTHER_OPEN_FILES: u64 = 320;
     let wanted = MAX_CONNECTIONS as u64 + OTHER_OPEN_FILES;
@@ -47,20 +47,20 @@ pub(crate) fn raise_open_file_limit() -> usize {
     most
 }
 
-/// Takes an address. Terminals post in the same second of each minute, so as many may knock at once as may come in.
+/// Binds `address`. Terminals all post in the same second of every minute, so the backlog equals the limit on connections.
 ///
 /// # Errors
-/// When it is not to be had.
+/// When the address cannot be bound.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // On Windows it would let two processes have one address.
+    // On Windows this option lets two processes bind one address.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(ACCEPT_BACKLOG)
 }
 
-/// Serves `routes` on `listener` to whom `limiter` lets in, until `handle` says otherwise.
+/// Accepts connections from `listener`, subject to `limiter`, until `handle` shuts the server down.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
@@ -69,7 +69,7 @@ pub(crate) async fn serve(
     tls: Option<RustlsConfig>,
 ) -> io::Result<()> {
     let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
-    // HTTP/1.1 alone, said to the builder: axum-server's own way to say it would take upgrades away.
+    // HTTP/1.1 only, set on the builder, because axum-server's own option would disable upgrades.
     *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
@@ -83,7 +83,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Lets connections in while there is room.
+/// Accepts connections up to the limits, and closes others at once.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionLimiter {
     listener: &'static str,
@@ -94,7 +94,7 @@ pub(crate) struct ConnectionLimiter {
     open: Arc<Mutex<Open>>,
 }
 
-/// How many connections are open, in all and by the group of their address.
+/// The number of open connections, in total and by the group of their address.
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
@@ -102,8 +102,8 @@ struct Open {
 }
 
 impl ConnectionLimiter {
-    /// Of the `listener` of that name in the metrics: at most `most` connections, and any number of them from a proxy that
-    /// is trusted. Once `stopping` is cancelled, what streams over them ends.
+    /// Accepts at most `most` connections, and any share of them from a trusted proxy. `listener` is the label in the metrics.
+    /// Streams end once `stopping` is cancelled.
     pub(crate) fn new(listener: &'static str, most: usize, proxies: Proxies, stopping: CancellationToken) -> Self {
         gauge!(CONNECTIONS, "listener" => listener).set(0);
         Self { listener, most, proxies, deadlines: Deadlines::DEFAULT, stopping, open: Arc::default() }
@@ -146,7 +146,7 @@ impl<S> Accept<TcpStream, S> for ConnectionLimiter {
     }
 }
 
-/// A connection's permit among those that are open.
+/// A connection's place among the open ones, given back when it is dropped.
 pub(crate) struct ConnectionPermit {
     listener: &'static str,
     group: Option<IpAddr>,

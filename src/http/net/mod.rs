@@ -1,4 +1,4 @@
-//! Connections, and who is at their other end.
+//! Connections, and the clients at their other end.
 
 pub(crate) mod client_address;
 mod connection;

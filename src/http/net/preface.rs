@@ -1,4 +1,5 @@
-//! A sentence for clients that speak HTTP/2, which begins with a preface (RFC 9113 section 3.4) that `hyper` answers by closing.
+//! Refuses clients that speak HTTP/2 with an answer that they can show. `hyper` would close the connection on their preface
+//! (RFC 9113 section 3.4) without a word.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The first line of the preface; nothing else begins like this.
+/// The first line of the preface. No HTTP/1.1 request begins with it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// The answer, after which the connection ends.
 const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
@@ -16,7 +17,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-length: 70\r\n\r\n\
     This service speaks HTTP/1.1 and no HTTP/2; send the request as that.\n";
 
-/// Lets connections in as `A` does, and refuses HTTP/2 on them.
+/// Accepts connections as `A` does, and refuses HTTP/2 on them.
 #[derive(Debug, Clone)]
 pub(crate) struct RefuseHttp2<A>(pub(crate) A);
 
@@ -38,22 +39,22 @@ where
     }
 }
 
-/// A stream whose first bytes are looked at.
+/// A stream whose first bytes are compared with the preface.
 pub(crate) struct Http1Stream<I> {
     stream: I,
     state: PrefaceState,
 }
 
-/// The way in which the bytes of a connection began.
+/// What a connection's first bytes were.
 enum PrefaceState {
-    /// With so many bytes of the preface, and nothing more so far.
+    /// This many bytes of the preface, and nothing else so far.
     Matching(usize),
-    /// With something else.
+    /// Something else.
     Http1,
-    /// With the preface: so many bytes of the refusal have been written.
+    /// The preface. This many bytes of the refusal have been written.
     Refusing(usize),
-    /// With the preface, and the refusal is written. Bytes that still come are read and dropped, since closing on it would reset
-    /// the connection and the refusal might never be read.
+    /// The preface, and the refusal has been written. Bytes that still arrive are read and dropped, because closing the socket
+    /// would reset the connection, and the client might never read the refusal.
     Refused,
 }
 
@@ -75,7 +76,7 @@ impl PrefaceState {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Http1Stream<I> {
-    /// Refuses the connection and waits for its client to end it; whoever reads it reads its end then.
+    /// Writes the refusal and waits until the client closes the connection, which then reads as ended.
     fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let PrefaceState::Refusing(written) = &mut self.state {
             if *written < REFUSAL.len() {

@@ -9,11 +9,11 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::config::TlsFiles;
 use crate::errors;
+use crate::telemetry::spans::spawn_blocking;
 
 /// How often the files are read again, since certificates are renewed while the service runs.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,16 +1,16 @@
-//! Which encoding of an answer a client wants (RFC 9110 section 12.5.3).
+//! Content negotiation: chooses an answer's encoding by `Accept-Encoding` (RFC 9110 section 12.5.3).
 
 use axum::http::{HeaderMap, header};
 
 use crate::query::Encoding;
 
-/// Shorter answers stay plain: they fit into one packet either way.
+/// Shorter answers are not compressed, because they fit into one packet either way.
 const MIN_COMPRESSED_BYTES: usize = 1024;
-/// What is served, best first: what costs least for its size.
+/// The encodings that are served, in order of preference: the cheapest for its size first.
 const SERVED_ENCODINGS: [Encoding; 3] = [Encoding::Zstd, Encoding::Gzip, Encoding::Identity];
 
-/// Chooses for an answer of `length` bytes what the client likes most, and of what it likes as much, what is served best.
-/// Whoever wants nothing that is served, or says nothing, gets it plain.
+/// Chooses the encoding of an answer of `length` bytes: the one with the client's highest weight, and among equals the one that
+/// the service prefers. A client that accepts none of them, or sends no header, gets the answer uncompressed.
 pub(crate) fn choose(headers: &HeaderMap, length: usize) -> Encoding {
     let mut wanted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).peekable();
     if length < MIN_COMPRESSED_BYTES || wanted.peek().is_none() {
@@ -22,7 +22,7 @@ pub(crate) fn choose(headers: &HeaderMap, length: usize) -> Encoding {
             |wanted: &dyn Fn(&str) -> bool| wishes.iter().find(|(name, _)| wanted(name)).map(|(_, weight)| *weight);
         of(&|name| is(encoding, name)).or_else(|| of(&|name| name == "*"))
     };
-    // Plain is the least wanted of what is taken, unless it is named.
+    // `identity` is acceptable with the lowest weight unless it is named.
     let mut best = (Encoding::Identity, weight(Encoding::Identity).unwrap_or_default());
     for encoding in SERVED_ENCODINGS.into_iter().rev() {
         if let Some(weight) = weight(encoding).filter(|weight| *weight > 0 && *weight >= best.1) {
@@ -33,7 +33,7 @@ pub(crate) fn choose(headers: &HeaderMap, length: usize) -> Encoding {
 }
 
 fn is(encoding: Encoding, name: &str) -> bool {
-    // By its old name too (RFC 9110 section 8.4.1.3).
+    // `x-gzip` is an old name of gzip (RFC 9110 section 8.4.1.3).
     name.eq_ignore_ascii_case(encoding.name()) || (encoding == Encoding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
 }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is chosen is never refused where something else is not, nor less wanted than something else that is served.
+        /// No served encoding has a higher weight than the chosen one.
         #[test]
         fn nothing_that_is_served_is_wanted_more(
             weights in proptest::array::uniform4(proptest::option::of(0_u16..=1000)),

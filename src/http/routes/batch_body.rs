@@ -1,4 +1,4 @@
-//! Bodies, read under limits of size and time whose breach is a problem with a sentence.
+//! Extracts the body of a batch, within limits on size and time. A body beyond them is refused with a sentence for people.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::http::middleware::admission::{self, AdmissionControl, MemoryPermit};
 use crate::http::problem::{Code, Problem};
 use crate::http::timeouts::{BODY_PAUSE_TIMEOUT, BODY_TIMEOUT};
 
-/// The least memory that a body takes: most posts are a candle.
+/// The initial capacity for a body. Most posts hold one candle.
 const MIN_RESERVED_BYTES: usize = 1024;
 
-/// The bytes of a posted batch, whatever its Content-Type: terminals name a form unless told otherwise (MQL5 article
-/// 16043).
+/// The bytes of a posted batch. The Content-Type is ignored, because terminals send that of a form unless told otherwise (MQL5
+/// article 16043).
 #[derive(Debug)]
 pub(crate) struct BatchBody {
     pub(crate) bytes: Vec<u8>,
-    /// Held until the batch is stored: what the bytes come to takes as much.
+    /// Held until the batch is stored, because the parsed batch takes as much memory as the bytes.
     pub(crate) permits: Vec<MemoryPermit>,
 }
 
-/// Largest body that is read.
+/// The maximum size of a body, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MaxBodyBytes(pub(crate) usize);
 
@@ -55,7 +55,7 @@ where
             return Err(too_large(max));
         }
         admission.expect_body(announced)?;
-        // Without a length it may become as long as any.
+        // A body without a length may reach the maximum.
         let expected = if announced == 0 { max } else { usize::try_from(announced).unwrap_or(max) };
         let mut reading = Reading { max, expected, bytes: Vec::new(), permits: Vec::new() };
         reading.read(request.into_body(), &admission).await?;
@@ -67,10 +67,10 @@ fn announced_length(headers: &HeaderMap) -> u64 {
     headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
-/// A body on its way in.
+/// A body that is being read.
 struct Reading {
     max: usize,
-    /// The length that was announced, or else the most.
+    /// The announced length, or the maximum.
     expected: usize,
     bytes: Vec<u8>,
     permits: Vec<MemoryPermit>,
@@ -102,8 +102,8 @@ impl Reading {
         }
         let taken = self.bytes.capacity();
         if length > taken {
-            // Twice what there is, so that small bodies take little and large ones are copied seldom, and never more than is
-            // expected. Bytes that are only announced take nothing.
+            // The capacity doubles up to the expected length, so that small bodies take little memory and large ones are copied
+            // seldom. Bytes that are only announced take none.
             let step = grown(taken, length, self.expected) - taken;
             self.permits.push(admission.reserve_body(step)?);
             reserve(&mut self.bytes, step + taken)?;
@@ -113,13 +113,13 @@ impl Reading {
     }
 }
 
-/// The memory of a body that has come to `length` bytes, which `taken` no longer hold.
+/// Reserves memory for a body that has grown to `length` bytes, beyond the permits in `taken`.
 fn grown(taken: usize, length: usize, expected: usize) -> usize {
     length.max(taken.saturating_mul(2).clamp(MIN_RESERVED_BYTES, expected.max(MIN_RESERVED_BYTES)))
 }
 
-/// Makes `bytes` hold up to `capacity`. Memory that is not to be had is a refusal, since an allocation that fails otherwise
-/// ends the process.
+/// Grows `bytes` to `capacity`. Refuses the body if the system has no memory, because a failed allocation would otherwise abort
+/// the process.
 fn reserve(bytes: &mut Vec<u8>, capacity: usize) -> Result<(), Problem> {
     bytes.try_reserve_exact(capacity - bytes.len()).map_err(|_| admission::no_memory_for_body())
 }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn memory_that_is_not_to_be_had_is_a_refusal() {
         let mut bytes = b"{".to_vec();
-        // More than any machine has, and more than can be asked for.
+        // More than any machine has.
         for capacity in [1 << 60, usize::MAX] {
             let problem = reserve(&mut bytes, capacity).unwrap_err();
             assert_eq!((problem.code, bytes.as_slice()), (Code::Overloaded, &b"{"[..]));

@@ -133,7 +133,7 @@ pub(crate) async fn post(
     body: BatchBody,
 ) -> Result<Response, Problem> {
     let handling = handling(&headers);
-    // What becomes of the batch is counted, and the room for it held, also when the client has left.
+    // The counting and the permit for the memory survive a client that disconnects.
     let work = detach_on_drop(async move {
         let BatchBody { bytes, permits: _permits } = body;
         ingest.submit(bytes, handling).await
@@ -208,7 +208,7 @@ pub(crate) async fn get(
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Reads `Prefer` (RFC 7240): preferences separated by commas, names without regard to case, the first of a name counts.
+/// Parses `Prefer` (RFC 7240): preferences separated by commas, names in any case, of which the first of each counts.
 fn handling(headers: &HeaderMap) -> Handling {
     let handling = |preference: &str| {
         let (name, value) = preference.split(';').next()?.split_once('=')?;

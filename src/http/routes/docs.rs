@@ -1,4 +1,4 @@
-//! The API's documentation: the OpenAPI document and a page that shows it, both out of the binary.
+//! The API's documentation: the OpenAPI document and a page that shows it, both served from the binary.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -17,7 +17,7 @@ use utoipa::{Modify, OpenApi};
 use crate::http::probes;
 use crate::http::problem::{self, Code, Problem};
 
-/// The document without its paths, which the routes bring.
+/// The document without its paths, which the routes add.
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
@@ -50,12 +50,12 @@ impl Modify for Security {
     }
 }
 
-/// Adds what holds for every operation: the answers of the layers around it, and the headers of each answer.
+/// Adds to every operation the answers of the middleware and the headers of each answer.
 pub(crate) fn complete(document: &mut Document) {
-    /// Answers of layers that probes do not pass.
+    /// Answers of middleware that probes do not pass.
     const MIDDLEWARE_CODES: [Code; 6] =
         [Code::ForeignOrigin, Code::ForeignHost, Code::PlainHttp, Code::RateLimited, Code::Overloaded, Code::TimedOut];
-    /// Answers that belong to no operation.
+    /// Answers of the router, which belong to no operation.
     const ROUTING_CODES: [Code; 2] = [Code::NotFound, Code::MethodNotAllowed];
     let header = |kind, meaning: &str| {
         let schema = ObjectBuilder::new().schema_type(kind);
@@ -89,7 +89,7 @@ pub(crate) fn complete(document: &mut Document) {
     }
 }
 
-/// Adds an answer, or its meaning to what is said of its status already.
+/// Adds an answer, or appends its description to the answer that has its status already.
 fn add(responses: &mut BTreeMap<String, RefOr<ResponseDoc>>, status: String, response: RefOr<ResponseDoc>) {
     match (responses.get_mut(&status), response) {
         (Some(RefOr::T(said)), RefOr::T(response)) => {
@@ -105,7 +105,7 @@ fn add(responses: &mut BTreeMap<String, RefOr<ResponseDoc>>, status: String, res
     }
 }
 
-/// True if an operation's answers have an example of `code` already.
+/// True if one of an operation's answers has an example of `code` already.
 fn is_told_of(responses: &BTreeMap<String, RefOr<ResponseDoc>>, code: Code) -> bool {
     let Some(RefOr::T(response)) = responses.get(code.status().as_str()) else { return false };
     let content = response.content.get(problem::CONTENT_TYPE);
@@ -116,15 +116,15 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi:
     item.get.iter_mut().chain(item.post.iter_mut())
 }
 
-/// What the page may do in a browser: load its own files, and call the API that served it. Swagger UI styles its elements
-/// one by one.
+/// The content security policy of the page: it may load its own files and call the API that served it. Inline styles are
+/// allowed because Swagger UI sets them on its elements.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// For how long the page's files may be reused without asking.
+/// The time for which browsers may cache the page's files.
 const REUSED: &str = "public, max-age=3600";
 
-/// The document as it is served, made when it is first asked for. Clones share it.
+/// The document as it is served, made at the first request. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct PrettyDocument {
     make: fn() -> String,
@@ -161,7 +161,7 @@ pub(crate) async fn page() -> Response {
 struct DocsFile {
     name: &'static str,
     kind: String,
-    /// Shared by all who load it: a slow reader costs no memory.
+    /// Shared by all requests, so that a slow client takes no memory.
     bytes: Bytes,
 }
 

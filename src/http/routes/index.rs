@@ -1,5 +1,5 @@
-//! The page at `/`, for people who open the service's address in a browser. It is the same for everybody: nothing of a request
-//! or of the configuration stands in it, but for a link to the documentation where that is served.
+//! The page at `/`, for people who open the service's address in a browser. It is the same for everybody. Of the configuration
+//! it shows only whether the documentation is served.
 
 use std::sync::LazyLock;
 
@@ -7,8 +7,7 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-/// The page with the place of the link still in it. It has no style of its own, so that the policy of every other answer, which
-/// allows browsers nothing, is right for it too.
+/// The page with a placeholder for the link. It has no style, so that it needs no content security policy of its own.
 const PAGE: &str = include_str!("index.html");
 const DOCS_PLACE: &str = "    <!-- docs -->\n";
 const DOCS_LINK: &str = "    <li><a href=\"/api/docs\">/api/docs</a>: every route, to be tried in the browser</li>\n";

@@ -1,4 +1,4 @@
-//! What is stored: `/api/v1/series`.
+//! The list of series: `/api/v1/series`.
 
 use std::sync::Arc;
 
