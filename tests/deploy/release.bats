@@ -62,7 +62,7 @@ FAKE
     for tag in v1.1.0 1.2.0 v9.9.9 v1.2.0-rc.1; do
         run scripts/release-notes "$tag"
         [ "$status" -eq 1 ]
-        [[ $output == *"the tag is $tag and Cargo.toml's version 1.2.0"* ]]
+        [[ $output == *"the tag is $tag, but Cargo.toml's version is 1.2.0"* ]]
     done
 }
 
@@ -70,7 +70,7 @@ FAKE
     sed -i 's/^version = "1\.2\.0"/version = "1.3.0"/' Cargo.toml
     run scripts/release-notes v1.3.0
     [ "$status" -eq 1 ]
-    [[ $output == *'CHANGELOG.md says nothing'* ]]
+    [[ $output == *'CHANGELOG.md has no notes'* ]]
     printf '\n## 1.3.0\n\n' >>CHANGELOG.md
     run scripts/release-notes v1.3.0
     [ "$status" -eq 1 ]
