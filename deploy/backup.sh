@@ -25,7 +25,7 @@ readonly LATE=$((26 * 60))
 # Seconds until the next attempt after a failed backup, and seconds to wait for another backup that is running.
 readonly RETRY=900 LOCK_WAIT=3600
 
-# Whether a complete backup was made in the last $1 minutes.
+# Succeeds if a complete backup was made in the last $1 minutes.
 has_backup_since() {
     [ -n "$(find "$folder" -maxdepth 1 -type f '(' -name 'candlewick-*Z.dump' -o -name 'candlewick-*Z.db' ')' -mmin "-$1")" ]
 }

@@ -13,7 +13,7 @@ set -euo pipefail
 
 usage() { sed -n '2,5p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
-# How far this run has come, which decides what has to be undone if it ends here.
+# The progress of this run, which decides what has to be undone if it ends here.
 phase=untouched
 live='' new='' before=''
 

@@ -24,7 +24,7 @@ else
     say "there is no $backup.sha256, so only the content of the file can be checked"
 fi
 
-# Whether the backup starts with $1, which identifies its format.
+# Succeeds if the backup starts with $1, which identifies its format.
 starts_with() { [ "$(head -c "${#1}" -- "$backup" | tr -d '\0')" = "$1" ]; }
 
 # Prints the statements for psql: one transaction, which is committed only if every row has been read from the backup.

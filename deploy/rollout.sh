@@ -19,8 +19,8 @@ end() {
 }
 usage() { sed -n '3,4p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
-# How often a lost connection or a failed check is tried, and how many seconds apart, because a single failure need not be the
-# new version's fault.
+# The number of attempts after a lost connection or a failed check, and the seconds between them, because a single failure need
+# not be the new version's fault.
 attempts=${ATTEMPTS:-3} pause=${PAUSE:-15}
 
 request=${1:-} digest=${2:-}

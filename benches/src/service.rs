@@ -91,7 +91,7 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Whether a service at `address` answers that it is healthy.
+/// Returns whether a service at `address` answers that it is healthy.
 pub async fn is_well(address: SocketAddr) -> bool {
     let Ok(mut connection) = Connection::open(address).await else { return false };
     connection.send(&HEALTH).await.is_ok_and(|status| status.is_success())

@@ -35,7 +35,7 @@ FAKE
 
 answers() { [ "$#" -eq 0 ] || printf '%s\n' "$@"; }
 calls() { diff <(printf '%s\n' "$@") calls; }
-# Whether every prepared answer was used.
+# Succeeds if every prepared answer was used.
 all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
 
 @test "a version that answers is live" {

@@ -359,7 +359,7 @@ test('the loader has no pages newer than the newest page', () => {
   assert.deepEqual(answers, [[[]]]);
 });
 
-/** Whether the pause of `pace` ends after exactly `milliseconds`. */
+/** Returns whether the pause of `pace` ends after exactly `milliseconds`. */
 async function pauses(pace: Pace, milliseconds: number): Promise<boolean> {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {

@@ -152,7 +152,7 @@ export class Service {
     await this.postSeries(candles.map((candle) => ({ symbol, timeframe, ...candle })));
   }
 
-  /** Posts candles of which each names its series. */
+  /** Posts candles, each of which names its series. */
   async postSeries(candles: (Candle & { symbol: string; timeframe: string })[]): Promise<void> {
     const posted = candles.map((candle) => {
       return { complete: true, ...candle, timestamp: new Date(candle.timestamp).toISOString() };
