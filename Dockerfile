@@ -1,9 +1,9 @@
 # Builds candlewick and puts it into an image that holds nothing else: no shell, no package manager, no root.
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t candlewick .
-# Bases are pinned by digest, which names both architectures; Dependabot moves tag and digest together.
+# The base images are pinned by digest, which covers both architectures; Dependabot updates tag and digest together.
 
 FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS tools
-# The list of crates that cargo-auditable leaves in the binary lets scanners tell what is in it.
+# cargo-auditable embeds the list of crates in the binary, so that scanners know what it contains.
 RUN cargo install --locked cargo-chef@0.1.78 cargo-auditable@0.7.7
 WORKDIR /build
 
@@ -12,7 +12,7 @@ COPY . .
 RUN cargo chef prepare --recipe-path recipe.json
 
 FROM tools AS build
-# A layer that changes with Cargo.lock alone: it holds the dependencies, which are nearly all of the work.
+# The dependencies, which are most of the work, get a layer that changes only with Cargo.lock.
 COPY --from=plan /build/recipe.json recipe.json
 RUN cargo chef cook --release --locked --recipe-path recipe.json
 COPY . .
@@ -29,7 +29,7 @@ LABEL org.opencontainers.image.title="candlewick" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /build/target/release/candlewick /usr/local/bin/candlewick
-# For DATABASE_URL=sqlite:///data/candlewick.db on a volume, which takes over the owner from here.
+# For DATABASE_URL=sqlite:///data/candlewick.db on a volume, because a volume takes its owner from this folder.
 COPY --from=build --chown=65532:65532 /data /data
 WORKDIR /data
 USER 65532:65532

@@ -1,10 +1,10 @@
 .PHONY: run test built abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
 
-# How tests are run; .ci/run has the lines counted that they run.
+# The command that runs the tests. .ci/run replaces it with one that measures line coverage.
 CARGO_TEST ?= cargo test --locked --workspace
 
-# Tests mostly wait, for servers and time-outs. More of them at once than processors take half the time, and more than a
-# dozen would take the connections of the database from each other.
+# Tests mostly wait for servers and time-outs, so running more of them at once than there are processors halves the time. More
+# than a dozen would compete for the database's connections.
 processors := $(shell getconf _NPROCESSORS_ONLN)
 export RUST_TEST_THREADS ?= $(shell n=$(processors); echo $$((n > 12 ? n : 3 * n < 12 ? 3 * n : 12)))
 
@@ -14,33 +14,33 @@ run:
 test:
 	scripts/with-programs scripts/with-postgres $(CARGO_TEST)
 
-# Attacks alone, with floods that need thousands of open files. One test at a time, because each measures.
+# The attack tests alone, with floods that need thousands of open files. They run one at a time, because each of them measures.
 abuse:
 	ulimit -n "$$(ulimit -Hn)" && scripts/with-programs scripts/with-postgres \
 		$(CARGO_TEST) abuse:: -- --include-ignored --nocapture --test-threads=1
 
-# The long form of what `make test` does in a minute: faults while terminals post.
+# The fault suite in its long form: faults while terminals post. `make test` runs a form of it that takes a minute.
 faults:
 	scripts/faults
 
-# Traffic generated from the OpenAPI document: `make contract EXAMPLES=1000 SEED=2` sends more and others.
+# Requests generated from the OpenAPI document. `make contract EXAMPLES=1000 SEED=2` sends more requests, and different ones.
 contract:
 	scripts/with-postgres scripts/contract
 
-# The clients for real: the page in a browser, and the whole way from the Expert Advisor to the chart.
+# End-to-end tests of the clients: the page in a browser, and a candle's whole path from the Expert Advisor to the chart.
 e2e:
 	scripts/with-terminal scripts/with-postgres scripts/with-node scripts/e2e
 
-# Coverage-guided fuzzing, so many seconds a target.
+# Coverage-guided fuzzing of each target for SECONDS.
 SECONDS ?= 60
 fuzz:
 	scripts/fuzz $(SECONDS)
 
-# The service against the bare limits of the same work, on a machine that does nothing else.
+# Benchmarks of the service beside bare clients that do the same work. Run them on an otherwise idle machine.
 bench:
 	scripts/bench
 
-# All checks side by side, after what they share is built: tests wait, and the others find processors idle meanwhile.
+# Builds what the checks share and then runs all of them side by side, because tests mostly wait and leave processors idle.
 ci: export CANDLEWICK ?= target/debug/candlewick
 ci: fmt built
 	$(MAKE) --jobs --output-sync=target test contract e2e clippy doc lint-infra
@@ -57,7 +57,7 @@ clippy:
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 
-# Everything that is not Rust: image, workflows, compose files, scripts, proxies, monitoring.
+# Checks of everything that is not Rust: image, workflows, compose files, scripts, proxies, monitoring, spelling and prose.
 lint-infra:
 	scripts/lint-infra
 

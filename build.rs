@@ -1,6 +1,6 @@
-//! Tells cargo what else the binary is made of.
+//! Makes cargo rebuild the binary when a migration changes.
 
 fn main() {
-    // The migrations are read by a macro, which cargo does not see.
+    // A macro reads the migrations at compile time, which cargo cannot know.
     println!("cargo:rerun-if-changed=migrations");
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says that the nightly run failed: in the issue that is open for it, else in a new one, and to NOTIFY_WEBHOOK_URL.
+# Reports that the nightly run failed: comments on the open issue about it or opens one, and posts to NOTIFY_WEBHOOK_URL.
 #   report-nightly.sh TEXT
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,24 +1,24 @@
-# Sourced, not run, by backup.sh and restore.sh: which database DATABASE_URL names, and what a good backup of it is.
+# Sourced by backup.sh and restore.sh: reads DATABASE_URL, and checks backups of the database.
 # shellcheck shell=bash
 
 program=$(basename "$0" .sh)
 say() { printf '%s: %s\n' "$program" "$*" >&2; }
 die() { say "$*"; exit 1; }
-# What is wrong with how it was called.
+# Ends because the arguments or settings are wrong.
 refuse() { say "$*"; exit 2; }
 
 needs() {
     local tool
     for tool in "$@"; do
-        command -v "$tool" >/dev/null || die "the program $tool is needed and not on the PATH"
+        command -v "$tool" >/dev/null || die "the program $tool is needed but is not on the PATH"
     done
 }
 
-# Set by read_database_url for the script that sources this: postgres or sqlite, and the path of a SQLite file.
+# read_database_url sets these for the script that sources this: postgres or sqlite, and the path of a SQLite file.
 store='' sqlite_file=''
 
 # Reads DATABASE_URL or the file DATABASE_URL_FILE as the service does. A Postgres address goes into libpq's environment
-# variables: a command line can be read by everybody on the machine, and libpq and the service spell some parameters
+# variables, because everybody on the machine can read a command line, and libpq and the service spell some parameters
 # differently.
 # shellcheck disable=SC2034
 read_database_url() {
@@ -40,13 +40,13 @@ read_database_url() {
 # Undoes percent-encoding.
 decoded() { printf '%b' "$(sed -E 's/\\/\\\\/g; s/%([0-9A-Fa-f]{2})/\\x\1/g' <<<"$1")"; }
 
-# $1 is USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, in which all but the host may be left out.
+# $1 is USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS, in which everything except the host is optional.
 read_postgres_url() {
     local rest=${1%%#*} authority login='' path='' query='' pair value names_sslmode=''
     [[ $rest != *\?* ]] || { query=${rest#*\?}; rest=${rest%%\?*}; }
     authority=${rest%%/*}
     [[ $rest != */* ]] || path=${rest#*/}
-    # A password may hold an @ that nobody encoded.
+    # A password may contain an @ that was not encoded.
     [[ $authority != *@* ]] || { login=${authority%@*}; authority=${authority##*@}; }
     if [ -n "$login" ]; then
         export PGUSER PGPASSWORD
@@ -81,12 +81,12 @@ read_postgres_url() {
             user) export PGUSER=$value ;;
             password) export PGPASSWORD=$value ;;
             options) export PGOPTIONS=$value ;;
-            # Of no use here.
+            # Not needed here.
             application_name | statement-cache-capacity) ;;
             *) refuse "DATABASE_URL holds the parameter ${pair%%=*}, which is not known here; remove it" ;;
         esac
     done
-    # As the service does: no plain text to another machine unless somebody asked for it.
+    # Like the service, requires TLS to another machine unless sslmode says otherwise.
     if [ -z "$names_sslmode" ] && [[ ${PGSSLMODE:-prefer} =~ ^(allow|prefer)$ ]]; then
         case ${PGHOSTADDR:-${PGHOST:-/}} in
             /* | localhost | 127.* | ::1) ;;
@@ -96,15 +96,15 @@ read_postgres_url() {
     export PGAPPNAME=candlewick-$program PGCONNECT_TIMEOUT=10
 }
 
-# One value or row from Postgres, or its error.
+# Prints one value or row from Postgres, or its error.
 ask_postgres() { psql -X -A -t -q -w -v ON_ERROR_STOP=1 -c "$1"; }
 
-# One value from the SQLite file $1.
+# Prints one value from the SQLite file $1.
 ask_sqlite() { sqlite3 -batch -bail -init /dev/null -cmd '.timeout 5000' "$1" "$2"; }
 
-# The rows of a dump as COPY statements for our two tables, and nothing else that may stand in it. The schema is left out:
-# they go to the tables that the service sees. Each partition has a statement of its own. Fails unless both tables are there
-# to their ends.
+# Prints the rows of a dump as COPY statements for our two tables, and nothing else that the dump may contain. The statements do
+# not name a schema, so that the rows go to the tables that the service sees. Each partition has its own statement. Fails unless
+# both tables are in the dump completely.
 dumped_rows() {
     pg_restore --data-only --file=- -- "$1" | LC_ALL=C awk '
         inside { print; if ($0 == "\\.") inside = 0; next }
@@ -133,14 +133,14 @@ count_sqlite() {
         select page_count * page_size from pragma_page_count, pragma_page_size;
         select (select count(*) from market_data_candles) || ' ' || (select count(*) from market_data_live_candles);") ||
         return
-    # Of a last page that is cut short, SQLite takes the rest for zeros.
+    # Compares the size, because SQLite takes the missing rest of a truncated last page for zeros.
     size=$(wc -c <"$1" | tr -d ' ')
     [[ $answer == "ok"$'\n'"$size"$'\n'* ]] || { printf '%s\n' "$answer" >&2; return 1; }
     printf '%s\n' "${answer##*$'\n'}"
 }
 
-# The checksum of file $1, alone.
+# Prints the checksum of file $1 without its name.
 checksum() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
-# Makes sure that what was written to $@ is on the disk.
+# Flushes the files $@ to the disk.
 to_disk() { sync "$@"; }

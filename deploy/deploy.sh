@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# Brings a version live on this host, or leaves the one before as it was:
+# Makes a version live on this host, or leaves the previous version as it was:
 #   deploy.sh sha256:DIGEST     the digest of an image of $IMAGE
 #   deploy.sh --previous        the version that was live before
-#   deploy.sh --settle          none: repairs what a run that was cut off has left behind, and asks whether all is well
+#   deploy.sh --settle          no new version: repairs what an interrupted run left behind, and runs the smoke test
 #
-# Exit code 0: live and asked. 1: not live; the version before serves, and was asked. 2: nothing was begun, since the call or
-# the settings are wrong. 3: nobody knows that anything serves as it should: somebody has to look, now.
+# Exit code 0: the version is live and passed the smoke test. 1: it is not live; the previous version serves and passed the
+# smoke test. 2: nothing was begun, because the arguments or the settings are wrong. 3: nothing is known to serve as it should,
+# and somebody has to look now.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=blue-green.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/blue-green.sh"
 
 usage() { sed -n '2,5p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
-# How far this run has come: what has to be undone if it ends here.
+# The progress of this run, which decides what has to be undone if it ends here.
 phase=untouched
 live='' new='' before=''
 
-# Ends a failed run with what is true of the version before: that it answers as it should, or that nobody knows of any.
+# Ends a failed run with a report on the previous version: it passed the smoke test, it failed, or there is none.
 end_with_the_version_before() {
     if [ -z "$live" ]; then
         say "$1, and there is no version before this one to go back to. Nothing serves."
@@ -26,7 +27,7 @@ end_with_the_version_before() {
         say "$1. $before serves and answers as it should; the new version is NOT live."
         exit 1
     fi
-    say "$1, AND THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER."
+    say "$1, AND THE PREVIOUS VERSION DOES NOT ANSWER AS IT SHOULD, EITHER."
     say "$SITE needs somebody now: ./compose.sh ps, ./compose.sh logs $live proxy"
     exit 3
 }
@@ -69,7 +70,7 @@ live=$(remembered live)
 [ -z "$live" ] || before=$(remembered "$live")
 if [ "$digest" = --previous ]; then
     digest=$(version_before "$before")
-    [ -n "$digest" ] || refuse 'state/history knows of no version before this one'
+    [ -n "$digest" ] || refuse 'state/history lists no version before this one'
     say "going back to $digest"
 elif [ "$digest" = --settle ] && [ -z "$live" ]; then
     refuse 'nothing has been deployed here yet'
@@ -81,16 +82,16 @@ trap 'exit 143' TERM
 settle >&2 || say 'the version that was live does not run as it should'
 
 if [ "$digest" = --settle ] || [ "$digest" = "$before" ]; then
-    # There is nothing to undo: whether it answers decides.
+    # There is nothing to undo, so the smoke test decides.
     phase=finished
-    smoke "$live" >&2 || { say "$before is live and does NOT answer as it should: somebody has to look, now"; exit 3; }
+    smoke "$live" >&2 || { say "$before is live and does NOT answer as it should: somebody has to look now"; exit 3; }
     say "$before is live and answers as it should"
     exit 0
 fi
 
-# A version that was here already needs no registry.
+# An image that is already on this host needs no registry.
 if ! docker image inspect "$IMAGE@$digest" >/dev/null 2>&1; then
-    say "getting $IMAGE@$digest"
+    say "pulling $IMAGE@$digest"
     docker pull --quiet "$IMAGE@$digest" >&2
 fi
 
@@ -106,7 +107,7 @@ if [ "${MIGRATE:-yes}" = yes ]; then
             compose exec -T backup /opt/candlewick/backup.sh >&2
         fi
     elif [ -z "$live" ] && ! has_profile postgres; then
-        say 'before this first deployment no backup is made; where DATABASE_URL leads to candles, have one'
+        say 'no backup is made before this first deployment; make one yourself if DATABASE_URL leads to a database with candles'
     fi
     say 'migrating'
     MIGRATE_IMAGE=$IMAGE@$digest compose run --rm -T --no-deps migrate >&2
@@ -124,12 +125,12 @@ say "sending requests to $new"
 point_proxy_at "$new" >&2
 smoke "$new" >&2
 
-# From here on the new version is the one to go back to.
+# From here on, a failed run goes back to the new version.
 remember live "$new"
 phase=finished
 printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$digest" >>state/history
 
-# The service does without these.
+# The service runs without these, so a failure is only reported.
 companions=()
 [ "${BACKUPS:-here}" = elsewhere ] || companions+=(backup)
 if has_profile monitoring; then companions+=(prometheus alertmanager grafana); fi
@@ -141,7 +142,7 @@ if [ -n "$live" ]; then
     say "draining $live"
     stop "$live" >&2 || say "$live could not be stopped; stop it by hand: ./compose.sh stop $live"
 fi
-# What stays, stays for a rollback without the registry.
+# Keeps the images of recent versions, so that a rollback needs no registry.
 keep=$(versions_to_keep)
 for old in $(docker image ls --digests --format '{{.Digest}}' "$IMAGE"); do
     grep -qxF "$old" <<<"$keep" || docker image rm "$IMAGE@$old" >/dev/null 2>&1 || true

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# All that a deployment key may do here. The key's line in ~/.ssh/authorized_keys of the user who deploys:
+# Runs a request of a deployment key, which may do nothing else here. Its line in ~/.ssh/authorized_keys of the user who
+# deploys:
 #   restrict,command="/opt/candlewick/deploy/gate.sh" ssh-ed25519 AAAA… staging
 # Requests: deploy sha256:DIGEST | rollback [sha256:DIGEST] | settle | status
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=blue-green.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/blue-green.sh"
 
-# A run of its own session goes on when the connection breaks; what it says is kept, and shown while somebody is there.
+# Runs a command in its own session, so that it continues when the connection breaks. Its output is kept in a log, and shown for
+# as long as the connection lasts.
 run() {
     local log code=0
     log=state/log/$(date -u +%Y%m%dT%H%M%SZ)-$$.log
@@ -15,7 +17,7 @@ run() {
     local pid=$!
     tail --lines +1 --follow --pid "$pid" "$log" &
     wait "$pid" || code=$?
-    # It looks once a second whether there is more to show.
+    # tail checks once a second whether there is more to show.
     wait $! || true
     find state/log -name '*.log' -mtime +90 -delete
     exit "$code"

@@ -1,4 +1,4 @@
-# Run by Postgres' image when it makes its data folder: the login and the database of the service. Sourced, not started.
+# Creates the login and the database of the service. The Postgres image sources this script when it makes its data folder.
 # shellcheck shell=bash
 psql -v ON_ERROR_STOP=1 -q -U postgres -d postgres -v password="$(cat /run/secrets/database_password)" <<'SQL'
 create role candlewick login password :'password';

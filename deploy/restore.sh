@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Puts a backup that backup.sh has made into an empty database.
+# Restores a backup of backup.sh into an empty database.
 #   restore.sh FILE
-# DATABASE_URL, or a file DATABASE_URL_FILE, names the database as the service has it: postgres://… or sqlite://PATH.
-#   Postgres: `candlewick migrate` makes the tables first, so that their access rights come from the release that will serve
-#   them. All rows come in one transaction: until it ends the tables stay empty, whatever happens.
+# DATABASE_URL, or a file DATABASE_URL_FILE, names the database as for the service: postgres://… or sqlite://PATH.
+#   Postgres: run `candlewick migrate` first, which makes the tables, so that their access rights come from the release that will
+#   serve them. All rows come in one transaction, so the tables stay empty until it ends, whatever happens.
 #   SQLite: there must be no file yet.
-# What is there already is never overwritten.
+# Existing data is never overwritten.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=database.sh
@@ -13,7 +13,7 @@ set -euo pipefail
 
 [[ $# -eq 1 && $1 != -* ]] || refuse 'usage: restore.sh FILE'
 backup=$1
-[[ -f $backup && -r $backup ]] || refuse "$backup is no file that can be read"
+[[ -f $backup && -r $backup ]] || refuse "$backup is not a file that can be read"
 read_database_url
 
 if [ -f "$backup.sha256" ]; then
@@ -21,13 +21,13 @@ if [ -f "$backup.sha256" ]; then
     [ "$expected" = "$(checksum "$backup")" ] ||
         die "$backup is damaged: it does not have the checksum in $backup.sha256; nothing was touched. Take another one"
 else
-    say "there is no $backup.sha256, so that only what the file itself shows can be checked"
+    say "there is no $backup.sha256, so only the content of the file can be checked"
 fi
 
-# The first bytes of a file tell what it is.
+# Succeeds if the backup starts with $1, which identifies its format.
 starts_with() { [ "$(head -c "${#1}" -- "$backup" | tr -d '\0')" = "$1" ]; }
 
-# All that psql is told: one transaction, which is not committed unless every row has been read from the backup.
+# Prints the statements for psql: one transaction, which is committed only if every row has been read from the backup.
 statements() {
     cat <<'SQL'
 \set VERBOSITY terse
@@ -72,11 +72,11 @@ SQL
 restore_postgres() {
     local found errors
     needs psql pg_restore
-    starts_with PGDMP || die "$backup is no dump of a Postgres database; DATABASE_URL names one"
+    starts_with PGDMP || die "$backup is not a dump of a Postgres database, but DATABASE_URL names a Postgres database"
     errors=$(pg_restore --list -- "$backup" 2>&1 >/dev/null) || true
     [[ $errors != *'unsupported version'* ]] ||
         die "$backup was made by a newer pg_dump; nothing was touched. Restore with PostgreSQL's programs of at least its version"
-    counts=$(count_dumped "$backup") || die "$backup is damaged, or no backup of candlewick; nothing was touched. Take another one"
+    counts=$(count_dumped "$backup") || die "$backup is damaged, or not a backup of candlewick; nothing was touched. Take another one"
     found=$(ask_postgres "select to_regclass('market_data_candles') is not null
         and to_regclass('market_data_live_candles') is not null") || die 'the database cannot be reached; nothing was touched'
     [ "$found" = t ] || die 'the database has no tables yet; run "candlewick migrate" on it, then this again'
@@ -90,22 +90,22 @@ restore_postgres() {
 restore_sqlite() {
     local target=$sqlite_file folder file
     needs sqlite3
-    starts_with 'SQLite format 3' || die "$backup is no SQLite database; DATABASE_URL names one"
+    starts_with 'SQLite format 3' || die "$backup is not a SQLite database, but DATABASE_URL names one"
     for file in "$target" "$target-wal" "$target-shm" "$target-journal"; do
         [ ! -e "$file" ] || die "$file is there already; nothing was touched. Stop the service and move it away first"
     done
     folder=$(dirname -- "$target")
     partial=$target.restoring.$$
-    # What a restore left that was killed.
+    # Deletes the files of a restore that was killed.
     rm -f -- "$target".restoring.*
     umask 077
     trap 'rm -f -- "$partial"' EXIT
     cp -- "$backup" "$partial" || die "$folder cannot be written, or its disk is full; nothing was restored"
-    counts=$(count_sqlite "$partial") || die "$backup is damaged, or no backup of candlewick; nothing was restored. Take another one"
-    # The service need not run as whoever restores.
+    counts=$(count_sqlite "$partial") || die "$backup is damaged, or not a backup of candlewick; nothing was restored. Take another one"
+    # The service may run as another user than the one who restores.
     [ "$(id -u)" -ne 0 ] || chown --reference="$folder" -- "$partial"
     to_disk "$partial"
-    # Unlike a rename, a link never replaces what somebody else has put there.
+    # Unlike a rename, a link never replaces a file that somebody else has put there.
     ln -- "$partial" "$target" || die "$target could not be put into its place; nothing was restored"
     to_disk "$folder"
 }

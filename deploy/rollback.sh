@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Brings the version before back, or the one that is named:
+# Rolls back to the previous version, or to the one that is given:
 #   rollback.sh [sha256:DIGEST]
-# As deploy.sh does it, exit codes included, but without migrating: tables only ever grow, so older versions run on them.
-# Called again without a digest it goes one version further back, never forth.
+# This works like deploy.sh and has its exit codes, but does not migrate: tables only ever grow, so older versions run on them.
+# Another call without a digest goes one version further back, never forward.
 set -euo pipefail
 MIGRATE=no exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/deploy.sh" "${1:---previous}" "${@:2}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what a host needs before its first deployment: .env, candlewick.env, secrets/ and backups/. What is there stays.
+# Makes what a host needs before its first deployment: .env, candlewick.env, secrets/ and backups/. Existing files stay.
 #   setup.sh SITE EMAIL IMAGE [staging|production]
 #   setup.sh candles.example.com you@example.com ghcr.io/you/candlewick
 set -euo pipefail
@@ -9,14 +9,14 @@ say() { printf 'setup.sh: %s\n' "$*" >&2; }
 usage() { sed -n '3,4p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 [ "$#" -eq 3 ] || [ "$#" -eq 4 ] || usage
 site=$1 email=$2 image=$3 environment=${4:-production}
-[[ $site =~ ^[a-z0-9.-]+$ ]] || { say "SITE is a host name in lower case, without https://; this is '$site'"; exit 2; }
-[[ $email =~ ^[^[:space:]@]+@[^[:space:]@]+$ ]] || { say "EMAIL is for the certificate authority; this is '$email'"; exit 2; }
-[[ $image =~ ^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$ ]] || { say "IMAGE is a repository without tag or digest; this is '$image'"; exit 2; }
+[[ $site =~ ^[a-z0-9.-]+$ ]] || { say "SITE must be a host name in lower case, without https://; it is '$site'"; exit 2; }
+[[ $email =~ ^[^[:space:]@]+@[^[:space:]@]+$ ]] || { say "EMAIL must be an address for the certificate authority; it is '$email'"; exit 2; }
+[[ $image =~ ^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$ ]] || { say "IMAGE must be a repository without tag or digest; it is '$image'"; exit 2; }
 [[ $environment =~ ^(staging|production)$ ]] || usage
 
 make() {
     if [ -e "$1" ]; then
-        say "$1 is there and stays as it is; change it there"
+        say "$1 exists and stays as it is; edit the file to change it"
         cat >/dev/null
     else
         cat >"$1.new"
@@ -28,14 +28,14 @@ random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
 umask 022
 mkdir -p backups certificates secrets state/proxy
-# Containers run as users of their own and have to read the secrets; nobody else gets past the folder.
+# Containers run as other users and have to read the secrets; the folder keeps everybody else out.
 chmod 0700 secrets
 
 make .env <<ENV
 # Settings of this host, for docker compose and the scripts beside it.
 SITE=$site
-# An e-mail address for the certificate authority, or "/certificates/fullchain.pem /certificates/privkey.pem": files that root
-# owns in certificates/ here. SMOKE_CA names a certificate to trust where no authority has signed them.
+# An e-mail address for the certificate authority, or "/certificates/fullchain.pem /certificates/privkey.pem" for files in
+# certificates/ here that root owns. SMOKE_CA names a certificate to trust if no authority has signed them.
 TLS="$email"
 ENVIRONMENT=$environment
 IMAGE=$image
@@ -43,7 +43,7 @@ IMAGE=$image
 COMPOSE_PROFILES=postgres
 COMPOSE_FILE=docker-compose.prod.yml
 PROXY=caddy
-# here: the container "backup" makes one every night and before migrations. elsewhere: you do.
+# here: the container "backup" makes a backup every night and before migrations. elsewhere: you make them.
 BACKUPS=here
 BACKUP_USER=$(id -u):$(id -g)
 BACKUP_KEEP_DAYS=14
@@ -52,14 +52,14 @@ BACKUP_KEEP_DAYS=14
 ENV
 make candlewick.env <<'ENV'
 # Variables of the service beyond those that the compose file sets: RATE_LIMIT_INGEST, ALLOWED_ORIGINS, SENTRY_DSN, …
-# `docker run --rm IMAGE --help` lists all of them. The next deployment takes changes over.
+# `docker run --rm IMAGE --help` lists all of them. Changes take effect with the next deployment.
 ENV
 random | make secrets/postgres_password
 random | make secrets/database_password
 random | make secrets/mt5_api_key
 random | make secrets/internal_api_token
 random | make secrets/grafana_password
-# The network between the two never leaves this host, and the database's image speaks no TLS.
+# The network between service and database never leaves this host, and the database's image does not speak TLS.
 for url in database_url database_owner_url; do
     make "secrets/$url" <<URL
 postgres://candlewick:$(cat secrets/database_password)@database:5432/candlewick?sslmode=disable
@@ -68,9 +68,9 @@ done
 
 cat >&2 <<NEXT
 
-Terminals post with the key in        $PWD/secrets/mt5_api_key
-the chart's server reads with that in $PWD/secrets/internal_api_token
+Terminals post with the key in             $PWD/secrets/mt5_api_key
+The chart's server reads with the token in $PWD/secrets/internal_api_token
 
-Next, with the digest of an image that the release workflow names:
+Next, deploy an image by the digest that the release workflow shows:
   $PWD/deploy.sh sha256:…
 NEXT

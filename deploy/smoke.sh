@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Shows that a deployed candlewick works, from its host or from anywhere, within half a minute.
+# Checks that a deployed candlewick works, from its host or from anywhere, within half a minute.
 #   smoke.sh [--public] URL
-# URL is where clients reach it, such as https://candles.example.com. Each check is a line, "ok" or "FAIL"; all are made, and
-# one that fails makes the exit code 1. On staging it posts a candle of the symbol CANDLEWICK_SMOKE, always with the same
-# prices; on production it writes nothing. With --public it asks only what needs no key.
+# URL is where clients reach the service, such as https://candles.example.com. Each check prints a line, "ok" or "FAIL". All
+# checks run, and the exit code is 1 if one fails. On staging the script posts a candle of the symbol CANDLEWICK_SMOKE, always
+# with the same prices; on production it writes nothing. With --public it makes only the checks that need no key.
 #   ENVIRONMENT         staging or production
-#   MT5_API_KEY, INTERNAL_API_TOKEN   keys as the service has them, of which the first is used; or files that hold them, in
-#                       MT5_API_KEY_FILE and INTERNAL_API_TOKEN_FILE
+#   MT5_API_KEY, INTERNAL_API_TOKEN   the service's keys, of which the first is used; or MT5_API_KEY_FILE and
+#                       INTERNAL_API_TOKEN_FILE with files that hold them
 #   EXPECT_REVISION     the commit that should be serving
-#   SMOKE_RESOLVE       the address to reach the host of URL at, for a host that asks its own proxy
+#   SMOKE_RESOLVE       the address of the host of URL, for a host that checks its own proxy
 #   SMOKE_CA            a file with the certificate to trust
 #   SMOKE_PLAIN_PORT    the port on which plain HTTP is refused; 80 where URL is on port 443
 set -euo pipefail
@@ -29,9 +29,9 @@ done
 [[ ${url:-} =~ ^(https?)://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:([0-9]+))?$ ]] || usage
 scheme=${BASH_REMATCH[1]} host=${BASH_REMATCH[2]} port=${BASH_REMATCH[4]}
 [ -n "$port" ] || { if [ "$scheme" = https ]; then port=443; else port=80; fi; }
-command -v curl >/dev/null || refuse 'the program curl is needed and not on the PATH'
+command -v curl >/dev/null || refuse 'the program curl is needed but is not on the PATH'
 
-# The first key of variable $1 or of the file that $1_FILE names, without its name.
+# Prints the first key of variable $1 or of the file that $1_FILE names, without the key's name.
 first_key() {
     local file=$1_FILE list=${!1:-}
     if [ -n "${!file:-}" ]; then
@@ -40,7 +40,7 @@ first_key() {
     fi
     list=${list%%,*}
     read -r list <<<"${list#*:}" || true
-    [ -n "$list" ] || refuse "$1 is not set; give the service's, or ask with --public"
+    [ -n "$list" ] || refuse "$1 is not set; set it to the service's, or use --public"
     printf '%s' "$list"
 }
 
@@ -56,18 +56,18 @@ if [ -z "$public" ]; then
 fi
 unset MT5_API_KEY INTERNAL_API_TOKEN
 
-# In seconds: for everything, for one request, for a body that pauses.
+# Time limits in seconds: for all checks, for one request, for a body that pauses.
 readonly WHOLE=28 ONE=5 SLOW=15
 readonly CANDLES=/api/v1/candles
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 curl=(curl -q --silent --show-error --globoff --http1.1)
 [ -z "${SMOKE_CA:-}" ] || curl+=(--cacert "$SMOKE_CA")
-# The host's own address, past every proxy for outgoing requests.
+# Connects to the host's own address directly, not through a proxy for outgoing requests.
 [ -z "${SMOKE_RESOLVE:-}" ] || curl+=(--noproxy '*')
 
-# The credential of $1 as a line of curl's configuration, which curl reads from a pipe: a command line can be read by
-# everybody on the machine.
+# Prints the credential of $1 as a line of curl's configuration. curl reads it from a pipe, because everybody on the machine can
+# read a command line.
 credential() {
     local header
     case $1 in
@@ -80,8 +80,8 @@ credential() {
     printf 'header = "%s"\n' "${header//\"/\\\"}"
 }
 
-# request NAME SECONDS WHO URL [OPTION…] makes one request. NAME.head and NAME.body are the answer; it prints the status, or
-# why there is none.
+# request NAME SECONDS WHO URL [OPTION…] makes one request. It puts the answer into NAME.head and NAME.body, and prints the
+# status or why there is none.
 request() {
     local name=$1 seconds=$2 who=$3 address=$4 at=() answered
     shift 4
@@ -99,7 +99,8 @@ request() {
     fi
 }
 
-# ask WHO PATH [OPTION…] puts the status into $status. Who asked too often, or met a busy moment, asks once more when told to.
+# ask WHO PATH [OPTION…] makes a request and puts the status into $status. If the service is busy or limits the rate (503, 429),
+# it waits for Retry-After and tries once more.
 ask() {
     local who=$1 path=$2 attempt left wait
     shift 2
@@ -119,13 +120,13 @@ ask() {
     done
 }
 
-# The value of header $1 in the last answer.
+# Prints the value of header $1 in the last answer.
 header() {
     LC_ALL=C awk -v wanted="$1:" 'tolower($1) == wanted { sub(/^[^:]*:[ \t]*/, ""); sub(/[ \t\r]*$/, ""); print; exit }' \
         "$work/answer.head"
 }
 body() { LC_ALL=C tr -cd '[:print:]' <"$work/answer.body"; }
-# The text of field $1 in the last body.
+# Prints the text of field $1 in the last body.
 field() { body | sed -nE "s/.*\"$1\":\"([^\"]*)\".*/\1/p"; }
 
 made=0 failed=0
@@ -134,9 +135,9 @@ ok() { made=$((made + 1)); printf 'ok    %s\n' "$1"; }
 fail() {
     local came=${3:-$status $(body)}
     made=$((made + 1)) failed=$((failed + 1))
-    printf 'FAIL  %s: expected %s; came %.300s\n' "$1" "$2" "$came"
+    printf 'FAIL  %s: expected %s; got %.300s\n' "$1" "$2" "$came"
 }
-# answers WHAT STATUS [CODE] checks the last answer, and that a refusal is one in the service's words.
+# answers WHAT STATUS [CODE] checks the status of the last answer, and the code of a problem.
 answers() {
     if [ "$status" = "$2" ] && [ "$(field code)" = "${3:-}" ]; then ok "$1"; else fail "$1" "$2${3:+ $3}"; fi
 }
@@ -144,7 +145,7 @@ is_body() { if [ "$status" = "$2" ] && [ "$(body)" = "$3" ]; then ok "$1"; else 
 
 is_unauthorized() { [ "$status" = 401 ] && [ "$(field detail)" = 'Invalid or missing API Key' ]; }
 
-# The headers of the last answer, which $1 names.
+# Checks the headers of the last answer, which $1 describes.
 headers() {
     local missing='' cache
     [ "$(header x-content-type-options)" = nosniff ] || missing+=', X-Content-Type-Options: nosniff'
@@ -152,7 +153,7 @@ headers() {
         missing+=', the Content-Security-Policy that allows nothing'
     [ "$(header referrer-policy)" = no-referrer ] || missing+=', Referrer-Policy: no-referrer'
     cache=$(header cache-control)
-    [[ $cache == no-store || $cache == 'private, no-cache' ]] || missing+=', a Cache-Control that lets nobody keep it'
+    [[ $cache == no-store || $cache == 'private, no-cache' ]] || missing+=', Cache-Control: no-store or private, no-cache'
     [ "$scheme" = http ] || [[ $(header strict-transport-security) =~ max-age=[1-9] ]] || missing+=', Strict-Transport-Security'
     [[ $(header server) != *[0-9]* ]] || missing+=', a Server header without a version'
     if [ -z "$missing" ]; then
@@ -162,18 +163,18 @@ headers() {
     fi
 }
 
-# A body that pauses for longer than the service waits, while everything else is asked. It goes on in the end, because Caddy
-# passes the refusal on only then.
+# Sends a body that pauses for longer than the service waits, while the other checks run. The body continues in the end, because
+# Caddy passes the refusal on only then.
 slow_body() {
     local started=$SECONDS status
     status=$(request slow "$SLOW" "$1" "$scheme://$host:$port$CANDLES" --request POST --header 'Expect:' --upload-file . \
         < <({ printf ' '; sleep 7; printf ' '; } 2>/dev/null))
     printf '%s in %s s' "$status" "$((SECONDS - started))" >"$work/slow.result"
     case $status in
-        # Who has no key is refused before the body is awaited.
+        # Without a key, the service refuses before it waits for the body.
         408) ;;
         401) [ "$1" = nobody ] ;;
-        # Some proxies hang up without a word.
+        # Some proxies close the connection without an answer.
         *'timed out'*) false ;;
         'no answer'*) [ "$((SECONDS - started))" -lt "$SLOW" ] ;;
         *) false ;;
@@ -194,24 +195,24 @@ slow=$!
 
 ask nobody "$CANDLES?symbol=CANDLEWICK_SMOKE&timeframe=M1"
 if is_unauthorized; then
-    ok 'without a key nobody reads'
+    ok 'reading without a key is refused'
 else
-    fail 'without a key nobody reads' '401 "Invalid or missing API Key"'
+    fail 'reading without a key is refused' '401 "Invalid or missing API Key"'
 fi
 headers 'a 401'
 ask nobody "$CANDLES" --data '{"candles":'
-answers 'without a key a malformed body is not even read' 401 unauthorized
+answers 'without a key, not even a malformed body is read' 401 unauthorized
 ask stranger "$CANDLES" --data '{"candles":[]}'
 if is_unauthorized; then
     ok 'a wrong key is refused'
-# Somebody else at this address has tried too many; this one was refused all the same.
+# This address has tried too many wrong keys, perhaps in somebody else's requests; this key was refused all the same.
 elif [ "$status" = 429 ] && [ "$(field code)" = rate_limited ]; then
-    ok 'a wrong key is refused, as one too many of this address'
+    ok 'a wrong key is refused, because this address has tried too many'
 else
     fail 'a wrong key is refused' '401 "Invalid or missing API Key"'
 fi
 ask nobody /no-such-route
-answers 'an unknown route is a problem' 404 not_found
+answers 'an unknown route answers with a problem' 404 not_found
 headers 'a 404'
 if [ "$(header content-type)" = application/problem+json ]; then
     ok 'a problem is application/problem+json'
@@ -244,7 +245,7 @@ if [ -z "$public" ]; then
     ask chart /api/v1/health/detailed
     revision=$(field revision)
     if [ "$status" != 200 ] || [ -z "$(field version)" ]; then
-        fail 'the service tells its version' '200 with a version'
+        fail 'the service reports its version' '200 with a version'
     elif [ "${EXPECT_REVISION:-$revision}" != "$revision" ]; then
         fail 'the revision is the one that was deployed' "$EXPECT_REVISION" "$revision"
     else
@@ -257,7 +258,7 @@ if [ -z "$public" ]; then
     ask terminal "$CANDLES" --data '{"candles":'
     answers 'a malformed body is refused' 400 malformed
     ask terminal "$CANDLES" --header 'Content-Length: 2147483648' --header 'Expect:' --data ' '
-    answers 'a body of 2 GiB is refused before it comes' 413 too_large
+    answers 'a body of 2 GiB is refused before it is sent' 413 too_large
     ask terminal "$CANDLES" --data '{"candles":[]}'
     answers 'the ingest key is right: an empty batch is looked at' 422 invalid_values
     ask chart "$CANDLES?symbol=CANDLEWICK_SMOKE&timeframe=M1&limit=1"
@@ -269,7 +270,7 @@ if [ -z "$public" ]; then
 fi
 
 if [ -n "$writes" ]; then
-    # Two smokes within one minute post the same candle.
+    # Two smoke tests within one minute post the same candle.
     minute=$(($(date -u +%s) / 60 * 60 - 120))
     prices='"open":1.08500,"high":1.08650,"low":-0.000010,"close":1.08620,"volume":1200'
     batch='{"candles":[{"symbol":"CANDLEWICK_SMOKE","timeframe":"M1","timestamp":'$minute','$prices',"complete":true}]}'
@@ -282,12 +283,12 @@ if [ -n "$writes" ]; then
     fi
     ask terminal "$CANDLES" --data "$batch"
     if [ "$status" = 201 ] && [ "$(counts)" = 1,0,1 ]; then
-        ok 'posted again it is a duplicate'
+        ok 'posted again, it is a duplicate'
     else
-        fail 'posted again it is a duplicate' '201 with 1 received that is a duplicate'
+        fail 'posted again, it is a duplicate' '201 with 1 received that is a duplicate'
     fi
     ask chart "$CANDLES?symbol=CANDLEWICK_SMOKE&timeframe=M1&from=$minute&to=$minute"
-    is_body 'it is read with the digits that it was posted with' 200 "[{\"timestamp\":${minute}000,$prices}]"
+    is_body 'it is read with the digits with which it was posted' 200 "[{\"timestamp\":${minute}000,$prices}]"
 fi
 
 what='a body that pauses is given up'

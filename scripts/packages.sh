@@ -1,11 +1,11 @@
-# Sourced, not run: programs that this machine has, or that are taken from its packages. A Debian package is unpacked below
-# target/ and not installed: that takes no root, and an installed service would start at once and at every boot.
-# The script that sources this has a function `say`.
+# Sourced, not run: finds programs on this machine or takes them from its packages. A Debian package is unpacked below target/
+# and not installed, because that needs no root, and an installed service would start at once and at every boot.
+# The script that sources this must define the function `say`.
 # shellcheck shell=bash
 
 packages=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/packages
 
-# Runs a command unless another script runs it, too; then it waits for that one's end first.
+# Runs a command. If another script is running the same command, waits for it to end first.
 alone() {
     mkdir -p "$packages"
     if command -v flock >/dev/null; then (flock 9 && "$@" 9>&-) 9>"$packages/$1.lock"; else "$@"; fi
@@ -14,7 +14,7 @@ alone() {
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 may_be_root() { as_root true 2>/dev/null; }
 
-# Installs system packages where that is allowed.
+# Installs system packages, if this user may.
 install_packages() { alone install_packages_now "$@"; }
 
 install_packages_now() {
@@ -24,10 +24,10 @@ install_packages_now() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
-# Servers stand in sbin, which is not on everybody's PATH.
+# Servers are installed in sbin, which is not on every user's PATH.
 on_this_machine() { PATH=$PATH:/usr/local/sbin:/usr/sbin command -v "$1"; }
 
-# Puts the package $1 into this folder. Where the system's lists of packages are missing or old, lists below target/ serve.
+# Downloads the package $1 into the current folder. If the system's package lists are missing or old, uses lists below target/.
 download() {
     local apt=(apt-get -qq -o "Dir::State::lists=$packages/lists" -o "Dir::Cache=$packages/cache" -o APT::Sandbox::User=root)
     apt-get -qq download "$1" >/dev/null 2>&1 && return
@@ -36,7 +36,7 @@ download() {
     { "${apt[@]}" update && "${apt[@]}" download "$1"; } >&2
 }
 
-# Prints the folder that the Debian package $1 is unpacked in.
+# Unpacks the Debian package $1, unless that was done before, and prints its folder.
 unpack() { alone unpack_once "$1"; }
 
 unpack_once() {
@@ -55,7 +55,7 @@ unpack_once() {
     echo "$folder"
 }
 
-# Prints the path of program $1, from package $2 where that has another name.
+# Takes program $1 from its package and prints its path. $2 is the package if its name differs.
 from_package() {
     local package=${2:-$1} folder program
     if command -v apt-get >/dev/null; then
@@ -73,15 +73,15 @@ from_package() {
 
 find_program() { on_this_machine "$1" || from_package "$@"; }
 
-# Prints the folder of the virtual environment with the Python packages of the tests.
+# Prints the folder of the virtual environment that has the Python packages of the tests.
 python_tools() {
     local root
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     install_python_packages "$root/target/python" "$root/tests/python/requirements.txt" && echo "$root/target/python"
 }
 
-# Puts the Python packages that file $2 pins into a virtual environment in folder $1. Without its package for such
-# environments, Debian's Python makes them without pip, whose package is unpacked instead.
+# Installs the Python packages that file $2 pins into a virtual environment in folder $1. Debian's Python cannot put pip there
+# unless its venv package is installed, so pip is then unpacked from its own package.
 install_python_packages() { alone install_python_packages_once "$@"; }
 
 install_python_packages_once() {

@@ -1,7 +1,7 @@
 # Sourced, not run: finds or installs PostgreSQL's server binaries and runs them as a user that they accept.
 # shellcheck shell=bash
 
-# PostgreSQL refuses to run as root, so root lends it another user.
+# PostgreSQL refuses to run as root, so root runs it as another user.
 server_user=''
 if [ "$(id -u)" -eq 0 ]; then
     server_user=nobody
@@ -17,10 +17,10 @@ as_server_user() {
     fi
 }
 
-# Where the binaries are, once the script that sources this has asked find_binaries.
+# The folder of the binaries. The script that sources this sets it from find_binaries.
 bin=''
 
-# The folder with the newest server binaries, version 14 or later.
+# Prints the folder with the newest server binaries, version 14 or later.
 find_binaries() {
     local candidate version best='' best_version=13
     for candidate in "$(dirname "$(readlink -f "$(command -v initdb || echo /none/initdb)")")" \
@@ -52,7 +52,7 @@ install_server() {
     fi
 }
 
-# Below the ports that Linux gives to outgoing connections: a server that is stopped finds its port free again.
+# Prints a port below those that Linux gives to outgoing connections, so that a server that is stopped can use its port again.
 free_port() {
     local port
     while :; do
@@ -64,8 +64,8 @@ free_port() {
     done
 }
 
-# Makes a data folder $1 whose superuser is postgres with the password in file $2, and lets its server listen on the
-# loopback address and with sockets in folder $3. The other arguments are initdb's.
+# Creates the data folder $1 with the superuser postgres, whose password is in file $2. Its server listens on the loopback
+# address and on a socket in folder $3. Further arguments go to initdb.
 init_data() {
     local data=$1 password_file=$2 sockets=$3 locale
     shift 3

@@ -1,6 +1,6 @@
-"""What a Python team would ship for the same work: FastAPI, pydantic, asyncpg, one UNNEST statement for each batch.
+"""The service as a Python team would write it: FastAPI, pydantic, asyncpg, one UNNEST statement for each batch.
 
-Prices are exact on their way in. On their way out they are floats, which is faster and what such services answer.
+Prices are stored exactly. Answers have them as floats, which is faster and what such services do.
 """
 
 import hmac
@@ -83,7 +83,7 @@ async def health(request: Request) -> dict[str, str]:
 
 @app.post("/api/v1/candles", status_code=201, dependencies=[Depends(ingest_key)])
 async def post(batch: Batch, request: Request) -> dict[str, str | int]:
-    # In one order everywhere, so that two batches never wait for each other's rows.
+    # All batches use the same order, so that two of them never wait for each other's rows.
     candles = sorted(batch.candles, key=lambda c: (c.symbol, c.timeframe, c.timestamp))
     tag = await request.app.state.pool.execute(
         INSERT,

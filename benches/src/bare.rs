@@ -1,7 +1,7 @@
-//! The bare limits: the same rows straight into the same database and out of it, with nothing in between.
+//! The bare limits: clients that write the same rows to the same database and read them, with nothing in between.
 //!
-//! What could be made beforehand is: these clients only send and receive. Prices travel as text both ways, which keeps their
-//! digits; the statements stay as they are when the service finds better ones.
+//! Everything that can be prepared is prepared, so these clients only send and receive. Prices are text in both
+//! directions, which keeps their digits. The statements stay the same when the service finds better ones.
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, Row};
@@ -49,7 +49,7 @@ impl Columns {
     }
 }
 
-/// Inserts a batch with each statement.
+/// Inserts one batch per statement.
 pub struct Batches {
     connection: PgConnection,
     batches: std::vec::IntoIter<Columns>,
@@ -71,7 +71,7 @@ impl Client for Batches {
     }
 }
 
-/// Inserts a candle with each statement.
+/// Inserts one candle per statement.
 pub struct Singles {
     connection: PgConnection,
     candles: std::vec::IntoIter<Candle>,
@@ -126,7 +126,7 @@ async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
 
-/// Inserts with a prepared statement, a transaction for each batch, as durably as the service does.
+/// Inserts with a prepared statement and one transaction per batch, as durably as the service.
 pub struct SqliteBatches {
     connection: rusqlite::Connection,
     batches: std::vec::IntoIter<Vec<Candle>>,

@@ -1,4 +1,4 @@
-//! What axum alone needs to answer with a page that it holds, or with 304 to who holds it too, or to take a batch and drop it.
+//! A bare axum server: it answers with a page in memory, or with 304 to a client that has the page, and drops batches.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -18,14 +18,14 @@ use crate::client;
 /// The tag of the only page.
 pub const TAG: &str = r#"W/"bare""#;
 
-/// What is served: bytes, and how they are coded.
+/// The bytes to serve, and their encoding.
 #[derive(Clone)]
 struct Page {
     body: Bytes,
     coding: HeaderValue,
 }
 
-/// Serves the bytes in the file `page`, and prints where.
+/// Serves the bytes in the file `page`, and prints the address.
 pub async fn serve(page: &Path, coding: &str) {
     let page = Page { body: Bytes::from(std::fs::read(page).unwrap()), coding: coding.parse().unwrap() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -47,20 +47,20 @@ async fn answer(State(page): State<Page>, headers: HeaderMap) -> Response {
     answer
 }
 
-/// Reads a batch and drops it: what HTTP alone costs.
+/// Reads a batch and drops it, which is the cost of HTTP alone.
 async fn take(_batch: Bytes) -> Response {
     const ANSWER: &str = r#"{"status":"success","message":"Data ingested successfully.","records_received":1,"records_added":1,"records_duplicate":0,"records_live":0}"#;
     (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], ANSWER).into_response()
 }
 
-/// The bare server as a process, which ends with this value.
+/// The bare server as a process, which is killed when this is dropped.
 pub struct BareServer {
     child: Child,
     pub address: SocketAddr,
 }
 
 impl BareServer {
-    /// Starts it with the very bytes of a page.
+    /// Starts a server for exactly the bytes of `page`.
     pub fn start(page: &client::Page) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &page.body).unwrap();

@@ -1,4 +1,4 @@
-//! Candles to post, the same whenever they are made: minutes of made-up symbols whose prices wander as a currency's do.
+//! Candles to post, which are the same in every run: minutes of made-up symbols whose prices move like a currency's.
 
 use std::fmt::Write as _;
 
@@ -6,11 +6,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 pub const TIMEFRAME: &str = "M1";
 
-/// A symbol's candles, minute after minute without end.
+/// An endless series of a symbol's candles, one for each minute.
 pub struct Series {
     symbol: String,
     next: DateTime<Utc>,
-    /// In points, of which there are 100,000 to 1.
+    /// In points of 1/100,000.
     price: i64,
     random: Random,
 }
@@ -30,7 +30,7 @@ impl Series {
         Self { symbol: symbol(number), next: beginning(), price: 100_000, random: Random::new(seed) }
     }
 
-    /// One that goes on from this minute of its life.
+    /// A series that begins `minute` minutes after the beginning.
     pub fn from_minute(number: usize, minute: usize) -> Self {
         let mut series = Self::new(number);
         series.next += TimeDelta::minutes(i64::try_from(minute).unwrap());
@@ -43,7 +43,7 @@ pub fn symbol(number: usize) -> String {
     format!("BENCH{number:03}")
 }
 
-/// When every series begins.
+/// The time at which every series begins.
 pub fn beginning() -> DateTime<Utc> {
     DateTime::from_timestamp_secs(946_857_600).unwrap()
 }
@@ -68,7 +68,7 @@ impl Iterator for Series {
     }
 }
 
-/// A batch as terminals post it.
+/// The JSON of a batch, as terminals post it.
 pub fn body(candles: &[Candle]) -> String {
     let mut json = String::from(r#"{"candles":["#);
     for (position, Candle { symbol, time, prices: [open, high, low, close], volume }) in candles.iter().enumerate() {
@@ -84,7 +84,7 @@ pub fn body(candles: &[Candle]) -> String {
     json
 }
 
-/// Numbers without an order, the same for the same seed (splitmix64).
+/// Pseudo-random numbers, the same for the same seed (splitmix64).
 pub struct Random(u64);
 
 impl Random {

@@ -1,6 +1,5 @@
-//! An HTTP client that costs as little as one can, because it runs on the same cores as what it measures: requests are bytes
-//! that were made beforehand, and answers are read into one buffer for each connection, where their bodies are counted and
-//! written over.
+//! A minimal HTTP client, because it runs on the same cores as the server that it measures. Requests are prepared
+//! bytes. Answers are read into one buffer per connection, where their bodies are counted and overwritten.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,12 +34,12 @@ pub fn get(query: &str) -> Prepared {
     get_with(query, "")
 }
 
-/// The same request by somebody who takes the page compressed.
+/// The same request, from a client that accepts gzip.
 pub fn get_gzip(query: &str) -> Prepared {
     get_with(query, "accept-encoding: gzip\r\n")
 }
 
-/// The same request by somebody who has that page already.
+/// The same request, from a client that has the page already.
 pub fn get_again(query: &str, tag: &str) -> Prepared {
     get_with(query, &format!("if-none-match: {tag}\r\n"))
 }
@@ -50,7 +49,7 @@ pub fn list(query: &str) -> Prepared {
     list_with(query, "")
 }
 
-/// The same request by somebody who has that list already.
+/// The same request, from a client that has the list already.
 pub fn list_again(query: &str, tag: &str) -> Prepared {
     list_with(query, &format!("if-none-match: {tag}\r\n"))
 }
@@ -67,15 +66,15 @@ fn read(path: &str, query: &str, header: &str) -> Prepared {
     Bytes::from(format!("GET {path}?{query} HTTP/1.1\r\nhost: bench\r\nx-internal-token: {TOKEN}\r\n{header}\r\n"))
 }
 
-/// One kept connection.
+/// A keep-alive connection.
 pub struct Connection {
     stream: TcpStream,
-    /// The head of the last answer, and behind it the last part of its body.
+    /// The head of the last answer, followed by the last part of its body.
     buffer: Vec<u8>,
     head: Head,
 }
 
-/// What the head of an answer says.
+/// The fields of an answer's head that the client needs.
 #[derive(Clone, Copy, Default)]
 struct Head {
     status: StatusCode,
@@ -98,9 +97,9 @@ impl Connection {
         let (mut reader, mut writer) = self.stream.split();
         tokio::select! {
             biased;
-            // Whoever cannot write may still read why.
+            // If writing fails, the server's reason can still be read.
             _ = writer.write_all(request) => {}
-            // Who answers before the end of a request refuses it.
+            // A server that answers before the end of a request refuses it.
             seen = reader.peek(&mut first) => { seen?; }
         }
         let filled = self.read_head().await?;
@@ -108,13 +107,14 @@ impl Connection {
         Ok(self.head.status)
     }
 
-    /// Sends a request that is to be answered with this status: a figure over refusals would tell nothing.
+    /// Sends a request and panics unless the answer has the status `expected`, because a figure that counts refusals
+    /// would be meaningless.
     pub async fn send_expecting(&mut self, request: &Prepared, expected: StatusCode) {
         self.send(request).await.unwrap();
         self.expect(expected);
     }
 
-    /// Ends the run with what the last answer said, unless it has this status.
+    /// Panics with the body of the last answer, unless it has this status.
     pub fn expect(&self, status: StatusCode) {
         assert_eq!(self.head.status, status, "{}", String::from_utf8_lossy(self.body()));
     }
@@ -133,7 +133,7 @@ impl Connection {
         Some(String::from_utf8_lossy(header.value).into_owned())
     }
 
-    /// Reads until the head is there, and tells how much has come.
+    /// Reads until the head is complete, and returns how many bytes have come.
     async fn read_head(&mut self) -> io::Result<usize> {
         let mut filled = 0;
         loop {
@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Reads the rest of the body, over what came before it where the buffer is full.
+    /// Reads the rest of the body. When the buffer is full, it overwrites earlier parts of the body.
     async fn read_body(&mut self, mut filled: usize) -> io::Result<()> {
         let mut count = filled - self.head.length;
         while count < self.head.body {
@@ -159,7 +159,7 @@ impl Connection {
         if count == self.head.body { Ok(()) } else { Err(unfit("more came than the answer's content-length says")) }
     }
 
-    /// Reads what comes next into the buffer.
+    /// Reads the next bytes into the buffer.
     async fn read(&mut self, filled: usize) -> io::Result<usize> {
         match self.stream.read(&mut self.buffer[filled..]).await? {
             0 if filled == self.buffer.len() => Err(unfit("an answer's head is too long")),
@@ -169,7 +169,7 @@ impl Connection {
     }
 }
 
-/// Reads a head, once all of it has come.
+/// Parses a head; `None` while it is incomplete.
 fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut answer = httparse::Response::new(&mut headers);
@@ -192,12 +192,12 @@ fn unfit(problem: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
-/// A page as it came.
+/// A page as the server sent it.
 pub struct Page {
     pub body: Vec<u8>,
     /// Its entity tag, if it has one.
     pub tag: String,
-    /// The coding of its body, `identity` if there is none.
+    /// The encoding of its body, or `identity`.
     pub coding: String,
 }
 
@@ -229,7 +229,7 @@ impl<R: Iterator<Item = Prepared> + Send + 'static> Client for Sender<R> {
     }
 }
 
-/// One client for each list of requests, every one of which is to be answered with `expected`.
+/// One client for each list of requests, all of which must get the status `expected`.
 pub async fn senders<L>(
     address: SocketAddr,
     lists: impl IntoIterator<Item = L>,

@@ -1,4 +1,4 @@
-//! Keys and requests on which the clients and the programs that they measure agree.
+//! The keys and requests that the clients share with the programs that they measure.
 
 use hyper::body::Bytes;
 
@@ -7,7 +7,7 @@ pub const KEY: &str = "bench-key-0123456789abcdef0123456789abcdef";
 /// The token that may read.
 pub const TOKEN: &str = "bench-token-fedcba9876543210fedcba9876543210";
 
-/// A request as it goes over the wire, which can be sent again and again.
+/// The bytes of a request, which can be sent any number of times.
 pub type Prepared = Bytes;
 
 /// A request for the health of a service.

@@ -1,17 +1,17 @@
-//! The one loop that every side of every row runs in: clients that each do one step after the other, until time is up.
+//! The loop that measures every row: clients that each do one step after the other, until time is up.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Barrier;
 
-/// Something that does a piece of work at a time, and the next one only when it is done.
+/// Work in steps, each of which begins when the one before is done.
 pub trait Client: Send + 'static {
-    /// Does the next piece; false if there is none left.
+    /// Does the next step; false if there is none left.
     fn step(&mut self) -> impl Future<Output = bool> + Send;
 }
 
-/// What clients did.
+/// The steps of all clients, and the time that they took.
 pub struct Done {
     pub steps: usize,
     pub took: Duration,
@@ -24,7 +24,7 @@ impl Done {
     }
 }
 
-/// Lets all clients work at once for `length`, or until their work is done.
+/// Runs all clients concurrently for `length`, or until their work is done.
 pub async fn run<C: Client>(clients: Vec<C>, length: Duration) -> Done {
     let start = Arc::new(Barrier::new(clients.len()));
     let workers: Vec<_> = clients.into_iter().map(|client| tokio::spawn(work(client, start.clone(), length))).collect();

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! A description of the machine on which the figures were measured.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::process::Command;
@@ -42,7 +42,7 @@ fn first_line(command: &mut Command) -> String {
     output.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }
 
-/// How long the disk of the databases takes to make a page durable: the median of 200.
+/// The time in which the disk of the databases makes a page durable: the median of 200.
 fn fsync_micros() -> u128 {
     let mut file = tempfile::tempfile_in("/tmp").unwrap();
     let mut times = Vec::new();

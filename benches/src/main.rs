@@ -1,4 +1,4 @@
-//! What the service does beside the bare limit of the same work: `make bench`, explained in docs/performance.md.
+//! Measures the service beside the bare limit of the same work: `make bench`, explained in docs/performance.md.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench fails loudly and prints")]
 #![expect(unreachable_pub, reason = "a bench exports nothing")]
@@ -31,8 +31,8 @@ mod table;
 
 use plan::Plan;
 
-/// Asks this program to be the bare server that hot pages are compared with, which runs as a process of its own because
-/// the service does, too.
+/// The argument that makes this program the bare server, which hot pages are compared with. It runs in its own process,
+/// because the service does, too.
 const BARE_SERVER: &str = "bare-server";
 
 #[tokio::main]

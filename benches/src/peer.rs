@@ -8,17 +8,17 @@ use crate::contract::{KEY, TOKEN};
 use crate::process;
 use crate::service::{free_address, is_well};
 
-/// The running peer, which ends with this value.
+/// The running peer, which is stopped when this is dropped.
 pub struct Peer {
     child: Child,
     pub address: SocketAddr,
 }
 
 impl Peer {
-    /// Starts it, if `PEER` names the uvicorn to start it with.
+    /// Starts the peer, if `PEER` names the uvicorn to start it with.
     pub async fn start(database_url: &str) -> Option<Self> {
         let Ok(uvicorn) = std::env::var("PEER") else {
-            eprintln!("bench: PEER names no uvicorn, so the peer is left out; make bench installs it");
+            eprintln!("bench: PEER names no uvicorn, so the peer is skipped; make bench installs it");
             return None;
         };
         let address = free_address();
@@ -40,14 +40,14 @@ impl Peer {
         Some(peer)
     }
 
-    /// Processor time that it and its workers used since they started.
+    /// The processor time that the peer and its workers have used since they started.
     pub fn cpu_seconds(&self) -> f64 {
         process::cpu_seconds(self.child.id())
     }
 }
 
 impl Drop for Peer {
-    /// Asked to end, it ends its workers; killed, it would leave them behind.
+    /// Asks the peer to end, so that it ends its workers; if it were killed, they would continue to run.
     fn drop(&mut self) {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();

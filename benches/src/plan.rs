@@ -1,14 +1,14 @@
-//! What is measured and for how long, as the environment says.
+//! The environment variables that decide what is measured, and for how long.
 
 use std::fmt;
 use std::time::Duration;
 
 pub struct Plan {
-    /// Measurements of each side of a row. One more goes before them and is not counted.
+    /// The number of measurements of each side of a row. One more is made first and not counted.
     pub rounds: usize,
-    /// How long a measurement takes.
+    /// The length of a measurement.
     pub length: Duration,
-    /// Most candles that are stored to see what growth costs.
+    /// The maximum number of candles that are stored to measure the cost of growth.
     pub growth: usize,
     only: Vec<String>,
 }
@@ -24,7 +24,7 @@ impl Plan {
         }
     }
 
-    /// Those of `names` that are to be measured: all, unless some are named.
+    /// The `names` to measure: those in `ONLY`, or all if it is empty.
     pub fn chosen(&self, names: &[&'static str]) -> Vec<&'static str> {
         if let Some(unknown) = self.only.iter().find(|name| !names.contains(&name.as_str())) {
             refuse(&format!("ONLY names {unknown}, which is none of: {}", names.join(", ")));
@@ -44,7 +44,7 @@ fn number(variable: &str, default: f64) -> f64 {
     let Ok(text) = std::env::var(variable) else { return default };
     match text.parse() {
         Ok(number) if number > 0.0 => number,
-        _ => refuse(&format!("{variable} is {text}, which is no number above 0")),
+        _ => refuse(&format!("{variable} is {text}, which is not a number above 0")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the bench's own, which writes through to the disk as one in production does.
+//! The bench's own PostgreSQL server, which writes through to the disk as in production.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use crate::service;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/throwaway-postgres");
 
-/// What anybody sets who gives a server of this size to PostgreSQL. Without the larger log, a run would measure checkpoints.
+/// The usual settings for a machine of this size. Without the larger WAL, a run would measure checkpoints.
 const SETTINGS: [&str; 5] = [
     "shared_buffers = 1GB",
     "max_wal_size = 8GB",
@@ -22,13 +22,13 @@ const SETTINGS: [&str; 5] = [
 pub struct PostgresServer {
     folder: TempDir,
     url: String,
-    /// Stops and deletes the server when this process ends, however it does.
+    /// Stops and deletes the server when this process ends, for whatever reason.
     holder: Child,
 }
 
 impl PostgresServer {
     pub fn start() -> Self {
-        // In /tmp rather than below target/: the server's user may not be able to enter the folders above the clone.
+        // In /tmp, because the server's user may have no access to the folders above the clone.
         let folder = tempfile::Builder::new().prefix("candlewick-bench.").tempdir_in("/tmp").unwrap();
         let mut holder = Command::new(SCRIPT);
         let holder = holder.arg("hold").arg(folder.path()).process_group(0).stdin(Stdio::piped()).spawn().unwrap();
@@ -61,7 +61,7 @@ impl PostgresServer {
             .unwrap()
     }
 
-    /// Where it keeps its data.
+    /// The folder of the server's data.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -74,15 +74,15 @@ impl Drop for PostgresServer {
     }
 }
 
-/// Empties the tables of a database and writes out what earlier work left to write, so that no measurement pays for the
-/// one before it.
+/// Empties the tables of a database and writes out the changes of earlier work, so that no measurement pays for the one
+/// before it.
 pub async fn empty(url: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     connection.execute("truncate market_data_candles, market_data_live_candles").await.unwrap();
     settle(url).await;
 }
 
-/// Writes out what is left to write, and refreshes what the planner knows.
+/// Writes out all changes, and refreshes the planner's statistics.
 pub async fn settle(url: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     connection.execute("vacuum analyze market_data_candles, market_data_live_candles").await.unwrap();

@@ -1,14 +1,14 @@
-//! What the kernel tells about a process.
+//! Memory and processor time of a process, from the kernel.
 
 use std::collections::HashMap;
 use std::fs;
 
-/// MiB of memory that a process has now.
+/// The resident memory of a process, in MiB.
 pub fn memory(id: u32) -> f64 {
     status(id, "VmRSS:")
 }
 
-/// MiB of memory that a process had when it had most.
+/// The peak resident memory of a process, in MiB.
 pub fn peak_memory(id: u32) -> f64 {
     status(id, "VmHWM:")
 }
@@ -19,13 +19,13 @@ fn status(id: u32, field: &str) -> f64 {
     line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
 }
 
-/// Processor time that a process and the processes that it started have used.
+/// The processor time that a process and its descendants have used.
 pub fn cpu_seconds(id: u32) -> f64 {
     /// The unit of the kernel's figures, on every Linux.
     const TICKS_A_SECOND: f64 = 100.0;
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    // Of a process that has ended by now nothing is left to read.
+    // A process that has ended in the meantime cannot be read and is skipped.
     let processes: HashMap<u32, (u32, f64)> = ids.filter_map(|id| Some((id, parent_and_ticks(id)?))).collect();
     let belongs = |mut other: u32| {
         while other != id {
@@ -42,7 +42,8 @@ pub fn cpu_seconds(id: u32) -> f64 {
 
 fn parent_and_ticks(id: u32) -> Option<(u32, f64)> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // Its name, in brackets, may hold blanks; of what follows, the 2nd is its parent, the 12th and 13th are its time.
+    // The name, in brackets, may hold blanks. Of the fields after it, the 2nd is the parent, the 12th and 13th are the
+    // time.
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
     let number = |field: usize| fields.get(field)?.parse::<u32>().ok();
     Some((number(1)?, f64::from(number(11)?) + f64::from(number(12)?)))

@@ -1,4 +1,4 @@
-//! The service as users run it: the release binary, in a process of its own, configured as in production.
+//! The service as users run it: the release binary in its own process, configured as in production.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ pub fn executable() -> PathBuf {
     std::env::current_exe().unwrap().with_file_name("candlewick")
 }
 
-/// A running service, which ends with this value.
+/// A running service, which is killed when this is dropped.
 pub struct Service {
     child: Child,
     pub address: SocketAddr,
-    /// From the start of the process to the first answer of `/health` that it is well.
+    /// The time from the start of the process to the first answer of `/health` that it is healthy.
     pub ready_after: Duration,
     _folder: TempDir,
 }
@@ -43,17 +43,17 @@ impl Service {
         service
     }
 
-    /// MiB of memory that it has now.
+    /// The resident memory of the service, in MiB.
     pub fn memory(&self) -> f64 {
         process::memory(self.child.id())
     }
 
-    /// MiB of memory that it had when it had most.
+    /// The peak resident memory of the service, in MiB.
     pub fn peak_memory(&self) -> f64 {
         process::peak_memory(self.child.id())
     }
 
-    /// Processor time that it used since it started.
+    /// The processor time that the service has used since it started.
     pub fn cpu_seconds(&self) -> f64 {
         process::cpu_seconds(self.child.id())
     }
@@ -91,7 +91,7 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Whether a service there answers that all is well.
+/// Returns whether a service at `address` answers that it is healthy.
 pub async fn is_well(address: SocketAddr) -> bool {
     let Ok(mut connection) = Connection::open(address).await else { return false };
     connection.send(&HEALTH).await.is_ok_and(|status| status.is_success())

@@ -17,21 +17,21 @@ pub struct Line {
 }
 
 impl Line {
-    /// Says how much memory the service had at most, in MiB.
+    /// Sets the service's peak memory, in MiB.
     pub fn with_memory(self, most: f64) -> Self {
         Self { memory: format!("{most:.1} MiB"), ..self }
     }
 }
 
-/// What the service is compared with.
+/// The figures that the service is compared with.
 pub struct Reference {
     pub name: &'static str,
-    /// The least ratio that is wanted, if one is.
+    /// The minimum ratio, if there is one.
     pub target: Option<f64>,
     pub rates: Vec<f64>,
 }
 
-/// Compares rates that were measured in turn: each round's with that of the same round.
+/// Compares rates that were measured in turn, round by round.
 pub fn compared(name: &str, unit: &str, ours: &[f64], reference: &Reference) -> Line {
     let ratios: Vec<f64> = ours.iter().zip(&reference.rates).map(|(ours, theirs)| ours / theirs).collect();
     let (least, middle, most) = spread(&ratios);
@@ -46,7 +46,7 @@ pub fn compared(name: &str, unit: &str, ours: &[f64], reference: &Reference) -> 
     }
 }
 
-/// A figure on its own, which is to be at most `limit`, if there is one.
+/// A figure on its own, with an upper limit if there is one.
 pub fn measured(name: &str, unit: &str, figures: &[f64], limit: Option<f64>) -> Line {
     let (least, middle, most) = spread(figures);
     let alone = figures.len() == 1;
@@ -62,7 +62,7 @@ pub fn measured(name: &str, unit: &str, figures: &[f64], limit: Option<f64>) -> 
     }
 }
 
-/// A figure of which less is better, beside that of the peer: how many times ours it is in each round.
+/// A figure of which less is better, beside the peer's: the ratio is the peer's figure divided by ours, round by round.
 pub fn beside_peer(name: &str, unit: &str, ours: &[f64], peer: &[f64]) -> Line {
     let times: Vec<f64> = ours.iter().zip(peer).map(|(ours, theirs)| theirs / ours).collect();
     let (least, middle, most) = spread(&times);
@@ -82,7 +82,7 @@ fn verdict(met: Option<bool>) -> String {
     .to_owned()
 }
 
-/// The lines in Markdown, in columns that can be read as they are.
+/// The lines as a Markdown table with aligned columns.
 pub fn table(lines: &[Line]) -> String {
     let head = ["row", "ours", "against", "ratio (spread)", "target", "", "most memory"].map(str::to_owned);
     let mut rows = vec![head];
@@ -108,7 +108,7 @@ pub fn table(lines: &[Line]) -> String {
     text
 }
 
-/// The least, the median and the most.
+/// The minimum, the median and the maximum.
 fn spread(figures: &[f64]) -> (f64, f64, f64) {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -117,7 +117,7 @@ fn spread(figures: &[f64]) -> (f64, f64, f64) {
     (sorted[0], median, sorted[sorted.len() - 1])
 }
 
-/// A number without its fraction, its thousands set apart.
+/// A number without its fraction, with commas between the thousands.
 fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();

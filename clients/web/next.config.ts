@@ -1,9 +1,9 @@
 import type { NextConfig } from 'next';
 
-// Next.js reports how it is used to its makers unless it is told not to.
+// Turns off the telemetry that Next.js sends by default.
 process.env.NEXT_TELEMETRY_DISABLED = '1';
 
-// Everything comes from the page's own server. Next.js starts its pages with inline scripts, and the chart sets styles.
+// The page loads everything from its own server. Next.js needs inline scripts, and the chart sets inline styles.
 const policy = [
   "default-src 'self'",
   "script-src 'self' 'unsafe-inline'",
@@ -19,7 +19,7 @@ const config: NextConfig = {
     {
       source: '/:path*',
       headers: [
-        // `next dev` needs eval, and a socket for its updates.
+        // Only in production, because `next dev` needs eval, and a socket for its updates.
         ...(process.env.NODE_ENV === 'production'
           ? [{ key: 'Content-Security-Policy', value: policy.join('; ') }]
           : []),

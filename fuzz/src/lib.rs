@@ -1,7 +1,7 @@
-//! What holds for every byte that a stranger may send. Each function panics where it does not, and returns whether the
-//! input was accepted.
+//! Properties that hold for all input from outside. Each function panics if a property does not hold, and returns
+//! whether the input was accepted.
 //!
-//! The fuzz targets call these functions, and so do the proptests of the service's own test binary.
+//! The fuzz targets call these functions, and so do the proptests in the service's test suite.
 
 use candle::{Candle, Closing, Forming, OhlcField, Price, Sorted, Timeframe, Timestamp, Volume};
 use candlewick::ingest::{Refusal, ValidatedBatch, check};
@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 
 /// 2026-03-04T12:00:00Z.
 const NOW: i64 = 1_772_625_600;
-/// Few, so that inputs reach them.
+/// A small number, so that inputs reach it.
 const MAX_CANDLES: usize = 50;
 const MAX_LIMIT: usize = 10_000;
-/// Longest sentence about one value, in bytes, and the longest name of one: however long the input, it is not sent back.
+/// The maximum length of a sentence about one value and of its name, in bytes: long input is not sent back.
 const LONGEST_SENTENCE: usize = 400;
 const LONGEST_NAME: usize = 300;
 
-/// A posted body is stored by the rules or refused by a sentence.
+/// A posted body is stored according to the rules, or refused with a sentence.
 pub fn batch_body(body: &[u8]) -> bool {
     let now = Timestamp::from_seconds(NOW).expect("a time in range");
     match check(body, now, MAX_CANDLES) {
@@ -57,7 +57,7 @@ pub fn batch_body(body: &[u8]) -> bool {
     }
 }
 
-/// A query string selects candles by the rules, pages included, or is refused by a sentence for each parameter.
+/// A query string selects candles and pages according to the rules, or is refused with a sentence for each parameter.
 pub fn query_string(query: &[u8]) -> bool {
     let Ok(query) = std::str::from_utf8(query) else { return false };
     match Selection::parse(query, MAX_LIMIT) {
@@ -86,8 +86,8 @@ pub fn query_string(query: &[u8]) -> bool {
     }
 }
 
-/// A number becomes a price with exactly its value and digits, or is refused because it is none or does not fit; and
-/// likewise a volume.
+/// A text becomes a price with exactly its value and digits, or is refused because it is not a number or does not fit.
+/// The same holds for a volume.
 pub fn decimal(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let number = Number::read(text);
@@ -97,7 +97,7 @@ pub fn decimal(text: &[u8]) -> bool {
             assert_eq!(Some(price.to_string()), number.price(), "{text}");
             check_canonical(*price);
         }
-        (Ok(price), None) => panic!("{text} is no number, yet the price {price}"),
+        (Ok(price), None) => panic!("{text} is not a number, but became the price {price}"),
         (Err(invalid), number) => {
             assert_eq!(number.as_ref().and_then(Number::price), None, "{text} is refused: {invalid:?}");
             let kind = if number.is_some() { "too_precise" } else { "not_a_number" };
@@ -120,9 +120,9 @@ fn check_counts(checked: &ValidatedBatch) {
     assert!((1..=MAX_CANDLES).contains(received));
     assert!(rejected.candles <= *received);
     let (kept, stored) = (received - rejected.candles, batch.len());
-    assert!(stored <= kept, "nothing is added");
-    assert_eq!(stored == 0, kept == 0, "what is kept is stored, each key once");
-    assert_eq!(rejected.listed.is_empty(), rejected.candles == 0, "what is left out is listed");
+    assert!(stored <= kept, "no candle is added");
+    assert_eq!(stored == 0, kept == 0, "candles that are kept are stored, each key once");
+    assert_eq!(rejected.listed.is_empty(), rejected.candles == 0, "candles that are left out are listed");
     assert!(rejected.listed.len() <= MAX_REPORTED_ERRORS);
     for (index, field_error) in &rejected.listed {
         assert!(index < received);
@@ -133,7 +133,7 @@ fn check_counts(checked: &ValidatedBatch) {
 
 fn check_candle(candle: &Candle) {
     check_symbol(candle.key.symbol().as_str());
-    assert!(candle.key.time().seconds() <= NOW + 60, "no candle is from the future");
+    assert!(candle.key.time().seconds() <= NOW + 60, "no candle lies in the future");
     assert!(candle.key.timeframe().check_opening(candle.key.time()).is_ok());
     assert!(candle.volume.get() >= 0);
     let (high, low) = (candle.ohlc.get(OhlcField::High), candle.ohlc.get(OhlcField::Low));
@@ -144,18 +144,19 @@ fn check_candle(candle: &Candle) {
     }
 }
 
-/// A body that is not JSON is JSON but for some bare words, and what is stored comes from its valid values alone: with null
-/// in place of each word it comes to the same.
+/// An accepted body that is not JSON is JSON apart from some bare words. Only its valid values are stored, so the body
+/// with null in place of each word has the same result.
 fn check_bare_words(body: &[u8], checked: &ValidatedBatch, now: Timestamp) {
     let json = bare_words_as_null(std::str::from_utf8(body).expect("it was accepted"));
-    let Ok(again) = check(json.as_bytes(), now, MAX_CANDLES) else { panic!("not JSON but for its words: {json}") };
+    let Ok(again) = check(json.as_bytes(), now, MAX_CANDLES) else { panic!("not JSON apart from its words: {json}") };
     assert!(serde_json::from_str::<&RawValue>(&json).is_ok(), "{json}");
     let outcome =
         |checked: &ValidatedBatch| (checked.received, checked.rejected.candles, format!("{:?}", checked.sorted));
     assert_eq!(outcome(checked), outcome(&again), "{json}");
 }
 
-/// The text with null for all that stands outside of strings and is neither a value of JSON nor a bracket, comma or colon.
+/// The text with null in place of every token outside of strings that is neither a JSON value nor a bracket, comma or
+/// colon.
 fn bare_words_as_null(text: &str) -> String {
     let mut json = String::new();
     let mut rest = text;
@@ -193,7 +194,7 @@ fn bare_words_as_null(text: &str) -> String {
     json
 }
 
-/// Indexes name candles of the body, and each closed one that gave way has its key among those that are kept.
+/// Indexes name candles of the body, and the key of each superseded closed candle is among those that are kept.
 fn check_indexes(checked: &ValidatedBatch) {
     let Sorted { batch, closed_indexes, superseded, early } = &checked.sorted;
     assert_eq!(closed_indexes.len(), batch.closed().len());
@@ -205,7 +206,7 @@ fn check_indexes(checked: &ValidatedBatch) {
     }
 }
 
-/// What is kept can be posted again in its canonical form, and comes to the same.
+/// Candles that are kept can be posted again in their canonical form, with the same result.
 fn check_read_back(checked: &ValidatedBatch, now: Timestamp) {
     const LONGEST_MONTH: i64 = 31 * 24 * 3600;
     let written = |candles: &[Candle], complete: bool| -> Vec<Value> {
@@ -226,7 +227,7 @@ fn check_read_back(checked: &ValidatedBatch, now: Timestamp) {
     };
     let closed = checked.sorted.batch.closed();
     let candles: Vec<Value> = written(closed, true).into_iter().chain(written(&forming(checked), false)).collect();
-    // The end of a month that is hardly over depends on the offset, which the canonical form does not have.
+    // The end of a month that has just ended depends on the offset, which the canonical form does not have.
     let is_young_month = |Candle { key, .. }: &Candle| {
         key.timeframe() == Timeframe::MN1 && key.time().seconds() > now.seconds() - 2 * LONGEST_MONTH
     };
@@ -250,7 +251,7 @@ fn check_refusal(body: &[u8], refusal: &Refusal) {
             assert!(!summary.is_empty() && summary.len() <= LONGEST_SENTENCE + LONGEST_NAME, "{summary}");
             check_violations(field_errors, "body");
         }
-        Refusal::Store(error) => panic!("nothing was stored, yet {error}"),
+        Refusal::Store(error) => panic!("there is no store, but it failed: {error}"),
     }
 }
 
@@ -298,7 +299,8 @@ fn check_canonical(price: Price) {
     assert_eq!(Price::parse(&text), Ok(price));
 }
 
-/// A JSON number by string arithmetic alone: its digits without the point, and how many of them stand behind it.
+/// A JSON number, read only with string operations: its digits without the point, and how many of them follow the
+/// point.
 struct Number {
     negative: bool,
     digits: String,
@@ -307,14 +309,14 @@ struct Number {
 
 impl Number {
     fn read(text: &str) -> Option<Self> {
-        // Whether it is a number is left to serde_json, which knows nothing of ours.
+        // serde_json decides whether the text is a number, because it is independent of our parser.
         let raw: &RawValue = serde_json::from_str(text).ok()?;
         if raw.get() != text || !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
             return None;
         }
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        // Too long for an i128 is too long for everything.
+        // An exponent that does not fit an i128 does not fit any price or volume.
         let beyond = if exponent.starts_with('-') { i128::MIN / 2 } else { i128::MAX / 2 };
         let exponent = exponent.parse().unwrap_or(beyond).clamp(i128::MIN / 2, i128::MAX / 2);
         let digits = format!("{}{fraction}", integer.trim_start_matches('-'));
@@ -322,13 +324,13 @@ impl Number {
         Some(Self { negative: integer.starts_with('-'), digits, scale })
     }
 
-    /// The digits without zeros in front.
+    /// The digits without leading zeros.
     fn significant(&self) -> &str {
         self.digits.trim_start_matches('0')
     }
 
-    /// The canonical form of the contract: plain, scale = max(0, fraction digits − exponent), no leading zeros, no minus on
-    /// zero; `None` for more than 28 digits in all or behind the point.
+    /// The canonical form of the contract: plain, scale = max(0, fraction digits − exponent), no leading zeros, no
+    /// minus on zero; `None` for more than 28 digits in all or after the point.
     fn price(&self) -> Option<String> {
         let zeros = if self.significant().is_empty() { 0 } else { -self.scale.min(0) };
         if self.scale > 28 || zeros > 28 {
@@ -346,7 +348,7 @@ impl Number {
         Some(format!("{sign}{integer}{point}{fraction}"))
     }
 
-    /// The whole number, if it is one from 0 to 2^63 − 1.
+    /// The number, if it is a whole number from 0 to 2^63 − 1.
     fn volume(&self) -> Option<i64> {
         let trimmed = self.significant().trim_end_matches('0');
         if trimmed.is_empty() {

@@ -1,9 +1,9 @@
-"""Where the contract says more than a JSON Schema can, and nothing else.
+"""The rules of the contract that a JSON Schema cannot express, and nothing else.
 
-A request that schemathesis generates as valid fits the OpenAPI document, yet may break a rule that no schema can say:
-the high of a candle is its highest price, a candle lies in the past, `from` comes before `to`. Such a request is moved to
-the nearest one that keeps these rules too, so that `positive_data_acceptance` holds for every valid request. Schemathesis
-checks the outcome against the document once more. What it generates as invalid is sent as it is.
+A request that schemathesis generates as valid fits the OpenAPI document, but may break a rule that no schema can express:
+the high of a candle is its highest price, a candle lies in the past, `from` comes before `to`. The hooks change such a request
+to the nearest one that also keeps these rules, so that `positive_data_acceptance` holds for every valid request. Schemathesis
+then checks the result against the document again. Requests that it generates as invalid are sent unchanged.
 """
 
 import math
@@ -19,10 +19,12 @@ from schemathesis.core.failures import AcceptedNegativeData
 
 # The default of MAX_LIMIT, which the document cannot know.
 MAX_LIMIT = 10_000
-# Milliseconds at the two ends of the years 1 to 9999, and from which epoch numbers count them.
+# The first and the last millisecond of the years 1 to 9999.
 BEGINNING, END = -62_135_596_800_000, 253_402_300_799_999
+# The number from which on an epoch number counts milliseconds.
 FIRST_MILLISECONDS = 10**10
-# Seconds at the two ends of the past, from 1700 on, a day apart from its own: zones and `utc_offset` move a time by less.
+# The first and the last second of the past, which begins in 1700, each a day inwards, because zones and `utc_offset` move a
+# time by less than a day.
 EARLIEST, LATEST = -8_520_336_000 + 86_400, int(time.time()) - 86_400
 MINUTES = re.compile(r"^(?:period_)?m(\d+)$|^(\d+)m$", re.IGNORECASE)
 HOURS = re.compile(r"^(period_)?h\d+$|^\d+h$", re.IGNORECASE)
@@ -51,14 +53,14 @@ def before_call(context, case, kwargs):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """`Prefer: handling=lenient` answers 201 to a batch with bad candles, and has to name them."""
+    """With `Prefer: handling=lenient`, the answer to a batch with bad candles is 201 and has to name them."""
     if not isinstance(failure, AcceptedNegativeData) or response.status_code != 201:
         return True
     return response.json().get("records_rejected", 0) == 0
 
 
 def sent_as_bearer(case):
-    """Either kind of key may come as a bearer token: half of the requests send it so."""
+    """Sends the key of half of the requests as a bearer token, which both kinds of key may be."""
     keys = {"X-API-KEY": os.environ["MT5_API_KEY"], "X-Internal-Token": os.environ["INTERNAL_API_TOKEN"]}
     for name, key in keys.items():
         if case.headers.get(name) == key and zlib.crc32(repr((case.query, case.body)).encode(errors="replace")) % 2:
@@ -69,7 +71,7 @@ def sent_as_bearer(case):
 def keep_batch_rules(batch):
     keep_value_rules(batch)
     for candle in batch["candles"]:
-        # They stand in the candle or beside `candles`.
+        # Both fields are in the candle or beside `candles`.
         for name, value in (("symbol", "EURUSD"), ("timeframe", "H1")):
             if name not in batch:
                 candle.setdefault(name, value)
@@ -83,7 +85,7 @@ def keep_batch_rules(batch):
 
 
 def use_one_name(candle, name, alias, value):
-    """A field stands under one of its two names."""
+    """Leaves a field under only one of its two names."""
     if name in candle:
         candle.pop(alias, None)
     candle.setdefault(name, candle.pop(alias, value))
@@ -97,12 +99,12 @@ def keep_time_rules(candle, batch):
     if names_zone and offset != 0:
         candle["utc_offset"] = 0
     elif not names_zone and "utc_offset" not in batch:
-        # Some forms without a zone need one, and to the others it is the default.
+        # Some forms without a zone need an offset, and for the others 0 is the default.
         candle.setdefault("utc_offset", 0)
 
 
 def opening_step(timeframe):
-    """Seconds of which opening times are multiples."""
+    """The seconds of which opening times are multiples."""
     if parts := MINUTES.match(timeframe):
         return math.gcd(int(parts[1] or parts[2]), 15) * 60
     return 300 if HOURS.match(timeframe) else 60
@@ -116,7 +118,7 @@ def keep_price_rules(candle):
     if (decimal(candle["low"]), decimal(candle["high"])) != (decimal(ascending[0]), decimal(ascending[-1])):
         candle.update(zip(names, ascending))
     if all(decimal(candle[name]) == 0 for name in names):
-        # Beside time 0 they are a record that nobody filled in.
+        # Together with time 0, prices of 0 are a record that nobody filled in.
         candle["high"] = 1
 
 
@@ -130,7 +132,7 @@ def keep_value_rules(fields):
 
 
 def opening_time(value, offset, unit, timeframe):
-    """The time in the same form, past and on the grid, and whether it names its zone."""
+    """A time in the same form that is in the past and on the grid, and whether it names its zone."""
     step = opening_step(timeframe)
     if isinstance(value, str) and (parts := RFC3339.match(value)):
         moment, zone = epoch(value), parts[3]
@@ -173,14 +175,14 @@ def valid_opening(moment, reading, step):
 
 
 def on_the_hour(zone):
-    """The zone without its minutes, which might leave the grid, and within 14 hours."""
+    """The zone limited to 14 hours and without its minutes, which might move the time off the grid."""
     if zone in ("", "Z", "z") or (int(zone[1:3]) <= 14 and zone[3:].strip(":0") == ""):
         return zone
     return f"{zone[0]}{int(zone[1:3]) % 15:02}:00"
 
 
 def past(value):
-    """A whole hour from 2001 to 2020 that follows from the value."""
+    """A whole hour from 2001 to 2020 that depends only on the value."""
     return datetime(2001, 1, 1, tzinfo=timezone.utc) + timedelta(hours=zlib.crc32(str(value).encode()) % 160_000)
 
 
@@ -247,7 +249,7 @@ def keep_query_rules(query):
     for name in query.keys() & {"from", "to", "before", "after"}:
         if bound(query[name], unit) is None:
             query[name] = "2025-08-03T10:00:00.123Z"
-    # Nothing lies before the first moment that there is, or after the last.
+    # No candle can lie before the first moment or after the last.
     if "before" in query and bound(query["before"], unit) == BEGINNING:
         del query["before"]
     if "after" in query and bound(query["after"], unit) == END:
@@ -262,7 +264,7 @@ def keep_query_rules(query):
 
 
 def bound(value, unit):
-    """Milliseconds since 1970, or `None` for a time that is finer or out of range."""
+    """Milliseconds since 1970, or `None` for a time that is finer than a millisecond or out of range."""
     if isinstance(value, str) and RFC3339.match(value):
         moment = epoch(value)
         return moment * 1000 if moment is not None and moment * 1000 == int(moment * 1000) else None

@@ -1,8 +1,7 @@
-"""Starts the service on each store and sends it traffic that schemathesis generates from its OpenAPI document.
+"""Starts the service on each store and sends it requests that schemathesis generates from its OpenAPI document.
 
-Called by scripts/contract as `run.py SERVICE SCHEMATHESIS`, with TEST_DATABASE_URL naming a Postgres server on which
-databases may be created. EXAMPLES is how many requests are generated per operation and phase, and another SEED generates
-others.
+scripts/contract calls this as `run.py SERVICE SCHEMATHESIS`, with TEST_DATABASE_URL naming a Postgres server on which
+databases may be created. EXAMPLES is the number of requests for each operation and phase; SEED selects which are generated.
 """
 
 import collections
@@ -37,7 +36,7 @@ def main(service, schemathesis):
 
 @contextlib.contextmanager
 def postgres_database():
-    """A database of its own on the server, as the tests make them."""
+    """A new database on the server, with a name like those of the tests, which is dropped at the end."""
     server = os.environ["TEST_DATABASE_URL"]
     name = f"candlewick_test_contract_{secrets.token_hex(8)}"
     with psycopg.connect(server, autocommit=True) as connection:
@@ -49,7 +48,7 @@ def postgres_database():
 
 
 def check(store, url, service, schemathesis):
-    """What is wrong with the service on this store."""
+    """Yields each finding about the service on this store."""
     keys = {"MT5_API_KEY": secrets.token_hex(16), "INTERNAL_API_TOKEN": secrets.token_hex(16)}
     with tempfile.TemporaryDirectory() as folder:
         running = Service(service, folder, {"DATABASE_URL": url, **keys})
@@ -67,10 +66,10 @@ def check(store, url, service, schemathesis):
     print(f"contract: {store}: {statuses.total()} requests by status: {dict(sorted(statuses.items()))}", flush=True)
     if ended.returncode != 0:
         print(ended.stdout, flush=True)
-        yield f"{store}: schemathesis has findings, see above; they come again with EXAMPLES={EXAMPLES} SEED={SEED}"
+        yield f"{store}: schemathesis has findings, see above; EXAMPLES={EXAMPLES} SEED={SEED} repeats them"
     if code != 0:
         yield f"{store}: the service ended with {code}"
-    # Traffic that is refused throughout would find nothing.
+    # If all requests were refused, the run would find nothing.
     for status in (200, 201, 422):
         if statuses[status] == 0:
             yield f"{store}: no request was answered with {status}"
@@ -84,7 +83,7 @@ class Service:
 
     def __init__(self, service, folder, variables):
         limits = dict.fromkeys(("RATE_LIMIT_INGEST", "RATE_LIMIT_QUERY", "RATE_LIMIT_ANONYMOUS"), "off")
-        # The level at which every request has its line.
+        # At the level debug, the log has a line for every request.
         environment = {
             "PORT": "0",
             "LOG_FORMAT": "json",
@@ -94,7 +93,7 @@ class Service:
             **variables,
         }
         self.lines = []
-        # Either may be said first.
+        # The log may have these messages in either order.
         self.awaited = {"listening", "ready"}
         self.ready = threading.Event()
         self.process = subprocess.Popen(

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# What a deployment does to a host, and above all what it does when something fails.
+# Tests of deploy.sh on a host that exists only in a folder, above all of failures.
 
 load host
 
-@test "the first deployment migrates, starts, points the proxy and asks" {
+@test "the first deployment migrates, starts the version, switches the proxy and runs the smoke test" {
     run -0 deploy "$(digest 1)"
     says "$(digest 1) is live"
     equal "$(serves)" "$(digest 1)"
@@ -11,18 +11,18 @@ load host
     equal "$(calls "smoke https://candles.example.com .* expects revision-of-registry.example.com/candlewick@$(digest 1)")" 1
 }
 
-@test "the next one runs beside the last until it is asked, and then alone" {
+@test "the next version runs beside the last one until its smoke test, and then alone" {
     deploy "$(digest 1)"
     forget_calls
     run -0 deploy "$(digest 2)"
     equal "$(serves)" "$(digest 2)"
     equal "$(running)" 1
-    # Settle, pull, migrate, start, switch, ask, and only then drain.
+    # Settle, pull, migrate, start, switch, smoke test, and only then drain.
     order=$(grep -oE '^pull|run --rm -T --no-deps migrate|up --detach --no-deps green|caddy reload|^smoke|stop blue' "$HOST/calls" | paste -sd' ')
     equal "$order" 'caddy reload pull run --rm -T --no-deps migrate up --detach --no-deps green caddy reload smoke stop blue'
 }
 
-@test "an image that never gets well is not switched to" {
+@test "the proxy is not switched to a version that never becomes healthy" {
     deploy "$(digest 1)"
     digest 2 >"$HOST/unhealthy"
     run -1 deploy "$(digest 2)"
@@ -34,7 +34,7 @@ load host
     equal "$(calls CANDLEWICK_UPSTREAM=green)" 0
 }
 
-@test "a version that is well but wrong is taken back, and the one before is asked" {
+@test "a healthy version that fails the smoke test is rolled back, and the previous version is tested" {
     deploy "$(digest 1)"
     digest 2 >"$HOST/wrong"
     forget_calls
@@ -43,23 +43,23 @@ load host
     equal "$(serves)" "$(digest 1)"
     equal "$(running)" 1
     equal "$(grep -o '^smoke .*' "$HOST/calls" | awk '{ print $3, $5 }' | paste -sd' ')" "green $(digest 2) blue $(digest 1)"
-    # And it may be tried again.
+    # The same version can be deployed again.
     rm "$HOST/wrong"
     run -0 deploy "$(digest 2)"
     equal "$(serves)" "$(digest 2)"
 }
 
-@test "when going back fails, too, it says so as loudly as it can" {
+@test "a rollback that fails, too, is reported in capitals" {
     deploy "$(digest 1)"
     { digest 1; digest 2; } >"$HOST/wrong"
     run -3 deploy "$(digest 2)"
-    says 'THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
+    says 'THE PREVIOUS VERSION DOES NOT ANSWER AS IT SHOULD, EITHER'
     says 'needs somebody now'
-    # The version before is the lesser evil, and it is left running.
+    # The previous version is the lesser evil, so it is left running.
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "the first version of all has nothing to go back to" {
+@test "the very first version has nothing to go back to" {
     digest 1 >"$HOST/wrong"
     run -3 deploy "$(digest 1)"
     says 'no version before this one to go back to'
@@ -69,7 +69,7 @@ load host
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "a registry that does not have it changes nothing" {
+@test "an image that the registry does not have changes nothing" {
     deploy "$(digest 1)"
     digest 2 >"$HOST/unpullable"
     run -1 deploy "$(digest 2)"
@@ -78,7 +78,7 @@ load host
     equal "$(calls 'up .*green')" 0
 }
 
-@test "a migration that fails changes nothing that serves" {
+@test "a migration that fails leaves the live version as it is" {
     deploy "$(digest 1)"
     touch "$HOST/migration-fails"
     run -1 deploy "$(digest 2)"
@@ -87,11 +87,11 @@ load host
     equal "$(calls 'up .*green')" 0
 }
 
-@test "a proxy that takes no orders leaves the version before" {
+@test "a proxy that accepts no commands leaves the previous version live" {
     deploy "$(digest 1)"
     touch "$HOST/proxy-fails"
     run -1 deploy "$(digest 2)"
-    says 'the proxy cannot be told to use green'
+    says 'the proxy could not be switched to green'
     says "$(digest 1) serves and answers as it should; the new version is NOT live."
     equal "$(serves)" "$(digest 1)"
     rm "$HOST/proxy-fails"
@@ -100,14 +100,14 @@ load host
     equal "$(running)" 1
 }
 
-@test "a proxy that cannot be pointed back is, once it can be" {
+@test "a proxy that cannot be switched back is switched back by the next run" {
     deploy "$(digest 1)"
     digest 2 >"$HOST/wrong"
     echo blue >"$HOST/proxy-refuses"
-    # The settling at the start has to get through.
+    # Without the repair at the start, which this proxy would refuse.
     sed -i 's/^settle >&2/: settle >\&2/' "$HOST/deploy/deploy.sh"
     run -3 deploy "$(digest 2)"
-    says 'THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
+    says 'THE PREVIOUS VERSION DOES NOT ANSWER AS IT SHOULD, EITHER'
     # The wrong version is better than none.
     equal "$(serves)" "$(digest 2)"
     rm "$HOST/proxy-refuses"
@@ -117,25 +117,25 @@ load host
     equal "$(running)" 1
 }
 
-@test "a docker that does not work changes nothing, and nobody knows what serves" {
+@test "a docker that does not work changes nothing, and nothing is known to serve" {
     deploy "$(digest 1)"
     touch "$HOST/broken"
     run -3 deploy "$(digest 2)"
-    says 'FAILED before anything was changed, AND THE VERSION BEFORE DOES NOT ANSWER'
+    says 'FAILED before anything was changed, AND THE PREVIOUS VERSION DOES NOT ANSWER'
     rm "$HOST/broken"
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "where neither the new version nor the one before is well, it does not say that all is well" {
+@test "a failure of both the new and the previous version is reported" {
     deploy "$(digest 1)"
     { digest 1; digest 2; } >"$HOST/unhealthy"
     digest 1 >"$HOST/wrong"
     run -3 deploy "$(digest 2)"
-    says 'AND THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
+    says 'AND THE PREVIOUS VERSION DOES NOT ANSWER AS IT SHOULD, EITHER'
     says 'needs somebody now'
 }
 
-@test "deploying what is live only asks it" {
+@test "deploying the live version only runs the smoke test" {
     deploy "$(digest 1)"
     forget_calls
     run -0 deploy "$(digest 1)"
@@ -148,13 +148,13 @@ load host
     says 'does NOT answer as it should'
 }
 
-@test "of two at once the second waits, and neither harms the other" {
+@test "of two runs at once, the second waits, and neither harms the other" {
     deploy "$(digest 1)"
     pause
     "$HOST/deploy/deploy.sh" "$(digest 2)" >"$HOST/first" 2>&1 3>&- &
     first=$!
     until_paused
-    # The first one holds the lock, and is being asked.
+    # The first run holds the lock and is in its smoke test.
     LOCK_WAIT=0 run -2 deploy "$(digest 3)"
     says 'another run is at work'
     says 'the other run has not ended in time'
@@ -170,7 +170,7 @@ load host
     equal "$(running)" 1
 }
 
-@test "a run that is killed after the switch is put right by the next one" {
+@test "the next run repairs a run that was killed after the switch" {
     deploy "$(digest 1)"
     pause
     "$HOST/deploy/deploy.sh" "$(digest 2)" >/dev/null 2>&1 3>&- &
@@ -179,14 +179,14 @@ load host
     kill -KILL "$first"
     wait "$first" || true
     echo go >"$HOST/resume"
-    # Nobody has said that the new one is good.
+    # The new version has not passed its smoke test.
     equal "$(serves)" "$(digest 2)"
     run -0 deploy --settle
     equal "$(serves)" "$(digest 1)"
     equal "$(running)" 1
 }
 
-@test "a run that is told to end after the switch goes back by itself" {
+@test "a run that is terminated after the switch goes back by itself" {
     deploy "$(digest 1)"
     pause
     "$HOST/deploy/deploy.sh" "$(digest 2)" >"$HOST/said" 2>&1 3>&- &
@@ -218,7 +218,7 @@ load host
     equal "$(serves)" "$(digest 2)"
 }
 
-@test "a live version that will not run does not keep a new one out" {
+@test "a live version that does not run does not prevent the next deployment" {
     deploy "$(digest 1)"
     digest 1 >"$HOST/unhealthy"
     run -0 deploy "$(digest 2)"
@@ -226,7 +226,7 @@ load host
     equal "$(serves)" "$(digest 2)"
 }
 
-@test "a backup that is too old is made anew before the tables may change" {
+@test "a new backup is made before the tables may change if the newest is too old" {
     deploy "$(digest 1)"
     run -0 deploy "$(digest 2)"
     equal "$(calls 'backup.sh$')" 0
@@ -242,7 +242,7 @@ load host
     equal "$(tail -n 1 "$HOST/migrated")" "registry.example.com/candlewick@$(digest 3)"
 }
 
-@test "monitoring that cannot be started is said and takes nothing back" {
+@test "monitoring that cannot be started is reported, and the new version stays live" {
     sed -i 's/^COMPOSE_PROFILES=.*/COMPOSE_PROFILES=postgres,monitoring/' "$HOST/deploy/.env"
     run -0 deploy "$(digest 1)"
     grep -q ^running "$HOST/containers/grafana"
@@ -253,7 +253,7 @@ load host
     equal "$(running)" 1
 }
 
-@test "nginx is pointed by its own file" {
+@test "nginx is switched by its own file" {
     sed -i 's/^PROXY=.*/PROXY=nginx/' "$HOST/deploy/.env"
     deploy "$(digest 1)"
     run -0 deploy "$(digest 2)"
@@ -266,7 +266,7 @@ load host
     equal "$(grep -o '.$' "$HOST/images" | sort | paste -sd' ')" '3 4 5 6 7'
 }
 
-@test "a call that makes no sense does nothing" {
+@test "invalid arguments do nothing" {
     run -2 deploy
     says 'deploy.sh sha256:DIGEST'
     run -2 deploy latest
@@ -278,7 +278,7 @@ load host
     says 'run setup.sh first'
 }
 
-@test "settings that cannot be right are refused before anything is done" {
+@test "invalid settings are refused before anything is done" {
     sed -i 's/^PROXY=.*/PROXY=traefik/' "$HOST/deploy/.env"
     run -2 deploy "$(digest 1)"
     says "PROXY in .env is 'traefik'"
@@ -288,13 +288,13 @@ load host
     equal "$(cat "$HOST/calls")" ''
 }
 
-@test "what containers read they can read, whatever the mask of who deploys" {
+@test "containers can read their files, whatever the umask of the user who deploys" {
     umask 077
     deploy "$(digest 1)"
     equal "$(stat -c %a "$HOST/deploy/state/proxy" "$HOST/deploy/state/proxy/upstream.env" | paste -sd' ')" '755 644'
 }
 
-@test "backups that are made elsewhere are not waited for" {
+@test "a deployment does not wait for backups that are made elsewhere" {
     echo BACKUPS=elsewhere >>"$HOST/deploy/.env"
     touch "$HOST/backup-is-old" "$HOST/backup-fails"
     deploy "$(digest 1)"

@@ -18,25 +18,25 @@ FAKE
     export PATH=$PWD/bin:$PATH
 }
 
-@test "text is sent as JSON, whatever it holds" {
+@test "any text is sent as JSON" {
     NOTIFY_WEBHOOK_URL=https://hooks.example.com/secret run "$notify" 'a "quoted" word,' 'a \ and a
 second line'
     [ "$status" -eq 0 ]
     [ "$(python3 -c 'import json; print(json.load(open("body"))["text"])')" = $'a "quoted" word, a \\ and a\nsecond line' ]
 }
 
-@test "the address is on no command line" {
+@test "the address is not on any command line" {
     NOTIFY_WEBHOOK_URL=https://hooks.example.com/secret run "$notify" text
     [ "$(cat config)" = 'url = "https://hooks.example.com/secret"' ]
     run grep -r secret arguments
     [ "$status" -eq 1 ]
 }
 
-@test "without an address nothing is sent, and that is no failure" {
+@test "without an address, nothing is sent and the script succeeds" {
     NOTIFY_WEBHOOK_URL='' run "$notify" text
     [ "$status" -eq 0 ]
     [ ! -e arguments ]
-    [[ $output == *'nobody is told: text'* ]]
+    [[ $output == *'nobody is notified: text'* ]]
 }
 
 @test "a message that cannot be delivered is a failure" {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What a release is named, says and is found by.
+# Tests of the scripts that make a release: its notes, tags and binaries, and the smoke test of its image.
 bats_require_minimum_version 1.5.0
 
 A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
@@ -52,7 +52,7 @@ FAKE
     [ "$output" = $'### Added\n\n- A thing.' ]
 }
 
-@test "a heading may do without brackets and date" {
+@test "a heading may lack brackets and date" {
     sed -i 's/1\.2\.0/1.1.0/' Cargo.toml
     run scripts/release-notes v1.1.0
     [ "$output" = '- Before.' ]
@@ -62,21 +62,21 @@ FAKE
     for tag in v1.1.0 1.2.0 v9.9.9 v1.2.0-rc.1; do
         run scripts/release-notes "$tag"
         [ "$status" -eq 1 ]
-        [[ $output == *"the tag is $tag and Cargo.toml's version 1.2.0"* ]]
+        [[ $output == *"the tag is $tag, but Cargo.toml's version is 1.2.0"* ]]
     done
 }
 
-@test "a version that CHANGELOG.md does not know, or says nothing of, is refused" {
+@test "a version without notes in CHANGELOG.md is refused" {
     sed -i 's/^version = "1\.2\.0"/version = "1.3.0"/' Cargo.toml
     run scripts/release-notes v1.3.0
     [ "$status" -eq 1 ]
-    [[ $output == *'CHANGELOG.md says nothing'* ]]
+    [[ $output == *'CHANGELOG.md has no notes'* ]]
     printf '\n## 1.3.0\n\n' >>CHANGELOG.md
     run scripts/release-notes v1.3.0
     [ "$status" -eq 1 ]
 }
 
-@test "main is found by its commit and its name" {
+@test "an image of main has the tags of its commit and of the branch" {
     run --separate-stderr scripts/publish-image ghcr.io/you/candlewick digests
     [ "$status" -eq 0 ]
     [ "$output" = "$JOINED" ]
@@ -86,14 +86,14 @@ buildx imagetools inspect ghcr.io/you/candlewick:sha-0123 --format {{.Manifest.D
 CALLS
 }
 
-@test "a version is found by its number and as the latest, one to come by its number alone" {
+@test "a version has the tags of its number and latest, a pre-release only that of its number" {
     GITHUB_REF_TYPE=tag GITHUB_REF_NAME=v1.2.0 run scripts/publish-image i digests
     grep -Fq -- '--tag i:1.2.0 --tag i:latest i@' calls
     GITHUB_REF_TYPE=tag GITHUB_REF_NAME=v1.3.0-rc.1 run scripts/publish-image i digests
     grep -Fq -- '--tag i:1.3.0-rc.1 i@' calls
 }
 
-@test "what is no digest is not published" {
+@test "a file that is not named after a digest is not published" {
     touch digests/latest
     run scripts/publish-image i digests
     [ "$status" -eq 1 ]
@@ -105,7 +105,7 @@ CALLS
     [ "$status" -eq 1 ]
 }
 
-# A docker whose image holds a binary that tells which platform it was asked for.
+# A fake docker whose image holds a binary that names the platform it was asked for.
 docker_with_an_image() {
     cat >bin/docker <<'FAKE'
 #!/usr/bin/env bash
@@ -119,7 +119,7 @@ FAKE
     touch LICENSE README.md
 }
 
-@test "Linux binaries are those of the image, each of its own platform" {
+@test "Linux binaries come from the image, each from its own platform" {
     docker_with_an_image
     scripts/package x86_64-unknown-linux-gnu "i@$JOINED"
     scripts/package aarch64-unknown-linux-gnu "i@$JOINED"
@@ -129,11 +129,11 @@ FAKE
         [ "$(cat "$name/candlewick")" = "linux/${pair#*:}" ]
         [ -f "$name/LICENSE" ]
     done
-    # Else the second one would be the first.
+    # Otherwise the second binary would be the first one again.
     [ "$(grep -c "^image rm --force i@$JOINED\$" calls)" -eq 2 ]
 }
 
-@test "an image that does not answer as it should fails, with its log, and leaves nothing running" {
+@test "an image that fails its smoke test prints its log and leaves nothing running" {
     cp "$BATS_TEST_DIRNAME/../../scripts/smoke-image" scripts/
     mkdir deploy
     cat >deploy/smoke.sh <<'FAKE'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# Deploying over ssh: what a key may ask for, and what a broken connection does.
+# Tests of deployments over ssh: the requests that a key may send, and broken connections.
 
 load host
 
-@test "a request goes through, with what was said and the exit code" {
+@test "a request returns the output and the exit code" {
     run -0 remote deploy "$(digest 1)"
     says "$(digest 1) is live"
     digest 2 >"$HOST/wrong"
@@ -19,7 +19,7 @@ load host
     equal "$(serves)" "$(digest 2)"
 }
 
-@test "the host's key is demanded, and the private key is nobody's to read" {
+@test "the host's key is required, and nobody else can read the private key" {
     remote status
     grep -q 'StrictHostKeyChecking=yes' "$HOST/ssh-calls"
     grep -q 'UserKnownHostsFile=' "$HOST/ssh-calls"
@@ -29,7 +29,7 @@ load host
     says 'an unknown host is never trusted'
 }
 
-@test "without a connection nothing happens, and the exit code says so" {
+@test "without a connection, nothing happens and the exit code says so" {
     remote deploy "$(digest 1)"
     touch "$HOST/ssh-fails"
     run -255 remote deploy "$(digest 2)"
@@ -37,13 +37,13 @@ load host
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "a connection that breaks half-way ends no deployment" {
+@test "a connection that breaks half-way does not end the deployment" {
     remote deploy "$(digest 1)"
     touch "$HOST/ssh-breaks"
     pause
     run -255 remote deploy "$(digest 2)"
     says 'Send "settle" to learn which'
-    # It has not been asked to the end yet.
+    # Its smoke test has not ended yet.
     until_paused
     rm "$HOST/ssh-breaks"
     echo go >"$HOST/resume"
@@ -53,7 +53,7 @@ load host
     equal "$(running)" 1
 }
 
-@test "a key may ask for nothing else" {
+@test "a key may not send other requests" {
     # shellcheck disable=SC2016  # nothing here is to be expanded
     for request in 'deploy latest' 'deploy' 'status; id' 'bash' "deploy $(digest 1) x" 'rollback ../../x' '' 'settle now' '$(id)'; do
         SSH_ORIGINAL_COMMAND=$request run -2 "$HOST/deploy/gate.sh"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# Going back to a version that was live before.
+# Tests of rollback.sh, which goes back to a version that was live before.
 
 load host
 
-@test "without a digest the version before comes back, and tables stay as they are" {
+@test "without a digest, the previous version comes back and the tables stay as they are" {
     deploy "$(digest 1)"
     deploy "$(digest 2)"
     rm "$HOST/migrated"
@@ -13,20 +13,20 @@ load host
     [ ! -e "$HOST/migrated" ]
 }
 
-@test "two who go back at once do not go forth again" {
+@test "a second rollback does not go forward again" {
     deploy "$(digest 1)"
     deploy "$(digest 2)"
     run -0 rollback
     run -2 rollback
-    says 'knows of no version before this one'
+    says 'lists no version before this one'
     equal "$(serves)" "$(digest 1)"
-    # What is deployed after that has it as the one before.
+    # It is the previous version of the next deployment.
     deploy "$(digest 3)"
     run -0 rollback
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "going back needs no registry" {
+@test "a rollback needs no registry" {
     deploy "$(digest 1)"
     deploy "$(digest 2)"
     { digest 1; digest 2; } >"$HOST/unpullable"
@@ -34,13 +34,13 @@ load host
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "with a digest that version comes back" {
+@test "with a digest, that version comes back" {
     for number in 1 2 3; do deploy "$(digest "$number")"; done
     run -0 rollback "$(digest 1)"
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "a version that is wrong now is not gone back to" {
+@test "a rollback to a version that now fails is undone" {
     deploy "$(digest 1)"
     deploy "$(digest 2)"
     digest 1 >"$HOST/wrong"
@@ -49,25 +49,25 @@ load host
     equal "$(serves)" "$(digest 2)"
 }
 
-@test "when neither answers as it should, somebody is called" {
+@test "when neither version answers as it should, the exit code calls for help" {
     deploy "$(digest 1)"
     deploy "$(digest 2)"
     { digest 1; digest 2; } >"$HOST/wrong"
     run -3 rollback
-    says 'THE VERSION BEFORE DOES NOT ANSWER AS IT SHOULD, EITHER'
+    says 'THE PREVIOUS VERSION DOES NOT ANSWER AS IT SHOULD, EITHER'
     equal "$(serves)" "$(digest 2)"
 }
 
-@test "where there is no version before, nothing happens" {
+@test "without a previous version, nothing happens" {
     run -2 rollback
-    says 'knows of no version before this one'
+    says 'lists no version before this one'
     deploy "$(digest 1)"
     run -2 rollback
-    says 'knows of no version before this one'
+    says 'lists no version before this one'
     equal "$(serves)" "$(digest 1)"
 }
 
-@test "a call that makes no sense does nothing" {
+@test "invalid arguments do nothing" {
     run -2 rollback v1.2
     run -2 rollback "$(digest 1)" "$(digest 2)"
     equal "$(cat "$HOST/calls")" ''

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# deploy/rollout.sh beside a remote.sh and a smoke.sh that answer from a script of the test.
+# Tests of deploy/rollout.sh with a fake remote.sh and smoke.sh, whose answers each test prepares.
 
 A=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 B=sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
@@ -7,8 +7,8 @@ B=sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 setup() {
     cd "$BATS_TEST_TMPDIR" || return
     cp "$BATS_TEST_DIRNAME/../../deploy/rollout.sh" .
-    # Both note how they were called, and end as the next line of their file of answers says: the exit code, and for
-    # remote.sh the digest that is live from then on.
+    # Both record their arguments and end as the next line of their file of answers says. It has the exit code and, for
+    # remote.sh, the digest that is live from then on.
     cat >remote.sh <<'FAKE'
 #!/usr/bin/env bash
 cd "$(dirname "$0")"
@@ -35,7 +35,7 @@ FAKE
 
 answers() { [ "$#" -eq 0 ] || printf '%s\n' "$@"; }
 calls() { diff <(printf '%s\n' "$@") calls; }
-# Nothing that was prepared is left: each answer was asked for.
+# Succeeds if every prepared answer was used.
 all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
 
 @test "a version that answers is live" {
@@ -46,12 +46,12 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     calls 'remote status' "remote deploy $B" 'smoke --public https://candles.example.com'
 }
 
-@test "a version that the host gives back is not looked at" {
+@test "a version that the host has rolled back is not checked from outside" {
     answers 0 1 >remote.answers
     answers >smoke.answers
     run ./rollout.sh deploy "$B"
     [ "$status" -eq 1 ]
-    [[ $output == *"serves the version before: $A"* ]]
+    [[ $output == *"serves the previous version: $A"* ]]
     calls 'remote status' "remote deploy $B"
 }
 
@@ -60,10 +60,10 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     answers >smoke.answers
     run ./rollout.sh deploy "$B"
     [ "$status" -eq 3 ]
-    [[ $output == *'somebody has to look, now'* ]]
+    [[ $output == *'somebody has to look now'* ]]
 }
 
-@test "a request that the host refuses has begun nothing" {
+@test "a request that the host refuses begins nothing" {
     answers 0 2 >remote.answers
     answers >smoke.answers
     run ./rollout.sh deploy "$B"
@@ -71,7 +71,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     all_asked
 }
 
-@test "a version that fails outside alone goes back to the recorded one" {
+@test "a version that fails only from outside is rolled back to the recorded one" {
     answers 0 "0 $B" "0 $A" >remote.answers
     answers 1 1 1 0 >smoke.answers
     run ./rollout.sh deploy "$B"
@@ -82,7 +82,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
         "remote rollback $A" 'smoke --public https://candles.example.com'
 }
 
-@test "a look that fails once is repeated before anything goes back" {
+@test "a check that fails once is repeated before a rollback" {
     answers 0 "0 $B" >remote.answers
     answers 1 0 >smoke.answers
     run ./rollout.sh deploy "$B"
@@ -99,7 +99,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     all_asked
 }
 
-@test "a version that was gone back to and fails outside needs somebody" {
+@test "a restored version that fails from outside needs somebody" {
     answers 0 "0 $B" "0 $A" >remote.answers
     answers 1 1 1 1 1 1 >smoke.answers
     run ./rollout.sh deploy "$B"
@@ -107,7 +107,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     all_asked
 }
 
-@test "the first version of a host has none to go back to" {
+@test "the first version of a host has no version to go back to" {
     echo nothing >live
     answers 0 "0 $B" 2 >remote.answers
     answers 1 1 1 >smoke.answers
@@ -116,7 +116,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     [ "$(grep -c '^remote rollback$' calls)" -eq 1 ]
 }
 
-@test "a broken connection is asked how it ended: the new version is live" {
+@test "after a broken connection the host is asked, and the new version is live" {
     answers 0 255 "0 $B" 0 >remote.answers
     answers 0 >smoke.answers
     run ./rollout.sh deploy "$B"
@@ -124,7 +124,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     calls 'remote status' "remote deploy $B" 'remote settle' 'remote status' 'smoke --public https://candles.example.com'
 }
 
-@test "a broken connection is asked how it ended: the version before is live" {
+@test "after a broken connection the host is asked, and the previous version is live" {
     answers 0 255 0 0 >remote.answers
     answers >smoke.answers
     run ./rollout.sh deploy "$B"
@@ -156,7 +156,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     all_asked
 }
 
-@test "a host that cannot be reached is asked for nothing" {
+@test "a host that cannot be reached gets no request" {
     answers 255 >remote.answers
     answers >smoke.answers
     run ./rollout.sh deploy "$B"
@@ -164,7 +164,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     calls 'remote status'
 }
 
-@test "going back on request looks outside, too" {
+@test "a requested rollback is checked from outside, too" {
     answers 0 "0 $B" >remote.answers
     answers 0 >smoke.answers
     run ./rollout.sh rollback
@@ -172,7 +172,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     calls 'remote status' 'remote rollback' 'smoke --public https://candles.example.com'
 }
 
-@test "going back on request to a version that fails outside needs somebody, and is not undone" {
+@test "a requested rollback to a version that fails from outside needs somebody and is not undone" {
     answers 0 "0 $B" >remote.answers
     answers 1 1 1 >smoke.answers
     run ./rollout.sh rollback "$B"
@@ -180,7 +180,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     [ "$(grep -c '^remote rollback' calls)" -eq 1 ]
 }
 
-@test "a rollback cut off before it changed anything has failed" {
+@test "a rollback that is interrupted before it changed anything has failed" {
     answers 0 255 0 0 >remote.answers
     answers >smoke.answers
     run ./rollout.sh rollback
@@ -188,7 +188,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     all_asked
 }
 
-@test "a rollback cut off after it changed the version has succeeded" {
+@test "a rollback that is interrupted after it changed the version has succeeded" {
     answers 0 255 "0 $B" 0 >remote.answers
     answers 0 >smoke.answers
     run ./rollout.sh rollback
@@ -196,7 +196,7 @@ all_asked() { [ ! -s remote.answers ] && [ ! -s smoke.answers ]; }
     all_asked
 }
 
-@test "what is no request is refused before the host is asked" {
+@test "an invalid request is refused before the host is asked" {
     answers >remote.answers
     for request in '' deploy 'deploy latest' "deploy $A extra" "deploy $A;reboot" settle 'rollback sha256:12'; do
         # shellcheck disable=SC2086  # words of a request

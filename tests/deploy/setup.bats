@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# What a host is given before its first deployment.
+# Tests of setup.sh, which makes what a host needs before its first deployment.
 
 load host
 
 make_host() { "$HOST/deploy/setup.sh" candles.example.com you@example.com ghcr.io/you/candlewick "$@"; }
 
-@test "it makes settings and secrets, and tells where the keys are" {
+@test "it makes settings and secrets, and prints where the keys are" {
     rm "$HOST/deploy/.env"
     run -0 make_host
     says 'secrets/mt5_api_key'
@@ -15,7 +15,7 @@ make_host() { "$HOST/deploy/setup.sh" candles.example.com you@example.com ghcr.i
     equal "$(stat -c %a secrets)" 700
     for secret in postgres_password database_password mt5_api_key internal_api_token grafana_password; do
         [[ $(cat "secrets/$secret") =~ ^[0-9a-f]{64}$ ]]
-        # A container's user is not ours.
+        # Containers run as other users.
         equal "$(stat -c %a "secrets/$secret")" 644
     done
     equal "$(sort -u secrets/*_* | wc -l)" 6
@@ -25,16 +25,16 @@ make_host() { "$HOST/deploy/setup.sh" candles.example.com you@example.com ghcr.i
     [[ $output != *"$(cat secrets/mt5_api_key)"* ]]
 }
 
-@test "called again it changes nothing" {
+@test "a second call changes nothing" {
     rm "$HOST/deploy/.env"
     make_host staging
     before=$(cd "$HOST/deploy" && sha256sum .env candlewick.env secrets/*)
     run -0 make_host production
-    says '.env is there and stays as it is'
+    says '.env exists and stays as it is'
     equal "$(cd "$HOST/deploy" && sha256sum .env candlewick.env secrets/*)" "$before"
 }
 
-@test "what it makes is what the compose file asks for" {
+@test "it makes every file and variable that the compose file needs" {
     rm "$HOST/deploy/.env"
     make_host
     cd "$HOST/deploy"
@@ -46,13 +46,13 @@ make_host() { "$HOST/deploy/setup.sh" candles.example.com you@example.com ghcr.i
     equal "$(wc -l <secrets-asked-for) $(wc -l <variables-asked-for)" '7 4'
 }
 
-@test "values that cannot be right are refused" {
+@test "invalid values are refused" {
     rm "$HOST/deploy/.env"
     run -2 "$HOST/deploy/setup.sh"
     run -2 "$HOST/deploy/setup.sh" https://candles.example.com you@example.com ghcr.io/you/candlewick
-    says 'SITE is a host name'
+    says 'SITE must be a host name'
     run -2 "$HOST/deploy/setup.sh" candles.example.com you ghcr.io/you/candlewick
-    says 'EMAIL is for the certificate authority'
+    says 'EMAIL must be an address for the certificate authority'
     run -2 "$HOST/deploy/setup.sh" candles.example.com you@example.com "ghcr.io/you/candlewick@$(digest 1)"
     says 'without tag or digest'
     run -2 "$HOST/deploy/setup.sh" candles.example.com you@example.com ghcr.io/you/candlewick:1.2

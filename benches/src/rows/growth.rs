@@ -1,4 +1,4 @@
-//! What becomes of reading and writing while the tables grow.
+//! The cost of reading and writing as the tables grow.
 
 use std::path::Path;
 
@@ -16,16 +16,16 @@ use crate::postgres_server::{empty, settle};
 use crate::service::{self, Service};
 use crate::table::{Line, Reference, compared};
 
-/// Candles stored in each step of growth, as far as the plan goes.
+/// The numbers of candles at which the database is measured, up to the plan's maximum.
 const SIZES: [usize; 4] = [10_000, 1_000_000, 10_000_000, 50_000_000];
-/// Series that grow together, and that together are asked for.
+/// The number of series that grow together and are read together.
 const MANY: usize = 100;
-/// Longest series: twenty years of minutes end before today.
+/// The maximum length of a series, which ends before today: about twenty years of minutes.
 const LONGEST: usize = 10_000_000;
 const PAGE: usize = 100;
 const CONNECTIONS: usize = 4;
 
-/// How the stored candles came.
+/// The order in which the stored candles were inserted.
 #[derive(Clone, Copy, PartialEq)]
 enum Shape {
     /// One long series after the other.
@@ -47,7 +47,7 @@ struct Grown {
     service: Service,
 }
 
-/// Pages and ingest at every size against the smallest, on both stores, for both shapes.
+/// Compares pages and ingest at every size with the smallest size, on both stores and for both shapes.
 pub async fn measure(bench: &Bench) -> Vec<Line> {
     let mut lines = Vec::new();
     for store in ["Postgres", "SQLite"] {
@@ -72,7 +72,7 @@ fn name(what: &str, size: usize, shape: Shape, store: &str) -> String {
     )
 }
 
-/// Makes a database with so many candles.
+/// Makes a database with `size` candles.
 async fn grow(bench: &Bench, store: &str, shape: Shape, size: usize, folder: &TempDir) -> Grown {
     eprintln!("bench:   {}", name("storing", size, shape, store));
     let (series, minutes) = (shape.series(size), size / shape.series(size).max(1));
@@ -132,8 +132,8 @@ fn store_in_sqlite(file: &Path, shape: Shape, series: usize, minutes: usize) {
     connection.execute_batch("pragma wal_checkpoint(truncate)").unwrap();
 }
 
-/// Pages from anywhere, by one client, so that the figure is the time of a page. They end within a minute, anywhere, so that
-/// hardly one is asked for twice, however few candles there are.
+/// Random pages, read by one client, so that the figure is the time of a page. They end at a random moment within a
+/// minute, so that hardly any page is read twice, even if there are few candles.
 async fn pages(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) -> Vec<Line> {
     let rates = in_turn(bench, databases, async |database, round| {
         let series = shape.series(database.size);
@@ -151,7 +151,7 @@ async fn pages(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) ->
     against_the_first(databases, &rates.await, "page of 100 out of", "pages/s", shape, store, 0.77)
 }
 
-/// Posts of 1,000 that go on where the stored candles end, or that bring new series where those were loaded in one go.
+/// Posts of 1,000 candles that follow the stored ones, or that add new series if the stored ones were loaded in one go.
 async fn ingest(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) -> Vec<Line> {
     const POST: usize = 1_000;
     const MAX_ROWS_PER_SECOND: f64 = 300_000.0;
@@ -192,7 +192,7 @@ async fn clear(store: &str, url: &str) {
     connection.execute_batch("delete from market_data_candles; pragma wal_checkpoint(truncate)").unwrap();
 }
 
-/// Measures each database in every round, a different one first each time. The first round only warms up.
+/// Measures each database in every round, and begins with a different one each time. The first round only warms up.
 async fn in_turn(
     bench: &Bench,
     databases: &[Grown],

@@ -1,4 +1,4 @@
-//! Candles in.
+//! Rows that measure ingest.
 
 use hyper::StatusCode;
 
@@ -15,25 +15,25 @@ use crate::table::Line;
 
 const CONNECTIONS: usize = 4;
 const TERMINALS: usize = 64;
-/// Connections on which single rows reach their bare limit.
+/// The number of connections on which single rows reach their bare limit.
 const BARE_TERMINALS: usize = 16;
 
-/// Rows a second for which there is work. Who is faster is done sooner, which changes no rate.
+/// Work is prepared for this many rows a second. A faster contender is done sooner, which does not change its rate.
 const MAX_ROWS_PER_SECOND: f64 = 400_000.0;
 const MAX_SINGLES_PER_SECOND: f64 = 60_000.0;
 
-/// The work of a round for each connection: batches that follow those of the round before, a series for each.
+/// The work of a round for each connection, which has its own series: batches that follow those of the round before.
 fn work(bench: &Bench, round: usize, size: usize) -> Vec<Vec<Vec<Candle>>> {
     let count = share(bench, MAX_ROWS_PER_SECOND / size as f64, CONNECTIONS);
     (0..CONNECTIONS).map(|series| batches(series, round * count, count, size)).collect()
 }
 
-/// What each of `clients` has to do for all to be busy for a round at this rate.
+/// The number of steps that keep each of `clients` busy for a round at this rate.
 fn share(bench: &Bench, rate: f64, clients: usize) -> usize {
     (rate * bench.plan.length.as_secs_f64() / clients as f64).ceil() as usize
 }
 
-/// Posts of `size` candles that nobody has stored.
+/// Posts of `size` candles that are not stored yet.
 pub async fn new_candles(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
     let rates = bench.in_turn(&ALL, async |contender, round| {
         empty(bench.url(contender)).await;

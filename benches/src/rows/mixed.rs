@@ -1,4 +1,4 @@
-//! A day's load in seconds: terminals post at their pace while charts read at theirs, however long the answers take.
+//! Mixed load: terminals post at a fixed pace while charts read at theirs, however long the answers take.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::postgres_server::{empty, settle};
 use crate::table::{self, Line, measured};
 
 const TERMINALS: usize = 200;
-/// Of each terminal, which posts a candle a minute for every one of them.
+/// The symbols of each terminal, which posts a candle a minute for each of them.
 const SYMBOLS: usize = 30;
-/// How much a minute of the terminals is shortened.
+/// The duration to which a minute of the terminals is shortened.
 const MINUTE: Duration = Duration::from_secs(6);
 
 const READERS: usize = 50;
 const READ_EVERY: Duration = Duration::from_millis(500);
 const CHART: usize = 300;
 
-/// How long who is refused waits.
+/// The pause of a client that was refused.
 const REFUSED: Duration = Duration::from_secs(1);
 
-/// What is seen of a run: times in ms, and % of a core.
+/// The number of figures of a run: times in ms, and % of a core.
 const FIGURES: usize = 5;
 
 /// The service and the peer under the same load.
@@ -91,7 +91,7 @@ async fn run(bench: &Bench, contender: Contender, minute: Duration) -> [f64; FIG
     let (mut posts, mut pages) = (JoinSet::new(), JoinSet::new());
     for terminal in 0..TERMINALS {
         let pace = minute.div_f64(SYMBOLS as f64);
-        // Terminals do not agree on when to post.
+        // Terminals post at different times.
         let first = start + pace.mul_f64(terminal as f64 / TERMINALS as f64);
         posts.spawn(paced(address, candles_of(terminal), [first, end], pace, StatusCode::CREATED));
     }
@@ -121,8 +121,9 @@ fn candles_of(terminal: usize) -> impl Iterator<Item = Prepared> + Send + 'stati
         .map(|candle| post(&[candle]))
 }
 
-/// Sends requests at a pace and tells how long each took from when it was due, so that one that has to wait for the one
-/// before it is not taken for a fast one. Who is refused for now sends the same again, as terminals do.
+/// Sends requests at a pace and returns how long each took from the time at which it was due, so that a request that
+/// had to wait for the one before it does not count as fast. A request that is refused with 503 is sent again, as
+/// terminals do.
 async fn paced(
     address: SocketAddr,
     requests: impl Iterator<Item = Prepared>,

@@ -1,4 +1,4 @@
-//! The rows of the table: what is done in each, and what it is compared with.
+//! The rows of the table: the work of each, and what it is compared with.
 
 mod growth;
 mod ingest;
@@ -46,15 +46,15 @@ pub const NAMES: [&str; 22] = [
     "growth",
 ];
 
-/// What every row needs.
+/// The programs and databases that every row needs.
 pub struct Bench {
     pub plan: Plan,
-    /// Of the row that is measured: none bears what another has left behind.
+    /// Started anew for each row, so that no row bears what another has left behind.
     service: Service,
     peer: Option<Peer>,
     /// Databases of the service, the bare clients and the peer, each with the same tables.
     urls: [String; 3],
-    /// Stopped after those that use it.
+    /// Dropped after the programs that use it.
     pub postgres: PostgresServer,
 }
 
@@ -75,7 +75,7 @@ impl Bench {
         }
     }
 
-    /// Where a contender listens. The bare clients need no server but the database's.
+    /// The address of a contender. The bare clients need only the database's server.
     fn address(&self, contender: Contender) -> SocketAddr {
         match (contender, &self.peer) {
             (Contender::Peer, Some(peer)) => peer.address,
@@ -83,7 +83,7 @@ impl Bench {
         }
     }
 
-    /// Processor time that a contender's processes used since they started, the database's left out.
+    /// The processor time that a contender's processes have used since they started, without the database's.
     fn cpu_seconds(&self, contender: Contender) -> f64 {
         match (contender, &self.peer) {
             (Contender::Peer, Some(peer)) => peer.cpu_seconds(),
@@ -96,7 +96,8 @@ impl Bench {
         self.postgres.folder()
     }
 
-    /// Measures each contender in every round, a different one first each time. The first round only warms up.
+    /// Measures each contender in every round, and begins with a different one each time. The first round only warms
+    /// up.
     async fn in_turn(&self, contenders: &[Contender], mut measure: impl AsyncFnMut(Contender, usize) -> f64) -> Rates {
         let mut rates = Rates::default();
         for round in 0..=self.plan.rounds {
@@ -112,7 +113,7 @@ impl Bench {
         rates
     }
 
-    /// The contenders in the order of a round, without the peer where that is left out.
+    /// The contenders in the order of a round, without the peer if that is skipped.
     fn turns(&self, contenders: &[Contender], round: usize) -> Vec<Contender> {
         let mut order: Vec<Contender> = contenders
             .iter()
@@ -125,31 +126,32 @@ impl Bench {
     }
 }
 
-/// Whose work is measured.
+/// The program whose work is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Contender {
     Ours,
     Bare,
     Peer,
-    /// The service again, asked for pages as they are in a row that asks for them compressed.
+    /// The service again, without compression, in a row that measures compressed pages.
     Plain,
-    /// A bare handler that takes the same posts and stores nothing.
+    /// A bare axum handler that takes the same posts and stores nothing.
     Axum,
 }
 
 const ALL: [Contender; 3] = [Contender::Ours, Contender::Bare, Contender::Peer];
 const WITHOUT_PEER: [Contender; 2] = [Contender::Ours, Contender::Bare];
 
-/// What each contender reached in each round.
+/// The rate of each contender in each round.
 #[derive(Default)]
 struct Rates {
     of: [Vec<f64>; 5],
-    /// MiB that the service had at most.
+    /// The service's peak memory, in MiB.
     memory: f64,
 }
 
 impl Rates {
-    /// A line against each other contender that was measured. Targets are those against the bare limit and against the peer.
+    /// One line for each other contender that was measured. `targets` are those against the bare limit and against the
+    /// peer.
     fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
         let [ours, bare_rates, peer_rates, plain_rates, axum_rates] = self.of;
         let references = [
@@ -198,7 +200,7 @@ fn batches(number: usize, first: usize, count: usize, size: usize) -> Vec<Vec<Ca
     (0..count).map(|_| series.by_ref().take(size).collect()).collect()
 }
 
-/// Puts batches of several series into a database, as fast as that goes.
+/// Puts batches of several series into a database, as fast as possible.
 async fn fill<'b>(url: &str, series: impl IntoIterator<Item = &'b [Vec<Candle>]>) {
     let mut clients = Vec::new();
     for batches in series {

@@ -23,7 +23,7 @@ pub async fn idle(bench: &Bench) -> Vec<Line> {
         let mut figures = Vec::new();
         for _ in 0..bench.plan.rounds {
             let service = Service::start(&url).await;
-            // What the start needed may be given back by then.
+            // By then, the memory that the start needed may have been given back.
             tokio::time::sleep(Duration::from_secs(1)).await;
             figures.push(service.memory());
         }
@@ -32,11 +32,12 @@ pub async fn idle(bench: &Bench) -> Vec<Line> {
     lines
 }
 
-/// Most memory while large batches come in and large pages go out.
+/// Peak memory while large batches are posted and large pages are read.
 pub async fn peak(bench: &Bench) -> Vec<Line> {
     const CONNECTIONS: usize = 64;
     const SIZE: usize = 10_000;
-    /// For each connection, which sends them in turn: what is stored already is the same work to take in.
+    /// The bodies of each connection, which sends them in turn. Taking in a batch that is stored already is the same
+    /// work.
     const BODIES: usize = 2;
     let folder = tempfile::tempdir_in(bench.folder()).unwrap();
     let mut lines = Vec::new();
@@ -60,8 +61,8 @@ pub async fn peak(bench: &Bench) -> Vec<Line> {
     lines
 }
 
-/// Posts a batch, reads its series, and so on. Work that is refused for want of room costs the memory that it is refused
-/// for, so it counts as the rest.
+/// Alternately posts a batch and reads its series. A request that is refused for lack of memory counts, too, because it
+/// needs that memory all the same.
 struct PostsAndReads {
     address: SocketAddr,
     connection: Connection,
@@ -76,7 +77,7 @@ impl Client for PostsAndReads {
         let post = &self.posts[self.steps / 2 % self.posts.len()];
         let status = self.connection.send(if posts { post } else { &self.page }).await.unwrap();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            // Half of a refused request may still be on its way.
+            // The rest of a refused request may still be on its way.
             self.connection = Connection::open(self.address).await.unwrap();
         } else {
             self.connection.expect(if posts { StatusCode::CREATED } else { StatusCode::OK });
@@ -86,7 +87,7 @@ impl Client for PostsAndReads {
     }
 }
 
-/// From the start of the process until its health says that it is well, with tables that are there.
+/// The time from the start of the process until it is healthy, with existing tables.
 pub async fn start(bench: &Bench) -> Vec<Line> {
     let folder = tempfile::tempdir_in(bench.folder()).unwrap();
     let mut lines = Vec::new();
@@ -107,7 +108,7 @@ fn stores(bench: &Bench, folder: &TempDir) -> [(&'static str, String); 2] {
     [("Postgres", bench.url(Contender::Ours).to_owned()), ("SQLite", file)]
 }
 
-/// The program's file.
+/// The size of the program's file.
 pub fn size() -> Vec<Line> {
     let bytes = std::fs::metadata(service::executable()).unwrap().len();
     vec![measured("size of the binary", "MiB", &[bytes as f64 / 1_048_576.0], None)]

@@ -1,4 +1,4 @@
-//! Candles out.
+//! Rows that measure reads.
 
 use std::iter;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::postgres_server::{empty, settle};
 use crate::table::Line;
 
 const CONNECTIONS: usize = 4;
-/// What is stored to read from: this many series of this many candles.
+/// The stored data: this many series of this many candles.
 const SERIES: usize = 4;
 const LENGTH: usize = 200_000;
 
@@ -35,7 +35,7 @@ async fn store(bench: &Bench) {
     }
 }
 
-/// Pages of `size` candles that end anywhere, so that hardly one is asked for twice.
+/// Random pages of `candles` candles, so that hardly any page is read twice.
 fn places(
     contender: Contender,
     client: usize,
@@ -59,7 +59,7 @@ fn newest(size: usize) -> String {
     format!("symbol={}&timeframe={TIMEFRAME}&limit={size}", symbol(0))
 }
 
-/// Pages of `size` candles that nobody holds.
+/// Pages of `size` candles that are not in any cache.
 pub async fn uncached(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
     store(bench).await;
     let rates = bench.in_turn(&ALL, async |contender, round| random_pages(bench, contender, round, size, get).await);
@@ -67,7 +67,7 @@ pub async fn uncached(bench: &Bench, size: usize, targets: (Option<f64>, Option<
     rates.await.lines(&name, "pages/s", "bare row fetch", targets)
 }
 
-/// Pages that nobody holds, for clients that take them compressed.
+/// Pages that are not in any cache, for clients that accept gzip.
 pub async fn uncached_gzip(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     store(bench).await;
@@ -114,7 +114,7 @@ pub async fn hot(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)
     rates.await.lines(&name, "pages/s", BARE_HANDLER, targets)
 }
 
-/// The same page again and again, for clients that take it compressed.
+/// The same page again and again, for clients that accept gzip.
 pub async fn hot_gzip(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     store(bench).await;
@@ -129,12 +129,12 @@ pub async fn hot_gzip(bench: &Bench) -> Vec<Line> {
     rates.await.lines(&name, "pages/s", BARE_HANDLER, (None, None))
 }
 
-/// What came of asking for gzip.
+/// The encoding and the size of the page that a request for gzip got.
 fn on_request(sample: &Page) -> String {
     format!("gzip on request ({} of {:.0} KiB came)", sample.coding, sample.body.len() as f64 / 1_024.0)
 }
 
-/// The same page again and again, by somebody who has it.
+/// The same page again and again, for clients that have it already.
 pub async fn not_modified(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     store(bench).await;

@@ -1,4 +1,4 @@
-//! Lists of series: cold pages of a large catalogue, and the everyday list that each open chart asks for again and again.
+//! Rows that measure lists of series: cold pages of a large catalogue, and the everyday list that open charts poll.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::postgres_server::settle;
 use crate::service::{self, Service};
 use crate::table::{Line, measured};
 
-/// Series of one candle, of which a page has so many.
+/// The number of series in the catalogue, of one candle each, and of series in a page.
 const CATALOGUE: usize = 1_000_000;
 const PAGE: usize = 10_000;
 /// 300 symbols in 9 timeframes.
@@ -21,7 +21,7 @@ const SYMBOLS: usize = 300;
 const TIMEFRAMES: [&str; 9] = ["D1", "H1", "H4", "M1", "M15", "M30", "M5", "MN1", "W1"];
 const CANDLES: usize = 1_000;
 const CONNECTIONS: usize = 4;
-/// Milliseconds that a page may take, and MiB that the service may have with it: 16 more than when it is idle.
+/// The maximum time of a page, and the service's maximum memory in MiB: 16 more than when it is idle.
 const MAX_MILLISECONDS: f64 = 50.0;
 const MAX_MEMORY: f64 = 20.0 + 16.0;
 
@@ -40,7 +40,7 @@ pub async fn measure(bench: &Bench) -> Vec<Line> {
     lines
 }
 
-/// Pages from anywhere in the catalogue, none of which is in the service's memory.
+/// Pages from all over the catalogue that are not in the service's cache.
 async fn cold_pages(bench: &Bench, store: &str, url: &str) -> Vec<Line> {
     let service = Service::start(url).await;
     page(service.address, &list("after=H1:S0990000")).await;
@@ -60,7 +60,7 @@ async fn cold_pages(bench: &Bench, store: &str, url: &str) -> Vec<Line> {
     vec![
         measured(&name, "ms", &figures, Some(MAX_MILLISECONDS)),
         measured(&memory("one of these lists"), "MiB", &[memory_of_one], Some(MAX_MEMORY)),
-        // The cache is full of them then.
+        // By then, the cache is full of these lists.
         measured(&memory("all of them, each within a second of the last"), "MiB", &[service.peak_memory()], None),
     ]
 }
@@ -72,7 +72,7 @@ async fn everyday(bench: &Bench, store: &str, url: &str) -> Vec<Line> {
     let mut read = Vec::new();
     let mut client = Client::open(service.address).await.unwrap();
     for n in 0..=bench.plan.rounds {
-        // The same list under another name, so that it is not in memory.
+        // The same list with another limit, so that it is not in the cache.
         let began = std::time::Instant::now();
         client.send_expecting(&list(&format!("limit={}", PAGE - n)), StatusCode::OK).await;
         if n > 0 {

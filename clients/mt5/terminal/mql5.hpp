@@ -1,5 +1,5 @@
-// The part of the MQL5 language and its library that CandlewickFeed.mq5 uses, as documented and as terminals were seen to do.
-// What depends on a terminal (candles, requests, timers, the clock) is declared here and defined in terminal.cpp.
+// The part of the MQL5 language and its library that CandlewickFeed.mq5 uses, as documented and as observed in terminals.
+// Functions that depend on a terminal (candles, requests, timers, the clock) are declared here and defined in terminal.cpp.
 
 #pragma once
 
@@ -21,7 +21,7 @@ using uint = unsigned int;
 using ulong = unsigned long;
 using datetime = long;
 
-// What ends an MQL5 program: an array index out of range, a bad format.
+// An error that ends an MQL5 program: an array index out of range, a bad format.
 struct CriticalError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -206,7 +206,7 @@ string CharArrayToString(const Array<Byte> &bytes, int start, int count, uint co
     return std::string(bytes.values.begin(), end);
 }
 
-// MQL5 prints what it finds where an argument is of another size than its format says; here that is an error.
+// MQL5 prints a wrong value if an argument has another size than its format says; here that is an error.
 class FormatArgument {
 public:
     FormatArgument(const string &text) : value(text.utf8()) {}

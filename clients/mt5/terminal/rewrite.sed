@@ -1,7 +1,7 @@
-# Turns CandlewickFeed.mq5 into the body of a C++ struct, with no line added or lost. What the two languages write alike stays.
-# MQL5 lets a function be used before it is defined, and so does the body of a struct; a new struct is a program that was loaded anew.
+# Turns CandlewickFeed.mq5 into the body of a C++ struct without adding or removing a line. Code that both languages share stays as
+# it is. In a struct, as in MQL5, a function can be used before its definition, and a new object is a program that was loaded anew.
 
-# The compiler's properties and the headings of the input dialog do nothing.
+# Removes the compiler's properties and the headings of the input dialog.
 s/^#property .*//
 s/^input group .*//
 

@@ -1,5 +1,5 @@
-// A MetaTrader 5 terminal as far as CandlewickFeed.mq5 needs one: a market that is told to it, a clock that moves when told, and
-// WebRequest over the real network. README.md beside this file tells its commands.
+// The parts of a MetaTrader 5 terminal that CandlewickFeed.mq5 needs: a market and a clock that commands set, and WebRequest over
+// the real network. README.md beside this file lists the commands.
 
 #include "mql5.hpp"
 
@@ -28,26 +28,26 @@ struct Bar {
 struct History {
     std::map<datetime, Bar> bars;
     bool synchronized = true;
-    bool shown = true; // otherwise there are no bars for a moment
-    int portion = 0;   // how many older bars come after each request for more than there are
+    bool shown = true; // if false, there are no bars at the moment
+    int portion = 0;   // older bars that are loaded after each request for more than there are
 };
 
 struct Terminal {
     std::map<std::string, int> digits; // of each symbol
     std::set<std::string> selected;    // symbols in Market Watch
-    std::set<std::string> unknown;     // symbols of which the terminal knows no digits yet
+    std::set<std::string> unknown;     // symbols whose digits the terminal does not know yet
     std::map<std::pair<std::string, ENUM_TIMEFRAMES>, History> histories;
     std::set<std::string> allowed; // addresses that WebRequest may call
     std::map<std::string, std::string> inputs;
     std::map<std::string, std::function<void()>> input_readers;
-    std::set<std::string> inputs_left; // that the program did not ask for
+    std::set<std::string> inputs_left; // inputs that the program has not read
     long now = 0;                      // ms since 1970, UTC
     long next_timer = 0, timer = 0;    // ms, 0: none
     long request_takes = 20;           // ms
     int broker_offset = 0;             // s
     int max_bars = 100'000;
-    int stop_after = -1; // requests until the program is told to stop
-    int failing_copies = 0; // of CopyRates from now on
+    int stop_after = -1; // requests until the program has to stop
+    int failing_copies = 0; // the number of the next calls of CopyRates that fail
     std::function<void()> before_copy; // happens right before the next CopyRates
     bool connected = true, stopped = false, has_timers = true, errors_as_statuses = false;
     int last_error = 0;
@@ -66,7 +66,7 @@ T read_input(const std::string &name, const T &standard) {
     else return static_cast<T>(std::stoi(found->second));
 }
 
-// The program's inputs are references to what is kept here, because a program that stays loaded gets new values, too.
+// The program's inputs are references to these values, because a program that stays loaded gets new values, too.
 template <typename T>
 const T &input_value(const std::string &name, const T &standard) {
     static std::map<std::string, T> values;
@@ -82,7 +82,7 @@ struct Program {
 };
 
 std::unique_ptr<Program> program;
-bool runs = false; // a program that does not may stay loaded
+bool runs = false; // a program that does not run may stay loaded
 
 // --- The market as the terminal knows it ---
 
@@ -97,7 +97,7 @@ std::vector<MqlRates> loaded(const History &history) {
 
 History &history_of(const string &symbol, ENUM_TIMEFRAMES timeframe) { return terminal.histories[{symbol.utf8(), timeframe}]; }
 
-// Older bars come, but after the call that asked for them.
+// Loads older bars, which come only after the call that asked for them.
 void request_older(History &history) {
     int left = history.portion;
     auto first = std::find_if(history.bars.begin(), history.bars.end(), [](const auto &entry) { return entry.second.loaded; });
@@ -185,7 +185,7 @@ int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int co
     return ArraySize(rates);
 }
 
-// --- Time and telling ---
+// --- Time and output ---
 
 bool EventSetTimer(int seconds) {
     if (!terminal.has_timers) return false;
@@ -215,7 +215,7 @@ void Comment(const string &text) {
 
 namespace {
 
-// A file without a name, gone with its last descriptor.
+// A temporary file without a name, which is gone with its last descriptor.
 struct Scratch {
     Scratch() : file(std::tmpfile()) {
         if (file == nullptr) throw std::runtime_error("there is no room for a temporary file");
@@ -248,7 +248,7 @@ struct Answer {
     std::string headers, body;
 };
 
-// Runs curl with a body on its standard input. It writes the answer's body to its standard output and the head to descriptor 3.
+// Runs curl with a body on its standard input. curl writes the answer's body to standard output and the head to descriptor 3.
 Answer run_curl(std::vector<std::string> arguments, const std::string &body) {
     Scratch input, output, head;
     input.write(body);
@@ -257,7 +257,7 @@ Answer run_curl(std::vector<std::string> arguments, const std::string &body) {
     pointers.push_back(nullptr);
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
-    // Descriptors that a file of ours may have are not overwritten before they were copied.
+    // Copies the descriptors first, because one of the files may have a descriptor that would be overwritten.
     const int copies[] = {fcntl(input.descriptor(), F_DUPFD_CLOEXEC, 10), fcntl(output.descriptor(), F_DUPFD_CLOEXEC, 10),
                           fcntl(head.descriptor(), F_DUPFD_CLOEXEC, 10)};
     posix_spawn_file_actions_adddup2(&files, copies[0], 0);
@@ -272,7 +272,7 @@ Answer run_curl(std::vector<std::string> arguments, const std::string &body) {
     waitpid(curl, &ended, 0);
 
     Answer answer{WIFEXITED(ended) ? WEXITSTATUS(ended) : -1, 0, head.read(), output.read()};
-    // Each answer of a redirection has a head; the last one counts.
+    // If there were redirects, each answer has a head; the last one counts.
     size_t last = 0;
     for (size_t at = 0; (at = answer.headers.find("HTTP/", at)) != std::string::npos; at++)
         if (at == 0 || answer.headers[at - 1] == '\n') last = at;
@@ -288,7 +288,8 @@ std::vector<std::string> curl_command(const std::string &method, const std::stri
     const auto add = [&command](const char *option, const std::string &value) { command.insert(command.end(), {option, value}); };
     add("--max-time", std::to_string(timeout / 1000.0));
     add("--dump-header", "/dev/fd/3");
-    // What a terminal sends by itself; its content type of a post is curl's, too, and the caller's headers replace it.
+    // The headers that a terminal sends by itself. Its content type of a post is the same as curl's, and the caller's headers replace
+    // it.
     add("--user-agent", "MetaTrader 5 Terminal/5.5120 (Windows NT 10.0; x64)");
     add("--header", "Accept: */*");
     add("--header", "Accept-Encoding: gzip, deflate");
@@ -414,7 +415,7 @@ void deinitialise(int reason) {
     terminal.stopped = true;
     runs = false;
     program->OnDeinit(reason);
-    // A program stays loaded, with its variables, where the terminal starts it again at once.
+    // A program stays loaded, with its variables, if the terminal starts it again at once.
     if (reason != REASON_CHARTCHANGE && reason != REASON_PARAMETERS && reason != REASON_ACCOUNT) program.reset();
 }
 
@@ -431,7 +432,7 @@ void run_tick() {
 void advance(long seconds) {
     const long end = terminal.now + seconds * 1000;
     while (runs && terminal.timer != 0 && terminal.next_timer <= end) {
-        // Requests take time; a timer that came meanwhile is called once, late.
+        // Requests take time. A timer that became due in the meantime is called once, late.
         terminal.now = std::max(terminal.now, terminal.next_timer);
         program->OnTimer();
         while (terminal.next_timer <= terminal.now) terminal.next_timer += terminal.timer;

@@ -5,7 +5,7 @@ import { chartStyles } from './chart-styles';
 import { FORMING } from './forming';
 import type { Choice } from './series-picker';
 
-/** The chart's own element, which has the chart as its property `chart`: that is how tests read what is drawn. */
+/** The chart's own element. Its property `chart` lets tests read what is drawn. */
 type Host = HTMLDivElement & { chart?: Chart };
 
 const DARK = '(prefers-color-scheme: dark)';
@@ -21,10 +21,11 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
       timezone: 'Etc/UTC',
       styles: chartStyles(element),
       formatter: {
-        // A broker's days, weeks and months often open in the evening before, by UTC, so their labels have the hour too.
+        // Labels of days, weeks and months have the hour, too, because in UTC a broker's day often opens on the evening
+        // before.
         formatDate: ({ dateTimeFormat, timestamp, template }) =>
           utils.formatDate(dateTimeFormat, timestamp, template.includes('HH') ? template : 'YYYY-MM-DD HH:mm'),
-        // Numbers with the digits that they have: no 1.2K, no commas, no 0.0{4}1.
+        // Shows every number with all of its digits: no 1.2K, no commas, no 0.0{4}1.
         formatBigNumber: String,
       },
       thousandsSeparator: { format: String },
@@ -61,14 +62,14 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
       ArrowUp: () => chart.zoomAtCoordinate(1.2),
       ArrowDown: () => chart.zoomAtCoordinate(1 / 1.2),
       Home: () => {
-        // The chart scrolls a candle to its right edge: the one that has the first candle at the left edge.
+        // The chart scrolls a candle to its right edge, so this picks the one that puts the first candle at the left edge.
         const { width } = chart.getSize('candle_pane', 'main')!;
         chart.scrollToDataIndex(Math.floor(width / chart.getBarSpace().bar) - 1);
       },
       End: () => chart.scrollToRealTime(),
     };
     const known = moves[event.key];
-    // With these, keys are the browser's own.
+    // Leaves key combinations with a modifier to the browser.
     if (!known || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     known();
@@ -80,7 +81,7 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
       className="chart"
       tabIndex={0}
       role="application"
-      aria-label={`Candles of ${symbol} ${timeframe}. Left and right scroll, up and down zoom, End leads to the newest.`}
+      aria-label={`Candles of ${symbol} ${timeframe}. Left and right scroll, up and down zoom, End goes to the newest candle.`}
       onKeyDown={move}
     />
   );

@@ -1,6 +1,6 @@
 import type { DeepPartial, Styles } from 'klinecharts';
 
-/** The chart in the colours and the type that `element` has by the style sheet, light or dark. */
+/** Styles for the chart, in the colours and the font that the style sheet gives `element`, light or dark. */
 export function chartStyles(element: HTMLElement): DeepPartial<Styles> {
   const computed = getComputedStyle(element);
   const color = (name: string) => computed.getPropertyValue(`--${name}`).trim();

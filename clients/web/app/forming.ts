@@ -1,6 +1,6 @@
 import { registerIndicator, type KLineData } from 'klinecharts';
 
-/** Name of the layer that makes candles hollow while they are forming. */
+/** The name of the indicator that draws forming candles hollow. */
 export const FORMING = 'forming';
 
 registerIndicator({
@@ -11,7 +11,7 @@ registerIndicator({
     const candles = chart.getDataList();
     const { gapBar, halfGapBar } = chart.getBarSpace();
     ctx.fillStyle = getComputedStyle(chart.getDom()!).getPropertyValue('--background');
-    // The chart makes a body an odd number of pixels wide, so that its wick stands in the middle.
+    // The chart makes a body an odd number of pixels wide, so that its wick is in the middle.
     const width = gapBar % 2 === 0 ? gapBar + 1 : gapBar;
     for (let index = from; index < to; index++) {
       const candle: KLineData | undefined = candles[index];

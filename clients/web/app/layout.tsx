@@ -2,7 +2,7 @@ import type { Metadata, Viewport } from 'next';
 import type { ReactNode } from 'react';
 import './globals.css';
 
-export const metadata: Metadata = { title: 'candlewick', description: 'Candles that candlewick keeps, on a chart.' };
+export const metadata: Metadata = { title: 'candlewick', description: 'A chart of the candles that candlewick keeps.' };
 export const viewport: Viewport = { colorScheme: 'light dark' };
 
 export default function Layout({ children }: { children: ReactNode }) {

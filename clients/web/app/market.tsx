@@ -9,7 +9,7 @@ import { choose, SeriesPicker, type Choice } from './series-picker';
 import { LastPrice, Status } from './status';
 import { useSeries } from './use-series';
 
-// klinecharts asks for the window as soon as it is loaded, which a server has not.
+// Not rendered on the server, because klinecharts uses the window as soon as it is loaded.
 const CandleChart = dynamic(() => import('./candle-chart').then((module) => module.CandleChart), { ssr: false });
 
 const client = new Candlewick({ base: '/api' });
@@ -24,7 +24,7 @@ export function Market() {
 
   const link = symbol && `?${new URLSearchParams({ symbol, timeframe: timeframe! })}`;
   useEffect(() => {
-    // The address names what is shown, also where it named nothing or something that cannot be shown.
+    // Makes the address name what is shown, even if it named nothing or something that cannot be shown.
     if (link && link !== window.location.search) window.history.replaceState(null, '', link);
   }, [link]);
 

@@ -1,7 +1,7 @@
 import type { CandlewickError, Feed } from '../lib/candlewick';
 import type { Choice } from './series-picker';
 
-/** What the reader must know or do before there are candles to look at; on top of the chart, if that has some already. */
+/** Says what the reader has to know or do before there are candles, or, on top of the chart, before there are new ones. */
 export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
   if (feed.state === 'ok') return null;
   if (feed.state === 'loading') {
@@ -17,11 +17,11 @@ export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
       <div className="notice" role="status">
         <h2>{choice ? `No candles of ${symbol} ${timeframe} yet` : 'No candles yet'}</h2>
         <p>
-          They appear here as soon as they are stored. Attach the Expert Advisor to a chart, or post a first candle by
-          hand:
+          They appear here as soon as they are stored. Attach the Expert Advisor to a chart in MetaTrader, or post a
+          first candle by hand:
         </p>
         <pre>{firstPost(symbol, timeframe)}</pre>
-        <p>The address and the key are those of your candlewick.</p>
+        <p>Use the address and the key of your candlewick.</p>
       </div>
     );
   }
@@ -38,7 +38,7 @@ export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
 
 function firstPost(symbol: string, timeframe: string): string {
   const candle = {
-    // A closed candle is kept as it is, so this one must not take a real one's place: markets are closed on Sundays.
+    // On a Sunday, when markets are closed, because a closed candle never changes and this one must not replace a real one.
     timestamp: '2025-08-03T10:00:00Z',
     open: 1.085,
     high: 1.0865,
@@ -60,21 +60,21 @@ function explain(error: CandlewickError): { title: string; advice: string } {
       return {
         title: 'The token is not accepted',
         advice:
-          'Set CANDLEWICK_TOKEN, where this page is served, to a read token of candlewick (INTERNAL_API_TOKEN), and start the page again.',
+          'On the server of this page, set CANDLEWICK_TOKEN to a read token of candlewick (INTERNAL_API_TOKEN), and restart the page.',
       };
     case 'not_configured':
       return { title: 'Not set up yet', advice: error.detail };
     case 'unreadable':
       return {
         title: 'Something else answers',
-        advice: 'If you logged in to see this page, load it again. If not, CANDLEWICK_URL leads to something else.',
+        advice: 'If you logged in to see this page, load it again. Otherwise, CANDLEWICK_URL does not lead to candlewick.',
       };
     case 'unreachable':
-      // Without a status not even the page's own server answered.
+      // Without a status, not even the page's own server has answered.
       return error.status === 0
         ? {
             title: 'No connection',
-            advice: 'The server of this page does not answer. Check the network, and that it runs.',
+            advice: 'The server of this page does not answer. Check your network, and whether the server runs.',
           }
         : { title: 'candlewick does not answer', advice: error.detail };
     default:

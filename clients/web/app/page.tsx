@@ -2,7 +2,7 @@ import { Suspense } from 'react';
 import { Market } from './market';
 
 export default function Page() {
-  // What the address names is known in the browser alone.
+  // Only the browser knows the query of the address.
   return (
     <Suspense>
       <Market />

@@ -1,18 +1,18 @@
 import { useMemo, useState, type KeyboardEvent } from 'react';
 import { toPeriod, type Series } from '../lib/candlewick';
 
-/** The series on the chart, and how many digits its prices have. */
+/** The series on the chart, and the number of digits of its prices. */
 export type Choice = { symbol: string; timeframe: string; precision: number };
 
-/** Digits of a series that has no closed candle to count them on: those of most currency pairs. */
+/** The digits of most currency pairs, for a series without a closed candle that would show them. */
 const USUAL_PRECISION = 5;
-/** From so many symbols on, a filter stands beside them. */
+/** The number of symbols from which on the page has a filter. */
 const MIN_FILTERED_SYMBOLS = 30;
-/** Most symbols in the list at once, because a browser needs seconds to lay out tens of thousands. */
+/** The maximum number of symbols in the list, because a browser needs seconds to lay out tens of thousands. */
 const MAX_LISTED_SYMBOLS = 300;
 const MINUTES = { minute: 1, hour: 60, day: 1440, week: 10_080, month: 43_200 };
 
-/** What the address asks for; where it leaves that open, hours of the first symbol. */
+/** The series that the address names; without a symbol the first one, without a timeframe H1 if there is one. */
 export function choose(series: Series[], symbol: string | null, timeframe: string | null): Choice | undefined {
   const chosenSymbol = symbol || series[0]?.symbol;
   if (!chosenSymbol) return undefined;
@@ -31,12 +31,12 @@ export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick:
   const options = useMemo(() => listed(found, choice?.symbol), [found, choice?.symbol]);
   if (!choice) return <h1>candlewick</h1>;
   const timeframes = [...new Set([...timeframesOf(series, choice.symbol), choice.timeframe])].sort(byLength);
-  // Another symbol is shown in the same timeframe if it has that.
+  // Shows another symbol in the same timeframe if it has that.
   const pickSymbol = (symbol: string) => {
     setFilter('');
     onPick(choose(series, symbol, timeframesOf(series, symbol).find((it) => it === choice.timeframe) ?? null)!);
   };
-  // A name that is not listed may be stored all the same, because the list ends somewhere.
+  // A symbol that is not listed may be stored all the same, because the list is limited.
   const pickFiltered = ({ key }: KeyboardEvent) => {
     const typed = filter.trim();
     if (key === 'Enter' && typed) pickSymbol(symbols.find((it) => it === typed) ?? found[0] ?? typed);
@@ -77,7 +77,7 @@ export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick:
   );
 }
 
-/** The symbols that hold a text in any case, those that begin with it first. */
+/** The symbols that contain a text in upper or lower case, with those that begin with it first. */
 function matching(symbols: string[], text: string): string[] {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return symbols;
@@ -85,7 +85,7 @@ function matching(symbols: string[], text: string): string[] {
   return [...symbols.filter((symbol) => at(symbol) === 0), ...symbols.filter((symbol) => at(symbol) > 0)];
 }
 
-/** The first symbols as options, the chosen one too, and how many there are besides. */
+/** Options for the first symbols and the chosen one, and the number of the others. */
 function listed(symbols: string[], chosen = '') {
   const first = symbols.slice(0, MAX_LISTED_SYMBOLS);
   const others = symbols.length - first.length;

@@ -24,7 +24,7 @@ export function LastPrice({ candle, precision }: { candle?: Candle; precision?: 
   );
 }
 
-/** The line below the chart: whether what it shows is up to date. */
+/** The line below the chart, which says whether the chart is up to date. */
 export function Status({ feed }: { feed: Feed }) {
   return (
     <footer data-state={feed.state}>
@@ -48,7 +48,7 @@ function Newest({ candle }: { candle: Candle }) {
   );
 }
 
-/** The clock, which moves every second. */
+/** The current time, updated every second. */
 function useNow(): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {

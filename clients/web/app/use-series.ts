@@ -1,12 +1,12 @@
 import { useEffect, useState } from 'react';
 import { Pace, type Candlewick, type CandlewickError, type Series } from '../lib/candlewick';
 
-/** Milliseconds between two looks for series that are new. */
+/** Milliseconds between two requests for new series. */
 const INTERVAL = 5000;
-/** Most series that the page lists: two answers of the service. */
+/** The maximum number of series that the page lists, which are two answers of the service. */
 const MAX_SERIES = 20_000;
 
-/** The stored series, and what keeps them from being read, if something does. */
+/** The stored series, and the error of the last attempt to read them, if it failed. */
 export function useSeries(client: Candlewick): { series?: Series[]; error?: CandlewickError } {
   const [known, setKnown] = useState<{ series?: Series[]; error?: CandlewickError }>({});
   useEffect(() => {
@@ -17,7 +17,7 @@ export function useSeries(client: Candlewick): { series?: Series[]; error?: Cand
         try {
           const series = await client.series({ limit: MAX_SERIES }, stay.signal);
           pace.succeeded();
-          // React draws nothing anew for a state that is the same.
+          // React does not render again if the state is the same object.
           setKnown((known) => (known.series === series && !known.error ? known : { series }));
         } catch (error) {
           if (stay.signal.aborted) return;

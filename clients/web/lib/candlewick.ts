@@ -97,21 +97,21 @@ export type SeriesQuery = {
 /** Candles in ascending order, and whether the series has more on either side of them. */
 export type Page = { candles: Candle[]; moreBefore: boolean; moreAfter: boolean };
 
-/** What `series` takes: one symbol or several, and a limit of any size. */
+/** The query of `series`: one symbol or several, and a limit of any size. */
 export type SeriesSelection = Omit<SeriesQuery, 'symbol'> & { symbol?: string | string[] };
 
-/** Everything that keeps an answer from coming, as a sentence for people and a code for programs. */
+/** Any failure of a request, with a sentence for people and a code for programs. */
 export class CandlewickError extends Error {
   override readonly name = 'CandlewickError';
-  /** The HTTP status; 0 where no answer came. */
+  /** The HTTP status; 0 if no answer came. */
   readonly status: number;
-  /** A code of the service, or `unreachable`, `timed_out`, `unreadable` or `too_many` where it sent no problem. */
+  /** A code of the service, or `unreachable`, `timed_out`, `unreadable` or `too_many` if it sent no problem. */
   readonly code: string;
-  /** What to quote when reporting a fault of the service. */
+  /** The request's id, to quote in a report of a fault of the service. */
   readonly requestId?: string;
-  /** What is wrong with each value, for a 422. */
+  /** For a 422: what is wrong with each value. */
   readonly errors: Violation[];
-  /** Seconds to wait before asking again, where the service says so. */
+  /** Seconds to wait before the next request, if the service says so. */
   readonly retryAfter?: number;
 
   constructor(
@@ -139,25 +139,25 @@ export class CandlewickError extends Error {
   }
 }
 
-/** An answer of the service, and the query that it answers. */
+/** An answer of the service, and its query. */
 type Answer<Item> = { query: string; body: Item[]; headers: Headers };
 
-/** Most series in an answer of the service, which is also how many it sends where no limit is asked for. */
+/** The maximum number of series in an answer of the service, which is also its default limit. */
 const PAGE_OF_SERIES = 10_000;
 const MAX_SERIES = 100_000;
-/** A page may hold fewer series than it could. */
+/** Limits the requests for a list, because a page may hold fewer series than its maximum. */
 const MAX_PAGES_OF_SERIES = 100;
 
 export class Candlewick {
   readonly #base: string;
   readonly #headers: Record<string, string>;
   readonly #timeout: number;
-  /** The last list of series and the pages that it was made of: those that are unchanged are neither sent nor read again. */
+  /** The last list of series and its pages. Pages that have not changed are neither sent nor parsed again. */
   #listed: { pages: Answer<Series>[]; series: Series[] } = { pages: [], series: [] };
 
   /**
-   * `base` is the address that `candles` and `series` stand below: `https://candles.example.com/api/v1`, or a path of the
-   * page's own server. `timeout` is in milliseconds, for each answer.
+   * `base` is the address of `candles` and `series` without their names: `https://candles.example.com/api/v1`, or a path of
+   * the page's own server. `timeout` limits each request, in milliseconds.
    */
   constructor({ base, token, timeout = 10_000 }: { base: string; token?: string; timeout?: number }) {
     this.#base = base.replace(/\/+$/, '');
@@ -175,8 +175,8 @@ export class Candlewick {
   }
 
   /**
-   * All series that `query` selects, page by page, or the first `limit` of them. More than 100,000 are an error unless there
-   * is a limit. While nothing has changed since the last call, the answer is the same array.
+   * Reads all series that `query` selects, page by page, or the first `limit` of them. Without a limit, more than 100,000
+   * are an error. If nothing has changed since the last call, the result is the same array.
    */
   async series(query: SeriesSelection = {}, signal?: AbortSignal): Promise<Series[]> {
     const { limit = MAX_SERIES, ...selection } = query;
@@ -185,7 +185,7 @@ export class Candlewick {
     let count = 0;
     do {
       const rest = limit - count;
-      // A service that knows no pages knows no limit either.
+      // A service that does not know pages does not know the limit either.
       const part = { ...selection, after, limit: rest < PAGE_OF_SERIES ? rest : undefined };
       const page = await this.#get('series', part, signal, this.#listed.pages[pages.length]);
       pages.push(page);
@@ -202,7 +202,7 @@ export class Candlewick {
     return this.#listed.series;
   }
 
-  /** Asks the service; `known` is what it answered before, and returned again if that is its answer still. */
+  /** Sends a request. `known` is an earlier answer, which is returned again if it has not changed. */
   async #get<Item>(
     route: string,
     query: object,
@@ -223,8 +223,8 @@ export class Candlewick {
     try {
       response = await fetch(`${this.#base}/${route}?${asked}`, {
         headers: { ...this.#headers, ...(etag && { 'if-none-match': etag }) },
-        // Asks the service every time. Without a tag of ours, a browser sends that of its own copy of a page, and shows the
-        // copy if nothing has changed.
+        // Always asks the service. Without our own tag, the browser sends the tag of its cached page, and uses that if
+        // nothing has changed.
         cache: etag ? 'no-store' : 'no-cache',
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       });
@@ -233,7 +233,7 @@ export class Candlewick {
       if (signal?.aborted) throw signal.reason;
       const detail = timeout.aborted
         ? `No answer came within ${this.#timeout / 1000} s; try again.`
-        : 'No whole answer came from the server; check its address, and that it runs.';
+        : 'No complete answer came from the server; check its address, and whether it runs.';
       throw new CandlewickError(detail, { status: 0, code: timeout.aborted ? 'timed_out' : 'unreachable', cause });
     }
     const { status, headers } = response;
@@ -254,8 +254,9 @@ export class Candlewick {
 }
 
 /**
- * Where the series behind a page begin, if there are any. `Link` names the place, which need not be the page's last series
- * where most are left out by the query; a server in between may have dropped it.
+ * The key after which the next page begins, if there is one. The header `Link` has it, and it need not be the page's last
+ * series if the query leaves out most of them. Without that header, which a server in between may have dropped, it is the
+ * last series.
  */
 function nextAfter({ body, headers }: Answer<Series>): string | undefined {
   if (headers.get('x-more-after') !== 'true') return undefined;
@@ -277,7 +278,7 @@ function isProblem(answer: unknown): answer is Omit<Problem, 'request_id'> & { r
   return typeof problem?.detail === 'string' && typeof problem.code === 'string';
 }
 
-/** The pause between two questions: longer after every failure, and as long as the service asks for. */
+/** The pause between two requests, which grows after every failure and is at least as long as the service asks for. */
 export class Pace {
   readonly #interval: number;
   #failures = 0;
@@ -295,13 +296,13 @@ export class Pace {
 
   failed({ status, retryAfter = 0 }: CandlewickError): void {
     this.#failures += 1;
-    // A refused token is not accepted by asking often, and the service shuts out who tries more than ten a minute.
+    // More attempts do not help a refused token, and the service locks out a client that makes more than ten a minute.
     const refused = status === 401 || status === 403;
     const pause = refused ? LONGEST_PAUSE : Math.min(this.#interval * 2 ** this.#failures, LONGEST_PAUSE);
     this.#pause = Math.max(pause, retryAfter * 1000);
   }
 
-  /** Returns when it is time to ask again and somebody looks, or at once when the signal aborts. */
+  /** Resolves after the pause, once the page is visible, or at once when the signal aborts. */
   wait(signal: AbortSignal): Promise<void> {
     return sleep(this.#pause, signal);
   }
@@ -326,7 +327,7 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A time for a query, in which few milliseconds, as those of candles around 1970, would be read as seconds. */
+/** A time for a query, as text, because the service would read the small milliseconds around 1970 as seconds. */
 function rfc3339(timestamp: number): string {
   return new Date(timestamp).toISOString();
 }
@@ -334,28 +335,28 @@ function rfc3339(timestamp: number): string {
 const UNITS = { M: 'minute', H: 'hour', D: 'day', W: 'week', MN: 'month' } as const;
 type Unit = keyof typeof UNITS;
 
-/** klinecharts' name for a timeframe: `M15` is 15 minutes. */
+/** The klinecharts period of a timeframe: `M15` is 15 minutes. */
 export function toPeriod(timeframe: string): { type: (typeof UNITS)[Unit]; span: number } {
   const [, unit, span] = /^(MN|[MHDW])(\d+)$/.exec(timeframe) ?? [];
-  if (!unit) throw new RangeError(`${timeframe} is no timeframe; they look like M15, H1, D1, W1 and MN1`);
+  if (!unit) throw new RangeError(`${timeframe} is not a timeframe; they look like M15, H1, D1, W1 and MN1`);
   return { type: UNITS[unit as Unit], span: Number(span) };
 }
 
-/** The timeframe that a period of klinecharts stands for. */
+/** The timeframe of a klinecharts period. */
 export function toTimeframe({ type, span }: { type: string; span: number }): string {
   const unit = Object.keys(UNITS).find((unit) => UNITS[unit as Unit] === type);
   if (!unit) throw new RangeError(`candlewick keeps no candles of ${span} ${type}; its periods are minute to month`);
   return `${unit}${span}`;
 }
 
-/** How it stands with the series that the chart shows; `last` is the newest candle on it. */
+/** The state of the series that the chart shows; `last` is the newest candle on the chart. */
 export type Feed =
   | { state: 'loading'; last?: undefined }
   | { state: 'empty'; last?: undefined }
   | { state: 'ok'; last: Candle }
   | { state: 'error'; error: CandlewickError; last?: Candle };
 
-// What klinecharts hands to a data loader, so that this file needs none of its types.
+// The arguments of a klinecharts data loader, declared here so that this file needs none of its types.
 type ChartSeries = { symbol: { ticker: string }; period: { type: string; span: number } };
 type More = { forward: boolean };
 type BarsRequest = ChartSeries & {
@@ -372,26 +373,26 @@ function toSeries({ symbol, period }: ChartSeries): SeriesName {
 }
 
 /**
- * A data loader for klinecharts 10, whose `ticker` is candlewick's symbol. It loads the newest page, older ones as the chart
- * asks for them, and then what is new. What fails is tried again until it succeeds or the chart turns to another series;
- * `onFeed` hears how it stands. Call `stop` before disposing of the chart.
+ * A data loader for klinecharts 10, whose `ticker` is candlewick's symbol. It loads the newest page, older pages when the
+ * chart asks for them, and then new candles. It repeats a failed request until it succeeds or the chart turns to another
+ * series, and reports each state to `onFeed`. Call `stop` before you dispose of the chart.
  */
 export class CandleLoader {
   readonly #client: Candlewick;
   readonly #onFeed: (feed: Feed) => void;
   readonly #pageSize: number;
   readonly #interval: number;
-  /** False once the service has refused pages of `#pageSize`, which are then as large as it likes. */
+  /** False once the service has refused pages of `#pageSize`; it then chooses their size. */
   #setsLimit = true;
-  /** Lives as long as the chart shows one series; answers that come after its end are dropped. */
+  /** Aborts when the chart turns to another series; answers that come later are dropped. */
   #stay = new AbortController();
   #pace: Pace;
-  /** The newest candles, as the very objects that the chart holds. */
+  /** The newest candles. These are the same objects that the chart holds. */
   #recent: Candle[] = [];
 
   /**
-   * `pageSize` is how many candles a page holds; a service that allows fewer (`MAX_LIMIT`) sends pages of its own size.
-   * `interval` is the pause between two looks for new candles, in milliseconds.
+   * `pageSize` is the number of candles in a page; a service that allows fewer (`MAX_LIMIT`) sends pages of its own size.
+   * `interval` is the pause between two requests for new candles, in milliseconds.
    */
   constructor(options: { client: Candlewick; onFeed?: (feed: Feed) => void; pageSize?: number; interval?: number }) {
     this.#client = options.client;
@@ -402,9 +403,9 @@ export class CandleLoader {
   }
 
   getBars = (request: BarsRequest): void => {
-    // What candlewick cannot have is an error for the caller, not a chart that loads for ever.
+    // Throws for a period that candlewick cannot have, because the chart would otherwise load for ever.
     const series = toSeries(request);
-    // The newest page comes first and subscribeBar brings what is newer, so nothing is left in that direction.
+    // The newest page comes first and subscribeBar brings newer candles, so nothing is left in that direction.
     if (request.type === 'backward') return request.callback([]);
     if (request.type === 'init') {
       this.stop();
@@ -433,7 +434,8 @@ export class CandleLoader {
       before: timestamp === null ? undefined : rfc3339(timestamp),
       limit: this.#pageSize,
     };
-    // A chart is told its symbol and its period one after the other and asks after each; only the last question is sent.
+    // A chart gets its symbol and its period one after the other and asks for candles after each; this sends only the last
+    // request.
     if (type === 'init') await sleep(0, signal);
     else if (timestamp === null) await this.#pace.wait(signal);
     while (!signal.aborted) {
@@ -441,12 +443,13 @@ export class CandleLoader {
       if (signal.aborted) return;
       if (page && timestamp === null) this.#recent = page.candles.slice(-RECENT);
       if (page) this.#report();
-      // A chart that is told that there is nothing older never asks again, but older candles may be stored later.
+      // Always says that there is more, because otherwise the chart never asks again, and older candles may be stored later.
       if (page && page.candles.length > 0) return callback(page.candles, { forward: true });
-      // Takes another series' candles off the chart, which then asks for what is older than nothing: the newest page.
+      // Takes the candles of another series off the chart, which then asks for older candles without a time: the newest
+      // page.
       if (type === 'init') return callback([], { forward: true });
       if (page && timestamp !== null) {
-        // As long as it stands at the first candle, the chart asks again as soon as it has its answer.
+        // While it shows the first candle, the chart asks again as soon as it has its answer, so this waits.
         await sleep(LONGEST_PAUSE, signal);
         return signal.aborted ? undefined : callback([], { forward: true });
       }
@@ -470,18 +473,18 @@ export class CandleLoader {
       if (!page) continue;
       const newest = this.#recent.at(-1)!;
       this.#merge(page.candles, callback);
-      // More candles than a page were stored between those that are known; the next page would be the same again.
+      // More candles than a page were stored between the known ones, so the next page would be the same again.
       if (more && this.#recent.at(-1) === newest) this.#recent = [newest];
       this.#report();
     }
   }
 
-  /** Puts forming candles that moved on or closed and new ones on the chart. */
+  /** Puts new candles on the chart, and forming candles that changed or closed. */
   #merge(candles: Candle[], draw: (candle: Candle) => void): void {
     for (const candle of candles) {
       const known = this.#recent.find(({ timestamp }) => timestamp === candle.timestamp);
       if (known) {
-        // The chart takes a candle only at its end. Earlier ones change in place, and show when the newest is drawn.
+        // The chart accepts candles only at its end. Earlier ones change in place, and appear when the newest is drawn.
         delete known.complete;
         Object.assign(known, candle);
       } else if (candle.timestamp > this.#recent.at(-1)!.timestamp) {
@@ -492,7 +495,7 @@ export class CandleLoader {
     draw(this.#recent.at(-1)!);
   }
 
-  /** One question to the service; no page if it failed or the chart has turned to another series. */
+  /** Sends a request; returns no page if it failed or the chart has turned to another series. */
   async #ask(query: CandlesQuery, signal: AbortSignal): Promise<Page | undefined> {
     const limit = this.#setsLimit ? query.limit : undefined;
     try {
@@ -527,5 +530,5 @@ function refusesLimit({ status, errors }: CandlewickError): boolean {
   return status === 422 && errors.some(({ loc }) => loc.join('.') === 'query.limit');
 }
 
-/** How many of the newest candles are read again each time: the forming one, and those that it may have closed late. */
+/** The number of newest candles that are read again each time: the forming one, and those that may have closed late. */
 const RECENT = 3;

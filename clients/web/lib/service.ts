@@ -1,10 +1,10 @@
-/** The way from the page's own routes to candlewick. It runs on the server alone, which is where the token stays. */
+/** Forwards requests of the page's own routes to candlewick. It runs only on the server, so that the token stays there. */
 import type { Problem } from './candlewick';
 
-/** In milliseconds; shorter than the browser waits, so that this server's words arrive. */
+/** The default time limit in milliseconds, shorter than the browser's, so that this server's error arrives. */
 const PATIENCE = 5000;
 
-/** What tells of the answer itself. */
+/** The headers of the service's answer that are passed on. */
 const PASSED_ON = [
   'content-type',
   'etag',
@@ -15,8 +15,8 @@ const PASSED_ON = [
 ];
 
 /**
- * Asks the service's `route` what `request` asks, as far as `parameters` go, and answers what it answers. `patience` is in
- * milliseconds.
+ * Forwards `request` with those of its parameters that `parameters` names to the service's `route`, and returns the answer.
+ * `patience` is in milliseconds.
  */
 export async function forward(
   request: Request,
@@ -29,14 +29,14 @@ export async function forward(
     return problem(
       500,
       'not_configured',
-      'Set CANDLEWICK_URL and CANDLEWICK_TOKEN where this page is served, and start it again.',
+      'Set CANDLEWICK_URL and CANDLEWICK_TOKEN on the server of this page, and restart the page.',
     );
   }
   if (!/^[\x21-\x7e]+$/.test(CANDLEWICK_TOKEN)) {
     return problem(
       500,
       'not_configured',
-      'CANDLEWICK_TOKEN holds a character that no token has, such as a space or a letter with an accent. Copy the token again, and start this page again.',
+      'CANDLEWICK_TOKEN contains a character that no token has, such as a space or a letter with an accent. Copy the token again, and restart this page.',
     );
   }
   const asked = new URL(request.url).searchParams;
@@ -50,21 +50,21 @@ export async function forward(
       redirect: 'error',
       signal: AbortSignal.any([request.signal, timeout]),
     });
-    // Nothing is kept of what does not say how long it holds.
+    // An answer that does not say how long it may be cached is not cached.
     const headers = new Headers({ 'cache-control': answer.headers.get('cache-control') ?? 'no-store' });
     for (const name of PASSED_ON) {
       const value = answer.headers.get(name);
       if (value !== null) headers.set(name, value);
     }
-    // Leads to this server's route of the same query, and not to the service's.
+    // Points `Link` to this server's route instead of the service's.
     const link = answer.headers.get('link');
     if (link) headers.set('link', link.replaceAll(`</api/v1/${route}?`, '<?'));
     const body = answer.status === 304 ? null : await answer.arrayBuffer();
     return new Response(body, { status: answer.status, headers });
   } catch (error) {
-    // The browser has left; nobody reads this.
+    // The browser has closed the connection, so nobody reads this.
     if (request.signal.aborted) return new Response(null, { status: 499 });
-    // The log says what the browser is not told: where the service should be, and what came of asking it.
+    // The log has what the browser does not get: the service's address, and the cause of the failure.
     console.error(`candlewick at ${CANDLEWICK_URL}: ${(error as Error).cause ?? error}`);
     if (timeout.aborted) {
       return problem(504, 'timed_out', `candlewick did not answer within ${patience / 1000} s.`);
@@ -72,7 +72,7 @@ export async function forward(
     return problem(
       502,
       'unreachable',
-      'candlewick cannot be reached. Check that it runs, and that CANDLEWICK_URL leads to it.',
+      'candlewick cannot be reached. Check whether it runs, and whether CANDLEWICK_URL leads to it.',
     );
   }
 }

@@ -1,10 +1,10 @@
-// Writes the types of the API into lib/candlewick.ts, from the OpenAPI document of the service.
+// Writes the types of the API into lib/candlewick.ts, from the service's OpenAPI document.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import openapiTS, { astToString, type SchemaObject } from 'openapi-typescript';
 import ts from 'typescript';
 
-// Formats and examples would only repeat in comments what the descriptions say.
+// Leaves out formats and examples, because in comments they would only repeat the descriptions.
 const document = JSON.parse(
   readFileSync(new URL('../../../docs/openapi.json', import.meta.url), 'utf8'),
   (key, value) => (['format', 'example', 'examples'].includes(key) ? undefined : value),
@@ -12,7 +12,7 @@ const document = JSON.parse(
 const client = new URL('../lib/candlewick.ts', import.meta.url);
 const block = /(?<=\/\/ --- types of docs\/openapi\.json.*\n)[^]*?(?=\/\/ --- end of the generated types)/;
 
-/** The client file as it should be. */
+/** The content that the client file should have. */
 export async function withTypes(): Promise<string> {
   const { Candle, Series, Problem, Violation, Step } = document.components.schemas;
   const nodes = await openapiTS({
@@ -45,10 +45,10 @@ export async function withTypes(): Promise<string> {
     .replace(/components\["schemas"\]\["(\w+)"\]/g, '$1')
     .replace(/@description /g, '')
     .replace(/^( {4})+/gm, (indent) => indent.slice(indent.length / 2))
-    // Later lines of a comment are indented.
+    // openapi-typescript indents the later lines of a comment.
     .replace(/^( *\*) {2,}/gm, '$1 ');
   const now = readFileSync(client, 'utf8');
-  if (!block.test(now)) throw new Error('lib/candlewick.ts has lost the two lines that the types stand between');
+  if (!block.test(now)) throw new Error('lib/candlewick.ts lacks the two lines that enclose the types');
   return now.replace(block, () => text);
 }
 
@@ -67,7 +67,7 @@ function query(route: string): SchemaObject {
   };
 }
 
-/** The members of `components.schemas` in what openapi-typescript made. */
+/** The members of `components.schemas` in the output of openapi-typescript. */
 function schemas(nodes: ts.Node[]): ts.PropertySignature[] {
   const members = (node: ts.Node, name: string): ts.Node[] =>
     (node as ts.TypeLiteralNode).members.filter((it) => (it.name as ts.Identifier).text === name);

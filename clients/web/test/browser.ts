@@ -1,4 +1,4 @@
-/** Chromium, and what a chart in it holds. */
+/** Starts Chromium, and reads the charts in it. */
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -44,7 +44,7 @@ export async function shows(tab: Page, candles: Candle[], what: string): Promise
   try {
     await until(async () => sorted(await charted(tab)).join() === wanted, what);
   } catch {
-    // Hundreds of candles would hide the one that differs.
+    // Shows only the first difference, because hundreds of candles would hide it.
     const held = sorted(await charted(tab));
     const first = held.findIndex((candle, i) => candle !== sorted(candles)[i]);
     const difference = first < 0 ? '' : `; the first that differs: ${held[first]}, not ${sorted(candles)[first]}`;
@@ -52,7 +52,7 @@ export async function shows(tab: Page, candles: Candle[], what: string): Promise
   }
 }
 
-/** Drags the chart to the right until it holds `count` candles, older ones being loaded on the way. */
+/** Drags the chart to the right, which loads older candles, until it holds `count` of them. */
 export async function scrollBack(tab: Page, count: number): Promise<void> {
   const { x, y, width, height } = (await tab.locator('.chart').boundingBox())!;
   await until(async () => {

@@ -25,7 +25,7 @@ before(async () => {
 
 after(() => service.remove());
 
-/** The error that `asking` ends in. */
+/** The error with which `asking` rejects. */
 async function refused(asking: Promise<unknown>): Promise<CandlewickError> {
   const error = await asking.then(
     () => assert.fail('an error was expected'),
@@ -36,7 +36,7 @@ async function refused(asking: Promise<unknown>): Promise<CandlewickError> {
   return error;
 }
 
-/** Asks a server that is not candlewick. */
+/** Sends requests to a server that is not candlewick. */
 async function asking<T>(listener: RequestListener, ask: (base: string) => Promise<T>): Promise<T> {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -53,7 +53,7 @@ test('the newest page holds the forming candle and the candles before it', async
   assert.deepEqual(page, { candles: [...walk.slice(-2), forming], moreBefore: true, moreAfter: false });
 });
 
-test('pages begin and end where they are asked to', async () => {
+test('pages begin and end at the requested times', async () => {
   const time = (index: number) => walk[index]!.timestamp;
   const pages = {
     before: await client.candles({ ...series, before: time(20), limit: 5 }),
@@ -76,7 +76,7 @@ test('a series that nobody posted has no candles', async () => {
   assert.deepEqual(page, { candles: [], moreBefore: false, moreAfter: false });
 });
 
-test('series are listed, all or some, whatever their symbols are made of', async () => {
+test('all series or some are listed, whatever characters their symbols have', async () => {
   const [first, last] = [walk[0]!.timestamp, walk.at(-1)!.timestamp];
   const listed = { ...series, first, last, price_precision: 5 };
   assert.deepEqual(await client.series({ symbol: 'EURUSD' }), [listed]);
@@ -84,7 +84,7 @@ test('series are listed, all or some, whatever their symbols are made of', async
   assert.equal((await client.candles({ symbol: 'EUR&USD+.raw #1', timeframe: 'M1' })).candles.length, 1);
 });
 
-/** Answers `list` as a service does that sends it in pages of ten; `asked` gets each query and the status of its answer. */
+/** A service that answers `list` in pages of ten. It adds each query and the status of its answer to `asked`. */
 function inPages(list: Series[], asked: [query: string, status: number][]): RequestListener {
   return (request, response) => {
     const query = queryOf(request);
@@ -121,7 +121,7 @@ test('the service lists the series of several symbols in pages', async () => {
   assert.deepEqual(await names({ timeframe: 'M5', after: 'M5:A:B' }), ['C D', 'E+F']);
 });
 
-test('a list of several pages is read to its end, and again only as far as it has changed', async () => {
+test('a list of several pages is read to its end, and later only the pages that have changed', async () => {
   const list = manySeries(25);
   const asked: [string, number][] = [];
   await asking(inPages(list, asked), async (base) => {
@@ -151,7 +151,7 @@ test('a list of several pages is read to its end, and again only as far as it ha
   });
 });
 
-test('a limit ends the list, and several symbols are asked for at once', async () => {
+test('a limit ends the list, and one request asks for several symbols', async () => {
   const list = manySeries(25);
   const asked: [string, number][] = [];
   await asking(inPages(list, asked), async (base) => {
@@ -175,12 +175,12 @@ test('a limit ends the list, and several symbols are asked for at once', async (
   });
 });
 
-test('a page without series is not the end of the list where more come behind it', async () => {
+test('a page without series does not end the list if more pages follow', async () => {
   const [one, other] = manySeries(2);
   const pages: Record<string, [Series[], string?]> = {
     '': [[], '</api/v1/series?timeframe=H1&after=M1%3AB>; rel="next"'],
     'M1:B': [[one!], '</api/v1/series?after=M1%3AC>;rel=next'],
-    // A server in between has dropped what leads to the next page, which then begins behind the last series.
+    // A server in between has dropped the link to the next page, which then begins after the last series.
     'M1:C': [[one!], ''],
     'H1:S&P+0000': [[other!]],
   };
@@ -193,7 +193,7 @@ test('a page without series is not the end of the list where more come behind it
   assert.deepEqual(list, [one, one, other]);
 });
 
-test('a service of an earlier release, which knows no pages, is asked once and without a limit', async () => {
+test('a service of an earlier release without pages gets one request without a limit', async () => {
   const list = manySeries(25);
   const asked: string[] = [];
   const listener: RequestListener = (request, response) => {
@@ -207,7 +207,7 @@ test('a service of an earlier release, which knows no pages, is asked once and w
   assert.deepEqual(asked, ['', '']);
 });
 
-test('a list that does not end is an error, and who gives up in its middle is asked for no more of it', async () => {
+test('a list that does not end is an error, and aborting it in the middle sends no more requests', async () => {
   let asked = 0;
   let leave: AbortController | undefined;
   const listener: RequestListener = (_, response) => {
@@ -228,7 +228,7 @@ test('a list that does not end is an error, and who gives up in its middle is as
   });
 });
 
-test('a problem of the service is an error with its words', async () => {
+test('a problem of the service is an error with its detail and code', async () => {
   const invalid = await refused(client.candles({ ...series, limit: 0 }));
   assert.equal(invalid.status, 422);
   assert.equal(invalid.code, 'invalid_values');
@@ -268,7 +268,7 @@ test('too many requests are an error that says how long to wait', async () => {
   }
 });
 
-test('a server that is not there is unreachable', async () => {
+test('a server that does not exist is unreachable', async () => {
   const error = await refused(new Candlewick({ base: `http://127.0.0.1:${await freePort()}` }).series());
   assert.deepEqual([error.status, error.code], [0, 'unreachable']);
 });
@@ -293,7 +293,7 @@ test('an answer that breaks off is unreachable, not half a page', async () => {
   assert.deepEqual([error.status, error.code], [0, 'unreachable']);
 });
 
-test('an answer of something else than candlewick is unreadable', async () => {
+test('an answer of a program other than candlewick is unreadable', async () => {
   for (const [status, body] of [
     [200, '<html>Welcome</html>'],
     [200, '{"candles":[]}'],
@@ -308,7 +308,7 @@ test('an answer of something else than candlewick is unreadable', async () => {
   }
 });
 
-test('who gives up gets their own reason back', async () => {
+test('an aborted request rejects with the reason of its caller', async () => {
   const reason = new Error('another page was opened');
   const asked = asking(
     () => {},
@@ -317,12 +317,12 @@ test('who gives up gets their own reason back', async () => {
   await assert.rejects(asked, reason);
 });
 
-test('timeframes and periods of the chart stand for each other', () => {
+test('timeframes and periods of the chart are converted into each other', () => {
   for (const timeframe of ['M1', 'M15', 'H1', 'H12', 'D1', 'W1', 'MN1']) {
     assert.equal(toTimeframe(toPeriod(timeframe)), timeframe);
   }
   assert.deepEqual(toPeriod('MN1'), { type: 'month', span: 1 });
-  assert.throws(() => toPeriod('1h'), /1h is no timeframe/);
+  assert.throws(() => toPeriod('1h'), /1h is not a timeframe/);
   assert.throws(() => toTimeframe({ type: 'second', span: 5 }), /no candles of 5 second/);
 });
 

@@ -21,7 +21,7 @@ const later = (hours: number, changes: Partial<Candle> = {}): Candle => {
   return { ...end, timestamp: end.timestamp + hours * HOUR, ...changes };
 };
 
-/** What klinecharts 10 does with a data loader, without drawing. */
+/** Uses a data loader like klinecharts 10, without drawing. */
 class ChartModel {
   list: Candle[] = [];
   more = false;
@@ -78,7 +78,7 @@ class ChartModel {
 
 const holds = (chart: ChartModel, candles: Candle[]) => () => JSON.stringify(chart.list) === JSON.stringify(candles);
 
-/** Lets everything run that waits for nothing. */
+/** Lets all pending callbacks run. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 let service: Service;
@@ -113,7 +113,7 @@ afterEach(() => {
   gate.close();
 });
 
-test('paging back ends at the first candle, with neither gaps nor duplicates', async () => {
+test('paging back ends at the first candle, without gaps or duplicates', async () => {
   chart.show('EURUSD');
   for (const length of [25, 50, 60]) {
     await until(() => chart.list.length === length, `${length} candles are loaded`);
@@ -134,7 +134,7 @@ test('older candles that are stored after the first page was loaded are found by
   await until(holds(chart, walk.slice(-15)), 'older candles are loaded');
 });
 
-test('a chart that stands at the first candle asks twice a minute whether there are older ones', async () => {
+test('a chart that shows the first candle asks for older ones twice a minute', async () => {
   const asked: CandlesQuery[] = [];
   const client = {
     candles: async (query: CandlesQuery) => {
@@ -161,7 +161,7 @@ test('a chart that stands at the first candle asks twice a minute whether there 
   }
 });
 
-test('candles of the seventies are paged through, and new ones come', async () => {
+test('a chart pages through candles of the seventies and gets new ones', async () => {
   const days = randomWalk(1200, Date.UTC(1975, 8, 1), 24 * HOUR);
   assert.equal(new Date(days[0]!.timestamp).getUTCFullYear(), 1971);
   await service.post('DEM', 'D1', days.slice(0, 500));
@@ -178,7 +178,7 @@ test('candles of the seventies are paged through, and new ones come', async () =
   }
 });
 
-test('a service that allows smaller pages than the loader asks for is read in pages of its own size', async () => {
+test('the loader reads a service that allows only smaller pages in pages of that size', async () => {
   const small = await Service.start({ MAX_LIMIT: '10' });
   try {
     await small.post('EURUSD', 'H1', walk.slice(0, 35));
@@ -198,7 +198,7 @@ test('a service that allows smaller pages than the loader asks for is read in pa
   }
 });
 
-test('what comes after the chart has turned to another series is dropped', async () => {
+test('an answer that comes after the chart has turned to another series is dropped', async () => {
   gate.shut('EURUSD');
   chart.show('EURUSD');
   await until(() => gate.asked.length === 1, 'EURUSD is asked for');
@@ -227,14 +227,14 @@ test('an older page that comes after the chart has turned to another series is d
   assert.deepEqual(chart.list, other);
 });
 
-test('a chart that is told its symbol and its period one after the other asks once', async () => {
+test('a chart that gets its symbol and its period one after the other sends one request', async () => {
   chart.show('EURUSD');
   chart.show('GBPUSD');
   await until(holds(chart, other), 'GBPUSD is on the chart');
   assert.ok(gate.asked.every((url) => url.includes('GBPUSD')));
 });
 
-test('a service that is away when the chart opens is a state, and the chart fills when it is back', async () => {
+test('an outage while the chart opens is reported, and the chart fills when the service is back', async () => {
   chart = open(service.url);
   chart.show('GBPUSD');
   await until(holds(chart, other), 'GBPUSD is on the chart');
@@ -251,7 +251,7 @@ test('a service that is away when the chart opens is a state, and the chart fill
   await until(holds(chart, walk.slice(-50)), 'older candles are loaded');
 });
 
-test('paging back and looking for new candles go on after the service was away', async () => {
+test('paging back and polling for new candles continue after an outage', async () => {
   chart = open(service.url);
   chart.show('EURUSD');
   await until(() => chart.list.length === PAGE, 'a page is loaded');
@@ -259,11 +259,11 @@ test('paging back and looking for new candles go on after the service was away',
   chart.scrollBack();
   await until(() => chart.state === 'error', 'the error is reported');
   const failed = chart.feeds.at(-1);
-  assert.deepEqual(failed?.last, end, 'the error tells what is on the chart');
+  assert.deepEqual(failed?.last, end, 'the error has the newest candle on the chart');
   await service.start();
   await service.post('EURUSD', 'H1', [later(1)]);
   await until(holds(chart, [...walk.slice(-50), later(1)]), 'the older page and the new candle are there');
-  await until(() => chart.state === 'ok', 'all is well');
+  await until(() => chart.state === 'ok', 'the state is ok again');
 });
 
 test('a forming candle moves, closes, and the next one forms', async () => {
@@ -294,7 +294,7 @@ test('a candle that closes after the next one began is corrected in its place', 
   await until(holds(chart, [...walk.slice(-25), later(1, { volume: 11 }), second]), 'the first one is closed');
 });
 
-test('more new candles than a page come in order', async () => {
+test('more new candles than a page holds arrive in order', async () => {
   chart.show('GBPUSD');
   await until(holds(chart, other), 'GBPUSD is on the chart');
   gate.shut();
@@ -304,7 +304,7 @@ test('more new candles than a page come in order', async () => {
   await until(holds(chart, [...other, ...news]), 'all of them are on the chart');
 });
 
-test('a long hole that is filled between the newest candles does not stop the chart', async () => {
+test('filling a long gap between the newest candles does not stop the chart', async () => {
   await service.post('EURUSD', 'H1', [later(41)]);
   chart.show('EURUSD');
   const page = [...walk.slice(-24), later(41)];
@@ -318,13 +318,13 @@ test('a long hole that is filled between the newest candles does not stop the ch
   await until(holds(chart, [...page, later(42)]), 'a new candle is on the chart');
 });
 
-test('a period that candlewick does not keep is an error at once', () => {
+test('a period that candlewick does not keep throws at once', () => {
   const request = { type: 'init', timestamp: null, symbol: { ticker: 'EURUSD' }, period: { type: 'second', span: 5 } };
   assert.throws(() => chart.loader.getBars({ ...request, callback: () => {} }), /no candles of 5 second/);
   assert.deepEqual(chart.feeds, []);
 });
 
-test('a series without candles is empty until its first ones come', async () => {
+test('a series without candles is empty until the first ones are stored', async () => {
   chart.show('XAUUSD');
   await until(() => chart.state === 'empty', 'it is reported to be empty');
   assert.deepEqual(chart.list, []);
@@ -334,7 +334,7 @@ test('a series without candles is empty until its first ones come', async () => 
   await until(holds(chart, walk.slice(-50)), 'older candles are loaded');
 });
 
-test('a loader that was stopped asks no more and draws no more', async () => {
+test('a stopped loader sends no requests and draws nothing', async () => {
   chart.show('EURUSD');
   await until(() => chart.list.length === PAGE, 'a page is loaded');
   gate.shut();
@@ -351,7 +351,7 @@ test('a loader that was stopped asks no more and draws no more', async () => {
   assert.equal(chart.feeds.length, feeds);
 });
 
-test('nothing is newer than what the chart is kept up to date with', () => {
+test('the loader has no pages newer than the newest page', () => {
   const answers: unknown[] = [];
   const period = toPeriod('H1');
   const request = { type: 'backward', timestamp: end.timestamp, symbol: { ticker: 'EURUSD' }, period };
@@ -359,7 +359,7 @@ test('nothing is newer than what the chart is kept up to date with', () => {
   assert.deepEqual(answers, [[[]]]);
 });
 
-/** Whether the pause that `pace` makes is over after so many milliseconds, and not one before. */
+/** Returns whether the pause of `pace` ends after exactly `milliseconds`. */
 async function pauses(pace: Pace, milliseconds: number): Promise<boolean> {
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
@@ -375,7 +375,7 @@ async function pauses(pace: Pace, milliseconds: number): Promise<boolean> {
   }
 }
 
-test('after failures the service is asked less and less often, and as it wishes', async () => {
+test('after failures the pauses grow, and they follow the service', async () => {
   const failure = (status: number, retryAfter?: number) => new CandlewickError('', { status, code: '', retryAfter });
   const pace = new Pace(2000);
   assert.ok(await pauses(pace, 2000));
@@ -391,7 +391,7 @@ test('after failures the service is asked less and less often, and as it wishes'
   assert.ok(await pauses(pace, 30_000), 'a refused token');
 });
 
-test('nothing is asked while nobody looks', async () => {
+test('a hidden page sends no requests', async () => {
   const page = Object.assign(new EventTarget(), { hidden: true });
   Object.assign(globalThis, { document: page });
   mock.timers.enable({ apis: ['setTimeout'] });

@@ -52,7 +52,7 @@ afterEach(async () => {
   assert.deepEqual(errors, [], 'the page throws nothing');
 });
 
-/** A tab whose clock stands half an hour into the forming candle, which is how the screenshots stay the same. */
+/** Opens a tab with its clock fixed half an hour into the forming candle, so that the screenshots stay the same. */
 async function open(address = '/', options: BrowserContextOptions = {}): Promise<void> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB', ...options });
   tab = await context.newPage();
@@ -71,7 +71,7 @@ test('an empty store is explained, and the first candle that is posted appears',
   await seen('No candles yet');
   await screenshot('empty');
   const [example] = /\d{4}-\d\d-\d\dT[\d:]+Z/.exec(await tab.locator('.notice pre').innerText())!;
-  assert.equal(new Date(example).getUTCDay(), 0, 'the example stands on a Sunday');
+  assert.equal(new Date(example).getUTCDay(), 0, 'the example is on a Sunday');
   assert.ok(new Date(example).getUTCHours() < 21, 'when no market is open');
   await service.post('XAUUSD', 'H1', pounds.slice(0, 1));
   await shows(pounds.slice(0, 1), 'the first candle is on the chart');
@@ -101,7 +101,7 @@ test('candles appear as they were posted, with the digits of their series', asyn
   await screenshot('chart');
 });
 
-test('the forming candle is hollow on the chart, a closed one is not', async () => {
+test('the forming candle is hollow on the chart, and a closed one is not', async () => {
   await open();
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
   const middles = await tab.evaluate(() => {
@@ -129,7 +129,7 @@ test('the forming candle is hollow on the chart, a closed one is not', async () 
   assert.notDeepEqual(middles[1], middles[0]);
 });
 
-test('scrolling back loads older pages until the first candle, with neither gaps nor duplicates', async () => {
+test('scrolling back loads older pages until the first candle, without gaps or duplicates', async () => {
   await open('/?symbol=EURUSD&timeframe=H1');
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
   for (const older of [walk.slice(-999), walk]) {
@@ -138,7 +138,7 @@ test('scrolling back loads older pages until the first candle, with neither gaps
   }
 });
 
-/** Which candles are in view, without and with those that would be where there are none, and how many there are. */
+/** The range of candles in view, without and with the empty places beside them, and the number of all candles. */
 const visible = () =>
   tab.evaluate(() => {
     type Range = { from: number; to: number; realFrom: number; realTo: number };
@@ -159,7 +159,7 @@ test('keys scroll to the first candle and back to the newest', async () => {
   ] as const) {
     await tab.keyboard.press('Home');
     await until(async () => (await visible()).count === loaded, 'an older page is on the chart');
-    // What was the first candle has older ones on its left, and stays where it was.
+    // The candle that was the first one now has older candles on its left, and has not moved.
     const { realFrom, realTo } = await visible();
     assert.ok(Math.abs(realFrom - (loaded - held)) <= 1, `the view begins at ${realFrom}`);
     assert.ok(Math.abs(realTo - realFrom - inView) <= 1, `${realTo - realFrom} of ${inView} are in view`);
@@ -186,7 +186,7 @@ test('keys with Alt, Ctrl, Meta or Shift are left to the browser', async () => {
   assert.deepEqual(passed, [false, true, true, true, true]);
 });
 
-test('another symbol and timeframe are picked, and the address keeps them', async () => {
+test('a symbol and a timeframe can be picked, and the address keeps them', async () => {
   await open('/?symbol=EURUSD&timeframe=M1');
   await shows(minutes, 'minutes are on the chart');
   await tab.getByLabel('Symbol').selectOption('GBPUSD.raw');
@@ -202,7 +202,7 @@ test('another symbol and timeframe are picked, and the address keeps them', asyn
   assert.equal(new URL(tab.url()).search, '?symbol=EURUSD&timeframe=H1');
 });
 
-test('a day that opened in the evening before is labelled with its hour', async () => {
+test('a day that opened on the evening before is labelled with its hour', async () => {
   const day = { ...end, timestamp: Date.UTC(2025, 6, 31, 22) };
   await service.post('JP225', 'D1', [day]);
   await open('/?symbol=EURUSD&timeframe=H1');
@@ -223,7 +223,7 @@ test('a day that opened in the evening before is labelled with its hour', async 
   assert.deepEqual([...new Set(await times())], ['2025-07-31 22:00']);
 });
 
-test('a series that is not stored is explained, and appears when it is', async () => {
+test('a series that is not stored is explained, and appears once it is stored', async () => {
   await open('/?symbol=US30.cash&timeframe=M15');
   await seen('No candles of US30.cash M15 yet');
   await service.post('US30.cash', 'M15', [{ ...end, open: 44000.5, high: 44010, low: 43990, close: 44001.5 }]);
@@ -246,7 +246,7 @@ test('the forming candle moves and closes, and the next one appears', async () =
   await shows([...walk.slice(-499), closed, next], 'it is closed, and the next one forms');
 });
 
-test('thousands of series are found by typing, and sent again only as far as they have changed', async () => {
+test('typing finds one of thousands of series, and only pages that have changed are sent again', async () => {
   await service.empty();
   const many = Array.from({ length: 12_000 }, (_, i) => {
     return { ...end, symbol: `SYM${String(i).padStart(5, '0')}`, timeframe: 'H1' };
@@ -262,7 +262,7 @@ test('thousands of series are found by typing, and sent again only as far as the
   await tab.reload();
   const came = (wanted: string) => until(() => statuses.join() === wanted, () => `${wanted} came, not ${statuses}`);
   await came('200,200,304,304');
-  // EURUSD and 9,999 others stand in the first page.
+  // The first page has EURUSD and 9,999 others.
   statuses = [];
   await service.post('ZAR', 'D1', [end]);
   await until(() => statuses.includes(200), 'the page that has changed is sent');
@@ -279,7 +279,7 @@ test('thousands of series are found by typing, and sent again only as far as the
   await screenshot('many-series');
 });
 
-test('a service that stops is an error that leaves the chart, and goes when it is back', async () => {
+test('an outage is an error that keeps the chart, and disappears when the service is back', async () => {
   await service.empty();
   await service.post('EURUSD', 'H1', [...walk, forming]);
   await open('/?symbol=EURUSD&timeframe=H1');
@@ -296,7 +296,7 @@ test('a service that stops is an error that leaves the chart, and goes when it i
   await seen('Live');
 });
 
-test('a service that is away when the page opens is an error, and the chart comes by itself', async () => {
+test('an outage while the page opens is an error, and the chart then appears by itself', async () => {
   await service.stop();
   await open();
   await seen('candlewick does not answer');
@@ -314,7 +314,7 @@ test('a token that is not accepted is explained with the variable that holds it'
   await service.restart();
 });
 
-test('a login that has ended is an answer of something else', async () => {
+test('an expired login is explained', async () => {
   await open('/?symbol=EURUSD&timeframe=H1');
   await seen('Live');
   await tab.route('**/api/**', (route) => route.fulfill({ contentType: 'text/html', body: '<h1>Log in</h1>' }));
@@ -339,7 +339,7 @@ test('variables that are not set are named', async () => {
   }
 });
 
-test('the page is dark where the reader wants it, also when that changes', async () => {
+test('the page follows the colour scheme of the reader, even when that changes', async () => {
   await open('/?symbol=EURUSD&timeframe=H1', { colorScheme: 'dark' });
   await seen('Live');
   await screenshot('chart-dark');
@@ -364,7 +364,7 @@ test('a narrow screen shows everything without scrolling sideways', async () => 
   assert.deepEqual([width, shown], [390, 780]);
 });
 
-test('loading is said when it takes long', async () => {
+test('slow loading is shown', async () => {
   await open('/?symbol=EURUSD&timeframe=H1');
   let release = () => {};
   const released = new Promise<void>((resolve) => (release = resolve));
@@ -379,7 +379,7 @@ test('loading is said when it takes long', async () => {
   await seen('Live');
 });
 
-test('routes pass on what the service says, and only what it knows is asked', async () => {
+test('routes pass on the answers of the service, and only parameters that it knows', async () => {
   await open();
   const ask = (query: string, headers = {}) => fetch(`${page.url}/api/candles?${query}`, { headers });
   const first = await ask('symbol=EURUSD&timeframe=H1&limit=2&before=9999999999&unknown=1');
@@ -392,7 +392,7 @@ test('routes pass on what the service says, and only what it knows is asked', as
   assert.deepEqual(
     older.map((it: Candle) => it.timestamp),
     walk.slice(-3, -1).map((it) => it.timestamp),
-    'what leads to the page before leads there through this server',
+    'the link to the previous page leads through this server',
   );
   assert.match(first.headers.get('x-request-id')!, /^[0-9a-f]{32}$/);
   const text = await first.text();
@@ -433,7 +433,7 @@ test('neither the token nor the address of the service reaches a browser', async
   }
 });
 
-test('nothing is asked of any other server', async () => {
+test('the page sends no requests to other servers', async () => {
   const asked = new Set<string>();
   await open('/');
   tab.on('request', (request) => asked.add(new URL(request.url()).origin));

@@ -20,7 +20,7 @@ afterEach(() => {
   delete process.env.CANDLEWICK_TOKEN;
 });
 
-/** Does something while the service is a server that answers as `listener` does. */
+/** Runs `act` while `listener` stands in for the service. */
 async function beside(listener: RequestListener, act: (url: string) => Promise<void>): Promise<void> {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -38,7 +38,7 @@ function ask(patience?: number, signal?: AbortSignal): Promise<Response> {
   return forward(request, 'candles', ['symbol', 'timeframe'], patience);
 }
 
-/** Checks that `answer` is a problem of this page, which is not kept and does not tell where the service is. */
+/** Checks that `answer` is a problem of this page that is not cached and does not reveal the service's address. */
 async function isProblem(answer: Response, status: number, code: string): Promise<Problem> {
   assert.equal(answer.status, status);
   assert.equal(answer.headers.get('content-type'), 'application/problem+json');
@@ -81,7 +81,7 @@ test('repeated parameters are passed on, and Link leads to the next page of this
   });
 });
 
-test('a service that leads elsewhere is unreachable, and the token does not follow', async () => {
+test('a service that redirects is unreachable, and the token does not follow the redirect', async () => {
   const asked: string[] = [];
   const listener: RequestListener = ({ url }, response) => {
     asked.push(url!);
@@ -93,7 +93,7 @@ test('a service that leads elsewhere is unreachable, and the token does not foll
   });
 });
 
-test('a service that is not there is unreachable, and the log says where it was looked for', async () => {
+test('a service that does not exist is unreachable, and the log has its address', async () => {
   const port = await freePort();
   process.env.CANDLEWICK_URL = `http://127.0.0.1:${port}`;
   await isProblem(await ask(), 502, 'unreachable');
@@ -117,7 +117,7 @@ test('an answer that stops in the middle has timed out', async () => {
   );
 });
 
-test('a browser that leaves ends the question to the service, and the log does not tell of it', async () => {
+test('a browser that leaves ends the request to the service, and the log does not mention it', async () => {
   const leaving = new AbortController();
   let ended: Promise<unknown> | undefined;
   const listener: RequestListener = (_, response) => {
@@ -131,7 +131,7 @@ test('a browser that leaves ends the question to the service, and the log does n
   });
 });
 
-test('a token that cannot be one is explained and not sent', async () => {
+test('an invalid token is explained and not sent', async () => {
   let asked = 0;
   const listener: RequestListener = (_, response) => {
     asked++;

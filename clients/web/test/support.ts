@@ -1,4 +1,4 @@
-/** The programs that the tests talk to, each a real one: candlewick on a SQLite file of its own, and the built page. */
+/** The real programs that the tests use: candlewick on its own SQLite file, and the built page. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -16,7 +16,7 @@ const NEXT = here('../node_modules/next/dist/bin/next');
 export const INGEST_KEY = 'ingest-key-of-the-tests';
 export const READ_TOKEN = 'read-token-of-the-tests';
 
-// Whatever ends the tests takes away what they started and made.
+// When the tests end for any reason, their programs are killed and their folders deleted.
 export const running = new Set<{ kill(): void }>();
 const folders = new Set<string>();
 process.on('exit', () => {
@@ -34,7 +34,7 @@ class Program {
   #child?: ChildProcess;
   #said = '';
 
-  /** `certificate` is one to trust besides those that everybody trusts. */
+  /** `certificate` is trusted in addition to the usual authorities. */
   constructor(url: string, ready: string, command: string[], certificate?: string) {
     this.url = url;
     this.#ready = ready;
@@ -87,7 +87,7 @@ class Program {
   }
 }
 
-/** A candlewick on a free port, with an empty database that `remove` takes away; it speaks TLS where TLS_CERT is set. */
+/** A candlewick on a free port, with an empty database that `remove` deletes. It speaks TLS if TLS_CERT is set. */
 export class Service {
   readonly port: number;
   readonly #environment: Record<string, string>;
@@ -134,7 +134,7 @@ export class Service {
     await this.start(environment);
   }
 
-  /** Forgets all candles. */
+  /** Deletes all candles. */
   async empty(): Promise<void> {
     await this.stop();
     rmSync(this.#folder, { recursive: true });
@@ -147,12 +147,12 @@ export class Service {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Posts candles as an Expert Advisor does: each says whether it is complete. */
+  /** Posts candles like the Expert Advisor, so that each says whether it is complete. */
   async post(symbol: string, timeframe: string, candles: Candle[]): Promise<void> {
     await this.postSeries(candles.map((candle) => ({ symbol, timeframe, ...candle })));
   }
 
-  /** Posts candles of which each names its series. */
+  /** Posts candles, each of which names its series. */
   async postSeries(candles: (Candle & { symbol: string; timeframe: string })[]): Promise<void> {
     const posted = candles.map((candle) => {
       return { complete: true, ...candle, timestamp: new Date(candle.timestamp).toISOString() };
@@ -174,7 +174,7 @@ export class BuiltPage {
     this.#program = program;
   }
 
-  /** Makes the build, with `environment` as it might be set on a server that builds and serves. */
+  /** Builds the page with `environment`, as on a server that both builds and serves it. */
   static build(environment: Record<string, string>): void {
     const { status, stdout, stderr } = spawnSync(process.execPath, [NEXT, 'build', here('..')], {
       env: { ...process.env, ...environment },
@@ -216,8 +216,8 @@ export async function freePort(): Promise<number> {
 const PATIENCE = 60_000;
 
 /**
- * Waits for a condition; what it throws while a connection cannot be made counts as not yet. `what` says what is waited for,
- * as a function where that is only known in the end.
+ * Waits for a condition. An error of a connection that cannot be made counts as not yet true. `what` describes the
+ * condition, as a function if the description is known only at the end.
  */
 export async function until(condition: () => unknown, what: string | (() => string)): Promise<void> {
   const giveUp = Date.now() + PATIENCE;
@@ -234,13 +234,13 @@ export async function until(condition: () => unknown, what: string | (() => stri
   }
 }
 
-/** A gate in front of a server: it can be shut for some addresses, and then their answers wait until it is opened. */
+/** A proxy in front of a server, which can hold back the answers for some addresses until it is opened again. */
 export class Gate {
   readonly #server = createHttpServer((request, response) => void this.#pass(request, response));
   #open: Promise<void> = Promise.resolve();
   #opened = () => {};
   #shutFor = '';
-  /** The addresses that were asked for, and those of them that were answered. */
+  /** The addresses of all requests, and those of the requests that were answered. */
   readonly asked: string[] = [];
   readonly answered: string[] = [];
 
@@ -261,7 +261,7 @@ export class Gate {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Shuts the gate for addresses with `part` in them. */
+  /** Holds back the answers for addresses that contain `part`. */
   shut(part = ''): void {
     this.#shutFor = part;
     this.#open = new Promise((resolve) => (this.#opened = resolve));
@@ -283,7 +283,7 @@ export class Gate {
     });
     const body = await answer.text();
     if (request.url!.includes(this.#shutFor)) await this.#open;
-    // fetch has unpacked the body.
+    // Without these headers, because fetch has decompressed the body.
     const headers = [...answer.headers].filter(([name]) => !['content-encoding', 'content-length'].includes(name));
     response.writeHead(answer.status, Object.fromEntries(headers)).end(body);
     this.answered.push(request.url!);
@@ -302,7 +302,7 @@ export function randomWalk(count: number, last: number, step: number, seed = 1):
   const round = (price: number) => Number(price.toFixed(5));
   let price = 1.085;
   return times.map((timestamp) => {
-    // Days are livelier than nights, and a walk of sums of uniform numbers looks like a market's.
+    // Prices move more by day than by night, and sums of uniform numbers make the walk look like a market's.
     const hour = new Date(timestamp).getUTCHours();
     const width = 0.0006 * (1.2 + Math.sin(((hour - 8) / 24) * 2 * Math.PI));
     const move = () => (random() + random() + random() - 1.5) * width;

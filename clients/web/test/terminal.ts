@@ -1,4 +1,4 @@
-/** The Expert Advisor of clients/mt5 in its terminal, which is told a market and a time; see clients/mt5/terminal/README.md. */
+/** The Expert Advisor of clients/mt5 in its terminal, whose market and time the tests set; see clients/mt5/terminal/README.md. */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { running } from './support.ts';
@@ -6,12 +6,12 @@ import { running } from './support.ts';
 export class Terminal {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string>;
-  /** What the Expert Advisor wrote into the log. */
+  /** The lines that the Expert Advisor wrote into the log. */
   readonly log: string[] = [];
-  /** What it shows on the chart. */
+  /** The text that the Expert Advisor shows on the chart. */
   comment = '';
 
-  /** Starts `program`, which trusts the `certificate` and no other. */
+  /** Starts `program`, which trusts only `certificate`. */
   constructor(program: string, certificate: string) {
     this.#child = spawn(program, [], { env: { ...process.env, TERMINAL_CACERT: certificate } });
     running.add(this);

@@ -1,8 +1,8 @@
 /**
- * The whole way of a candle: a broker's market, the Expert Advisor in its terminal, HTTPS, candlewick, Postgres, the page's
- * server, the chart in a browser. What the market made must be what the chart holds.
+ * A candle's whole path: a broker's market, the Expert Advisor in its terminal, HTTPS, candlewick, Postgres, the page's
+ * server, the chart in a browser. The chart must hold exactly the candles of the market.
  *
- * TEST_DATABASE_URL names a Postgres server on which a database may be made, TEST_TERMINAL the compiled terminal.
+ * TEST_DATABASE_URL names a Postgres server on which databases may be created, TEST_TERMINAL the compiled terminal.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -25,7 +25,7 @@ let page: BuiltPage;
 let browser: Browser;
 let tab: Page;
 let terminal: Terminal;
-/** The hours that have happened at the broker, closed candles and then the forming one. */
+/** The broker's hours so far: closed candles, and then the forming one. */
 let market: Candle[];
 
 before(async () => {
@@ -56,7 +56,7 @@ before(async () => {
     `input Key ${INGEST_KEY}`,
     'input Symbols EURUSD.m=EURUSD',
     'input Timeframes H1,D1',
-    // The one time that is real: a busy machine must not look like a service that is away.
+    // This is real time, and long, so that a busy machine does not look like an outage.
     'input TimeoutSeconds 60',
   );
   await clock(START + 1000);
@@ -71,7 +71,7 @@ after(async () => {
   await server?.end();
 });
 
-test('what the market makes is what the chart holds', async () => {
+test('the chart holds exactly the candles of the market', async () => {
   await terminal.tell('init');
   await feeds('the history is sent');
   await open();
@@ -83,7 +83,7 @@ test('what the market makes is what the chart holds', async () => {
   await shows(tab, asRead(days()), 'its days begin at the broker\'s midnight, in summer and in winter');
   await tab.getByText('H1', { exact: true }).click();
   await shows(tab, newest(500), 'the newest hours are on the chart again');
-  // Away from the chart, so that no crosshair lies on it.
+  // Moves the mouse away from the chart, so that it shows no crosshair.
   await tab.mouse.move(0, 0);
   await screenshot(tab, 'whole-way');
 });
@@ -106,13 +106,13 @@ test('an outage of hours leaves no trace in the chart', async () => {
   for (let hour = 0; hour < 3; hour++) await nextHour();
   assert.match(terminal.comment, /cannot be reached/);
   await service.start();
-  await feeds('what was missed is sent');
+  await feeds('the missed candles are sent');
   await shows(tab, newest(503), 'the chart has caught up');
   await tab.getByText('candlewick does not answer').waitFor({ state: 'hidden' });
   await stored();
 });
 
-/** A certificate for localhost that has signed itself. */
+/** Makes a self-signed certificate for localhost. */
 function certify(): { TLS_CERT: string; TLS_KEY: string } {
   const folder = newFolder();
   const [TLS_CERT, TLS_KEY] = [`${folder}/certificate.pem`, `${folder}/key.pem`];
@@ -121,7 +121,7 @@ function certify(): { TLS_CERT: string; TLS_KEY: string } {
   return { TLS_CERT, TLS_KEY };
 }
 
-/** The page in a new tab, whose clock stands a moment after the market's. */
+/** Opens the page in a new tab, whose clock is fixed a moment after the market's. */
 async function open(): Promise<void> {
   await tab?.context().close();
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
@@ -134,17 +134,17 @@ function forming(): Candle {
   return market.at(-1)!;
 }
 
-/** The newest hours of the market as the service gives them. */
+/** The newest hours of the market, as the service returns them. */
 function newest(count = market.length): Candle[] {
   return asRead(market.slice(-count));
 }
 
-/** Candles as the service gives them, the last of which is forming. */
+/** Candles as the service returns them; the last one is forming. */
 function asRead(candles: Candle[]): Candle[] {
   return candles.with(-1, { ...candles.at(-1)!, complete: false });
 }
 
-/** The hours of the market in days of the broker. */
+/** The broker's days, combined from the hours of the market. */
 function days(): Candle[] {
   const days = new Map<number, Candle>();
   for (const hour of market) {
@@ -162,16 +162,16 @@ function days(): Candle[] {
   return [...days.values()];
 }
 
-/** The forming candle becomes `candle`, and the Expert Advisor has its timer. */
+/** Replaces the forming candle by `candle`, and runs the timer of the Expert Advisor. */
 async function trade(candle: Candle): Promise<void> {
   market[market.length - 1] = candle;
   await tellForming();
 }
 
-/** An hour passes, and the next candle opens. */
+/** Lets an hour pass, so that the next candle opens. */
 async function nextHour(): Promise<void> {
   const { timestamp, close } = forming();
-  // Not all of it: requests take their time too, and clocks never go back.
+  // Not the whole hour, because requests take time, too, and clocks never go back.
   await terminal.tell(`advance ${HOUR / 1000 - 300}`);
   market.push({ timestamp: timestamp + HOUR, open: close, high: close + 0.001, low: close, close, volume: 7 });
   market[market.length - 1]!.high = Number(forming().high.toFixed(5));
@@ -179,12 +179,12 @@ async function nextHour(): Promise<void> {
   await tellForming();
 }
 
-/** Tells the terminal the forming hour and its day, and lets the Expert Advisor have its timer for each. */
+/** Sends the forming hour and its day to the terminal, and runs the timer of the Expert Advisor for each. */
 async function tellForming(): Promise<void> {
   await terminal.tell(bar('H1', forming()), bar('D1', days().at(-1)!), 'advance 20');
 }
 
-/** Lets the Expert Advisor run until it has sent all that there is. */
+/** Runs the Expert Advisor until it has sent everything. */
 async function feeds(what: string): Promise<void> {
   await until(async () => {
     await terminal.tell('advance 5');
@@ -193,12 +193,12 @@ async function feeds(what: string): Promise<void> {
   }, () => `${what}: ${terminal.comment}`);
 }
 
-/** Moves the terminal's clocks: its own, and the broker's, which is New York's and seven hours. */
+/** Sets the terminal's clock, and the broker's, which is seven hours ahead of New York's. */
 async function clock(utc: number): Promise<void> {
   await terminal.tell(`clock ${utc / 1000}`, `offset ${brokerTime(utc) - utc / 1000}`);
 }
 
-/** What tells the terminal a candle, with every digit. */
+/** The terminal's command for a candle, with every digit. */
 function bar(timeframe: string, { timestamp, open, high, low, close, volume }: Candle): string {
   const prices = [open, high, low, close].map((price) => price.toFixed(5));
   return `bar EURUSD.m ${timeframe} ${brokerTime(timestamp)} ${prices.join(' ')} ${volume}`;
@@ -206,20 +206,20 @@ function bar(timeframe: string, { timestamp, open, high, low, close, volume }: C
 
 const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', timeZoneName: 'longOffset' });
 
-/** What a broker's clock shows, as epoch seconds of a clock without zones: New York's time and seven hours. */
+/** The time on the broker's clock, seven hours ahead of New York's, as epoch seconds without a zone. */
 function brokerTime(utc: number): number {
   const zone = NEW_YORK.formatToParts(utc).find(({ type }) => type === 'timeZoneName')!.value;
   return utc / 1000 + (7 + Number(/GMT(-\d+)/.exec(zone)![1])) * 3600;
 }
 
-/** When the broker's day began; the clocks may have changed since. */
+/** The time at which the broker's day began; the clocks may have changed since then. */
 function midnight(utc: number): number {
   const sinceMidnight = (time: number) => (brokerTime(time) % 86_400) * 1000;
   const near = utc - sinceMidnight(utc);
   return near - sinceMidnight(near);
 }
 
-/** Checks that Postgres holds the market to the last digit. */
+/** Checks that Postgres holds the candles of the market to the last digit. */
 async function stored(): Promise<void> {
   const url = new URL(process.env.TEST_DATABASE_URL!);
   url.pathname = DATABASE;

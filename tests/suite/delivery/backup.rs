@@ -220,7 +220,7 @@ fn what_cannot_be_meant_is_refused() {
         (&["--dayly"][..], vec![], "usage: backup.sh"),
         (&["--check", "--nightly"], vec![], "usage: backup.sh"),
         (&[], vec![("BACKUP_DIR", "")], "BACKUP_DIR is not set"),
-        (&[], vec![("BACKUP_DIR", "/nowhere/at/all")], "which is no folder"),
+        (&[], vec![("BACKUP_DIR", "/nowhere/at/all")], "which is not a folder"),
         (&[], vec![("BACKUP_KEEP_DAYS", "0")], "BACKUP_KEEP_DAYS must be"),
         (&["--nightly"], vec![("BACKUP_AT", "2:30")], "BACKUP_AT must be"),
         (&[], vec![("DATABASE_URL", "mysql://x")], "DATABASE_URL must start with"),
