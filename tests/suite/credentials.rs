@@ -1,6 +1,7 @@
 //! Several credentials in one request, and valid ones that were sent in the wrong way.
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::json;
 
 use crate::harness::{
@@ -35,26 +36,29 @@ async fn is_never_a_wrong_key(app: &Service, tried: &[Sent<'_>]) {
     assert_eq!(call(app, Method::GET, CANDLES, &[("X-API-KEY", "wrong")]).await.status, 401, "none was counted");
 }
 
-both_stores! {
-    async fn of_two_valid_keys_the_one_that_fits_the_route_counts(app: TestApp) {
-        let (bearer_key, bearer_token) = (format!("Bearer {KEY}"), format!("Bearer {TOKEN}"));
-        for headers in [
-            [("X-API-KEY", KEY), ("X-Internal-Token", TOKEN)],
-            [("X-Internal-Token", TOKEN), ("X-API-KEY", KEY)],
-            [("X-API-KEY", KEY), ("Authorization", &*bearer_token)],
-            [("X-Internal-Token", TOKEN), ("Authorization", &*bearer_key)],
+#[apply(both_stores)]
+async fn of_two_valid_keys_the_one_that_fits_the_route_counts(app: TestApp) {
+    let (bearer_key, bearer_token) = (format!("Bearer {KEY}"), format!("Bearer {TOKEN}"));
+    for headers in [
+        [("X-API-KEY", KEY), ("X-Internal-Token", TOKEN)],
+        [("X-Internal-Token", TOKEN), ("X-API-KEY", KEY)],
+        [("X-API-KEY", KEY), ("Authorization", &*bearer_token)],
+        [("X-Internal-Token", TOKEN), ("Authorization", &*bearer_key)],
+    ] {
+        for (method, path, expected) in [
+            (Method::POST, "/api/v1/candles", 201),
+            (Method::GET, CANDLES, 200),
+            (Method::HEAD, CANDLES, 200),
+            (Method::GET, "/api/v1/series", 200),
+            (Method::GET, "/api/v1/health/detailed", 200),
+            (Method::GET, "/api/v1/openapi.json", 200),
+            (Method::GET, "/nowhere", 404),
         ] {
-            for (method, path, expected) in [
-                (Method::POST, "/api/v1/candles", 201), (Method::GET, CANDLES, 200), (Method::HEAD, CANDLES, 200),
-                (Method::GET, "/api/v1/series", 200), (Method::GET, "/api/v1/health/detailed", 200),
-                (Method::GET, "/api/v1/openapi.json", 200), (Method::GET, "/nowhere", 404),
-            ] {
-                let answer = call(&app, method.clone(), path, &headers).await;
-                assert_eq!(answer.status.as_u16(), expected, "{method} {path} {headers:?}");
-            }
+            let answer = call(&app, method.clone(), path, &headers).await;
+            assert_eq!(answer.status.as_u16(), expected, "{method} {path} {headers:?}");
         }
-        assert_eq!(app.database.closed().await.len(), 1);
     }
+    assert_eq!(app.database.closed().await.len(), 1);
 }
 
 #[test]

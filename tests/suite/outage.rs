@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -277,26 +278,28 @@ fn a_post_is_refused_in_time_also_where_it_waited_for_another_ones_statement() {
     });
 }
 
-both_stores! {
-    async fn of_dropped_tables_the_operator_has_to_be_told(app: TestApp) {
-        let health = async || send(app.request(Method::GET, "/health")).await.status.as_u16();
-        let batch = json!({"candles": [candle(NOW - 7200), candle(NOW)]});
-        assert_eq!(app.post(&batch).await.status, 201);
-        for change in ["alter table market_data_candles rename to mine", "drop table market_data_live_candles"] {
-            assert_eq!(health().await, 200);
-            app.database.execute(change).await;
-            for answer in [app.post(&batch).await, app.candles("&limit=7").await] {
-                let detail = answer.problem(503, "unavailable");
-                assert!(detail.contains("are missing; its operator has to act"), "{detail}");
-                assert!(!detail.contains("market_data") && answer.header("retry-after") == Some("1"), "{answer:?}");
-                assert_eq!(health().await, 503, "what a request has found is known");
-            }
-            let details = app.get("/api/v1/health/detailed").await.json();
-            assert_eq!(details["last_write_error"]["meaning"], "Tables of the database are missing; the log says what to do.");
-            if change.starts_with("alter") {
-                app.database.execute("alter table mine rename to market_data_candles").await;
-                eventually(async || health().await == 200).await;
-            }
+#[apply(both_stores)]
+async fn of_dropped_tables_the_operator_has_to_be_told(app: TestApp) {
+    let health = async || send(app.request(Method::GET, "/health")).await.status.as_u16();
+    let batch = json!({"candles": [candle(NOW - 7200), candle(NOW)]});
+    assert_eq!(app.post(&batch).await.status, 201);
+    for change in ["alter table market_data_candles rename to mine", "drop table market_data_live_candles"] {
+        assert_eq!(health().await, 200);
+        app.database.execute(change).await;
+        for answer in [app.post(&batch).await, app.candles("&limit=7").await] {
+            let detail = answer.problem(503, "unavailable");
+            assert!(detail.contains("are missing; its operator has to act"), "{detail}");
+            assert!(!detail.contains("market_data") && answer.header("retry-after") == Some("1"), "{answer:?}");
+            assert_eq!(health().await, 503, "what a request has found is known");
+        }
+        let details = app.get("/api/v1/health/detailed").await.json();
+        assert_eq!(
+            details["last_write_error"]["meaning"],
+            "Tables of the database are missing; the log says what to do."
+        );
+        if change.starts_with("alter") {
+            app.database.execute("alter table mine rename to market_data_candles").await;
+            eventually(async || health().await == 200).await;
         }
     }
 }
