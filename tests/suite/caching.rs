@@ -55,7 +55,7 @@ fn decoded(headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
 }
 
 #[apply(both_stores)]
-async fn what_this_process_stores_is_read_at_once(app: TestApp) {
+async fn a_page_includes_what_this_process_has_just_stored(app: TestApp) {
     let queries = [
         String::new(),
         "&limit=5000".to_owned(),
@@ -76,7 +76,7 @@ async fn what_this_process_stores_is_read_at_once(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_forming_candle_is_read_as_it_is_now(app: TestApp) {
+async fn a_page_includes_the_current_state_of_a_forming_candle(app: TestApp) {
     for volume in 1000..1050 {
         app.ingest(&[with(candle(NOW), json!({"volume": volume, "complete": false}))]).await;
         let page = app.candles("").await.json();
@@ -89,7 +89,7 @@ async fn a_forming_candle_is_read_as_it_is_now(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn every_coding_holds_the_same_page(app: TestApp) {
+async fn every_content_encoding_holds_the_same_page(app: TestApp) {
     app.ingest(&history(2000)).await;
     app.ingest(&[with(candle(NOW), json!({"complete": false}))]).await;
     // One that is compressed at once, and one that is long.
@@ -142,7 +142,7 @@ async fn both_wait(database: &PgDatabase) {
 }
 
 #[test]
-fn a_reading_from_before_a_post_answers_nobody_after_it() {
+fn a_page_read_before_a_post_is_not_served_after_it() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url)).await;
@@ -169,7 +169,7 @@ fn a_reading_from_before_a_post_answers_nobody_after_it() {
 }
 
 #[test]
-fn what_another_process_stored_a_second_ago_is_read() {
+fn a_page_includes_what_another_process_stored_a_second_ago() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let environment = Environment::new(&database.url).with("RATE_LIMIT_QUERY", "off");
@@ -206,7 +206,7 @@ async fn readings(admin: &str) -> u64 {
 }
 
 #[test]
-fn many_who_ask_at_once_are_answered_by_one_query() {
+fn concurrent_requests_for_a_page_share_one_query() {
     run(async {
         let (database, folder) = (PgDatabase::create(&plain_server()).await, folder());
         let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url)]);
@@ -261,7 +261,7 @@ fn an_unchanged_page_costs_no_query() {
 }
 
 #[test]
-fn a_client_that_hangs_up_takes_no_page_from_others() {
+fn a_disconnecting_client_does_not_cancel_the_page_for_others() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let app = TestApp::start(Database::Postgres(database)).await;

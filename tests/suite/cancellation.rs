@@ -76,7 +76,7 @@ impl Lock {
 }
 
 #[apply(both_store_kinds)]
-fn a_series_changes_when_the_write_ends_whose_caller_left(kind: StoreKind) {
+fn a_cancelled_write_completes_and_then_changes_the_series_version(kind: StoreKind) {
     run(async {
         let database = kind.database().await;
         let store = store(&database, 2).await;
@@ -97,7 +97,7 @@ fn a_series_changes_when_the_write_ends_whose_caller_left(kind: StoreKind) {
 }
 
 #[test]
-fn a_connection_whose_statement_was_cut_is_not_lent_again() {
+fn a_connection_with_an_interrupted_statement_is_not_reused() {
     run(async {
         let database = Database::postgres().await;
         let store = store(&database, 1).await;

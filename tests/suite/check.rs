@@ -47,7 +47,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn settings_are_listed_with_the_place_that_each_came_from() {
+fn settings_are_listed_with_their_sources() {
     let folder = folder();
     let (keys, dotenv) = (folder.path().join("keys"), folder.path().join(".env"));
     fs::write(&keys, "london:geheim-0123456789abc,tokyo:geheim-abcdef0123456\n").unwrap();
@@ -127,7 +127,7 @@ fn every_problem_and_every_misspelt_name_is_listed() {
 }
 
 #[test]
-fn a_sqlite_file_is_looked_at_and_not_touched() {
+fn check_does_not_modify_a_sqlite_file() {
     let folder = folder();
     let (code, report) = check(folder.path(), &[]);
     assert_eq!(code, 0, "{report}");
@@ -156,7 +156,7 @@ fn a_sqlite_file_is_looked_at_and_not_touched() {
 }
 
 #[test]
-fn beside_a_running_service_the_port_is_its_own() {
+fn a_port_in_use_is_attributed_to_its_owner() {
     let folder = folder();
     let mut serving = Serving::start(folder.path(), &[("PORT", "0")]);
     serving.is_ready();
@@ -181,7 +181,7 @@ fn beside_a_running_service_the_port_is_its_own() {
 }
 
 #[test]
-fn a_table_that_does_not_fit_is_shown_with_what_mends_it() {
+fn a_table_that_does_not_fit_is_reported_with_its_fix() {
     run(async {
         let place = folder();
         let file = Database::sqlite();
@@ -211,7 +211,7 @@ fn a_table_that_does_not_fit_is_shown_with_what_mends_it() {
 }
 
 #[test]
-fn a_postgres_database_is_looked_at_and_not_touched() {
+fn check_does_not_modify_a_postgres_database() {
     run(async {
         let place = folder();
         let database = PgDatabase::create(&plain_server()).await;
@@ -274,7 +274,7 @@ fn a_postgres_database_is_looked_at_and_not_touched() {
 }
 
 #[test]
-fn a_login_that_may_not_make_tables_is_found() {
+fn a_login_without_the_right_to_create_tables_is_reported() {
     run(async {
         let place = folder();
         let database = PgDatabase::create(&plain_server()).await;
@@ -297,7 +297,7 @@ fn a_login_that_may_not_make_tables_is_found() {
 }
 
 #[test]
-fn a_database_that_can_only_be_read_and_a_pooler_are_found() {
+fn a_read_only_database_and_a_pooler_are_reported() {
     run(async {
         let place = folder();
         let database = PgDatabase::create(&plain_server()).await;
@@ -320,7 +320,7 @@ fn a_database_that_can_only_be_read_and_a_pooler_are_found() {
 }
 
 #[test]
-fn a_database_that_is_not_reached_is_exit_code_1_and_ends_in_time() {
+fn an_unreachable_database_is_exit_code_1_within_the_timeout() {
     let folder = folder();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (code, report) = check(folder.path(), &[("DATABASE_URL", &format!("postgres://u:geheim@{nobody}/d"))]);
@@ -340,7 +340,7 @@ fn a_database_that_is_not_reached_is_exit_code_1_and_ends_in_time() {
 }
 
 #[test]
-fn a_clock_that_differs_from_the_databases_is_warned_of() {
+fn a_clock_that_differs_from_the_database_is_a_warning() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let store = Store::open(&Environment::new(&database.url).config().database).unwrap();

@@ -115,7 +115,7 @@ fn unavailable(result: &Result<Receipt, Refusal>) -> String {
 }
 
 #[apply(both_store_kinds)]
-fn posts_that_come_together_are_one_statement(kind: StoreKind) {
+fn concurrent_posts_share_one_statement(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         let posts = all((0..64).map(async |n| stage.submit(&[of(n, &format!("S{n}"), 1, json!({}))]).await)).await;
         for receipt in posts {
@@ -136,7 +136,7 @@ fn posts_that_come_together_are_one_statement(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_large_post_passes_the_small_ones_by(kind: StoreKind) {
+fn a_large_post_has_a_statement_of_its_own(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         let large: Vec<Value> = (1..=129).map(|hours| of(0, "LARGE", hours, json!({}))).collect();
         assert_eq!(stage.submit(&large).await.unwrap().added, 129);
@@ -147,7 +147,7 @@ fn a_large_post_passes_the_small_ones_by(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_statement_takes_a_thousand_candles_and_no_post_in_parts(kind: StoreKind) {
+fn a_statement_holds_a_thousand_candles_and_never_splits_a_post(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         let batch = |n: usize| (1..=128).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
         for receipt in all((0..8).map(async |n| stage.submit(&batch(n)).await)).await {
@@ -158,7 +158,7 @@ fn a_statement_takes_a_thousand_candles_and_no_post_in_parts(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn one_post_that_is_refused_fails_no_other(kind: StoreKind) {
+fn a_refused_post_does_not_fail_the_others(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         stage.database.refuse_some().await;
         let symbol = |n: usize| if n % 7 == 3 { "REFUSED" } else { "TAKEN" };
@@ -181,7 +181,7 @@ fn one_post_that_is_refused_fails_no_other(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_failure_that_no_candle_causes_is_met_once_and_not_by_each_half(kind: StoreKind) {
+fn a_failure_not_caused_by_a_candle_is_not_retried_by_halves(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         stage.database.fail_on("BROKEN", Failing::Internally).await;
         let posts = all((0..64).map(async |n| stage.submit(&[of(n, "BROKEN", n as i64 + 1, json!({}))]).await)).await;
@@ -194,7 +194,7 @@ fn a_failure_that_no_candle_causes_is_met_once_and_not_by_each_half(kind: StoreK
 }
 
 #[apply(both_store_kinds)]
-fn a_candle_that_a_trigger_refuses_fails_no_other(kind: StoreKind) {
+fn a_candle_refused_by_a_trigger_does_not_fail_the_others(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         stage.database.fail_on("BROKEN", Failing::ByRefusal).await;
         let symbol = |n: usize| if n == 5 { "BROKEN" } else { "TAKEN" };
@@ -213,7 +213,7 @@ fn a_candle_that_a_trigger_refuses_fails_no_other(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn large_posts_that_come_together_are_counted_and_refused_each_for_itself(kind: StoreKind) {
+fn concurrent_large_posts_are_counted_and_refused_independently(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         stage.database.refuse_some().await;
         // Each shares its first hundred hours with the one before.
@@ -237,7 +237,7 @@ fn large_posts_that_come_together_are_counted_and_refused_each_for_itself(kind: 
 }
 
 #[apply(both_store_kinds)]
-fn what_waits_at_the_end_is_written_and_nothing_more_is_taken(kind: StoreKind) {
+fn closing_writes_the_queue_and_refuses_further_posts(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         let candles = |n: usize, count: i64| {
             (1..=count).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>()
@@ -257,7 +257,7 @@ fn what_waits_at_the_end_is_written_and_nothing_more_is_taken(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn what_its_poster_left_is_written_all_the_same(kind: StoreKind) {
+fn a_post_is_written_although_its_client_disconnected(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         let left = [of(0, "LEFT", 1, json!({}))];
         tokio::select! {
@@ -349,7 +349,7 @@ async fn refused_for_room(stage: &Stage, symbol: impl Fn(usize, i64) -> String) 
 }
 
 #[test]
-fn more_candles_than_there_is_room_for_are_refused_at_once() {
+fn posts_beyond_the_queue_limit_are_refused_at_once() {
     on_one_thread(StoreKind::Sqlite, async |stage: &Stage| {
         // Room for 16,000 candles.
         assert_eq!(refused_for_room(stage, |n, _| format!("S{n}")).await, 1);
@@ -357,7 +357,7 @@ fn more_candles_than_there_is_room_for_are_refused_at_once() {
 }
 
 #[test]
-fn candles_of_long_symbols_take_more_of_the_room() {
+fn long_symbols_count_towards_the_queue_limit() {
     on_one_thread(StoreKind::Sqlite, async |stage: &Stage| {
         let refused = refused_for_room(stage, |n, hours| format!("{}{n:03}{hours:03}", "😀".repeat(58))).await;
         assert!((2..126).contains(&refused), "{refused}");
@@ -365,7 +365,7 @@ fn candles_of_long_symbols_take_more_of_the_room() {
 }
 
 #[test]
-fn sqlite_writes_large_posts_that_wait_together_to_the_disk_at_once() {
+fn sqlite_commits_queued_large_posts_in_one_transaction() {
     /// How many transactions a write-ahead log has seen: of its frames, those that end one name the file's size in pages
     /// (SQLite's file format, section 4.1).
     fn transactions(url: &str) -> usize {
@@ -386,7 +386,7 @@ fn sqlite_writes_large_posts_that_wait_together_to_the_disk_at_once() {
 }
 
 #[test]
-fn sqlite_fails_large_posts_of_one_transaction_together_where_no_candle_is_refused() {
+fn sqlite_fails_all_posts_of_a_transaction_on_an_internal_error() {
     on_one_thread(StoreKind::Sqlite, async |stage: &Stage| {
         stage.database.fail_on("BROKEN", Failing::Internally).await;
         // The first one is alone in its transaction; the others wait for it and share the next.
@@ -412,7 +412,7 @@ async fn lock_file(database: &Database) -> sqlx::SqliteConnection {
 }
 
 #[test]
-fn posts_wait_for_another_program_that_writes_to_the_file() {
+fn posts_wait_while_another_program_locks_the_file() {
     on_one_thread(StoreKind::Sqlite, async |stage: &Stage| {
         let mut other = lock_file(&stage.database).await;
         let batch = |n: usize| (1..=200).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
@@ -425,7 +425,7 @@ fn posts_wait_for_another_program_that_writes_to_the_file() {
 }
 
 #[test]
-fn posts_that_another_program_kept_out_for_too_long_are_given_up_and_not_written() {
+fn posts_locked_out_for_too_long_time_out_and_are_not_written() {
     on_one_thread(StoreKind::Sqlite, async |stage: &Stage| {
         let mut other = lock_file(&stage.database).await;
         let batch = |n: usize| (1..=200).map(|hours| of(n, &format!("S{n}"), hours, json!({}))).collect::<Vec<_>>();
@@ -439,7 +439,7 @@ fn posts_that_another_program_kept_out_for_too_long_are_given_up_and_not_written
 }
 
 #[test]
-fn what_comes_while_a_statement_is_under_way_is_the_next_one() {
+fn posts_that_arrive_during_a_statement_share_the_next_one() {
     on_one_thread(StoreKind::Postgres, async |stage: &Stage| {
         let Database::Postgres(database) = &stage.database else { unreachable!() };
         let mut lock = TableLock::take(database).await;
@@ -463,7 +463,7 @@ fn what_comes_while_a_statement_is_under_way_is_the_next_one() {
 }
 
 #[test]
-fn what_has_waited_for_too_long_is_given_up_and_not_written() {
+fn posts_queued_for_too_long_time_out_and_are_not_written() {
     /// Nearly as long as a statement may take.
     const SLOW: &str = "
         create function sleep() returns trigger language plpgsql as $$ begin perform pg_sleep(4.9); return new; end $$;
@@ -501,7 +501,7 @@ fn what_has_waited_for_too_long_is_given_up_and_not_written() {
 }
 
 #[apply(both_stores)]
-async fn each_candle_of_many_posters_is_added_by_one(app: TestApp) {
+async fn each_candle_of_concurrent_posters_counts_as_added_once(app: TestApp) {
     // A connection is open before they come: on a busy machine that may take longer than a post waits for one.
     app.set_clock(NOW + 60);
     app.ingest(&[of(0, "FIRST", 1, json!({}))]).await;
@@ -610,7 +610,7 @@ async fn some_order_explains_every_answer(stage: &Stage, symbol: &str, posts: &[
 }
 
 #[apply(both_store_kinds)]
-fn answers_are_those_of_some_order(kind: StoreKind) {
+fn concurrent_posts_are_answered_as_in_some_serial_order(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         let mut runner = TestRunner::default();
         let cases = proptest::collection::vec(proptest::collection::vec(posted(), 1..5), 2..9);

@@ -53,7 +53,7 @@ async fn a_duplicate_with_other_values_is_named(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn candles_close_together_far_apart_and_of_several_series_are_compared(app: TestApp) {
+async fn dense_sparse_and_mixed_batches_are_compared(app: TestApp) {
     let stored: Vec<_> = (1..=40).map(|hours| closed(hours, json!({}))).collect();
     assert_eq!(post(&app, &stored).await, (None, Value::Null));
     let gbpusd = |hours| closed(hours, json!({"symbol": "GBPUSD"}));
@@ -79,7 +79,7 @@ async fn candles_close_together_far_apart_and_of_several_series_are_compared(app
 }
 
 #[apply(both_stores)]
-async fn digits_do_not_conflict_and_values_do(app: TestApp) {
+async fn only_different_values_conflict_not_different_digits(app: TestApp) {
     let prices = |open: &str, high: &str, low: &str, close: &str| {
         closed(1, json!({"open": open, "high": high, "low": low, "close": close}))
     };
@@ -92,7 +92,7 @@ async fn digits_do_not_conflict_and_values_do(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_key_twice_in_a_batch_conflicts_where_it_differs_from_what_counts(app: TestApp) {
+async fn a_repeated_key_conflicts_where_it_differs_from_the_candle_that_counts(app: TestApp) {
     let twice = [closed(1, json!({"close": "1.0855"})), closed(1, json!({})), closed(1, json!({"close": "1.086200"}))];
     assert_eq!(post(&app, &twice).await, (Some(1), json!([{"index": 0, "fields": ["close"]}])));
     assert!(app.database.closed().await[0].ends_with(" 1.086200 1200"));
@@ -103,7 +103,7 @@ async fn a_key_twice_in_a_batch_conflicts_where_it_differs_from_what_counts(app:
 }
 
 #[apply(both_stores)]
-async fn forming_states_conflict_with_nothing(app: TestApp) {
+async fn forming_candles_never_conflict(app: TestApp) {
     assert_eq!(post(&app, &[closed(1, json!({}))]).await.0, None);
     let late = with(closed(1, json!({"close": "1.0855"})), json!({"complete": false}));
     assert_eq!(post(&app, &[late]).await, (None, Value::Null));
@@ -112,7 +112,7 @@ async fn forming_states_conflict_with_nothing(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn all_are_counted_and_the_first_hundred_named(app: TestApp) {
+async fn all_conflicts_are_counted_and_the_first_hundred_are_named(app: TestApp) {
     let history = |volume: i64| (1..=300).map(|hours| closed(hours, json!({"volume": volume}))).collect::<Vec<_>>();
     assert_eq!(post(&app, &history(1)).await.0, None);
     let mut again = history(2);
@@ -126,7 +126,7 @@ async fn all_are_counted_and_the_first_hundred_named(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_lenient_batch_names_candles_by_their_place_in_the_body(app: TestApp) {
+async fn a_lenient_batch_names_conflicts_by_their_index_in_the_body(app: TestApp) {
     post(&app, &[closed(1, json!({}))]).await;
     let body =
         json!({"candles": [closed(3, json!({"volume": -1})), closed(2, json!({})), closed(1, json!({"volume": 9}))]});
@@ -136,7 +136,7 @@ async fn a_lenient_batch_names_candles_by_their_place_in_the_body(app: TestApp) 
 }
 
 #[apply(both_stores)]
-async fn posts_at_the_same_time_with_other_values_conflict_once(app: TestApp) {
+async fn concurrent_posts_with_different_values_conflict_once(app: TestApp) {
     let one = async |poster: i64| post(&app, &[closed(1, json!({"volume": poster}))]).await.0;
     let posts = futures_util::future::join_all((0..32).map(one)).await;
     assert_eq!(posts.iter().filter(|count| count.is_none()).count(), 1, "the first one's values are stored");
@@ -144,7 +144,7 @@ async fn posts_at_the_same_time_with_other_values_conflict_once(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn more_candles_than_periods_are_compared_one_by_one(app: TestApp) {
+async fn several_candles_within_one_period_are_compared_individually(app: TestApp) {
     let month = |minutes: i64| closed(2000, json!({"timeframe": "MN1", "timestamp": NOW - 2000 * HOUR + minutes * 60}));
     post(&app, &(0..60).map(month).collect::<Vec<_>>()).await;
     assert_eq!(post(&app, &[month(0), month(50)]).await, (None, Value::Null), "identical");
@@ -156,7 +156,7 @@ async fn more_candles_than_periods_are_compared_one_by_one(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn more_digits_than_ours_are_compared_by_value_too(app: TestApp) {
+async fn values_with_more_than_28_digits_are_compared_by_value(app: TestApp) {
     post(&app, &[closed(1, json!({"open": "1.1", "high": "2", "low": "1.1", "close": "1.1"}))]).await;
     let (open, high) = (format!("'1.1{}'", "0".repeat(34)), format!("'2.{}'", "0".repeat(35)));
     execute(&app.database, &format!("update market_data_candles set open = {open}, high = {high}")).await;
@@ -167,7 +167,7 @@ async fn more_digits_than_ours_are_compared_by_value_too(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn what_others_stored_is_compared_by_value(app: TestApp) {
+async fn values_stored_by_other_programs_are_compared_by_value(app: TestApp) {
     post(&app, &[closed(1, json!({})), closed(2, json!({}))]).await;
     execute(&app.database, "update market_data_candles set close = 'NaN'").await;
     let (count, conflicts) = post(&app, &[closed(1, json!({})), closed(2, json!({}))]).await;
@@ -175,7 +175,7 @@ async fn what_others_stored_is_compared_by_value(app: TestApp) {
 }
 
 #[test]
-fn of_long_values_the_log_shows_the_beginning() {
+fn long_values_are_truncated_in_the_log() {
     for sqlite in [true, false] {
         run(async {
             let own = crate::program::folder();
@@ -225,7 +225,7 @@ fn a_comparison_that_fails_does_not_fail_the_post() {
 }
 
 #[test]
-fn a_stored_null_is_a_conflict_and_costs_no_connection() {
+fn a_stored_null_conflicts_and_keeps_the_connection() {
     run(async {
         const SESSIONS: &str = "select pid::text from pg_stat_activity
             where datname = current_database() and application_name like 'candlewick-%'";

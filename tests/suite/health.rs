@@ -12,7 +12,7 @@ use crate::harness::{
 
 /// Watches health from before the store is there, without a pause, and asks once more when it is.
 #[apply(both_store_kinds)]
-fn readiness_is_seen_by_the_first_who_asks(kind: StoreKind) {
+fn health_reports_readiness_at_once(kind: StoreKind) {
     run(async {
         let database = kind.database().await;
         let environment = Environment::new(&database.url()).with("MIGRATE_ON_START", false);
@@ -44,7 +44,7 @@ const FORBID: [&str; 2] = [
 const ALLOW: [&str; 2] = ["drop trigger broken", "drop trigger broken on market_data_candles"];
 
 #[apply(both_stores)]
-async fn a_store_that_cannot_be_written_is_seen_in_the_details(app: TestApp) {
+async fn a_read_only_store_is_reported_in_the_details(app: TestApp) {
     let store = usize::from(matches!(app.database, Database::Postgres(_)));
     let last = async || app.get("/api/v1/health/detailed").await.json()["last_write_error"].clone();
     app.ingest(&[candle(NOW - 7200)]).await;

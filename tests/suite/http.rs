@@ -18,7 +18,7 @@ async fn call(app: &TestApp, method: Method, path: &str, headers: &[(&'static st
 }
 
 #[apply(both_stores)]
-async fn each_route_takes_its_own_keys(app: TestApp) {
+async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
     let bearer = |secret: &str| format!("Bearer {secret}");
     let (post, get, series, detailed) = (
         (Method::POST, "/api/v1/candles"),
@@ -56,7 +56,7 @@ async fn each_route_takes_its_own_keys(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_wrong_key_is_one_answer_whatever_is_wrong_with_it(app: TestApp) {
+async fn all_wrong_keys_get_the_same_answer(app: TestApp) {
     let longer = format!("{KEY}x");
     let upper = KEY.to_uppercase();
     let cases: Vec<Vec<(&'static str, &str)>> = vec![
@@ -119,7 +119,7 @@ async fn unknown_routes_and_methods_are_problems(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn an_id_that_is_harmless_comes_back_and_any_other_is_replaced(app: TestApp) {
+async fn a_valid_request_id_is_echoed_and_any_other_is_replaced(app: TestApp) {
     for id in ["a", "0f-3_x.Y", &"x".repeat(64)] {
         assert_eq!(call(&app, Method::GET, "/healthz", &[("x-request-id", id)]).await.header("x-request-id"), Some(id));
     }
@@ -132,7 +132,7 @@ async fn an_id_that_is_harmless_comes_back_and_any_other_is_replaced(app: TestAp
 }
 
 #[apply(both_stores)]
-async fn health_is_open_to_all(app: TestApp) {
+async fn health_needs_no_key(app: TestApp) {
     for path in ["/health", "/api/v1/health", "/health/live", "/healthz"] {
         let answer = call(&app, Method::GET, path, &[]).await;
         assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"{"status":"ok"}"#), "{path}");
@@ -157,7 +157,7 @@ async fn health_is_open_to_all(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn many_askers_of_health_share_a_probe(app: TestApp) {
+async fn concurrent_health_requests_share_a_probe(app: TestApp) {
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..100 {
         asking.spawn(send(app.request(Method::GET, "/api/v1/health/detailed").bearer_auth(TOKEN)));
@@ -168,7 +168,7 @@ async fn many_askers_of_health_share_a_probe(app: TestApp) {
 }
 
 #[test]
-fn the_committed_openapi_document_is_the_one_that_is_served() {
+fn the_committed_openapi_document_matches_the_served_one() {
     run(async {
         let committed = include_str!("../../docs/openapi.json");
         let current = candlewick::http::openapi();
@@ -245,7 +245,7 @@ fn the_openapi_document_is_complete() {
 }
 
 #[test]
-fn every_error_code_has_an_example_and_every_route_its_own_credential() {
+fn openapi_has_an_example_per_error_code_and_a_credential_per_route() {
     let document: serde_json::Value = serde_json::from_str(&candlewick::http::openapi()).unwrap();
     let operations =
         document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
@@ -285,7 +285,7 @@ fn every_error_code_has_an_example_and_every_route_its_own_credential() {
 }
 
 #[test]
-fn the_documentation_page_comes_whole_out_of_the_binary() {
+fn the_documentation_page_is_served_from_the_binary() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let page = call(&app, Method::GET, "/api/docs", &[]).await;
@@ -309,7 +309,7 @@ fn the_documentation_page_comes_whole_out_of_the_binary() {
 }
 
 #[test]
-fn it_speaks_no_other_http_than_1() {
+fn http_2_is_refused() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         // HTTP/2's preface and an empty SETTINGS frame, to which a server that knows them sends its own.
@@ -329,7 +329,7 @@ fn it_speaks_no_other_http_than_1() {
 }
 
 #[test]
-fn who_is_refused_before_sending_all_is_told_that_the_connection_ends() {
+fn a_refusal_before_the_end_of_the_body_closes_the_connection() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n";
@@ -345,7 +345,7 @@ fn who_is_refused_before_sending_all_is_told_that_the_connection_ends() {
 }
 
 #[apply(both_stores)]
-async fn no_input_is_a_fault_of_the_service(app: TestApp) {
+async fn no_input_causes_a_500(app: TestApp) {
     let deep = format!("{{\"candles\":[{}{}]}}", "[".repeat(100_000), "]".repeat(100_000));
     let deep_objects = format!("{{\"candles\":{}", "{\"a\":".repeat(100_000));
     let odd = [

@@ -9,7 +9,7 @@ use crate::harness::{Environment, NOW, StoreKind, TestApp, both_store_kinds, bot
 const TEN: i64 = 1_754_215_200;
 
 #[apply(both_stores)]
-async fn every_form_of_a_timestamp_names_the_same_moment(app: TestApp) {
+async fn every_form_of_a_timestamp_is_read_as_the_same_time(app: TestApp) {
     let forms = [
         json!({"timestamp": "2025-08-03T10:00:00Z"}),
         json!({"timestamp": "2025-08-03T10:00:00.000Z"}),
@@ -53,7 +53,7 @@ async fn every_form_of_a_timestamp_names_the_same_moment(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn timestamps_before_1970_and_at_the_limit_between_seconds_and_milliseconds(app: TestApp) {
+async fn timestamps_before_1970_and_near_the_millisecond_threshold_are_read(app: TestApp) {
     let times = [
         (json!(-86_400), -86_400),
         (json!("1955-01-03T00:00:00Z"), -473_212_800),
@@ -209,7 +209,7 @@ async fn symbols_are_kept_verbatim(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_body_is_json_whatever_its_content_type_and_the_bytes_around_it(app: TestApp) {
+async fn a_body_is_read_as_json_whatever_its_content_type_or_padding(app: TestApp) {
     let body = json!({"candles": [candle(TEN)]}).to_string();
     let with_mark = format!("\u{feff}{body}");
     for (content_type, bytes) in [
@@ -229,7 +229,7 @@ async fn a_body_is_json_whatever_its_content_type_and_the_bytes_around_it(app: T
 }
 
 #[apply(both_stores)]
-async fn malformed_bodies_say_where_and_store_nothing(app: TestApp) {
+async fn malformed_bodies_are_refused_with_the_position(app: TestApp) {
     let good = json!({"candles": [candle(TEN)]}).to_string();
     let cut = &good[..good.len() - 1];
     let cases: Vec<(Vec<u8>, &str)> = vec![
@@ -258,7 +258,7 @@ async fn malformed_bodies_say_where_and_store_nothing(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn well_formed_bodies_of_the_wrong_shape_are_told_what_is_missing(app: TestApp) {
+async fn json_of_the_wrong_shape_is_refused_with_the_field(app: TestApp) {
     for (body, place, kind) in [
         ("[]", r#"["body"]"#, "wrong_type"),
         ("7", r#"["body"]"#, "wrong_type"),
@@ -276,7 +276,7 @@ async fn well_formed_bodies_of_the_wrong_shape_are_told_what_is_missing(app: Tes
 }
 
 #[apply(both_stores)]
-async fn one_answer_lists_every_problem_with_its_place_and_nothing_is_stored(app: TestApp) {
+async fn all_problems_of_a_batch_are_listed_and_nothing_is_stored(app: TestApp) {
     let body = json!({"candles": [
         candle(TEN),
         {"symbol": "EURUSD"},
@@ -343,7 +343,7 @@ async fn one_answer_lists_every_problem_with_its_place_and_nothing_is_stored(app
 }
 
 #[apply(both_stores)]
-async fn a_volume_is_told_whether_it_is_broken_or_too_large(app: TestApp) {
+async fn fractional_and_too_large_volumes_have_different_errors(app: TestApp) {
     let long = format!("1.{}1", "0".repeat(40));
     let zeros = format!("12{}e-40", "0".repeat(40));
     for (volume, kind) in [
@@ -365,7 +365,7 @@ async fn a_volume_is_told_whether_it_is_broken_or_too_large(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_problem_does_not_hide_the_others(app: TestApp) {
+async fn a_problem_does_not_mask_others(app: TestApp) {
     let body = json!({"symbol": "", "timeframe": "1M", "utc_offset": 50401, "candles": [
         {"timestamp": NOW + 9_999_999, "open": "x", "high": 1, "low": 2, "close": 9, "volume": 1},
         {"symbol": "A", "timestamp": NOW + 99_999, "utc_offset": 0,
@@ -401,7 +401,7 @@ async fn the_first_hundred_problems_are_listed(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_lenient_batch_keeps_the_good_and_names_the_bad(app: TestApp) {
+async fn a_lenient_batch_stores_valid_candles_and_names_the_others(app: TestApp) {
     let good = |n: i64| candle(TEN + n * 3600);
     let body = json!({"candles": [good(0), with(good(1), json!({"high": "0.1"})), 5, good(2), good(0)]});
     let answer = app.post_lenient(&body).await;
@@ -432,7 +432,7 @@ async fn a_lenient_batch_keeps_the_good_and_names_the_bad(app: TestApp) {
 }
 
 #[apply(both_store_kinds)]
-fn limits_are_named_and_hold_exactly(kind: StoreKind) {
+fn size_limits_are_exact_and_named(kind: StoreKind) {
     run(async {
         let limits = |env: Environment| env.with("MAX_BATCH", 3).with("MAX_BODY_BYTES", 2000);
         let app = TestApp::start_with(kind.database().await, limits).await;
@@ -459,7 +459,7 @@ fn limits_are_named_and_hold_exactly(kind: StoreKind) {
 }
 
 #[apply(both_stores)]
-async fn a_client_that_sends_before_it_listens_learns_why_it_is_refused(app: TestApp) {
+async fn a_client_that_sends_its_whole_body_first_receives_the_refusal(app: TestApp) {
     for (key, length, status) in
         [(crate::harness::KEY, 12_000_000, "413"), ("wrong", 12_000_000, "401"), ("wrong", 100_000, "401")]
     {
@@ -476,7 +476,7 @@ async fn a_client_that_sends_before_it_listens_learns_why_it_is_refused(app: Tes
 }
 
 #[apply(both_stores)]
-async fn a_history_posted_in_batches_comes_back_in_every_digit(app: TestApp) {
+async fn a_history_posted_in_batches_keeps_every_digit(app: TestApp) {
     let price = |n: i64, side: i64| format!("1.{:05}", 8000 + (n * 7919) % 900 + side);
     let line = |n: i64| {
         let (open, high, low, close) = (price(n, 20), price(n, 40), price(n, 0), price(n, 11));

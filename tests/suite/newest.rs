@@ -39,7 +39,7 @@ async fn without_the_table(database: &Database) {
 }
 
 #[apply(both_stores)]
-async fn they_are_kept_at_an_orderly_stop_and_never_go_back(app: TestApp) {
+async fn newest_times_are_saved_at_shutdown_and_never_decrease(app: TestApp) {
     let TestApp { mut service, database } = app;
     let of = |hours: i64, timeframe: &str| {
         with(
@@ -65,7 +65,7 @@ async fn they_are_kept_at_an_orderly_stop_and_never_go_back(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_database_of_an_earlier_release_is_looked_through_once(app: TestApp) {
+async fn a_database_of_an_earlier_release_is_scanned_once(app: TestApp) {
     let TestApp { mut service, database } = app;
     let candles: Vec<_> = (0..60_usize)
         .map(|n| {
@@ -100,7 +100,7 @@ async fn a_database_of_an_earlier_release_is_looked_through_once(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_table_that_was_dropped_is_made_again(app: TestApp) {
+async fn a_dropped_table_is_created_again(app: TestApp) {
     let TestApp { mut service, database } = app;
     let of = |hours: i64, timeframe: &str| {
         with(candle(NOW - hours * HOUR), json!({"timeframe": timeframe, "complete": true}))
@@ -126,7 +126,7 @@ async fn a_table_that_was_dropped_is_made_again(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_database_without_the_table_is_served(app: TestApp) {
+async fn a_database_without_the_table_still_serves(app: TestApp) {
     let TestApp { mut service, database } = app;
     service.ingest(&[candle(NOW - 9 * HOUR)]).await;
     service.stop().await.unwrap();
@@ -138,7 +138,7 @@ async fn a_database_without_the_table_is_served(app: TestApp) {
 }
 
 #[test]
-fn a_table_that_is_not_there_is_said_once() {
+fn a_missing_table_is_logged_once() {
     run(async {
         let folder = folder();
         let database = Database::Sqlite(folder);
@@ -160,7 +160,7 @@ fn a_table_that_is_not_there_is_said_once() {
 }
 
 #[test]
-fn a_login_that_serves_may_keep_them_without_a_new_step() {
+fn the_documented_login_may_write_newest_times() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let mut service = Service::start(&Environment::new(&database.url)).await;
@@ -180,7 +180,7 @@ fn a_login_that_serves_may_keep_them_without_a_new_step() {
 }
 
 #[test]
-fn on_supabase_nobody_but_the_service_may_change_them() {
+fn supabase_roles_may_not_change_newest_times() {
     run(async {
         let database = PgDatabase::create(&supabase_server()).await;
         // As Supabase grants its roles everything on each new table.

@@ -64,7 +64,7 @@ async fn post_lenient(app: &TestApp, body: impl Into<Vec<u8>>) -> Answer {
 }
 
 #[apply(both_stores)]
-async fn a_word_where_a_number_should_stand_costs_its_own_candle(app: TestApp) {
+async fn a_word_in_place_of_a_number_rejects_only_its_candle(app: TestApp) {
     for (n, word) in WORDS.into_iter().enumerate() {
         for field in ["open", "close", "volume", "tick_volume", "timestamp", "time", "utc_offset"] {
             let shown = match field {
@@ -108,7 +108,7 @@ async fn a_word_where_a_number_should_stand_costs_its_own_candle(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn words_for_other_values_are_refused_by_name(app: TestApp) {
+async fn words_in_place_of_other_values_are_refused_by_name(app: TestApp) {
     for (field, word, sentence) in [
         ("symbol", "EURUSD", "stands without quotes"),
         ("symbol", "GER40.cash", "stands without quotes"),
@@ -152,7 +152,7 @@ async fn words_for_other_values_are_refused_by_name(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_word_in_a_field_that_is_ignored_is_ignored_with_it(app: TestApp) {
+async fn a_word_in_an_ignored_field_is_ignored(app: TestApp) {
     let inside = |n: usize, more: &str| {
         let good = candle(TEN + 3600 * n as i64).to_string();
         format!("{{\"candles\":[{}, {more}}}]}}", &good[..good.len() - 1])
@@ -194,7 +194,7 @@ async fn a_word_in_a_field_that_is_ignored_is_ignored_with_it(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_word_for_a_candle_or_for_all_of_them_is_refused_by_name(app: TestApp) {
+async fn a_word_in_place_of_a_candle_or_the_list_is_refused_by_name(app: TestApp) {
     let body = format!("{{\"candles\":[nan,{},None]}}", candle(TEN));
     let wrong = |place: &str| (place.to_owned(), "wrong_type".to_owned());
     let errors = app.post_bytes(body.clone()).await.errors();
@@ -206,7 +206,7 @@ async fn a_word_for_a_candle_or_for_all_of_them_is_refused_by_name(app: TestApp)
 }
 
 #[apply(both_stores)]
-async fn what_is_not_json_but_for_words_is_not_accepted(app: TestApp) {
+async fn other_malformed_json_with_words_is_refused(app: TestApp) {
     let good = candle(TEN).to_string();
     let inside = |more: &str| format!("{{\"candles\":[{},{more}}},{good}]}}", &good[..good.len() - 1]);
     for body in [
@@ -256,7 +256,7 @@ async fn what_is_not_json_but_for_words_is_not_accepted(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_value_that_begins_with_the_mark_of_words_is_refused_as_what_it_is(app: TestApp) {
+async fn strings_with_the_internal_marker_are_refused_as_strings(app: TestApp) {
     for (field, value) in [
         ("symbol", "\u{e000}EURUSD"),
         ("open", "\u{e000}1.5"),
@@ -289,7 +289,7 @@ async fn a_value_that_begins_with_the_mark_of_words_is_refused_as_what_it_is(app
 }
 
 #[apply(both_stores)]
-async fn a_large_batch_with_one_word_keeps_all_others(app: TestApp) {
+async fn a_large_batch_with_one_word_stores_all_other_candles(app: TestApp) {
     let candles: Vec<String> = (0..5000)
         .map(|n| {
             let price = if n == 4321 { "nan" } else { "1.5" };
@@ -308,7 +308,7 @@ async fn a_large_batch_with_one_word_keeps_all_others(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn other_formats_are_called_by_their_names(app: TestApp) {
+async fn other_formats_are_recognised_by_name(app: TestApp) {
     let json = json!({"candles": [candle(TEN)]}).to_string();
     let encoded: String = url::form_urlencoded::byte_serialize(json.as_bytes()).collect();
     for (body, name) in [
@@ -356,7 +356,7 @@ async fn other_formats_are_called_by_their_names(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn what_is_wrong_with_nearly_json_is_said_in_plain_words(app: TestApp) {
+async fn nearly_valid_json_is_refused_in_plain_words(app: TestApp) {
     let good = candle(TEN).to_string();
     for (body, sentence) in [
         (format!("{{\"candles\":[{good}]}}").replace('"', "'"), "a single quote stands at line 1, column 2"),

@@ -48,7 +48,7 @@ async fn heals(service: &Service) {
 }
 
 #[test]
-fn a_database_that_is_down_at_the_start_and_later_is_waited_for() {
+fn outages_at_the_start_and_later_are_waited_for() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let mut proxy = Proxy::to(&database).await;
@@ -94,7 +94,7 @@ fn connections_that_the_server_ends_are_replaced() {
 }
 
 #[test]
-fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
+fn a_locked_table_answers_503_until_released() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
@@ -119,7 +119,7 @@ fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
+fn a_disconnect_does_not_split_a_batch() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url)).await;
@@ -146,7 +146,7 @@ fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
 }
 
 #[test]
-fn sqlite_that_rolled_back_by_itself_takes_the_next_batch() {
+fn sqlite_accepts_a_batch_after_an_automatic_rollback() {
     run(async {
         // As it does when the disk is full, which a trigger can stand in for.
         let app = TestApp::start(Database::sqlite()).await;
@@ -171,7 +171,7 @@ async fn sessions(watch: &mut sqlx::PgConnection) -> i64 {
 }
 
 #[test]
-fn a_standby_that_does_not_answer_makes_no_more_sessions_than_the_pool_has() {
+fn an_unresponsive_standby_gets_no_more_sessions_than_the_pool_allows() {
     run(async {
         const MAX_CONNECTIONS: i64 = 4;
         // One connection is the probe's, and one ends those that were given up.
@@ -217,7 +217,7 @@ fn a_standby_that_does_not_answer_makes_no_more_sessions_than_the_pool_has() {
 }
 
 #[test]
-fn connections_that_a_firewall_forgot_do_not_stay_beside_those_that_replace_them() {
+fn connections_dropped_by_a_firewall_are_closed_when_replaced() {
     run(async {
         const MAX_CONNECTIONS: i64 = 4;
         let database = PgDatabase::create(&plain_server()).await;
@@ -242,7 +242,7 @@ fn connections_that_a_firewall_forgot_do_not_stay_beside_those_that_replace_them
 }
 
 #[test]
-fn a_post_is_refused_in_time_also_where_it_waited_for_another_ones_statement() {
+fn a_post_queued_behind_a_hanging_statement_is_refused_in_time() {
     run(async {
         /// A contract of 1.5 s, with room for a busy machine; two waits one after the other take 2 s.
         const LONGEST_ANSWER: Duration = Duration::from_millis(1800);
@@ -279,7 +279,7 @@ fn a_post_is_refused_in_time_also_where_it_waited_for_another_ones_statement() {
 }
 
 #[apply(both_stores)]
-async fn of_dropped_tables_the_operator_has_to_be_told(app: TestApp) {
+async fn dropped_tables_are_reported_to_the_operator(app: TestApp) {
     let health = async || send(app.request(Method::GET, "/health")).await.status.as_u16();
     let batch = json!({"candles": [candle(NOW - 7200), candle(NOW)]});
     assert_eq!(app.post(&batch).await.status, 201);

@@ -27,7 +27,7 @@ async fn read(app: &TestApp) -> Vec<(i64, String, Option<bool>)> {
 }
 
 #[apply(both_stores)]
-async fn a_forming_candle_is_updated_then_closed_and_never_changes_again(app: TestApp) {
+async fn a_forming_candle_updates_until_closed_and_is_then_immutable(app: TestApp) {
     assert_eq!(app.ingest(&[price(FORMING, "1.1", 10)]).await, (0, 0, 1));
     assert_eq!(read(&app).await, [(FORMING, "1.1".into(), Some(false))]);
     assert_eq!(app.ingest(&[price(FORMING, "1.2", 20)]).await, (0, 0, 1));
@@ -44,7 +44,7 @@ async fn a_forming_candle_is_updated_then_closed_and_never_changes_again(app: Te
 }
 
 #[apply(both_stores)]
-async fn a_forming_post_with_less_volume_came_out_of_order_and_is_dropped(app: TestApp) {
+async fn a_forming_candle_with_less_volume_is_dropped_as_out_of_order(app: TestApp) {
     assert_eq!(app.ingest(&[price(FORMING, "1.2", 20)]).await, (0, 0, 1));
     assert_eq!(app.ingest(&[price(FORMING, "1.1", 19)]).await, (0, 1, 0));
     assert_eq!(read(&app).await, [(FORMING, "1.2".into(), Some(false))]);
@@ -53,7 +53,7 @@ async fn a_forming_post_with_less_volume_came_out_of_order_and_is_dropped(app: T
 }
 
 #[apply(both_stores)]
-async fn less_volume_replaces_a_state_that_is_older_than_ten_seconds(app: TestApp) {
+async fn less_volume_replaces_a_forming_candle_older_than_ten_seconds(app: TestApp) {
     let older = [("A", 9, (0, 1, 0)), ("B", 12, (0, 0, 1))];
     for (symbol, age, counts) in older {
         let state = |close: &str, volume| with(price(FORMING, close, volume), json!({"symbol": symbol}));
@@ -71,7 +71,7 @@ async fn less_volume_replaces_a_state_that_is_older_than_ten_seconds(app: TestAp
 }
 
 #[apply(both_stores)]
-async fn a_forming_candle_whose_closed_form_never_comes_stays_in_its_place(app: TestApp) {
+async fn a_forming_candle_that_never_closes_stays_in_its_page(app: TestApp) {
     app.ingest(&[candle(NOW - 3 * HOUR), candle(NOW - 2 * HOUR)]).await;
     let abandoned = with(candle(NOW - HOUR), json!({"complete": false}));
     assert_eq!(app.ingest(&[abandoned]).await, (0, 0, 1));
@@ -83,7 +83,7 @@ async fn a_forming_candle_whose_closed_form_never_comes_stays_in_its_place(app: 
 }
 
 #[apply(both_stores)]
-async fn absent_complete_is_told_by_the_batch_and_the_clock(app: TestApp) {
+async fn a_missing_complete_is_derived_from_the_batch_and_the_clock(app: TestApp) {
     // The end of the newest candle has not passed; those before it are closed by it, whatever their order.
     let batch = [candle(FORMING), candle(NOW - HOUR), candle(NOW - 2 * HOUR)];
     assert_eq!(app.ingest(&batch).await, (2, 0, 1));
@@ -109,7 +109,7 @@ async fn absent_complete_is_told_by_the_batch_and_the_clock(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn the_end_of_each_timeframe(app: TestApp) {
+async fn each_timeframe_ends_at_its_documented_time(app: TestApp) {
     const DAY: i64 = 24 * HOUR;
     // 2026-02-01 and 2026-03-01 at 00:00 UTC, and a Sunday.
     const FEBRUARY: i64 = 1_769_904_000;
@@ -171,7 +171,7 @@ async fn a_key_twice_in_a_batch_counts_once(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn forming_rows_that_a_closed_candle_hides_are_swept(app: TestApp) {
+async fn forming_rows_hidden_by_a_closed_candle_are_deleted(app: TestApp) {
     app.ingest(&[candle(FORMING)]).await;
     let hidden = with(candle(FORMING), json!({"symbol": "HIDDEN", "complete": false}));
     app.ingest(std::slice::from_ref(&hidden)).await;
@@ -187,7 +187,7 @@ async fn forming_rows_that_a_closed_candle_hides_are_swept(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_candle_that_has_not_begun_is_not_complete(app: TestApp) {
+async fn a_candle_of_the_future_is_not_complete(app: TestApp) {
     for (symbol, timeframe, ahead) in
         [("A", "M1", 60), ("B", "M5", 60), ("C", "H1", 60), ("D", "D1", 60), ("E", "MN1", 60)]
     {
@@ -205,7 +205,7 @@ async fn a_candle_that_has_not_begun_is_not_complete(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_claim_before_the_end_freezes_nothing(app: TestApp) {
+async fn complete_true_before_the_end_does_not_close_a_candle(app: TestApp) {
     const DAY: i64 = 24 * HOUR;
     let midnight = NOW - 12 * HOUR;
     // Timeframe, opening time, nominal end, and how long before it a claim is believed.
@@ -246,7 +246,7 @@ async fn a_claim_before_the_end_freezes_nothing(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_newer_candle_of_the_batch_closes_nothing_long_before_its_end(app: TestApp) {
+async fn a_newer_candle_does_not_close_one_long_before_its_end(app: TestApp) {
     // Two that overlap: the one behind ends in 55 minutes.
     let batch = [candle(NOW - 300), candle(NOW)];
     let answer = app.post(&json!({ "candles": batch })).await;
@@ -281,7 +281,7 @@ async fn a_lone_candle_is_closed_by_the_clock_once_its_end_is_certain(app: TestA
 }
 
 #[apply(both_stores)]
-async fn a_late_state_decides_that_a_candle_is_over_also_where_its_prices_are_older(app: TestApp) {
+async fn a_dropped_late_post_still_marks_its_candle_as_ended(app: TestApp) {
     let post = async |symbol: &str, second: i64, volume: i64, complete: Option<bool>, counts: (u64, u64, u64)| {
         app.set_clock(NOW + second);
         let mut candle = with(price(NOW, "1.1", volume), json!({"symbol": symbol, "timeframe": "M5"}));
@@ -302,7 +302,7 @@ async fn a_late_state_decides_that_a_candle_is_over_also_where_its_prices_are_ol
 }
 
 #[apply(both_stores)]
-async fn a_candle_that_the_database_refuses_keeps_no_other_from_being_closed(app: TestApp) {
+async fn a_candle_refused_by_the_database_does_not_block_closing_others(app: TestApp) {
     let refuse = match app.database {
         Database::Sqlite(_) => {
             "create trigger busy before insert on market_data_candles when new.symbol = 'B'
@@ -330,7 +330,7 @@ async fn a_candle_that_the_database_refuses_keeps_no_other_from_being_closed(app
 }
 
 #[apply(both_stores)]
-async fn the_service_itself_closes_what_is_due(app: TestApp) {
+async fn the_service_closes_due_candles_by_itself(app: TestApp) {
     // The first round may have been over before this; the next one comes within seconds.
     app.set_clock(NOW + 1);
     assert_eq!(app.ingest(&[candle(NOW - HOUR)]).await, (0, 0, 1));
@@ -341,7 +341,7 @@ async fn the_service_itself_closes_what_is_due(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_closed_candle_outlives_the_claim_that_came_before_it(app: TestApp) {
+async fn a_closed_candle_wins_over_an_earlier_complete_true(app: TestApp) {
     let claimed = with(price(NOW, "1.1", 10), json!({"complete": true}));
     assert_eq!(app.ingest(&[claimed]).await, (0, 0, 1));
     app.set_clock(NOW + HOUR);

@@ -342,7 +342,7 @@ async fn the_store_agrees_with_a_model(
 }
 
 #[test]
-fn the_canonical_form_is_the_contracts() {
+fn the_canonical_form_is_that_of_the_contract() {
     assert_eq!(canonical(false, "10850", 3).as_deref(), Some("10.850"));
     assert_eq!(canonical(true, "000", 2).as_deref(), Some("0.00"));
 }

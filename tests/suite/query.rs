@@ -30,7 +30,7 @@ fn more(answer: &Answer) -> (&str, &str) {
 }
 
 #[apply(both_stores)]
-async fn each_parameter_selects_what_the_contract_says(app: TestApp) {
+async fn each_parameter_selects_by_the_contract(app: TestApp) {
     fill(&app).await;
     let all = HOURS.to_vec();
     let cases: Vec<(String, Vec<i64>, (&str, &str))> = vec![
@@ -75,7 +75,7 @@ async fn each_parameter_selects_what_the_contract_says(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_candle_is_written_as_klinecharts_reads_it(app: TestApp) {
+async fn a_candle_has_the_format_of_klinecharts(app: TestApp) {
     fill(&app).await;
     let answer = app.candles("&limit=2").await;
     let (closed, forming) = (at(-3) * 1000, at(0) * 1000);
@@ -89,7 +89,7 @@ async fn a_candle_is_written_as_klinecharts_reads_it(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn links_lead_to_the_neighbouring_pages(app: TestApp) {
+async fn links_point_to_the_neighbouring_pages(app: TestApp) {
     let symbol = "S&P 500 ü+%";
     let candles: Vec<Value> = HOURS.iter().map(|hours| with(candle(at(*hours)), json!({"symbol": symbol}))).collect();
     app.ingest(&candles).await;
@@ -118,7 +118,7 @@ async fn links_lead_to_the_neighbouring_pages(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn links_lead_through_the_years_whose_milliseconds_look_like_seconds(app: TestApp) {
+async fn links_work_where_milliseconds_could_be_read_as_seconds(app: TestApp) {
     const DAY: i64 = 86_400;
     // From 1966 to 1974, so that both ends of those years are crossed.
     let times: Vec<i64> = (0..40).map(|n| -120_000_000 / DAY * DAY + n * 77 * DAY).collect();
@@ -145,7 +145,7 @@ async fn links_lead_through_the_years_whose_milliseconds_look_like_seconds(app: 
 }
 
 #[apply(both_stores)]
-async fn an_unchanged_page_is_answered_with_304(app: TestApp) {
+async fn an_unchanged_page_is_a_304(app: TestApp) {
     fill(&app).await;
     let get = async |query: &str, tag: &str| {
         let path = format!("/api/v1/candles?symbol=EURUSD&timeframe=H1{query}");
@@ -192,7 +192,7 @@ async fn head_answers_like_get_without_a_body(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn refused_parameters_are_named(app: TestApp) {
+async fn invalid_parameters_are_refused_by_name(app: TestApp) {
     let cases: Vec<(&str, Vec<(&str, &str)>)> = vec![
         ("", vec![("symbol", "missing"), ("timeframe", "missing")]),
         ("symbol=&timeframe=1M", vec![("symbol", "empty"), ("timeframe", "ambiguous_timeframe")]),
@@ -238,7 +238,7 @@ async fn refused_parameters_are_named(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn the_default_limit_is_1000_and_between_two_bounds_the_largest(app: TestApp) {
+async fn the_limit_defaults_to_1000_and_between_two_bounds_to_the_maximum(app: TestApp) {
     let candles: Vec<Value> = (1..=1100).map(|n| candle(NOW - n * HOUR)).collect();
     app.ingest(&candles).await;
     assert_eq!(hours(&app.candles("").await).len(), 1000);
@@ -248,7 +248,7 @@ async fn the_default_limit_is_1000_and_between_two_bounds_the_largest(app: TestA
 }
 
 #[apply(both_stores)]
-async fn a_smaller_largest_limit_is_the_default_too(app: TestApp) {
+async fn a_maximum_limit_below_1000_is_also_the_default(app: TestApp) {
     let TestApp { service, database } = app;
     drop(service);
     let app = TestApp::start_with(database, |env| env.with("MAX_LIMIT", 3)).await;

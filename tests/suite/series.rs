@@ -102,7 +102,7 @@ fn of_lengths(lengths: &[i64]) -> (Vec<Value>, Vec<Value>) {
 }
 
 #[apply(both_stores)]
-async fn series_tell_their_ends_and_their_digits(app: TestApp) {
+async fn series_have_their_first_and_last_times_and_precision(app: TestApp) {
     assert_eq!(app.get("/api/v1/series?symbol=EURUSD").await.body, "[]");
     let of = |hours: i64, symbol: &str, timeframe: &str, price: &str| {
         let prices = json!({"open": price, "high": price, "low": price, "close": price});
@@ -158,7 +158,7 @@ async fn series_tell_their_ends_and_their_digits(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn what_a_list_cannot_be_asked_for_is_refused(app: TestApp) {
+async fn invalid_parameters_of_the_list_are_refused(app: TestApp) {
     let symbols = |count: usize| (0..count).map(|n| format!("symbol=S{n}")).collect::<Vec<_>>().join("&");
     for (query, place, kind) in [
         ("limit=0", "limit", "out_of_range"),
@@ -179,7 +179,7 @@ async fn what_a_list_cannot_be_asked_for_is_refused(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn the_digits_are_those_of_nearly_all_of_the_newest_hundred(app: TestApp) {
+async fn the_precision_ignores_outliers_of_the_newest_hundred(app: TestApp) {
     let of = |hours: i64, price: &str| {
         with(
             candle(NOW - hours * HOUR),
@@ -232,7 +232,7 @@ async fn pages_of_every_length_add_up_to_the_list(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn what_nobody_can_ask_for_is_not_listed(app: TestApp) {
+async fn unreachable_series_are_not_listed(app: TestApp) {
     let timeframes = ["1h", "h1", "60", "PERIOD_H1", "zz"];
     for timeframe in timeframes {
         execute(&app.database, &many(is_sqlite(&app), 300, "'MID' || n", timeframe)).await;
@@ -259,7 +259,7 @@ async fn what_nobody_can_ask_for_is_not_listed(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn an_unchanged_list_is_not_sent_again(app: TestApp) {
+async fn an_unchanged_list_is_a_304(app: TestApp) {
     let symbols: Vec<Value> =
         (0..40).map(|n| with(candle(NOW - 9 * HOUR), json!({"symbol": format!("S{n}")}))).collect();
     app.ingest(&symbols).await;
@@ -292,7 +292,7 @@ async fn an_unchanged_list_is_not_sent_again(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_list_of_symbols_shows_at_once_what_was_posted(app: TestApp) {
+async fn a_filtered_list_includes_what_was_just_posted(app: TestApp) {
     for hours in (2..=30).rev() {
         let time = NOW - hours * HOUR;
         app.ingest(&[candle(time)]).await;
@@ -307,7 +307,7 @@ async fn a_list_of_symbols_shows_at_once_what_was_posted(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_filter_that_hardly_any_series_fits_leads_on_in_bounded_pages(app: TestApp) {
+async fn a_selective_filter_scans_a_bounded_number_of_series_per_page(app: TestApp) {
     execute(&app.database, &many(is_sqlite(&app), 60_000, NUMBERED, "M1")).await;
     app.ingest(&[with(candle(NOW - 9 * HOUR), json!({"symbol": "Z"}))]).await;
     let pages = pages(&app, "&timeframe=H1", 10).await;
@@ -316,7 +316,7 @@ async fn a_filter_that_hardly_any_series_fits_leads_on_in_bounded_pages(app: Tes
 }
 
 #[apply(both_stores)]
-async fn a_flood_of_lists_leaves_the_pages_alone(app: TestApp) {
+async fn pages_are_served_during_a_flood_of_lists(app: TestApp) {
     execute(&app.database, &many(is_sqlite(&app), 100_000, NUMBERED, "H1")).await;
     app.ingest(&[candle(NOW - 9 * HOUR)]).await;
     let (mut lists, mut answered) = (JoinSet::new(), 0);
@@ -376,7 +376,7 @@ fn an_adopted_table_is_paged_in_the_order_of_its_key() {
 }
 
 #[test]
-fn a_flood_of_lists_takes_no_more_memory_than_a_few() {
+fn a_flood_of_lists_uses_bounded_memory() {
     run(async {
         const MEMORY: &str = "process_resident_memory_bytes";
         let database = Database::sqlite();
@@ -400,7 +400,7 @@ fn a_flood_of_lists_takes_no_more_memory_than_a_few() {
 }
 
 #[test]
-fn outliers_are_named_in_the_log_once() {
+fn precision_outliers_are_logged_once() {
     run(async {
         let folder = folder();
         let (mut serving, _) = start_for(LIFETIME, folder.path(), &[]);
@@ -438,7 +438,7 @@ async fn sample(admin: &str, name: &str) -> u64 {
 const LISTS_READ: &str = r#"db_client_operation_duration_seconds_count{db_operation_name="series""#;
 
 #[test]
-fn a_list_that_nobody_waits_for_any_more_is_not_read_on() {
+fn reading_a_list_stops_when_its_client_disconnects() {
     run_within(Duration::from_secs(60), async {
         let (database, folder) = (PgDatabase::create(&plain_server()).await, folder());
         let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url)]);
@@ -471,7 +471,7 @@ const FILL: &str = "
     cross join (select 'H1' as t union select 'M1' union select 'M5' union select 'D1') t";
 
 #[test]
-fn on_postgres_no_statement_reads_more_than_it_needs_of_100000_rows() {
+fn postgres_statements_read_only_the_rows_they_need() {
     run(async {
         for (table, adopted) in [("new", ""), ("adopted", crate::postgres::ADOPTED)] {
             let database = PgDatabase::create(&plain_server()).await;
@@ -534,7 +534,7 @@ fn visit(node: &Value, see: &mut impl FnMut(&Value)) {
 }
 
 #[test]
-fn on_sqlite_every_statement_searches_and_never_scans() {
+fn sqlite_statements_search_and_never_scan() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let pool = SqlitePool::connect(&app.database.url()).await.unwrap();

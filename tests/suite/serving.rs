@@ -48,7 +48,7 @@ async fn open_a_connection(url: &str) {
 }
 
 #[test]
-fn the_banners_lines_can_be_pasted_also_after_a_restart() {
+fn the_commands_of_the_banner_work_and_survive_a_restart() {
     run(async {
         let folder = folder();
         let mut keys: Vec<String> = Vec::new();
@@ -71,7 +71,7 @@ fn the_banners_lines_can_be_pasted_also_after_a_restart() {
 }
 
 #[test]
-fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
+fn sigterm_drains_requests_in_flight() {
     run(async {
         for signal in ["TERM", "INT", "QUIT"] {
             let database = PgDatabase::create(&plain_server()).await;
@@ -103,7 +103,7 @@ fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
 }
 
 #[test]
-fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
+fn an_unanswerable_request_does_not_block_shutdown() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
@@ -139,7 +139,7 @@ fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
 }
 
 #[test]
-fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
+fn two_processes_on_one_database_store_each_candle_once() {
     run(async {
         const SERIES: i64 = 4;
         const CANDLES: i64 = 300;
@@ -210,7 +210,7 @@ fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
 }
 
 #[test]
-fn a_client_that_leaves_is_a_line_in_the_log_too() {
+fn a_disconnected_client_is_logged() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
@@ -305,7 +305,7 @@ fn a_request_is_one_line_in_the_log() {
 }
 
 #[test]
-fn a_banner_never_shows_a_key_that_somebody_chose() {
+fn the_banner_never_shows_a_configured_key() {
     let folder = folder();
     let mut serving = Serving::start(
         folder.path(),
@@ -318,7 +318,7 @@ fn a_banner_never_shows_a_key_that_somebody_chose() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nothing() {
+fn an_unread_log_does_not_block_the_service() {
     run(async {
         let folder = folder();
         let mut serving = Serving::start(

@@ -119,7 +119,7 @@ async fn days_before_1940_open_on_any_second_and_hours_do_not(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn an_offset_is_a_multiple_of_a_quarter_of_an_hour_in_seconds(app: TestApp) {
+async fn an_offset_is_a_multiple_of_900_seconds(app: TestApp) {
     let post = async |offset: Value| {
         let sent = with(candle("2025-08-03 10:00"), json!({"timeframe": "M5", "utc_offset": offset}));
         app.post(&json!({"candles": [sent]})).await
@@ -169,7 +169,7 @@ async fn an_offset_is_a_multiple_of_a_quarter_of_an_hour_in_seconds(app: TestApp
 }
 
 #[apply(both_stores)]
-async fn a_unit_says_what_numbers_count(app: TestApp) {
+async fn the_unit_of_numeric_times_can_be_given(app: TestApp) {
     // The unit in the candle, that beside `candles`, what is sent, and the seconds that are stored.
     let cases = [
         (Some("ms"), None, json!(-14_169_600_000_i64), -14_169_600),
@@ -211,7 +211,7 @@ async fn a_unit_says_what_numbers_count(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_unit_says_what_the_numbers_of_a_query_count(app: TestApp) {
+async fn the_unit_of_numeric_query_times_can_be_given(app: TestApp) {
     let times = [-14_169_600, HOUR, 3_600_000, TEN];
     let sent: Vec<Value> = times.iter().map(|time| candle(*time)).collect();
     app.ingest(&sent).await;
@@ -247,7 +247,7 @@ async fn a_unit_says_what_the_numbers_of_a_query_count(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_record_that_nobody_filled_in_is_refused(app: TestApp) {
+async fn an_unfilled_record_is_refused(app: TestApp) {
     let empty = [
         all_zero(0),
         all_zero("0"),
@@ -444,7 +444,7 @@ async fn a_date_alone_opens_a_day_a_week_or_a_month(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn the_names_of_mqlrates_are_taken(app: TestApp) {
+async fn the_field_names_of_mqlrates_are_accepted(app: TestApp) {
     let body = r#"{"symbol":"EURUSD","timeframe":"H1","candles":[
             {"time":1754215200,"open":1,"high":2,"low":1,"close":2,"tick_volume":7,"spread":12,"real_volume":99},
             {"time":"2025.08.03 11:00","open":1,"high":2,"low":1,"close":2,"volume":8},
@@ -484,7 +484,7 @@ async fn the_names_of_mqlrates_are_taken(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn both_names_of_a_field_may_stand_with_one_value_written_in_two_ways(app: TestApp) {
+async fn both_names_of_a_field_are_accepted_with_equal_values(app: TestApp) {
     let of = |hour: i64, fields: Value| with(candle(TEN + hour * HOUR), fields);
     let sent = [
         of(0, json!({"time": "2025-08-03T10:00:00Z", "tick_volume": 1200.0})),
@@ -515,7 +515,7 @@ async fn both_names_of_a_field_may_stand_with_one_value_written_in_two_ways(app:
 }
 
 #[apply(both_stores)]
-async fn broker_time_is_refused_with_the_offsets_that_would_explain_it(app: TestApp) {
+async fn broker_time_is_refused_with_the_offsets_that_would_fit(app: TestApp) {
     let post = async |fields: Value| app.post(&json!({"candles": [with(candle(0), fields)]})).await;
     // Server's clock, what is sent, and the offsets that are named.
     for (now, sent, timeframe, least, offsets) in [
@@ -580,7 +580,7 @@ async fn broker_time_is_refused_with_the_offsets_that_would_explain_it(app: Test
 }
 
 #[apply(both_stores)]
-async fn broker_time_with_a_zone_is_advised_without_one(app: TestApp) {
+async fn broker_time_marked_as_utc_is_advised_to_drop_the_zone(app: TestApp) {
     for (sent, bare) in
         [("2026-03-04T15:00:00Z", "2026.03.04 15:00"), ("2026-03-04T16:00:00+01:00", "2026.03.04 16:00")]
     {
@@ -594,7 +594,7 @@ async fn broker_time_with_a_zone_is_advised_without_one(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn broker_time_of_a_quiet_market_is_advised_without_a_wrong_number(app: TestApp) {
+async fn broker_time_of_a_quiet_market_gets_no_wrong_advice(app: TestApp) {
     app.set_clock(NOW + 7);
     // A clock that is 3 hours ahead, and the last candle that had a tick.
     for (timeframe, age, least) in
@@ -639,7 +639,7 @@ async fn a_date_in_digits_is_not_a_number_of_seconds(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_zone_in_a_time_is_one_that_there_is(app: TestApp) {
+async fn a_zone_offset_that_does_not_exist_is_refused(app: TestApp) {
     for zone in ["+02:05", "+00:03", "+03:20", "+14:30", "+23:00", "-0001"] {
         let answer = app.post(&json!({"candles": [candle(format!("2025-08-03T10:00:00{zone}"))]})).await;
         assert_eq!(answer.errors()[0].1, "not_a_quarter_hour", "{zone}");
@@ -652,7 +652,7 @@ async fn a_zone_in_a_time_is_one_that_there_is(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_batch_of_broker_time_has_one_advice(app: TestApp) {
+async fn a_batch_of_broker_time_gets_one_advice(app: TestApp) {
     // The running H4 candle fits four offsets, and the running minute beside it only one.
     app.set_clock(NOW + 1830);
     let of = |symbol: &str, timeframe: &str, time: i64| {
@@ -692,7 +692,7 @@ async fn a_batch_of_broker_time_has_one_advice(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn bounds_of_a_query_are_in_utc_and_advice_about_them_works(app: TestApp) {
+async fn query_bounds_are_utc_and_the_advice_about_them_works(app: TestApp) {
     const AUGUST: i64 = 1_754_006_400;
     app.ingest(&[candle(AUGUST - HOUR), candle(AUGUST), candle(AUGUST + HOUR)]).await;
     let count = async |query: &str| {
@@ -753,7 +753,7 @@ async fn bounds_of_a_query_are_in_utc_and_advice_about_them_works(app: TestApp) 
 }
 
 #[apply(both_stores)]
-async fn advice_about_a_value_is_taken_where_it_is_followed(app: TestApp) {
+async fn a_value_corrected_by_the_advice_is_accepted(app: TestApp) {
     // A field, what is sent, and what is sent after reading the answer.
     let cases = [
         ("open", json!("nan"), "1.0850"),

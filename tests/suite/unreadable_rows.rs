@@ -61,7 +61,7 @@ fn hour(n: usize) -> i64 {
 }
 
 #[apply(both_stores)]
-async fn a_row_that_is_not_a_candle_is_left_out_and_named(app: TestApp) {
+async fn an_unreadable_row_is_skipped_and_named(app: TestApp) {
     let (first, last) = (hour(999), hour(0));
     app.ingest(&[candle(first), candle(last)]).await;
     let mut skipped = Vec::new();
@@ -97,7 +97,7 @@ async fn a_row_that_is_not_a_candle_is_left_out_and_named(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_page_of_nothing_but_such_rows_does_not_end_the_history(app: TestApp) {
+async fn a_page_of_only_unreadable_rows_does_not_end_the_history(app: TestApp) {
     app.ingest(&[candle(hour(20)), candle(hour(0))]).await;
     for n in 1..20 {
         insert(&app.database, hour(n), "close", "NaN").await;
@@ -120,7 +120,7 @@ async fn a_page_of_nothing_but_such_rows_does_not_end_the_history(app: TestApp) 
 }
 
 #[apply(both_stores)]
-async fn digits_of_such_rows_do_not_count_for_the_precision(app: TestApp) {
+async fn unreadable_rows_do_not_count_for_the_precision(app: TestApp) {
     app.ingest(&[candle(hour(300)), candle(hour(0))]).await;
     let bad = if matches!(app.database, Database::Sqlite(_)) {
         ["NaN", "1.123456789x", "1.1 23456789", "5."]
@@ -161,7 +161,7 @@ async fn digits_of_such_rows_do_not_count_for_the_precision(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn odd_rows_whose_values_are_numbers_are_answered_as_they_are(app: TestApp) {
+async fn implausible_rows_of_numbers_are_returned_unchanged(app: TestApp) {
     let time = |seconds: i64| match &app.database {
         Database::Postgres(_) => format!("to_timestamp({seconds})"),
         Database::Sqlite(_) => (seconds * 1000).to_string(),
@@ -181,7 +181,7 @@ async fn odd_rows_whose_values_are_numbers_are_answered_as_they_are(app: TestApp
 }
 
 #[apply(both_stores)]
-async fn no_more_than_the_first_hundred_are_named_in_a_header(app: TestApp) {
+async fn the_header_names_at_most_a_hundred_rows(app: TestApp) {
     app.ingest(&[candle(hour(0))]).await;
     for n in 1..=120 {
         insert(&app.database, hour(n), "open", "NaN").await;
@@ -195,7 +195,7 @@ async fn no_more_than_the_first_hundred_are_named_in_a_header(app: TestApp) {
 }
 
 #[apply(both_store_kinds)]
-fn the_log_names_such_a_row_once(kind: StoreKind) {
+fn an_unreadable_row_is_logged_once(kind: StoreKind) {
     run(async {
         let database = kind.database().await;
         let place = folder();
@@ -220,7 +220,7 @@ fn the_log_names_such_a_row_once(kind: StoreKind) {
 }
 
 #[test]
-fn a_value_that_turns_null_is_left_out_too() {
+fn a_row_with_a_null_is_skipped() {
     run(async {
         let app = TestApp::start(Database::postgres().await).await;
         app.ingest(&[candle(hour(0)), candle(hour(1)), candle(hour(2))]).await;

@@ -43,7 +43,7 @@ async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn two_backups_at_once_follow_one_another(app: TestApp) {
+async fn concurrent_backups_run_one_after_the_other(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
     fill(&app).await;
     let url = app.database.url();
@@ -56,7 +56,7 @@ async fn two_backups_at_once_follow_one_another(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn old_backups_go_and_the_newest_stays(app: TestApp) {
+async fn old_backups_are_deleted_except_the_newest(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
     assert_eq!(backups.check(), 1, "there is none yet");
     let url = app.database.url();
@@ -87,7 +87,7 @@ async fn old_backups_go_and_the_newest_stays(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_backup_is_of_one_moment_while_the_service_takes_posts(app: TestApp) {
+async fn a_backup_is_a_snapshot_although_posts_arrive(app: TestApp) {
     const SIZE: i64 = 500;
     let Some(backups) = Backups::of(&app.database) else { return };
     let url = app.database.url();
@@ -120,7 +120,7 @@ async fn a_backup_is_of_one_moment_while_the_service_takes_posts(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn the_nightly_backup_makes_one_at_the_start_and_ends_at_once(app: TestApp) {
+async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
     fill(&app).await;
     let mut nightly = Group::spawn(backups.command(&app.database.url()).arg("--nightly"));
@@ -148,7 +148,7 @@ async fn the_nightly_backup_makes_one_at_the_start_and_ends_at_once(app: TestApp
 }
 
 #[apply(both_stores)]
-async fn a_full_disk_is_told_in_words(app: TestApp) {
+async fn a_full_disk_is_reported(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
     let disk = match SmallDisk::mount(1) {
         Ok(disk) => disk,
@@ -164,7 +164,7 @@ async fn a_full_disk_is_told_in_words(app: TestApp) {
 }
 
 #[test]
-fn a_login_from_which_rows_are_hidden_makes_no_backup() {
+fn a_login_under_row_security_is_refused() {
     run(async {
         let app = TestApp::start(Database::postgres().await).await;
         let Some(backups) = Backups::of(&app.database) else { return };
@@ -222,7 +222,7 @@ fn the_password_of_the_database_is_in_no_command_line() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn invalid_arguments_are_refused() {
     let folder = folder();
     let path = folder.path().to_str().unwrap();
     let set = [("DATABASE_URL", "sqlite://x.db"), ("BACKUP_DIR", path)];

@@ -11,7 +11,7 @@ use super::script;
 use crate::harness::{Database, NOW, TestApp, both_stores, candle, eventually, run};
 
 #[apply(both_stores)]
-async fn what_is_restored_is_what_was_backed_up(app: TestApp) {
+async fn a_restored_database_equals_the_original(app: TestApp) {
     let target = empty_like(&app.database).await;
     let TestApp { mut service, database } = app;
     service.stop().await.unwrap();
@@ -19,7 +19,7 @@ async fn what_is_restored_is_what_was_backed_up(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_restore_touches_nothing_that_is_not_empty(app: TestApp) {
+async fn a_restore_requires_an_empty_database(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
     fill(&app).await;
     let file = backups.make(&app.database.url());
@@ -89,7 +89,7 @@ async fn a_damaged_backup_is_refused_and_leaves_nothing(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_killed_restore_leaves_all_or_nothing(app: TestApp) {
+async fn a_killed_restore_is_atomic(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
     fill_much(&app, 2).await;
     let file = backups.make(&app.database.url());
@@ -123,7 +123,7 @@ async fn a_killed_restore_leaves_all_or_nothing(app: TestApp) {
 }
 
 #[test]
-fn a_dump_of_a_newer_server_is_called_that() {
+fn a_dump_of_a_newer_server_is_recognised() {
     run(async {
         let source = Database::postgres().await;
         let Some(backups) = Backups::of(&source) else { return };
