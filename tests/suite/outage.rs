@@ -132,12 +132,12 @@ fn a_disconnect_does_not_split_a_batch() {
         let _ = post.await;
         lock.release().await;
         let count = "select count(*) from market_data_candles";
-        loop {
-            match sqlx::query_scalar::<_, i64>(count).fetch_one(&mut database.connect().await).await.unwrap() {
-                0 => {}
-                stored => break assert_eq!(stored, 500),
-            }
-        }
+        eventually(async || {
+            let stored: i64 = sqlx::query_scalar(count).fetch_one(&mut database.connect().await).await.unwrap();
+            assert!(stored == 0 || stored == 500, "{stored}");
+            stored == 500
+        })
+        .await;
         // The connection it used serves the next request in a clean state.
         for limit in 1..=20 {
             assert_eq!(service.candles(&format!("&limit={limit}")).await.json().as_array().unwrap().len(), limit);

@@ -11,7 +11,7 @@ use rstest_reuse::apply;
 use super::backups::{Backups, DEADLINE, Group, empty_like, fill, fill_much, many};
 use super::{command_lines, script};
 use crate::faults::small_disk::SmallDisk;
-use crate::harness::{Database, TableLock, TestApp, both_stores, leave_out, run};
+use crate::harness::{Database, TableLock, TestApp, both_stores, eventually, leave_out, run};
 use crate::program::{folder, kill, output};
 
 #[apply(both_stores)]
@@ -125,9 +125,11 @@ async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
     fill(&app).await;
     let mut nightly = Group::spawn(backups.command(&app.database.url()).arg("--nightly"));
     let deadline = Instant::now() + DEADLINE;
-    while backups.complete().is_empty() {
+    eventually(async || {
         assert!(nightly.runs() && Instant::now() < deadline, "it makes one");
-    }
+        !backups.complete().is_empty()
+    })
+    .await;
     kill(nightly.0.id(), "TERM");
     let ended = nightly.0.wait().unwrap();
     assert_eq!(ended.code(), Some(0));
@@ -140,9 +142,11 @@ async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
         let mut command = backups.command(&app.database.url());
         let mut nightly = Group::spawn(command.arg("--nightly").env("BACKUP_AT", time.trim()));
         let deadline = Instant::now() + DEADLINE;
-        while !sleeps(&nightly) {
+        eventually(async || {
             assert!(nightly.runs() && Instant::now() < deadline, "it waits for the night");
-        }
+            sleeps(&nightly)
+        })
+        .await;
         assert_eq!(backups.files().len(), count, "due in {due}");
     }
 }
@@ -214,9 +218,11 @@ fn the_password_of_the_database_is_in_no_command_line() {
         );
         assert!(lines.iter().all(|line| !line.contains(&password)), "a command line shows it");
         let deadline = Instant::now() + DEADLINE;
-        while making.runs() {
+        eventually(async || {
             assert!(Instant::now() < deadline);
-        }
+            !making.runs()
+        })
+        .await;
         assert_eq!(backups.complete().len(), 1);
     });
 }
