@@ -481,6 +481,18 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
+    /// The whole answer as text, without what differs from run to run.
+    pub fn shown(&self) -> String {
+        let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        headers.sort_by_key(|(name, _)| *name);
+        let headers = headers.into_iter().map(|(name, value)| match name {
+            "date" | "etag" | "ratelimit-remaining" | "ratelimit-reset" | "x-request-id" => format!("{name}: […]\n"),
+            _ => format!("{name}: {}\n", value.to_str().unwrap()),
+        });
+        let body = self.body.replace(self.header("x-request-id").unwrap_or_default(), "[…]");
+        format!("{}\n{}\n{body}\n", self.status, headers.collect::<String>())
+    }
+
     /// Checks that this is a problem as the contract describes it, and returns its detail.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> String {

@@ -1,11 +1,12 @@
 //! What every route has in common: who may call, what a refusal looks like, ids, health, documentation.
 
+use insta::assert_snapshot;
 use reqwest::Method;
 use rstest_reuse::apply;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Answer, Database, KEY, NOW, TOKEN, TestApp, both_stores, candle, run, send};
+use crate::harness::{Answer, Database, KEY, NOW, TOKEN, TestApp, both_stores, candle, run, send, with};
 
 const GET_CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 
@@ -53,6 +54,30 @@ async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
             _ => {}
         }
     }
+}
+
+#[apply(both_stores)]
+async fn answers_have_their_headers_and_bodies(app: TestApp) {
+    let key = [("X-API-KEY", KEY)];
+    let post = async |body: Value| app.post(&body).await;
+    let good = candle(NOW - 7200);
+    let wrong = with(candle(NOW - 7200), json!({"open": "abc", "volume": null}));
+    let answers = [
+        ("a batch", post(json!({"candles": [good, candle(NOW)]})).await),
+        ("the same batch with another price", post(json!({"candles": [with(good, json!({"close": "1.0855"}))]})).await),
+        ("a page", app.candles("&limit=1").await),
+        ("the list of series", app.get("/api/v1/series").await),
+        ("no key", call(&app, Method::GET, GET_CANDLES, &[]).await),
+        ("the key of a terminal", call(&app, Method::GET, GET_CANDLES, &key).await),
+        ("an unknown route", call(&app, Method::GET, "/nowhere", &[]).await),
+        ("a wrong method", call(&app, Method::PUT, "/api/v1/candles", &[]).await),
+        ("a body that is not JSON", app.post_bytes("{\"candles\": [").await),
+        ("values that are not a candle's", post(json!({"candles": [wrong]})).await),
+        ("a wrong parameter", app.candles("&limit=0").await),
+    ];
+    let answers: Vec<_> = answers.iter().map(|(name, answer)| format!("# {name}\n{}", answer.shown())).collect();
+    let answers = answers.join("\n");
+    assert_snapshot!("answers", answers);
 }
 
 #[apply(both_stores)]

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use insta::assert_snapshot;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
@@ -55,6 +56,8 @@ fn the_commands_of_the_banner_work_and_survive_a_restart() {
         for added in [1, 0] {
             let mut serving = Serving::start(folder.path(), &[("PORT", "0"), ("PATH", "")]);
             let [post, get] = serving.curl_lines();
+            let banner = serving.banner();
+            assert_snapshot!("banner", banner);
             let receipt: Value = serde_json::from_str(&paste(&post).await).unwrap();
             assert_eq!(receipt["records_added"], added);
             let read = paste(&get).await;
