@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rstest_reuse::apply;
 
-use super::backups::{Backups, DEADLINE, Group, empty_like, fill, fill_much, many};
+use super::backups::{Backups, DEADLINE, Group, empty_like, fill, fill_much, many, waits};
 use super::{command_lines, script};
 use crate::faults::small_disk::SmallDisk;
 use crate::harness::{Database, TableLock, TestApp, both_stores, eventually, leave_out, run};
@@ -205,12 +205,12 @@ fn the_password_of_the_database_is_in_no_command_line() {
         let url = url::Url::parse(&database.url).unwrap();
         let password = url.password().expect("the server asks for a password").to_owned();
         // Behind it pg_dump waits.
-        let mut lock = TableLock::take(database).await;
+        let lock = TableLock::take(database).await;
         let mut command = backups.command("");
         let file = backups.folder.path().join("database_url");
         fs::write(&file, format!("{}\n", database.url)).unwrap();
         let mut making = Group::spawn(command.env_remove("DATABASE_URL").env("DATABASE_URL_FILE", &file));
-        lock.is_awaited().await;
+        waits(&app.database).await;
         let lines = command_lines();
         lock.release().await;
         assert!(
