@@ -27,7 +27,7 @@ async fn with_origin(change: impl FnOnce(Environment) -> Environment) -> TestApp
 const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 
 #[test]
-fn pages_of_allowed_origins_may_call_and_no_others() {
+fn only_allowed_origins_may_call() {
     run(async {
         let app = with_origin(|environment| environment).await;
         let bearer = format!("Bearer {TOKEN}");
@@ -85,7 +85,7 @@ fn pages_of_allowed_origins_may_call_and_no_others() {
 }
 
 #[test]
-fn a_preflight_is_answered_before_any_key_is_asked_for() {
+fn a_preflight_needs_no_key() {
     run(async {
         let app = with_origin(|environment| environment).await;
         let headers = [
@@ -105,7 +105,7 @@ fn a_preflight_is_answered_before_any_key_is_asked_for() {
 }
 
 #[test]
-fn its_own_pages_may_call_whatever_the_list_says() {
+fn pages_of_the_service_itself_may_always_call() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let own = app.url();
@@ -122,7 +122,7 @@ fn its_own_pages_may_call_whatever_the_list_says() {
 }
 
 #[test]
-fn only_the_hosts_that_are_listed_are_served_but_health_is_under_any() {
+fn only_listed_hosts_are_served_except_health() {
     run(async {
         let app = TestApp::start_with(Database::sqlite(), |environment| {
             environment.with("ALLOWED_HOSTS", "api.example.com, [::1]")
@@ -152,7 +152,7 @@ fn only_the_hosts_that_are_listed_are_served_but_health_is_under_any() {
 }
 
 #[test]
-fn a_host_is_a_name_that_dns_can_have() {
+fn a_host_must_be_a_valid_dns_name() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let label = "a".repeat(63);
@@ -201,7 +201,7 @@ fn a_host_is_a_name_that_dns_can_have() {
 }
 
 #[test]
-fn a_request_names_one_valid_host_or_is_no_http_1_1() {
+fn a_request_without_exactly_one_valid_host_is_refused() {
     run(async {
         let any = TestApp::start(Database::sqlite()).await;
         let listed =
@@ -259,7 +259,7 @@ fn a_request_names_one_valid_host_or_is_no_http_1_1() {
 }
 
 #[test]
-fn health_is_told_to_pages_of_other_origins_and_they_cannot_read_it() {
+fn health_answers_other_origins_without_cors_headers() {
     run(async {
         let app = with_origin(|environment| environment).await;
         for path in ["/health", "/api/v1/health", "/health/live", "/healthz"] {
@@ -279,7 +279,7 @@ fn health_is_told_to_pages_of_other_origins_and_they_cannot_read_it() {
 }
 
 #[test]
-fn what_a_proxy_says_came_over_plain_http_is_refused_in_production_and_never_redirected() {
+fn forwarded_plain_http_is_refused_in_production_and_never_redirected() {
     run(async {
         let production = |environment: Environment| {
             environment
@@ -324,7 +324,7 @@ fn what_a_proxy_says_came_over_plain_http_is_refused_in_production_and_never_red
 }
 
 #[test]
-fn every_answer_tells_browsers_and_caches_what_not_to_do() {
+fn every_answer_has_the_security_and_cache_headers() {
     run(async {
         let app = TestApp::start_with(Database::sqlite(), |environment| environment.with("MAX_BODY_BYTES", 2048)).await;
         let key = ("X-API-KEY", KEY);

@@ -74,7 +74,7 @@ async fn rows(database: &PgDatabase) -> String {
 }
 
 #[test]
-fn all_misfits_are_named_at_once_and_one_statement_mends_them() {
+fn all_misfits_are_reported_at_once_with_one_statement_that_fixes_them() {
     run(async {
         let database = database(
             "create table market_data_candles (
@@ -113,7 +113,7 @@ fn all_misfits_are_named_at_once_and_one_statement_mends_them() {
 }
 
 #[test]
-fn what_a_change_of_the_table_mends_without_loss_is_one_statement() {
+fn lossless_changes_are_advised_as_one_statement() {
     run(async {
         let key = "alter table market_data_candles drop constraint market_data_candles_symbol_timeframe_timestamp_key";
         for (change, misfit) in [
@@ -182,7 +182,7 @@ fn plain(rows: &str) -> String {
 }
 
 #[test]
-fn a_volume_with_fractions_is_never_advised_to_be_rounded() {
+fn fractional_volumes_are_never_advised_to_be_rounded() {
     run(async {
         let change = "alter table market_data_candles alter column volume type numeric;
             update market_data_candles set volume = 1.5 where symbol = 'EURUSD';
@@ -227,7 +227,7 @@ async fn volumes(database: &PgDatabase, exact: &str) -> String {
 }
 
 #[test]
-fn volumes_that_are_not_whole_numbers_are_kept_whatever_they_are_and_however_the_advice_is_run() {
+fn volumes_that_are_not_whole_numbers_survive_the_advised_statements() {
     run(async {
         let not_whole =
             ["1.5", "2", "'NaN'", "null", "'Infinity'", "'-Infinity'", "1e19", "9223372036854775807.6", "-2.5"];
@@ -270,7 +270,7 @@ fn volumes_that_are_not_whole_numbers_are_kept_whatever_they_are_and_however_the
 }
 
 #[test]
-fn advice_on_volumes_that_fails_half_way_changes_nothing() {
+fn volume_advice_that_fails_halfway_changes_nothing() {
     run(async {
         // The trigger raises at the step that sets volume to not null.
         let change = "alter table market_data_candles alter column volume type numeric;
@@ -294,7 +294,7 @@ fn advice_on_volumes_that_fails_half_way_changes_nothing() {
 }
 
 #[test]
-fn volumes_that_a_change_left_under_another_name_are_named_and_come_back() {
+fn volumes_in_a_renamed_column_are_found_and_restored() {
     run(async {
         let renamed = "alter table market_data_candles alter column volume type numeric;
             update market_data_candles set volume = 'NaN' where symbol = 'USDJPY';
@@ -355,7 +355,7 @@ fn binary_prices_that_are_not_numbers_are_kept_as_they_are() {
 }
 
 #[test]
-fn digits_of_binary_prices_are_kept_or_rounded_as_their_owner_says() {
+fn the_owner_chooses_whether_binary_prices_are_rounded() {
     run(async {
         for (using, expected) in [("::text::numeric", "1.0850000000000002"), ("\"close\"::numeric", "1.085")] {
             let change = "alter table market_data_candles alter column close type double precision;
@@ -376,7 +376,7 @@ fn digits_of_binary_prices_are_kept_or_rounded_as_their_owner_says() {
 }
 
 #[test]
-fn a_time_without_a_zone_is_asked_about() {
+fn the_owner_is_asked_for_the_zone_of_times_without_one() {
     run(async {
         for (kind, using, advised) in [
             ("timestamp", "timestamp at time zone 'UTC'", "at time zone 'UTC'"),
@@ -411,7 +411,7 @@ fn a_time_without_a_zone_is_asked_about() {
 }
 
 #[test]
-fn what_is_in_the_way_is_counted_and_shown() {
+fn conflicting_rows_are_counted_and_a_query_shows_them() {
     run(async {
         let key = "alter table market_data_candles drop constraint market_data_candles_symbol_timeframe_timestamp_key";
         let nulls = "alter table market_data_candles alter column close drop not null;
@@ -440,7 +440,7 @@ fn what_is_in_the_way_is_counted_and_shown() {
 }
 
 #[test]
-fn a_table_that_cannot_be_looked_through_in_time_is_refused_with_what_to_look_for() {
+fn a_table_too_large_to_scan_in_time_is_refused_with_queries_to_run() {
     run(async {
         let change = "alter table market_data_candles alter column volume type numeric;
             alter table market_data_candles alter column close type double precision";
@@ -477,7 +477,7 @@ fn a_missing_column_is_added_only_where_no_row_needs_a_value() {
 }
 
 #[test]
-fn what_depends_on_a_column_is_named() {
+fn views_and_policies_that_depend_on_a_column_are_named() {
     run(async {
         let change = "create view recent as select symbol from market_data_candles;
             create policy mine on market_data_candles for select using (symbol = 'EURUSD')";
@@ -494,7 +494,7 @@ fn what_depends_on_a_column_is_named() {
 }
 
 #[test]
-fn a_view_is_not_a_table() {
+fn a_view_is_refused_as_a_table() {
     run(async {
         let table = ADOPTED.replace("market_data_candles", "mine");
         let database = database(&table, "create view market_data_candles as select * from mine").await;
@@ -506,7 +506,7 @@ fn a_view_is_not_a_table() {
 }
 
 #[test]
-fn series_that_nobody_can_ask_for_are_reported_with_what_mends_them() {
+fn unreachable_series_are_reported_with_the_statements_that_fix_them() {
     run(async {
         let table = database(ADOPTED, ROWS).await;
         for (symbol, timeframe, hour) in [
@@ -560,7 +560,7 @@ fn series_that_nobody_can_ask_for_are_reported_with_what_mends_them() {
 }
 
 #[test]
-fn a_look_for_them_that_takes_too_long_is_cut_and_delays_nothing() {
+fn the_scan_for_unreachable_series_times_out_and_delays_nothing() {
     run(async {
         let table = database(ADOPTED, ROWS).await;
         prepare(&table.url, true).await.unwrap();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -53,75 +54,83 @@ fn decoded(headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
     }
 }
 
-both_stores! {
-    async fn what_this_process_stores_is_read_at_once(app: TestApp) {
-        let queries = [String::new(), "&limit=5000".to_owned(), format!("&before={}", NOW + HOUR), format!("&from={}", NOW - 400 * HOUR)];
-        for n in (2..=21).rev() {
-            let time = NOW - n * HOUR;
-            assert_eq!(app.ingest(&[candle(time)]).await, (1, 0, 0));
-            for query in &queries {
-                for wanted in ["identity", "gzip"] {
-                    let (headers, body) = coded(&app, Method::GET, query, wanted).await;
-                    let page: Vec<Value> = serde_json::from_slice(&decoded(&headers, &body)).unwrap();
-                    assert_eq!(page.last().unwrap()["timestamp"], time * 1000, "{query} {wanted}");
-                }
-            }
-        }
-    }
-
-    async fn a_forming_candle_is_read_as_it_is_now(app: TestApp) {
-        for volume in 1000..1050 {
-            app.ingest(&[with(candle(NOW), json!({"volume": volume, "complete": false}))]).await;
-            let page = app.candles("").await.json();
-            assert_eq!((&page[0]["volume"], &page[0]["complete"]), (&json!(volume), &json!(false)));
-        }
-        app.set_clock(NOW + HOUR);
-        app.ingest(&[with(candle(NOW), json!({"volume": 7, "complete": true}))]).await;
-        let page = app.candles("").await.json();
-        assert_eq!((&page[0]["volume"], page[0].get("complete")), (&json!(7), None));
-    }
-
-    async fn every_coding_holds_the_same_page(app: TestApp) {
-        app.ingest(&history(2000)).await;
-        app.ingest(&[with(candle(NOW), json!({"complete": false}))]).await;
-        // One that is compressed at once, and one that is long.
-        for query in ["&limit=20", "&limit=2000"] {
-            let plain = app.candles(query).await;
-            assert_eq!((plain.header("content-encoding"), times(&plain).len()), (None, query[7..].parse().unwrap()));
-            for (wanted, coding) in [
-                ("gzip", Some("gzip")),
-                ("zstd", Some("zstd")),
-                ("gzip, deflate, br, zstd", Some("zstd")),
-                ("gzip;q=1, zstd;q=0.5", Some("gzip")),
-                ("br", None),
-                ("identity;q=0", None),
-            ] {
+#[apply(both_stores)]
+async fn a_page_includes_what_this_process_has_just_stored(app: TestApp) {
+    let queries = [
+        String::new(),
+        "&limit=5000".to_owned(),
+        format!("&before={}", NOW + HOUR),
+        format!("&from={}", NOW - 400 * HOUR),
+    ];
+    for n in (2..=21).rev() {
+        let time = NOW - n * HOUR;
+        assert_eq!(app.ingest(&[candle(time)]).await, (1, 0, 0));
+        for query in &queries {
+            for wanted in ["identity", "gzip"] {
                 let (headers, body) = coded(&app, Method::GET, query, wanted).await;
-                assert_eq!(headers.get("content-encoding").map(|name| name.to_str().unwrap()), coding, "{wanted}");
-                assert_eq!(decoded(&headers, &body), plain.body.as_bytes(), "{wanted}");
-                assert!(coding.is_none() || body.len() < plain.body.len() / 2, "{} of {}", body.len(), plain.body.len());
-                let vary: BTreeSet<_> = headers.get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
-                assert_eq!(vary, BTreeSet::from(["accept-encoding", "origin"]));
-                for name in ["etag", "link", "x-more-before", "x-more-after", "content-type", "cache-control"] {
-                    assert_eq!(headers.get(name), plain.headers.get(name), "{name} with {wanted}");
-                }
-                let (head, nothing) = coded(&app, Method::HEAD, query, wanted).await;
-                assert!(nothing.is_empty());
-                for name in ["content-length", "content-encoding", "etag", "vary"] {
-                    assert_eq!(head.get(name), headers.get(name), "{name} with {wanted}");
-                }
-                // One tag for all of them.
-                let again = app.request(Method::GET, &format!("{PATH}{query}")).bearer_auth(TOKEN);
-                let again = send(again.header("If-None-Match", plain.header("etag").unwrap()).header("Accept-Encoding", wanted)).await;
-                assert_eq!((again.status.as_u16(), again.body.as_str()), (304, ""));
-                assert_eq!(again.header("content-encoding"), None);
-                assert_eq!(again.header("vary"), Some("accept-encoding"));
+                let page: Vec<Value> = serde_json::from_slice(&decoded(&headers, &body)).unwrap();
+                assert_eq!(page.last().unwrap()["timestamp"], time * 1000, "{query} {wanted}");
             }
         }
-        let (headers, body) = coded(&app, Method::GET, "&limit=2", "gzip, zstd").await;
-        assert!(!headers.contains_key("content-encoding") && body.len() < 1024, "what is short stays plain");
-        assert!(headers.get_all("vary").iter().any(|value| value == "accept-encoding"));
     }
+}
+
+#[apply(both_stores)]
+async fn a_page_includes_the_current_state_of_a_forming_candle(app: TestApp) {
+    for volume in 1000..1050 {
+        app.ingest(&[with(candle(NOW), json!({"volume": volume, "complete": false}))]).await;
+        let page = app.candles("").await.json();
+        assert_eq!((&page[0]["volume"], &page[0]["complete"]), (&json!(volume), &json!(false)));
+    }
+    app.set_clock(NOW + HOUR);
+    app.ingest(&[with(candle(NOW), json!({"volume": 7, "complete": true}))]).await;
+    let page = app.candles("").await.json();
+    assert_eq!((&page[0]["volume"], page[0].get("complete")), (&json!(7), None));
+}
+
+#[apply(both_stores)]
+async fn every_content_encoding_holds_the_same_page(app: TestApp) {
+    app.ingest(&history(2000)).await;
+    app.ingest(&[with(candle(NOW), json!({"complete": false}))]).await;
+    // One that is compressed at once, and one that is long.
+    for query in ["&limit=20", "&limit=2000"] {
+        let plain = app.candles(query).await;
+        assert_eq!((plain.header("content-encoding"), times(&plain).len()), (None, query[7..].parse().unwrap()));
+        for (wanted, coding) in [
+            ("gzip", Some("gzip")),
+            ("zstd", Some("zstd")),
+            ("gzip, deflate, br, zstd", Some("zstd")),
+            ("gzip;q=1, zstd;q=0.5", Some("gzip")),
+            ("br", None),
+            ("identity;q=0", None),
+        ] {
+            let (headers, body) = coded(&app, Method::GET, query, wanted).await;
+            assert_eq!(headers.get("content-encoding").map(|name| name.to_str().unwrap()), coding, "{wanted}");
+            assert_eq!(decoded(&headers, &body), plain.body.as_bytes(), "{wanted}");
+            assert!(coding.is_none() || body.len() < plain.body.len() / 2, "{} of {}", body.len(), plain.body.len());
+            let vary: BTreeSet<_> = headers.get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(vary, BTreeSet::from(["accept-encoding", "origin"]));
+            for name in ["etag", "link", "x-more-before", "x-more-after", "content-type", "cache-control"] {
+                assert_eq!(headers.get(name), plain.headers.get(name), "{name} with {wanted}");
+            }
+            let (head, nothing) = coded(&app, Method::HEAD, query, wanted).await;
+            assert!(nothing.is_empty());
+            for name in ["content-length", "content-encoding", "etag", "vary"] {
+                assert_eq!(head.get(name), headers.get(name), "{name} with {wanted}");
+            }
+            // One tag for all of them.
+            let again = app.request(Method::GET, &format!("{PATH}{query}")).bearer_auth(TOKEN);
+            let again =
+                send(again.header("If-None-Match", plain.header("etag").unwrap()).header("Accept-Encoding", wanted))
+                    .await;
+            assert_eq!((again.status.as_u16(), again.body.as_str()), (304, ""));
+            assert_eq!(again.header("content-encoding"), None);
+            assert_eq!(again.header("vary"), Some("accept-encoding"));
+        }
+    }
+    let (headers, body) = coded(&app, Method::GET, "&limit=2", "gzip, zstd").await;
+    assert!(!headers.contains_key("content-encoding") && body.len() < 1024, "what is short stays plain");
+    assert!(headers.get_all("vary").iter().any(|value| value == "accept-encoding"));
 }
 
 /// Returns once a reader and a writer wait for a lock.
@@ -133,7 +142,7 @@ async fn both_wait(database: &PgDatabase) {
 }
 
 #[test]
-fn a_reading_from_before_a_post_answers_nobody_after_it() {
+fn a_page_read_before_a_post_is_not_served_after_it() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url)).await;
@@ -160,7 +169,7 @@ fn a_reading_from_before_a_post_answers_nobody_after_it() {
 }
 
 #[test]
-fn what_another_process_stored_a_second_ago_is_read() {
+fn a_page_includes_what_another_process_stored_a_second_ago() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let environment = Environment::new(&database.url).with("RATE_LIMIT_QUERY", "off");
@@ -197,7 +206,7 @@ async fn readings(admin: &str) -> u64 {
 }
 
 #[test]
-fn many_who_ask_at_once_are_answered_by_one_query() {
+fn concurrent_requests_for_a_page_share_one_query() {
     run(async {
         let (database, folder) = (PgDatabase::create(&plain_server()).await, folder());
         let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url)]);
@@ -252,7 +261,7 @@ fn an_unchanged_page_costs_no_query() {
 }
 
 #[test]
-fn a_client_that_hangs_up_takes_no_page_from_others() {
+fn a_disconnecting_client_does_not_cancel_the_page_for_others() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let app = TestApp::start(Database::Postgres(database)).await;

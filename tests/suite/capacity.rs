@@ -44,7 +44,7 @@ async fn health_answers(app: &Service) {
 }
 
 #[test]
-fn a_request_too_many_is_refused_at_once_and_health_is_not() {
+fn requests_over_the_concurrency_limit_are_shed_except_health() {
     run(async {
         // More connections than one address may have, but for a proxy's.
         let app = TestApp::start_with(Database::sqlite(), |environment| {
@@ -72,7 +72,7 @@ fn a_request_too_many_is_refused_at_once_and_health_is_not() {
 }
 
 #[test]
-fn bodies_fill_no_more_than_their_part_of_the_memory() {
+fn request_bodies_stay_within_their_memory_budget() {
     run_within(Duration::from_secs(180), async {
         const EACH: usize = 4 * 1024 * 1024;
         let app =
@@ -103,7 +103,7 @@ fn bodies_fill_no_more_than_their_part_of_the_memory() {
 }
 
 #[test]
-fn bodies_that_are_only_announced_take_no_memory() {
+fn announced_bodies_reserve_no_memory_before_they_arrive() {
     run(async {
         const LARGEST: usize = 16 * 1024 * 1024;
         const CONNECTIONS: usize = 200;
@@ -140,7 +140,7 @@ fn bodies_that_are_only_announced_take_no_memory() {
 }
 
 #[test]
-fn answers_that_nobody_takes_fill_no_more_than_their_part_of_the_memory() {
+fn unread_responses_stay_within_their_memory_budget() {
     run(async {
         const CANDLES: i64 = 80_000;
         const BATCH: i64 = 10_000;

@@ -58,13 +58,13 @@ fn the_example_file_lists_every_variable_with_its_default_and_nothing_else() {
 }
 
 #[test]
-fn the_example_file_as_it_is_means_the_defaults() {
+fn the_unedited_example_file_sets_the_defaults() {
     let lines = dotenvy::from_read_iter(include_str!("../../.env.example").as_bytes());
     assert_eq!(lines.count(), 0, "every line is a comment until somebody changes it");
 }
 
 #[test]
-fn defaults_are_those_that_are_documented() {
+fn defaults_match_the_documentation() {
     let config = production(&[]).unwrap();
     assert_eq!(
         (config.environment, config.log.format, config.docs_enabled),
@@ -94,7 +94,7 @@ fn defaults_are_those_that_are_documented() {
 }
 
 #[test]
-fn values_that_cannot_be_meant_are_refused() {
+fn invalid_values_are_refused() {
     for (name, value) in [
         ("PORT", "65536"),
         ("PORT", "http"),
@@ -147,7 +147,7 @@ fn several_keys_are_named_for_the_log() {
 }
 
 #[test]
-fn what_stands_before_a_colon_is_a_short_plain_name_or_refused_unquoted() {
+fn an_invalid_key_name_is_refused_without_being_quoted() {
     let long = format!("{}:ingest-key-0123456789", "n".repeat(33));
     for (entry, said) in [
         ("half.of-a-secret:ingest-key-0123456789", "has a dot before its colon"),
@@ -214,7 +214,7 @@ fn development_takes_short_keys_and_warns_of_them() {
 }
 
 #[test]
-fn secrets_may_stand_in_files() {
+fn secrets_can_be_read_from_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     std::fs::write(&file, "key-from-a-file-0123\n").unwrap();
@@ -249,7 +249,7 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
-fn how_the_service_stands_on_the_network_is_read() {
+fn network_settings_are_read() {
     let config = production(&[
         ("ADMIN_ADDR", "127.0.0.1:9100"),
         ("ADMIN_HOSTS", "candlewick, Metrics.Example.com"),
@@ -289,7 +289,7 @@ fn how_the_service_stands_on_the_network_is_read() {
 }
 
 #[test]
-fn what_would_open_it_too_far_or_means_nothing_stops_the_start() {
+fn unsafe_or_meaningless_network_settings_stop_the_start() {
     for (name, value, said) in [
         ("ALLOWED_ORIGINS", "*", "is a wildcard"),
         ("ALLOWED_ORIGINS", "https://*.example.com", "is a wildcard"),

@@ -53,7 +53,7 @@ impl Watched {
 }
 
 #[test]
-fn what_goes_on_where_the_service_has_written_is_copied() {
+fn batches_next_to_the_written_range_are_copied() {
     run(async {
         let watched = Watched::start().await;
         let insert = |added: u64| (added, "insert".to_owned());
@@ -131,7 +131,7 @@ fn every_price_is_copied_with_its_digits() {
 }
 
 #[test]
-fn a_copy_that_waits_for_too_long_stores_nothing_and_leaves_a_good_connection() {
+fn a_copy_that_times_out_stores_nothing_and_keeps_the_connection() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 1)).await;
@@ -145,7 +145,7 @@ fn a_copy_that_waits_for_too_long_stores_nothing_and_leaves_a_good_connection() 
 }
 
 #[test]
-fn a_copy_that_meets_a_stored_candle_answers_as_an_insert_does() {
+fn a_copy_that_meets_a_stored_candle_falls_back_to_insert() {
     run(async {
         let watched = Watched::start().await;
         watched.post(&hours(5000, 300)).await;
@@ -164,7 +164,7 @@ fn a_copy_that_meets_a_stored_candle_answers_as_an_insert_does() {
 }
 
 #[test]
-fn two_writers_of_the_same_candles_store_each_once() {
+fn concurrent_copies_of_the_same_candles_store_each_once() {
     run(async {
         let watched = Watched::start().await;
         let others = Service::start(&Environment::new(&watched.database.url)).await;
@@ -183,7 +183,7 @@ fn two_writers_of_the_same_candles_store_each_once() {
 }
 
 #[test]
-fn where_row_security_forbids_a_copy_candles_are_inserted() {
+fn candles_are_inserted_where_row_security_forbids_copy() {
     run(async {
         let watched = Watched::start().await;
         let (login, url) = (watched.database.login(), watched.database.make_login().await);

@@ -1,6 +1,7 @@
 //! Several credentials in one request, and valid ones that were sent in the wrong way.
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::json;
 
 use crate::harness::{
@@ -35,30 +36,33 @@ async fn is_never_a_wrong_key(app: &Service, tried: &[Sent<'_>]) {
     assert_eq!(call(app, Method::GET, CANDLES, &[("X-API-KEY", "wrong")]).await.status, 401, "none was counted");
 }
 
-both_stores! {
-    async fn of_two_valid_keys_the_one_that_fits_the_route_counts(app: TestApp) {
-        let (bearer_key, bearer_token) = (format!("Bearer {KEY}"), format!("Bearer {TOKEN}"));
-        for headers in [
-            [("X-API-KEY", KEY), ("X-Internal-Token", TOKEN)],
-            [("X-Internal-Token", TOKEN), ("X-API-KEY", KEY)],
-            [("X-API-KEY", KEY), ("Authorization", &*bearer_token)],
-            [("X-Internal-Token", TOKEN), ("Authorization", &*bearer_key)],
+#[apply(both_stores)]
+async fn the_key_that_fits_the_route_counts(app: TestApp) {
+    let (bearer_key, bearer_token) = (format!("Bearer {KEY}"), format!("Bearer {TOKEN}"));
+    for headers in [
+        [("X-API-KEY", KEY), ("X-Internal-Token", TOKEN)],
+        [("X-Internal-Token", TOKEN), ("X-API-KEY", KEY)],
+        [("X-API-KEY", KEY), ("Authorization", &*bearer_token)],
+        [("X-Internal-Token", TOKEN), ("Authorization", &*bearer_key)],
+    ] {
+        for (method, path, expected) in [
+            (Method::POST, "/api/v1/candles", 201),
+            (Method::GET, CANDLES, 200),
+            (Method::HEAD, CANDLES, 200),
+            (Method::GET, "/api/v1/series", 200),
+            (Method::GET, "/api/v1/health/detailed", 200),
+            (Method::GET, "/api/v1/openapi.json", 200),
+            (Method::GET, "/nowhere", 404),
         ] {
-            for (method, path, expected) in [
-                (Method::POST, "/api/v1/candles", 201), (Method::GET, CANDLES, 200), (Method::HEAD, CANDLES, 200),
-                (Method::GET, "/api/v1/series", 200), (Method::GET, "/api/v1/health/detailed", 200),
-                (Method::GET, "/api/v1/openapi.json", 200), (Method::GET, "/nowhere", 404),
-            ] {
-                let answer = call(&app, method.clone(), path, &headers).await;
-                assert_eq!(answer.status.as_u16(), expected, "{method} {path} {headers:?}");
-            }
+            let answer = call(&app, method.clone(), path, &headers).await;
+            assert_eq!(answer.status.as_u16(), expected, "{method} {path} {headers:?}");
         }
-        assert_eq!(app.database.closed().await.len(), 1);
     }
+    assert_eq!(app.database.closed().await.len(), 1);
 }
 
 #[test]
-fn of_two_valid_keys_the_other_one_is_not_charged() {
+fn the_key_that_does_not_fit_the_route_is_not_charged() {
     run(async {
         let app =
             limited(|environment| environment.with("RATE_LIMIT_INGEST", "1/m").with("RATE_LIMIT_QUERY", "5/m")).await;
@@ -75,7 +79,7 @@ fn of_two_valid_keys_the_other_one_is_not_charged() {
 }
 
 #[test]
-fn a_valid_key_beside_a_wrong_one_is_a_wrong_key() {
+fn a_wrong_key_refuses_the_request_despite_a_valid_one() {
     run(async {
         let app = limited(|environment| environment).await;
         let cases: [(&[(&str, &str)], &str); 8] = [
@@ -141,7 +145,7 @@ fn an_empty_credential_counts_as_absent() {
 }
 
 #[test]
-fn two_keys_of_one_kind_are_refused_with_the_reason() {
+fn two_keys_of_one_kind_are_refused() {
     run(async {
         let app = limited(|environment| {
             environment.with("MT5_API_KEY", format!("terminal:{KEY},other:another-ingest-key-0"))
@@ -169,7 +173,7 @@ fn two_keys_of_one_kind_are_refused_with_the_reason() {
 }
 
 #[test]
-fn who_sends_a_valid_key_in_the_wrong_way_is_told_how_to_send_it() {
+fn a_misplaced_valid_key_is_answered_with_advice() {
     run(async {
         let app = limited(|environment| environment).await;
         let post = |headers| (Method::POST, "/api/v1/candles", headers);
@@ -239,7 +243,7 @@ fn who_sends_a_valid_key_in_the_wrong_way_is_told_how_to_send_it() {
 }
 
 #[test]
-fn a_request_without_a_credential_is_looked_through_as_seldom_as_wrong_keys_are_taken() {
+fn the_search_for_misplaced_keys_is_rate_limited() {
     run(async {
         let app = limited(|environment| environment).await;
         let misplaced = format!("/api/v1/series?token={TOKEN}");
@@ -260,7 +264,7 @@ fn a_request_without_a_credential_is_looked_through_as_seldom_as_wrong_keys_are_
 }
 
 #[test]
-fn who_has_no_valid_key_learns_nothing_from_how_it_is_sent() {
+fn a_misplaced_wrong_key_is_answered_without_advice() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let wrong = "ingest-key-for-tesst";

@@ -47,7 +47,7 @@ async fn refused_addresses(database: &PgDatabase) -> Vec<Refused> {
 }
 
 #[test]
-fn a_refused_login_is_said_with_its_place_and_the_remedy() {
+fn a_refused_login_is_reported_with_its_cause_and_remedy() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         for Refused { url, state, remedy } in refused_addresses(&database).await {
@@ -75,7 +75,7 @@ fn a_refused_login_is_said_with_its_place_and_the_remedy() {
 }
 
 #[test]
-fn a_service_that_is_refused_for_long_ends_with_the_remedy() {
+fn a_service_refused_for_a_minute_exits_with_the_remedy() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         for Refused { url, state, remedy } in refused_addresses(&database).await {
@@ -92,7 +92,7 @@ fn a_service_that_is_refused_for_long_ends_with_the_remedy() {
 }
 
 #[test]
-fn a_refused_service_waits_at_first_and_serves_once_it_is_let_in() {
+fn a_refused_service_retries_and_serves_once_admitted() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let wrong_password = refused_addresses(&database).await.swap_remove(0);
@@ -118,7 +118,7 @@ fn a_refused_service_waits_at_first_and_serves_once_it_is_let_in() {
 }
 
 #[test]
-fn a_server_that_is_not_reached_is_named_with_what_to_look_at() {
+fn an_unreachable_server_is_reported_with_what_to_check() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -148,7 +148,7 @@ fn a_server_that_is_not_reached_is_named_with_what_to_look_at() {
 }
 
 #[test]
-fn an_address_that_its_password_cuts_short_ends_it_at_once() {
+fn a_database_url_truncated_by_its_password_stops_the_start() {
     let place = folder();
     for url in [
         "postgres://trader:12#geheim@db.example.com/candles",

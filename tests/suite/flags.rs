@@ -46,7 +46,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_dotenv() {
 }
 
 #[test]
-fn an_error_names_the_flag_or_the_variable_that_the_value_came_from() {
+fn an_error_names_the_flag_or_variable_at_fault() {
     let folder = folder();
     let value = |name: &str| if name.contains("port") || name == "PORT" { "80000" } else { "nonsense" };
     for (flag, variable, problem) in [
@@ -77,7 +77,7 @@ fn an_error_names_the_flag_or_the_variable_that_the_value_came_from() {
 }
 
 #[test]
-fn flags_of_one_command_are_not_taken_by_another() {
+fn flags_of_one_command_are_refused_by_others() {
     let folder = folder();
     for arguments in [
         &["--port", "0", "migrate"][..],
@@ -93,7 +93,7 @@ fn flags_of_one_command_are_not_taken_by_another() {
 }
 
 #[test]
-fn migrate_takes_the_database_from_a_flag_too() {
+fn migrate_accepts_the_database_flag() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let place = folder();
@@ -108,7 +108,7 @@ fn migrate_takes_the_database_from_a_flag_too() {
 }
 
 #[test]
-fn a_password_on_the_command_line_is_warned_of_and_never_shown() {
+fn a_password_on_the_command_line_is_a_warning_and_never_shown() {
     let folder = folder();
     let url = "postgres://trader:geheim-123@127.0.0.1:9/candles";
     let mut serving = Serving::with_arguments(folder.path(), &["--port", "0", "--database-url", url], &KEYS);
@@ -148,7 +148,7 @@ fn dotenv_is_not_read_where_a_flag_says_production() {
 }
 
 #[test]
-fn flags_hold_when_keys_are_read_again() {
+fn flags_still_apply_after_a_reload() {
     let folder = folder();
     let (keys, tokens) = (folder.path().join("keys"), folder.path().join("tokens"));
     fs::write(&keys, "key-0123456789abcdef").unwrap();

@@ -33,12 +33,12 @@ const BETWEEN: usize = 150;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]
-fn caddy_hands_over_without_a_lost_request() {
+fn a_handover_behind_caddy_loses_no_request() {
     run_within(Duration::from_secs(180), async { hands_over("Caddy").await });
 }
 
 #[test]
-fn nginx_hands_over_without_a_lost_request() {
+fn a_handover_behind_nginx_loses_no_request() {
     run_within(Duration::from_secs(180), async { hands_over("nginx").await });
 }
 

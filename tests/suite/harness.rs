@@ -14,6 +14,7 @@ use candlewick::config::{Config, Variables};
 use candlewick::store::Store;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, StatusCode};
+use rstest_reuse::template;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, Row, SqlitePool};
 use tempfile::TempDir;
@@ -28,31 +29,33 @@ pub const TOKEN: &str = "read-token-for-tests";
 /// 2026-03-04T12:00:00Z, a Wednesday.
 pub const NOW: i64 = 1_772_625_600;
 
-/// Runs one body on both stores.
-macro_rules! both_stores {
-    ($($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block)+) => {
-        $($(#[$meta])* mod $name {
-            use super::*;
+/// How long a test may take before it counts as hanging.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-            async fn body($app: TestApp) $body
-
-            #[test]
-            fn sqlite() {
-                crate::harness::run(async { body(TestApp::start(crate::harness::Database::sqlite()).await).await });
-            }
-
-            #[test]
-            fn postgres() {
-                crate::harness::run(async { body(TestApp::start(crate::harness::Database::postgres().await).await).await });
-            }
-        })+
-    };
+/// `#[apply(both_stores)]` runs a test once per store, each time with a service of its own.
+#[template]
+#[rstest::rstest]
+#[case::sqlite(crate::harness::TestApp::start_on(crate::harness::StoreKind::Sqlite))]
+#[case::postgres(crate::harness::TestApp::start_on(crate::harness::StoreKind::Postgres))]
+#[timeout(crate::harness::TEST_TIMEOUT)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_stores(
+    #[case]
+    #[future(awt)]
+    app: TestApp,
+) {
 }
-pub(crate) use both_stores;
+
+/// `#[apply(both_store_kinds)]` runs a test once per store, for tests that start no service or have a runtime of their own.
+#[template]
+#[rstest::rstest]
+#[case::sqlite(crate::harness::StoreKind::Sqlite)]
+#[case::postgres(crate::harness::StoreKind::Postgres)]
+fn both_store_kinds(#[case] kind: StoreKind) {}
 
 /// Several threads, as the service has, so that tests meet its races.
 pub fn run(test: impl Future<Output = ()>) {
-    run_within(Duration::from_secs(120), test);
+    run_within(TEST_TIMEOUT, test);
 }
 
 /// As [`run`], for a test that may take longer before it counts as hanging.
@@ -83,6 +86,21 @@ pub fn program_of(variable: &str) -> Option<String> {
 pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     while !holds().await {
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[derive(Clone, Copy)]
+pub enum StoreKind {
+    Sqlite,
+    Postgres,
+}
+
+impl StoreKind {
+    pub async fn database(self) -> Database {
+        match self {
+            Self::Sqlite => Database::sqlite(),
+            Self::Postgres => Database::postgres().await,
+        }
     }
 }
 
@@ -320,6 +338,10 @@ impl std::ops::Deref for TestApp {
 }
 
 impl TestApp {
+    pub async fn start_on(kind: StoreKind) -> Self {
+        Self::start(kind.database().await).await
+    }
+
     pub async fn start(database: Database) -> Self {
         Self::start_with(database, |environment| environment).await
     }
@@ -457,6 +479,18 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The whole answer as text, without what differs from run to run.
+    pub fn shown(&self) -> String {
+        let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        headers.sort_by_key(|(name, _)| *name);
+        let headers = headers.into_iter().map(|(name, value)| match name {
+            "date" | "etag" | "ratelimit-remaining" | "ratelimit-reset" | "x-request-id" => format!("{name}: […]\n"),
+            _ => format!("{name}: {}\n", value.to_str().unwrap()),
+        });
+        let body = self.body.replace(self.header("x-request-id").unwrap_or_default(), "[…]");
+        format!("{}\n{}\n{body}\n", self.status, headers.collect::<String>())
     }
 
     /// Checks that this is a problem as the contract describes it, and returns its detail.

@@ -1,10 +1,12 @@
 //! What every route has in common: who may call, what a refusal looks like, ids, health, documentation.
 
+use insta::assert_snapshot;
 use reqwest::Method;
-use serde_json::json;
+use rstest_reuse::apply;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Answer, Database, KEY, NOW, TOKEN, TestApp, both_stores, candle, run, send};
+use crate::harness::{Answer, Database, KEY, NOW, TOKEN, TestApp, both_stores, candle, run, send, with};
 
 const GET_CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 
@@ -16,123 +18,182 @@ async fn call(app: &TestApp, method: Method, path: &str, headers: &[(&'static st
     send(request.body(json!({"candles": [candle(NOW - 7200)]}).to_string())).await
 }
 
-both_stores! {
-    async fn each_route_takes_its_own_keys(app: TestApp) {
-        let bearer = |secret: &str| format!("Bearer {secret}");
-        let (post, get, series, detailed) = ((Method::POST, "/api/v1/candles"), (Method::GET, GET_CANDLES),
-            (Method::GET, "/api/v1/series"), (Method::GET, "/api/v1/health/detailed"));
-        for ((method, path), credential, expected) in [
-            (&post, ("X-API-KEY", KEY.to_owned()), 201), (&post, ("x-api-key", KEY.to_owned()), 201),
-            (&post, ("Authorization", bearer(KEY)), 201), (&post, ("Authorization", format!("bearer {KEY}")), 201),
-            (&post, ("Authorization", bearer(TOKEN)), 403), (&post, ("X-Internal-Token", TOKEN.to_owned()), 403),
-            (&post, ("X-API-KEY", TOKEN.to_owned()), 401), (&post, ("X-Internal-Token", KEY.to_owned()), 401),
-            (&get, ("Authorization", bearer(TOKEN)), 200), (&get, ("X-Internal-Token", TOKEN.to_owned()), 200),
-            (&get, ("Authorization", bearer(KEY)), 403), (&get, ("X-API-KEY", KEY.to_owned()), 403),
-            (&get, ("X-API-KEY", TOKEN.to_owned()), 401),
-            (&series, ("X-API-KEY", KEY.to_owned()), 200), (&series, ("Authorization", bearer(TOKEN)), 200),
-            (&detailed, ("X-Internal-Token", TOKEN.to_owned()), 200), (&detailed, ("X-API-KEY", KEY.to_owned()), 403),
-        ] {
-            let answer = call(&app, method.clone(), path, &[(credential.0, &credential.1)]).await;
-            assert_eq!(answer.status.as_u16(), expected, "{method} {path} {credential:?}");
-            match expected {
-                401 => drop(answer.problem(401, "unauthorized")),
-                403 => drop(answer.problem(403, "wrong_scope")),
-                _ => {}
-            }
+#[apply(both_stores)]
+async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
+    let bearer = |secret: &str| format!("Bearer {secret}");
+    let (post, get, series, detailed) = (
+        (Method::POST, "/api/v1/candles"),
+        (Method::GET, GET_CANDLES),
+        (Method::GET, "/api/v1/series"),
+        (Method::GET, "/api/v1/health/detailed"),
+    );
+    for ((method, path), credential, expected) in [
+        (&post, ("X-API-KEY", KEY.to_owned()), 201),
+        (&post, ("x-api-key", KEY.to_owned()), 201),
+        (&post, ("Authorization", bearer(KEY)), 201),
+        (&post, ("Authorization", format!("bearer {KEY}")), 201),
+        (&post, ("Authorization", bearer(TOKEN)), 403),
+        (&post, ("X-Internal-Token", TOKEN.to_owned()), 403),
+        (&post, ("X-API-KEY", TOKEN.to_owned()), 401),
+        (&post, ("X-Internal-Token", KEY.to_owned()), 401),
+        (&get, ("Authorization", bearer(TOKEN)), 200),
+        (&get, ("X-Internal-Token", TOKEN.to_owned()), 200),
+        (&get, ("Authorization", bearer(KEY)), 403),
+        (&get, ("X-API-KEY", KEY.to_owned()), 403),
+        (&get, ("X-API-KEY", TOKEN.to_owned()), 401),
+        (&series, ("X-API-KEY", KEY.to_owned()), 200),
+        (&series, ("Authorization", bearer(TOKEN)), 200),
+        (&detailed, ("X-Internal-Token", TOKEN.to_owned()), 200),
+        (&detailed, ("X-API-KEY", KEY.to_owned()), 403),
+    ] {
+        let answer = call(&app, method.clone(), path, &[(credential.0, &credential.1)]).await;
+        assert_eq!(answer.status.as_u16(), expected, "{method} {path} {credential:?}");
+        match expected {
+            401 => drop(answer.problem(401, "unauthorized")),
+            403 => drop(answer.problem(403, "wrong_scope")),
+            _ => {}
         }
-    }
-
-    async fn a_wrong_key_is_one_answer_whatever_is_wrong_with_it(app: TestApp) {
-        let longer = format!("{KEY}x");
-        let upper = KEY.to_uppercase();
-        let cases: Vec<Vec<(&'static str, &str)>> = vec![
-            vec![], vec![("X-API-KEY", "wrong")],
-            vec![("X-API-KEY", &KEY[1..])], vec![("X-API-KEY", &longer)], vec![("X-API-KEY", &upper)],
-            vec![("Authorization", "Bearer wrong")], vec![("Authorization", "Basic eDp5")], vec![("X-API-KEY", "schlüssel")],
-        ];
-        let mut bodies = std::collections::BTreeSet::new();
-        for headers in cases {
-            let answer = call(&app, Method::POST, "/api/v1/candles", &headers).await;
-            assert_eq!(answer.problem(401, "unauthorized"), "Invalid or missing API Key", "{headers:?}");
-            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-            bodies.insert(answer.body.replace(answer.header("x-request-id").unwrap(), ""));
-        }
-        assert_eq!(bodies.len(), 1);
-        call(&app, Method::POST, "/api/v1/candles?key=wrong", &[]).await.problem(401, "unauthorized");
-        assert!(app.database.closed().await.is_empty());
-    }
-
-    async fn unknown_routes_and_methods_are_problems(app: TestApp) {
-        for path in ["/api", "/docs/", "/api/v1/candle", "/api/v1/candles/", "/api/v1/candles/EURUSD", "/API/v1/candles",
-                     "/api/v1/../v1/series/", "/%00", "/health/", "/api/docs/..%2f..%2fCargo.toml", "/api/docs/index.html"] {
-            call(&app, Method::GET, path, &[]).await.problem(404, "not_found");
-        }
-        for (method, path, allowed) in [
-            (Method::PUT, "/api/v1/candles", ["GET", "HEAD", "POST"].as_slice()),
-            (Method::DELETE, GET_CANDLES, &["GET", "HEAD", "POST"]), (Method::POST, "/api/v1/series", &["GET", "HEAD"]),
-            (Method::POST, "/health", &["GET", "HEAD"]), (Method::PATCH, "/api/v1/openapi.json", &["GET", "HEAD"]),
-            (Method::OPTIONS, "/healthz", &["GET", "HEAD"]), (Method::from_bytes(b"FOO").unwrap(), "/api/docs", &["GET", "HEAD"]),
-        ] {
-            let answer = call(&app, method.clone(), path, &[]).await;
-            answer.problem(405, "method_not_allowed");
-            let mut allow: Vec<&str> = answer.header("allow").unwrap().split(',').map(str::trim).collect();
-            allow.sort_unstable();
-            assert_eq!(allow, allowed, "{method} {path}");
-        }
-        let head = call(&app, Method::HEAD, "/nowhere", &[]).await;
-        assert_eq!((head.status.as_u16(), head.body.as_str()), (404, ""));
-        assert_eq!(head.header("content-type"), Some("application/problem+json"));
-    }
-
-    async fn an_id_that_is_harmless_comes_back_and_any_other_is_replaced(app: TestApp) {
-        for id in ["a", "0f-3_x.Y", &"x".repeat(64)] {
-            assert_eq!(call(&app, Method::GET, "/healthz", &[("x-request-id", id)]).await.header("x-request-id"), Some(id));
-        }
-        for id in ["", "with blank", "\"quote", "ü", &"x".repeat(65)] {
-            let answer = call(&app, Method::GET, "/nowhere", &[("x-request-id", id)]).await;
-            answer.problem(404, "not_found");
-            let made = answer.header("x-request-id").unwrap();
-            assert!(made.len() == 32 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
-        }
-    }
-
-    async fn health_is_open_to_all(app: TestApp) {
-        for path in ["/health", "/api/v1/health", "/health/live", "/healthz"] {
-            let answer = call(&app, Method::GET, path, &[]).await;
-            assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"{"status":"ok"}"#), "{path}");
-            let head = call(&app, Method::HEAD, path, &[]).await;
-            assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""), "{path}");
-        }
-        call(&app, Method::GET, "/api/v1/health/detailed", &[]).await.problem(401, "unauthorized");
-        let details = app.get("/api/v1/health/detailed").await.json();
-        assert_eq!(details["status"], "ok");
-        assert_eq!(details["version"], env!("CARGO_PKG_VERSION"));
-        assert_eq!(details["revision"], option_env!("CANDLEWICK_REVISION").unwrap_or("unknown"));
-        assert_eq!(details["last_ingest"], json!(null));
-        let kind = if matches!(app.database, Database::Sqlite(_)) { "sqlite" } else { "postgres" };
-        assert_eq!(details["store"]["kind"], kind);
-        for count in ["connections_open", "connections_idle", "connections_max"] {
-            assert!(details["store"][count].is_u64(), "{details}");
-        }
-        assert!(details["store"]["latency_ms"].is_f64() && details["uptime_seconds"].is_u64(), "{details}");
-        assert!(details["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{details}");
-        app.ingest(&[candle(NOW)]).await;
-        assert_eq!(app.get("/api/v1/health/detailed").await.json()["last_ingest"], NOW * 1000);
-    }
-
-    async fn many_askers_of_health_share_a_probe(app: TestApp) {
-        let mut asking = tokio::task::JoinSet::new();
-        for _ in 0..100 {
-            asking.spawn(send(app.request(Method::GET, "/api/v1/health/detailed").bearer_auth(TOKEN)));
-        }
-        let latencies: std::collections::BTreeSet<String> =
-            asking.join_all().await.iter().map(|answer| answer.json()["store"]["latency_ms"].to_string()).collect();
-        assert!(latencies.len() <= 3, "of 100 askers, all but a few a second share: {latencies:?}");
     }
 }
 
+#[apply(both_stores)]
+async fn answers_have_their_headers_and_bodies(app: TestApp) {
+    let key = [("X-API-KEY", KEY)];
+    let post = async |body: Value| app.post(&body).await;
+    let good = candle(NOW - 7200);
+    let wrong = with(candle(NOW - 7200), json!({"open": "abc", "volume": null}));
+    let answers = [
+        ("a batch", post(json!({"candles": [good, candle(NOW)]})).await),
+        ("the same batch with another price", post(json!({"candles": [with(good, json!({"close": "1.0855"}))]})).await),
+        ("a page", app.candles("&limit=1").await),
+        ("the list of series", app.get("/api/v1/series").await),
+        ("no key", call(&app, Method::GET, GET_CANDLES, &[]).await),
+        ("the key of a terminal", call(&app, Method::GET, GET_CANDLES, &key).await),
+        ("an unknown route", call(&app, Method::GET, "/nowhere", &[]).await),
+        ("a wrong method", call(&app, Method::PUT, "/api/v1/candles", &[]).await),
+        ("a body that is not JSON", app.post_bytes("{\"candles\": [").await),
+        ("values that are not a candle's", post(json!({"candles": [wrong]})).await),
+        ("a wrong parameter", app.candles("&limit=0").await),
+    ];
+    let answers: Vec<_> = answers.iter().map(|(name, answer)| format!("# {name}\n{}", answer.shown())).collect();
+    let answers = answers.join("\n");
+    assert_snapshot!("answers", answers);
+}
+
+#[apply(both_stores)]
+async fn all_wrong_keys_get_the_same_answer(app: TestApp) {
+    let longer = format!("{KEY}x");
+    let upper = KEY.to_uppercase();
+    let cases: Vec<Vec<(&'static str, &str)>> = vec![
+        vec![],
+        vec![("X-API-KEY", "wrong")],
+        vec![("X-API-KEY", &KEY[1..])],
+        vec![("X-API-KEY", &longer)],
+        vec![("X-API-KEY", &upper)],
+        vec![("Authorization", "Bearer wrong")],
+        vec![("Authorization", "Basic eDp5")],
+        vec![("X-API-KEY", "schlüssel")],
+    ];
+    let mut bodies = std::collections::BTreeSet::new();
+    for headers in cases {
+        let answer = call(&app, Method::POST, "/api/v1/candles", &headers).await;
+        assert_eq!(answer.problem(401, "unauthorized"), "Invalid or missing API Key", "{headers:?}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        bodies.insert(answer.body.replace(answer.header("x-request-id").unwrap(), ""));
+    }
+    assert_eq!(bodies.len(), 1);
+    call(&app, Method::POST, "/api/v1/candles?key=wrong", &[]).await.problem(401, "unauthorized");
+    assert!(app.database.closed().await.is_empty());
+}
+
+#[apply(both_stores)]
+async fn unknown_routes_and_methods_are_problems(app: TestApp) {
+    for path in [
+        "/api",
+        "/docs/",
+        "/api/v1/candle",
+        "/api/v1/candles/",
+        "/api/v1/candles/EURUSD",
+        "/API/v1/candles",
+        "/api/v1/../v1/series/",
+        "/%00",
+        "/health/",
+        "/api/docs/..%2f..%2fCargo.toml",
+        "/api/docs/index.html",
+    ] {
+        call(&app, Method::GET, path, &[]).await.problem(404, "not_found");
+    }
+    for (method, path, allowed) in [
+        (Method::PUT, "/api/v1/candles", ["GET", "HEAD", "POST"].as_slice()),
+        (Method::DELETE, GET_CANDLES, &["GET", "HEAD", "POST"]),
+        (Method::POST, "/api/v1/series", &["GET", "HEAD"]),
+        (Method::POST, "/health", &["GET", "HEAD"]),
+        (Method::PATCH, "/api/v1/openapi.json", &["GET", "HEAD"]),
+        (Method::OPTIONS, "/healthz", &["GET", "HEAD"]),
+        (Method::from_bytes(b"FOO").unwrap(), "/api/docs", &["GET", "HEAD"]),
+    ] {
+        let answer = call(&app, method.clone(), path, &[]).await;
+        answer.problem(405, "method_not_allowed");
+        let mut allow: Vec<&str> = answer.header("allow").unwrap().split(',').map(str::trim).collect();
+        allow.sort_unstable();
+        assert_eq!(allow, allowed, "{method} {path}");
+    }
+    let head = call(&app, Method::HEAD, "/nowhere", &[]).await;
+    assert_eq!((head.status.as_u16(), head.body.as_str()), (404, ""));
+    assert_eq!(head.header("content-type"), Some("application/problem+json"));
+}
+
+#[apply(both_stores)]
+async fn a_valid_request_id_is_echoed_and_any_other_is_replaced(app: TestApp) {
+    for id in ["a", "0f-3_x.Y", &"x".repeat(64)] {
+        assert_eq!(call(&app, Method::GET, "/healthz", &[("x-request-id", id)]).await.header("x-request-id"), Some(id));
+    }
+    for id in ["", "with blank", "\"quote", "ü", &"x".repeat(65)] {
+        let answer = call(&app, Method::GET, "/nowhere", &[("x-request-id", id)]).await;
+        answer.problem(404, "not_found");
+        let made = answer.header("x-request-id").unwrap();
+        assert!(made.len() == 32 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
+    }
+}
+
+#[apply(both_stores)]
+async fn health_needs_no_key(app: TestApp) {
+    for path in ["/health", "/api/v1/health", "/health/live", "/healthz"] {
+        let answer = call(&app, Method::GET, path, &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"{"status":"ok"}"#), "{path}");
+        let head = call(&app, Method::HEAD, path, &[]).await;
+        assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""), "{path}");
+    }
+    call(&app, Method::GET, "/api/v1/health/detailed", &[]).await.problem(401, "unauthorized");
+    let details = app.get("/api/v1/health/detailed").await.json();
+    assert_eq!(details["status"], "ok");
+    assert_eq!(details["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(details["revision"], option_env!("CANDLEWICK_REVISION").unwrap_or("unknown"));
+    assert_eq!(details["last_ingest"], json!(null));
+    let kind = if matches!(app.database, Database::Sqlite(_)) { "sqlite" } else { "postgres" };
+    assert_eq!(details["store"]["kind"], kind);
+    for count in ["connections_open", "connections_idle", "connections_max"] {
+        assert!(details["store"][count].is_u64(), "{details}");
+    }
+    assert!(details["store"]["latency_ms"].is_f64() && details["uptime_seconds"].is_u64(), "{details}");
+    assert!(details["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{details}");
+    app.ingest(&[candle(NOW)]).await;
+    assert_eq!(app.get("/api/v1/health/detailed").await.json()["last_ingest"], NOW * 1000);
+}
+
+#[apply(both_stores)]
+async fn concurrent_health_requests_share_a_probe(app: TestApp) {
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        asking.spawn(send(app.request(Method::GET, "/api/v1/health/detailed").bearer_auth(TOKEN)));
+    }
+    let latencies: std::collections::BTreeSet<String> =
+        asking.join_all().await.iter().map(|answer| answer.json()["store"]["latency_ms"].to_string()).collect();
+    assert!(latencies.len() <= 3, "of 100 askers, all but a few a second share: {latencies:?}");
+}
+
 #[test]
-fn the_committed_openapi_document_is_the_one_that_is_served() {
+fn the_committed_openapi_document_matches_the_served_one() {
     run(async {
         let committed = include_str!("../../docs/openapi.json");
         let current = candlewick::http::openapi();
@@ -209,7 +270,7 @@ fn the_openapi_document_is_complete() {
 }
 
 #[test]
-fn every_error_code_has_an_example_and_every_route_its_own_credential() {
+fn openapi_has_an_example_per_error_code_and_a_credential_per_route() {
     let document: serde_json::Value = serde_json::from_str(&candlewick::http::openapi()).unwrap();
     let operations =
         document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
@@ -249,7 +310,7 @@ fn every_error_code_has_an_example_and_every_route_its_own_credential() {
 }
 
 #[test]
-fn the_documentation_page_comes_whole_out_of_the_binary() {
+fn the_documentation_page_is_served_from_the_binary() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let page = call(&app, Method::GET, "/api/docs", &[]).await;
@@ -273,7 +334,7 @@ fn the_documentation_page_comes_whole_out_of_the_binary() {
 }
 
 #[test]
-fn it_speaks_no_other_http_than_1() {
+fn http_2_is_refused() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         // HTTP/2's preface and an empty SETTINGS frame, to which a server that knows them sends its own.
@@ -293,7 +354,7 @@ fn it_speaks_no_other_http_than_1() {
 }
 
 #[test]
-fn who_is_refused_before_sending_all_is_told_that_the_connection_ends() {
+fn a_refusal_before_the_end_of_the_body_closes_the_connection() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n";
@@ -308,42 +369,41 @@ fn who_is_refused_before_sending_all_is_told_that_the_connection_ends() {
     });
 }
 
-both_stores! {
-    async fn no_input_is_a_fault_of_the_service(app: TestApp) {
-        let deep = format!("{{\"candles\":[{}{}]}}", "[".repeat(100_000), "]".repeat(100_000));
-        let deep_objects = format!("{{\"candles\":{}", "{\"a\":".repeat(100_000));
-        let odd = [
-            deep,
-            deep_objects,
-            "{\"candles\":[{\"symbol\":\"\\ud800\"}]}".into(),
-            "{\"\\ud800\":1}".into(),
-            "{\"candles\":[1e999]}".into(),
-            "{\"candles\":[{\"volume\":1e999999999999999999999}]}".into(),
-            "{\"candles\":[{\"timestamp\":-9223372036854775808}]}".into(),
-            "{\"candles\":[{\"timestamp\":1e18}]}".into(),
-            "{\"candles\":[{\"timestamp\":\"-262143-01-01T00:00:00Z\"}]}".into(),
-            "{\"candles\":[{\"timestamp\":\"0000-01-01T00:00:00+14:00\",\"utc_offset\":\"1e400\"}]}".into(),
-            "{\"candles\":[{\"timestamp\":\"2025.08.03 24:60:60\"}]}".into(),
-            "\"\\u0000\"".into(),
-        ];
-        for body in odd {
-            let answer = app.post_bytes(body.clone()).await;
-            assert!(answer.status.is_client_error(), "{answer:?} for {body:.80}");
-        }
-        for query in [
-            "&from=-9223372036854775808",
-            "&before=9223372036854775807",
-            "&after=253402300799999",
-            "&to=253402300799",
-            "&from=-62135596800",
-            "&before=0001-01-01T00:00:00Z",
-            "&from=%F0%9F&to=%",
-            "&=",
-            "&&&",
-            "&limit=%31",
-        ] {
-            let answer = app.candles(query).await;
-            assert!(!answer.status.is_server_error(), "{answer:?} for {query}");
-        }
+#[apply(both_stores)]
+async fn no_input_causes_a_500(app: TestApp) {
+    let deep = format!("{{\"candles\":[{}{}]}}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep_objects = format!("{{\"candles\":{}", "{\"a\":".repeat(100_000));
+    let odd = [
+        deep,
+        deep_objects,
+        "{\"candles\":[{\"symbol\":\"\\ud800\"}]}".into(),
+        "{\"\\ud800\":1}".into(),
+        "{\"candles\":[1e999]}".into(),
+        "{\"candles\":[{\"volume\":1e999999999999999999999}]}".into(),
+        "{\"candles\":[{\"timestamp\":-9223372036854775808}]}".into(),
+        "{\"candles\":[{\"timestamp\":1e18}]}".into(),
+        "{\"candles\":[{\"timestamp\":\"-262143-01-01T00:00:00Z\"}]}".into(),
+        "{\"candles\":[{\"timestamp\":\"0000-01-01T00:00:00+14:00\",\"utc_offset\":\"1e400\"}]}".into(),
+        "{\"candles\":[{\"timestamp\":\"2025.08.03 24:60:60\"}]}".into(),
+        "\"\\u0000\"".into(),
+    ];
+    for body in odd {
+        let answer = app.post_bytes(body.clone()).await;
+        assert!(answer.status.is_client_error(), "{answer:?} for {body:.80}");
+    }
+    for query in [
+        "&from=-9223372036854775808",
+        "&before=9223372036854775807",
+        "&after=253402300799999",
+        "&to=253402300799",
+        "&from=-62135596800",
+        "&before=0001-01-01T00:00:00Z",
+        "&from=%F0%9F&to=%",
+        "&=",
+        "&&&",
+        "&limit=%31",
+    ] {
+        let answer = app.candles(query).await;
+        assert!(!answer.status.is_server_error(), "{answer:?} for {query}");
     }
 }

@@ -14,7 +14,7 @@ fn links(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_root_says_where_to_go_and_each_place_is_there() {
+fn the_root_page_links_to_existing_pages() {
     run(async {
         for docs in [true, false] {
             let app = TestApp::start_with(Database::sqlite(), |env| env.with("DOCS_ENABLED", docs)).await;
@@ -34,11 +34,11 @@ fn the_root_says_where_to_go_and_each_place_is_there() {
 }
 
 #[test]
-fn the_root_gives_nothing_away_and_lets_browsers_do_nothing() {
+fn the_root_page_reveals_nothing_and_has_a_strict_policy() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let page = get(&app, "/").await;
-        // As every other answer: access::every_answer_tells_browsers_and_caches_what_not_to_do.
+        // As every other answer: access::every_answer_has_the_security_and_cache_headers.
         for (name, value) in [
             ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
             ("x-content-type-options", "nosniff"),
@@ -67,7 +67,7 @@ fn the_root_gives_nothing_away_and_lets_browsers_do_nothing() {
 }
 
 #[test]
-fn the_root_is_limited_and_served_like_every_other_route() {
+fn the_root_page_is_rate_limited_like_every_other_route() {
     run(async {
         let app = TestApp::start_with(Database::sqlite(), |environment| {
             environment.with("RATE_LIMIT_ANONYMOUS", "1/m").with("ALLOWED_HOSTS", "127.0.0.1")
@@ -82,7 +82,7 @@ fn the_root_is_limited_and_served_like_every_other_route() {
 }
 
 #[test]
-fn docs_leads_to_the_documentation_without_a_redirect() {
+fn docs_serves_the_documentation_without_a_redirect() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let (short, page) = (get(&app, "/docs").await, get(&app, "/api/docs").await);

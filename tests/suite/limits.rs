@@ -33,7 +33,7 @@ fn is_refused(answer: &Answer) {
 }
 
 #[test]
-fn each_key_and_each_token_has_a_limit_of_its_own() {
+fn each_key_and_token_has_its_own_limit() {
     run(async {
         let app = limited(|environment| {
             environment
@@ -75,7 +75,7 @@ fn each_key_and_each_token_has_a_limit_of_its_own() {
 }
 
 #[test]
-fn who_has_no_key_is_counted_by_address_and_health_is_not_counted() {
+fn anonymous_requests_are_limited_per_address() {
     run(async {
         let app = limited(|environment| environment).await;
         for path in ["/api/v1/openapi.json", "/nowhere", CANDLES, "/api/docs/start.js", "/api/docs", "/api/v1/series"] {
@@ -94,7 +94,7 @@ fn who_has_no_key_is_counted_by_address_and_health_is_not_counted() {
 }
 
 #[test]
-fn wrong_keys_are_slowed_and_right_ones_from_the_same_address_are_not() {
+fn wrong_keys_are_limited_without_limiting_valid_ones_from_the_same_address() {
     run(async {
         let app = limited(|environment| environment.with("RATE_LIMIT_ANONYMOUS", "1000/s")).await;
         let start = Instant::now();
@@ -122,7 +122,7 @@ fn wrong_keys_are_slowed_and_right_ones_from_the_same_address_are_not() {
 }
 
 #[test]
-fn a_forwarded_address_counts_only_where_a_trusted_proxy_tells_it() {
+fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
     run(async {
         // From an untrusted peer, whatever it says: one bucket.
         let app = limited(|environment| environment).await;
@@ -175,7 +175,7 @@ fn a_forwarded_address_counts_only_where_a_trusted_proxy_tells_it() {
 }
 
 #[test]
-fn another_header_may_name_the_client() {
+fn the_client_ip_header_is_configurable() {
     run(async {
         let app = limited(|environment| {
             environment.with("TRUSTED_PROXIES", "127.0.0.1").with("CLIENT_IP_HEADER", "Fly-Client-IP")
@@ -192,7 +192,7 @@ fn another_header_may_name_the_client() {
 }
 
 #[test]
-fn without_limits_nothing_is_counted() {
+fn disabled_limits_send_no_ratelimit_headers() {
     run(async {
         let app = TestApp::start_with(Database::sqlite(), |environment| {
             environment.with("RATE_LIMIT_INGEST", "off").with("RATE_LIMIT_QUERY", "off")

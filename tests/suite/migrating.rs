@@ -34,7 +34,7 @@ impl Migrating {
 }
 
 #[test]
-fn a_migration_takes_as_long_as_it_takes_and_says_how_long_that_is() {
+fn a_long_migration_is_not_cut_and_reports_its_progress() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         database.execute(ADOPTED).await;
@@ -66,7 +66,7 @@ async fn held_up(place: &std::path::Path) -> (PgDatabase, TableLock, Serving) {
 }
 
 #[test]
-fn a_service_that_migrates_still_stops_when_it_is_told_to() {
+fn a_migrating_service_stops_on_sigterm() {
     run(async {
         let place = folder();
         let (database, lock, serving) = held_up(place.path()).await;
@@ -79,7 +79,7 @@ fn a_service_that_migrates_still_stops_when_it_is_told_to() {
 }
 
 #[test]
-fn the_loss_of_the_connection_that_migrates_is_noticed() {
+fn a_migration_that_loses_its_connection_is_retried() {
     run(async {
         let place = folder();
         let (database, lock, mut serving) = held_up(place.path()).await;
@@ -101,7 +101,7 @@ fn steps(refusal: &str) -> &str {
 }
 
 #[test]
-fn tables_that_were_dropped_are_made_again_by_the_steps_that_are_named() {
+fn the_advised_steps_recreate_dropped_tables() {
     run(async {
         for (dropped, kept) in [
             ("market_data_candles, market_data_live_candles", 0),

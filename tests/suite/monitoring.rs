@@ -29,7 +29,7 @@ fn monitoring(path: &str) -> PathBuf {
 }
 
 #[test]
-fn rules_and_dashboard_ask_for_nothing_that_is_not_there() {
+fn rules_and_dashboard_use_only_existing_metrics() {
     let Some(program) = program_of("TEST_PROMETHEUS") else { return };
     run_within(LIFETIME, async {
         let database = PgDatabase::create(&plain_server()).await;
@@ -259,7 +259,7 @@ fn split_matchers(matchers: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn names_are_found_in_expressions() {
+fn metric_names_are_extracted_from_expressions() {
     let found = Names::of(
         r#"sum by (instance, le) (rate(a_total{x=~"b,(c|d)",y!=""}[5m])) / on (instance) group_left () b:c - 2 * time() or min(e) > bool 1h"#,
     );

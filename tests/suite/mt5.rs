@@ -9,34 +9,11 @@ mod terminal;
 use feed::{BROKER_NOW, Feed, NOW, OFFSET};
 use front::{Fate, header};
 use market::Market;
+use rstest_reuse::apply;
 use terminal::Terminal;
 
-use crate::harness::{Database, KEY, TOKEN, run};
+use crate::harness::{Database, KEY, StoreKind, TOKEN, both_store_kinds, run};
 use crate::program::{Serving, folder};
-
-/// Runs one body with a feed on either store.
-macro_rules! on_both_stores {
-    ($($(#[$meta:meta])* async fn $name:ident($feed:ident: Feed) $body:block)+) => {
-        $($(#[$meta])* mod $name {
-            use super::*;
-
-            async fn body(database: Database) {
-                let Some($feed) = Feed::prepare(database, &[]).await else { return };
-                $body
-            }
-
-            #[test]
-            fn sqlite() {
-                run(async { body(Database::sqlite()).await });
-            }
-
-            #[test]
-            fn postgres() {
-                run(async { body(Database::postgres().await).await });
-            }
-        })+
-    };
-}
 
 mod answers;
 mod clocks;
@@ -46,6 +23,14 @@ mod inputs;
 mod live;
 mod symbols;
 mod trouble;
+
+/// Runs a test with a feed on a store of this kind, or leaves it out without the programs that a feed needs.
+fn with_feed(kind: StoreKind, test: impl AsyncFnOnce(Feed)) {
+    run(async {
+        let Some(feed) = Feed::prepare(kind.database().await, &[]).await else { return };
+        test(feed).await;
+    });
+}
 
 /// The chart's symbol with minutes up to now.
 fn minutes(count: i64) -> Market {

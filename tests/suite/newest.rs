@@ -1,5 +1,6 @@
 //! The newest candles' times, kept in a table of their own: right after a restart and on every replica, and in nobody's way.
 
+use rstest_reuse::apply;
 use serde_json::json;
 use sqlx::{Connection, Executor, SqliteConnection};
 
@@ -37,85 +38,107 @@ async fn without_the_table(database: &Database) {
     execute(database, "delete from _sqlx_migrations where version >= 3").await;
 }
 
-both_stores! {
-    async fn they_are_kept_at_an_orderly_stop_and_never_go_back(app: TestApp) {
-        let TestApp { mut service, database } = app;
-        let of = |hours: i64, timeframe: &str| {
-            with(candle(NOW - hours * HOUR), json!({"timeframe": timeframe, "symbol": format!("S{hours}"), "complete": true}))
-        };
-        service.ingest(&[of(9, "H1"), of(5, "H1"), of(7, "H1"), of(30, "D1")]).await;
-        service.ingest(&[with(of(1, "M5"), json!({"complete": false}))]).await;
-        service.stop().await.unwrap();
-        let expected = [format!("D1 {}", NOW - 30 * HOUR), format!("H1 {}", NOW - 5 * HOUR)];
-        assert_eq!(kept(&database).await, expected, "forming candles do not count");
+#[apply(both_stores)]
+async fn newest_times_are_saved_at_shutdown_and_never_decrease(app: TestApp) {
+    let TestApp { mut service, database } = app;
+    let of = |hours: i64, timeframe: &str| {
+        with(
+            candle(NOW - hours * HOUR),
+            json!({"timeframe": timeframe, "symbol": format!("S{hours}"), "complete": true}),
+        )
+    };
+    service.ingest(&[of(9, "H1"), of(5, "H1"), of(7, "H1"), of(30, "D1")]).await;
+    service.ingest(&[with(of(1, "M5"), json!({"complete": false}))]).await;
+    service.stop().await.unwrap();
+    let expected = [format!("D1 {}", NOW - 30 * HOUR), format!("H1 {}", NOW - 5 * HOUR)];
+    assert_eq!(kept(&database).await, expected, "forming candles do not count");
 
-        // Another process has meanwhile kept a later time for one timeframe.
-        let mut service = Service::start(&Environment::new(&database.url())).await;
-        let later = if matches!(database, Database::Sqlite(_)) { "timestamp + 7200000" } else { "timestamp + interval '2 hours'" };
-        execute(&database, &format!("update market_data_newest_candles set timestamp = {later} where timeframe = 'H1'")).await;
-        service.ingest(&[of(4, "H1"), of(29, "D1")]).await;
-        service.stop().await.unwrap();
-        assert_eq!(kept(&database).await, [format!("D1 {}", NOW - 29 * HOUR), format!("H1 {}", NOW - 3 * HOUR)]);
-    }
+    // Another process has meanwhile kept a later time for one timeframe.
+    let mut service = Service::start(&Environment::new(&database.url())).await;
+    let later =
+        if matches!(database, Database::Sqlite(_)) { "timestamp + 7200000" } else { "timestamp + interval '2 hours'" };
+    execute(&database, &format!("update market_data_newest_candles set timestamp = {later} where timeframe = 'H1'"))
+        .await;
+    service.ingest(&[of(4, "H1"), of(29, "D1")]).await;
+    service.stop().await.unwrap();
+    assert_eq!(kept(&database).await, [format!("D1 {}", NOW - 29 * HOUR), format!("H1 {}", NOW - 3 * HOUR)]);
+}
 
-    async fn a_database_of_an_earlier_release_is_looked_through_once(app: TestApp) {
-        let TestApp { mut service, database } = app;
-        let candles: Vec<_> = (0..60_usize).map(|n| with(candle(NOW - (100 - n as i64) * HOUR), json!({
-            "timeframe": (["H1", "D1", "M5"][n % 3]), "symbol": format!("S{}", n % 7), "complete": true}))).collect();
-        service.ingest(&candles).await;
-        service.stop().await.unwrap();
-        let expected = kept(&database).await;
-        assert_eq!(expected.len(), 3);
-        let (price, time) = if matches!(database, Database::Sqlite(_)) {
-            ("'1'", format!("{}", NOW * 1000))
-        } else {
-            ("1", format!("to_timestamp({NOW})"))
-        };
-        execute(&database, &format!("insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
-            values ('S1', '1h', {time}, {price}, {price}, {price}, {price}, 1)")).await;
-        without_the_table(&database).await;
-        let mut service = Service::start(&Environment::new(&database.url())).await;
-        assert_eq!(kept(&database).await, expected);
-        service.stop().await.unwrap();
-    }
+#[apply(both_stores)]
+async fn a_database_of_an_earlier_release_is_scanned_once(app: TestApp) {
+    let TestApp { mut service, database } = app;
+    let candles: Vec<_> = (0..60_usize)
+        .map(|n| {
+            with(
+                candle(NOW - (100 - n as i64) * HOUR),
+                json!({
+            "timeframe": (["H1", "D1", "M5"][n % 3]), "symbol": format!("S{}", n % 7), "complete": true}),
+            )
+        })
+        .collect();
+    service.ingest(&candles).await;
+    service.stop().await.unwrap();
+    let expected = kept(&database).await;
+    assert_eq!(expected.len(), 3);
+    let (price, time) = if matches!(database, Database::Sqlite(_)) {
+        ("'1'", format!("{}", NOW * 1000))
+    } else {
+        ("1", format!("to_timestamp({NOW})"))
+    };
+    execute(
+        &database,
+        &format!(
+            "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+            values ('S1', '1h', {time}, {price}, {price}, {price}, {price}, 1)"
+        ),
+    )
+    .await;
+    without_the_table(&database).await;
+    let mut service = Service::start(&Environment::new(&database.url())).await;
+    assert_eq!(kept(&database).await, expected);
+    service.stop().await.unwrap();
+}
 
-    async fn a_table_that_was_dropped_is_made_again(app: TestApp) {
-        let TestApp { mut service, database } = app;
-        let of = |hours: i64, timeframe: &str| with(candle(NOW - hours * HOUR), json!({"timeframe": timeframe, "complete": true}));
-        service.ingest(&[of(9, "H1"), of(5, "H1"), of(30, "D1")]).await;
-        service.stop().await.unwrap();
-        let expected = kept(&database).await;
-        assert_eq!(expected.len(), 2);
-        let place = folder();
-        for _ in 0..2 {
-            execute(&database, "drop table market_data_newest_candles").await;
-            let (code, printed, _) = output(program(place.path(), &[("DATABASE_URL", &database.url())]).arg("migrate"));
-            assert_eq!((code, kept(&database).await), (0, expected.clone()), "{printed}");
-            assert!(printed.contains("is made again"), "{printed}");
-        }
-        // A start that may make tables makes it, too.
+#[apply(both_stores)]
+async fn a_dropped_table_is_created_again(app: TestApp) {
+    let TestApp { mut service, database } = app;
+    let of = |hours: i64, timeframe: &str| {
+        with(candle(NOW - hours * HOUR), json!({"timeframe": timeframe, "complete": true}))
+    };
+    service.ingest(&[of(9, "H1"), of(5, "H1"), of(30, "D1")]).await;
+    service.stop().await.unwrap();
+    let expected = kept(&database).await;
+    assert_eq!(expected.len(), 2);
+    let place = folder();
+    for _ in 0..2 {
         execute(&database, "drop table market_data_newest_candles").await;
-        let mut service = Service::start(&Environment::new(&database.url())).await;
-        assert_eq!(kept(&database).await, expected);
-        assert_eq!(service.ingest(&[of(4, "H1")]).await, (1, 0, 0));
-        service.stop().await.unwrap();
-        assert_eq!(kept(&database).await[1], format!("H1 {}", NOW - 4 * HOUR));
+        let (code, printed, _) = output(program(place.path(), &[("DATABASE_URL", &database.url())]).arg("migrate"));
+        assert_eq!((code, kept(&database).await), (0, expected.clone()), "{printed}");
+        assert!(printed.contains("is made again"), "{printed}");
     }
+    // A start that may make tables makes it, too.
+    execute(&database, "drop table market_data_newest_candles").await;
+    let mut service = Service::start(&Environment::new(&database.url())).await;
+    assert_eq!(kept(&database).await, expected);
+    assert_eq!(service.ingest(&[of(4, "H1")]).await, (1, 0, 0));
+    service.stop().await.unwrap();
+    assert_eq!(kept(&database).await[1], format!("H1 {}", NOW - 4 * HOUR));
+}
 
-    async fn a_database_without_the_table_is_served(app: TestApp) {
-        let TestApp { mut service, database } = app;
-        service.ingest(&[candle(NOW - 9 * HOUR)]).await;
-        service.stop().await.unwrap();
-        without_the_table(&database).await;
-        let mut service = Service::start(&Environment::new(&database.url()).with("MIGRATE_ON_START", false)).await;
-        assert_eq!(service.ingest(&[candle(NOW - 8 * HOUR)]).await, (1, 0, 0));
-        assert_eq!(service.get("/api/v1/series").await.json()[0]["last"], (NOW - 8 * HOUR) * 1000);
-        service.stop().await.unwrap();
-    }
+#[apply(both_stores)]
+async fn a_database_without_the_table_still_serves(app: TestApp) {
+    let TestApp { mut service, database } = app;
+    service.ingest(&[candle(NOW - 9 * HOUR)]).await;
+    service.stop().await.unwrap();
+    without_the_table(&database).await;
+    let mut service = Service::start(&Environment::new(&database.url()).with("MIGRATE_ON_START", false)).await;
+    assert_eq!(service.ingest(&[candle(NOW - 8 * HOUR)]).await, (1, 0, 0));
+    assert_eq!(service.get("/api/v1/series").await.json()[0]["last"], (NOW - 8 * HOUR) * 1000);
+    service.stop().await.unwrap();
 }
 
 #[test]
-fn a_table_that_is_not_there_is_said_once() {
+fn a_missing_table_is_logged_once() {
     run(async {
         let folder = folder();
         let database = Database::Sqlite(folder);
@@ -137,7 +160,7 @@ fn a_table_that_is_not_there_is_said_once() {
 }
 
 #[test]
-fn a_login_that_serves_may_keep_them_without_a_new_step() {
+fn the_documented_login_may_write_newest_times() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let mut service = Service::start(&Environment::new(&database.url)).await;
@@ -157,7 +180,7 @@ fn a_login_that_serves_may_keep_them_without_a_new_step() {
 }
 
 #[test]
-fn on_supabase_nobody_but_the_service_may_change_them() {
+fn supabase_roles_may_not_change_newest_times() {
     run(async {
         let database = PgDatabase::create(&supabase_server()).await;
         // As Supabase grants its roles everything on each new table.

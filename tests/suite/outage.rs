@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -47,7 +48,7 @@ async fn heals(service: &Service) {
 }
 
 #[test]
-fn a_database_that_is_down_at_the_start_and_later_is_waited_for() {
+fn outages_at_the_start_and_later_are_waited_for() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let mut proxy = Proxy::to(&database).await;
@@ -93,7 +94,7 @@ fn connections_that_the_server_ends_are_replaced() {
 }
 
 #[test]
-fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
+fn a_locked_table_answers_503_until_released() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
@@ -118,7 +119,7 @@ fn a_locked_table_is_a_503_for_as_long_as_the_lock_lasts() {
 }
 
 #[test]
-fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
+fn a_disconnect_does_not_split_a_batch() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let service = Service::start(&Environment::new(&database.url)).await;
@@ -131,12 +132,12 @@ fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
         let _ = post.await;
         lock.release().await;
         let count = "select count(*) from market_data_candles";
-        loop {
-            match sqlx::query_scalar::<_, i64>(count).fetch_one(&mut database.connect().await).await.unwrap() {
-                0 => {}
-                stored => break assert_eq!(stored, 500),
-            }
-        }
+        eventually(async || {
+            let stored: i64 = sqlx::query_scalar(count).fetch_one(&mut database.connect().await).await.unwrap();
+            assert!(stored == 0 || stored == 500, "{stored}");
+            stored == 500
+        })
+        .await;
         // The connection it used serves the next request in a clean state.
         for limit in 1..=20 {
             assert_eq!(service.candles(&format!("&limit={limit}")).await.json().as_array().unwrap().len(), limit);
@@ -145,7 +146,7 @@ fn a_client_that_leaves_does_not_cut_its_batch_in_half() {
 }
 
 #[test]
-fn sqlite_that_rolled_back_by_itself_takes_the_next_batch() {
+fn sqlite_accepts_a_batch_after_an_automatic_rollback() {
     run(async {
         // As it does when the disk is full, which a trigger can stand in for.
         let app = TestApp::start(Database::sqlite()).await;
@@ -170,7 +171,7 @@ async fn sessions(watch: &mut sqlx::PgConnection) -> i64 {
 }
 
 #[test]
-fn a_standby_that_does_not_answer_makes_no_more_sessions_than_the_pool_has() {
+fn an_unresponsive_standby_gets_no_more_sessions_than_the_pool_allows() {
     run(async {
         const MAX_CONNECTIONS: i64 = 4;
         // One connection is the probe's, and one ends those that were given up.
@@ -216,7 +217,7 @@ fn a_standby_that_does_not_answer_makes_no_more_sessions_than_the_pool_has() {
 }
 
 #[test]
-fn connections_that_a_firewall_forgot_do_not_stay_beside_those_that_replace_them() {
+fn connections_dropped_by_a_firewall_are_closed_when_replaced() {
     run(async {
         const MAX_CONNECTIONS: i64 = 4;
         let database = PgDatabase::create(&plain_server()).await;
@@ -241,7 +242,7 @@ fn connections_that_a_firewall_forgot_do_not_stay_beside_those_that_replace_them
 }
 
 #[test]
-fn a_post_is_refused_in_time_also_where_it_waited_for_another_ones_statement() {
+fn a_post_queued_behind_a_hanging_statement_is_refused_in_time() {
     run(async {
         /// A contract of 1.5 s, with room for a busy machine; two waits one after the other take 2 s.
         const LONGEST_ANSWER: Duration = Duration::from_millis(1800);
@@ -277,26 +278,28 @@ fn a_post_is_refused_in_time_also_where_it_waited_for_another_ones_statement() {
     });
 }
 
-both_stores! {
-    async fn of_dropped_tables_the_operator_has_to_be_told(app: TestApp) {
-        let health = async || send(app.request(Method::GET, "/health")).await.status.as_u16();
-        let batch = json!({"candles": [candle(NOW - 7200), candle(NOW)]});
-        assert_eq!(app.post(&batch).await.status, 201);
-        for change in ["alter table market_data_candles rename to mine", "drop table market_data_live_candles"] {
-            assert_eq!(health().await, 200);
-            app.database.execute(change).await;
-            for answer in [app.post(&batch).await, app.candles("&limit=7").await] {
-                let detail = answer.problem(503, "unavailable");
-                assert!(detail.contains("are missing; its operator has to act"), "{detail}");
-                assert!(!detail.contains("market_data") && answer.header("retry-after") == Some("1"), "{answer:?}");
-                assert_eq!(health().await, 503, "what a request has found is known");
-            }
-            let details = app.get("/api/v1/health/detailed").await.json();
-            assert_eq!(details["last_write_error"]["meaning"], "Tables of the database are missing; the log says what to do.");
-            if change.starts_with("alter") {
-                app.database.execute("alter table mine rename to market_data_candles").await;
-                eventually(async || health().await == 200).await;
-            }
+#[apply(both_stores)]
+async fn dropped_tables_are_reported_to_the_operator(app: TestApp) {
+    let health = async || send(app.request(Method::GET, "/health")).await.status.as_u16();
+    let batch = json!({"candles": [candle(NOW - 7200), candle(NOW)]});
+    assert_eq!(app.post(&batch).await.status, 201);
+    for change in ["alter table market_data_candles rename to mine", "drop table market_data_live_candles"] {
+        assert_eq!(health().await, 200);
+        app.database.execute(change).await;
+        for answer in [app.post(&batch).await, app.candles("&limit=7").await] {
+            let detail = answer.problem(503, "unavailable");
+            assert!(detail.contains("are missing; its operator has to act"), "{detail}");
+            assert!(!detail.contains("market_data") && answer.header("retry-after") == Some("1"), "{answer:?}");
+            assert_eq!(health().await, 503, "what a request has found is known");
+        }
+        let details = app.get("/api/v1/health/detailed").await.json();
+        assert_eq!(
+            details["last_write_error"]["meaning"],
+            "Tables of the database are missing; the log says what to do."
+        );
+        if change.starts_with("alter") {
+            app.database.execute("alter table mine rename to market_data_candles").await;
+            eventually(async || health().await == 200).await;
         }
     }
 }

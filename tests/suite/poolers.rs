@@ -28,7 +28,7 @@ async fn serves(url: &str) {
 }
 
 #[test]
-fn a_pooler_that_swaps_connections_without_a_word_is_refused() {
+fn a_transaction_pooler_is_refused() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         for choice in [Choice::LastUsed, Choice::LongestFree] {
@@ -52,7 +52,7 @@ fn a_pooler_that_swaps_connections_without_a_word_is_refused() {
 }
 
 #[test]
-fn a_pooler_that_lends_for_a_session_serves() {
+fn a_session_pooler_is_accepted() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let pooler = Pooler::to(&database, Choice::OwnForTheSession, 0).await;
@@ -61,7 +61,7 @@ fn a_pooler_that_lends_for_a_session_serves() {
 }
 
 #[test]
-fn a_session_that_a_pooler_has_lent_to_another_client_is_not_ended() {
+fn a_session_reassigned_by_a_pooler_is_not_terminated() {
     run(async {
         const OWN: &str = "select pid from pg_stat_activity
             where datname = current_database() and application_name like 'candlewick-%'";
@@ -185,7 +185,7 @@ fn pgbouncer_in_statement_mode_is_refused_by_a_single_connection() {
 }
 
 #[test]
-fn pgbouncer_in_session_mode_serves() {
+fn pgbouncer_in_session_mode_is_accepted() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let Some(bouncer) = PgBouncer::start(&database, "session", 20).await else { return };

@@ -60,7 +60,7 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
 }
 
 #[test]
-fn an_existing_table_is_adopted_as_it_is() {
+fn an_existing_table_is_adopted_unchanged() {
     run(async {
         let database = PgDatabase::create(&supabase_server()).await;
         database.execute(ADOPTED).await;
@@ -106,7 +106,7 @@ async fn describe(database: &PgDatabase) -> String {
 }
 
 #[test]
-fn a_sequence_that_does_not_lag_is_left_alone() {
+fn a_sequence_that_does_not_lag_is_unchanged() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         database.execute(ADOPTED).await;
@@ -117,7 +117,7 @@ fn a_sequence_that_does_not_lag_is_left_alone() {
 }
 
 #[test]
-fn supabase_roles_get_what_they_may_have_and_no_more() {
+fn supabase_roles_get_only_the_intended_grants() {
     run(async {
         let database = PgDatabase::create(&supabase_server()).await;
         // Supabase grants everything on new tables to its roles.
@@ -181,7 +181,7 @@ fn supabase_roles_get_what_they_may_have_and_no_more() {
 }
 
 #[test]
-fn a_login_that_row_security_would_silence_is_refused() {
+fn a_login_under_row_security_is_refused() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         prepare(&database.url, true).await.unwrap();
@@ -252,7 +252,7 @@ fn the_role_that_the_documentation_ships_is_enough() {
 }
 
 #[test]
-fn a_host_elsewhere_gets_tls_unless_the_address_says_otherwise() {
+fn a_remote_host_requires_tls_unless_the_url_disables_it() {
     let debug = |url: &str| format!("{:?}", Store::open(&Environment::new(url).config().database).unwrap());
     run(async {
         for (url, expected) in [
@@ -275,7 +275,7 @@ fn a_host_elsewhere_gets_tls_unless_the_address_says_otherwise() {
 }
 
 #[test]
-fn tls_is_spoken_and_verified_where_the_server_has_it() {
+fn tls_is_used_and_verified_where_the_server_offers_it() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let with_mode = |query: &str| database.url_with(|url| url.set_query(Some(query)));
@@ -298,7 +298,7 @@ fn tls_is_spoken_and_verified_where_the_server_has_it() {
 }
 
 #[test]
-fn what_waiting_cannot_heal_is_a_sentence() {
+fn unusable_urls_are_reported_in_a_sentence() {
     run(async {
         for (url, sentence) in [
             ("postgres://u:p@127.0.0.1:6543/db", "port 6543, the transaction pooler"),
@@ -338,7 +338,7 @@ fn what_waiting_cannot_heal_is_a_sentence() {
 }
 
 #[test]
-fn a_constraint_of_somebody_elses_is_a_refusal_and_no_fault() {
+fn a_foreign_constraint_causes_a_422_and_not_a_500() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         database.execute(ADOPTED).await;
@@ -353,7 +353,7 @@ fn a_constraint_of_somebody_elses_is_a_refusal_and_no_fault() {
 }
 
 #[test]
-fn times_without_end_in_an_adopted_table_are_passed_over() {
+fn infinite_times_in_an_adopted_table_are_skipped() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         database.execute(ADOPTED).await;

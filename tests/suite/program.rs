@@ -131,6 +131,23 @@ impl Serving {
         }
     }
 
+    /// The banner, without what differs from run to run and from release to release.
+    pub fn banner(&mut self) -> String {
+        let keys = self.curl_lines().map(|line| line.split("X-").nth(1).unwrap().split('"').next().unwrap().to_owned());
+        self.first_line_with("API documentation");
+        let lines = self
+            .printed
+            .lines()
+            .skip_while(|line| !line.contains(" listens on "))
+            .filter(|line| line.is_empty() || line.starts_with(' '));
+        let mut banner = lines.collect::<Vec<_>>().join("\n");
+        for key in keys {
+            let (name, key) = key.split_once(": ").unwrap();
+            banner = banner.replace(key, &format!("[{name}]"));
+        }
+        banner.replace(&self.url, "[url]").replace(env!("CARGO_PKG_VERSION"), "[version]")
+    }
+
     pub fn signal(&self, name: &str) {
         kill(self.child.id(), name);
     }

@@ -1,53 +1,60 @@
 //! What holds for every input: digits survive, pages tile a series, counts add up.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, KEY, NOW, TestApp, candle, send, with};
+use crate::harness::{KEY, NOW, StoreKind, TestApp, both_store_kinds, candle, send, with};
 
 const HOUR: i64 = 3600;
 
-/// Runs one property on both stores, each with one service for all its cases.
-macro_rules! both_stores_hold {
-    ($($name:ident: $cases:literal cases of $strategy:expr => $check:path;)+) => {
-        $(mod $name {
-            use super::*;
-
-            fn hold(database: impl Future<Output = Database>) {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-                let app = runtime.block_on(async { TestApp::start(database.await).await });
-                let mut runner = TestRunner::new(Config { cases: $cases, failure_persistence: None, ..Config::default() });
-                let case = std::cell::Cell::new(0);
-                let result = runner.run(&$strategy, |input| {
-                    // A symbol of its own keeps one case's candles from another's.
-                    case.set(case.get() + 1);
-                    runtime.block_on($check(&app, &format!("CASE{}", case.get()), input))
-                });
-                result.unwrap();
-            }
-
-            #[test]
-            fn sqlite() {
-                hold(async { Database::sqlite() });
-            }
-
-            #[test]
-            fn postgres() {
-                hold(Database::postgres());
-            }
-        })+
-    };
+/// Checks a property with this many inputs, all against one service.
+fn check<Input: Strategy>(
+    kind: StoreKind,
+    cases: u32,
+    inputs: Input,
+    property: &impl AsyncFn(&TestApp, &str, Input::Value) -> Result<(), TestCaseError>,
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let app = runtime.block_on(TestApp::start_on(kind));
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let case = Cell::new(0);
+    let result = runner.run(&inputs, |input| {
+        // A symbol of its own keeps one case's candles from another's.
+        case.set(case.get() + 1);
+        runtime.block_on(property(&app, &format!("CASE{}", case.get()), input))
+    });
+    result.unwrap();
 }
 
-both_stores_hold! {
-    digits_survive: 48 cases of proptest::collection::vec(decimal(), 1..40) => digits_come_back;
-    numbers_are_stored_exactly_or_refused: 48 cases of proptest::collection::vec(number(), 1..40) => each_number_is_exact_or_refused;
-    pages_tile_a_series: 24 cases of series() => walks_meet_each_candle_once;
-    a_page_can_be_posted_back: 48 cases of proptest::collection::btree_set(opening(), 1..30) => posted_back_is_the_same;
-    counts_add_up: 32 cases of proptest::collection::vec(proptest::collection::vec(post(), 1..12), 1..6) => the_store_agrees_with_a_model;
+#[apply(both_store_kinds)]
+fn digits_survive(kind: StoreKind) {
+    check(kind, 48, vec(decimal(), 1..40), &digits_come_back);
+}
+
+#[apply(both_store_kinds)]
+fn numbers_are_stored_exactly_or_refused(kind: StoreKind) {
+    check(kind, 48, vec(number(), 1..40), &each_number_is_exact_or_refused);
+}
+
+#[apply(both_store_kinds)]
+fn pages_tile_a_series(kind: StoreKind) {
+    check(kind, 24, series(), &walks_meet_each_candle_once);
+}
+
+#[apply(both_store_kinds)]
+fn a_page_can_be_posted_back(kind: StoreKind) {
+    check(kind, 48, btree_set(opening(), 1..30), &posted_back_is_the_same);
+}
+
+#[apply(both_store_kinds)]
+fn counts_add_up(kind: StoreKind) {
+    check(kind, 32, vec(vec(post(), 1..12), 1..6), &the_store_agrees_with_a_model);
 }
 
 /// A decimal as a terminal may write it, and its canonical form.
@@ -167,7 +174,7 @@ async fn each_number_is_exact_or_refused(
 
 /// Hours before now at which a candle opened, and whether it closed; gaps between them; and the size of a page.
 fn series() -> impl Strategy<Value = (BTreeMap<i64, bool>, usize)> {
-    (proptest::collection::btree_map(1..60_i64, any::<bool>(), 0..30), 1..12_usize)
+    (btree_map(1..60_i64, any::<bool>(), 0..30), 1..12_usize)
 }
 
 async fn walks_meet_each_candle_once(
@@ -335,7 +342,7 @@ async fn the_store_agrees_with_a_model(
 }
 
 #[test]
-fn the_canonical_form_is_the_contracts() {
+fn the_canonical_form_is_that_of_the_contract() {
     assert_eq!(canonical(false, "10850", 3).as_deref(), Some("10.850"));
     assert_eq!(canonical(true, "000", 2).as_deref(), Some("0.00"));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, Row, SqliteConnection, SqlitePool};
 use tokio::task::JoinSet;
@@ -100,217 +101,248 @@ fn of_lengths(lengths: &[i64]) -> (Vec<Value>, Vec<Value>) {
     (candles, listed)
 }
 
-both_stores! {
-    async fn series_tell_their_ends_and_their_digits(app: TestApp) {
-        assert_eq!(app.get("/api/v1/series?symbol=EURUSD").await.body, "[]");
-        let of = |hours: i64, symbol: &str, timeframe: &str, price: &str| with(candle(NOW - hours * HOUR), json!({
-            "symbol": symbol, "timeframe": timeframe, "open": price, "high": price, "low": price, "close": price, "complete": true}));
-        app.ingest(&[
-            of(9, "EURUSD", "H1", "1.08500"), of(8, "EURUSD", "H1", "1.08490"), of(7, "EURUSD", "H1", "1"),
-            of(9, "EURUSD", "M5", "1.1"), of(3, "USDJPY", "H1", "-150"), of(3, "eurusd", "H1", "1.5"), of(300, "EUR", "W1", "0.00"),
-            with(of(1, "FORMING", "H1", "1.5"), json!({"complete": false})),
-            with(of(1, "EURUSD", "H1", "1.123456789"), json!({"complete": false})),
-        ]).await;
-        let entry = |symbol: &str, timeframe: &str, first: i64, last: i64, digits: i64| {
-            let at = |hours: i64| (NOW - hours * HOUR) * 1000;
-            json!({"symbol": symbol, "timeframe": timeframe, "first": at(first), "last": at(last), "price_precision": digits})
-        };
-        let (eur, h1, m5) = (entry("EUR", "W1", 300, 300, 2), entry("EURUSD", "H1", 9, 7, 5), entry("EURUSD", "M5", 9, 9, 1));
-        let (jpy, lower) = (entry("USDJPY", "H1", 3, 3, 0), entry("eurusd", "H1", 3, 3, 1));
-        for (query, expected) in [
-            ("", json!([eur, h1, m5, jpy, lower])),
-            ("?symbol=EURUSD", json!([h1, m5])),
-            ("?symbol=EURUSD&timeframe=M5", json!([m5])),
-            ("?timeframe=PERIOD_H1", json!([h1, jpy, lower])),
-            ("?symbol=EURUS", json!([])),
-            ("?symbol=FORMING", json!([])),
-            ("?symbol=eurusd&symbol=EURUSD&symbol=NONE&symbol=EURUSD", json!([h1, m5, lower])),
-            ("?symbol=eurusd&symbol=EURUSD&timeframe=1h", json!([h1, lower])),
-            ("?after=H1:EURUSD", json!([m5, jpy, lower])),
-            ("?after=PERIOD_H4:EURUSD&timeframe=H1", json!([jpy, lower])),
-            ("?after=D1:EURUSD&timeframe=H1", json!([h1, jpy, lower])),
-            ("?after=W1:eurusd", json!([])),
-            ("?after=H1:EURUSD&symbol=EURUSD&symbol=EUR", json!([m5])),
-        ] {
-            let answer = app.get(&format!("/api/v1/series{query}")).await;
-            assert_eq!(answer.json(), expected, "{query}");
-            assert_eq!(next(&answer), None, "{query}");
-        }
-        let with_ingest_key = send(app.request(Method::GET, PATH).header("X-API-KEY", KEY)).await;
-        assert_eq!(with_ingest_key.status, 200);
-        let errors = app.get("/api/v1/series?symbol=%20&tf=H1&timeframe=1M").await.errors();
-        let kinds: Vec<_> = errors.iter().map(|(_, kind)| kind.as_str()).collect();
-        assert_eq!(kinds, ["unknown_parameter", "outer_blank", "ambiguous_timeframe"]);
+#[apply(both_stores)]
+async fn series_have_their_first_and_last_times_and_precision(app: TestApp) {
+    assert_eq!(app.get("/api/v1/series?symbol=EURUSD").await.body, "[]");
+    let of = |hours: i64, symbol: &str, timeframe: &str, price: &str| {
+        let prices = json!({"open": price, "high": price, "low": price, "close": price});
+        with(
+            with(candle(NOW - hours * HOUR), prices),
+            json!({"symbol": symbol, "timeframe": timeframe, "complete": true}),
+        )
+    };
+    app.ingest(&[
+        of(9, "EURUSD", "H1", "1.08500"),
+        of(8, "EURUSD", "H1", "1.08490"),
+        of(7, "EURUSD", "H1", "1"),
+        of(9, "EURUSD", "M5", "1.1"),
+        of(3, "USDJPY", "H1", "-150"),
+        of(3, "eurusd", "H1", "1.5"),
+        of(300, "EUR", "W1", "0.00"),
+        with(of(1, "FORMING", "H1", "1.5"), json!({"complete": false})),
+        with(of(1, "EURUSD", "H1", "1.123456789"), json!({"complete": false})),
+    ])
+    .await;
+    let entry = |symbol: &str, timeframe: &str, first: i64, last: i64, digits: i64| {
+        let at = |hours: i64| (NOW - hours * HOUR) * 1000;
+        json!({"symbol": symbol, "timeframe": timeframe,
+               "first": at(first), "last": at(last), "price_precision": digits})
+    };
+    let (eur, h1, m5) =
+        (entry("EUR", "W1", 300, 300, 2), entry("EURUSD", "H1", 9, 7, 5), entry("EURUSD", "M5", 9, 9, 1));
+    let (jpy, lower) = (entry("USDJPY", "H1", 3, 3, 0), entry("eurusd", "H1", 3, 3, 1));
+    for (query, expected) in [
+        ("", json!([eur, h1, m5, jpy, lower])),
+        ("?symbol=EURUSD", json!([h1, m5])),
+        ("?symbol=EURUSD&timeframe=M5", json!([m5])),
+        ("?timeframe=PERIOD_H1", json!([h1, jpy, lower])),
+        ("?symbol=EURUS", json!([])),
+        ("?symbol=FORMING", json!([])),
+        ("?symbol=eurusd&symbol=EURUSD&symbol=NONE&symbol=EURUSD", json!([h1, m5, lower])),
+        ("?symbol=eurusd&symbol=EURUSD&timeframe=1h", json!([h1, lower])),
+        ("?after=H1:EURUSD", json!([m5, jpy, lower])),
+        ("?after=PERIOD_H4:EURUSD&timeframe=H1", json!([jpy, lower])),
+        ("?after=D1:EURUSD&timeframe=H1", json!([h1, jpy, lower])),
+        ("?after=W1:eurusd", json!([])),
+        ("?after=H1:EURUSD&symbol=EURUSD&symbol=EUR", json!([m5])),
+    ] {
+        let answer = app.get(&format!("/api/v1/series{query}")).await;
+        assert_eq!(answer.json(), expected, "{query}");
+        assert_eq!(next(&answer), None, "{query}");
     }
+    let with_ingest_key = send(app.request(Method::GET, PATH).header("X-API-KEY", KEY)).await;
+    assert_eq!(with_ingest_key.status, 200);
+    let errors = app.get("/api/v1/series?symbol=%20&tf=H1&timeframe=1M").await.errors();
+    let kinds: Vec<_> = errors.iter().map(|(_, kind)| kind.as_str()).collect();
+    assert_eq!(kinds, ["unknown_parameter", "outer_blank", "ambiguous_timeframe"]);
+}
 
-    async fn what_a_list_cannot_be_asked_for_is_refused(app: TestApp) {
-        let symbols = |count: usize| (0..count).map(|n| format!("symbol=S{n}")).collect::<Vec<_>>().join("&");
-        for (query, place, kind) in [
-            ("limit=0", "limit", "out_of_range"),
-            ("limit=10001", "limit", "out_of_range"),
-            ("limit=1.5", "limit", "out_of_range"),
-            ("timeframe=H1&timeframe=H1", "timeframe", "repeated_parameter"),
-            ("after=H1:A&after=H1:B", "after", "repeated_parameter"),
-            ("after=EURUSD", "after", "wrong_type"),
-            ("after=EURUSD:H1", "after", "unknown_timeframe"),
-            ("after=H1:", "after", "empty"),
-            ("symbol=A&symbol=", "symbol", "empty"),
-            (&symbols(101), "symbol", "out_of_range"),
-        ] {
-            let errors = app.get(&format!("{PATH}?{query}")).await.errors();
-            assert_eq!(errors, [(format!("[\"query\",\"{place}\"]"), kind.to_owned())], "{query}");
-        }
-        assert_eq!(app.get(&format!("{PATH}?{}", symbols(100))).await.body, "[]");
+#[apply(both_stores)]
+async fn invalid_parameters_of_the_list_are_refused(app: TestApp) {
+    let symbols = |count: usize| (0..count).map(|n| format!("symbol=S{n}")).collect::<Vec<_>>().join("&");
+    for (query, place, kind) in [
+        ("limit=0", "limit", "out_of_range"),
+        ("limit=10001", "limit", "out_of_range"),
+        ("limit=1.5", "limit", "out_of_range"),
+        ("timeframe=H1&timeframe=H1", "timeframe", "repeated_parameter"),
+        ("after=H1:A&after=H1:B", "after", "repeated_parameter"),
+        ("after=EURUSD", "after", "wrong_type"),
+        ("after=EURUSD:H1", "after", "unknown_timeframe"),
+        ("after=H1:", "after", "empty"),
+        ("symbol=A&symbol=", "symbol", "empty"),
+        (&symbols(101), "symbol", "out_of_range"),
+    ] {
+        let errors = app.get(&format!("{PATH}?{query}")).await.errors();
+        assert_eq!(errors, [(format!("[\"query\",\"{place}\"]"), kind.to_owned())], "{query}");
     }
+    assert_eq!(app.get(&format!("{PATH}?{}", symbols(100))).await.body, "[]");
+}
 
-    async fn the_digits_are_those_of_nearly_all_of_the_newest_hundred(app: TestApp) {
-        let of = |hours: i64, price: &str| with(candle(NOW - hours * HOUR), json!({
-            "open": "1.1", "high": price, "low": "1.1", "close": "1.1", "complete": true}));
-        let digits = async || app.get("/api/v1/series?symbol=EURUSD").await.json()[0]["price_precision"].clone();
-        app.ingest(&[of(200, "1.1000000000000002")]).await;
-        assert_eq!(digits().await, 16, "a single candle has no company");
-        app.ingest(&[of(199, "1.15")]).await;
-        assert_eq!(digits().await, 16);
-        app.ingest(&[of(198, "1.15")]).await;
-        assert_eq!(digits().await, 2);
-        let candles: Vec<Value> = (1..=100).map(|n| of(n, if n <= 5 { "1.1000000000000002" } else { "1.12345" })).collect();
-        app.ingest(&candles).await;
-        assert_eq!(digits().await, 5, "5 of 100 are outliers");
-        // Older ones do not count, and six of a hundred are not outliers.
-        app.set_clock(NOW + HOUR);
-        app.ingest(&[of(0, "1.1000000000000002")]).await;
-        assert_eq!(digits().await, 16);
-        assert_eq!(app.get("/api/v1/series?timeframe=H1").await.json()[0]["first"], (NOW - 200 * HOUR) * 1000);
+#[apply(both_stores)]
+async fn the_precision_ignores_outliers_of_the_newest_hundred(app: TestApp) {
+    let of = |hours: i64, price: &str| {
+        with(
+            candle(NOW - hours * HOUR),
+            json!({
+            "open": "1.1", "high": price, "low": "1.1", "close": "1.1", "complete": true}),
+        )
+    };
+    let digits = async || app.get("/api/v1/series?symbol=EURUSD").await.json()[0]["price_precision"].clone();
+    app.ingest(&[of(200, "1.1000000000000002")]).await;
+    assert_eq!(digits().await, 16, "a single candle has no company");
+    app.ingest(&[of(199, "1.15")]).await;
+    assert_eq!(digits().await, 16);
+    app.ingest(&[of(198, "1.15")]).await;
+    assert_eq!(digits().await, 2);
+    let candles: Vec<Value> = (1..=100).map(|n| of(n, if n <= 5 { "1.1000000000000002" } else { "1.12345" })).collect();
+    app.ingest(&candles).await;
+    assert_eq!(digits().await, 5, "5 of 100 are outliers");
+    // Older ones do not count, and six of a hundred are not outliers.
+    app.set_clock(NOW + HOUR);
+    app.ingest(&[of(0, "1.1000000000000002")]).await;
+    assert_eq!(digits().await, 16);
+    assert_eq!(app.get("/api/v1/series?timeframe=H1").await.json()[0]["first"], (NOW - 200 * HOUR) * 1000);
+}
+
+#[apply(both_stores)]
+async fn pages_of_every_length_add_up_to_the_list(app: TestApp) {
+    // Around the lengths from which on a series is hopped over and its sample is full.
+    let (candles, listed) =
+        of_lengths(&[1, 1, 2, 7, 8, 9, 1, 30, 99, 100, 101, 1, 1, 250, 250, 3, 1, 1, 1, 150, 1, 1, 64, 63]);
+    for batch in candles.chunks(10_000) {
+        app.ingest(batch).await;
     }
-
-    async fn pages_of_every_length_add_up_to_the_list(app: TestApp) {
-        // Around the lengths from which on a series is hopped over and its sample is full.
-        let (candles, listed) =
-            of_lengths(&[1, 1, 2, 7, 8, 9, 1, 30, 99, 100, 101, 1, 1, 250, 250, 3, 1, 1, 1, 150, 1, 1, 64, 63]);
-        for batch in candles.chunks(10_000) {
-            app.ingest(batch).await;
+    for (query, is_listed) in [
+        ("", &(|_: &Value| true) as &dyn Fn(&Value) -> bool),
+        ("&timeframe=H1", &|series| series["timeframe"] == "H1"),
+        ("&symbol=LEN003&symbol=LEN001&symbol=LEN004", &|series| {
+            ["LEN001", "LEN003", "LEN004"].contains(&series["symbol"].as_str().unwrap())
+        }),
+        ("&symbol=LEN006&symbol=LEN002&timeframe=M5", &|series| {
+            series["timeframe"] == "M5" && ["LEN002", "LEN006"].contains(&series["symbol"].as_str().unwrap())
+        }),
+    ] {
+        let listed: Vec<Value> = listed.iter().filter(|series| is_listed(series)).cloned().collect();
+        for limit in 1..=listed.len() + 1 {
+            let pages = pages(&app, query, limit).await;
+            assert_eq!(pages.concat(), listed, "{query}, {limit} at a time");
+            assert!(pages.len() >= listed.len().div_ceil(limit), "{query}, {limit} at a time");
         }
-        for (query, is_listed) in [
-            ("", &(|_: &Value| true) as &dyn Fn(&Value) -> bool),
-            ("&timeframe=H1", &|series| series["timeframe"] == "H1"),
-            ("&symbol=LEN003&symbol=LEN001&symbol=LEN004", &|series| {
-                ["LEN001", "LEN003", "LEN004"].contains(&series["symbol"].as_str().unwrap())
-            }),
-            ("&symbol=LEN006&symbol=LEN002&timeframe=M5", &|series| {
-                series["timeframe"] == "M5" && ["LEN002", "LEN006"].contains(&series["symbol"].as_str().unwrap())
-            }),
-        ] {
-            let listed: Vec<Value> = listed.iter().filter(|series| is_listed(series)).cloned().collect();
-            for limit in 1..=listed.len() + 1 {
-                let pages = pages(&app, query, limit).await;
-                assert_eq!(pages.concat(), listed, "{query}, {limit} at a time");
-                assert!(pages.len() >= listed.len().div_ceil(limit), "{query}, {limit} at a time");
+    }
+}
+
+#[apply(both_stores)]
+async fn unreachable_series_are_not_listed(app: TestApp) {
+    let timeframes = ["1h", "h1", "60", "PERIOD_H1", "zz"];
+    for timeframe in timeframes {
+        execute(&app.database, &many(is_sqlite(&app), 300, "'MID' || n", timeframe)).await;
+    }
+    // More than a step reads at a time, before and between those that can be asked for.
+    execute(&app.database, &many(is_sqlite(&app), 1500, "' ' || n", "H1")).await;
+    execute(&app.database, &many(is_sqlite(&app), 1500, "'EURUSD' || n || ' '", "M5")).await;
+    execute(&app.database, &many(is_sqlite(&app), 3, "'TAB\t' || n", "H1")).await;
+    let wanted = [("EURUSD", "H1"), ("EURUSD", "M5"), ("MID7", "H1"), ("USDJPY", "D1")];
+    for (symbol, timeframe) in wanted {
+        app.ingest(&[with(candle(NOW - 50 * HOUR), json!({"symbol": symbol, "timeframe": timeframe}))]).await;
+    }
+    for limit in [1, 2, 3, 4, 5, 10_000] {
+        let listed: Vec<Value> = pages(&app, "", limit).await.concat();
+        assert_eq!(
+            names(&listed),
+            wanted.map(|(symbol, timeframe)| (symbol.to_owned(), timeframe.to_owned())),
+            "{limit}"
+        );
+    }
+    let listed = pages(&app, "&timeframe=H1", 1).await.concat();
+    assert_eq!(names(&listed), [("EURUSD".into(), "H1".into()), ("MID7".into(), "H1".into())]);
+    assert_eq!(names(&pages(&app, "&symbol=MID7", 10).await.concat()), [("MID7".into(), "H1".into())]);
+}
+
+#[apply(both_stores)]
+async fn an_unchanged_list_is_a_304(app: TestApp) {
+    let symbols: Vec<Value> =
+        (0..40).map(|n| with(candle(NOW - 9 * HOUR), json!({"symbol": format!("S{n}")}))).collect();
+    app.ingest(&symbols).await;
+    for query in ["?limit=10", "?timeframe=H1", "?symbol=S1&symbol=S20"] {
+        let path = format!("{PATH}{query}");
+        let plain = app.get(&path).await;
+        assert_eq!(plain.header("cache-control"), Some("private, no-cache"));
+        assert!(plain.headers.get_all("vary").iter().any(|value| value == "accept-encoding"));
+        assert_eq!(plain.header("x-more-before"), None, "a list is read in one direction");
+        let tag = plain.header("etag").unwrap();
+        assert!(tag.starts_with("W/"));
+        let request = |method: Method| app.request(method, &path).bearer_auth(TOKEN);
+        for wanted in ["identity", "gzip", "zstd"] {
+            let again = send(request(Method::GET).header("If-None-Match", tag).header("Accept-Encoding", wanted)).await;
+            assert_eq!((again.status.as_u16(), again.body.as_str(), again.header("etag")), (304, "", Some(tag)));
+            assert_eq!(again.header("link"), plain.header("link"));
+            assert_eq!(again.header("x-more-after"), plain.header("x-more-after"));
+        }
+        let head = send(request(Method::HEAD)).await;
+        assert_eq!((head.status.as_u16(), head.body.as_str(), head.header("etag")), (200, "", Some(tag)));
+        assert_eq!(head.header("content-length"), Some(&*plain.body.len().to_string()));
+    }
+    for (wanted, coding) in [("gzip", Some("gzip")), ("zstd, gzip", Some("zstd")), ("br", None)] {
+        let answer =
+            app.request(Method::GET, PATH).bearer_auth(TOKEN).header("Accept-Encoding", wanted).send().await.unwrap();
+        assert_eq!(answer.headers().get("content-encoding").map(|name| name.to_str().unwrap()), coding);
+        let bytes = answer.bytes().await.unwrap();
+        assert!(coding.is_none() || bytes.len() < 1024, "{} bytes for {wanted}", bytes.len());
+    }
+}
+
+#[apply(both_stores)]
+async fn a_filtered_list_includes_what_was_just_posted(app: TestApp) {
+    for hours in (2..=30).rev() {
+        let time = NOW - hours * HOUR;
+        app.ingest(&[candle(time)]).await;
+        for query in ["symbol=EURUSD", "symbol=EURUSD&timeframe=H1", "symbol=GBPUSD&symbol=EURUSD"] {
+            for wanted in ["identity", "gzip"] {
+                let get = app.request(Method::GET, &format!("{PATH}?{query}")).bearer_auth(TOKEN);
+                let answer = send(get.header("Accept-Encoding", wanted)).await;
+                assert_eq!(answer.json()[0]["last"], time * 1000, "{query}");
             }
         }
     }
+}
 
-    async fn what_nobody_can_ask_for_is_not_listed(app: TestApp) {
-        let timeframes = ["1h", "h1", "60", "PERIOD_H1", "zz"];
-        for timeframe in timeframes {
-            execute(&app.database, &many(is_sqlite(&app), 300, "'MID' || n", timeframe)).await;
-        }
-        // More than a step reads at a time, before and between those that can be asked for.
-        execute(&app.database, &many(is_sqlite(&app), 1500, "' ' || n", "H1")).await;
-        execute(&app.database, &many(is_sqlite(&app), 1500, "'EURUSD' || n || ' '", "M5")).await;
-        execute(&app.database, &many(is_sqlite(&app), 3, "'TAB\t' || n", "H1")).await;
-        let wanted = [("EURUSD", "H1"), ("EURUSD", "M5"), ("MID7", "H1"), ("USDJPY", "D1")];
-        for (symbol, timeframe) in wanted {
-            app.ingest(&[with(candle(NOW - 50 * HOUR), json!({"symbol": symbol, "timeframe": timeframe}))]).await;
-        }
-        for limit in [1, 2, 3, 4, 5, 10_000] {
-            let listed: Vec<Value> = pages(&app, "", limit).await.concat();
-            assert_eq!(names(&listed), wanted.map(|(symbol, timeframe)| (symbol.to_owned(), timeframe.to_owned())), "{limit}");
-        }
-        let listed = pages(&app, "&timeframe=H1", 1).await.concat();
-        assert_eq!(names(&listed), [("EURUSD".into(), "H1".into()), ("MID7".into(), "H1".into())]);
-        assert_eq!(names(&pages(&app, "&symbol=MID7", 10).await.concat()), [("MID7".into(), "H1".into())]);
-    }
+#[apply(both_stores)]
+async fn a_selective_filter_scans_a_bounded_number_of_series_per_page(app: TestApp) {
+    execute(&app.database, &many(is_sqlite(&app), 60_000, NUMBERED, "M1")).await;
+    app.ingest(&[with(candle(NOW - 9 * HOUR), json!({"symbol": "Z"}))]).await;
+    let pages = pages(&app, "&timeframe=H1", 10).await;
+    assert_eq!(names(&pages.concat()), [("Z".to_owned(), "H1".to_owned())]);
+    assert!(pages.len() > 1, "60,000 series were looked at for one page");
+}
 
-    async fn an_unchanged_list_is_not_sent_again(app: TestApp) {
-        let symbols: Vec<Value> = (0..40).map(|n| with(candle(NOW - 9 * HOUR), json!({"symbol": format!("S{n}")}))).collect();
-        app.ingest(&symbols).await;
-        for query in ["?limit=10", "?timeframe=H1", "?symbol=S1&symbol=S20"] {
-            let path = format!("{PATH}{query}");
-            let plain = app.get(&path).await;
-            assert_eq!(plain.header("cache-control"), Some("private, no-cache"));
-            assert!(plain.headers.get_all("vary").iter().any(|value| value == "accept-encoding"));
-            assert_eq!(plain.header("x-more-before"), None, "a list is read in one direction");
-            let tag = plain.header("etag").unwrap();
-            assert!(tag.starts_with("W/"));
-            let request = |method: Method| app.request(method, &path).bearer_auth(TOKEN);
-            for wanted in ["identity", "gzip", "zstd"] {
-                let again = send(request(Method::GET).header("If-None-Match", tag).header("Accept-Encoding", wanted)).await;
-                assert_eq!((again.status.as_u16(), again.body.as_str(), again.header("etag")), (304, "", Some(tag)));
-                assert_eq!(again.header("link"), plain.header("link"));
-                assert_eq!(again.header("x-more-after"), plain.header("x-more-after"));
-            }
-            let head = send(request(Method::HEAD)).await;
-            assert_eq!((head.status.as_u16(), head.body.as_str(), head.header("etag")), (200, "", Some(tag)));
-            assert_eq!(head.header("content-length"), Some(&*plain.body.len().to_string()));
-        }
-        for (wanted, coding) in [("gzip", Some("gzip")), ("zstd, gzip", Some("zstd")), ("br", None)] {
-            let answer = app.request(Method::GET, PATH).bearer_auth(TOKEN).header("Accept-Encoding", wanted).send().await.unwrap();
-            assert_eq!(answer.headers().get("content-encoding").map(|name| name.to_str().unwrap()), coding);
-            let bytes = answer.bytes().await.unwrap();
-            assert!(coding.is_none() || bytes.len() < 1024, "{} bytes for {wanted}", bytes.len());
-        }
+#[apply(both_stores)]
+async fn pages_are_served_during_a_flood_of_lists(app: TestApp) {
+    execute(&app.database, &many(is_sqlite(&app), 100_000, NUMBERED, "H1")).await;
+    app.ingest(&[candle(NOW - 9 * HOUR)]).await;
+    let (mut lists, mut answered) = (JoinSet::new(), 0);
+    for n in 0..12 {
+        // No two are the same, so that none is answered from memory.
+        let path = format!("{PATH}?limit={}&after=H1:S{n:07}", 10_000 - n);
+        lists.spawn(send(app.request(Method::GET, &path).header("X-API-KEY", KEY)));
     }
-
-    async fn a_list_of_symbols_shows_at_once_what_was_posted(app: TestApp) {
-        for hours in (2..=30).rev() {
-            let time = NOW - hours * HOUR;
-            app.ingest(&[candle(time)]).await;
-            for query in ["symbol=EURUSD", "symbol=EURUSD&timeframe=H1", "symbol=GBPUSD&symbol=EURUSD"] {
-                for wanted in ["identity", "gzip"] {
-                    let get = app.request(Method::GET, &format!("{PATH}?{query}")).bearer_auth(TOKEN);
-                    let answer = send(get.header("Accept-Encoding", wanted)).await;
-                    assert_eq!(answer.json()[0]["last"], time * 1000, "{query}");
-                }
-            }
+    while !lists.is_empty() {
+        assert_eq!(app.candles(&format!("&limit={}", lists.len())).await.status, 200);
+        let list = lists.join_next().await.unwrap().unwrap();
+        if list.status != 200 {
+            // Where the machine is so slow that the others take all the time that this one may wait.
+            list.problem(503, "unavailable");
+            continue;
         }
+        answered += 1;
+        let listed = names(list.json().as_array().unwrap());
+        assert!(!listed.is_empty() && listed.is_sorted());
     }
-
-    async fn a_filter_that_hardly_any_series_fits_leads_on_in_bounded_pages(app: TestApp) {
-        execute(&app.database, &many(is_sqlite(&app), 60_000, NUMBERED, "M1")).await;
-        app.ingest(&[with(candle(NOW - 9 * HOUR), json!({"symbol": "Z"}))]).await;
-        let pages = pages(&app, "&timeframe=H1", 10).await;
-        assert_eq!(names(&pages.concat()), [("Z".to_owned(), "H1".to_owned())]);
-        assert!(pages.len() > 1, "60,000 series were looked at for one page");
-    }
-
-    async fn a_flood_of_lists_leaves_the_pages_alone(app: TestApp) {
-        execute(&app.database, &many(is_sqlite(&app), 100_000, NUMBERED, "H1")).await;
-        app.ingest(&[candle(NOW - 9 * HOUR)]).await;
-        let (mut lists, mut answered) = (JoinSet::new(), 0);
-        for n in 0..12 {
-            // No two are the same, so that none is answered from memory.
-            let path = format!("{PATH}?limit={}&after=H1:S{n:07}", 10_000 - n);
-            lists.spawn(send(app.request(Method::GET, &path).header("X-API-KEY", KEY)));
-        }
-        while !lists.is_empty() {
-            assert_eq!(app.candles(&format!("&limit={}", lists.len())).await.status, 200);
-            let list = lists.join_next().await.unwrap().unwrap();
-            if list.status != 200 {
-                // Where the machine is so slow that the others take all the time that this one may wait.
-                list.problem(503, "unavailable");
-                continue;
-            }
-            answered += 1;
-            let listed = names(list.json().as_array().unwrap());
-            assert!(!listed.is_empty() && listed.is_sorted());
-        }
-        assert!(answered > 0, "all lists were refused");
-        let pages = pages(&app, "", 10_000).await;
-        assert!(pages.len() >= 11, "{} pages", pages.len());
-        let listed = pages.concat();
-        assert_eq!(listed.len(), 100_001);
-        assert!(names(&listed).is_sorted());
-    }
+    assert!(answered > 0, "all lists were refused");
+    let pages = pages(&app, "", 10_000).await;
+    assert!(pages.len() >= 11, "{} pages", pages.len());
+    let listed = pages.concat();
+    assert_eq!(listed.len(), 100_001);
+    assert!(names(&listed).is_sorted());
 }
 
 #[test]
@@ -344,7 +376,7 @@ fn an_adopted_table_is_paged_in_the_order_of_its_key() {
 }
 
 #[test]
-fn a_flood_of_lists_takes_no_more_memory_than_a_few() {
+fn a_flood_of_lists_uses_bounded_memory() {
     run(async {
         const MEMORY: &str = "process_resident_memory_bytes";
         let database = Database::sqlite();
@@ -368,7 +400,7 @@ fn a_flood_of_lists_takes_no_more_memory_than_a_few() {
 }
 
 #[test]
-fn outliers_are_named_in_the_log_once() {
+fn precision_outliers_are_logged_once() {
     run(async {
         let folder = folder();
         let (mut serving, _) = start_for(LIFETIME, folder.path(), &[]);
@@ -406,7 +438,7 @@ async fn sample(admin: &str, name: &str) -> u64 {
 const LISTS_READ: &str = r#"db_client_operation_duration_seconds_count{db_operation_name="series""#;
 
 #[test]
-fn a_list_that_nobody_waits_for_any_more_is_not_read_on() {
+fn reading_a_list_stops_when_its_client_disconnects() {
     run_within(Duration::from_secs(60), async {
         let (database, folder) = (PgDatabase::create(&plain_server()).await, folder());
         let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url)]);
@@ -439,7 +471,7 @@ const FILL: &str = "
     cross join (select 'H1' as t union select 'M1' union select 'M5' union select 'D1') t";
 
 #[test]
-fn on_postgres_no_statement_reads_more_than_it_needs_of_100000_rows() {
+fn postgres_statements_read_only_the_rows_they_need() {
     run(async {
         for (table, adopted) in [("new", ""), ("adopted", crate::postgres::ADOPTED)] {
             let database = PgDatabase::create(&plain_server()).await;
@@ -502,7 +534,7 @@ fn visit(node: &Value, see: &mut impl FnMut(&Value)) {
 }
 
 #[test]
-fn on_sqlite_every_statement_searches_and_never_scans() {
+fn sqlite_statements_search_and_never_scan() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let pool = SqlitePool::connect(&app.database.url()).await.unwrap();

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use insta::assert_snapshot;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
@@ -48,13 +49,15 @@ async fn open_a_connection(url: &str) {
 }
 
 #[test]
-fn the_banners_lines_can_be_pasted_also_after_a_restart() {
+fn the_commands_of_the_banner_work_and_survive_a_restart() {
     run(async {
         let folder = folder();
         let mut keys: Vec<String> = Vec::new();
         for added in [1, 0] {
             let mut serving = Serving::start(folder.path(), &[("PORT", "0"), ("PATH", "")]);
             let [post, get] = serving.curl_lines();
+            let banner = serving.banner();
+            assert_snapshot!("banner", banner);
             let receipt: Value = serde_json::from_str(&paste(&post).await).unwrap();
             assert_eq!(receipt["records_added"], added);
             let read = paste(&get).await;
@@ -71,7 +74,7 @@ fn the_banners_lines_can_be_pasted_also_after_a_restart() {
 }
 
 #[test]
-fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
+fn sigterm_drains_requests_in_flight() {
     run(async {
         for signal in ["TERM", "INT", "QUIT"] {
             let database = PgDatabase::create(&plain_server()).await;
@@ -103,7 +106,7 @@ fn a_signal_stops_it_once_what_is_in_flight_is_answered() {
 }
 
 #[test]
-fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
+fn an_unanswerable_request_does_not_block_shutdown() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
@@ -139,7 +142,7 @@ fn a_request_that_cannot_be_answered_does_not_keep_it_from_stopping() {
 }
 
 #[test]
-fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
+fn two_processes_on_one_database_store_each_candle_once() {
     run(async {
         const SERIES: i64 = 4;
         const CANDLES: i64 = 300;
@@ -210,7 +213,7 @@ fn two_processes_on_one_database_neither_lose_nor_double_a_candle() {
 }
 
 #[test]
-fn a_client_that_leaves_is_a_line_in_the_log_too() {
+fn a_disconnected_client_is_logged() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
@@ -305,7 +308,7 @@ fn a_request_is_one_line_in_the_log() {
 }
 
 #[test]
-fn a_banner_never_shows_a_key_that_somebody_chose() {
+fn the_banner_never_shows_a_configured_key() {
     let folder = folder();
     let mut serving = Serving::start(
         folder.path(),
@@ -318,7 +321,7 @@ fn a_banner_never_shows_a_key_that_somebody_chose() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nothing() {
+fn an_unread_log_does_not_block_the_service() {
     run(async {
         let folder = folder();
         let mut serving = Serving::start(

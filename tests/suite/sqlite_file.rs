@@ -77,7 +77,7 @@ async fn stored(path: &Path) -> i64 {
 }
 
 #[test]
-fn a_deleted_file_takes_no_candles() {
+fn a_deleted_file_refuses_posts() {
     run(async {
         let mut scene = Scene::start().await;
         fs::remove_file(scene.path("data/test.db")).unwrap();
@@ -88,7 +88,7 @@ fn a_deleted_file_takes_no_candles() {
 }
 
 #[test]
-fn a_moved_file_takes_no_candles_until_it_is_back() {
+fn a_moved_file_refuses_posts_until_it_is_back() {
     run(async {
         let mut scene = Scene::start().await;
         for _ in 0..2 {
@@ -104,7 +104,7 @@ fn a_moved_file_takes_no_candles_until_it_is_back() {
 }
 
 #[test]
-fn a_renamed_folder_takes_no_candles_until_it_is_back() {
+fn a_renamed_folder_refuses_posts_until_it_is_back() {
     run(async {
         let mut scene = Scene::start().await;
         fs::rename(scene.path("data"), scene.path("elsewhere")).unwrap();
@@ -123,7 +123,7 @@ fn a_renamed_folder_takes_no_candles_until_it_is_back() {
 }
 
 #[test]
-fn a_file_that_takes_its_place_is_neither_read_nor_written() {
+fn a_replaced_file_is_neither_read_nor_written() {
     run(async {
         let mut scene = Scene::start().await;
         let mut other = Service::start(&Environment::new(&url(&scene.path("other.db")))).await;
@@ -147,7 +147,7 @@ fn a_file_that_takes_its_place_is_neither_read_nor_written() {
 }
 
 #[test]
-fn a_link_that_leads_elsewhere_takes_no_candles() {
+fn a_redirected_symlink_refuses_posts() {
     run(async {
         let outer = folder();
         let link = outer.path().join("link.db");
@@ -165,7 +165,7 @@ fn a_link_that_leads_elsewhere_takes_no_candles() {
 }
 
 #[test]
-fn a_deleted_write_ahead_log_takes_no_candles_and_loses_none() {
+fn a_deleted_write_ahead_log_refuses_posts_and_loses_no_candles() {
     run(async {
         let mut scene = Scene::start().await;
         fs::remove_file(scene.path("data/test.db-wal")).unwrap();
@@ -177,7 +177,7 @@ fn a_deleted_write_ahead_log_takes_no_candles_and_loses_none() {
 }
 
 #[test]
-fn the_log_says_when_the_file_goes_and_when_it_is_back() {
+fn the_log_reports_when_the_file_disappears_and_returns() {
     run(async {
         let folder = folder();
         // A relative path stays the one that it was.

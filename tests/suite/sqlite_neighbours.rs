@@ -18,7 +18,7 @@ fn start(folder: &std::path::Path, url: &str) -> Serving {
 }
 
 #[test]
-fn a_second_service_on_a_file_says_which_process_is_the_first() {
+fn a_second_service_on_a_file_names_the_first_process() {
     let folder = folder();
     fs::create_dir(folder.path().join("elsewhere")).unwrap();
     symlink(folder.path().join("test.db"), folder.path().join("elsewhere/link.db")).unwrap();
@@ -47,7 +47,7 @@ fn a_second_service_on_a_file_says_which_process_is_the_first() {
 }
 
 #[test]
-fn a_lock_that_cannot_be_made_keeps_no_service_from_starting() {
+fn a_failed_service_lock_does_not_prevent_the_start() {
     let folder = folder();
     fs::create_dir(folder.path().join("test.db-lock")).unwrap();
     let serving = start(folder.path(), "sqlite://test.db");
@@ -55,7 +55,7 @@ fn a_lock_that_cannot_be_made_keeps_no_service_from_starting() {
 }
 
 #[test]
-fn a_file_with_two_names_is_warned_of() {
+fn a_file_with_two_hard_links_is_a_warning() {
     let folder = folder();
     drop(start(folder.path(), "sqlite://test.db"));
     fs::hard_link(folder.path().join("test.db"), folder.path().join("other.db")).unwrap();
@@ -86,7 +86,7 @@ fn many_series(symbol: &str, count: u32) -> String {
 }
 
 #[test]
-fn rows_that_nobody_can_ask_for_are_named_with_the_statement_that_mends_them() {
+fn unreachable_rows_are_named_with_the_statement_that_fixes_them() {
     run(async {
         let folder = folder();
         let first = start(folder.path(), "sqlite://test.db");
@@ -153,7 +153,7 @@ fn rows_that_nobody_can_ask_for_are_named_with_the_statement_that_mends_them() {
 }
 
 #[test]
-fn of_many_such_names_some_are_named_and_the_rest_is_told_of() {
+fn many_unreachable_names_are_truncated_in_the_log() {
     run(async {
         let folder = folder();
         let first = start(folder.path(), "sqlite://test.db");

@@ -137,7 +137,7 @@ fn check_finds_a_folder_in_which_no_file_can_be_made() {
 }
 
 #[test]
-fn a_file_that_may_not_be_written_is_refused_at_the_start() {
+fn a_read_only_file_stops_the_start() {
     /// The fault, whether the service before was killed and left its log, and how it is brought about.
     type Case = (&'static str, bool, fn(&File));
     const CASES: [Case; 7] = [
@@ -225,7 +225,7 @@ fn refused(folder: &Path, url: &str) -> String {
 }
 
 #[test]
-fn tables_that_were_dropped_come_back_by_what_the_error_says() {
+fn the_advised_steps_recreate_dropped_tables() {
     run(async {
         let both = "drop table market_data_candles; drop table market_data_live_candles";
         for (drop, kept) in
@@ -253,7 +253,7 @@ const FOREIGN: &str = r#"
     insert into market_data_candles values (0, 'EURUSD', 'H1', '2025-08-03 10:00:00', 1.085, 1.0865, 1.0848, 1.0862, 1200)"#;
 
 #[test]
-fn a_table_that_others_made_is_refused_with_all_that_is_wrong_and_stays_as_it_is() {
+fn a_foreign_table_is_refused_with_all_misfits_and_unchanged() {
     run(async {
         for was_ours in [false, true] {
             let file = File::served(false).await;
@@ -294,7 +294,7 @@ fn a_table_that_others_made_is_refused_with_all_that_is_wrong_and_stays_as_it_is
 }
 
 #[test]
-fn other_keys_and_columns_that_would_keep_candles_out_are_refused() {
+fn foreign_keys_and_columns_that_block_inserts_are_refused() {
     let columns =
         "symbol text not null, timeframe text not null, timestamp int not null, open text not null, high text not null,
         low text not null, close text not null, volume integer not null";
@@ -344,7 +344,7 @@ fn our_own_tables_without_the_migrations_table_keep_their_rows() {
 }
 
 #[test]
-fn what_lies_beside_a_file_has_its_name_however_the_address_writes_it() {
+fn files_beside_the_database_are_named_after_it_whatever_the_url_encoding() {
     let folder = crate::program::folder();
     fs::create_dir(folder.path().join("trader's data")).unwrap();
     let mut keys = Vec::new();
@@ -367,7 +367,7 @@ fn what_lies_beside_a_file_has_its_name_however_the_address_writes_it() {
 }
 
 #[test]
-fn a_missing_folder_is_named_and_not_made() {
+fn a_missing_folder_is_reported_and_not_created() {
     let folder = crate::program::folder();
     let missing = folder.path().join("data");
     let keys = [("MT5_API_KEY", "a"), ("INTERNAL_API_TOKEN", "b")];

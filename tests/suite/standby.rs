@@ -77,7 +77,7 @@ fn a_standby_serves_reads_and_after_its_promotion_posts() {
 }
 
 #[test]
-fn the_log_says_that_the_database_is_a_standby() {
+fn a_standby_is_reported_in_the_log() {
     run(async {
         let place = std::env::temp_dir();
         let Some(primary) = server(&place, &[]) else { return };
@@ -97,7 +97,7 @@ fn the_log_says_that_the_database_is_a_standby() {
 }
 
 #[test]
-fn a_database_that_is_set_to_be_only_read_is_served_likewise() {
+fn a_read_only_database_is_served_like_a_standby() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         prepare(&database.url, true).await.unwrap();

@@ -53,7 +53,7 @@ async fn scrape(admin: &str) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn what_happens_is_counted_under_names_that_hold_no_symbol() {
+fn metrics_count_events_without_symbol_labels() {
     run(async {
         let folder = folder();
         let (serving, admin) = start(folder.path(), &[("MAX_BATCH", "3")]);
@@ -114,7 +114,7 @@ fn what_happens_is_counted_under_names_that_hold_no_symbol() {
 }
 
 #[test]
-fn metrics_are_told_under_loopback_addresses_and_listed_names_alone() {
+fn metrics_are_served_only_under_loopback_and_listed_hosts() {
     run(async {
         let folder = folder();
         let (_serving, admin) = start(folder.path(), &[("ADMIN_HOSTS", "candlewick, Metrics.Example.com")]);
@@ -148,7 +148,7 @@ fn metrics_are_told_under_loopback_addresses_and_listed_names_alone() {
 }
 
 #[test]
-fn what_has_not_happened_yet_is_counted_as_none() {
+fn counters_start_at_zero() {
     run(async {
         let folder = folder();
         let (_serving, admin) = start(folder.path(), &[]);
@@ -192,7 +192,7 @@ fn what_has_not_happened_yet_is_counted_as_none() {
 }
 
 #[test]
-fn a_failing_write_is_a_metric_until_one_succeeds() {
+fn a_failing_write_sets_a_metric_until_one_succeeds() {
     run(async {
         let folder = folder();
         let (serving, admin) = start(folder.path(), &[]);
@@ -274,7 +274,7 @@ fn take_envelopes(stream: TcpStream, sender: &mpsc::Sender<String>) {
 }
 
 #[test]
-fn a_failure_is_one_event_without_a_secret_and_a_refusal_is_none() {
+fn a_failure_is_one_sentry_event_without_secrets_and_a_refusal_is_none() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let (dsn, envelopes) = sentry();
@@ -320,7 +320,7 @@ fn a_failure_is_one_event_without_a_secret_and_a_refusal_is_none() {
 }
 
 #[test]
-fn a_sentry_that_never_answers_slows_neither_requests_nor_the_end() {
+fn an_unresponsive_sentry_delays_neither_requests_nor_shutdown() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         // Takes connections and says nothing.
@@ -342,7 +342,7 @@ fn a_sentry_that_never_answers_slows_neither_requests_nor_the_end() {
 }
 
 #[test]
-fn the_callers_trace_and_address_are_in_the_log() {
+fn the_trace_id_and_client_address_are_logged() {
     run(async {
         let folder = folder();
         let mut serving = Serving::start(
@@ -391,7 +391,7 @@ fn the_callers_trace_and_address_are_in_the_log() {
 }
 
 #[test]
-fn health_says_that_it_stops_before_connections_are_refused() {
+fn health_is_503_before_connections_are_refused_at_shutdown() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();
@@ -447,7 +447,7 @@ async fn ask_until_told_to_close(address: String) -> bool {
 }
 
 #[test]
-fn who_keeps_a_connection_open_is_told_when_to_leave() {
+fn keep_alive_connections_are_asked_to_close_at_shutdown() {
     run(async {
         let folder = folder();
         let (serving, _admin) = start(folder.path(), &[("RATE_LIMIT_INGEST", "off")]);
@@ -467,7 +467,7 @@ fn who_keeps_a_connection_open_is_told_when_to_leave() {
 }
 
 #[test]
-fn a_second_signal_stops_it_at_once() {
+fn a_second_signal_forces_shutdown() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let folder = folder();

@@ -53,7 +53,7 @@ async fn connect(
 const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 #[test]
-fn https_is_served_with_either_version_and_asks_browsers_to_stay_with_it() {
+fn https_is_served_with_tls_1_2_and_1_3_and_hsts() {
     run(async {
         let (_folder, certificate, serving) = start();
         for version in BOTH {
@@ -76,7 +76,7 @@ fn https_is_served_with_either_version_and_asks_browsers_to_stay_with_it() {
 }
 
 #[test]
-fn a_renewed_certificate_is_taken_over_while_it_runs() {
+fn a_renewed_certificate_is_reloaded_without_a_restart() {
     run(async {
         let (folder, old, serving) = start();
         connect(&serving, &old, &BOTH).await.unwrap();
@@ -98,7 +98,7 @@ fn a_renewed_certificate_is_taken_over_while_it_runs() {
 }
 
 #[test]
-fn the_banner_and_the_health_check_speak_https_too() {
+fn the_banner_and_the_healthcheck_use_https() {
     let (folder, _, mut serving) = start();
     let [posting, reading] = serving.curl_lines();
     assert!(
@@ -116,7 +116,7 @@ fn the_banner_and_the_health_check_speak_https_too() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_a_sentence_and_exit_code_2() {
+fn an_unusable_certificate_is_exit_code_2() {
     let folder = folder();
     write_certificate(folder.path());
     let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();

@@ -13,7 +13,7 @@ const PRODUCTION: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn a_misspelt_name_is_warned_of_at_the_start() {
+fn a_misspelt_name_is_a_warning_at_the_start() {
     let folder = folder();
     fs::write(folder.path().join(".env"), "PROT=8080\nPOSTGRES_PASSWORD=x\nDB_URL=sqlite://other.db\n").unwrap();
     let variables = [("DATABSE_URL", "sqlite://geheim.db"), ("PORT", "0"), ("RUST_LOG", "debug")];
@@ -83,7 +83,7 @@ fn a_start_that_fails_reports_the_misspelt_name_that_explains_it() {
 }
 
 #[test]
-fn what_a_platform_sets_is_passed_over() {
+fn variables_of_platforms_are_ignored() {
     let folder = folder();
     let platform = [
         ("PATH", "/usr/bin"),

@@ -47,7 +47,7 @@ fn port_80_refuses_and_never_redirects() {
 }
 
 #[test]
-fn certificate_authorities_are_answered_on_port_80() {
+fn acme_challenges_are_answered_on_port_80() {
     run(async {
         let target = started().await;
         // Caddy answers from its own memory, and only while it asks for a certificate.
@@ -69,7 +69,7 @@ fn certificate_authorities_are_answered_on_port_80() {
 }
 
 #[test]
-fn a_service_that_is_down_is_a_problem_too() {
+fn the_proxies_answer_with_a_problem_while_the_service_is_down() {
     run(async {
         // Nobody listens there any more.
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -87,7 +87,7 @@ fn a_service_that_is_down_is_a_problem_too() {
 }
 
 #[test]
-fn the_service_itself_says_what_its_limit_is() {
+fn the_service_and_the_proxies_refuse_large_bodies_alike() {
     run(async {
         let target = started().await;
         for door in &target.doors()[1..] {
@@ -106,7 +106,7 @@ fn the_service_itself_says_what_its_limit_is() {
 }
 
 #[test]
-fn a_browser_of_an_allowed_page_is_let_through_the_proxies() {
+fn the_proxies_pass_cors_requests_of_allowed_origins() {
     run(async {
         let target = started().await;
         let origin = super::keys::ORIGIN;

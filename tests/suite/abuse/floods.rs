@@ -79,7 +79,7 @@ fn one_address_cannot_take_every_connection() {
 
 #[test]
 #[ignore = "needs thousands of open files and a minute: make abuse"]
-fn a_thousand_slow_heads_disturb_nobody() {
+fn a_thousand_slow_heads_do_not_delay_other_requests() {
     run(async {
         let target = started().await;
         let doors = target.doors();

@@ -59,12 +59,12 @@ async fn limited_by_address(variables: &[(&'static str, &'static str)], lines: &
 }
 
 #[test]
-fn requests_without_a_key_are_counted_by_the_true_address() {
+fn anonymous_requests_are_limited_by_the_true_address() {
     run(async { limited_by_address(&[("RATE_LIMIT_ANONYMOUS", "10/m")], "").await });
 }
 
 #[test]
-fn wrong_keys_are_counted_by_the_true_address() {
+fn wrong_keys_are_limited_by_the_true_address() {
     run(async {
         let wrong = format!("X-API-KEY: {}\r\n", super::keys::WRONG);
         limited_by_address(&[("RATE_LIMIT_ANONYMOUS", "1000/s")], &wrong).await;

@@ -21,23 +21,19 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use attack::{Attack, Taken};
+use rstest_reuse::apply;
 use target::Target;
 use tokio::task::JoinSet;
 use wire::{Answer, Door};
 
-use crate::harness::{Database, run};
+use crate::harness::{Database, StoreKind, both_store_kinds, run};
 
 /// The attacks of one kind.
 type Table = fn() -> Vec<Attack>;
 
-#[test]
-fn no_attack_gets_through_to_sqlite() {
-    run(async { attacks_get_nowhere(Database::sqlite()).await });
-}
-
-#[test]
-fn no_attack_gets_through_to_postgres() {
-    run(async { attacks_get_nowhere(Database::postgres().await).await });
+#[apply(both_store_kinds)]
+fn no_attack_reaches_the_database(kind: StoreKind) {
+    run(async { attacks_get_nowhere(kind.database().await).await });
 }
 
 async fn attacks_get_nowhere(database: Database) {

@@ -170,7 +170,7 @@ async fn store_long_series(target: &Target) -> Vec<String> {
 }
 
 #[test]
-fn slow_clients_are_ended_and_nobody_waits_for_them() {
+fn slow_clients_time_out_and_do_not_delay_other_requests() {
     run(async {
         let target = Target::start(Database::sqlite(), &[("RATE_LIMIT_ANONYMOUS", "off")]).await;
         let stored = store_long_series(&target).await;

@@ -6,155 +6,169 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use super::backups::{Backups, DEADLINE, Group, empty_like, fill, fill_much, many};
+use rstest_reuse::apply;
+
+use super::backups::{Backups, DEADLINE, Group, empty_like, fill, fill_much, many, waits};
 use super::{command_lines, script};
 use crate::faults::small_disk::SmallDisk;
-use crate::harness::{Database, TableLock, TestApp, both_stores, leave_out, run};
+use crate::harness::{Database, TableLock, TestApp, both_stores, eventually, leave_out, run};
 use crate::program::{folder, kill, output};
 
-both_stores! {
-    async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        fill_much(&app, 2).await;
-        let url = app.database.url();
-        let deadline = Instant::now() + DEADLINE;
-        // Until one was killed while it wrote.
-        loop {
-            assert!(Instant::now() < deadline, "each backup was faster than this test");
-            let mut killed = Group::spawn(&mut backups.command(&url));
-            while backups.files().is_empty() && killed.runs() {}
-            drop(killed);
-            if backups.complete().is_empty() {
-                break;
-            }
-            for file in backups.files() {
-                fs::remove_file(file).unwrap();
-            }
+#[apply(both_stores)]
+async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    fill_much(&app, 2).await;
+    let url = app.database.url();
+    let deadline = Instant::now() + DEADLINE;
+    // Until one was killed while it wrote.
+    loop {
+        assert!(Instant::now() < deadline, "each backup was faster than this test");
+        let mut killed = Group::spawn(&mut backups.command(&url));
+        while backups.files().is_empty() && killed.runs() {}
+        drop(killed);
+        if backups.complete().is_empty() {
+            break;
         }
-        let left = backups.files();
-        assert!(!left.is_empty(), "it had begun");
-        assert_eq!(backups.check(), 1);
-
-        backups.make(&url);
-        assert_eq!(backups.files(), backups.complete(), "the next one cleans up");
-        assert_eq!(backups.check(), 0);
+        for file in backups.files() {
+            fs::remove_file(file).unwrap();
+        }
     }
+    let left = backups.files();
+    assert!(!left.is_empty(), "it had begun");
+    assert_eq!(backups.check(), 1);
 
-    async fn two_backups_at_once_follow_one_another(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        fill(&app).await;
-        let url = app.database.url();
-        let running: Vec<Child> =
-            (0..3).map(|_| backups.command(&url).stderr(Stdio::null()).spawn().unwrap()).collect();
-        for mut child in running {
-            assert!(child.wait().unwrap().success());
-        }
-        assert_eq!(backups.files().len(), 3);
-        assert_eq!(backups.files(), backups.complete());
+    backups.make(&url);
+    assert_eq!(backups.files(), backups.complete(), "the next one cleans up");
+    assert_eq!(backups.check(), 0);
+}
+
+#[apply(both_stores)]
+async fn concurrent_backups_run_one_after_the_other(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    fill(&app).await;
+    let url = app.database.url();
+    let running: Vec<Child> = (0..3).map(|_| backups.command(&url).stderr(Stdio::null()).spawn().unwrap()).collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
     }
+    assert_eq!(backups.files().len(), 3);
+    assert_eq!(backups.files(), backups.complete());
+}
 
-    async fn old_backups_go_and_the_newest_stays(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        assert_eq!(backups.check(), 1, "there is none yet");
-        let url = app.database.url();
-        let first = backups.make(&url);
-        let second = backups.make(&url);
-        touch(&first, "15 days ago");
-        touch(&second, "13 days ago");
-        // One that fails deletes nothing.
-        let nowhere = match &app.database {
-            Database::Sqlite(_) => "sqlite:///nowhere/at-all.db".to_owned(),
-            Database::Postgres(database) => database.url_with(|url| url.set_path("no_such_database")),
-        };
-        assert_eq!(output(&mut backups.command(&nowhere)).0, 1);
-        assert_eq!(backups.files(), [first.clone(), second.clone()]);
-        let third = backups.make(&url);
-        assert_eq!(backups.files(), [second.clone(), third.clone()]);
+#[apply(both_stores)]
+async fn old_backups_are_deleted_except_the_newest(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    assert_eq!(backups.check(), 1, "there is none yet");
+    let url = app.database.url();
+    let first = backups.make(&url);
+    let second = backups.make(&url);
+    touch(&first, "15 days ago");
+    touch(&second, "13 days ago");
+    // One that fails deletes nothing.
+    let nowhere = match &app.database {
+        Database::Sqlite(_) => "sqlite:///nowhere/at-all.db".to_owned(),
+        Database::Postgres(database) => database.url_with(|url| url.set_path("no_such_database")),
+    };
+    assert_eq!(output(&mut backups.command(&nowhere)).0, 1);
+    assert_eq!(backups.files(), [first.clone(), second.clone()]);
+    let third = backups.make(&url);
+    assert_eq!(backups.files(), [second.clone(), third.clone()]);
 
-        for (age, code) in [("25 hours ago", 0), ("27 hours ago", 1)] {
-            touch(&third, age);
-            assert_eq!(backups.check(), code, "{age}");
-        }
-        fs::write(third.with_extension("dump.partial"), "fresh").unwrap();
-        assert_eq!(backups.check(), 1, "one that is being made is none yet");
-        touch(&third, "400 days ago");
-        touch(&second, "15 days ago");
-        let fourth = backups.make(&url);
-        assert_eq!(backups.files(), [fourth]);
+    for (age, code) in [("25 hours ago", 0), ("27 hours ago", 1)] {
+        touch(&third, age);
+        assert_eq!(backups.check(), code, "{age}");
     }
+    fs::write(third.with_extension("dump.partial"), "fresh").unwrap();
+    assert_eq!(backups.check(), 1, "one that is being made is none yet");
+    touch(&third, "400 days ago");
+    touch(&second, "15 days ago");
+    let fourth = backups.make(&url);
+    assert_eq!(backups.files(), [fourth]);
+}
 
-    async fn a_backup_is_of_one_moment_while_the_service_takes_posts(app: TestApp) {
-        const SIZE: i64 = 500;
-        let Some(backups) = Backups::of(&app.database) else { return };
-        let url = app.database.url();
-        fill_much(&app, 1).await;
-        let mut making = backups.command(&url).stderr(Stdio::null()).spawn().unwrap();
-        let mut during = 0;
-        while making.try_wait().unwrap().is_none() {
-            during += 1;
-            assert_eq!(app.ingest(&many(during, SIZE)).await, (SIZE as u64, 0, 0));
-        }
-        assert!(making.wait().unwrap().success());
-        let target = empty_like(&app.database).await;
-        let (code, said) = backups.restore(&target.url(), &backups.complete()[0]);
-        assert_eq!(code, 0, "{said}");
-        let per_batch = "select symbol || ' ' || count(*) from market_data_candles group by symbol";
-        let counts: BTreeMap<String, i64> = target.rows(per_batch).await.iter().map(|row| {
+#[apply(both_stores)]
+async fn a_backup_is_a_snapshot_although_posts_arrive(app: TestApp) {
+    const SIZE: i64 = 500;
+    let Some(backups) = Backups::of(&app.database) else { return };
+    let url = app.database.url();
+    fill_much(&app, 1).await;
+    let mut making = backups.command(&url).stderr(Stdio::null()).spawn().unwrap();
+    let mut during = 0;
+    while making.try_wait().unwrap().is_none() {
+        during += 1;
+        assert_eq!(app.ingest(&many(during, SIZE)).await, (SIZE as u64, 0, 0));
+    }
+    assert!(making.wait().unwrap().success());
+    let target = empty_like(&app.database).await;
+    let (code, said) = backups.restore(&target.url(), &backups.complete()[0]);
+    assert_eq!(code, 0, "{said}");
+    let per_batch = "select symbol || ' ' || count(*) from market_data_candles group by symbol";
+    let counts: BTreeMap<String, i64> = target
+        .rows(per_batch)
+        .await
+        .iter()
+        .map(|row| {
             let (symbol, count) = row.split_once(' ').unwrap();
             (symbol.to_owned(), count.parse().unwrap())
-        }).collect();
-        assert_eq!(counts["MANY0"], 10_000);
-        let stored = (1..=during).take_while(|batch| counts.contains_key(&format!("MANY{batch}"))).count() as i64;
-        println!("{during} posts while it was made, {stored} of them in it");
-        assert_eq!(counts.len() as i64, stored + 1, "no later post without the earlier ones");
-        assert!(counts.iter().all(|(symbol, count)| symbol == "MANY0" || *count == SIZE), "no half post: {counts:?}");
-    }
+        })
+        .collect();
+    assert_eq!(counts["MANY0"], 10_000);
+    let stored = (1..=during).take_while(|batch| counts.contains_key(&format!("MANY{batch}"))).count() as i64;
+    println!("{during} posts while it was made, {stored} of them in it");
+    assert_eq!(counts.len() as i64, stored + 1, "no later post without the earlier ones");
+    assert!(counts.iter().all(|(symbol, count)| symbol == "MANY0" || *count == SIZE), "no half post: {counts:?}");
+}
 
-    async fn the_nightly_backup_makes_one_at_the_start_and_ends_at_once(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        fill(&app).await;
-        let mut nightly = Group::spawn(backups.command(&app.database.url()).arg("--nightly"));
-        let deadline = Instant::now() + DEADLINE;
-        while backups.complete().is_empty() {
-            assert!(nightly.runs() && Instant::now() < deadline, "it makes one");
-        }
-        kill(nightly.0.id(), "TERM");
-        let ended = nightly.0.wait().unwrap();
-        assert_eq!(ended.code(), Some(0));
-        drop(nightly);
+#[apply(both_stores)]
+async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    fill(&app).await;
+    let mut nightly = Group::spawn(backups.command(&app.database.url()).arg("--nightly"));
+    let deadline = Instant::now() + DEADLINE;
+    eventually(async || {
+        assert!(nightly.runs() && Instant::now() < deadline, "it makes one");
+        !backups.complete().is_empty()
+    })
+    .await;
+    kill(nightly.0.id(), "TERM");
+    let ended = nightly.0.wait().unwrap();
+    assert_eq!(ended.code(), Some(0));
+    drop(nightly);
 
-        // A restart makes none where the newest is young enough until the next is due, and else does.
-        touch(&backups.files()[0], "5 hours ago");
-        for (due, count) in [("1 hour", 1), ("1 hour ago", 2)] {
-            let (_, time, _) = output(Command::new("date").args(["-u", "+%H:%M", "-d", due]));
-            let mut command = backups.command(&app.database.url());
-            let mut nightly = Group::spawn(command.arg("--nightly").env("BACKUP_AT", time.trim()));
-            let deadline = Instant::now() + DEADLINE;
-            while !sleeps(&nightly) {
-                assert!(nightly.runs() && Instant::now() < deadline, "it waits for the night");
-            }
-            assert_eq!(backups.files().len(), count, "due in {due}");
-        }
-    }
-
-    async fn a_full_disk_is_told_in_words(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        let disk = match SmallDisk::mount(1) {
-            Ok(disk) => disk,
-            Err(reason) => return leave_out(&reason),
-        };
-        fill(&app).await;
-        disk.fill();
+    // A restart makes none where the newest is young enough until the next is due, and else does.
+    touch(&backups.files()[0], "5 hours ago");
+    for (due, count) in [("1 hour", 1), ("1 hour ago", 2)] {
+        let (_, time, _) = output(Command::new("date").args(["-u", "+%H:%M", "-d", due]));
         let mut command = backups.command(&app.database.url());
-        let (code, _, said) = output(command.env("BACKUP_DIR", disk.path()));
-        assert_eq!(code, 1);
-        assert!(said.contains("is full; nothing was kept"), "{said}");
-        assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing but what filled it");
+        let mut nightly = Group::spawn(command.arg("--nightly").env("BACKUP_AT", time.trim()));
+        let deadline = Instant::now() + DEADLINE;
+        eventually(async || {
+            assert!(nightly.runs() && Instant::now() < deadline, "it waits for the night");
+            sleeps(&nightly)
+        })
+        .await;
+        assert_eq!(backups.files().len(), count, "due in {due}");
     }
 }
 
+#[apply(both_stores)]
+async fn a_full_disk_is_reported(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    let disk = match SmallDisk::mount(1) {
+        Ok(disk) => disk,
+        Err(reason) => return leave_out(&reason),
+    };
+    fill(&app).await;
+    disk.fill();
+    let mut command = backups.command(&app.database.url());
+    let (code, _, said) = output(command.env("BACKUP_DIR", disk.path()));
+    assert_eq!(code, 1);
+    assert!(said.contains("is full; nothing was kept"), "{said}");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing but what filled it");
+}
+
 #[test]
-fn a_login_from_which_rows_are_hidden_makes_no_backup() {
+fn a_login_under_row_security_is_refused() {
     run(async {
         let app = TestApp::start(Database::postgres().await).await;
         let Some(backups) = Backups::of(&app.database) else { return };
@@ -191,12 +205,12 @@ fn the_password_of_the_database_is_in_no_command_line() {
         let url = url::Url::parse(&database.url).unwrap();
         let password = url.password().expect("the server asks for a password").to_owned();
         // Behind it pg_dump waits.
-        let mut lock = TableLock::take(database).await;
+        let lock = TableLock::take(database).await;
         let mut command = backups.command("");
         let file = backups.folder.path().join("database_url");
         fs::write(&file, format!("{}\n", database.url)).unwrap();
         let mut making = Group::spawn(command.env_remove("DATABASE_URL").env("DATABASE_URL_FILE", &file));
-        lock.is_awaited().await;
+        waits(&app.database).await;
         let lines = command_lines();
         lock.release().await;
         assert!(
@@ -204,15 +218,17 @@ fn the_password_of_the_database_is_in_no_command_line() {
         );
         assert!(lines.iter().all(|line| !line.contains(&password)), "a command line shows it");
         let deadline = Instant::now() + DEADLINE;
-        while making.runs() {
+        eventually(async || {
             assert!(Instant::now() < deadline);
-        }
+            !making.runs()
+        })
+        .await;
         assert_eq!(backups.complete().len(), 1);
     });
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn invalid_arguments_are_refused() {
     let folder = folder();
     let path = folder.path().to_str().unwrap();
     let set = [("DATABASE_URL", "sqlite://x.db"), ("BACKUP_DIR", path)];

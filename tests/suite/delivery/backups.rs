@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::script;
-use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, leave_out, with};
+use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, eventually, leave_out, with};
 use crate::program::{folder, output};
 
 /// How long anything that is waited for may take.
@@ -209,9 +209,11 @@ pub(super) async fn waits(database: &Database) {
     const WAITING: &str = "select count(*)::text from pg_stat_activity
         where datname = current_database() and application_name = 'candlewick-backup' and wait_event_type = 'Lock'";
     let deadline = Instant::now() + DEADLINE;
-    while database.rows(WAITING).await == ["0"] {
+    eventually(async || {
         assert!(Instant::now() < deadline, "it waits for no lock");
-    }
+        database.rows(WAITING).await != ["0"]
+    })
+    .await;
 }
 
 /// A script and everything that it starts, killed with this value.

@@ -4,122 +4,126 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rstest_reuse::apply;
+
 use super::backups::{Backups, Group, empty_like, everything, fill, fill_much, migrate, travels};
 use super::script;
 use crate::harness::{Database, NOW, TestApp, both_stores, candle, eventually, run};
 
-both_stores! {
-    async fn what_is_restored_is_what_was_backed_up(app: TestApp) {
-        let target = empty_like(&app.database).await;
-        let TestApp { mut service, database } = app;
-        service.stop().await.unwrap();
-        travels(database, target).await;
+#[apply(both_stores)]
+async fn a_restored_database_equals_the_original(app: TestApp) {
+    let target = empty_like(&app.database).await;
+    let TestApp { mut service, database } = app;
+    service.stop().await.unwrap();
+    travels(database, target).await;
+}
+
+#[apply(both_stores)]
+async fn a_restore_requires_an_empty_database(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    fill(&app).await;
+    let file = backups.make(&app.database.url());
+    app.ingest(&[candle(NOW - 20 * 3600)]).await;
+    let before = everything(&app.database).await;
+    let (code, said) = backups.restore(&app.database.url(), &file);
+    assert_eq!(code, 1);
+    assert!(said.contains("nothing was touched"), "{said}");
+    assert_eq!(everything(&app.database).await, before);
+
+    // Nor anything that is not a database of candlewick.
+    let (other, reason) = match &app.database {
+        Database::Sqlite(_) => {
+            let other = Database::sqlite();
+            let leftover = format!("{}-wal", other.url().trim_start_matches("sqlite://"));
+            fs::write(leftover, "what a database that was moved away has left").unwrap();
+            (other, "-wal is there already")
+        }
+        Database::Postgres(_) => (Database::postgres().await, "candlewick migrate"),
+    };
+    let (code, said) = backups.restore(&other.url(), &file);
+    assert_eq!(code, 1);
+    assert!(said.contains(reason), "{said}");
+}
+
+#[apply(both_stores)]
+async fn a_damaged_backup_is_refused_and_leaves_nothing(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    fill(&app).await;
+    fill_much(&app, 1).await;
+    let made = backups.make(&app.database.url());
+    let whole = fs::read(&made).unwrap();
+    let target = empty_like(&app.database).await;
+    let mut broken = whole.clone();
+    broken[whole.len() / 4 * 3..][..64].fill(0xaa);
+    let wrong_kind = match &app.database {
+        Database::Sqlite(_) => b"PGDMP".to_vec(),
+        Database::Postgres(_) => b"SQLite format 3\0".to_vec(),
+    };
+    let files = [
+        ("truncated", whole[..whole.len() / 4 * 3].to_vec()),
+        ("truncated by a byte", whole[..whole.len() - 1].to_vec()),
+        ("only its first bytes", whole[..100].to_vec()),
+        ("broken in the middle", broken),
+        ("empty", Vec::new()),
+        ("of the other kind", wrong_kind),
+    ];
+    let one_bit = whole.iter().rposition(u8::is_ascii_digit).unwrap();
+    // Without its checksum.
+    for (what, bytes) in files {
+        let file = backups.folder.path().join("damaged");
+        fs::write(&file, bytes).unwrap();
+        let (code, said) = backups.restore(&target.url(), &file);
+        assert_eq!(code, 1, "{what}: {said}");
+        match &target {
+            Database::Sqlite(folder) => assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{what}"),
+            Database::Postgres(_) => assert_eq!(everything(&target).await, [""; 0], "{what}"),
+        }
     }
+    let mut bytes = whole;
+    bytes[one_bit] ^= 1;
+    // One bit of it, which only the checksum shows.
+    fs::write(&made, bytes).unwrap();
+    let (code, said) = backups.restore(&target.url(), &made);
+    assert_eq!(code, 1);
+    assert!(said.contains("does not have the checksum"), "{said}");
+}
 
-    async fn a_restore_touches_nothing_that_is_not_empty(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        fill(&app).await;
-        let file = backups.make(&app.database.url());
-        app.ingest(&[candle(NOW - 20 * 3600)]).await;
-        let before = everything(&app.database).await;
-        let (code, said) = backups.restore(&app.database.url(), &file);
-        assert_eq!(code, 1);
-        assert!(said.contains("nothing was touched"), "{said}");
-        assert_eq!(everything(&app.database).await, before);
-
-        // Nor anything that is not a database of candlewick.
-        let (other, reason) = match &app.database {
-            Database::Sqlite(_) => {
-                let other = Database::sqlite();
-                let leftover = format!("{}-wal", other.url().trim_start_matches("sqlite://"));
-                fs::write(leftover, "what a database that was moved away has left").unwrap();
-                (other, "-wal is there already")
-            }
-            Database::Postgres(_) => (Database::postgres().await, "candlewick migrate"),
-        };
-        let (code, said) = backups.restore(&other.url(), &file);
-        assert_eq!(code, 1);
-        assert!(said.contains(reason), "{said}");
-    }
-
-    async fn a_damaged_backup_is_refused_and_leaves_nothing(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        fill(&app).await;
-        fill_much(&app, 1).await;
-        let made = backups.make(&app.database.url());
-        let whole = fs::read(&made).unwrap();
+#[apply(both_stores)]
+async fn a_killed_restore_is_atomic(app: TestApp) {
+    let Some(backups) = Backups::of(&app.database) else { return };
+    fill_much(&app, 2).await;
+    let file = backups.make(&app.database.url());
+    let expected = everything(&app.database).await;
+    let mut seen = [0, 0];
+    for tenth in 0..10 {
         let target = empty_like(&app.database).await;
-        let mut broken = whole.clone();
-        broken[whole.len() / 4 * 3..][..64].fill(0xaa);
-        let wrong_kind = match &app.database {
-            Database::Sqlite(_) => b"PGDMP".to_vec(),
-            Database::Postgres(_) => b"SQLite format 3\0".to_vec(),
+        let mut command = script("restore.sh", &backups.programs, &[("DATABASE_URL", &target.url())]);
+        let mut restoring = Group::spawn(command.arg(&file));
+        // Kills it at different stages: what it has come to is all that counts, not when that was.
+        let progress = Instant::now();
+        while restoring.runs() && progress.elapsed() < Duration::from_millis(60 * tenth) {}
+        drop(restoring);
+        let is_there = match &target {
+            Database::Sqlite(_) => Path::new(target.url().trim_start_matches("sqlite://")).exists(),
+            Database::Postgres(_) => !settled(&target).await.is_empty(),
         };
-        let files = [
-            ("truncated", whole[..whole.len() / 4 * 3].to_vec()),
-            ("truncated by a byte", whole[..whole.len() - 1].to_vec()),
-            ("only its first bytes", whole[..100].to_vec()),
-            ("broken in the middle", broken),
-            ("empty", Vec::new()),
-            ("of the other kind", wrong_kind),
-        ];
-        let one_bit = whole.iter().rposition(u8::is_ascii_digit).unwrap();
-        // Without its checksum.
-        for (what, bytes) in files {
-            let file = backups.folder.path().join("damaged");
-            fs::write(&file, bytes).unwrap();
+        if !is_there {
             let (code, said) = backups.restore(&target.url(), &file);
-            assert_eq!(code, 1, "{what}: {said}");
-            match &target {
-                Database::Sqlite(folder) => assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{what}"),
-                Database::Postgres(_) => assert_eq!(everything(&target).await, [""; 0], "{what}"),
-            }
+            assert_eq!(code, 0, "it can be repeated: {said}");
         }
-        let mut bytes = whole;
-        bytes[one_bit] ^= 1;
-        // One bit of it, which only the checksum shows.
-        fs::write(&made, bytes).unwrap();
-        let (code, said) = backups.restore(&target.url(), &made);
-        assert_eq!(code, 1);
-        assert!(said.contains("does not have the checksum"), "{said}");
-    }
-
-    async fn a_killed_restore_leaves_all_or_nothing(app: TestApp) {
-        let Some(backups) = Backups::of(&app.database) else { return };
-        fill_much(&app, 2).await;
-        let file = backups.make(&app.database.url());
-        let expected = everything(&app.database).await;
-        let mut seen = [0, 0];
-        for tenth in 0..10 {
-            let target = empty_like(&app.database).await;
-            let mut command = script("restore.sh", &backups.programs, &[("DATABASE_URL", &target.url())]);
-            let mut restoring = Group::spawn(command.arg(&file));
-            // Kills it at different stages: what it has come to is all that counts, not when that was.
-            let progress = Instant::now();
-            while restoring.runs() && progress.elapsed() < Duration::from_millis(60 * tenth) {}
-            drop(restoring);
-            let is_there = match &target {
-                Database::Sqlite(_) => Path::new(target.url().trim_start_matches("sqlite://")).exists(),
-                Database::Postgres(_) => !settled(&target).await.is_empty(),
-            };
-            if !is_there {
-                let (code, said) = backups.restore(&target.url(), &file);
-                assert_eq!(code, 0, "it can be repeated: {said}");
-            }
-            assert!(everything(&target).await == expected, "a part of it was restored");
-            if let Database::Sqlite(folder) = &target {
-                let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
-                let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("restoring")).collect();
-                assert!(is_there || left.is_empty(), "the next one cleans up: {left:?}");
-            }
-            seen[usize::from(is_there)] += 1;
+        assert!(everything(&target).await == expected, "a part of it was restored");
+        if let Database::Sqlite(folder) = &target {
+            let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+            let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("restoring")).collect();
+            assert!(is_there || left.is_empty(), "the next one cleans up: {left:?}");
         }
-        println!("killed restores: {} left nothing, {} all", seen[0], seen[1]);
+        seen[usize::from(is_there)] += 1;
     }
+    println!("killed restores: {} left nothing, {} all", seen[0], seen[1]);
 }
 
 #[test]
-fn a_dump_of_a_newer_server_is_called_that() {
+fn a_dump_of_a_newer_server_is_recognised() {
     run(async {
         let source = Database::postgres().await;
         let Some(backups) = Backups::of(&source) else { return };

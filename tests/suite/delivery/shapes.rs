@@ -11,7 +11,7 @@ use crate::postgres::ADOPTED;
 use crate::program::output;
 
 #[test]
-fn an_adopted_table_travels_into_one_of_either_shape() {
+fn an_adopted_table_restores_into_either_shape() {
     run(async {
         for shape in [ADOPTED, "select 1"] {
             let (source, target) =
@@ -41,7 +41,7 @@ async fn shaped(is_partitioned: bool) -> Option<PgDatabase> {
 }
 
 #[test]
-fn a_partitioned_table_travels_into_one_of_either_shape_and_a_plain_one_into_it() {
+fn partitioned_and_plain_tables_restore_into_each_other() {
     run(async {
         for (from, to) in [(true, true), (true, false), (false, true)] {
             let (Some(source), Some(target)) = (shaped(from).await, shaped(to).await) else { return };
@@ -65,7 +65,7 @@ fn a_partitioned_table_travels_into_one_of_either_shape_and_a_plain_one_into_it(
 }
 
 #[test]
-fn a_partition_that_comes_while_a_backup_starts_is_not_left_out_in_silence() {
+fn a_partition_created_during_a_backup_is_not_silently_omitted() {
     run(async {
         let Some(database) = shaped(true).await else { return };
         let app = TestApp::start(Database::Postgres(database)).await;
@@ -90,7 +90,7 @@ fn a_partition_that_comes_while_a_backup_starts_is_not_left_out_in_silence() {
 }
 
 #[test]
-fn a_table_whose_rows_lie_elsewhere_makes_no_backup() {
+fn a_table_that_keeps_its_rows_in_child_tables_is_refused() {
     run(async {
         let source = Database::postgres().await;
         let Some(backups) = Backups::of(&source) else { return };

@@ -100,7 +100,7 @@ async fn fails(command: Command) -> Vec<String> {
 }
 
 #[test]
-fn staging_passes_through_either_proxy_twice_within_a_minute() {
+fn staging_passes_behind_both_proxies_twice_within_a_minute() {
     run(async {
         let staging = Deployed::start("staging", Database::sqlite());
         for proxy in proxies::start(staging.address()).await {
@@ -138,7 +138,7 @@ fn production_passes_and_nothing_is_written() {
 }
 
 #[test]
-fn an_address_that_tried_too_many_wrong_keys_still_passes() {
+fn a_client_limited_for_wrong_keys_still_passes() {
     run(async {
         let production = Deployed::start("production", Database::sqlite());
         let client = reqwest::Client::new();
@@ -154,7 +154,7 @@ fn an_address_that_tried_too_many_wrong_keys_still_passes() {
 }
 
 #[test]
-fn anybody_may_ask_what_needs_no_key() {
+fn public_checks_need_no_key() {
     run(async {
         let production = Deployed::start("production", Database::sqlite());
         let mut command = script("smoke.sh", &[], &[]);
@@ -165,7 +165,7 @@ fn anybody_may_ask_what_needs_no_key() {
 }
 
 #[test]
-fn what_is_wrong_with_a_deployment_fails() {
+fn each_fault_of_a_deployment_fails() {
     run(async {
         let production = Deployed::start("production", Database::sqlite());
         let url = &production.serving.url;
@@ -188,7 +188,7 @@ fn what_is_wrong_with_a_deployment_fails() {
 }
 
 #[test]
-fn who_says_yes_to_everything_fails_every_check() {
+fn a_server_that_answers_200_to_everything_fails_every_check() {
     run(async {
         const YES: &[u8] =
             b"HTTP/1.1 200 OK\r\nServer: yes/1.0\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"status\":\"ok\"}";
@@ -221,7 +221,7 @@ fn who_says_yes_to_everything_fails_every_check() {
 }
 
 #[test]
-fn what_is_not_there_or_not_meant_is_told_at_once() {
+fn unreachable_hosts_and_wrong_arguments_are_reported_at_once() {
     let (code, out, error) = output(script("smoke.sh", &[], &[]).args(["--public", "http://127.0.0.1:1"]));
     assert_eq!(code, 1);
     assert!(out.contains("FAIL  /health") && error.contains("nothing more was asked"), "{out}{error}");

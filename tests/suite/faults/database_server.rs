@@ -128,9 +128,11 @@ pub async fn end_sessions(watch: &mut PgConnection) -> i64 {
 pub async fn kill_a_session(mut watch: PgConnection, random: &mut Random) {
     const SESSIONS: &str = "select pid from pg_stat_activity where application_name like 'candlewick%'";
     let mut sessions: Vec<i32> = Vec::new();
-    while sessions.is_empty() {
+    eventually(async || {
         sessions = sqlx::query_scalar(SESSIONS).fetch_all(&mut watch).await.unwrap();
-    }
+        !sessions.is_empty()
+    })
+    .await;
     kill_if_there(sessions[random.below(sessions.len())].unsigned_abs(), "KILL");
     eventually(async || sqlx::query("select 1").execute(&mut watch).await.is_err()).await;
 }

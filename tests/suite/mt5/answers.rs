@@ -2,8 +2,9 @@
 
 use super::*;
 
-on_both_stores! {
-    async fn batches_are_halved_until_they_are_taken(feed: Feed) {
+#[apply(both_store_kinds)]
+fn batches_are_halved_until_they_are_taken(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(1000));
         feed.serve(&[("MAX_BATCH", "100")]);
         feed.show(&market);
@@ -15,9 +16,12 @@ on_both_stores! {
         assert_eq!(sizes[..4], [500, 250, 125, 62]);
         assert!(sizes[4..].iter().all(|size| *size <= 62), "{sizes:?}");
         assert_eq!(feed.terminal.logged("at most 62 candles are sent at once"), 1);
-    }
+    });
+}
 
-    async fn what_is_too_often_waits_as_long_as_it_is_told_to(feed: Feed) {
+#[apply(both_store_kinds)]
+fn what_is_too_often_waits_as_long_as_it_is_told_to(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(1000));
         feed.serve(&[("RATE_LIMIT_INGEST", "1/m")]);
         feed.input("BatchSize", 100);
@@ -36,13 +40,19 @@ on_both_stores! {
         minute(&mut feed, &mut market);
         feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_service_that_cannot_now_is_asked_again_ever_less_often(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_service_that_cannot_now_is_asked_again_ever_less_often(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);
-        let unavailable =
-            Fate::Answered("503 Service Unavailable", "", r#"{"detail":"the database does not answer","code":"unavailable"}"#);
+        let unavailable = Fate::Answered(
+            "503 Service Unavailable",
+            "",
+            r#"{"detail":"the database does not answer","code":"unavailable"}"#,
+        );
         let told = Fate::Answered("503 Service Unavailable", "RETRY-AFTER: 45\r\n", "");
         feed.front.next(&[vec![unavailable; 5], vec![told]].concat());
         let mut tried = Vec::new();
@@ -58,9 +68,12 @@ on_both_stores! {
         assert_eq!(waited[..6], [10, 15, 25, 45, 85, 50], "at the first timer after 5, 10, 20, 40, 80 and 45 s");
         assert_eq!(feed.terminal.logged("answers 503 (the database does not answer)"), 1);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn an_answer_that_is_lost_costs_nothing(feed: Feed) {
+#[apply(both_store_kinds)]
+fn an_answer_that_is_lost_costs_nothing(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(1000));
         feed.show(&market);
         feed.input("BatchSize", 100);
@@ -74,9 +87,12 @@ on_both_stores! {
         }
         feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_bad_bar_is_told_once_and_the_others_are_stored(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_bad_bar_is_told_once_and_the_others_are_stored(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(400));
         let (bad, other) = (BROKER_NOW - 100 * 60, BROKER_NOW - 7 * 60);
         market.change(bad, |bar| bar.prices[1] = bar.prices[2] - 1);
@@ -91,9 +107,12 @@ on_both_stores! {
         assert_eq!(feed.terminal.logged("EURUSD M1: the candle of 2024.02.14 10:20 UTC is not stored: "), 1);
         assert_eq!(feed.terminal.logged("EURUSD M1: the candle of 2024.02.14 11:53 UTC is not stored: "), 1);
         assert_eq!(feed.terminal.logged("is not stored"), 2, "{:?}", feed.terminal.log);
-    }
+    });
+}
 
-    async fn many_bad_bars_are_counted_and_the_first_ones_told(feed: Feed) {
+#[apply(both_store_kinds)]
+fn many_bad_bars_are_counted_and_the_first_ones_told(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(200));
         let bad: Vec<_> = (50..90).map(|back| BROKER_NOW - back * 60).collect();
         for time in &bad {
@@ -106,9 +125,12 @@ on_both_stores! {
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert_eq!(feed.terminal.logged(" is not stored: "), 3, "{:?}", feed.terminal.log);
         assert_eq!(feed.terminal.logged("EURUSD M1: of this request 40 candles are not stored"), 1);
-    }
+    });
+}
 
-    async fn a_candle_for_which_a_batch_is_refused_is_found_and_left_out(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_candle_for_which_a_batch_is_refused_is_found_and_left_out(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(700));
         let bad = BROKER_NOW - 321 * 60;
         feed.front.always(&format!("\"timestamp\":{},", bad - OFFSET), front::REFUSAL);
@@ -118,11 +140,15 @@ on_both_stores! {
         minute(&mut feed, &mut market);
         market.remove(bad);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-        let reason = format!("not stored: http://{} answers 422 (one \"bad\" candle; leave it out)", feed.front.address);
+        let reason =
+            format!("not stored: http://{} answers 422 (one \"bad\" candle; leave it out)", feed.front.address);
         assert_eq!(feed.terminal.logged(&reason), 1, "{:?}", feed.terminal.log);
-    }
+    });
+}
 
-    async fn a_page_of_something_else_is_no_answer(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_page_of_something_else_is_no_answer(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         let page = |status| Fate::Answered(status, "Content-Type: text/html\r\n", "<html>Please log in</html>");
         feed.front.next(&["200 OK", "400 Bad Request", "404 Not Found", "502 Bad Gateway"].map(page));
@@ -133,9 +159,12 @@ on_both_stores! {
         for told in ["not as candlewick does; correct Url", "answers 400", "answers 404", "answers 502"] {
             assert_eq!(feed.terminal.logged(told), 1, "{told}: {:?}", feed.terminal.log);
         }
-    }
+    });
+}
 
-    async fn a_wrong_key_stops_the_feed_and_says_what_to_correct(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_wrong_key_stops_the_feed_and_says_what_to_correct(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
         feed.input("Key", "another-key-for-tests");
@@ -154,10 +183,16 @@ on_both_stores! {
         feed.terminal.tell("deinit 5");
         feed.init();
         feed.advance(10);
-        assert_eq!(feed.terminal.logged("check that Url begins with https:// and that Key is an ingest key (Use https.)"), 1);
-    }
+        assert_eq!(
+            feed.terminal.logged("check that Url begins with https:// and that Key is an ingest key (Use https.)"),
+            1
+        );
+    });
+}
 
-    async fn an_address_that_is_not_on_the_terminals_list_is_called_once_it_is(feed: Feed) {
+#[apply(both_store_kinds)]
+fn an_address_that_is_not_on_the_terminals_list_is_called_once_it_is(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
         // Another name of this machine.
@@ -166,14 +201,19 @@ on_both_stores! {
         feed.init();
         feed.advance(60);
         assert!(feed.front.requests().is_empty());
-        let told = format!("the terminal may not call {url}; add it under Tools > Options > Expert Advisors > Allow WebRequest");
+        let told = format!(
+            "the terminal may not call {url}; add it under Tools > Options > Expert Advisors > Allow WebRequest"
+        );
         assert_eq!(feed.terminal.logged(&told), 1);
         feed.terminal.tell(&format!("allow {url}"));
         feed.advance(20);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_service_that_falls_silent_costs_one_time_out_at_a_time(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_service_that_falls_silent_costs_one_time_out_at_a_time(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&market);
         feed.input("TimeoutSeconds", 1);
@@ -195,7 +235,7 @@ on_both_stores! {
         feed.front.up().await;
         feed.advance(300);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
 }
 
 #[test]

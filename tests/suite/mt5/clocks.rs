@@ -7,8 +7,9 @@ fn seconds(text: &str) -> i64 {
     chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp()
 }
 
-on_both_stores! {
-    async fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(feed: Feed) {
+#[apply(both_store_kinds)]
+fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         feed.terminal.tell("chart EURUSD");
         feed.input("Timeframes", "H1");
@@ -71,9 +72,12 @@ on_both_stores! {
             }
         }
         feed.verify(feed.stored().await, &wanted, &[]);
-    }
+    });
+}
 
-    async fn history_goes_on_where_it_stood_in_summer_too(feed: Feed) {
+#[apply(both_store_kinds)]
+fn history_goes_on_where_it_stood_in_summer_too(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         // 2024-07-01T12:00:00Z.
         let now = 1_719_835_200;
@@ -91,9 +95,12 @@ on_both_stores! {
             let forming = wanted.remove(0);
             feed.verify(feed.stored().await, &wanted, &[forming]);
         }
-    }
+    });
+}
 
-    async fn live_minutes_go_on_through_the_end_of_daylight_saving(feed: Feed) {
+#[apply(both_store_kinds)]
+fn live_minutes_go_on_through_the_end_of_daylight_saving(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         // 2024-11-03 04:50 UTC: the broker is 3 h ahead for 70 minutes more.
         let start = 1_730_609_400;
@@ -121,9 +128,12 @@ on_both_stores! {
         wanted.extend(after);
         feed.verify(feed.stored().await, &wanted, &forming);
         assert_eq!(feed.terminal.logged("the broker's clock is"), 0, "{:?}", feed.terminal.log);
-    }
+    });
+}
 
-    async fn nothing_is_sent_while_the_clock_contradicts_the_inputs_and_it_goes_on_by_itself(feed: Feed) {
+#[apply(both_store_kinds)]
+fn nothing_is_sent_while_the_clock_contradicts_the_inputs_and_it_goes_on_by_itself(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.terminal.tell("offset 10800");
         feed.show(&market);
@@ -155,9 +165,12 @@ on_both_stores! {
         minute(&mut feed, &mut market);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert!(!feed.terminal.comment.contains("the broker's clock"), "{}", feed.terminal.comment);
-    }
+    });
+}
 
-    async fn an_input_has_candles_sent_by_a_clock_that_does_not_fit(feed: Feed) {
+#[apply(both_store_kinds)]
+fn an_input_has_candles_sent_by_a_clock_that_does_not_fit(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(50));
         feed.terminal.tell("offset 10800");
         feed.input("IgnoreClockCheck", "true");
@@ -166,7 +179,7 @@ on_both_stores! {
         let warning = "candles are sent all the same, as IgnoreClockCheck says, with times that may be wrong";
         assert_eq!(feed.terminal.logged(warning), 1, "{:?}", feed.terminal.log);
         assert!(feed.terminal.comment.contains(warning), "{}", feed.terminal.comment);
-    }
+    });
 }
 
 /// Noon of each day for as long as each rule is known, against the time zone database of Postgres.

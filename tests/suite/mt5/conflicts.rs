@@ -25,8 +25,9 @@ fn restart(feed: &mut Feed) {
     feed.advance(10);
 }
 
-on_both_stores! {
-    async fn a_candle_that_the_service_has_otherwise_is_told_once_and_stays(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_candle_that_the_service_has_otherwise_is_told_once_and_stays(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(400));
         begin(&mut feed, &market);
         let stored = closed(&market, ALL);
@@ -41,9 +42,12 @@ on_both_stores! {
         let line = "EURUSD M1: live, sent up to 2024.02.14 11:59 UTC, conflicting candles: 1 (see the log)";
         assert!(feed.terminal.comment.contains(line), "{}", feed.terminal.comment);
         feed.verify(feed.stored().await, &stored, &forming(&market));
-    }
+    });
+}
 
-    async fn many_candles_that_the_service_has_otherwise_are_summed_up(feed: Feed) {
+#[apply(both_store_kinds)]
+fn many_candles_that_the_service_has_otherwise_are_summed_up(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(900));
         begin(&mut feed, &market);
         feed.advance(30);
@@ -57,10 +61,17 @@ on_both_stores! {
         let told = "EURUSD M1: the service has other values for at least 100 candles, the first of 2024.02.14 05:21 UTC (close)";
         assert_eq!(feed.terminal.logged(&format!("{told}{STAYS}")), 1, "{:?}", feed.terminal.log);
         assert_eq!(feed.terminal.logged("the service has"), 2, "{:?}", feed.terminal.log);
-        assert!(feed.terminal.comment.contains("conflicting candles: at least 100 (see the log)"), "{}", feed.terminal.comment);
-    }
+        assert!(
+            feed.terminal.comment.contains("conflicting candles: at least 100 (see the log)"),
+            "{}",
+            feed.terminal.comment
+        );
+    });
+}
 
-    async fn a_second_terminal_of_the_same_name_is_told_at_once_and_then_hourly(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_second_terminal_of_the_same_name_is_told_at_once_and_then_hourly(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         begin(&mut feed, &market);
         // The other one is first with each minute.
@@ -82,10 +93,17 @@ on_both_stores! {
         assert!(log[1].contains("other values for 60 candles, the first of 2024.02.14 12:01 UTC"), "{log:?}");
         // By then more than 100 are sent again hourly, of which the service names 100.
         assert!(log[2].contains("other values for at least 60 candles, the first of 2024.02.14 13:01 UTC"), "{log:?}");
-        assert!(feed.terminal.comment.contains("conflicting candles: at least 130 (see the log)"), "{}", feed.terminal.comment);
-    }
+        assert!(
+            feed.terminal.comment.contains("conflicting candles: at least 130 (see the log)"),
+            "{}",
+            feed.terminal.comment
+        );
+    });
+}
 
-    async fn a_rejected_candle_and_one_that_conflicts_in_one_answer_are_told_apart(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_rejected_candle_and_one_that_conflicts_in_one_answer_are_told_apart(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);
         let stored = closed(&market, ALL);
@@ -97,15 +115,22 @@ on_both_stores! {
         }
         restart(&mut feed);
         for time in ["11:20", "11:40"] {
-            assert_eq!(feed.terminal.logged(&format!("the candle of 2024.02.14 {time} UTC is not stored: ")), 1, "{time}");
+            assert_eq!(
+                feed.terminal.logged(&format!("the candle of 2024.02.14 {time} UTC is not stored: ")),
+                1,
+                "{time}"
+            );
         }
         assert_eq!(feed.terminal.logged("is not stored"), 2, "{:?}", feed.terminal.log);
         let told = "EURUSD M1: the service has other values for 2 candles, the first of 2024.02.14 11:30 UTC (close)";
         assert_eq!(feed.terminal.logged(told), 1, "{:?}", feed.terminal.log);
         feed.verify(feed.stored().await, &stored, &forming(&market));
-    }
+    });
+}
 
-    async fn brackets_and_quotes_in_a_reason_and_a_comparison_that_failed_mislead_nobody(feed: Feed) {
+#[apply(both_store_kinds)]
+fn brackets_and_quotes_in_a_reason_and_a_comparison_that_failed_mislead_nobody(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         begin(&mut feed, &market);
         open_next(&mut feed, &mut market);
@@ -118,16 +143,24 @@ on_both_stores! {
         let rejected = r#"the candle of 2024.02.14 12:00 UTC is not stored: ] "conflicts":[{"index":1}] \"#;
         assert_eq!(feed.terminal.logged(rejected), 1, "{:?}", feed.terminal.log);
         assert_eq!(feed.terminal.logged("is not stored"), 1, "{:?}", feed.terminal.log);
-        assert_eq!(feed.terminal.logged("the service has another low for 2024.02.14 12:01 UTC"), 1, "{:?}", feed.terminal.log);
+        assert_eq!(
+            feed.terminal.logged("the service has another low for 2024.02.14 12:01 UTC"),
+            1,
+            "{:?}",
+            feed.terminal.log
+        );
         let failed = r#"{"records_received":2,"rejected":[],"records_rejected":0,"records_conflicting":null}"#;
         open_next(&mut feed, &mut market);
         feed.front.next(&[Fate::Answered("201 Created", "", failed)]);
         let lines = feed.terminal.log.len();
         feed.advance(10);
         assert_eq!(feed.terminal.log.len(), lines, "{:?}", feed.terminal.log);
-    }
+    });
+}
 
-    async fn a_day_that_ends_before_its_time_is_forming_and_told_once(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_day_that_ends_before_its_time_is_forming_and_told_once(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         // The service judges by the real clock what can be over.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 / 3600 * 3600;
@@ -145,7 +178,12 @@ on_both_stores! {
         feed.verify(feed.stored().await, &rows[..4], &rows[4..]);
         let told = "US30 D1: the candle of ";
         assert_eq!(feed.terminal.logged(told), 2, "once a start: {:?}", feed.terminal.log);
-        assert_eq!(feed.terminal.logged(" UTC should last longer by the service's clock"), 2, "{:?}", feed.terminal.log);
+        assert_eq!(
+            feed.terminal.logged(" UTC should last longer by the service's clock"),
+            2,
+            "{:?}",
+            feed.terminal.log
+        );
         assert_eq!(feed.terminal.logged("is not stored"), 0, "{:?}", feed.terminal.log);
-    }
+    });
 }

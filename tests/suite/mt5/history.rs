@@ -2,8 +2,9 @@
 
 use super::*;
 
-on_both_stores! {
-    async fn first_history_is_stored_to_the_wanted_depth_newest_first(feed: Feed) {
+#[apply(both_store_kinds)]
+fn first_history_is_stored_to_the_wanted_depth_newest_first(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(2000));
         feed.show(&market);
         feed.input("HistoryCandles", 1200);
@@ -24,9 +25,12 @@ on_both_stores! {
         feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, 1200), &forming(&market));
         assert_eq!(feed.posts().len(), posts + 3);
-    }
+    });
+}
 
-    async fn history_that_loads_late_and_with_holes_is_stored_whole(feed: Feed) {
+#[apply(both_store_kinds)]
+fn history_that_loads_late_and_with_holes_is_stored_whole(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(1500));
         feed.show(&market);
         feed.terminal.tell(&format!("unload EURUSD M1 0 {BROKER_NOW}"));
@@ -46,9 +50,12 @@ on_both_stores! {
         feed.terminal.tell("portion EURUSD M1 70");
         feed.advance(120);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_hole_that_the_terminal_fills_after_it_was_passed_is_filled_within_the_hour(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_hole_that_the_terminal_fills_after_it_was_passed_is_filled_within_the_hour(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.input("ResendCandles", 5);
         begin(&mut feed, &market);
@@ -58,9 +65,12 @@ on_both_stores! {
         feed.terminal.tell(&format!("load EURUSD M1 {asleep} {awake}"));
         feed.advance(2 * 3600);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn history_that_the_broker_does_not_have_is_not_waited_for_and_asked_for_again_later(feed: Feed) {
+#[apply(both_store_kinds)]
+fn history_that_the_broker_does_not_have_is_not_waited_for_and_asked_for_again_later(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(300));
         feed.show(&market);
         // The broker has a day of the symbol, but not in minutes.
@@ -80,9 +90,12 @@ on_both_stores! {
         feed.terminal.tell(&format!("load EURUSD M1 0 {BROKER_NOW}"));
         feed.advance(3600);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_new_terminal_loads_what_is_older_than_the_services_first(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_new_terminal_loads_what_is_older_than_the_services_first(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(3000));
         feed.show(&market);
         feed.input("HistoryCandles", 2000);
@@ -95,9 +108,12 @@ on_both_stores! {
         feed.init();
         feed.advance(300);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn an_old_hole_is_filled_by_sending_more_candles_again(feed: Feed) {
+#[apply(both_store_kinds)]
+fn an_old_hole_is_filled_by_sending_more_candles_again(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(900));
         feed.show(&market);
         feed.terminal.tell(&format!("unload EURUSD M1 {} {}", BROKER_NOW - 700 * 60, BROKER_NOW - 651 * 60));
@@ -110,9 +126,12 @@ on_both_stores! {
         feed.init();
         feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn what_the_terminal_keeps_no_longer_is_said_to_be_missing(feed: Feed) {
+#[apply(both_store_kinds)]
+fn what_the_terminal_keeps_no_longer_is_said_to_be_missing(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);
         feed.terminal.tell("deinit 9");
@@ -127,5 +146,5 @@ on_both_stores! {
         let wanted = [before, closed(&market, 149)].concat();
         feed.verify(feed.stored().await, &wanted, &[last_seen, forming(&market)].concat());
         assert_eq!(feed.terminal.logged("so the service gets a hole there; see Max bars in chart"), 1);
-    }
+    });
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 
-on_both_stores! {
-    async fn live_minutes_are_forming_until_they_close(feed: Feed) {
+#[apply(both_store_kinds)]
+fn live_minutes_are_forming_until_they_close(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(20));
         begin(&mut feed, &market);
         for _ in 0..5 {
@@ -30,9 +31,12 @@ on_both_stores! {
         feed.terminal.tell(&market.bar_command(monday));
         feed.advance(10);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_bar_that_opens_while_the_ea_counts_is_no_reason_for_a_hole(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_bar_that_opens_while_the_ea_counts_is_no_reason_for_a_hole(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(20));
         begin(&mut feed, &market);
         open_next(&mut feed, &mut market);
@@ -41,9 +45,12 @@ on_both_stores! {
         feed.terminal.tell(&market.bar_command(next).replacen("bar", "late-bar", 1));
         feed.advance(10);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_candle_that_lost_its_connection_is_sent_when_it_is_whole(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_candle_that_lost_its_connection_is_sent_when_it_is_whole(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(20));
         begin(&mut feed, &market);
         open_next(&mut feed, &mut market);
@@ -70,9 +77,12 @@ on_both_stores! {
         feed.terminal.tell("synchronized EURUSD M1 yes");
         feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn without_forming_candles_only_closed_ones_are_sent(feed: Feed) {
+#[apply(both_store_kinds)]
+fn without_forming_candles_only_closed_ones_are_sent(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(20));
         feed.show(&market);
         feed.input("SendForming", "false");
@@ -82,9 +92,12 @@ on_both_stores! {
             minute(&mut feed, &mut market);
         }
         feed.verify(feed.stored().await, &closed(&market, ALL), &[]);
-    }
+    });
+}
 
-    async fn an_input_has_traded_volumes_sent(feed: Feed) {
+#[apply(both_store_kinds)]
+fn an_input_has_traded_volumes_sent(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(20));
         let mut traded = minutes(20);
         feed.terminal.tell(&market.symbol_command());
@@ -99,9 +112,12 @@ on_both_stores! {
         feed.advance(10);
         feed.verify(feed.stored().await, &closed(&traded, ALL), &forming(&traded));
         assert_eq!(feed.terminal.logged("no traded volume"), 0, "{:?}", feed.terminal.log);
-    }
+    });
+}
 
-    async fn a_symbol_without_traded_volumes_is_named_once(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_symbol_without_traded_volumes_is_named_once(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(1200));
         feed.input("VolumeKind", 1);
         begin(&mut feed, &market);
@@ -109,9 +125,12 @@ on_both_stores! {
         let line = "EURUSD M1: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks if you want those";
         assert_eq!(feed.terminal.logged(line), 1, "{:?}", feed.terminal.log);
         assert!(feed.database.closed().await.iter().all(|row| row.ends_with(" 0")));
-    }
+    });
+}
 
-    async fn an_hour_without_the_service_loses_nothing(feed: Feed) {
+#[apply(both_store_kinds)]
+fn an_hour_without_the_service_loses_nothing(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&market);
         feed.init();
@@ -130,9 +149,12 @@ on_both_stores! {
         feed.advance(310);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert_eq!(feed.terminal.logged("takes candles again"), 1);
-    }
+    });
+}
 
-    async fn a_service_that_is_killed_amid_the_history_gets_the_rest_later(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_service_that_is_killed_amid_the_history_gets_the_rest_later(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(3000));
         feed.show(&market);
         feed.input("BatchSize", 100);
@@ -150,9 +172,12 @@ on_both_stores! {
         minute(&mut feed, &mut market);
         feed.advance(300);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_terminal_that_was_closed_sends_what_it_missed_and_goes_on_with_the_history(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_terminal_that_was_closed_sends_what_it_missed_and_goes_on_with_the_history(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(2500));
         feed.show(&market);
         feed.input("BatchSize", 100);
@@ -175,9 +200,12 @@ on_both_stores! {
         feed.init();
         feed.advance(300);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_program_that_is_told_to_stop_makes_no_further_request(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_program_that_is_told_to_stop_makes_no_further_request(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(2500));
         feed.show(&market);
         feed.terminal.tell("stop 3");
@@ -186,9 +214,12 @@ on_both_stores! {
         assert_eq!(feed.front.requests().len(), 3);
         feed.terminal.tell("deinit 1");
         assert_eq!(feed.terminal.comment, "", "the chart is left clean");
-    }
+    });
+}
 
-    async fn a_service_that_lost_its_database_gets_all_again_after_the_failure(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_service_that_lost_its_database_gets_all_again_after_the_failure(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(900));
         feed.show(&market);
         feed.init();
@@ -204,5 +235,5 @@ on_both_stores! {
         feed.serve(&[]);
         feed.advance(120);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
 }

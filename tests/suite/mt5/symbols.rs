@@ -2,8 +2,9 @@
 
 use super::*;
 
-on_both_stores! {
-    async fn symbols_keep_their_names_unless_they_are_given_others(feed: Feed) {
+#[apply(both_store_kinds)]
+fn symbols_keep_their_names_unless_they_are_given_others(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         let symbols = ["EURUSD.m=EURUSD.icm", "XAUUSD+", "#AAPL", "BTC&USD", "US30.cash = US 30%", "Gold\"€\\", "JPN"];
         let mut markets = Vec::new();
@@ -32,9 +33,12 @@ on_both_stores! {
         feed.advance(60);
         assert_eq!(feed.posts().len(), posts + markets.len());
         feed.verify(feed.stored().await, &wanted, &live);
-    }
+    });
+}
 
-    async fn a_symbol_that_the_broker_does_not_have_does_not_hinder_the_others(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_symbol_that_the_broker_does_not_have_does_not_hinder_the_others(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(50));
         feed.show(&market);
         feed.input("Symbols", "GBPUSD,EURUSD");
@@ -47,5 +51,5 @@ on_both_stores! {
         feed.advance(120);
         let wanted = [closed(&market, ALL), closed(&late, ALL)].concat();
         feed.verify(feed.stored().await, &wanted, &[forming(&market), forming(&late)].concat());
-    }
+    });
 }

@@ -6,8 +6,9 @@ const FAILURE: Fate =
     Fate::Answered("500 Internal Server Error", "", r#"{"detail":"something broke","code":"internal"}"#);
 const PAGE: &str = "<html>Please log in</html>";
 
-on_both_stores! {
-    async fn live_candles_leave_time_for_the_history_of_others(feed: Feed) {
+#[apply(both_store_kinds)]
+fn live_candles_leave_time_for_the_history_of_others(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         let long = Market::new("US30", "M1", 1).with_bars(3000, 60, BROKER_NOW);
         let symbols = ["EURUSD", "GBPUSD", "AUDUSD", "NZDUSD"];
@@ -32,9 +33,12 @@ on_both_stores! {
         let wanted: Vec<_> = live.iter().chain([&long]).flat_map(|market| closed(market, ALL)).collect();
         let formings: Vec<_> = live.iter().chain([&long]).flat_map(forming).collect();
         feed.verify(feed.stored().await, &wanted, &formings);
-    }
+    });
+}
 
-    async fn a_hole_that_the_terminal_fills_while_the_service_fails_is_filled_afterwards(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_hole_that_the_terminal_fills_while_the_service_fails_is_filled_afterwards(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.input("ResendCandles", 5);
         feed.show(&market);
@@ -62,9 +66,12 @@ on_both_stores! {
         feed.terminal.tell(&format!("load EURUSD M1 {asleep} {awake}"));
         feed.advance(400);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_moment_without_candles_is_not_the_end_of_the_history(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_moment_without_candles_is_not_the_end_of_the_history(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(2500));
         feed.show(&market);
         feed.input("BatchSize", 100);
@@ -79,9 +86,12 @@ on_both_stores! {
         feed.advance(120);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert_eq!(feed.terminal.logged("hole"), 0, "{:?}", feed.terminal.log);
-    }
+    });
+}
 
-    async fn a_moment_without_candles_is_told_only_while_it_lasts(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_moment_without_candles_is_told_only_while_it_lasts(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&market);
         feed.init();
@@ -95,9 +105,12 @@ on_both_stores! {
         assert!(!feed.terminal.comment.contains(told), "{}", feed.terminal.comment);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert_eq!(feed.terminal.logged("hole"), 0, "{:?}", feed.terminal.log);
-    }
+    });
+}
 
-    async fn a_terminal_that_cannot_tell_its_candles_yet_is_not_one_with_few(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_terminal_that_cannot_tell_its_candles_yet_is_not_one_with_few(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(2000));
         feed.show(&market);
         feed.input("HistoryCandles", 600);
@@ -105,9 +118,12 @@ on_both_stores! {
         feed.init();
         feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, 600), &forming(&market));
-    }
+    });
+}
 
-    async fn a_catch_up_that_breaks_off_goes_on_where_it_stood(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_catch_up_that_breaks_off_goes_on_where_it_stood(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.show(&market);
         feed.input("BatchSize", 100);
@@ -134,9 +150,12 @@ on_both_stores! {
         let first = |post: &serde_json::Value| post["candles"][0]["timestamp"].as_i64().unwrap();
         let again = feed.posts()[posts..].iter().filter(|post| first(post) == last_seen - OFFSET).count();
         assert!((1..=2).contains(&again), "it began {again} times");
-    }
+    });
+}
 
-    async fn a_login_page_that_stays_is_asked_ever_less_often_and_told_once(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_login_page_that_stays_is_asked_ever_less_often_and_told_once(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
         for method in ["GET ", "POST "] {
@@ -155,9 +174,12 @@ on_both_stores! {
         feed.init();
         feed.advance(20);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_series_that_always_fails_does_not_hold_up_the_others(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_series_that_always_fails_does_not_hold_up_the_others(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&Market::new("GBPUSD", "M1", 5).with_bars(100, 60, BROKER_NOW));
         feed.show(&market);
@@ -178,9 +200,12 @@ on_both_stores! {
             minute(&mut feed, &mut market);
         }
         assert_eq!(feed.terminal.logged("answers 500 (something broke)"), 2, "once more after an hour");
-    }
+    });
+}
 
-    async fn prices_wait_for_their_digits(feed: Feed) {
+#[apply(both_store_kinds)]
+fn prices_wait_for_their_digits(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
         feed.terminal.tell("digits EURUSD unknown");
@@ -190,12 +215,16 @@ on_both_stores! {
         feed.terminal.tell("digits EURUSD known");
         feed.advance(20);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_refusal_without_words_is_one_of_the_service(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_refusal_without_words_is_one_of_the_service(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(700));
         let bad = BROKER_NOW - 321 * 60;
-        feed.front.always(&format!("\"timestamp\":{},", bad - OFFSET), Fate::Answered("422 Unprocessable Entity", "", ""));
+        feed.front
+            .always(&format!("\"timestamp\":{},", bad - OFFSET), Fate::Answered("422 Unprocessable Entity", "", ""));
         feed.show(&market);
         feed.init();
         feed.advance(120);
@@ -205,9 +234,12 @@ on_both_stores! {
         let sizes: Vec<_> = feed.posts().iter().map(|post| post["candles"].as_array().unwrap().len()).collect();
         let alone = sizes.iter().position(|size| *size == 1).expect("the bad one was found");
         assert!(sizes[alone..].iter().any(|size| *size > 100), "batches grow again: {sizes:?}");
-    }
+    });
+}
 
-    async fn a_firewalls_page_pauses_the_feed_and_a_refusal_of_the_service_stops_it(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_firewalls_page_pauses_the_feed_and_a_refusal_of_the_service_stops_it(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
         feed.front.next(&[Fate::Answered("403 Forbidden", "Content-Type: text/html\r\n", PAGE)]);
@@ -222,9 +254,12 @@ on_both_stores! {
         feed.advance(3600);
         assert_eq!(feed.front.requests().len(), requests + 1);
         assert!(feed.terminal.comment.contains("stopped: "), "{}", feed.terminal.comment);
-    }
+    });
+}
 
-    async fn batches_are_as_large_as_wanted_again_within_the_hour(feed: Feed) {
+#[apply(both_store_kinds)]
+fn batches_are_as_large_as_wanted_again_within_the_hour(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(1000));
         feed.show(&market);
         feed.front.always("POST ", Fate::Answered("413 Content Too Large", "", ""));
@@ -242,9 +277,12 @@ on_both_stores! {
         feed.advance(3600);
         assert_eq!(largest(&feed, posts), 500);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_slow_timer_waits_no_longer_for_history_and_misses_no_minute(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_slow_timer_waits_no_longer_for_history_and_misses_no_minute(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(300));
         feed.show(&market);
         // The broker has a day of the symbol, but not in minutes.
@@ -260,9 +298,12 @@ on_both_stores! {
             minute(&mut feed, &mut market);
             feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         }
-    }
+    });
+}
 
-    async fn a_second_outage_begins_with_the_shortest_pause_and_is_told_again(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_second_outage_begins_with_the_shortest_pause_and_is_told_again(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);
         for outage in 1..=2 {
@@ -278,9 +319,12 @@ on_both_stores! {
             assert_eq!(feed.terminal.logged("cannot be reached"), outage, "{:?}", feed.terminal.log);
             assert_eq!(feed.terminal.logged("takes candles again"), outage);
         }
-    }
+    });
+}
 
-    async fn no_service_makes_the_feed_wait_longer_than_an_hour(feed: Feed) {
+#[apply(both_store_kinds)]
+fn no_service_makes_the_feed_wait_longer_than_an_hour(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
         feed.front.next(&[Fate::Answered("429 Too Many Requests", "Retry-After: 999999\r\n", "")]);
@@ -289,9 +333,12 @@ on_both_stores! {
         assert_eq!(feed.front.requests().len(), 1);
         feed.advance(20);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn very_many_bad_bars_are_told_a_few_an_hour_and_never_twice(feed: Feed) {
+#[apply(both_store_kinds)]
+fn very_many_bad_bars_are_told_a_few_an_hour_and_never_twice(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(300));
         let bad: Vec<_> = (50..200).map(|back| BROKER_NOW - back * 60).collect();
         for time in &bad {
@@ -306,9 +353,12 @@ on_both_stores! {
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         let told = feed.terminal.logged(" is not stored: ");
         assert_eq!(told, 100, "the service names so many in an answer");
-    }
+    });
+}
 
-    async fn weeks_and_months_are_stored_at_their_own_times(feed: Feed) {
+#[apply(both_store_kinds)]
+fn weeks_and_months_are_stored_at_their_own_times(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         let seconds = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp();
         let weeks = Market::new("EURUSD", "W1", 5).with_bars(6, 7 * 86_400, seconds("2024-02-11T00:00:00Z"));
@@ -325,9 +375,12 @@ on_both_stores! {
         let november = months.row(months.times()[0], 10_800);
         let wanted = [closed(&weeks, ALL), closed(&months, 2), vec![november]].concat();
         feed.verify(feed.stored().await, &wanted, &[forming(&weeks), forming(&months)].concat());
-    }
+    });
+}
 
-    async fn a_terminal_without_a_timer_is_asked_for_one_with_each_tick(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_terminal_without_a_timer_is_asked_for_one_with_each_tick(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
         feed.terminal.tell("timers no");
@@ -339,9 +392,12 @@ on_both_stores! {
         feed.terminal.tell("tick");
         feed.advance(20);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-    }
+    });
+}
 
-    async fn a_start_in_the_same_program_begins_afresh(feed: Feed) {
+#[apply(both_store_kinds)]
+fn a_start_in_the_same_program_begins_afresh(kind: StoreKind) {
+    with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(1000));
         feed.show(&market);
         // Every kind of trouble: it pauses, sends little at once, has stopped, and thinks that the clock is wrong.
@@ -363,7 +419,11 @@ on_both_stores! {
         feed.terminal.tell(&format!("offset {OFFSET}"));
         let posts = feed.posts().len();
         feed.init();
-        assert!(feed.terminal.comment.contains(": well | EURUSD M1: asks where it stands"), "{}", feed.terminal.comment);
+        assert!(
+            feed.terminal.comment.contains(": well | EURUSD M1: asks where it stands"),
+            "{}",
+            feed.terminal.comment
+        );
         feed.advance(30);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert_eq!(feed.posts()[posts]["candles"].as_array().unwrap().len(), 500);
@@ -377,5 +437,5 @@ on_both_stores! {
         assert!(!feed.terminal.comment.contains("EURUSD"), "{}", feed.terminal.comment);
         let wanted = [closed(&market, ALL), closed(&other, ALL)].concat();
         feed.verify(feed.stored().await, &wanted, &[forming(&market), forming(&other)].concat());
-    }
+    });
 }
