@@ -40,7 +40,8 @@ fuzz:
 bench:
 	scripts/bench
 
-# Builds what the checks share and then runs all of them side by side, because tests mostly wait and leave processors idle.
+# Builds the programs that the checks share, and then runs all checks side by side, because tests mostly wait and leave
+# processors idle.
 ci: export CANDLEWICK ?= target/debug/candlewick
 ci: fmt built
 	$(MAKE) --jobs --output-sync=target test contract e2e clippy doc lint-infra

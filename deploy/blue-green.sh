@@ -130,7 +130,7 @@ smoke() {
 }
 
 # Restores the state that the last finished run left: the live colour runs, the proxy points to it, and the other colour does
-# not run. This repairs what a run left behind that was interrupted, for instance by a reboot.
+# not run. This repairs what an interrupted run left behind, for instance after a reboot.
 settle() {
     local live idle
     live=$(remembered live)

@@ -49,7 +49,7 @@ pub const NAMES: [&str; 22] = [
 /// The programs and databases that every row needs.
 pub struct Bench {
     pub plan: Plan,
-    /// Started anew for each row, so that no row bears what another has left behind.
+    /// Started again for each row, so that no row is affected by an earlier one.
     service: Service,
     peer: Option<Peer>,
     /// Databases of the service, the bare clients and the peer, each with the same tables.
