@@ -184,7 +184,7 @@ fn server(address: &str, answer: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
-fn healthcheck_asks_the_address_itself_and_not_for_ever() {
+fn healthcheck_ignores_proxies_and_redirects_and_times_out() {
     const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     const MOVED: &[u8] =
         b"HTTP/1.1 302 Found\r\nLocation: /health/live\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

@@ -1,11 +1,14 @@
 //! Every line of the log that is written while a request is worked on names the request, and says a cause once.
 
 use candlewick::config::LogFormat;
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 use sqlx::{Executor as _, SqlitePool};
 use tempfile::TempDir;
 
-use crate::harness::{Database, KEY, NOW, PgDatabase, TOKEN, TableLock, candle, eventually, run, send, with};
+use crate::harness::{
+    Database, KEY, NOW, PgDatabase, StoreKind, TOKEN, TableLock, both_store_kinds, candle, eventually, run, send, with,
+};
 use crate::program::{Serving, folder, output, program};
 
 const HOUR: i64 = 3600;
@@ -120,34 +123,28 @@ fn on_postgres(database: &Database) -> &PgDatabase {
     }
 }
 
-async fn a_refusal_is_said_once_with_its_cause(database: Database, cause: &str) {
-    for format in FORMATS {
-        let mut service = Logging::start(&database, format);
-        if format == LogFormat::Text {
-            refuse_a_symbol(&database).await;
+#[apply(both_store_kinds)]
+fn a_refusal_is_logged_once_with_its_cause(kind: StoreKind) {
+    run(async {
+        let cause = match kind {
+            StoreKind::Sqlite => "the database refuses a candle: not this one (SQLite's code 1811)",
+            StoreKind::Postgres => {
+                "the database refuses a candle: error returned from database: new row for relation \
+                 \"market_data_candles\" violates check constraint \"not_this_one\""
+            }
+        };
+        let database = kind.database().await;
+        for format in FORMATS {
+            let mut service = Logging::start(&database, format);
+            if format == LogFormat::Text {
+                refuse_a_symbol(&database).await;
+            }
+            let refused = with(candle(NOW - 2 * HOUR), json!({"symbol": "REFUSED"}));
+            send(service.post("refused-1", &[refused])).await.problem(422, "invalid_values");
+            let line = service.line_with("refused-1");
+            line.has("request_id", "refused-1");
+            line.has("cause", cause);
         }
-        let refused = with(candle(NOW - 2 * HOUR), json!({"symbol": "REFUSED"}));
-        send(service.post("refused-1", &[refused])).await.problem(422, "invalid_values");
-        let line = service.line_with("refused-1");
-        line.has("request_id", "refused-1");
-        line.has("cause", cause);
-    }
-}
-
-#[test]
-fn a_refusal_is_said_once_with_its_cause_sqlite() {
-    run(async {
-        let cause = "the database refuses a candle: not this one (SQLite's code 1811)";
-        a_refusal_is_said_once_with_its_cause(Database::sqlite(), cause).await;
-    });
-}
-
-#[test]
-fn a_refusal_is_said_once_with_its_cause_postgres() {
-    run(async {
-        let cause = "the database refuses a candle: error returned from database: new row for relation \
-                     \"market_data_candles\" violates check constraint \"not_this_one\"";
-        a_refusal_is_said_once_with_its_cause(Database::postgres().await, cause).await;
     });
 }
 
@@ -172,7 +169,7 @@ fn a_line_about_the_file_names_the_post_that_met_it() {
 }
 
 #[test]
-fn a_retry_names_its_request_also_once_the_client_has_left() {
+fn a_retry_names_its_request_after_the_client_disconnected() {
     run(async {
         for format in FORMATS {
             let database = Database::postgres().await;
@@ -229,7 +226,7 @@ fn a_statement_for_several_posts_names_all_of_them() {
 }
 
 #[test]
-fn what_ends_the_program_is_one_sentence() {
+fn a_fatal_error_is_one_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let folder = folder();
