@@ -155,15 +155,23 @@ fn a_line_about_the_file_names_the_post_that_met_it() {
         for format in FORMATS {
             let database = Database::sqlite();
             let mut service = Logging::start(&database, format);
-            send(service.post("stored", &[candle(NOW - 2 * HOUR)])).await.counts(1);
             let Database::Sqlite(folder) = &database else { unreachable!() };
-            std::fs::remove_file(folder.path().join("test.db")).unwrap();
-            send(service.post("lost-1", &[candle(NOW - 3 * HOUR)])).await.problem(503, "unavailable");
-            let line = service.line_with("is not where it was");
-            line.has("request_id", "lost-1");
-            line.has("operation", "append");
-            let line = service.line_with("\"POST\"");
-            line.has("request_id", "lost-1");
+            let (path, elsewhere) = (folder.path().join("test.db"), folder.path().join("moved.db"));
+            // Housekeeping looks at the file too, and the line is written once, by the first that misses it.
+            for attempt in 1.. {
+                send(service.post("stored", &[candle(NOW - 2 * HOUR)])).await.counts(1);
+                let id = format!("lost-{attempt}");
+                std::fs::rename(&path, &elsewhere).unwrap();
+                send(service.post(&id, &[candle(NOW - 3 * HOUR)])).await.problem(503, "unavailable");
+                let line = service.line_with("is not where it was");
+                service.line_with("\"POST\"").has("request_id", &id);
+                std::fs::rename(&elsewhere, &path).unwrap();
+                if line.text.contains("request_id") {
+                    line.has("request_id", &id);
+                    line.has("operation", "append");
+                    break;
+                }
+            }
         }
     });
 }
