@@ -150,8 +150,8 @@ impl KeyValue {
         if let Some(right) = self.meant() {
             let (right, owner) = (dialect.literal(right.as_bytes()), dialect.owner());
             return format!(
-                "{start}; if {right} is meant, run the following{owner}, then compare and delete what it leaves, for whose time a \
-                 candle of {right} is stored: {}",
+                "{start}; if {right} is meant, run the following statement{owner}, then compare and delete the rows that it \
+                 leaves because {right} has a candle with their time: {}",
                 dialect.rename(self.column, &dialect.literal(&self.text), &right)
             );
         }
@@ -161,7 +161,7 @@ impl KeyValue {
                 format!("1 to {} printable characters that neither start nor end with a blank", Symbol::MAX_CHARS)
             }
         };
-        format!("{start}; rename it to what it means, {right}, or delete them")
+        format!("{start}; rename it to what it means ({right}), or delete these candles")
     }
 }
 

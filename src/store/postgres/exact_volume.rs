@@ -9,8 +9,8 @@ use std::iter;
 const NAME: &str = "exact_volume";
 
 /// The part of the advice about values that have no whole number of their own.
-pub(super) const SUBSTITUTE: &str = "0 stands in volume for nulls and for what bigint cannot hold, such as NaN, infinity or a number that is \
-     too large; for another number, write it in place of 0 after \"else\"";
+pub(super) const SUBSTITUTE: &str = "volume gets 0 for nulls and for values that bigint cannot hold, such as NaN, \
+     infinity or a number that is too large; to use another number, replace the 0 after \"else\"";
 
 /// True if a column of this type may hold such volumes.
 pub(super) fn is_type(base_type: &str) -> bool {
