@@ -1,4 +1,4 @@
-//! Configuration: validates flags, environment variables and `.env` ([`env`]), and reports all problems at once
+//! Configuration: validates flags, environment variables and `.env` ([`mod@env`]), and reports all problems at once
 //! ([`reader`]). [`variables`] lists the settings, and [`unknown`] finds their misspelt names. Each of the other files
 //! reads the settings of one subject.
 
