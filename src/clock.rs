@@ -1,4 +1,4 @@
-//! The time, which is handed in from outside, so that tests can choose it.
+//! The clock, which is passed in so that tests can choose the time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle::Timestamp;
 use chrono::Utc;
 
-/// Tells the time.
+/// A source of the current time. Clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -15,11 +15,11 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that may read the wall clock")]
     pub fn system() -> Self {
-        // A clock beyond the year 9999 is wrong in any case.
+        // A clock outside the years 1 to 9999 is wrong in any case.
         Self::new(|| Timestamp::from_seconds(Utc::now().timestamp()).unwrap_or(Timestamp::MAX))
     }
 
-    /// A clock that says whatever `now` returns.
+    /// A clock whose time is what `now` returns.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }

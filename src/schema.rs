@@ -1,29 +1,32 @@
-//! What the values of a request may be, for the OpenAPI document.
+//! Schemas of the values of requests, for the OpenAPI document.
 
 use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A JSON number, as a string may hold one. Not `\d`, which to some engines is any script's digit.
+/// A JSON number in a string. Written without `\d`, because that matches the digits of any script in some engines.
 const NUMBER: &str = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$";
-/// No outer blank; which characters are printable is more than a pattern can say.
+/// Text without a leading or trailing blank. A pattern cannot say which characters are printable.
 const SYMBOL: &str = r"^\S(.*\S)?$";
-/// What `Timeframe::parse` takes.
+/// The spellings that `Timeframe::parse` accepts.
 const TIMEFRAME: &str = "^([Pp][Ee][Rr][Ii][Oo][Dd]_)?([Mm]([1-6]|10|12|15|20|30)|[Hh]([1-468]|12)|[Dd]1|[Ww]1|[Mm][Nn]1)$\
                          |^([1-6]|10|12|15|20|30)m$|^([1-468]|12)[hH]$|^1[dDwW]$";
-/// ISO 8601 beyond RFC 3339: without seconds, with a short zone or with none.
+/// RFC 3339, and ISO 8601 without seconds, with a short zone or without one.
 const ISO_TIME: &str =
     r"^[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9](:[0-5][0-9])?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?$";
 const DATE: &str = r"^[0-9]{4}-[01][0-9]-[0-3][0-9]$";
 const BROKER_DATE: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9]$";
-/// A stored timeframe and a symbol; `Timeframe::parse` takes more.
+/// A timeframe's name and a symbol. `Timeframe::parse` accepts other spellings too.
 const SERIES: &str = r"^(M([1-6]|10|12|15|20|30)|H([1-468]|12)|D1|W1|MN1):\S(.{0,62}\S)?$";
 const BROKER_TIME: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$";
 
-/// First second of the year 1, of the year 1700, last of the year 9999, and where an epoch number begins to count milliseconds.
+/// The first second of the year 1.
 const FIRST_SECOND: i64 = -62_135_596_800;
+/// The first second of the year 1700.
 const FIRST_OPENING_SECOND: i64 = -8_520_336_000;
+/// The last second of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
+/// The first epoch number that counts milliseconds if no unit is given.
 const FIRST_MILLISECONDS: i64 = 10_000_000_000;
 
 /// The parameter `symbol` of a query.
@@ -34,13 +37,14 @@ pub struct SymbolParameter;
 #[derive(Debug)]
 pub struct TimeframeParameter;
 
-/// A bound in time of a query.
+/// A time bound of a query.
 #[derive(Debug)]
 pub struct Bound;
 
-/// The unit of the numbers of a query.
+/// The parameter `unit` of a query.
 #[derive(Debug)]
 pub struct UnitParameter;
+
 /// The parameter `after` of the list of series.
 #[derive(Debug)]
 pub struct SeriesAfter;
@@ -84,35 +88,36 @@ impl ToSchema for UnitParameter {}
 
 pub(crate) fn symbol() -> RefOr<Schema> {
     let meaning =
-        "1 to 64 printable characters, kept verbatim. In the candle, or beside `candles` for all without one.";
+        "1 to 64 printable characters, kept verbatim. In the candle, or beside `candles` for all candles without one.";
     symbol_text().description(Some(meaning)).examples(["EURUSD"]).into()
 }
 
 pub(crate) fn timeframe() -> RefOr<Schema> {
     let meaning = "A MetaTrader name (`H1`, `PERIOD_H1`) or `1m` `5m` `1h` `4h` `1d` `1w`. In the candle, or beside \
-                   `candles` for all without one.";
+                   `candles` for all candles without one.";
     string().pattern(Some(TIMEFRAME)).description(Some(meaning)).examples(["H1"]).into()
 }
 
 pub(crate) fn timestamp() -> RefOr<Schema> {
-    let meaning = "When the candle opened: RFC 3339 with its zone (`+0300` and `+03` too); epoch seconds or (from 10^10, or by \
-                   `unit`) milliseconds; `2025.08.03 10:00[:00]`; or, beside `utc_offset`, RFC 3339 without a zone. For D1, W1 \
-                   and MN1 also a date: `2025.08.03`, or beside `utc_offset` `2025-08-03`. Forms without a zone are shifted \
-                   by `utc_offset`. In UTC below H1 a multiple of 1, 3, 5 or 15 minutes, as divides the timeframe, from H1 to \
-                   H12 of 5 minutes, and else a whole minute; from 1700 on and not in the future; not 0 below D1. Required, here or as \
-                   `time`.";
+    let meaning = "The time at which the candle opened: RFC 3339 with a zone (`+0300` and `+03` too); epoch seconds or \
+                   (from 10^10, or by `unit`) milliseconds; `2025.08.03 10:00[:00]`; or, beside `utc_offset`, RFC 3339 \
+                   without a zone. For D1, W1 and MN1 also a date: `2025.08.03`, or, beside `utc_offset`, `2025-08-03`. \
+                   `utc_offset` is subtracted from the forms without a zone. In UTC, the time must be a multiple of 1, \
+                   3, 5 or 15 minutes below H1 (the largest that divides the timeframe), of 5 minutes from H1 to H12, and \
+                   of a minute from D1 on. It must lie in 1700 or later, but not in the future, and must not be 0 below \
+                   D1. Required, here or as `time`.";
     let forms = any_of(opening_times());
     forms.description(Some(meaning)).examples(["2025.08.03 13:00"]).into()
 }
 
 pub(crate) fn time() -> RefOr<Schema> {
-    let meaning = "`MqlRates`' name of `timestamp`; send one of the two.";
+    let meaning = "The name of `timestamp` in `MqlRates`; send one of the two.";
     any_of(opening_times()).description(Some(meaning)).into()
 }
 
 pub(crate) fn unit() -> RefOr<Schema> {
-    let meaning = "What `timestamp` counts where it is a number: seconds or milliseconds, as this API answers them. In the candle, \
-                   or beside `candles` for all without one.";
+    let meaning = "The unit of `timestamp` if it is a number: seconds, or milliseconds, which this API answers in. In the \
+                   candle, or beside `candles` for all candles without one.";
     epoch_unit().description(Some(meaning)).examples(["ms"]).into()
 }
 
@@ -131,8 +136,8 @@ fn epoch_unit() -> ObjectBuilder {
 }
 
 pub(crate) fn utc_offset() -> RefOr<Schema> {
-    let meaning = "Seconds that the broker's clock is ahead of UTC, a multiple of 900; not beside a time that names its zone. In the candle, \
-                   or beside `candles` for all without one.";
+    let meaning = "The number of seconds by which the broker's clock is ahead of UTC, a multiple of 900; not beside a time \
+                   that names its zone. In the candle, or beside `candles` for all candles without one.";
     let offset = whole().minimum(Some(-50_400)).maximum(Some(50_400)).multiple_of(Some(900));
     any_of([offset, number_in_a_string()]).description(Some(meaning)).examples([10_800]).into()
 }
@@ -142,11 +147,11 @@ pub(crate) fn open() -> RefOr<Schema> {
 }
 
 pub(crate) fn high() -> RefOr<Schema> {
-    price("Highest price of the period: no other is above it.")
+    price("Highest price of the period: no other price of the candle is above it.")
 }
 
 pub(crate) fn low() -> RefOr<Schema> {
-    price("Lowest price of the period: no other is below it.")
+    price("Lowest price of the period: no other price of the candle is below it.")
 }
 
 pub(crate) fn close() -> RefOr<Schema> {
@@ -154,12 +159,13 @@ pub(crate) fn close() -> RefOr<Schema> {
 }
 
 pub(crate) fn volume() -> RefOr<Schema> {
-    let meaning = "Ticks in the period, a whole number; `1200.0` and `1.2E+03` are taken too. Required, here or as `tick_volume`.";
+    let meaning = "Number of ticks in the period, a whole number, also as `1200.0` or `1.2E+03`. Required, here or as \
+                   `tick_volume`.";
     any_of(ticks()).description(Some(meaning)).examples([1200]).into()
 }
 
 pub(crate) fn tick_volume() -> RefOr<Schema> {
-    let meaning = "`MqlRates`' name of `volume`; send one of the two.";
+    let meaning = "The name of `volume` in `MqlRates`; send one of the two.";
     any_of(ticks()).description(Some(meaning)).into()
 }
 
@@ -168,9 +174,9 @@ fn ticks() -> [ObjectBuilder; 2] {
 }
 
 pub(crate) fn complete() -> RefOr<Schema> {
-    let meaning = "Whether the period is over. `true` is refused before the period has begun; long before its end the \
-                   candle is kept as forming and listed in `early`. Where absent, the period is over if the batch holds a \
-                   newer candle of the series or the period has certainly ended by the server's clock.";
+    let meaning = "True if the period is over. `true` is refused before the period has begun; long before its end, the \
+                   candle is kept as forming and listed in `early`. If absent, the period is over if the batch holds a newer \
+                   candle of the series or the period has certainly ended by the server's clock.";
     ObjectBuilder::new().schema_type(Type::Boolean).description(Some(meaning)).into()
 }
 
@@ -180,7 +186,7 @@ fn price(meaning: &str) -> RefOr<Schema> {
     let number = ObjectBuilder::new().schema_type(Type::Number).format(Some(decimal));
     let number = number.exclusive_minimum(Some(-PRICE_LIMIT)).exclusive_maximum(Some(PRICE_LIMIT));
     let price = any_of([number, number_in_a_string()]);
-    price.description(Some(format!("{meaning} At most 28 digits in all and behind the point."))).into()
+    price.description(Some(format!("{meaning} At most 28 digits in total and at most 28 after the point."))).into()
 }
 
 fn symbol_text() -> ObjectBuilder {

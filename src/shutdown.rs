@@ -1,24 +1,26 @@
-//! The signals by which an operator asks the process to stop.
+//! The signals with which an operator stops the process.
 
 use std::io;
 
 use tokio::sync::oneshot;
 
-/// Completes on the first and on the second request to stop: SIGTERM, SIGQUIT or Ctrl-C, the closing of the terminal, and on
-/// Windows also Ctrl-Break and the system's shutdown. SIGUSR1 and SIGUSR2, which would end the process, are ignored. The
-/// handlers are in place when this returns, not only when it is awaited.
+/// Returns two futures, which complete on the first and on the second request to stop.
+///
+/// A request is SIGTERM, SIGQUIT, Ctrl-C or the closing of the terminal, and on Windows also Ctrl-Break and the
+/// system's shutdown. SIGUSR1 and SIGUSR2, which would end the process, are ignored. The handlers are installed when
+/// this function returns, not only when the futures are awaited.
 ///
 /// # Errors
-/// When the system takes no handler.
+/// When the system rejects a handler.
 pub(crate) fn shutdown_requests() -> io::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
     let mut signals = ShutdownSignals::listen()?;
     let (first, stop) = oneshot::channel::<()>();
     let (second, force) = oneshot::channel::<()>();
     tokio::spawn(async move {
-        for (completed, said) in [(first, "stopping"), (second, "stopping at once")] {
+        for (completed, message) in [(first, "stopping"), (second, "stopping at once")] {
             signals.next().await;
-            tracing::info!("{said}");
-            // Nobody waits any more when the service ends by itself.
+            tracing::info!("{message}");
+            // The receiver is gone if the service ended by itself.
             let _ = completed.send(());
         }
     });
@@ -42,7 +44,7 @@ mod unix {
         interrupt: Signal,
         quit: Signal,
         hangup: Signal,
-        /// Ignored: a handler of ours takes the place of the system's, which ends the process.
+        /// Ignored: our handlers replace the system's, which would end the process.
         _ignored: [Signal; 2],
     }
 
@@ -77,8 +79,8 @@ mod unix {
 
     static STARTED_IN_TERMINAL: OnceLock<bool> = OnceLock::new();
 
-    /// True if the terminal in which the process was started exists no more: the system sends SIGHUP then, too, and a
-    /// service that went on would hold the port without anybody who sees it.
+    /// True if the terminal in which the process was started is gone. The system sends SIGHUP then too, and a service
+    /// that kept running would hold the port unnoticed.
     pub(crate) fn terminal_was_closed() -> bool {
         STARTED_IN_TERMINAL.get().copied().unwrap_or_default() && !io::stdin().is_terminal()
     }

@@ -1,4 +1,4 @@
-//! The place where candles are kept.
+//! The settings of the database.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,27 +13,27 @@ use super::env::Source;
 use super::environment::Environment;
 use super::reader::Reader;
 
-/// The time for which a server may refuse the login in the same words before waiting counts as useless: long enough for
-/// somebody who makes database and login while the service starts.
+/// The time for which the server may refuse the login with the same message before the service gives up: long enough
+/// for an operator to create the database and the login while the service starts.
 const REFUSED_LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The place where candles are kept.
+/// The settings of the database.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     /// `sqlite://PATH` or `postgres://…`, with its password.
     pub url: SecretString,
-    /// The name of the setting that holds the address, for sentences: `DATABASE_URL`, or the flag.
+    /// The name of the setting that holds the URL, for messages: `DATABASE_URL`, or the flag.
     pub setting: Cow<'static, str>,
-    /// Size of the connection pool.
+    /// The maximum number of connections in the pool.
     pub max_connections: u32,
-    /// True if `serve` makes and updates the tables.
+    /// True if `serve` creates and migrates the tables.
     pub migrate_on_start: bool,
-    /// The time for which the server may refuse the login at the start before the service ends. No variable sets it.
+    /// The time for which the server may refuse the login at the start before the service exits. No variable sets it.
     pub refusal_patience: Duration,
 }
 
 impl DatabaseConfig {
-    /// The defaults, with an address that DATABASE_URL gives.
+    /// The defaults, with `url` as the value of DATABASE_URL.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: SecretString::from(url.into()),
@@ -44,11 +44,11 @@ impl DatabaseConfig {
         }
     }
 
-    /// The path of the SQLite file, where the address names one. Percent-encoding is undone here and nowhere else, so that
-    /// everything beside the file has its name.
+    /// The path of the SQLite file; `None` for another database. Percent-encoding is decoded only here, so that all
+    /// files beside the database share its name.
     ///
     /// # Errors
-    /// When the address of a SQLite file has no path, or more than one.
+    /// When a SQLite URL names no file or more than a file, or its path is not UTF-8 or holds a zero byte.
     #[must_use]
     pub fn sqlite_file(&self) -> Option<Result<PathBuf, String>> {
         let url = self.url.expose_secret();
@@ -70,12 +70,12 @@ fn decoded(path: &str) -> Result<PathBuf, &'static str> {
     }
     let path = percent_decode_str(path).decode_utf8().map_err(|_| "holds percent-encoded bytes that are not UTF-8")?;
     if path.contains('\0') {
-        return Err("holds a zero byte, which no path can");
+        return Err("holds a zero byte, which a path cannot contain");
     }
     Ok(PathBuf::from(&*path))
 }
 
-/// The folder of a file that does not exist, and the way to make it.
+/// The missing folder of a file. `Display` shows the command that creates it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingFolder(PathBuf);
 
@@ -85,7 +85,7 @@ impl MissingFolder {
     pub fn of(file: &Path) -> Option<Self> {
         let file = absolute(file).ok()?;
         let folder = file.parent()?;
-        // One that cannot be looked at may be there.
+        // An error does not prove that the folder is missing.
         matches!(folder.try_exists(), Ok(false)).then(|| Self(folder.to_owned()))
     }
 }
@@ -174,18 +174,18 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_missing_folder_is_named_with_the_line_that_makes_it() {
+    fn a_missing_folder_is_named_with_the_command_that_creates_it() {
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name);
         assert_eq!(MissingFolder::of(&inside("c.db")), None);
-        let said = MissingFolder::of(&inside("data/c.db")).unwrap().to_string();
-        assert!(said.ends_with(&format!("mkdir -p {}", inside("data").display())), "{said}");
-        let said = MissingFolder::of(&inside("trader's data/c.db")).unwrap().to_string();
-        assert!(said.ends_with(&format!("mkdir -p '{}/trader'\\''s data'", folder.path().display())), "{said}");
+        let message = MissingFolder::of(&inside("data/c.db")).unwrap().to_string();
+        assert!(message.ends_with(&format!("mkdir -p {}", inside("data").display())), "{message}");
+        let message = MissingFolder::of(&inside("trader's data/c.db")).unwrap().to_string();
+        assert!(message.ends_with(&format!("mkdir -p '{}/trader'\\''s data'", folder.path().display())), "{message}");
     }
 
     #[test]
-    fn a_password_is_found_wherever_it_stands() {
+    fn a_password_is_found_in_the_authority_and_in_the_query() {
         assert!(holds_password("postgres://u:p@h/d") && holds_password("postgres://h/d?user=u&password=p"));
         assert!(!holds_password("postgres://u@h/d") && !holds_password("sqlite://a:b@c.db"));
     }

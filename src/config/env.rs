@@ -1,5 +1,4 @@
-//! The places that settings come from: flags of the command line, the process's environment, files that it names, and
-//! `.env`.
+//! The sources of settings: command-line flags, the process's environment, files that it names, and `.env`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +8,7 @@ use std::fs;
 use super::unknown::{self, Misnamed};
 use super::variables::{VARIABLES, Variable};
 
-/// Settings that were given on the command line. Each takes the place of a variable.
+/// Settings from the command line. Each overrides a variable.
 #[derive(Clone, Default)]
 pub struct Flags(Vec<Flag>);
 
@@ -21,7 +20,7 @@ struct Flag {
 }
 
 impl Flags {
-    /// Adds the flag `name`, which takes the place of `variable`, if it was given.
+    /// Adds the flag `name`, which overrides `variable`, if it was given.
     #[must_use]
     pub fn with(mut self, name: &'static str, variable: &'static str, value: Option<String>) -> Self {
         self.0.extend(value.map(|value| Flag { name, variable, value }));
@@ -39,10 +38,10 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// The place that a setting's value came from.
+/// The source of a setting's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A flag of the command line, by its name.
+    /// A command-line flag, by its name.
     Flag(&'static str),
     /// The process's environment.
     Environment,
@@ -50,7 +49,7 @@ pub enum Source {
     DotEnv,
     /// A file that a variable names.
     File(String),
-    /// Nobody set it.
+    /// The default, because the setting is not set.
     Default,
 }
 
@@ -71,7 +70,7 @@ impl fmt::Display for Source {
 pub struct Variables {
     values: BTreeMap<&'static str, Value>,
     problems: Vec<String>,
-    /// The names of settings that are set and could not be read.
+    /// The names of settings that are set but could not be read.
     unreadable: BTreeSet<&'static str>,
     misnamed: Vec<Misnamed>,
     ignored: Vec<String>,
@@ -82,12 +81,12 @@ struct Value {
     source: Source,
 }
 
-/// Looks a variable up in one place. What is set to nothing may come back as such, and counts as not set.
+/// Looks up a variable in one source. An empty value counts as not set.
 type Lookup<'a> = &'a dyn Fn(&str) -> Result<Option<String>, String>;
 
 impl Variables {
-    /// Reads the flags, the process's environment for what they leave out and, where neither speaks of staging or
-    /// production, the file `.env` for the rest.
+    /// Reads each setting from the first source that has it: the flags, the process's environment, and the file `.env`,
+    /// which is read only if `ENVIRONMENT` is unset or `development`.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that may read the environment")]
     pub fn from_process(flags: &Flags) -> Self {
@@ -103,8 +102,8 @@ impl Variables {
         let is_development = matches!(environment.trim(), "" | "development");
         let (dotenv, problems) = if is_development { read_dotenv() } else { (BTreeMap::new(), Vec::new()) };
         let of_dotenv = |name: &str| Ok::<_, String>(dotenv.get(name).cloned());
-        let places: [(Source, Lookup<'_>); 2] = [(Source::Environment, &of_process), (Source::DotEnv, &of_dotenv)];
-        let mut variables = Self::from_places(flags, &places);
+        let sources: [(Source, Lookup<'_>); 2] = [(Source::Environment, &of_process), (Source::DotEnv, &of_dotenv)];
+        let mut variables = Self::from_sources(flags, &sources);
         variables.problems.splice(0..0, problems);
 
         let of_process = std::env::vars_os().filter_map(|(name, value)| {
@@ -117,15 +116,15 @@ impl Variables {
         variables
     }
 
-    /// Asks `lookup` for every variable and, for secrets, for the path of a file that holds it.
+    /// Reads every variable through `lookup`, and secrets also from a file whose path `lookup` returns.
     pub fn from_lookup(lookup: impl Fn(&str) -> Result<Option<String>, String>) -> Self {
-        Self::from_places(&Flags::default(), &[(Source::Environment, &lookup)])
+        Self::from_sources(&Flags::default(), &[(Source::Environment, &lookup)])
     }
 
-    fn from_places(flags: &Flags, places: &[(Source, Lookup<'_>)]) -> Self {
+    fn from_sources(flags: &Flags, sources: &[(Source, Lookup<'_>)]) -> Self {
         let mut variables = Self::default();
         for variable in &VARIABLES {
-            match find(variable, flags, places) {
+            match find(variable, flags, sources) {
                 Ok(Some(value)) => {
                     variables.values.insert(variable.name, value);
                 }
@@ -139,7 +138,7 @@ impl Variables {
         variables
     }
 
-    /// Notes a name that is set and is not a setting's.
+    /// Records a name that is set but is not a setting's.
     fn examine_name(&mut self, name: String, value: &str, source: &Source) {
         if unknown::is_setting(&name) {
             return;
@@ -148,25 +147,26 @@ impl Variables {
         let label = if *source == Source::DotEnv { format!("{name} in .env") } else { name.clone() };
         match unknown::examine(&name, value, &label, is_set) {
             Some(misnamed) => self.misnamed.push(misnamed),
-            // A platform sets hundreds of variables in the environment; the lines of a file are somebody's own.
+            // Only for `.env`, because a platform sets hundreds of variables in the environment.
             None if *source == Source::DotEnv => self.ignored.push(name),
             None => {}
         }
     }
 
-    /// The value of a variable, without blanks around it. What is set to nothing is not set.
+    /// The value of a variable, trimmed. An empty value counts as not set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|value| value.text.trim()).filter(|value| !value.is_empty())
     }
 
-    /// The place that the value of a variable came from.
+    /// The source of a variable's value.
     #[must_use]
     pub fn source(&self, name: &str) -> &Source {
         self.values.get(name).map_or(&Source::Default, |value| &value.source)
     }
 
-    /// The words for a setting that lead to where its value stands: the flag, or the variable's name.
+    /// The name of a setting for messages, which leads to its value: the flag, or the variable's name and whether it is
+    /// in `.env`.
     #[must_use]
     pub fn label(&self, name: &'static str) -> Cow<'static, str> {
         match self.source(name) {
@@ -176,7 +176,7 @@ impl Variables {
         }
     }
 
-    /// What went wrong while reading.
+    /// The problems found while reading.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
@@ -186,7 +186,7 @@ impl Variables {
         &self.unreadable
     }
 
-    /// Names that are set, are not a setting's, and were probably meant to be one.
+    /// Names that are set but are not a setting's, although one was probably meant.
     #[must_use]
     pub fn misnamed(&self) -> &[Misnamed] {
         &self.misnamed
@@ -205,7 +205,7 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// The lines of `.env`, and what is wrong with it.
+/// The variables in `.env`, and the problems with it.
 fn read_dotenv() -> (BTreeMap<String, String>, Vec<String>) {
     let (mut found, mut problems) = (BTreeMap::new(), Vec::new());
     match dotenvy::from_path_iter(".env") {
@@ -215,12 +215,12 @@ fn read_dotenv() -> (BTreeMap<String, String>, Vec<String>) {
                     Ok((name, value)) => {
                         found.insert(name, value);
                     }
-                    // It would repeat for ever, as for a folder of this name.
+                    // The iterator would repeat this error for ever, for example if `.env` is a folder.
                     Err(dotenvy::Error::Io(_)) => {
                         problems.push(".env cannot be read.".to_owned());
                         break;
                     }
-                    // The error quotes the line, which may hold a secret.
+                    // Without the error, which quotes the line and so perhaps a secret.
                     Err(_) => problems.push(".env has a line that is not NAME=value.".to_owned()),
                 }
             }
@@ -231,16 +231,17 @@ fn read_dotenv() -> (BTreeMap<String, String>, Vec<String>) {
     (found, problems)
 }
 
-/// The value of a variable in the first place that has one.
-fn find(variable: &Variable, flags: &Flags, places: &[(Source, Lookup<'_>)]) -> Result<Option<Value>, String> {
+/// The value of a variable in the first source that has one.
+fn find(variable: &Variable, flags: &Flags, sources: &[(Source, Lookup<'_>)]) -> Result<Option<Value>, String> {
     if let Some(flag) = flags.find(variable.name) {
-        // A script whose own variable is not set gives an empty value. To go on with a default could be another database.
+        // Refused, because an empty flag probably comes from an unset variable in a script, and the default may be
+        // another database.
         if flag.value.trim().is_empty() {
             return Err(format!("{} has no value; give it one, or leave it out.", flag.name));
         }
         return Ok(Some(Value { text: flag.value.clone(), source: Source::Flag(flag.name) }));
     }
-    for (source, lookup) in places {
+    for (source, lookup) in sources {
         if let Some(value) = find_in(source, lookup, variable)? {
             return Ok(Some(value));
         }

@@ -4,20 +4,20 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::reader::Reader;
 
-/// How strict to be about what is missing.
+/// The environment, which decides how strict the service is about settings that are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Environment {
-    /// On the machine of somebody who works on it or tries it.
+    /// The machine of somebody who develops the service or tries it.
     Development,
-    /// As production, for rehearsal.
+    /// Like production, for rehearsals.
     Staging,
-    /// Nothing is generated and nothing is shown that need not be.
+    /// Nothing is generated, and only what is necessary is shown.
     Production,
 }
 
 impl Environment {
-    /// Its value of `ENVIRONMENT`.
+    /// The value of `ENVIRONMENT` that selects it.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()

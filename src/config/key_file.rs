@@ -1,4 +1,4 @@
-//! The file of the keys that are generated for development.
+//! The file of keys that are generated for development.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,20 +10,21 @@ use secrecy::SecretString;
 
 use super::database::MissingFolder;
 
-/// The permission to generate keys that are missing.
+/// Permission to generate missing keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyGeneration {
     Allowed,
-    /// Only a file that exists is read.
+    /// Only an existing file is read.
     Forbidden,
 }
 
-/// The pause before another look at a file that another process has made and not filled yet, and how often it is looked at.
+/// The pause between reads of a file that another process has created but not filled yet.
 const READ_PAUSE: Duration = Duration::from_millis(10);
+/// The maximum number of such reads.
 const MAX_READ_ATTEMPTS: u32 = 200;
 
-/// The ingest key and the read token in the file at `path`. If there is no file, one with new keys is made, or none are
-/// returned where that is forbidden.
+/// Reads the ingest key and the read token from the file at `path`. If it does not exist, creates it with new keys, or
+/// returns `None` if that is forbidden.
 pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[SecretString; 2]>, String> {
     let failed = |error: io::Error| {
         format!(
@@ -38,7 +39,7 @@ pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Sec
         if let Some(folder) = MissingFolder::of(path) {
             return Err(format!("{} cannot keep generated keys: {folder}", path.display()));
         }
-        make(path).map_err(failed)?;
+        generate(path).map_err(failed)?;
     }
     let text = read(path).map_err(failed)?;
     let find = |name: &str| {
@@ -51,11 +52,11 @@ pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Sec
     }
 }
 
-/// Makes the file with new keys. Of several processes that do so at once, one makes it.
+/// Creates the file with new keys. If several processes do so at once, one of them succeeds.
 ///
-/// The one that creates the file replaces it, still empty, by the whole one under the same name. So nobody reads half of it,
-/// and the file system need not have hard links.
-fn make(path: &Path) -> io::Result<()> {
+/// That process creates an empty file and then renames a complete draft over it, so that no process reads half of the
+/// file, and the file system need not support hard links.
+fn generate(path: &Path) -> io::Result<()> {
     let draft = path.with_extension(format!("keys.{}", std::process::id()));
     let (key, token) = (strong_key()?, strong_key()?);
     let text = format!(
@@ -67,7 +68,7 @@ fn make(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(error),
     }
-    // A process of the same number may have left one, if it was killed at this.
+    // A process with the same id may have left a draft, if it was killed here.
     let _ = fs::remove_file(&draft);
     let filled = create(&draft).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
@@ -76,24 +77,24 @@ fn make(path: &Path) -> io::Result<()> {
         fs::rename(&draft, path)
     });
     if filled.is_err() {
-        // The failure counts, and not what becomes of its traces.
+        // Errors of the clean-up are ignored, because the failure itself is returned.
         let _ = fs::remove_file(&draft);
         let _ = fs::remove_file(path);
     }
     filled
 }
 
-/// Creates a file that only its owner can read, and fails if there is one.
+/// Creates a file that only its owner can read, and fails if the file exists.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    // On Windows the folder's access list says who may read it.
+    // On Windows the folder's access control list decides who may read it.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
 
-/// Reads the file once the process that makes it has filled it.
+/// Reads the file, waiting until the process that created it has filled it.
 fn read(path: &Path) -> io::Result<String> {
     for _ in 0..MAX_READ_ATTEMPTS {
         let text = fs::read_to_string(path)?;
@@ -102,14 +103,14 @@ fn read(path: &Path) -> io::Result<String> {
         }
         sleep(READ_PAUSE);
     }
-    // The process that made it was killed before it could.
+    // The process that created the file was killed before it could fill it.
     Ok(String::new())
 }
 
-/// A new key: 256 random bits in hexadecimal.
+/// Generates a key: 256 random bits in hexadecimal.
 ///
 /// # Errors
-/// When the system gives no randomness.
+/// When the system's random generator fails.
 pub fn strong_key() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_start_at_once_all_have_the_keys_of_one() {
+    fn processes_that_start_at_once_share_the_keys_of_one() {
         for _ in 0..50 {
             let folder = tempfile::tempdir().unwrap();
             let (path, start) = (folder.path().join("my data.keys"), Barrier::new(8));
@@ -150,7 +151,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_can_read_it() {
+    fn only_the_owner_can_read_the_file() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.keys");
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_where_that_is_forbidden_or_the_folder_is_missing() {
+    fn no_file_is_created_if_that_is_forbidden_or_the_folder_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         assert!(keys(&folder.path().join("c.keys"), KeyGeneration::Forbidden).unwrap().is_none());
         let problem = keys(&folder.path().join("data/c.keys"), KeyGeneration::Allowed).unwrap_err();
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_lacks_a_key_is_named() {
+    fn a_file_that_lacks_a_key_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.keys");
         fs::write(&path, "MT5_API_KEY=a\n").unwrap();

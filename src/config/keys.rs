@@ -8,19 +8,19 @@ use super::environment::Environment;
 use super::key_file::{self, KeyGeneration};
 use super::reader::{ConfigErrors, Reader};
 
-/// The longest name that a key may have.
+/// The maximum length of a key's name.
 const MAX_NAME_LENGTH: usize = 32;
-/// Shortest key in staging and production.
+/// The minimum length of a key in staging and production.
 const MIN_KEY_LENGTH: usize = 16;
 
-/// A key or token and what it is called in logs.
+/// A key or token, and its name in logs.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
-    /// Told in logs in place of the secret.
+    /// The name that logs show in place of the secret.
     pub name: String,
-    /// What callers send.
+    /// The value that clients send.
     pub secret: SecretString,
-    /// Whether it was made here for development, so that the start-up banner may show it.
+    /// True if it was generated for development, so that the start-up banner may show it.
     pub generated: bool,
 }
 
@@ -31,15 +31,15 @@ pub struct Keys {
     pub ingest: Vec<ApiKey>,
     /// Tokens that may read them.
     pub read: Vec<ApiKey>,
-    /// Settings that are allowed and unwise, in sentences for the log.
+    /// Warnings for the log about settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
 
 impl Keys {
-    /// Reads the keys again, with the files that hold them.
+    /// Reads the keys alone, for a reload.
     ///
     /// # Errors
-    /// Every problem there is.
+    /// All problems with the settings that are read, not only the first.
     pub fn read(variables: &Variables) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(variables);
         let environment = reader.environment();
@@ -114,10 +114,10 @@ impl Reader<'_> {
             } else if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
                 Some("holds a blank or a character that no HTTP header can carry")
             } else if is_short && (environment != Environment::Development || entry.contains(':')) {
-                // Of a short key with a colon the name may be half, and names are logged.
+                // Also refused in development: half of a short key with a colon may be its name, and names are logged.
                 Some("is shorter than 16 characters; make one with candlewick keygen")
             } else if keys.iter().any(|key| key.name == name || key.secret.expose_secret() == secret) {
-                Some("repeats the name or the key of one before it")
+                Some("repeats the name or the key of an earlier entry")
             } else {
                 None
             };
@@ -141,8 +141,8 @@ fn is_quoted(text: &str) -> bool {
     ['"', '\''].into_iter().any(|quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote))
 }
 
-/// Takes `key` or `name:key` apart. The problems quote nothing, because what stands before a colon may be the beginning of
-/// a key; for the same reason a name is short and simple. A key that holds a colon needs a name before it.
+/// Splits `key` or `name:key`. Errors quote nothing, because the part before a colon may be the beginning of a key. For
+/// the same reason names are short and simple. A key that holds a colon needs a name before it.
 fn name_and_key(entry: &str, number: usize) -> Result<(String, &str), &'static str> {
     let Some((name, secret)) = entry.split_once(':') else { return Ok((format!("key-{number}"), entry)) };
     if (1..=MAX_NAME_LENGTH).contains(&name.len())

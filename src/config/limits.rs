@@ -1,28 +1,28 @@
-//! How much one request may ask.
+//! The limits on one request.
 
 use std::ops::RangeInclusive;
 
 use super::reader::Reader;
 
-/// How much a request may ask.
+/// The limits on one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most candles in one post.
+    /// The maximum number of candles in a post.
     pub max_batch: usize,
-    /// Largest body of a post, in bytes.
+    /// The maximum size of a post's body, in bytes.
     pub max_body_bytes: usize,
-    /// Most candles in one answer.
+    /// The maximum number of candles in an answer.
     pub max_limit: usize,
 }
 
-/// Largest `MAX_BATCH`: by docs/performance.md it is stored in about a second where nothing else goes on, and a statement may
-/// take 5 s.
+/// The maximum of `MAX_BATCH`. An otherwise idle database stores such a batch in about a second (docs/performance.md),
+/// and a statement may take 5 s.
 const MAX_BATCH: usize = 100_000;
-/// Largest `MAX_BODY_BYTES`: a candle is posted in 60 to 200 bytes, so that this holds [`MAX_BATCH`] of them. It is half of
-/// the 32 MiB that bodies have in all.
+/// The maximum of `MAX_BODY_BYTES`. A candle takes 60 to 200 bytes in a post, so a body of this size holds about
+/// [`MAX_BATCH`] of them. It is half of the 32 MiB that all bodies share.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Largest `MAX_LIMIT`: a candle is answered in some 100 bytes, so that a page is a quarter of the 40 MiB that answers have in
-/// all.
+/// The maximum of `MAX_LIMIT`. A candle takes some 100 bytes in an answer, so a page of this size takes a quarter of
+/// the 40 MiB that all answers share.
 const MAX_LIMIT: usize = 100_000;
 
 impl Reader<'_> {
@@ -38,18 +38,18 @@ impl Reader<'_> {
                 "MAX_BODY_BYTES",
                 4_194_304,
                 1_024..=MAX_BODY_BYTES,
-                "a larger body, and what it is parsed into, would take more memory than bodies have in all",
+                "a larger body would, with its parsed form, take more memory than all bodies share",
             ),
             max_limit: self.bounded(
                 "MAX_LIMIT",
                 10_000,
                 1..=MAX_LIMIT,
-                "a larger page would take most of the memory that answers have in all",
+                "a larger page would take most of the memory that all answers share",
             ),
         }
     }
 
-    /// As [`Self::size`], and says why there is an end.
+    /// Like [`Self::size`], with the reason for the maximum in the message.
     fn bounded(&mut self, name: &'static str, default: usize, allowed: RangeInclusive<usize>, reason: &str) -> usize {
         self.parsed(name, default, |text| {
             let size = text.parse().ok().filter(|size| allowed.contains(size));

@@ -5,38 +5,38 @@ use strum::{EnumString, VariantNames};
 use super::environment::Environment;
 use super::reader::Reader;
 
-/// How to log.
+/// The settings of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct LogConfig {
-    /// The least important level that is written.
+    /// The least severe level that is written.
     pub level: LogLevel,
-    /// For people or for programs.
+    /// The format of the lines.
     pub format: LogFormat,
 }
 
-/// How important a message must be to be written.
+/// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum LogLevel {
-    /// What somebody must look at.
+    /// Somebody must look at it.
     Error,
-    /// What somebody may want to look at.
+    /// Somebody may want to look at it.
     Warn,
-    /// What happens.
+    /// An event in normal operation.
     Info,
-    /// How it happens.
+    /// Details of such an event.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// Who reads the log.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
-    /// People.
+    /// Text for people.
     Text,
-    /// Programs: one JSON object a line.
+    /// One JSON object per line, for programs.
     Json,
 }
 

@@ -1,6 +1,6 @@
-//! Configuration: from flags, environment variables and `.env` ([`mod@env`]) to validated plain data, with every problem
-//! reported at once ([`reader`]). [`variables`] lists the names there are, and [`unknown`] finds others that were meant to
-//! be among them. Each other file reads the settings of its subject.
+//! Configuration: validates flags, environment variables and `.env` ([`mod@env`]), and reports all problems at once
+//! ([`reader`]). [`variables`] lists the settings, and [`unknown`] finds their misspelt names. Each of the other files
+//! reads the settings of one subject.
 
 mod database;
 mod env;
@@ -34,20 +34,20 @@ pub use variables::{VARIABLES, Variable};
 use key_file::KeyGeneration;
 use reader::Reader;
 
-/// What the service needs to run.
+/// Everything that the service needs to run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What is allowed to be generated or shown.
+    /// The environment, which decides what may be generated or shown.
     pub environment: Environment,
-    /// Where candles are kept.
+    /// The database.
     pub database: DatabaseConfig,
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// The names of the two settings that hold that, for sentences: of variables or flags.
+    /// The names of the two settings that hold `listen`, variables or flags, for messages.
     pub listen_setting: String,
-    /// Where to serve metrics, if anywhere.
+    /// The address to serve metrics on, if there is one.
     pub admin: Option<SocketAddr>,
-    /// Host names under which metrics are served besides loopback's and the address itself, in lower case.
+    /// Host names under which metrics are served besides those of loopback and the address itself, in lower case.
     pub admin_hosts: Vec<String>,
     /// The certificate, if HTTPS is served directly.
     pub tls: Option<TlsFiles>,
@@ -55,45 +55,46 @@ pub struct Config {
     pub ingest_keys: Vec<ApiKey>,
     /// Tokens that may read them.
     pub read_tokens: Vec<ApiKey>,
-    /// From where requests are taken.
+    /// The origins, hosts and proxies from which requests are accepted.
     pub access: Access,
-    /// How many requests are taken.
+    /// The rate limits of requests.
     pub rate_limits: RateLimits,
-    /// How much a request may ask.
+    /// The limits on one request.
     pub limits: Limits,
-    /// How to log.
+    /// The settings of the log.
     pub log: LogConfig,
-    /// Where failures are reported, if anywhere.
+    /// The DSN of the Sentry project that failures are reported to, if there is one.
     pub sentry_dsn: Option<SecretString>,
-    /// Whether the API's documentation is served.
+    /// True if the API's documentation is served.
     pub docs_enabled: bool,
-    /// Settings that are allowed and unwise, in sentences for the log.
+    /// Warnings for the log about settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
 
 /// The configuration as far as it can be read, for a report on it.
 #[derive(Debug)]
 pub struct Examined {
-    /// With a default in place of each setting that has a problem. Keys are missing where they would be generated.
+    /// The configuration, with the default of each setting that has a problem, and without keys that would be
+    /// generated.
     pub config: Config,
-    /// Everything that is wrong with it.
+    /// All problems with it.
     pub problems: Vec<String>,
     /// The names of settings whose value has a problem.
     pub faulty: BTreeSet<&'static str>,
 }
 
 impl Config {
-    /// Reads what `serve` needs. In development, missing keys are generated into a file.
+    /// Reads the configuration of `serve`. In development, missing keys are generated into a file.
     ///
     /// # Errors
-    /// Every problem there is.
+    /// All problems, not only the first.
     pub fn read(variables: &Variables) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(variables);
         let config = reader.config(KeyGeneration::Allowed);
         reader.done(config)
     }
 
-    /// Reads what `serve` would use, and changes nothing: keys are not generated.
+    /// Reads the configuration that `serve` would use, without generating keys.
     #[must_use]
     pub fn examine(variables: &Variables) -> Examined {
         let mut reader = Reader::new(variables);
@@ -101,10 +102,10 @@ impl Config {
         Examined { config, problems: reader.problems, faulty: reader.faulty }
     }
 
-    /// Reads what `migrate` needs, and the warnings for its log.
+    /// Reads the configuration of `migrate`, and the warnings for its log.
     ///
     /// # Errors
-    /// Every problem there is.
+    /// All problems, not only the first.
     pub fn read_for_migration(variables: &Variables) -> Result<(DatabaseConfig, LogConfig, Vec<String>), ConfigErrors> {
         let mut reader = Reader::new(variables);
         let environment = reader.environment();
@@ -114,11 +115,11 @@ impl Config {
         reader.done((database, log, warnings))
     }
 
-    /// Reads where a service configured like this listens and whether it speaks TLS there, for a health check from the
-    /// same machine.
+    /// Reads the address on which the service listens and whether it serves TLS there, for a health check from the same
+    /// machine.
     ///
     /// # Errors
-    /// When the address or the port is no such thing.
+    /// When one of these settings is invalid.
     pub fn read_address(variables: &Variables) -> Result<(SocketAddr, bool), ConfigErrors> {
         let mut reader = Reader::new(variables);
         let address = (reader.address(), reader.tls().is_some());
@@ -142,7 +143,7 @@ impl Reader<'_> {
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
-        // Last, because keys are generated only for a configuration that is otherwise right.
+        // Last, because keys are generated only if the rest of the configuration is valid.
         let (ingest_keys, read_tokens) = self.keys(environment, &database, key_generation);
         let warnings = std::mem::take(&mut self.warnings);
         Config {

@@ -1,4 +1,4 @@
-//! How the service stands on the network: who may reach it, how often, and over what.
+//! The settings of the network: addresses, access, rate limits, TLS and Sentry.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -12,47 +12,47 @@ use url::Url;
 use super::environment::Environment;
 use super::reader::Reader;
 
-/// From where requests are taken.
+/// The origins, hosts and proxies from which requests are accepted.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// Origins whose pages may call, as browsers write them: `https://chart.example.com`.
+    /// Origins whose pages may call the API, as browsers write them: `https://chart.example.com`.
     pub origins: Vec<String>,
-    /// Host names that are served, in lower case and without a port; empty: all.
+    /// Host names that are served, in lower case and without a port. All names are served if the list is empty.
     pub hosts: Vec<String>,
     /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they name the client, in lower case.
+    /// The header in which trusted proxies name the client, in lower case.
     pub client_ip_header: String,
-    /// Whether requests that came to a trusted proxy over plain HTTP are refused.
+    /// True if requests that reached a trusted proxy over plain HTTP are refused.
     pub https_only: bool,
 }
 
-/// How many requests are taken.
+/// The rate limits of requests.
 #[derive(Debug, Clone, Copy)]
 pub struct RateLimits {
-    /// Of each ingest key.
+    /// The limit of each ingest key.
     pub ingest: RateLimit,
-    /// Of each read token.
+    /// The limit of each read token.
     pub query: RateLimit,
-    /// Of each client address, without a valid key.
+    /// The limit of each client address for requests without a valid key.
     pub anonymous: RateLimit,
 }
 
-/// How often something may happen.
+/// A rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimit {
-    /// As often as it likes.
+    /// No limit.
     Off,
-    /// So many times in each period.
+    /// A number of times in each period.
     Per {
-        /// How many times.
+        /// The number of times.
         times: NonZeroU32,
-        /// In how long.
+        /// The length of the period.
         period: Duration,
     },
 }
 
-/// Where the certificate is kept, in PEM.
+/// The PEM files of a certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate and its chain.
@@ -118,7 +118,7 @@ impl Reader<'_> {
     pub(super) fn sentry_dsn(&mut self) -> Option<SecretString> {
         self.parsed("SENTRY_DSN", None, |text| match text.parse::<sentry::types::Dsn>() {
             Ok(_) => Ok(Some(SecretString::from(text))),
-            // The error may quote it.
+            // Without the error, which may quote the DSN.
             Err(_) => Err("is not a DSN; copy it from the project's settings, under Client Keys".to_owned()),
         })
     }
@@ -141,14 +141,14 @@ fn rate_limit(text: &str) -> Result<RateLimit, String> {
             "m" => Duration::from_secs(60),
             _ => return None,
         };
-        // Bursts are twice that, and have to be countable too.
+        // Bursts may be twice as large, and must be countable too.
         let times = times.trim().parse::<NonZeroU32>().ok().filter(|times| times.get() <= 1_000_000)?;
         Some(RateLimit::Per { times, period })
     };
     parse().ok_or_else(|| "must be off, or a number from 1 to 1000000 a second or minute, such as 200/s or 30/m".into())
 }
 
-/// An origin as browsers write it (RFC 6454, section 6.2), since they are compared byte by byte.
+/// Accepts an origin only as browsers write it (RFC 6454, section 6.2), because origins are compared byte by byte.
 fn origin(text: &str) -> Result<String, String> {
     if text.contains('*') {
         return Err("is a wildcard, and any page on the web could then call; list the origins".into());
@@ -180,7 +180,7 @@ fn host(text: &str) -> Result<String, String> {
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let network = network.map_err(|_| "is neither an IP address nor a range such as 10.0.0.0/8".to_owned())?;
-    // Addresses are compared in their own family.
+    // Mapped to IPv4, because addresses are compared within their own family.
     if let IpNet::V6(mapped) = network
         && let Some(address) = mapped.addr().to_ipv4_mapped()
     {

@@ -1,22 +1,23 @@
-//! Names that are set and are not a setting's. A misspelt setting would be ignored without a word, and with it perhaps what
-//! was to keep strangers out.
+//! Finds names that are set but are not a setting's. A misspelt setting would be ignored silently, and perhaps it was
+//! to keep strangers out.
 //!
-//! Only names that were probably meant for this service are reported, in the environment as in `.env`: a platform sets
-//! hundreds of variables, and the `.env` of a compose file holds those of other containers.
+//! Only names that were probably meant for this service are reported, because a platform sets hundreds of variables in
+//! the environment, and the `.env` of a compose file holds those of other containers.
 
 use super::variables::VARIABLES;
 
-/// A name that was probably meant to be a setting's.
+/// A name that is not a setting's, although one was probably meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misnamed {
     /// The problem with it, and the name that was probably meant.
     pub sentence: String,
-    /// True if the service must not start with it, because it would be less secure than somebody believes.
+    /// True if the service must not start with it, because it would be less secure than its operator believes.
     pub is_refused: bool,
 }
 
-/// Settings that decide who may call and how strict the service is. A name one edit away from one of them that is not set
-/// stops the start. Each has eight characters or more, because a platform may have the neighbours of a shorter one.
+/// Settings that decide who may call and how strict the service is. If one of them is not set and a name one edit away
+/// from it is, the service does not start. Each has at least eight characters, because a platform may set a name one
+/// edit away from a shorter one.
 const SECURITY_SETTINGS: &[&str] = &[
     "ENVIRONMENT",
     "ALLOWED_ORIGINS",
@@ -28,11 +29,11 @@ const SECURITY_SETTINGS: &[&str] = &[
     "INTERNAL_API_TOKEN",
 ];
 
-/// The shortest name of which a name two edits away is taken for a misspelling. Below it a second edit leads to names that
-/// other programs have: `SENTRY_DIST` is two from `SENTRY_DSN`.
+/// The minimum length of a setting's name for a name two edits away to count as its misspelling. Two edits of a shorter
+/// name lead to names of other programs: `SENTRY_DIST` is two edits from `SENTRY_DSN`.
 const MIN_LENGTH_FOR_TWO_EDITS: usize = 13;
 
-/// Names that other programs have for what is a setting here, and what a value must look like to be meant for it.
+/// Other programs' names for our settings, with the form that a value must have to be meant for the setting.
 const SIBLINGS: &[(&str, &str, Form)] = &[
     ("CORS_ALLOW_ORIGINS", "ALLOWED_ORIGINS", Form::Any),
     ("CORS_ALLOWED_ORIGINS", "ALLOWED_ORIGINS", Form::Any),
@@ -80,7 +81,7 @@ const SIBLINGS: &[(&str, &str, Form)] = &[
     ("RUN_MIGRATIONS", "MIGRATE_ON_START", Form::Any),
 ];
 
-/// Names that other programs have for what does not exist here, and what does instead.
+/// Other programs' names for settings that do not exist here, with advice.
 const NO_SUCH_SETTINGS: &[(&str, &str)] = &[
     ("SECRET_KEY", "nothing is signed here, and the keys are MT5_API_KEY and INTERNAL_API_TOKEN"),
     ("JWT_SECRET", "nothing is signed here, and the keys are MT5_API_KEY and INTERNAL_API_TOKEN"),
@@ -115,17 +116,17 @@ impl Form {
     }
 }
 
-/// The form that a value must have for a name like that of `setting` to be a misspelling.
+/// The form that a value must have for a name similar to `setting` to count as its misspelling.
 fn form_of(setting: &str) -> Form {
     if setting == "PORT" { Form::Port } else { Form::Any }
 }
 
-/// True for the name of a setting, or of a file that holds one.
+/// True for the name of a setting, or of the variable that names a file with its value.
 pub(super) fn is_setting(name: &str) -> bool {
     names().any(|(known, _)| if cfg!(windows) { known.eq_ignore_ascii_case(name) } else { known == name })
 }
 
-/// The names by which settings are given, each with the setting's own.
+/// All names under which settings can be given, each with the setting's own name.
 fn names() -> impl Iterator<Item = (String, &'static str)> {
     VARIABLES.iter().flat_map(|variable| {
         let file = variable.secret.then(|| (format!("{}_FILE", variable.name), variable.name));
@@ -133,7 +134,8 @@ fn names() -> impl Iterator<Item = (String, &'static str)> {
     })
 }
 
-/// Says what was probably meant by `name`, which is not a setting's and has this value. `label` is how sentences call it.
+/// Finds the setting that was probably meant by `name`, which is not a setting's and has this value. Messages call it
+/// `label`.
 pub(super) fn examine(name: &str, value: &str, label: &str, is_set: impl Fn(&str) -> bool) -> Option<Misnamed> {
     let ignored = format!("{label} is not a setting of candlewick and is ignored");
     let warning = |rest: String| Some(Misnamed { sentence: format!("{ignored}; {rest}"), is_refused: false });
@@ -162,7 +164,7 @@ pub(super) fn examine(name: &str, value: &str, label: &str, is_set: impl Fn(&str
     }
     let prefixed = upper.strip_prefix("CANDLEWICK_").and_then(setting_named).map(|setting| (setting, form_of(setting)));
     let sibling = SIBLINGS.iter().find(|(known, ..)| *known == upper).map(|(_, setting, form)| (*setting, *form));
-    // Beside the setting itself it is another program's.
+    // If the setting itself is set, the name belongs to another program.
     let (setting, _) = prefixed.or(sibling).filter(|(setting, form)| form.fits(value) && !is_set(setting))?;
     warning(format!("the setting is called {setting}"))
 }
@@ -171,14 +173,15 @@ fn setting_named(name: &str) -> Option<&'static str> {
     VARIABLES.iter().map(|variable| variable.name).find(|known| *known == name)
 }
 
-/// The name nearest to `name` that is near enough for a misspelling, the setting that it belongs to, and how many edits it
-/// is away: characters left out, added or exchanged, and neighbours that changed places.
+/// The known name nearest to `name`, if it is near enough for a misspelling, with its setting and the number of edits
+/// between the two (the Damerau–Levenshtein distance).
 fn nearest(name: &str) -> Option<(String, &'static str, usize)> {
     let candidates = names().filter_map(|(known, setting)| {
-        let most = if known.len() >= MIN_LENGTH_FOR_TWO_EDITS { 2 } else { 1 };
-        // Counting edits takes longer than looking at the length.
-        let edits = (known.len().abs_diff(name.len()) <= most).then(|| strsim::damerau_levenshtein(name, &known))?;
-        (edits <= most).then_some((known, setting, edits))
+        let max_edits = if known.len() >= MIN_LENGTH_FOR_TWO_EDITS { 2 } else { 1 };
+        // The lengths are compared first, because counting edits takes longer.
+        let edits =
+            (known.len().abs_diff(name.len()) <= max_edits).then(|| strsim::damerau_levenshtein(name, &known))?;
+        (edits <= max_edits).then_some((known, setting, edits))
     });
     candidates.min_by_key(|(_, _, edits)| *edits)
 }
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_name_is_reported_with_the_one_that_was_meant() {
+    fn a_misspelt_name_is_reported_with_the_probable_setting() {
         for (name, meant) in [
             ("DATABSE_URL", "DATABASE_URL"),
             ("DATABASE_URI", "DATABASE_URL"),
@@ -382,7 +385,7 @@ mod tests {
     ];
 
     #[test]
-    fn variables_of_platforms_are_passed_over() {
+    fn variables_of_platforms_are_ignored() {
         for name in OF_PLATFORMS {
             for value in ["", "1", "/usr/bin", "tcp://10.0.0.1:8000", "db.example.com"] {
                 assert_eq!(found(name, value), None, "{name}={value}");
@@ -391,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_in_the_tables_is_what_it_is_taken_for() {
+    fn the_tables_hold_names_of_the_right_kind() {
         for setting in SECURITY_SETTINGS {
             assert!(is_setting(setting) && setting.len() >= 8, "{setting}");
         }
@@ -429,9 +432,9 @@ mod tests {
             }
         }
 
-        /// Names that no setting is like are passed over, whatever their value.
+        /// Names unlike any setting's are ignored, whatever their value.
         #[test]
-        fn names_far_from_all_settings_are_passed_over(name in "[A-Z]{3,8}_(SERVICE|REGION|VERSION|BUILD)_[A-Z]{4,12}", value in ".*") {
+        fn names_far_from_all_settings_are_ignored(name in "[A-Z]{3,8}_(SERVICE|REGION|VERSION|BUILD)_[A-Z]{4,12}", value in ".*") {
             proptest::prop_assert_eq!(found(&name, &value), None);
         }
     }

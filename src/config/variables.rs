@@ -7,16 +7,17 @@ use super::environment::Environment;
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// What holds when it is not set.
+    /// The value that applies if it is not set.
     pub default: &'static str,
-    /// What it sets, in one line.
+    /// Its meaning, in one line.
     pub meaning: &'static str,
-    /// Whether its value must never be shown. It may then be given as the path of a file, under its name and `_FILE`.
+    /// True if its value must never be shown. Such a value may also be in a file, whose path is the value of the variable
+    /// with `_FILE` appended to the name.
     pub secret: bool,
 }
 
 impl Variable {
-    /// The value that holds in `environment` when it is not set.
+    /// The value that applies in `environment` if it is not set.
     #[must_use]
     pub fn default_in(&self, environment: Environment) -> &'static str {
         match (self.name, environment) {
@@ -38,7 +39,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
     Variable { name, default, meaning, secret: true }
 }
 
-/// Every variable there is, as `--help` prints them.
+/// All variables, in the order in which `--help` prints them.
 pub const VARIABLES: [Variable; 26] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),

@@ -1,4 +1,4 @@
-/// A candle as it is stored; text and numbers go out as they are.
+/// A candle as it is stored. Its text and numbers are answered unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredCandle<'a> {
     /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -7,15 +7,15 @@ pub struct StoredCandle<'a> {
     pub prices: [&'a str; 4],
     /// Ticks in the period.
     pub volume: i64,
-    /// Whether the period is over.
+    /// True if the period is over.
     pub closed: bool,
 }
 
-/// Rows of candles as they are stored, ascending by time. Their prices stay the text that came from the database, in one
-/// piece: a page has four for each of thousands of candles.
+/// Stored rows of candles, ascending by time. Their prices stay in the one text that came from the database, because a
+/// page has four prices for each of thousands of candles.
 ///
-/// A table that others write too may hold rows that no answer can show. They keep their place here, because a page is
-/// counted in rows: a page of nothing but such rows must not end the history.
+/// A table that other programs write to may hold rows that are not candles. They keep their positions here, because
+/// pages are counted in rows, and a page of only such rows must not end the history.
 #[derive(Debug, Clone, Default)]
 pub struct StoredCandles {
     text: String,
@@ -33,39 +33,39 @@ struct TextRow {
 #[derive(Debug, Clone, Copy)]
 struct Packed {
     volume: i64,
-    /// Where each price begins in the text, and what follows the last one. One blank stands between them.
+    /// The start in the text of each price, and of the value after the last one. One blank separates them.
     bounds: [u32; 5],
     closed: bool,
 }
 
-/// A row that cannot be answered as a candle.
+/// A row that is not a candle and cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableRow {
     /// Its opening time, in epoch milliseconds.
     pub time: i64,
-    /// The first column that is to blame.
+    /// The first column that is invalid.
     pub field: &'static str,
-    /// The value of that column, cut to a length fit for the log.
+    /// The value of that column, truncated for the log.
     pub value: String,
 }
 
-/// Text from a database that is not in the form that it was asked for in.
+/// Text from the database that does not have the requested form.
 #[derive(Debug, thiserror::Error)]
-#[error("a page is not in the form that it was asked for in")]
+#[error("a page from the database does not have the requested form")]
 pub(super) struct Misshapen;
 
-/// The longest text of a price. Those that are posted have at most 28 digits, a sign, a point and a leading zero; a longer number
-/// in a table that others write is not a price, and makes a client's number infinite.
+/// The maximum length of a price's text. Posted prices have at most 28 digits, a sign, a point and a leading zero. A
+/// longer number from another program is not taken for a price, because a client would read it as infinity.
 const MAX_PRICE_BYTES: usize = 64;
-/// Bytes of a stranger's value that are shown.
+/// The maximum number of bytes of an invalid value that are logged.
 const MAX_QUOTED_BYTES: usize = 64;
 
 const PRICE_COLUMNS: [&str; 4] = ["open", "high", "low", "close"];
 
 impl StoredCandles {
-    /// Takes rows apart that were opened at `times`. `text` has a line for each, in which open, high, low, close, volume and 1
-    /// if it is closed or 0 stand with one blank between them. No value holds a line break, so that whatever else stands in
-    /// one cannot move the values of another row.
+    /// Parses the rows with the opening times `times`. `text` has one line for each: open, high, low, close, volume,
+    /// and 1 if the candle is closed or else 0, separated by one blank. No value holds a line break, so an invalid
+    /// value cannot shift those of another row.
     pub(super) fn parse(times: impl ExactSizeIterator<Item = i64>, text: String) -> Result<Self, Misshapen> {
         let mut rows = Vec::with_capacity(times.len());
         let mut unreadable = Vec::new();
@@ -93,49 +93,49 @@ impl StoredCandles {
         Ok(Self { text, rows, unreadable })
     }
 
-    /// Turns rows around that came from the newest down.
+    /// Reverses rows that were read in descending order.
     pub(super) fn reversed(mut self) -> Self {
         self.rows.reverse();
         self.unreadable.reverse();
         self
     }
 
-    /// The number of rows, those included that are not candles.
+    /// The number of rows, including those that are not candles.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// True if there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The opening time of the row at a position, in epoch milliseconds, counted from the oldest.
+    /// The opening time, in epoch milliseconds, of the row at a position, counted from the oldest.
     #[must_use]
     pub fn time(&self, position: usize) -> Option<i64> {
         self.rows.get(position).map(|row| row.time)
     }
 
-    /// The candles among the rows at these positions, from the oldest on.
+    /// The candles among the rows at these positions, oldest first.
     ///
     /// # Panics
-    /// When there are not so many rows.
+    /// When a position is out of range.
     pub fn range(&self, positions: std::ops::Range<usize>) -> impl Iterator<Item = StoredCandle<'_>> {
         self.rows[positions].iter().filter_map(|row| row.candle.map(|candle| self.unpacked(row.time, candle)))
     }
 
-    /// The opening times of the rows among those at these positions that are not candles.
+    /// The opening times of those rows at these positions that are not candles.
     ///
     /// # Panics
-    /// When there are not so many rows.
+    /// When a position is out of range.
     pub fn unreadable_times(&self, positions: std::ops::Range<usize>) -> impl Iterator<Item = i64> {
         let rows = if self.unreadable.is_empty() { &[] } else { &self.rows[positions] };
         rows.iter().filter(|row| row.candle.is_none()).map(|row| row.time)
     }
 
-    /// The rows that are not candles, from the oldest on.
+    /// The rows that are not candles, oldest first.
     #[must_use]
     pub fn unreadable(&self) -> &[UnreadableRow] {
         &self.unreadable
@@ -163,7 +163,7 @@ impl UnreadableRow {
     }
 }
 
-/// The place at which a line breaks the form of a candle.
+/// The column at which a line does not have the form of a candle.
 #[derive(Debug, Clone, Copy)]
 enum MisshapenColumn {
     Price(usize),
@@ -171,7 +171,8 @@ enum MisshapenColumn {
     Other,
 }
 
-/// The candle at the beginning of `text`, which begins at `start` of the page, and the length of its line.
+/// Parses the candle at the beginning of `text`, which begins at byte `start` of the page. Also returns the length of
+/// its line.
 fn packed(text: &[u8], start: u32) -> Result<(Packed, usize), MisshapenColumn> {
     let mut bounds = [start; 5];
     let mut at = 0;
@@ -199,7 +200,7 @@ fn packed(text: &[u8], start: u32) -> Result<(Packed, usize), MisshapenColumn> {
     Ok((Packed { volume, bounds, closed }, at))
 }
 
-/// The number of bytes at the beginning of `text` that are a JSON number without an exponent; 0 if none are.
+/// The length of the JSON number without an exponent at the beginning of `text`; 0 if there is none.
 fn plain_decimal(text: &[u8]) -> usize {
     let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let sign = usize::from(text.first() == Some(&b'-'));
@@ -217,7 +218,8 @@ fn plain_decimal(text: &[u8]) -> usize {
     end
 }
 
-/// Digits behind the point of a price as it is stored; `None` if it is not a price, so that pages leave its row out.
+/// The number of digits after the point of a stored price; `None` if it is not a price, so that pages leave out its
+/// row.
 pub(super) fn fraction_digits(price: &[u8]) -> Option<u32> {
     let is_price = plain_decimal(price) == price.len() && (1..=MAX_PRICE_BYTES).contains(&price.len());
     let point = price.iter().position(|&byte| byte == b'.');
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_not_a_candle_is_named_and_moves_no_other() {
+    fn an_invalid_row_is_reported_and_does_not_shift_others() {
         let long = format!("1.{} 1 1 1 1 1", "0".repeat(MAX_PRICE_BYTES));
         for (line, field, value) in [
             ("NaN 1 1 1 1 1", "open", "NaN"),
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_do_not_add_up_are_not_guessed_at() {
+    fn a_wrong_number_of_lines_is_an_error() {
         for text in ["", GOOD, &format!("{GOOD}\n{GOOD}\n{GOOD}")] {
             assert!(StoredCandles::parse([0, 1].into_iter(), text.to_owned()).is_err(), "{text:?}");
         }
@@ -285,7 +287,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn what_is_taken_for_a_price_is_a_json_number(text in r"[-+0-9.eE]{0,8}|[^ \n]{0,6}|-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,9})?") {
+        fn accepted_prices_are_json_numbers(text in r"[-+0-9.eE]{0,8}|[^ \n]{0,6}|-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,9})?") {
             let line = format!("{text} 1 1 1 1 1");
             let candles = parse(&[&line]);
             let is_plain = text.parse::<f64>().is_ok()

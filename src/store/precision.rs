@@ -1,24 +1,24 @@
-//! The price precision of a series: the digits that a chart needs for it.
+//! The price precision of a series: the number of digits after the point that a chart needs.
 
-/// Newest candles of a series that tell its price precision.
+/// The number of newest candles that determine the price precision of a series.
 pub(super) const SAMPLE_CANDLES: usize = 100;
-/// One candle in so many may have more digits than the rest without counting.
+/// One candle in this many may be an outlier, which has more digits than the rest and does not count.
 const CANDLES_PER_OUTLIER: usize = 20;
-/// Minimum of candles in which an outlier can be told from the rest.
+/// The minimum number of candles in which an outlier can be distinguished from the rest.
 const MIN_CANDLES_TO_JUDGE: usize = 3;
 
 /// The candles of a sample whose prices have more digits than nearly all of the others, such as a float that a
 /// terminal's script wrote out as `1.0850000000000002`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outliers {
-    /// Number of these candles.
+    /// The number of these candles.
     pub candles: usize,
-    /// The most digits behind the point among them.
+    /// The maximum number of digits after the point among them.
     pub digits: u32,
 }
 
-/// The digits that nearly all candles of a sample need, and the outliers that need more. `digits` holds the most digits
-/// behind the point of each candle.
+/// The number of digits that nearly all candles of a sample need, and the outliers that need more. `digits` holds each
+/// candle's maximum number of digits after the point.
 pub(super) fn of(mut digits: Vec<u32>) -> (u32, Option<Outliers>) {
     digits.sort_unstable_by(|a, b| b.cmp(a));
     let outliers = if digits.len() < MIN_CANDLES_TO_JUDGE { 0 } else { (digits.len() / CANDLES_PER_OUTLIER).max(1) };
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_twentieth_of_the_candles_and_at_least_one_of_three_does_not_count() {
+    fn a_twentieth_of_the_candles_and_at_least_one_of_three_may_be_outliers() {
         let of_candles =
             |groups: &[(usize, u32)]| of(groups.iter().flat_map(|(candles, digits)| vec![*digits; *candles]).collect());
         let outliers = |candles, digits| Some(Outliers { candles, digits });

@@ -1,5 +1,5 @@
-//! Names in the log the series that others stored under a timeframe or a symbol that nobody can ask for, such as `1h`, with
-//! the statement that mends them where it is known what they mean.
+//! Logs series that other programs stored under a timeframe or a symbol that no request can name, such as `1h`, with
+//! the statement that repairs them if their meaning is known.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,20 +11,21 @@ use super::series::{MAX_HOPS, Position};
 use super::{Database, Store, StoreError};
 use candle::{Symbol, Timeframe};
 
-/// Deadline of the look at all series.
+/// The maximum time for the search through all series.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Names that are reported. The others are found at the next start, once these are mended.
+/// The maximum number of names that are reported. The others are found at the next start, once these are repaired.
 const MAX_REPORTED: usize = 20;
-/// Bytes of a name that are shown: more than a name has that can be asked for.
+/// The maximum number of bytes of a name that are shown. No valid name is longer.
 const MAX_SHOWN_BYTES: usize = 4 * Symbol::MAX_CHARS;
 
-/// Looks at the names of all series along the key, in steps and for a bounded time, and reports those of no use.
+/// Reads the names of all series along the key, in steps and for a bounded time, and reports those that are
+/// unreachable.
 pub(super) async fn report(store: &Store) {
     let mut found = UnreachableNames::default();
-    match timeout(SEARCH_TIMEOUT, found.look(store)).await {
+    match timeout(SEARCH_TIMEOUT, found.search(store)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => found.log_cut(&error.to_string()),
-        Err(_) => found.log_cut(&format!("{} s were not enough", SEARCH_TIMEOUT.as_secs())),
+        Ok(Err(error)) => found.log_stopped(&error.to_string()),
+        Err(_) => found.log_stopped(&format!("{} s were not enough", SEARCH_TIMEOUT.as_secs())),
     }
     let dialect = match store.database {
         Database::Postgres(_) => Dialect::Postgres,
@@ -38,18 +39,18 @@ pub(super) async fn report(store: &Store) {
     }
 }
 
-/// Names that nobody can ask for.
+/// The names that were found to be unreachable.
 #[derive(Default)]
 struct UnreachableNames {
     names: BTreeSet<KeyValue>,
-    /// True if there are names that are not among them.
+    /// True if there are more than [`MAX_REPORTED`].
     are_more: bool,
-    /// Series that were looked at.
+    /// The number of series that were read.
     series: usize,
 }
 
 impl UnreachableNames {
-    async fn look(&mut self, store: &Store) -> Result<(), StoreError> {
+    async fn search(&mut self, store: &Store) -> Result<(), StoreError> {
         let mut position = Position::default();
         loop {
             let keys = store.keys_after(position, MAX_HOPS).await?;
@@ -67,7 +68,7 @@ impl UnreachableNames {
         }
     }
 
-    /// Keeps those that come first in their order.
+    /// Keeps the first [`MAX_REPORTED`] names in their order.
     fn note(&mut self, name: KeyValue) {
         if name.is_reachable() {
             return;
@@ -79,12 +80,12 @@ impl UnreachableNames {
         }
     }
 
-    fn log_cut(&self, cause: &str) {
-        info!(cause, series = self.series, "the look for series that nobody can ask for was cut after so many of them");
+    fn log_stopped(&self, cause: &str) {
+        info!(cause, series = self.series, "the search for series that nobody can ask for was cut after some of them");
     }
 }
 
-/// A column of the key. Timeframes come first, because one of them names more series than a symbol does.
+/// A column of the key. Timeframes come first, because a timeframe is in the names of more series than a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum KeyColumn {
     Timeframe,
@@ -122,8 +123,8 @@ impl KeyValue {
         })
     }
 
-    /// The name of ours that it stands for: another spelling of it, or the minutes of a timeframe. None where it is too long to
-    /// be shown in a statement.
+    /// The valid name of which this is another spelling, or a timeframe's length in minutes. `None` if there is no such
+    /// name, or if this value is too long to be shown in a statement.
     fn meant(&self) -> Option<String> {
         if self.text.len() > MAX_SHOWN_BYTES {
             return None;
@@ -135,8 +136,8 @@ impl KeyValue {
         }
     }
 
-    /// Says what to do about it. A statement stands at the end, where a line is easily copied from. There is none where the
-    /// meaning is unknown, since one to fill in could merge series that have nothing to do with each other.
+    /// The advice to the operator. It ends in a statement, because the end of a line is easily copied. If the meaning
+    /// is unknown it has none, because a statement to fill in could merge unrelated series.
     fn sentence(&self, dialect: Dialect) -> String {
         let column = self.column.name();
         let stored = match self.text.split_at_checked(MAX_SHOWN_BYTES) {
@@ -149,8 +150,8 @@ impl KeyValue {
         if let Some(right) = self.meant() {
             let (right, owner) = (dialect.literal(right.as_bytes()), dialect.owner());
             return format!(
-                "{start}; if {right} is meant, run the following{owner}, then compare and delete what it leaves, for whose time a \
-                 candle of {right} is stored: {}",
+                "{start}; if {right} is meant, run the following statement{owner}, then compare and delete the rows that it \
+                 leaves because {right} has a candle with their time: {}",
                 dialect.rename(self.column, &dialect.literal(&self.text), &right)
             );
         }
@@ -160,7 +161,7 @@ impl KeyValue {
                 format!("1 to {} printable characters that neither start nor end with a blank", Symbol::MAX_CHARS)
             }
         };
-        format!("{start}; rename it to what it means, {right}, or delete them")
+        format!("{start}; rename it to what it means ({right}), or delete these candles")
     }
 }
 
@@ -179,7 +180,7 @@ fn timeframe_meant(text: &str) -> Option<Timeframe> {
     }
 }
 
-/// The words that an operator has to use in a statement.
+/// The SQL dialect of the statements that are shown.
 #[derive(Debug, Clone, Copy)]
 enum Dialect {
     Postgres,
@@ -187,7 +188,8 @@ enum Dialect {
 }
 
 impl Dialect {
-    /// The login that may run it: the service's own login may not update closed candles everywhere.
+    /// Names the login that may run the statement, because the service's own may lack the right to update closed
+    /// candles.
     fn owner(self) -> &'static str {
         match self {
             Self::Postgres => " as the table's owner",
@@ -195,7 +197,7 @@ impl Dialect {
         }
     }
 
-    /// A text in SQL, in letters that a log shows as they are, whatever its format.
+    /// A text literal in characters that a log of any format shows unescaped.
     fn literal(self, text: &[u8]) -> String {
         let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'"');
         match (str::from_utf8(text), self) {
@@ -205,7 +207,7 @@ impl Dialect {
         }
     }
 
-    /// The statement that gives rows another name where that is free.
+    /// The statement that renames rows wherever the new key is free.
     fn rename(self, column: KeyColumn, from: &str, to: &str) -> String {
         let (name, other) = (column.name(), column.other().name());
         match self {

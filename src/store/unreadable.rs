@@ -1,4 +1,4 @@
-//! Names rows that no answer can show in the log, each once: a chart asks for the same page again and again.
+//! Logs stored rows that are not candles, each only once, because a chart asks for the same page again and again.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -9,37 +9,37 @@ use tracing::warn;
 use super::StoredCandles;
 use candle::{Symbol, Timeframe, format_millis};
 
-/// Rows that are named in the life of a process: enough to mend a mishap by, and a bound where a table is full of them.
-const MAX_NAMED: usize = 1000;
+/// The maximum number of rows that a process logs: enough to find a mistake, and a bound if a table is full of them.
+const MAX_LOGGED: usize = 1000;
 
-/// The rows that the log has named. Clones share them.
+/// The rows that have been logged. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct UnreadableRows(Arc<Named>);
+pub(super) struct UnreadableRows(Arc<LoggedRows>);
 
 #[derive(Debug, Default)]
-struct Named {
+struct LoggedRows {
     hasher: RandomState,
-    /// Hashes, since the bound on how many there are bounds their bytes only where each has a fixed size.
+    /// Hashes, because a bound on their number bounds the memory only if each has a fixed size.
     rows: Mutex<HashSet<u64>>,
 }
 
 impl UnreadableRows {
-    /// Logs the rows of a reading that were not logged before.
+    /// Logs those unreadable rows of `candles` that were not logged before.
     pub(super) fn report(&self, symbol: &Symbol, timeframe: Timeframe, candles: &StoredCandles) {
         if candles.unreadable().is_empty() {
             return;
         }
-        let mut named = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
         for row in candles.unreadable() {
-            if named.len() > MAX_NAMED {
+            if logged.len() > MAX_LOGGED {
                 return;
             }
-            if !named.insert(self.0.hasher.hash_one((symbol, timeframe, row.time))) {
+            if !logged.insert(self.0.hasher.hash_one((symbol, timeframe, row.time))) {
                 continue;
             }
-            if named.len() > MAX_NAMED {
+            if logged.len() > MAX_LOGGED {
                 warn!(
-                    "{MAX_NAMED} rows that are not candles have been named; others are not named until the next start"
+                    "{MAX_LOGGED} rows that are not candles have been logged; others are not logged until the next start"
                 );
                 return;
             }
@@ -47,7 +47,7 @@ impl UnreadableRows {
                 symbol = symbol.as_str(),
                 timeframe = timeframe.name(),
                 timestamp = row.time,
-                // As Postgres takes it, since the line is read to find the row.
+                // In a form that Postgres accepts, because an operator searches for the row with it.
                 opening_time = format_millis(row.time),
                 field = row.field,
                 value = ?row.value,

@@ -44,10 +44,10 @@ impl SeriesVersions {
         SeriesVersion(counts.fold(0, u64::wrapping_add))
     }
 
-    /// Bumps the version of every series of `batch` when the guard is dropped. The write owns the guard and not its caller,
-    /// who may leave before: a page that is read until the write has ended may hold the state before it, and must not be
-    /// kept as the state after it. A write that failed bumps the version too, because it is not always known whether its
-    /// statement has changed something.
+    /// Bumps the version of every series of `batch` when the guard is dropped. The write owns the guard, not its
+    /// caller, which may be cancelled earlier: a page that is read before the write has ended may hold the old state,
+    /// and must not be cached as the new one. A failed write bumps the versions too, because it is not always known
+    /// whether its statement has changed something.
     pub(super) fn bump_on_drop(&self, batch: &Batch) -> BumpOnDrop {
         let mut positions: Vec<usize> = Vec::new();
         let mut last = None;

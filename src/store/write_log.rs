@@ -1,4 +1,4 @@
-//! The outcome of the last writes, for operators: a store that can be read and not written looks well to readers.
+//! The last failed write, for operators, because a store that can be read but not written looks healthy to readers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,7 +12,7 @@ pub struct WriteError {
     pub at: Instant,
     /// The kind of its [`StoreError`], as in the metrics.
     pub kind: &'static str,
-    /// The meaning of that, without what the database said.
+    /// The meaning of that kind, without the database's own message.
     pub meaning: &'static str,
     /// True if a write has succeeded since.
     pub recovered: bool,
@@ -23,7 +23,7 @@ pub struct WriteError {
 pub(super) struct WriteLog(Arc<Mutex<Option<WriteError>>>);
 
 impl WriteLog {
-    /// Notes what became of a write, and passes it on.
+    /// Records the result of a write and returns it.
     pub(super) fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &result {
@@ -49,7 +49,7 @@ impl WriteLog {
 fn meaning(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable(_) | StoreError::Denied(_) => {
-            "The database was not there, was too busy, or could not be written; the log says which."
+            "The database was unreachable, too busy, or not writable; the log says which."
         }
         StoreError::Missing(Missing::File, _) => {
             "The database file was moved, deleted or replaced; the log says what to do."
@@ -59,7 +59,7 @@ fn meaning(error: &StoreError) -> &'static str {
             "The database can only be read, as a standby is; post to the service of its primary."
         }
         StoreError::Misconfigured(_) => "The database has to be changed before it can be written; the log says how.",
-        StoreError::ConstraintViolated(_) => "A constraint of the database refused a candle; the log says which.",
-        StoreError::Internal(_) => "The database failed in a way that is not understood; the log has what it said.",
+        StoreError::ConstraintViolated(_) => "A constraint of the database rejected a candle; the log says which.",
+        StoreError::Internal(_) => "The database failed with an unknown error; the log has its message.",
     }
 }

@@ -1,7 +1,7 @@
-//! Failures, told to Sentry where a DSN is configured.
+//! Reports failures to Sentry if a DSN is configured.
 //!
-//! An event is made here from what is safe to tell, not collected from the request: no header, no query string, no body
-//! and no address can be in it.
+//! Events are built here from values that are safe to send, not collected from the request, so that they cannot hold a
+//! header, a query string, a body or an address.
 
 use std::num::NonZeroU32;
 use std::sync::{OnceLock, mpsc};
@@ -15,25 +15,26 @@ use sentry::{ClientInitGuard, ClientOptions, Level};
 use super::REVISION;
 use crate::config::Environment;
 
-/// Most failures that are told a minute, once as many have been told at once: an outage must not eat up a quota.
+/// The maximum number of failed requests reported per minute, after a burst of as many, so that an outage does not use
+/// up the project's quota.
 const MAX_REPORTS_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
-/// Longest that the end of the process waits for reports that are still to be sent.
+/// The maximum time that the process waits at its end for unsent reports.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Sends what is still to be sent when it is dropped.
+/// Sends unsent reports when it is dropped.
 #[must_use = "dropping it ends the reports"]
 pub struct SentryGuard(Option<ClientInitGuard>);
 
 impl SentryGuard {
-    /// Ends the reports at once.
+    /// Ends the reports at once, without sending those that are unsent.
     pub fn abandon(mut self) {
         std::mem::forget(self.0.take());
     }
 }
 
 impl Drop for SentryGuard {
-    /// On a thread of its own, because sentry's end waits for a server that does not answer for as long as that likes.
+    /// Runs on a separate thread, because sentry's own shutdown waits without limit for a server that does not answer.
     fn drop(&mut self) {
         let Some(guard) = self.0.take() else { return };
         let (done, finished) = mpsc::channel::<()>();
@@ -54,15 +55,15 @@ impl std::fmt::Debug for SentryGuard {
 /// One request that failed.
 #[derive(Debug)]
 pub struct FailedRequest<'a> {
-    /// What kind of failure, in one word, as the answer said.
+    /// The kind of failure in one word, as in the answer.
     pub kind: &'a str,
-    /// What happened, as in the log.
+    /// The cause, as in the log.
     pub cause: &'a str,
     /// The request's id.
     pub request_id: &'a str,
     /// Its method and the template of its route.
     pub route: String,
-    /// The status it was answered with.
+    /// The status of the answer.
     pub status: u16,
 }
 
@@ -83,11 +84,11 @@ pub fn report_end(cause: &str) {
     send("ended", cause, Event::default());
 }
 
-/// Reports a failed request, unless reports come faster than one a second for long.
+/// Reports a failed request, unless too many were reported lately.
 pub fn report(failure: FailedRequest<'_>) {
     static REPORT_LIMITER: OnceLock<DefaultDirectRateLimiter> = OnceLock::new();
-    let reported = sentry::Hub::current().client().is_some_and(|client| client.is_enabled());
-    if !reported
+    let is_enabled = sentry::Hub::current().client().is_some_and(|client| client.is_enabled());
+    if !is_enabled
         || REPORT_LIMITER
             .get_or_init(|| RateLimiter::direct(Quota::per_minute(MAX_REPORTS_PER_MINUTE)))
             .check()

@@ -1,45 +1,45 @@
 use super::{Candle, Key, Timestamp};
 
-/// Whether a candle's period is over.
+/// The state of a candle's period: still running, or over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The period is still running: the candle will come again with other prices.
+    /// The period is still running, so the candle will be sent again with other prices.
     Forming(Closing),
-    /// The period is over: the candle is final.
+    /// The period is over, so the candle is final.
     Closed,
 }
 
-/// The time at which the clock may close a forming candle that nobody posts again.
+/// The time at which the clock may close a forming candle that is not posted again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
-    /// Never, because its sender said that it is forming.
+    /// Never, because the sender said that the candle is forming.
     Never,
-    /// Not by this post, which came before the candle's end and did not say whether it is complete. The decision of
-    /// an earlier post stays.
+    /// This post does not decide, because it arrived before the candle's end and did not say whether the candle is
+    /// complete. The decision of an earlier post stands.
     Undecided,
-    /// At this time: the post came after the candle's end, and before it was certain that the clocks agree.
+    /// At this time. The post arrived after the candle's nominal end, but before the end was certain by the server's clock.
     Ended(Timestamp),
-    /// At this time: the sender said that the candle is complete before it can be.
+    /// At this time. The sender called the candle complete before its period can be over.
     Early(Timestamp),
 }
 
-/// The phase of a candle by what else its batch holds.
+/// A candle's phase, which depends on whether its batch holds a newer candle of its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phases {
     /// The phase if the batch holds no newer candle of its series.
     pub newest: Phase,
-    /// The phase if it holds one.
+    /// The phase if the batch holds a newer candle of its series.
     pub followed: Phase,
 }
 
 impl From<Phase> for Phases {
-    /// The same phase whatever else the batch holds.
+    /// The same phase in both cases.
     fn from(phase: Phase) -> Self {
         Self { newest: phase, followed: phase }
     }
 }
 
-/// A forming candle and when the clock may close it.
+/// A forming candle, with the time at which the clock may close it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forming {
     /// The candle as it is now.
@@ -49,7 +49,7 @@ pub struct Forming {
 }
 
 impl Forming {
-    /// The time at which the clock closes the candle, if this state decides that it does.
+    /// The time at which the clock closes the candle; `None` if it never does or the post does not decide.
     #[must_use]
     pub fn closes_at(&self) -> Option<Timestamp> {
         match self.closing {
@@ -65,16 +65,18 @@ impl AsRef<Candle> for Forming {
     }
 }
 
-/// Which of the batches that were merged each candle came from, counted from 0, in the order of the candles.
+/// For each candle of a merged batch, the index of the batch that it came from, counted from 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// For each of [`Batch::closed`].
+    /// The origins of [`Batch::closed`], in the same order.
     pub closed: Vec<usize>,
-    /// For each of [`Batch::forming`].
+    /// The origins of [`Batch::forming`], in the same order.
     pub forming: Vec<usize>,
 }
 
-/// Candles ready to be stored: closed apart from forming, each key at most once in both together, in key order.
+/// Candles ready to be stored, the closed and the forming ones each in key order.
+///
+/// A key occurs at most once in both together. [`BatchBuilder`] builds a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     closed: Vec<Candle>,
@@ -82,15 +84,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Joins batches into one and tells which of them each of its candles came from. Of a key that several bring closed, the
-    /// first one's counts; with a forming candle no key may come twice, because which one counts is not known here.
+    /// Merges batches, and returns the batch that each candle came from.
+    ///
+    /// If several batches hold a closed candle with the same key, the first of them is kept. The key of a forming
+    /// candle must not occur twice, because this function cannot decide which of the two to keep.
     pub fn merge<'a>(batches: impl IntoIterator<Item = &'a Self>) -> (Self, Origins) {
         let (mut closed, mut forming) = (Vec::new(), Vec::new());
         for (origin, batch) in batches.into_iter().enumerate() {
             closed.extend(batch.closed.iter().map(|candle| (candle.clone(), origin)));
             forming.extend(batch.forming.iter().map(|forming| (forming.clone(), origin)));
         }
-        // Stable, so that among equals the first batch's stays first.
+        // Stable, so that among equal keys the first batch's candle stays first.
         closed.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
         closed.dedup_by(|(later, _), (first, _)| later.key == first.key);
         forming.sort_by(|(a, _), (b, _)| a.candle.key.cmp(&b.candle.key));
@@ -99,19 +103,19 @@ impl Batch {
         (Self { closed, forming }, Origins { closed: closed_origins, forming: forming_origins })
     }
 
-    /// Candles to be stored once and for all.
+    /// The closed candles, which are stored once and never change.
     #[must_use]
     pub fn closed(&self) -> &[Candle] {
         &self.closed
     }
 
-    /// Candles that replace their earlier selves.
+    /// The forming candles, which replace their earlier states.
     #[must_use]
     pub fn forming(&self) -> &[Forming] {
         &self.forming
     }
 
-    /// The closed candles alone.
+    /// The closed candles, without the forming ones.
     #[must_use]
     pub fn into_closed(self) -> Vec<Candle> {
         self.closed
@@ -135,20 +139,44 @@ impl Batch {
     }
 }
 
-/// A batch, and where its candles stood among those that were sent.
+/// A batch, with the indexes at which its candles were sent.
 #[derive(Debug, Default)]
 pub struct Sorted {
     /// The candles to store.
     pub batch: Batch,
-    /// The index of each of [`Batch::closed`].
+    /// The indexes of [`Batch::closed`], in the same order.
     pub closed_indexes: Vec<usize>,
-    /// Closed candles that gave way to a later one with their key, with their indexes.
+    /// Closed candles that a later one with the same key replaced, with their indexes.
     pub superseded: Vec<(usize, Candle)>,
-    /// The indexes of candles that were called complete before they can be, ascending.
+    /// The indexes of candles that were called complete before their period can be over, ascending.
     pub early: Vec<usize>,
 }
 
-/// Makes a [`Batch`] of candles in the order in which they were sent.
+/// Builds a [`Batch`] from candles in the order in which they were sent.
+///
+/// ```
+/// use candle::{BatchBuilder, Candle, Key, Ohlc, Phase, Price, Symbol, Timeframe, Timestamp, Volume};
+///
+/// # fn main() -> Result<(), candle::ValueError> {
+/// let symbol = Symbol::parse("EURUSD")?;
+/// let candle = |time: &str, price: &str| -> Result<Candle, candle::ValueError> {
+///     Ok(Candle {
+///         key: Key::new(symbol.clone(), Timeframe::H1, Timestamp::parse(time, None, None)?.time)?,
+///         ohlc: Ohlc::new([Price::parse(price)?; 4]).expect("equal prices are consistent"),
+///         volume: Volume::parse("1200")?,
+///     })
+/// };
+/// let mut builder = BatchBuilder::default();
+/// builder.push(0, candle("2025-08-03T11:00:00Z", "1.0850")?, Phase::Closed.into());
+/// builder.push(1, candle("2025-08-03T10:00:00Z", "1.0845")?, Phase::Closed.into());
+/// builder.push(2, candle("2025-08-03T11:00:00Z", "1.0851")?, Phase::Closed.into());
+///
+/// let sorted = builder.build();
+/// assert_eq!(sorted.closed_indexes, [1, 2], "in key order, and the later one of two with the same key");
+/// assert_eq!(sorted.superseded[0].0, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     sent: Vec<Sent>,
@@ -162,17 +190,18 @@ struct Sent {
 }
 
 impl BatchBuilder {
-    /// Adds the candle that was sent at `index`. Indexes ascend.
+    /// Adds the candle that was sent at `index`. Indexes must ascend.
     pub fn push(&mut self, index: usize, candle: Candle, phases: Phases) {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         self.sent.push(Sent { candle, index, phases });
     }
 
-    /// Sorts the candles and, where a key comes twice, keeps the closed one, or else the one that came last.
+    /// Sorts the candles by key. If a key occurs twice, a closed candle takes precedence over a forming one, and
+    /// otherwise the later one over the earlier.
     #[must_use]
     pub fn build(self) -> Sorted {
         let mut sent = self.sent;
-        // A stable sort would need half of the memory again.
+        // Not stable, because a stable sort would allocate half of the memory again.
         sent.sort_unstable_by(|a, b| a.candle.key.cmp(&b.candle.key).then(a.index.cmp(&b.index)));
         let mut early = Vec::new();
         let mut has_newer = false;
@@ -204,7 +233,7 @@ impl BatchBuilder {
             true
         });
         let (mut forming, mut closed_indexes) = (Vec::new(), Vec::new());
-        // The closed ones stay in the memory of all.
+        // Collecting in place keeps the closed candles in the allocation of all.
         let only_closed = |Sent { candle, index, phases }| match phases.newest {
             Phase::Closed => {
                 closed_indexes.push(index as usize);
@@ -230,7 +259,7 @@ mod tests {
     use super::*;
     use crate::{Key, Ohlc, Price, Symbol, Timeframe, Timestamp, Volume};
 
-    /// One of few keys, so that they meet; the volume tells which candle it was.
+    /// A candle with one of few keys, so that keys collide. Its volume identifies it.
     fn candle(symbol: &str, timeframe: Timeframe, period: i64, volume: usize) -> Candle {
         let time = Timestamp::from_seconds(period * 600).unwrap();
         let price = Price::parse("1.5").unwrap();

@@ -1,23 +1,34 @@
 use super::{Number, Rule, ValueError, shown};
 
-/// How far a broker's clock is ahead of UTC: −14 to +14 hours.
+/// The offset of a broker's clock from UTC, positive east of Greenwich: a multiple of 15 minutes from −14 to +14 hours.
+///
+/// ```
+/// use candle::{Rule, UtcOffset};
+///
+/// assert_eq!(UtcOffset::parse("10800")?.seconds(), 3 * 3600);
+///
+/// let hours = UtcOffset::parse("3").unwrap_err();
+/// assert_eq!(hours.rule, Rule::NotAQuarterHour);
+/// assert!(hours.message.ends_with("send 10800 if 3 counts hours"));
+/// # Ok::<(), candle::ValueError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UtcOffset(i64);
 
 impl UtcOffset {
-    /// The clock of the broker is UTC.
+    /// The offset of a clock that shows UTC.
     pub const ZERO: Self = Self(0);
-    /// No zone on Earth is further from UTC.
+    /// The maximum distance from UTC in seconds. No zone on Earth is further away.
     pub const MAX_SECONDS: i64 = 14 * 3600;
 
-    /// Every zone is a multiple of it ahead of UTC.
+    /// The number of seconds of which every zone's offset is a multiple.
     pub const STEP_SECONDS: i64 = 900;
 
     /// Parses whole seconds, such as `10800` for UTC+3.
     ///
     /// # Errors
-    /// When `text` is not a whole number, beyond 14 hours, or not a multiple of a quarter of an hour. Says what other unit would
-    /// make it a zone.
+    /// When `text` is not a whole number, lies beyond 14 hours, or is not a multiple of 900 seconds. If the number
+    /// would be a zone's offset in hours, minutes or milliseconds, the message says so.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         const EXAMPLE: &str = "offsets are counted in seconds, such as 10800 for UTC+3";
         let Some(number) = Number::find(text) else {
@@ -41,7 +52,7 @@ impl UtcOffset {
         Ok(Self(seconds))
     }
 
-    /// The unit in which `number` would be the offset of a zone, and that offset in seconds.
+    /// Another unit in which `number` would be a zone's offset, and that offset in seconds.
     fn in_another_unit(number: i64) -> Option<(&'static str, i64)> {
         let possible = |seconds: i64| seconds % Self::STEP_SECONDS == 0 && seconds.abs() <= Self::MAX_SECONDS;
         let units = [

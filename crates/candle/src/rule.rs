@@ -1,7 +1,8 @@
-//! The rules that values have to keep.
+//! The rules that values must satisfy.
+
 use strum::{IntoStaticStr, VariantArray};
 
-/// A rule that a value may break. Its name is stable: programs read it, and metrics count by it.
+/// A rule that a value may break. Names are stable, because programs read them and they are labels of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the definition")]
@@ -37,7 +38,7 @@ impl Rule {
     /// All rules.
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// Its name, in lower case.
+    /// The rule's name in snake case, such as `not_a_number`.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()

@@ -6,42 +6,74 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use super::{Number, Rule, UtcOffset, ValueError, shown};
 
 /// A whole second in UTC, from year 1 to year 9999.
+///
+/// ```
+/// use candle::{EpochUnit, Timestamp, UtcOffset};
+///
+/// let broker = UtcOffset::parse("10800")?;
+/// for (text, unit, offset) in [
+///     ("2025-08-03T10:00:00Z", None, None),
+///     ("2025-08-03T13:00:00+03:00", None, None),
+///     ("2025.08.03 13:00", None, Some(broker)),
+///     ("1754215200", None, None),
+///     ("1754215200000", Some(EpochUnit::Milliseconds), None),
+/// ] {
+///     assert_eq!(Timestamp::parse(text, unit, offset)?.time.to_string(), "2025-08-03T10:00:00Z");
+/// }
+/// # Ok::<(), candle::ValueError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 /// The unit that an epoch number counts.
+///
+/// ```
+/// use candle::EpochUnit;
+///
+/// assert_eq!(EpochUnit::parse("ms"), Ok(EpochUnit::Milliseconds));
+/// assert!(EpochUnit::parse("us").is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EpochUnit {
     /// Seconds since 1970-01-01T00:00:00Z.
     Seconds,
-    /// Milliseconds since then.
+    /// Milliseconds since 1970-01-01T00:00:00Z.
     Milliseconds,
 }
 
-/// The opening time of a candle, as its sender said it.
+/// The opening time of a candle, with the form in which it was sent.
+///
+/// ```
+/// use candle::{Timestamp, UtcOffset};
+///
+/// let sent = Timestamp::parse("2025.08.03 13:00", None, Some(UtcOffset::parse("10800")?))?;
+/// assert_eq!(sent.reading - sent.time.seconds(), 10_800);
+/// assert!(!sent.names_zone && !sent.is_date);
+/// # Ok::<(), candle::ValueError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentTime {
     /// The time in UTC.
     pub time: Timestamp,
-    /// Seconds since 1970-01-01T00:00:00 by the clock that was read, before any offset is taken off.
+    /// Seconds since 1970-01-01T00:00:00 on the sender's clock, before any offset is subtracted.
     pub reading: i64,
     /// True if the text names its zone.
     pub names_zone: bool,
-    /// True for a date alone, which stands for its midnight.
+    /// True if the text is a date alone, which stands for its midnight.
     pub is_date: bool,
 }
 
-/// From here on an epoch number without a unit counts milliseconds: as seconds it would be the year 2286.
+/// The first epoch number that counts milliseconds if no unit is given. As seconds it would lie in the year 2286.
 const FIRST_MILLISECONDS: u64 = 10_000_000_000;
 
-/// From here on an epoch number counts milliseconds for the release before this one, too.
+/// The first epoch number that the previous release also reads as milliseconds.
 const FIRST_UNMISTAKABLE_MILLISECONDS: u64 = 100_000_000_000;
 
 impl EpochUnit {
     /// Parses `s` or `ms`.
     ///
     /// # Errors
-    /// Names the two.
+    /// When `text` is neither. The message names both.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         match text {
             "s" => Ok(Self::Seconds),
@@ -53,7 +85,7 @@ impl EpochUnit {
         }
     }
 
-    /// The unit of a `number` without one.
+    /// The unit of a `number` for which none was given.
     fn of(number: i64) -> Self {
         if number.unsigned_abs() < FIRST_MILLISECONDS { Self::Seconds } else { Self::Milliseconds }
     }
@@ -61,24 +93,28 @@ impl EpochUnit {
 
 impl Timestamp {
     const MIN: Self = Self(-62_135_596_800);
-    /// The last second of the year 9999, the latest time that there is.
+    /// The last second of the year 9999.
     pub const MAX: Self = Self(253_402_300_799);
-    /// 1700-01-01T00:00:00Z: the oldest indices go back to the 18th century.
+    /// 1700-01-01T00:00:00Z, the earliest opening time, because the oldest indices go back to the 18th century.
     const FIRST_OPENING: Self = Self(-8_520_336_000);
-    /// 1940-01-01T00:00:00Z: cities kept their own mean time until then, and ever since all zones in which markets traded
-    /// are quarters of an hour from UTC.
+    /// 1940-01-01T00:00:00Z. Cities kept their own mean time until then. Since then, every zone with a market has been
+    /// a multiple of 15 minutes from UTC.
     pub(crate) const FIRST_OF_STANDARD_TIME: Self = Self(-946_771_200);
 
-    /// Parses every form in which a terminal sends the time a candle opened.
+    /// Parses the opening time of a candle in any form in which terminals send it:
     ///
-    /// `text` is ISO 8601 (`2025-08-03T10:00:00Z`, a blank for the T, `+03:00`, `+0300` or `+03` for the Z), epoch seconds or
-    /// (from 10^10) milliseconds unless `unit` says which, or `MetaTrader`'s `2025.08.03 10:00[:00]`. The forms without a zone
-    /// are broker time: `offset` is taken off them. ISO 8601 without a zone needs an `offset`, because most who leave the zone
-    /// out mean UTC and some mean their own clock. A date alone is its midnight.
+    /// - ISO 8601: `2025-08-03T10:00:00Z`, also with a blank for the `T`, or with `+03:00`, `+0300` or `+03` for the `Z`;
+    /// - epoch seconds, or from 10^10 on epoch milliseconds, unless `unit` says which;
+    /// - `MetaTrader`'s `2025.08.03 10:00`, with or without seconds;
+    /// - a date, `2025-08-03` or `2025.08.03`, which stands for its midnight.
+    ///
+    /// The forms without a zone are broker time, so `offset` is subtracted from them. ISO 8601 without a zone requires
+    /// an `offset`, because most senders that leave the zone out mean UTC, but some mean their own clock.
     ///
     /// # Errors
-    /// When the form is unknown, has no zone where it needs one, has both a zone and an `offset`, or is not a whole
-    /// second between the years 1 and 9999.
+    /// When the form is unknown, lacks a zone that it needs, has both a zone and an `offset`, or is not a whole second
+    /// between the years 1 and 9999; and from 1940 on, when its zone is not a multiple of 15 minutes within 14 hours of
+    /// UTC.
     pub fn parse(text: &str, unit: Option<EpochUnit>, offset: Option<UtcOffset>) -> Result<SentTime, ValueError> {
         let shift = offset.unwrap_or(UtcOffset::ZERO);
         let broker_time = |reading: i64, is_date| {
@@ -146,10 +182,10 @@ impl Timestamp {
         }
     }
 
-    /// Takes epoch seconds.
+    /// The timestamp at `seconds` since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
-    /// Outside the years 1 to 9999.
+    /// When the time lies outside the years 1 to 9999.
     pub fn from_seconds(seconds: i64) -> Result<Self, ValueError> {
         let time = Self(seconds);
         if (Self::MIN..=Self::MAX).contains(&time) {
@@ -162,10 +198,10 @@ impl Timestamp {
         }
     }
 
-    /// Checks that a candle may have opened then, because a time before there were markets is a mistake.
+    /// Checks that a candle can have opened at this time, because a time before there were markets is a mistake.
     ///
     /// # Errors
-    /// Before the year 1700.
+    /// When the time lies before the year 1700.
     pub fn check_not_before_markets(self) -> Result<(), ValueError> {
         if self >= Self::FIRST_OPENING {
             return Ok(());
@@ -189,7 +225,7 @@ impl Timestamp {
         self.0 * 1000
     }
 
-    /// This time moved by `seconds`, stopping at the ends of the range.
+    /// This time plus `seconds`, clamped to the years 1 to 9999.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds)).clamp(Self::MIN, Self::MAX)
@@ -199,7 +235,7 @@ impl Timestamp {
         i64::from(self.to_chrono().num_days_in_month())
     }
 
-    /// The same moment as chrono writes it.
+    /// The same instant as a chrono `DateTime`.
     #[must_use]
     pub fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0, 0).unwrap_or_default()
@@ -212,8 +248,16 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A bound of a query in milliseconds: ISO 8601 with its zone, a date for its midnight in UTC, epoch seconds, or (from 10^10)
-/// milliseconds unless `unit` says which.
+/// Parses a bound of a query into epoch milliseconds.
+///
+/// `text` is ISO 8601 with a zone, a date, which stands for its midnight in UTC, or epoch seconds, or from 10^10 on
+/// epoch milliseconds, unless `unit` says which.
+///
+/// ```
+/// let bound = candle::parse_bound("2025-08-03T10:00:00.250Z", None)?;
+/// assert_eq!(bound, 1_754_215_200_250);
+/// # Ok::<(), candle::ValueError>(())
+/// ```
 ///
 /// # Errors
 /// When `text` has another form, is finer than a millisecond or lies outside the years 1 to 9999.
@@ -238,8 +282,9 @@ pub fn parse_bound(text: &str, unit: Option<EpochUnit>) -> Result<i64, ValueErro
     Ok(millis)
 }
 
-/// Refuses a date in digits, as 20250803 is, where no unit says what they count: as epoch seconds such dates would all lie in July
-/// and August of 1970. The advice writes the date in `format` and names `seconds` as the way to say that it counts those.
+/// Refuses a date in digits, such as 20250803, for which no unit is given, because as epoch seconds all such dates
+/// would lie in July and August of 1970. The message suggests the date in `format`, or `seconds` if the number does
+/// count seconds.
 fn check_not_a_date(text: &str, unit: Option<EpochUnit>, format: &str, seconds: &str) -> Result<(), ValueError> {
     if unit.is_some() || text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
@@ -256,7 +301,7 @@ fn check_not_a_date(text: &str, unit: Option<EpochUnit>, format: &str, seconds: 
     }
 }
 
-/// The milliseconds that an epoch number comes to.
+/// Converts an epoch number to milliseconds.
 fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, ValueError> {
     let number = number.to_i64()?;
     match unit.unwrap_or_else(|| EpochUnit::of(number)) {
@@ -269,7 +314,7 @@ fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, Valu
     }
 }
 
-/// The refusal of `text` as a bound, with advice that works in a URL.
+/// The error for a `text` that is not a bound, with advice that works in a URL.
 fn not_a_bound(text: &str) -> ValueError {
     let message = if let Some(time) = parse_mt5(text) {
         format!("is not in the form of a query; send {} if it is UTC", rfc3339(time))
@@ -286,8 +331,8 @@ fn not_a_bound(text: &str) -> ValueError {
     ValueError::new(Rule::NotATime, message)
 }
 
-/// Writes a bound so that [`parse_bound`] reads the same, here and in the release before this one: in milliseconds, unless
-/// they could be taken for seconds.
+/// Writes a bound so that [`parse_bound`] reads it back, in this release and in the previous one: in epoch
+/// milliseconds, or in RFC 3339 if the number could be taken for seconds.
 #[must_use]
 pub fn format_bound(millis: i64) -> String {
     match DateTime::from_timestamp_millis(millis) {
@@ -296,7 +341,7 @@ pub fn format_bound(millis: i64) -> String {
     }
 }
 
-/// Writes a time in RFC 3339; `None` where the calendar has no such time.
+/// Writes epoch milliseconds in RFC 3339; `None` if the calendar has no such time.
 #[must_use]
 pub fn format_millis(millis: i64) -> Option<String> {
     DateTime::from_timestamp_millis(millis).map(rfc3339)
@@ -308,15 +353,15 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 
 /// A date and a time of day in ISO 8601.
 struct IsoTime {
-    /// The date and the time that the clock showed.
+    /// The date and the time of day on the clock of its zone.
     local: NaiveDateTime,
-    /// Seconds that it was ahead of UTC, if it says so.
+    /// The zone's offset from UTC in seconds, if the text names a zone.
     zone: Option<i64>,
 }
 
-/// ISO 8601 in the forms of RFC 3339, and also without seconds, with a zone such as `+0300` or `+03`, or without a zone.
+/// Parses RFC 3339, and also ISO 8601 without seconds, with a zone such as `+0300` or `+03`, or without a zone.
 fn parse_iso(text: &str) -> Option<IsoTime> {
-    // The form that nearly everyone sends.
+    // The fast path for the form that nearly every client sends.
     if let Some(time) = parse_fixed(text, "0000-00-00T00:00:00Z") {
         return Some(IsoTime { local: time.naive_utc(), zone: Some(0) });
     }
@@ -326,7 +371,7 @@ fn parse_iso(text: &str) -> Option<IsoTime> {
     Some(IsoTime { local: time.naive_local(), zone: names_zone.then_some(zone) })
 }
 
-/// Fills in what RFC 3339 demands and ISO 8601 does not, and says whether the zone was there.
+/// Adds the seconds and the zone that RFC 3339 requires and ISO 8601 does not. Returns false if the zone was missing.
 fn complete_iso(text: &str) -> Option<(String, bool)> {
     const DATE_AND_MINUTES: usize = "0000-00-00T00:00".len();
     let (date_and_minutes, rest) = text.split_at_checked(DATE_AND_MINUTES)?;
@@ -344,12 +389,14 @@ fn complete_iso(text: &str) -> Option<(String, bool)> {
     Some((format!("{date_and_minutes}{seconds}{zone}"), names_zone))
 }
 
-/// `MetaTrader`'s `TimeToString` with minutes, with or without seconds. Nothing but exactly this form, so that no field is guessed.
+/// Parses the output of `MetaTrader`'s `TimeToString` with minutes, with or without seconds, and no other form, so that
+/// no field is guessed.
 fn parse_mt5(text: &str) -> Option<DateTime<Utc>> {
     parse_fixed(text, "0000.00.00 00:00:00").or_else(|| parse_fixed(text, "0000.00.00 00:00"))
 }
 
-/// A time that has a digit wherever `template` has one, and all else the same. The fields stand in the order of RFC 3339.
+/// Parses a time that has a digit wherever `template` has a 0, and otherwise equals it. Its fields are in the order of
+/// RFC 3339.
 fn parse_fixed(text: &str, template: &str) -> Option<DateTime<Utc>> {
     let (text, template) = (text.as_bytes(), template.as_bytes());
     let fits = |(&byte, &expected): (&u8, &u8)| if expected == b'0' { byte.is_ascii_digit() } else { byte == expected };
@@ -364,7 +411,8 @@ fn parse_fixed(text: &str, template: &str) -> Option<DateTime<Utc>> {
     Some(date.and_hms_opt(hour, minute, second)?.and_utc())
 }
 
-/// Whether a digit other than 0 stands more than `places` behind the point; chrono drops what lies beyond nanoseconds.
+/// True if any decimal beyond the first `places` is not 0. Reads the text, because chrono drops decimals beyond
+/// nanoseconds.
 fn has_digits_beyond(places: usize, text: &str) -> bool {
     text.split_once('.').is_some_and(|(_, fraction)| {
         fraction.bytes().take_while(u8::is_ascii_digit).skip(places).any(|digit| digit != b'0')
@@ -385,7 +433,8 @@ mod tests {
 
     use super::*;
 
-    /// Chrono counts a leap second as the nanoseconds of the one before it.
+    /// The epoch seconds of `time`; `None` for a leap second, which chrono counts as nanoseconds of the second before
+    /// it.
     fn seconds(time: DateTime<Utc>) -> Option<i64> {
         (time.timestamp_subsec_nanos() == 0).then_some(time.timestamp())
     }
@@ -394,7 +443,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn rfc3339_means_what_chrono_makes_of_it(
+        fn rfc3339_is_read_as_by_chrono(
             text in "([0-9]{4}|20[0-9]{2})-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z"
         ) {
             let chrono = DateTime::parse_from_rfc3339(&text).ok().and_then(|time| seconds(time.to_utc()));
@@ -402,7 +451,7 @@ mod tests {
         }
 
         #[test]
-        fn broker_time_means_what_chrono_makes_of_it(
+        fn broker_time_is_read_as_by_chrono(
             text in r"([0-9]{4}|20[0-9]{2})\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-6][0-9](:[0-6][0-9])?"
         ) {
             let format = if text.len() == 16 { "%Y.%m.%d %H:%M" } else { "%Y.%m.%d %H:%M:%S" };
@@ -411,7 +460,7 @@ mod tests {
         }
 
         #[test]
-        fn no_other_form_passes_for_a_fixed_one(text in "[0-9]{4}[-.][0-9]{1,2}[-.][0-9]{2}[ Tt][0-9]{2}:[0-9]{2}(:[0-9]{2})?[Zz]?") {
+        fn fixed_forms_accept_no_variation(text in "[0-9]{4}[-.][0-9]{1,2}[-.][0-9]{2}[ Tt][0-9]{2}:[0-9]{2}(:[0-9]{2})?[Zz]?") {
             if let Some(time) = parse_fixed(&text, "0000-00-00T00:00:00Z") {
                 prop_assert_eq!(time.to_rfc3339_opts(SecondsFormat::Secs, true), text.clone());
             }

@@ -3,6 +3,16 @@ use std::fmt;
 use super::{Rule, Timestamp, UtcOffset, ValueError};
 
 /// The length of a candle's period: one of the 21 of `MetaTrader` 5 (MQL5 reference, `ENUM_TIMEFRAMES`).
+///
+/// ```
+/// use candle::{Rule, Timeframe};
+///
+/// for text in ["H4", "h4", "PERIOD_H4", "4h"] {
+///     assert_eq!(Timeframe::parse(text), Ok(Timeframe::H4));
+/// }
+/// assert_eq!(Timeframe::H4.length(), Some(4 * 3600));
+/// assert_eq!(Timeframe::parse("1M").unwrap_err().rule, Rule::AmbiguousTimeframe);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the definition")]
 pub enum Timeframe {
@@ -41,24 +51,25 @@ impl Timeframe {
         Self::H1, Self::H2, Self::H3, Self::H4, Self::H6, Self::H8, Self::H12, Self::D1, Self::W1, Self::MN1,
     ];
 
-    /// The name `MetaTrader` 5 gives it, and the one that is stored.
+    /// The name in `MetaTrader` 5, which is also the stored one.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.name_and_length().0
     }
 
-    /// The timeframe that is stored under this name.
+    /// The timeframe whose [`name`](Self::name) is exactly this.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|timeframe| timeframe.name() == name)
     }
 
-    /// Parses a `MetaTrader` name in any case (`H1`, `PERIOD_H1`) or the short form of charts (`1h`, `15m`, `1d`, `1w`).
+    /// Parses a `MetaTrader` name in any case (`H1`, `PERIOD_H1`) or the short form of charts (`1h`, `15m`, `1d`,
+    /// `1w`).
     ///
-    /// `1M` is refused: half the tools mean a minute by it and half a month.
+    /// `1M` is refused, because half of the tools mean a minute by it and half a month.
     ///
     /// # Errors
-    /// Lists the known names.
+    /// When `text` is none of these. The message lists the known names.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         if text == "1M" {
             return Err(ValueError::new(Rule::AmbiguousTimeframe, "could be a minute or a month; send M1 or MN1"));
@@ -68,7 +79,7 @@ impl Timeframe {
             _ => text,
         };
         let same = |timeframe: &Self| match text.strip_suffix(['m', 'h', 'd', 'w', 'H', 'D', 'W']) {
-            // `15m` is `M15`; an upper-case M behind a number is a month elsewhere, so it is not taken for a minute.
+            // `15m` is `M15`. An upper-case M after a number means a month elsewhere, so it is not read as minutes.
             Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let (unit, length) = timeframe.name().split_at(1);
                 unit.eq_ignore_ascii_case(&text[number.len()..]) && length == number
@@ -81,15 +92,16 @@ impl Timeframe {
         })
     }
 
-    /// Checks that a candle may open at `time`, so that a candle whose time is not that of its opening does not become another
-    /// one beside it.
+    /// Checks that a candle can open at `time`, because a candle that is sent with any other time than that of its
+    /// opening would be stored as a second candle of the same period.
     ///
-    /// Below H1 candles open on multiples of the greatest common divisor of their length and 15 minutes, because sessions and
-    /// zones begin on quarters of an hour. From H1 to H12 it is 5 minutes, because trading begins at 07:20 or 09:50 too, and
-    /// from D1 on it is whole minutes, or before 1940 whole seconds, because cities kept their own mean time until then.
+    /// Below H1, candles open on multiples of the greatest common divisor of their length and 15 minutes, because
+    /// sessions and zones begin on quarters of an hour. From H1 to H12 the step is 5 minutes, because trading also
+    /// begins at times such as 07:20 and 09:50. From D1 on it is a minute, or a second before 1940, because cities kept
+    /// their own mean time until then.
     ///
     /// # Errors
-    /// When `time` lies between those, or before the year 1700.
+    /// When `time` is not such a multiple, or lies before the year 1700.
     pub fn check_opening(self, time: Timestamp) -> Result<(), ValueError> {
         time.check_not_before_markets()?;
         let step = self.opening_step(time);
@@ -107,7 +119,7 @@ impl Timeframe {
         Err(ValueError::new(rule, message))
     }
 
-    /// Seconds of which the opening times around `time` are multiples.
+    /// The number of seconds of which the opening times around `time` are multiples.
     fn opening_step(self, time: Timestamp) -> i64 {
         match self.length() {
             Some(length) if length < HOUR => {
@@ -120,7 +132,7 @@ impl Timeframe {
         }
     }
 
-    /// True from D1 on, whose candles open with a day of the broker's, so that a date is enough of a time.
+    /// True for D1, W1 and MN1. Their candles open with a day of the broker's, so a date suffices as their time.
     #[must_use]
     pub fn opens_with_a_day(self) -> bool {
         self.length().is_none_or(|length| length >= DAY)
@@ -128,9 +140,9 @@ impl Timeframe {
 
     /// The end of the period of a candle that opened at `open`, by its nominal length.
     ///
-    /// A month lasts as long as the calendar month in which it opened by the broker's clock, which is `utc_offset` ahead
-    /// of UTC; where that is unknown, 14 hours (no zone lies farther east) reach the first or second day of the right
-    /// month for every zone there is.
+    /// A month has the length of the calendar month in which the candle opened by the broker's clock, which is
+    /// `utc_offset` ahead of UTC. If the offset is unknown, 14 hours are taken instead: no zone lies further east, so
+    /// they reach the first or second day of the right month in every zone.
     #[must_use]
     pub fn nominal_end(self, open: Timestamp, utc_offset: Option<UtcOffset>) -> Timestamp {
         let length = self.length().unwrap_or_else(|| {
@@ -142,7 +154,7 @@ impl Timeframe {
 
     /// The latest time at which a candle that opened at `open` can end.
     ///
-    /// Above H1 that is an hour after the nominal end, because a broker's day on which the clocks go back has 25 hours
+    /// Above H1 this is an hour after the nominal end, because a broker's day on which the clocks go back has 25 hours,
     /// and one of its H2 to H12 candles is an hour longer.
     #[must_use]
     pub fn latest_end(self, open: Timestamp, utc_offset: Option<UtcOffset>) -> Timestamp {
@@ -197,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// Every spelling that is taken, but for the case of a name's letters.
+    /// Every accepted spelling, except for the case of a name's letters.
     fn spellings() -> HashMap<String, Timeframe> {
         let spell = |timeframe: Timeframe| {
             let name = timeframe.name();
@@ -213,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_is_known_and_names_in_any_case() {
+    fn every_spelling_is_accepted_and_names_in_any_case() {
         for (spelling, timeframe) in spellings() {
             assert_eq!(Timeframe::parse(&spelling), Ok(timeframe));
             if !spelling.starts_with(|first: char| first.is_ascii_digit()) {
@@ -226,7 +238,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn nothing_else_is(text in "(PERIOD_|period_)?[mMhHdDwWnN0-9]{0,3}|[a-zA-Zé]{5,8}M1") {
+        fn no_other_spelling_is_accepted(text in "(PERIOD_|period_)?[mMhHdDwWnN0-9]{0,3}|[a-zA-Zé]{5,8}M1") {
             let upper = text.to_ascii_uppercase();
             let spellings = spellings();
             let known = spellings.get(&text).or_else(|| spellings.get(&upper).filter(|_| !text.ends_with('m')));

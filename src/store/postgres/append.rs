@@ -1,4 +1,4 @@
-//! Candles in: COPY where every candle is likely to be new, else one statement that passes over what is stored.
+//! Writes candles: with COPY if every candle is likely to be new, else with one INSERT that skips stored candles.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgArguments, PgRow};
@@ -15,12 +15,14 @@ const INSERT_CLOSED: &str = include_str!("sql/insert_closed.sql");
 const INSERT_CLOSED_RETURNING_KEYS: &str =
     concat!(include_str!("sql/insert_closed.sql"), r#"returning symbol, timeframe, "timestamp""#);
 
-/// One statement for both kinds, so that a batch needs no transaction of several round trips. `forming` reads `closed`
-/// and is therefore written after it: every writer locks rows in the same order. `$17` is when the clock may close each
-/// forming candle.
+/// One statement for both kinds, so that a batch needs no transaction of several round trips. `$17` holds the times at
+/// which the clock may close the forming candles.
 ///
-/// A state with less volume than the stored one overtook it on the way, unless the stored one is older than that can take:
-/// then the terminal has synchronised its history anew.
+/// Lock order: `forming` reads `counted`, which reads `closed`, and is therefore written after it, so that every writer
+/// locks rows in the same order.
+///
+/// A state with less volume than the stored one is older, was overtaken on the way, and is ignored. If the stored state
+/// is too old for that, the terminal has resynchronised its history, and the new state replaces it.
 const INSERT_BOTH: &str = concat!(
     include_str!("sql/insert_both.sql"),
     "select added, (select count(*) from forming) as forming from counted"
@@ -38,7 +40,7 @@ fn counts(added: u64, forming: u64) -> Appended {
     Appended { added: count(added), forming: count(forming) }
 }
 
-/// Inserts what is not stored yet and replaces forming candles.
+/// Inserts closed candles that are not stored yet, and inserts or replaces forming ones.
 pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Appended> {
     if batch.forming().is_empty() {
         let done = bind(sqlx::query(INSERT_CLOSED), batch.closed()).execute(connection).await?;
@@ -49,7 +51,7 @@ pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx
     Ok(counts(column("added")?, column("forming")?))
 }
 
-/// Like [`insert`], and returns the keys of what it changed, for [`written`].
+/// Like [`insert`], but returns the keys of the changed candles, for [`written`].
 pub(super) async fn insert_returning_positions(
     connection: &mut PgConnection,
     batch: &Batch,
@@ -62,20 +64,20 @@ pub(super) async fn insert_returning_positions(
     query.fetch_all(connection).await
 }
 
-/// What came of a copy.
+/// The outcome of a COPY.
 #[derive(Debug)]
 pub(super) enum Copied {
-    /// All is stored.
+    /// All candles are stored.
     All(Appended),
-    /// Nothing is, most likely because one of the candles was already.
+    /// None is stored, most likely because one of them already was.
     Nothing,
-    /// Nothing is, and nothing will be by a copy: row security has been turned on since the start.
+    /// None is stored, and COPY will keep failing, because row security has been turned on since the start.
     Forbidden,
 }
 
-/// Copies closed candles straight in, all or nothing, with about half of the server's work.
+/// Writes closed candles with COPY, all or none, at about half of the server's cost of an INSERT.
 pub(super) async fn copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Copied> {
-    // The classes of PostgreSQL's documentation, appendix A: a constraint was violated, or COPY is not supported.
+    // SQLSTATEs (PostgreSQL documentation, appendix A): the class of violated constraints, and "feature not supported".
     const CONSTRAINT: &str = "23";
     const NOT_SUPPORTED: &str = "0A000";
     let error = match send_copy(connection, candles).await {
@@ -90,7 +92,7 @@ pub(super) async fn copy(connection: &mut PgConnection, candles: &[Candle]) -> s
 }
 
 async fn send_copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<u64> {
-    /// So much is sent at a time: the server works on it while the next is made.
+    /// The size of a chunk. The server works on one chunk while the next is encoded.
     const COPY_CHUNK_BYTES: usize = 64 * 1024;
     let mut copy = connection.copy_in_raw(COPY_CLOSED).await?;
     let mut bytes = Vec::with_capacity(COPY_CHUNK_BYTES + 1024);
@@ -115,7 +117,7 @@ pub(super) fn bind<'q, C: AsRef<Candle> + Sync>(
     CandleColumn::ALL.into_iter().fold(query, |query, column| query.bind(BoundColumn(column, candles)))
 }
 
-/// Binds the columns from the timestamp on, for candles of one series.
+/// Binds the columns after symbol and timeframe, for candles of one series.
 pub(super) fn bind_values<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) -> Query<'q, Pg, PgArguments> {
     let columns = CandleColumn::ALL
         .into_iter()
@@ -127,7 +129,7 @@ fn bind_both<'q>(query: Query<'q, Pg, PgArguments>, batch: &'q Batch) -> Query<'
     bind(bind(query, batch.closed()), batch.forming()).bind(ClosingTimes(batch.forming()))
 }
 
-/// Finds what was written among the candles of its batch.
+/// Finds the positions in `batch` of the candles that were written.
 pub(super) fn written(batch: &Batch, rows: &[PgRow]) -> sqlx::Result<Written> {
     let mut written = Written::default();
     for row in rows {

@@ -1,5 +1,5 @@
-//! Candles in the bytes in which PostgreSQL takes them, the same in an array of a column as in a row of COPY: nothing is
-//! turned into text here and back into numbers there.
+//! Encodes candles in PostgreSQL's binary format, the same for an array of a column as for a row of COPY, so that
+//! numbers are not converted to text and back.
 
 use sqlx::Postgres as Pg;
 use sqlx::encode::{Encode, IsNull};
@@ -19,11 +19,11 @@ pub(super) enum CandleColumn {
     Volume,
 }
 
-/// 2000-01-01T00:00:00Z in epoch seconds, from where PostgreSQL counts microseconds.
+/// 2000-01-01T00:00:00Z in epoch seconds. PostgreSQL counts microseconds from then on.
 const POSTGRES_EPOCH: i64 = 946_684_800;
 
 impl CandleColumn {
-    /// All of them in the order in which statements name them.
+    /// All columns, in the order in which statements name them.
     pub(super) const ALL: [Self; 8] = [
         Self::Symbol,
         Self::Timeframe,
@@ -35,8 +35,8 @@ impl CandleColumn {
         Self::Volume,
     ];
 
-    /// The numbers of its type and of arrays of it, which never change (PostgreSQL: `pg_type.dat`).
-    fn type_numbers(self) -> (u32, u32) {
+    /// The OIDs of its type and of arrays of it, which never change (PostgreSQL: `pg_type.dat`).
+    fn type_oids(self) -> (u32, u32) {
         match self {
             Self::Symbol | Self::Timeframe => (25, 1009),
             Self::Timestamp => (1184, 1185),
@@ -45,7 +45,7 @@ impl CandleColumn {
         }
     }
 
-    /// Appends a candle's value, behind its length.
+    /// Appends the length of a candle's value, then the value.
     pub(super) fn write(self, candle: &Candle, bytes: &mut Vec<u8>) {
         match self {
             Self::Symbol => write_bytes(candle.key.symbol().as_str().as_bytes(), bytes),
@@ -59,7 +59,7 @@ impl CandleColumn {
     }
 }
 
-/// A `timestamptz`, of which the greatest number means infinity (PostgreSQL: `DT_NOEND`).
+/// The value of a `timestamptz`. Its maximum, `i64::MAX`, means infinity (PostgreSQL: `DT_NOEND`).
 fn micros(time: Timestamp) -> i64 {
     (time.seconds() - POSTGRES_EPOCH) * 1_000_000
 }
@@ -69,13 +69,13 @@ fn write_bytes(value: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(value);
 }
 
-/// Of a batch or of a value in it, which are far from 2 GiB.
+/// A length as PostgreSQL counts it. Batches and their values are far smaller than 2 GiB.
 fn length(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
 
-/// Appends a NUMERIC with every digit of `price`: groups of four decimal digits, counted from the point in both directions
-/// (PostgreSQL: `numeric_recv`).
+/// Appends a NUMERIC with every digit of `price`: groups of four decimal digits, counted from the point in both
+/// directions (PostgreSQL: `numeric_recv`).
 fn write_numeric(price: Price, bytes: &mut Vec<u8>) {
     const NEGATIVE: i16 = 0x4000;
     let fraction_groups = price.scale().div_ceil(4);
@@ -84,7 +84,7 @@ fn write_numeric(price: Price, bytes: &mut Vec<u8>) {
     let mut rest = price.coefficient().unsigned_abs() * 10_u128.pow(zeros);
     let (mut groups, mut count) = ([0_u16; 8], 0);
     while rest > 0 {
-        // Nearly every price fits, and is divided many times faster.
+        // Nearly every price fits into 64 bits, whose division is many times faster.
         let group = if let Ok(small) = u64::try_from(rest) {
             rest = u128::from(small / 10_000);
             small % 10_000
@@ -96,12 +96,12 @@ fn write_numeric(price: Price, bytes: &mut Vec<u8>) {
         groups[count] = u16::try_from(group).unwrap_or_default();
         count += 1;
     }
-    // From the lowest; what is zero at that end goes without saying.
+    // The lowest group comes first here. Zero groups at that end are not sent.
     let kept = groups[..count].iter().position(|&group| group != 0).map_or(&[][..], |lowest| &groups[lowest..count]);
-    let power = if kept.is_empty() { 0 } else { small(count) - small(fraction_groups) - 1 };
+    let weight = if kept.is_empty() { 0 } else { small(count) - small(fraction_groups) - 1 };
     let sign = if price.coefficient() < 0 { NEGATIVE } else { 0 };
     bytes.extend_from_slice(&length(8 + 2 * kept.len()).to_be_bytes());
-    for part in [small(kept.len()), power, sign, small(price.scale())] {
+    for part in [small(kept.len()), weight, sign, small(price.scale())] {
         bytes.extend_from_slice(&part.to_be_bytes());
     }
     for group in kept.iter().rev() {
@@ -118,14 +118,14 @@ fn small(number: impl TryInto<i16>) -> i16 {
 pub(super) struct BoundColumn<'a, C>(pub(super) CandleColumn, pub(super) &'a [C]);
 
 impl<C> sqlx::Type<Pg> for BoundColumn<'_, C> {
-    /// Of no use, since each value tells its own.
+    /// Unused, because [`Encode::produces`] returns the type of each value.
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(Oid(CandleColumn::Symbol.type_numbers().1))
+        PgTypeInfo::with_oid(Oid(CandleColumn::Symbol.type_oids().1))
     }
 }
 
-/// Begins an array of `count` elements of the type with the number `element` (PostgreSQL: `array_recv`).
-fn write_array_head(element: u32, count: usize, has_nulls: bool, bytes: &mut PgArgumentBuffer) {
+/// Appends the header of an array of `count` elements of the type with the OID `element` (PostgreSQL: `array_recv`).
+fn write_array_header(element: u32, count: usize, has_nulls: bool, bytes: &mut PgArgumentBuffer) {
     const DIMENSIONS: i32 = 1;
     const FIRST_INDEX: i32 = 1;
     bytes.reserve(20 + count * 16);
@@ -141,7 +141,7 @@ fn write_array_head(element: u32, count: usize, has_nulls: bool, bytes: &mut PgA
 impl<C: AsRef<Candle>> Encode<'_, Pg> for BoundColumn<'_, C> {
     fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let Self(column, candles) = *self;
-        write_array_head(column.type_numbers().0, candles.len(), false, bytes);
+        write_array_header(column.type_oids().0, candles.len(), false, bytes);
         for candle in candles {
             column.write(candle.as_ref(), bytes);
         }
@@ -149,25 +149,25 @@ impl<C: AsRef<Candle>> Encode<'_, Pg> for BoundColumn<'_, C> {
     }
 
     fn produces(&self) -> Option<PgTypeInfo> {
-        Some(PgTypeInfo::with_oid(Oid(self.0.type_numbers().1)))
+        Some(PgTypeInfo::with_oid(Oid(self.0.type_oids().1)))
     }
 }
 
-/// The column `closes_at` of some forming candles, as an array to bind: null where a post leaves it as it is, infinity
-/// where the clock must not close the candle.
+/// The column `closes_at` of some forming candles, as an array to bind: null if a post leaves it unchanged, infinity if
+/// the clock must not close the candle.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClosingTimes<'a>(pub(super) &'a [Forming]);
 
 impl sqlx::Type<Pg> for ClosingTimes<'_> {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(Oid(CandleColumn::Timestamp.type_numbers().1))
+        PgTypeInfo::with_oid(Oid(CandleColumn::Timestamp.type_oids().1))
     }
 }
 
 impl Encode<'_, Pg> for ClosingTimes<'_> {
     fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         const NULL: i32 = -1;
-        write_array_head(CandleColumn::Timestamp.type_numbers().0, self.0.len(), true, bytes);
+        write_array_header(CandleColumn::Timestamp.type_oids().0, self.0.len(), true, bytes);
         for Forming { closing, .. } in self.0 {
             match closing {
                 Closing::Undecided => bytes.extend_from_slice(&NULL.to_be_bytes()),
@@ -179,9 +179,9 @@ impl Encode<'_, Pg> for ClosingTimes<'_> {
     }
 }
 
-/// What stands before the rows of a binary COPY (PostgreSQL documentation, COPY, "Binary Format").
+/// The header of a binary COPY (PostgreSQL documentation, COPY, "Binary Format").
 pub(super) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What stands behind them.
+/// The trailer of a binary COPY.
 pub(super) const COPY_TRAILER: &[u8] = &(-1_i16).to_be_bytes();
 
 /// Appends a candle as a row of a binary COPY.
@@ -203,7 +203,8 @@ mod tests {
         bytes[4..].chunks(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect()
     }
 
-    /// Groups, power of the first one, sign, digits behind the point, groups: as `numeric_send` of PostgreSQL 15 has them.
+    /// The number of groups, the weight of the first one, the sign, the number of digits after the point, and the
+    /// groups, as `numeric_send` of PostgreSQL 15 writes them.
     #[test]
     fn prices_are_numerics_with_every_digit() {
         assert_eq!(numeric("1.08500"), [2, 0, 0, 5, 1, 850]);

@@ -1,4 +1,4 @@
-//! Forming candles that the clock closes, and those that a closed candle hides.
+//! Closes forming candles by the clock, and deletes those that a closed candle hides.
 
 use std::sync::LazyLock;
 
@@ -10,15 +10,17 @@ use crate::store::error::sql_state;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE};
 use candle::{Batch, Timestamp};
 
-/// Asked first, so that a database in which nothing is due is not written to.
+/// Runs first, so that a database in which nothing is due is not written to.
 const IS_ANY_DUE: &str =
     "select exists (select from market_data_live_candles where closes_at < 'infinity' and closes_at <= $1)";
 
-/// Closes the forming candles whose time `$1` has come, at most `$2`, in the state that they are in once they are locked:
-/// a writer that holds one has a newer state, which the next round closes. The first comparison names the index.
+/// Closes at most `$2` forming candles that are due at `$1`, in the state in which they are once they are locked.
+/// Candles that a writer has locked are skipped, because it has a newer state, which the next round closes. The first
+/// comparison makes the partial index applicable.
 ///
-/// Writers lock closed candles before forming ones, and this statement the other way round. So it waits for a writer's lock
-/// for less than a deadlock takes to be found (1 s), since a post may be what waits for it meanwhile.
+/// Lock order: writers lock closed candles before forming ones, and this statement the other way round. It therefore
+/// waits for a writer's lock for less than the server takes to detect a deadlock (1 s), because a post may be waiting
+/// for it meanwhile.
 static CLOSE_DUE: LazyLock<String> = LazyLock::new(|| close(""));
 static CLOSE_ONE: LazyLock<String> =
     LazyLock::new(|| close(r#"and symbol = $3 and timeframe = $4 and "timestamp" = $5"#));
@@ -42,7 +44,7 @@ const KEEP_TIMES: &str = r#"
         as f(symbol, timeframe, "timestamp", closes_at)
     where l.symbol = f.symbol and l.timeframe = f.timeframe and l."timestamp" = f."timestamp""#;
 
-/// Skips what a writer holds: a sweep that waited could close a circle of waiting writers.
+/// Skips rows that a writer has locked, because waiting for one could complete a deadlock.
 const DELETE_HIDDEN: &str = r#"
     delete from market_data_live_candles where (symbol, timeframe, "timestamp") in (
         select l.symbol, l.timeframe, l."timestamp" from market_data_live_candles l
@@ -74,8 +76,8 @@ fn candle(row: &PgRow) -> sqlx::Result<DueCandle> {
     DueKey::read(row).map(|key| key.with(outcome))
 }
 
-/// Closes the forming candles whose time has come, in their last state, all of them or none. Where a writer is at work on one of
-/// them, it closes none: the next round does.
+/// Closes the forming candles that are due, in their last state, all or none. If a writer keeps one of them locked for
+/// too long, none is closed before the next round.
 pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueCandle>> {
     if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(now.to_chrono()).fetch_one(&mut *connection).await? {
         return Ok(Vec::new());
@@ -94,7 +96,7 @@ pub(super) async fn due(connection: &mut PgConnection, now: Timestamp) -> sqlx::
     rows.iter().map(DueKey::read).collect()
 }
 
-/// Closes one of them, if it still is due and no writer holds it.
+/// Closes one candle, if it is still due and no writer has locked it.
 pub(super) async fn close_one(
     connection: &mut PgConnection,
     now: Timestamp,
@@ -108,13 +110,13 @@ pub(super) async fn close_one(
     }
 }
 
-/// Has one of them be due again at `time`.
+/// Makes a candle due again at `time`.
 pub(super) async fn postpone(connection: &mut PgConnection, key: &DueKey, time: Timestamp) -> sqlx::Result<()> {
     let statement = sqlx::query(POSTPONE).bind(time.to_chrono()).bind(&key.symbol).bind(&key.timeframe).bind(key.time);
     statement.execute(connection).await.map(drop)
 }
 
-/// Keeps when the clock may close the forming candles of a batch.
+/// Stores the times at which the clock may close the forming candles of a batch.
 pub(super) async fn keep_times(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()> {
     let (mut symbols, mut timeframes, mut opened, mut closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for forming in batch.forming() {
@@ -135,7 +137,7 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sql_state) == Some(LOCK_NOT_AVAILABLE)
 }
 
-/// Removes forming candles whose closed form is stored, and says how many.
+/// Deletes forming candles that are also stored as closed, and returns their number.
 pub(super) async fn delete_hidden(connection: &mut PgConnection) -> sqlx::Result<u64> {
     sqlx::query(DELETE_HIDDEN).execute(connection).await.map(|done| done.rows_affected())
 }

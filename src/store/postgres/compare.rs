@@ -1,4 +1,4 @@
-//! The values that are stored under the keys of some candles.
+//! Compares candles with the values that are stored under their keys.
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -7,16 +7,18 @@ use super::append::{bind, bind_values};
 use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, Stored, unreadable};
 use candle::{Candle, Key, Timestamp};
 
-/// The rows that differ by value from the candle with their key, each field's text only where it differs; NaN and null differ
-/// from every number.
+/// Selects the rows whose values differ from those of the candle with their key, with the text of each field that
+/// differs. NaN and null differ from every number.
 const SELECT_DIFFERING: &str = include_str!("sql/differing_candles.sql");
 
-/// True if some candle of one series is not stored with the same values, for candles that lie close together: one scan of
-/// their span costs half of looking each of them up. Of a span that holds more rows than a series has periods, as candles
-/// that open each minute of a month do, so many are read that the answer is true, and each candle is looked up.
+/// True if any of some candles of one series is not stored with the same values. Used for candles that lie close
+/// together, because one scan of their range costs half of looking up each of them.
+///
+/// At most `$11` rows are read. If the range holds more rows than the series has periods, as with candles of a month
+/// that open each minute, the result is therefore true, and each candle is looked up.
 const IS_ANY_OTHER: &str = include_str!("sql/is_any_other.sql");
 
-/// Reads those of the stored candles with the keys of `candles` that have other values, for [`stored`].
+/// Reads the stored candles that have the keys of `candles` but other values, for [`stored`].
 pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::Result<Vec<PgRow>> {
     if let Some(span) = KeyRange::of(candles)
         && !span.is_any_other(connection, candles).await?
@@ -27,18 +29,19 @@ pub(super) async fn read(connection: &mut PgConnection, candles: &[Candle]) -> s
     query.bind(i32::try_from(MAX_STORED_VALUE_CHARS).unwrap_or(i32::MAX)).fetch_all(connection).await
 }
 
-/// The first and the last of candles of one series that lie close together.
+/// The first and the last key of candles of one series that lie close together.
 #[derive(Debug)]
 struct KeyRange<'a> {
     first: &'a Key,
     last: &'a Key,
-    /// Rows that a series has in it at most if each period has one.
+    /// The maximum number of rows in the range, if each period has at most one.
     max_rows: i64,
 }
 
 impl<'a> KeyRange<'a> {
     fn of(candles: &'a [Candle]) -> Option<Self> {
-        /// So many periods may lie within the span for each candle: nights and weekends make a stock's three to five.
+        /// The maximum number of periods in the range for each candle. Nights and weekends make it three to five for a
+        /// stock.
         const MAX_PERIODS_PER_CANDLE: i64 = 6;
         let keys = || candles.iter().map(|candle| &candle.key);
         let first = keys().min_by_key(|key| key.time())?;
@@ -59,7 +62,7 @@ impl<'a> KeyRange<'a> {
     }
 }
 
-/// The candles in what [`read`] has read.
+/// Decodes the rows of [`read`].
 pub(super) fn stored(rows: &[PgRow]) -> Result<Vec<Stored>, StoreError> {
     let one = |row: &PgRow| {
         Ok(Stored {

@@ -6,13 +6,14 @@ use quick_cache::sync::Cache;
 
 use candle::{Candle, Symbol, Timeframe, Timestamp};
 
-/// Series that are tracked, a few hundred bytes each. The batches of others are inserted.
+/// The maximum number of tracked series, a few hundred bytes each. Batches of others use INSERT.
 const MAX_TRACKED_SERIES: usize = 10_000;
 /// The time for which a series falls back to INSERT after COPY has met a key that was stored.
 const COPY_COOLDOWN: Duration = Duration::from_secs(60);
 
-/// The range of each series within which this process has written. A terminal sends newer candles, or walks back into history;
-/// others may have written there too, so that this is a guess which the database has to confirm.
+/// The range of each series in which this process has written. A terminal sends newer candles or goes back into
+/// history, so a batch outside the range is probably new. This is a guess that the database has to confirm, because
+/// others may write too.
 #[derive(Debug)]
 pub(super) struct WrittenRanges(Cache<(Symbol, Timeframe), WrittenRange>);
 
@@ -30,7 +31,8 @@ impl Default for WrittenRanges {
 }
 
 impl WrittenRanges {
-    /// True if all of `candles`, which are in key order, lie outside what this process has written of their series.
+    /// True if all of `candles`, which are in key order, lie outside the written range of their series, and no series
+    /// is in its cooldown.
     pub(super) fn none_overlap(&self, candles: &[Candle]) -> bool {
         series(candles).all(|(first, last)| {
             self.0.get(&key(first)).is_some_and(|WrittenRange { oldest, newest, cooldown_since }| {
@@ -40,7 +42,7 @@ impl WrittenRanges {
         })
     }
 
-    /// Notes that `candles`, which are in key order, are stored, and whether all of them were new.
+    /// Records that `candles`, which are in key order, are stored, and whether all of them were new.
     pub(super) fn note(&self, candles: &[Candle], all_new: bool) {
         for (first, last) in series(candles) {
             let (oldest, newest) = (first.key.time(), last.key.time());

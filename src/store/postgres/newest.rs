@@ -1,4 +1,4 @@
-//! Opening times of the newest closed candles by timeframe, in a table of their own.
+//! The opening time of the newest closed candle of each timeframe, in a separate table.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -13,12 +13,12 @@ const UPSERT: &str = r#"
     on conflict (timeframe) do update set "timestamp" = excluded."timestamp"
         where excluded."timestamp" > kept."timestamp""#;
 
-/// Reads them in epoch milliseconds.
+/// Reads the timeframes and their times, in epoch milliseconds.
 pub(super) async fn read(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, i64)>> {
     sqlx::query_as(SELECT).fetch_all(connection).await
 }
 
-/// Keeps each where it is later than the one that is kept.
+/// Stores each time that is later than the stored one of its timeframe.
 pub(super) async fn keep(connection: &mut PgConnection, rows: &[(&'static str, i64)]) -> sqlx::Result<()> {
     let at = |millis| DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
     let (names, times): (Vec<_>, Vec<_>) = rows.iter().map(|(name, millis)| (*name, at(*millis))).unzip();

@@ -1,24 +1,25 @@
-//! Outages of the server, and how long a request waits for a connection in them.
+//! Tracks outages of the server, during which requests wait less for a connection.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest time that a request waits for a connection; the shortest time-out seen in Expert Advisors is 1 s.
+/// The maximum time that a request waits for a connection. The shortest time-out seen in Expert Advisors is 1 s.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest time that a request waits for a connection once the server has refused connections for [`ACQUIRE_TIMEOUT`]. A post may have waited
-/// as long for the statement before its own, so that both together stay close to one [`ACQUIRE_TIMEOUT`].
+/// The maximum time that a request waits for a connection once the server has refused connections for
+/// [`ACQUIRE_TIMEOUT`]. It is short, because a post may also have waited for the statement before its own, and both
+/// waits together are to stay close to one [`ACQUIRE_TIMEOUT`].
 const ACQUIRE_TIMEOUT_WHILE_AWAY: Duration = Duration::from_millis(100);
 
-/// The time for which a refusal says that the server is away, if nobody tries to connect any more: without requests, nobody finds out
-/// that it is back.
+/// The time for which a refusal stays valid if there are no further attempts to connect, because without requests
+/// nothing would notice that the server is back.
 const REFUSAL_VALIDITY: Duration = Duration::from_secs(1);
 
-/// A time in which the server lets nobody in, as far as tries to connect tell.
+/// A period in which the server refuses connections, as far as attempts to connect show.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// Its first refusal, and until when it is taken to last.
+    /// The time of its first refusal, and the time until which it is assumed to last.
     span: Option<(Instant, Instant)>,
 }
 
@@ -27,16 +28,17 @@ impl Outage {
         self.span.filter(|(_, until)| now < *until).map(|(since, _)| since)
     }
 
-    /// The longest time that a request may wait for a connection.
+    /// The maximum time that a request may wait for a connection.
     pub(super) fn wait(&self, now: Instant) -> Duration {
         self.since(now).map_or(ACQUIRE_TIMEOUT, |since| {
             ACQUIRE_TIMEOUT.saturating_sub(now - since).max(ACQUIRE_TIMEOUT_WHILE_AWAY)
         })
     }
 
-    /// A try has begun that takes no longer than `patience`: what holds now holds until it has ended.
-    pub(super) fn note_try(&mut self, now: Instant, patience: Duration) {
-        self.span = self.since(now).map(|since| (since, now + patience + REFUSAL_VALIDITY));
+    /// Records the start of an attempt that takes at most `timeout`. An outage that holds now is assumed to last until
+    /// it ends.
+    pub(super) fn note_try(&mut self, now: Instant, timeout: Duration) {
+        self.span = self.since(now).map(|since| (since, now + timeout + REFUSAL_VALIDITY));
     }
 
     pub(super) fn note_refusal(&mut self, now: Instant) {
@@ -52,12 +54,12 @@ impl Outage {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(3);
+    const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_request_waits_in_full_unless_the_server_has_refused_lately() {
+    fn a_request_waits_less_after_a_recent_refusal() {
         let start = Instant::now();
         let mut outage = Outage::default();
         assert_eq!(outage.wait(start), ACQUIRE_TIMEOUT);
@@ -76,17 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_lasts_as_long_as_a_try_goes_unanswered() {
+    fn an_outage_lasts_while_an_attempt_is_unanswered() {
         let start = Instant::now();
         let mut outage = Outage::default();
         outage.note_refusal(start);
-        outage.note_try(start + REFUSAL_VALIDITY - MILLISECOND, PATIENCE);
-        assert_eq!(outage.wait(start + PATIENCE), ACQUIRE_TIMEOUT_WHILE_AWAY);
-        // The first try after a while without one.
-        let later = start + 10 * PATIENCE;
-        outage.note_try(later, PATIENCE);
+        outage.note_try(start + REFUSAL_VALIDITY - MILLISECOND, ATTEMPT_TIMEOUT);
+        assert_eq!(outage.wait(start + ATTEMPT_TIMEOUT), ACQUIRE_TIMEOUT_WHILE_AWAY);
+        // The first attempt after a while without one.
+        let later = start + 10 * ATTEMPT_TIMEOUT;
+        outage.note_try(later, ATTEMPT_TIMEOUT);
         assert_eq!(outage.wait(later + MILLISECOND), ACQUIRE_TIMEOUT);
-        outage.note_refusal(later + PATIENCE);
-        assert_eq!(outage.wait(later + PATIENCE), ACQUIRE_TIMEOUT, "another outage");
+        outage.note_refusal(later + ATTEMPT_TIMEOUT);
+        assert_eq!(outage.wait(later + ATTEMPT_TIMEOUT), ACQUIRE_TIMEOUT, "another outage");
     }
 }

@@ -1,4 +1,4 @@
-//! Candles out.
+//! Reads candles.
 
 use std::sync::LazyLock;
 
@@ -8,10 +8,11 @@ use sqlx::{PgConnection, Row};
 
 use crate::store::{Direction, Range, StoreError, StoredCandles, check_order, unreadable};
 
-/// Both tables, each by its key's index from the wanted end; a closed candle hides the forming one of its time.
+/// Reads both tables, each by its key's index from the wanted end. A closed candle hides the forming one with its time.
 ///
-/// All of them in one row: half of what a page costs is spent on taking rows to pieces that PostgreSQL has put together one by
-/// one. It reads them in their order (PostgreSQL documentation, "Aggregate Functions"). [`StoredCandles`] knows the text.
+/// The page comes as one row, because encoding and decoding a row for each candle would be half of its cost. The
+/// aggregates keep the order of the rows (PostgreSQL documentation, "Aggregate Functions"). [`StoredCandles`] parses
+/// the text.
 static ASCENDING: LazyLock<String> = LazyLock::new(|| select("asc"));
 static DESCENDING: LazyLock<String> = LazyLock::new(|| select("desc"));
 
@@ -35,7 +36,7 @@ pub(super) async fn range(connection: &mut PgConnection, range: &Range) -> sqlx:
         .await
 }
 
-/// The candles in what [`range`] has read.
+/// Decodes the row of [`range`].
 pub(super) fn candles(row: &PgRow, direction: Direction) -> Result<StoredCandles, StoreError> {
     let times: Vec<DateTime<Utc>> = row.try_get(0).map_err(unreadable)?;
     check_order(&times, direction)?;

@@ -1,5 +1,5 @@
-//! The catalogue of series in PostgreSQL: the statements in which it is read. Each comes as one row of arrays, because
-//! taking thousands of rows to pieces costs more than reading them.
+//! Reads the catalogue of series. Lists come as one row of arrays, because decoding thousands of rows costs more than
+//! reading them.
 
 use std::collections::HashSet;
 
@@ -10,21 +10,21 @@ use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{Position, Sample, SeriesKey, SeriesRow};
 use crate::store::{StoreError, unreadable};
 
-/// Rows of the series behind one, in the order of the key. Aggregates read a subquery's rows in its order, which is not
-/// promised, and so is checked by [`check_order`].
+/// Selects the rows of the series after a position, in key order. [`check_order`] checks the order, because PostgreSQL
+/// does not promise that aggregates keep the order of a subquery's rows.
 const ROWS_AFTER: &str = include_str!("sql/rows_after.sql");
 
-/// Series behind one, by hopping over the key from each to the next.
+/// Selects the series after a position with a loose index scan, which seeks from each key to the next.
 const KEYS_AFTER: &str = include_str!("sql/keys_after.sql");
 
-/// Symbols behind one, likewise.
+/// Selects the symbols after one, likewise.
 const SYMBOLS_AFTER: &str = include_str!("sql/symbols_after.sql");
 
-/// Both ends of each of some series, and the digits of its newest candles; nothing of those that are not stored. The years
-/// are those that a candle may be of, and leave out what is infinite.
+/// Selects the first and the last time of each of some series, and the digits of its newest candles. A series that is
+/// not stored has no row. The years are those in which a candle may open, which leaves out infinite times.
 const SAMPLES: &str = include_str!("sql/samples.sql");
 
-/// All of them, so that a test can ask the server for their plans.
+/// All statements of this file, so that a test can ask the server for their plans.
 pub const SERIES_STATEMENTS: [&str; 4] = [ROWS_AFTER, KEYS_AFTER, SYMBOLS_AFTER, SAMPLES];
 
 fn text(bytes: &[u8]) -> sqlx::Result<&str> {
@@ -35,12 +35,16 @@ fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-pub(super) async fn rows_after(connection: &mut PgConnection, position: &Position, most: usize) -> sqlx::Result<PgRow> {
+pub(super) async fn rows_after(
+    connection: &mut PgConnection,
+    position: &Position,
+    limit: usize,
+) -> sqlx::Result<PgRow> {
     let (symbol, timeframe) = (text(&position.symbol)?, text(&position.timeframe)?);
-    sqlx::query(ROWS_AFTER).bind(symbol).bind(timeframe).bind(count(most)).fetch_one(connection).await
+    sqlx::query(ROWS_AFTER).bind(symbol).bind(timeframe).bind(count(limit)).fetch_one(connection).await
 }
 
-/// The candles in what [`rows_after`] has read.
+/// Decodes the row of [`rows_after`].
 pub(super) fn rows(row: &PgRow) -> Result<Vec<SeriesRow>, StoreError> {
     let times: Vec<Option<i64>> = row.try_get(2).map_err(unreadable)?;
     let digits: Vec<Option<i32>> = row.try_get(3).map_err(unreadable)?;
@@ -52,8 +56,8 @@ pub(super) fn rows(row: &PgRow) -> Result<Vec<SeriesRow>, StoreError> {
     Ok(rows)
 }
 
-/// Checks that the rows of each series come together and ascend by time. The order of the series is left to the collation,
-/// which in a table of somebody else's may be any.
+/// Checks that the rows of each series are adjacent and ascend by time. The order of the series is not checked, because
+/// it depends on the collation, which may be any in an adopted table.
 fn check_order(rows: &[SeriesRow]) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
     let in_order = rows
@@ -62,12 +66,16 @@ fn check_order(rows: &[SeriesRow]) -> Result<(), StoreError> {
     if in_order { Ok(()) } else { Err(unreadable("the rows of a list of series are not in the order of their key")) }
 }
 
-pub(super) async fn keys_after(connection: &mut PgConnection, position: &Position, most: usize) -> sqlx::Result<PgRow> {
+pub(super) async fn keys_after(
+    connection: &mut PgConnection,
+    position: &Position,
+    limit: usize,
+) -> sqlx::Result<PgRow> {
     let (symbol, timeframe) = (text(&position.symbol)?, text(&position.timeframe)?);
-    sqlx::query(KEYS_AFTER).bind(symbol).bind(timeframe).bind(count(most)).fetch_one(connection).await
+    sqlx::query(KEYS_AFTER).bind(symbol).bind(timeframe).bind(count(limit)).fetch_one(connection).await
 }
 
-/// The series in what [`keys_after`] has read.
+/// Decodes the row of [`keys_after`].
 pub(super) fn positions(row: &PgRow) -> Result<Vec<Position>, StoreError> {
     let symbols: Vec<String> = row.try_get(0).map_err(unreadable)?;
     let timeframes: Vec<String> = row.try_get(1).map_err(unreadable)?;
@@ -76,11 +84,11 @@ pub(super) fn positions(row: &PgRow) -> Result<Vec<Position>, StoreError> {
     Ok(symbols.into_iter().zip(timeframes).map(position).collect())
 }
 
-pub(super) async fn symbols_after(connection: &mut PgConnection, symbol: &[u8], most: usize) -> sqlx::Result<PgRow> {
-    sqlx::query(SYMBOLS_AFTER).bind(text(symbol)?).bind(count(most)).fetch_one(connection).await
+pub(super) async fn symbols_after(connection: &mut PgConnection, symbol: &[u8], limit: usize) -> sqlx::Result<PgRow> {
+    sqlx::query(SYMBOLS_AFTER).bind(text(symbol)?).bind(count(limit)).fetch_one(connection).await
 }
 
-/// The symbols in what [`symbols_after`] has read.
+/// Decodes the row of [`symbols_after`].
 pub(super) fn symbols(row: &PgRow) -> Result<Vec<Vec<u8>>, StoreError> {
     let symbols: Vec<String> = row.try_get(0).map_err(unreadable)?;
     Ok(symbols.into_iter().map(String::into_bytes).collect())
@@ -92,7 +100,7 @@ pub(super) async fn samples(connection: &mut PgConnection, keys: &[SeriesKey]) -
     sqlx::query(SAMPLES).bind(symbols).bind(timeframes).bind(count(SAMPLE_CANDLES)).fetch_all(connection).await
 }
 
-/// The sample that [`samples`] has read of each of the `asked` series.
+/// Decodes the rows of [`samples`], which was asked for `asked` series.
 pub(super) fn found(rows: &[PgRow], asked: usize) -> Result<Vec<Option<Sample>>, StoreError> {
     let mut samples: Vec<Option<Sample>> = (0..asked).map(|_| None).collect();
     for row in rows {

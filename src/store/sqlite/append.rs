@@ -1,4 +1,4 @@
-//! Candles in: one statement for each kind, prepared once and run for each candle.
+//! Writes candles: one statement for each kind, prepared once and run for each candle.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -10,12 +10,14 @@ const INSERT_CLOSED: &str = "
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
     on conflict do nothing";
 
-/// `?9` is when the clock may close the candle. A state with less volume than the stored one overtook it on the way, unless
-/// the stored one is older than that can take: then the terminal has synchronised its history anew.
+/// `?9` is the time at which the clock may close the candle.
+///
+/// A state with less volume than the stored one is older, was overtaken on the way, and is ignored. If the stored state
+/// is too old for that, the terminal has resynchronised its history, and the new state replaces it.
 const UPSERT_FORMING: &str = include_str!("sql/upsert_forming.sql");
 
-/// Inserts what is not stored yet and replaces forming candles, one batch after the other, all of them or nothing. Returns
-/// what each of them changed.
+/// Inserts closed candles that are not stored yet, and inserts or replaces forming ones, batch by batch in one
+/// transaction. Returns the changes of each batch.
 pub(super) fn insert<'b>(
     connection: &mut Connection,
     batches: impl IntoIterator<Item = &'b Batch>,
@@ -51,7 +53,7 @@ pub(super) fn insert<'b>(
     Ok(written)
 }
 
-/// The prices of a candle as text, in memory that is used again for the next candle.
+/// The prices of a candle as text, in buffers that are reused for the next candle.
 #[derive(Default)]
 struct PriceTexts([String; 4]);
 
@@ -69,7 +71,8 @@ fn key(Candle { key, .. }: &Candle) -> (&str, &str, i64) {
     (key.symbol().as_str(), key.timeframe().name(), key.time().millis())
 }
 
-/// The time at which the clock may close a forming candle, in epoch milliseconds: null leaves it as it is.
+/// The time at which the clock may close a forming candle, in epoch milliseconds. `None` leaves the stored one
+/// unchanged.
 fn closes_at(closing: Closing) -> Option<i64> {
     match closing {
         Closing::Undecided => None,

@@ -1,12 +1,12 @@
-//! Forming candles that the clock closes, and those that a closed candle hides.
+//! Closes forming candles by the clock, and deletes those that a closed candle hides.
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, REFUSED_CLOSING_DELAY_SECONDS};
 use candle::Batch;
 
-/// Asked first, so that a file in which nothing is due is not written to. `?1` is the time in epoch milliseconds; the first
-/// comparison names the index.
+/// Runs first, so that a file in which nothing is due is not written to. `?1` is the time in epoch milliseconds. The
+/// first comparison makes the partial index applicable.
 const IS_ANY_DUE: &str = "
     select exists (
         select 1 from market_data_live_candles where closes_at < 9223372036854775807 and closes_at <= ?1)";
@@ -32,7 +32,7 @@ const DELETE_HIDDEN: &str = "
         select 1 from market_data_candles c
         where c.symbol = l.symbol and c.timeframe = l.timeframe and c.timestamp = l.timestamp)";
 
-/// Closes the forming candles whose time has come, in their last state.
+/// Closes the forming candles that are due, in their last state.
 pub(super) fn close_due(connection: &mut Connection, now_millis: i64) -> rusqlite::Result<Vec<DueCandle>> {
     if !connection.prepare_cached(IS_ANY_DUE)?.query_row([now_millis], |row| row.get::<_, bool>(0))? {
         return Ok(Vec::new());
@@ -47,7 +47,7 @@ pub(super) fn close_due(connection: &mut Connection, now_millis: i64) -> rusqlit
         let mut close = transaction.prepare_cached(CLOSE)?;
         let mut delete = transaction.prepare_cached(DELETE)?;
         for (symbol, timeframe, time) in keys {
-            // A statement that is refused undoes its own work alone.
+            // A refused statement rolls back only its own changes.
             let outcome = match close.execute((&symbol, &timeframe, time)) {
                 Ok(0) => ClosingOutcome::WasClosed,
                 Ok(_) => ClosingOutcome::Closed,
@@ -69,7 +69,7 @@ pub(super) fn close_due(connection: &mut Connection, now_millis: i64) -> rusqlit
     Ok(candles)
 }
 
-/// Keeps when the clock may close the forming candles of a batch.
+/// Stores the times at which the clock may close the forming candles of a batch.
 pub(super) fn keep_times(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
@@ -84,7 +84,7 @@ pub(super) fn keep_times(connection: &mut Connection, batch: &Batch) -> rusqlite
     transaction.commit()
 }
 
-/// Removes forming candles whose closed form is stored, and says how many.
+/// Deletes forming candles that are also stored as closed, and returns their number.
 pub(super) fn delete_hidden(connection: &mut Connection) -> rusqlite::Result<usize> {
     connection.execute(DELETE_HIDDEN, ())
 }

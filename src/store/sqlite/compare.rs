@@ -1,4 +1,4 @@
-//! The values that are stored under the keys of some candles.
+//! Compares candles with the values that are stored under their keys.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
@@ -6,11 +6,11 @@ use sqlx::{Row, SqlitePool};
 use crate::store::{MAX_STORED_VALUE_CHARS, Stored};
 use candle::{Candle, OhlcField, Price};
 
-/// The rows whose text differs from that of the candle in the JSON array `?1` with their key. Texts that differ may still
-/// be of the same value, as 1.1 and 1.10 are.
+/// Selects the rows whose text differs from that of the candle with their key in the JSON array `?1`. Different texts
+/// may still have the same value, as 1.1 and 1.10 do.
 const SELECT_DIFFERING: &str = include_str!("sql/differing_candles.sql");
 
-/// Reads those of the stored candles with the keys of `candles` that have other values.
+/// Reads the stored candles that have the keys of `candles` but other values.
 pub(super) async fn stored(readers: &SqlitePool, candles: &[Candle]) -> sqlx::Result<Vec<Stored>> {
     let rows: Vec<_> = candles
         .iter()
@@ -21,14 +21,14 @@ pub(super) async fn stored(readers: &SqlitePool, candles: &[Candle]) -> sqlx::Re
         })
         .collect();
     let rows = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    // One more than is shown, which tells a value that is longer.
+    // One character more than is shown, to detect a longer value.
     let query =
         sqlx::query(SELECT_DIFFERING).bind(rows).bind(i64::try_from(MAX_STORED_VALUE_CHARS + 1).unwrap_or(i64::MAX));
     let found = query.fetch_all(readers).await?;
     found.iter().map(|row| differing(row, candles)).filter_map(Result::transpose).collect()
 }
 
-/// The values of a row that differ from its candle, `None` if all are the same.
+/// The values of a row that differ from those of its candle; `None` if all are the same.
 fn differing(row: &SqliteRow, candles: &[Candle]) -> sqlx::Result<Option<Stored>> {
     let position = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
     let Some(candle) = candles.get(position) else { return Ok(None) };
@@ -44,8 +44,8 @@ fn differing(row: &SqliteRow, candles: &[Candle]) -> sqlx::Result<Option<Stored>
     Ok(values.iter().any(Option::is_some).then_some(Stored { position, values }))
 }
 
-/// True if `text` is the plain decimal of `price` with any number of zeros at its end. More of them than a price has may
-/// have been stored by others.
+/// True if `text` is the plain decimal of `price` with any number of trailing zeros. Other programs may have stored
+/// more of them than a price can have.
 fn is_price(text: &str, price: Price) -> bool {
     let shortest = match text.split_once('.') {
         Some((whole, fraction)) if fraction.ends_with('0') => match fraction.trim_end_matches('0') {

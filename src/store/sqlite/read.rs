@@ -1,4 +1,4 @@
-//! Candles out.
+//! Reads candles.
 
 use std::sync::LazyLock;
 
@@ -7,15 +7,17 @@ use sqlx::SqlitePool;
 use crate::store::candles::Misshapen;
 use crate::store::{Direction, Range, StoreError, StoredCandles, check_order, unreadable};
 
-/// Both tables, each by its key from the wanted end; a closed candle hides the forming one of its time. All of them in one
-/// row, since each takes a message from the connection's thread; [`StoredCandles`] knows the text.
+/// Reads both tables, each by its key from the wanted end. A closed candle hides the forming one with its time. The
+/// page comes as one row, because each row takes a message from the connection's thread. [`StoredCandles`] parses the
+/// text.
 struct Select {
     ascending: String,
     descending: String,
 }
 
 static SELECT: LazyLock<Select> = LazyLock::new(|| Select::of(LINE));
-/// For a series of which somebody's prices hold line breaks. Replacing them takes a fifth of the time that reading a page does.
+/// For a series in which another program stored prices with line breaks. Not the default, because replacing them takes
+/// a fifth of the time that reading a page takes.
 static SELECT_ON_LINES: LazyLock<Select> = LazyLock::new(|| Select::of(&format!("replace({LINE}, char(10), ' ')")));
 
 /// A row as a line.
@@ -35,8 +37,8 @@ impl Select {
     }
 }
 
-/// The form in which a page comes: times and text of its candles, nothing of none. The text comes as bytes, because SQLite keeps whatever
-/// bytes somebody calls text.
+/// A page as it is read: the times and the text of its candles, both `None` if there are none. The text comes as bytes,
+/// because SQLite stores any bytes as text.
 type PageRow = (Option<String>, Option<Vec<u8>>);
 
 /// Reads the candles of `range`.
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_in_another_order_is_an_error() {
+    fn a_page_in_the_wrong_order_is_an_error() {
         let page = |times: &str, direction| {
             let text = times.split(' ').map(|_| "1 1 1 1 0 1").collect::<Vec<_>>().join("\n");
             candles((Some(times.to_owned()), Some(text.into_bytes())), direction).map(|candles| candles.len())

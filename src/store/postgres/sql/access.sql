@@ -1,4 +1,4 @@
--- What the service needs to do, whether the login may, and whether row security lets it see every row.
+-- The privileges that the service needs, whether the login has them, and whether row security lets it see every row.
 with applicable as (
     select polrelid, polcmd::text as command, polpermissive as permissive,
            coalesce(pg_get_expr(polqual, polrelid), 'true') = 'true'

@@ -1,4 +1,4 @@
--- The columns of a market_data_candles that is already there.
+-- The columns of an existing market_data_candles.
 select a.attname::text as name,
        format_type(a.atttypid, a.atttypmod) as type,
        format_type(a.atttypid, null) as base_type,
@@ -10,7 +10,7 @@ select a.attname::text as name,
                where i.indrelid = a.attrelid and i.indisprimary and a.attnum = any (i.indkey)) as in_primary_key,
        pg_get_serial_sequence(to_regclass('market_data_candles')::text, a.attname) as sequence,
        coalesce(not c.collisdeterministic, false) as is_blind,
-       -- What keeps the column's type from being changed.
+       -- The objects that prevent a change of the column's type.
        (select string_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
         from pg_depend d
         where d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid and d.refobjsubid = a.attnum

@@ -1,5 +1,7 @@
--- Whether a unique key tells candles apart: in this order, because reading hops over the index; with the collations of its columns, because with others no statement of ours
--- can use it. Beside it, the names of deferrable ones, since "on conflict" fails where there is one.
+-- has_key: whether a unique key identifies candles. Its columns must be in this order, because the series are read with
+-- a loose index scan, and have the collations of the table's columns, because no statement of ours can use it with
+-- others.
+-- deferrable: the names of deferrable keys, because "on conflict" fails if there is one.
 select exists (
     select from pg_index i
     where i.indrelid = to_regclass('market_data_candles') and i.indisunique and i.indimmediate and i.indisvalid

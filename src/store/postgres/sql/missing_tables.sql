@@ -1,5 +1,5 @@
--- Which tables are missing, whether the migrations' table says that they were made (null where the login may not read it),
--- and every table that has to go before migrations can make all of them again.
+-- The tables that are missing, whether the migrations' table exists and the login may read it, and every table that
+-- must be dropped before migrations can create all of them again.
 select to_regclass('market_data_candles') is null as lacks_closed,
        to_regclass('market_data_live_candles') is null as lacks_forming,
        to_regclass('_sqlx_migrations') is not null as has_migrations,
