@@ -36,6 +36,7 @@ struct Terminal {
     std::map<std::string, int> digits; // of each symbol
     std::set<std::string> selected;    // symbols in Market Watch
     std::set<std::string> unknown;     // symbols of which the terminal knows no digits yet
+    std::map<std::string, long> modes; // of the calculation of margin, where it is not that of Forex
     std::map<std::pair<std::string, ENUM_TIMEFRAMES>, History> histories;
     std::set<std::string> allowed; // addresses that WebRequest may call
     std::map<std::string, std::string> inputs;
@@ -45,6 +46,7 @@ struct Terminal {
     long next_timer = 0, timer = 0;    // ms, 0: none
     long request_takes = 20;           // ms
     int broker_offset = 0;             // s
+    long computer_error = 0;           // s by which the computer's clock is wrong
     int max_bars = 100'000;
     int stop_after = -1; // requests until the program is told to stop
     int failing_copies = 0; // of CopyRates from now on
@@ -124,7 +126,16 @@ bool SymbolSelect(const string &symbol, bool) {
     return true;
 }
 
-bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER, long &value) {
+int SymbolsTotal(bool) { return static_cast<int>(terminal.selected.size()); }
+
+string SymbolName(int position, bool) { return *std::next(terminal.selected.begin(), position); }
+
+bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property, long &value) {
+    if (property == SYMBOL_TRADE_CALC_MODE) {
+        const auto mode = terminal.modes.find(symbol.utf8());
+        value = mode == terminal.modes.end() ? long{SYMBOL_CALC_MODE_FOREX} : mode->second;
+        return true;
+    }
     if (terminal.unknown.count(symbol.utf8()) != 0) return false;
     value = terminal.digits.at(symbol.utf8());
     return true;
@@ -185,6 +196,14 @@ int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int co
     return ArraySize(rates);
 }
 
+int CopyTime(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<datetime> &times) {
+    Array<MqlRates> rates;
+    const int copied = CopyRates(symbol, timeframe, start, count, rates);
+    times.values.clear();
+    for (const MqlRates &rate : rates.values) times.values.push_back(rate.time);
+    return copied;
+}
+
 // --- Time and telling ---
 
 bool EventSetTimer(int seconds) {
@@ -197,8 +216,8 @@ bool EventSetTimer(int seconds) {
 void EventKillTimer() { terminal.timer = 0; }
 bool IsStopped() { return terminal.stopped; }
 ulong GetTickCount64() { return static_cast<ulong>(terminal.now); }
-datetime TimeGMT() { return terminal.now / 1000; }
-datetime TimeTradeServer() { return TimeGMT() + terminal.broker_offset; }
+datetime TimeGMT() { return terminal.now / 1000 + terminal.computer_error; }
+datetime TimeTradeServer() { return terminal.now / 1000 + terminal.broker_offset; }
 void ResetLastError() { terminal.last_error = 0; }
 int GetLastError() { return terminal.last_error; }
 void Print(const string &text) { say("log", text.utf8()); }
@@ -446,6 +465,13 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
         if (next<std::string>(line) == "known") terminal.unknown.erase(name);
         else terminal.unknown.insert(name);
     }},
+    {"mode", [](auto &line) {
+        static const std::map<std::string, long> modes{
+            {"forex", SYMBOL_CALC_MODE_FOREX}, {"unleveraged", SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE}, {"cfd", SYMBOL_CALC_MODE_CFD}};
+        const auto name = next<std::string>(line);
+        terminal.modes[name] = modes.at(next<std::string>(line));
+    }},
+    {"watch", [](auto &line) { terminal.selected.insert(next<std::string>(line)); }},
     {"chart", [](auto &line) { _Symbol = next<std::string>(line); }},
     {"bar", add_bar},
     {"late-bar", [](auto &line) { terminal.before_copy = [text = rest(line)] { std::istringstream bar(text); add_bar(bar); }; }},
@@ -457,6 +483,7 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"shown", [](auto &line) { History &history = next_history(line); history.shown = next<std::string>(line) == "yes"; }},
     {"maxbars", [](auto &line) { terminal.max_bars = next<int>(line); }},
     {"clock", [](auto &line) { terminal.now = next<long>(line) * 1000; }},
+    {"computer", [](auto &line) { terminal.computer_error = next<long>(line); }},
     {"offset", [](auto &line) { terminal.broker_offset = next<int>(line); }},
     {"connected", [](auto &line) { terminal.connected = next<std::string>(line) == "yes"; }},
     {"takes", [](auto &line) { terminal.request_takes = next<long>(line); }},
