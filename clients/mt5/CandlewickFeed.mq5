@@ -184,7 +184,7 @@ Series      g_forex[];        // H1 candles of those Forex symbols that are read
 KnownOffset g_known[];        // in the order of time
 KnownOffset g_measurements[]; // since this computer's clock was set last
 bool        g_clock_proven;   // an opening has shown what was measured since then
-long        g_clock_start;    // what this computer's clock showed when its ticks began, 0: not known yet
+long        g_clock_start;    // what this computer's clock showed when its ticks began, FOR_EVER: not known yet
 ulong       g_evidence_due_at;
 string      g_clock_note;     // what is left out for now, "": nothing
 string      g_note_told;
@@ -989,7 +989,7 @@ void ForgetEvidence() {
    ArrayResize(g_known, 0);
    ArrayResize(g_measurements, 0);
    g_clock_proven    = false;
-   g_clock_start     = 0;
+   g_clock_start     = FOR_EVER;
    g_evidence_due_at = 0;
    g_clock_note      = "";
    g_note_told       = "";
@@ -1426,7 +1426,7 @@ void ForgetMeasurements() {
 // Whether this computer's clock was set since the last measurement: then it may be wrong by as much as the broker's changed.
 bool ClockWasSet(const long utc) {
    const long step = utc - TickSeconds() - g_clock_start;
-   return g_clock_start != 0 && (step > CLOCK_STEP_SECONDS || step < -CLOCK_STEP_SECONDS);
+   return g_clock_start != FOR_EVER && (step > CLOCK_STEP_SECONDS || step < -CLOCK_STEP_SECONDS);
 }
 
 long TickSeconds() {

@@ -30,6 +30,8 @@ struct History {
     bool synchronized = true;
     bool shown = true; // otherwise there are no bars for a moment
     int portion = 0;   // how many older bars come after each request for more than there are
+    mutable std::vector<MqlRates> loaded; // what the terminal has of it as of `loaded_at`
+    mutable long loaded_at = -1;
 };
 
 struct Terminal {
@@ -54,6 +56,7 @@ struct Terminal {
     bool connected = true, stopped = false, has_timers = true, errors_as_statuses = false;
     int last_error = 0;
     std::string comment;
+    long market_changes = 0; // grows with whatever may change what is loaded
 } terminal;
 
 void say(const std::string &kind, const std::string &text) { std::cout << kind << ' ' << text << '\n'; }
@@ -88,8 +91,11 @@ bool runs = false; // a program that does not may stay loaded
 
 // --- The market as the terminal knows it ---
 
-std::vector<MqlRates> loaded(const History &history) {
-    std::vector<MqlRates> rates;
+const std::vector<MqlRates> &loaded(const History &history) {
+    auto &rates = history.loaded;
+    if (history.loaded_at == terminal.market_changes) return rates;
+    history.loaded_at = terminal.market_changes;
+    rates.clear();
     if (!history.shown) return rates;
     for (const auto &[time, bar] : history.bars) if (bar.loaded) rates.push_back(bar.rates);
     const auto most = static_cast<size_t>(terminal.max_bars);
@@ -102,6 +108,7 @@ History &history_of(const string &symbol, ENUM_TIMEFRAMES timeframe) { return te
 // Older bars come, but after the call that asked for them.
 void request_older(History &history) {
     int left = history.portion;
+    if (left > 0) terminal.market_changes++;
     auto first = std::find_if(history.bars.begin(), history.bars.end(), [](const auto &entry) { return entry.second.loaded; });
     while (left-- > 0 && first != history.bars.begin()) (--first)->second.loaded = true;
 }
@@ -145,7 +152,7 @@ long SeriesInfoInteger(const string &symbol, ENUM_TIMEFRAMES timeframe, ENUM_SER
     const History &history = history_of(symbol, timeframe);
     if (property == SERIES_SYNCHRONIZED) return history.synchronized;
     if (property == SERIES_FIRSTDATE) {
-        const auto rates = loaded(history);
+        const auto &rates = loaded(history);
         return rates.empty() ? 0 : rates.front().time;
     }
     datetime first = 0;
@@ -164,24 +171,25 @@ int Bars(const string &symbol, ENUM_TIMEFRAMES timeframe) { return static_cast<i
 
 // The bar that opened at the time or, unless it must be exact, the last one before.
 int iBarShift(const string &symbol, ENUM_TIMEFRAMES timeframe, datetime time, bool exact) {
-    const auto rates = loaded(history_of(symbol, timeframe));
-    for (size_t position = 0; position < rates.size(); position++) {
-        const datetime opened = rates[rates.size() - 1 - position].time;
-        if (opened == time || (opened < time && !exact)) return static_cast<int>(position);
-    }
-    return -1;
+    const auto &rates = loaded(history_of(symbol, timeframe));
+    const auto later = std::upper_bound(rates.begin(), rates.end(), time, [](datetime at, const MqlRates &rate) { return at < rate.time; });
+    if (later == rates.begin() || (exact && (later - 1)->time != time)) return -1;
+    return static_cast<int>(rates.end() - later);
 }
 
 // Counts from the forming bar at 0 into the past, and fills the array from the oldest on.
 int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<MqlRates> &rates) {
-    if (const auto happens = std::exchange(terminal.before_copy, nullptr)) happens();
+    if (const auto happens = std::exchange(terminal.before_copy, nullptr)) {
+        happens();
+        terminal.market_changes++;
+    }
     if (terminal.failing_copies > 0) {
         terminal.failing_copies--;
         terminal.last_error = ERR_HISTORY_NOT_FOUND;
         return -1;
     }
     History &history = history_of(symbol, timeframe);
-    const auto all = loaded(history);
+    const auto &all = loaded(history);
     const int size = static_cast<int>(all.size());
     if (terminal.selected.count(symbol.utf8()) == 0 || start < 0 || count <= 0) {
         terminal.last_error = ERR_MARKET_UNKNOWN_SYMBOL;
@@ -509,6 +517,7 @@ int main() {
         try {
             const auto command = commands.find(name);
             if (command == commands.end()) throw std::runtime_error("there is no command " + name);
+            terminal.market_changes++;
             command->second(line);
             std::cout << "ok" << std::endl;
         } catch (const std::exception &error) {
