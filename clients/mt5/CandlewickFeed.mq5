@@ -67,6 +67,8 @@ const int   CLOCK_STEP_SECONDS   = 300;     // by which this computer's clock is
 const int   CLOCK_AHEAD_SECONDS  = 60;      // by which a candle may open before the terminal's idea of the broker's clock
 const int   LATE_OPENING_MINUTES = 180;     // up to which an opening is suspicious; a later one is a holiday
 const int   MEASUREMENTS_KEPT    = 100;
+const long  STEP_QUARTERS        = 12;      // quarters of an hour by which a broker's clock is changed at most
+const long  STEP_REST            = 10;      // seconds by which such a step may differ from whole quarters
 const long  FIRST_SUNDAY         = 536716800;    // 1987-01-04, from when on New York's summer times are known
 const long  WEEK_SECONDS         = 604800;
 const long  LEAST_WEEKEND        = 46 * 3600;    // seconds; New York's clock and the broker's can each take an hour of the 48
@@ -185,13 +187,16 @@ KnownOffset g_known[];        // in the order of time
 KnownOffset g_measurements[]; // since this computer's clock was set last
 bool        g_clock_proven;   // an opening has shown what was measured since then
 long        g_clock_start;    // what this computer's clock showed when its ticks began, FOR_EVER: not known yet
+long        g_broker_start;   // the same for the broker's clock
+long        g_broker_set_at;  // when that was changed last while the EA ran, NO_TIME: never
 ulong       g_evidence_due_at;
 string      g_clock_note;     // what is left out for now, "": nothing
 string      g_note_told;
 ulong       g_note_told_at;
-int         g_lone_week;      // the week whose measurements are compared where no Forex symbol proves them
-int         g_lone_measured;  // the first of them
-bool        g_lone_varied;    // another one differs
+int         g_lone_week;      // of the last measurement, for a broker without Forex, -1: none
+long        g_lone_from;      // since when they are the same
+int         g_lone_measured;  // what they are
+bool        g_lone_varied;    // one of this week differs
 Remembered  g_gaps_told;      // their ends
 
 //+------------------------------------------------------------------+
@@ -990,6 +995,8 @@ void ForgetEvidence() {
    ArrayResize(g_measurements, 0);
    g_clock_proven    = false;
    g_clock_start     = FOR_EVER;
+   g_broker_start    = FOR_EVER;
+   g_broker_set_at   = NO_TIME;
    g_evidence_due_at = 0;
    g_clock_note      = "";
    g_note_told       = "";
@@ -1006,8 +1013,7 @@ string MeasuredClockWarning(const long utc) {
    FindForexSymbols();
    if(!HoursAreLoaded() && ArraySize(g_known) == 0) {
       g_clock_check_at = GetTickCount64() + (ulong)HISTORY_WAIT_SECONDS * SECOND;
-      return "nothing is sent until the terminal has loaded the hours of its Forex symbols, which show how far the broker's clock is "
-             "ahead of UTC; a BrokerClock with a rule needs none";
+      return WaitsForHours();
    }
    g_clock_note = "";
    KnownOffset known[];
@@ -1021,6 +1027,11 @@ string MeasuredClockWarning(const long utc) {
    return warning;
 }
 
+string WaitsForHours() {
+   return "nothing is sent until the terminal has loaded the hours of its Forex symbols, which show how far the broker's clock is ahead "
+          "of UTC; a BrokerClock with a rule needs none";
+}
+
 string ReadKnown(const long utc, KnownOffset &known[]) {
    if(g_measured < LEAST_OFFSET_MINUTES || g_measured > MOST_OFFSET_MINUTES)
       return StringFormat("the broker's clock is %d minutes ahead of UTC, which no clock is, so nothing is sent; correct this "
@@ -1028,12 +1039,15 @@ string ReadKnown(const long utc, KnownOffset &known[]) {
    WeekHours weeks[];
    ResizeWeeks(weeks, WeekOf(utc) + 2);
    bool found = false;
+   bool missing = false;
    for(int i = 0; i < ArraySize(g_forex); i++) {
       datetime times[];
       const int bars = Bars(g_forex[i].symbol, PERIOD_H1);
       const int count = bars > 0 ? CopyTime(g_forex[i].symbol, PERIOD_H1, 0, bars, times) : 0;
-      if(count < 2)
+      if(count < 2) {
+         missing = true;
          continue;
+      }
       const long now = (long)TimeTradeServer();
       if((long)times[count - 1] > now + CLOCK_AHEAD_SECONDS)
          return StringFormat("%s has a candle of %s by the broker's clock, which is later than now, so nothing is sent; correct this "
@@ -1041,14 +1055,16 @@ string ReadKnown(const long utc, KnownOffset &known[]) {
       WeekHours own[];
       ResizeWeeks(own, ArraySize(weeks));
       ReadHours(times, now, own);
-      g_forex[i].rests = Rests(own);
-      if(g_forex[i].rests) {
+      g_forex[i].rests = HasProof(own);
+      if(g_forex[i].rests || !CanBeJudged(own)) {
          Combine(weeks, own);
          found = true;
       }
    }
    MarkResting();
-   return found ? WeighWeeks(utc, weeks, known) : WeighNothing(utc, known);
+   if(!found && missing)
+      return WaitsForHours();
+   return found ? WeighWeeks(utc, weeks, known) : WeighNothing(known);
 }
 
 // --- Forex symbols and their hours ---
@@ -1071,7 +1087,12 @@ void AddForexSymbol(const string symbol) {
          return;
    }
    long mode = 0;
-   if(count >= FOREX_SYMBOLS || !SymbolInfoInteger(symbol, SYMBOL_TRADE_CALC_MODE, mode))
+   long is_custom = 0;
+   if(count >= FOREX_SYMBOLS || !SymbolInfoInteger(symbol, SYMBOL_TRADE_CALC_MODE, mode) ||
+      !SymbolInfoInteger(symbol, SYMBOL_CUSTOM, is_custom))
+      return;
+   // A custom symbol may have the times of any clock.
+   if(is_custom != 0)
       return;
    if(mode != SYMBOL_CALC_MODE_FOREX && mode != SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE)
       return;
@@ -1144,16 +1165,22 @@ int OffsetBetween(const long broker, const long utc) {
    return minutes >= LEAST_OFFSET_MINUTES && minutes <= MOST_OFFSET_MINUTES ? (int)minutes : OFFSET_UNKNOWN;
 }
 
-// Whether a symbol keeps Forex hours: at least one of its weeks proves an offset, or there are not yet two to judge it by.
-bool Rests(const WeekHours &weeks[]) {
-   int whole = 0;
+// A symbol of which no week proves an offset keeps other hours than Forex, once there are two weeks to judge it by.
+bool HasProof(const WeekHours &weeks[]) {
    for(int i = 0; i < ArraySize(weeks); i++) {
       if(IsProof(weeks[i]))
          return true;
+   }
+   return false;
+}
+
+bool CanBeJudged(const WeekHours &weeks[]) {
+   int whole = 0;
+   for(int i = 0; i < ArraySize(weeks); i++) {
       if(weeks[i].opening != OFFSET_UNKNOWN && weeks[i].close != OFFSET_UNKNOWN)
          whole++;
    }
-   return whole < 2;
+   return whole >= 2;
 }
 
 // The earliest opening and the latest close of all symbols come nearest to those of Forex.
@@ -1226,8 +1253,11 @@ string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]
    const int last = newest < 0 ? OFFSET_UNKNOWN : weeks[newest].opening;
    const int opening = utc < ForexClose(week) ? weeks[week].opening : OFFSET_UNKNOWN;
    const bool opened = opening == g_measured;
+   if(opened && !g_clock_proven && g_broker_set_at >= ForexOpening(week))
+      return "nothing is sent until the Forex week opens, because this computer's clock and the broker's were both changed in this week; a "
+             "BrokerClock with a rule sends at once";
    if(last == OFFSET_UNKNOWN && opening == OFFSET_UNKNOWN)
-      return WeighNothing(utc, known);
+      return WeighNothing(known);
    // An opening alone may be an hour late on the day on which this computer's clock is an hour wrong. What was measured since an
    // earlier proof cannot.
    if(last != OFFSET_UNKNOWN && last != g_measured && !(opened && g_clock_proven))
@@ -1256,13 +1286,13 @@ string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]
    return "";
 }
 
-// Only this week is sent, and only if the clock was the same all the time.
-string WeighNothing(const long utc, KnownOffset &known[]) {
+// Only this week is sent, and only if the same was measured all the time.
+string WeighNothing(KnownOffset &known[]) {
    if(g_lone_varied)
       return "nothing is sent until the Forex week opens, because the broker's clock or this computer's was changed in this week and no "
              "Forex symbol shows which; choose a BrokerClock with a rule, or add a pair such as EURUSD to Market Watch";
    ArrayResize(known, 0);
-   Insert(known, ForexOpening(WeekOf(utc)), FOR_EVER, g_measured, 0);
+   Insert(known, g_lone_from, FOR_EVER, g_measured, 0);
    NoteOnlyThisWeek();
    return "";
 }
@@ -1391,19 +1421,13 @@ void TakeKnown(const KnownOffset &known[]) {
 // Remembers it, because it shows when the clock changed once the openings before and after have proven it.
 void RememberMeasurement(const long utc) {
    const bool was_set = ClockWasSet(utc);
+   NoteBrokerStep(utc);
    g_clock_start = utc - TickSeconds();
    if(was_set) {
       ForgetMeasurements();
       g_evidence_due_at = 0;
    }
-   const int week = WeekOf(utc);
-   if(week != g_lone_week) {
-      g_lone_week     = week;
-      g_lone_measured = g_measured;
-      g_lone_varied   = false;
-   }
-   else if(was_set || g_measured != g_lone_measured)
-      g_lone_varied = true;
+   RememberWeek(utc, was_set);
    const int count = ArraySize(g_measurements);
    if(count > 0 && g_measurements[count - 1].minutes == g_measured) {
       g_measurements[count - 1].to = utc;
@@ -1418,6 +1442,20 @@ void RememberMeasurement(const long utc) {
    g_evidence_due_at = 0;
 }
 
+// For a broker without Forex: since when the same was measured. What is measured first on a weekend says nothing of the days before
+// it, because clocks change then.
+void RememberWeek(const long utc, const bool was_set) {
+   const int week = WeekOf(utc);
+   const bool differs = was_set || g_measured != g_lone_measured;
+   const bool begins = g_lone_week < 0 || (week != g_lone_week && (differs || g_lone_varied));
+   if(begins) {
+      g_lone_from     = utc < ForexClose(week) ? ForexOpening(week) : utc;
+      g_lone_measured = g_measured;
+   }
+   g_lone_varied = !begins && (differs || g_lone_varied);
+   g_lone_week   = week;
+}
+
 void ForgetMeasurements() {
    ArrayResize(g_measurements, 0);
    g_clock_proven = false;
@@ -1427,6 +1465,21 @@ void ForgetMeasurements() {
 bool ClockWasSet(const long utc) {
    const long step = utc - TickSeconds() - g_clock_start;
    return g_clock_start != FOR_EVER && (step > CLOCK_STEP_SECONDS || step < -CLOCK_STEP_SECONDS);
+}
+
+// An opening says nothing of the time after such a step, even if this computer's clock was changed by as much at the same time. A
+// pause of the ticks, as while some computers sleep, looks like a step, too, but seldom like one of quarters of an hour.
+void NoteBrokerStep(const long utc) {
+   const long start = (long)TimeTradeServer() - TickSeconds();
+   const long step = g_broker_start == FOR_EVER ? 0 : start - g_broker_start;
+   const long quarters = (long)MathRound((double)step / 900);
+   const long rest = step - quarters * 900;
+   if(quarters != 0 && quarters <= STEP_QUARTERS && quarters >= -STEP_QUARTERS && rest <= STEP_REST && rest >= -STEP_REST) {
+      // The later of what this computer's clock shows and what it would show had it not been set.
+      const long unset = g_clock_start + TickSeconds();
+      g_broker_set_at = MathMax(utc, unset);
+   }
+   g_broker_start = start;
 }
 
 long TickSeconds() {

@@ -38,6 +38,7 @@ struct Terminal {
     std::map<std::string, int> digits; // of each symbol
     std::set<std::string> selected;    // symbols in Market Watch
     std::set<std::string> unknown;     // symbols of which the terminal knows no digits yet
+    std::set<std::string> custom;      // symbols that the trader made
     std::map<std::string, long> modes; // of the calculation of margin, where it is not that of Forex
     std::map<std::pair<std::string, ENUM_TIMEFRAMES>, History> histories;
     std::set<std::string> allowed; // addresses that WebRequest may call
@@ -138,6 +139,10 @@ int SymbolsTotal(bool) { return static_cast<int>(terminal.selected.size()); }
 string SymbolName(int position, bool) { return *std::next(terminal.selected.begin(), position); }
 
 bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property, long &value) {
+    if (property == SYMBOL_CUSTOM) {
+        value = static_cast<long>(terminal.custom.count(symbol.utf8()));
+        return true;
+    }
     if (property == SYMBOL_TRADE_CALC_MODE) {
         const auto mode = terminal.modes.find(symbol.utf8());
         value = mode == terminal.modes.end() ? long{SYMBOL_CALC_MODE_FOREX} : mode->second;
@@ -479,6 +484,7 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
         const auto name = next<std::string>(line);
         terminal.modes[name] = modes.at(next<std::string>(line));
     }},
+    {"custom", [](auto &line) { terminal.custom.insert(next<std::string>(line)); }},
     {"watch", [](auto &line) { terminal.selected.insert(next<std::string>(line)); }},
     {"chart", [](auto &line) { _Symbol = next<std::string>(line); }},
     {"bar", add_bar},

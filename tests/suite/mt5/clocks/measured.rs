@@ -282,7 +282,8 @@ const WINTER_NOON: &str = "2024-02-14T12:00:00Z";
 #[test]
 fn a_clock_of_no_rule_is_known_but_for_the_weekends_of_its_changes() {
     run(async {
-        let symbols = vec![forex("EURUSD"), always("BTCUSD")];
+        // The last one is calculated as Forex, but has no weekends.
+        let symbols = vec![forex("EURUSD"), always("BTCUSD"), always("GBPXBT")];
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 120, symbols).await else { return };
         broker.start();
         let (clock, first) = (broker.clock.clone(), broker.first_known());
@@ -394,6 +395,37 @@ fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
         broker.run_to(broker.now + DAY);
         assert_eq!(broker.feed.stored().await.0.len(), stored);
         assert!(broker.says("sends nothing"), "{}", broker.told());
+    });
+}
+
+#[test]
+fn without_a_forex_symbol_a_weekend_says_nothing_of_the_week_before() {
+    run(async {
+        // The second one is calculated as Forex, but has no weekends.
+        for symbol in ["BTCUSD", "GBPXBT"] {
+            let symbols = vec![always(symbol)];
+            // The clock was changed in the night before.
+            let Some(mut broker) = Broker::prepare(jerusalem(), "2023-10-29T12:00:00Z", 20, symbols).await else {
+                return;
+            };
+            broker.start();
+            broker.run_to(seconds("2023-10-31T12:00:00Z"));
+            let start = seconds("2023-10-29T13:00:00Z");
+            broker.verify(|utc| utc < start).await;
+        }
+    });
+}
+
+#[test]
+fn a_symbol_of_the_traders_own_proves_nothing() {
+    run(async {
+        let symbols = vec![forex("EURUSD"), always("BTCUSD")];
+        let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 20, symbols).await else { return };
+        broker.feed.terminal.tell("custom EURUSD");
+        broker.start();
+        let week = close_before(broker.now) + 2 * DAY;
+        broker.verify(|utc| utc < week).await;
+        assert!(broker.says("only candles of this week are sent"), "{}", broker.told());
     });
 }
 
@@ -530,11 +562,16 @@ fn an_opening_that_is_late_by_as_much_as_the_computers_clock_is_wrong_proves_not
 fn a_computer_whose_clock_changes_with_the_brokers_is_found_out() {
     run(async {
         // The difference of the two clocks stays what it was.
-        for (first, to) in [(3, 2), (2, 3)] {
-            let change = seconds("2023-10-28T23:00:00Z");
-            let clock = Clock::new(first, &[("2023-10-28T23:00:00Z", to)]);
+        for (first, change, to) in [
+            (3, "2023-10-28T23:00:00Z", 2),
+            (2, "2023-10-28T23:00:00Z", 3),
+            (3, "2023-10-27T00:00:00Z", 2),
+            (2, "2023-10-27T00:00:00Z", 3),
+        ] {
+            let clock = Clock::new(first, &[(change, to)]);
+            let change = seconds(change);
             let symbols = vec![forex("EURUSD"), always("BTCUSD")];
-            let Some(mut broker) = Broker::prepare(clock, "2023-10-27T12:00:00Z", 12, symbols).await else { return };
+            let Some(mut broker) = Broker::prepare(clock, "2023-10-26T12:00:00Z", 12, symbols).await else { return };
             broker.start();
             broker.run_to(change - HOUR - 600);
             broker.feed.advance(HOUR - 10);
@@ -640,7 +677,10 @@ async fn live_through(case: u64, has_holes: bool) {
     };
     let mut events = vec![(wrong.0, format!("computer {}", wrong.1))];
     events.push((wrong.0 + (1 + random.below(60)) * HOUR, "computer 0".to_owned()));
-    events.push((now + random.below(14 * 24) * HOUR, "deinit 1".to_owned()));
+    // A start within a week after both were changed by the same knows neither.
+    let restart = now + random.below(14 * 24) * HOUR;
+    let after = if is_forex_open(change.0) { events[1].0 + HOUR } else { 0 };
+    events.push((restart.max(after), "deinit 1".to_owned()));
     events.sort();
     broker.start();
     for (moment, event) in events {
