@@ -42,8 +42,8 @@ input ENUM_APPLIED_VOLUME VolumeKind   = VOLUME_TICK;                   // Volum
 
 input group "The broker's clock"
 input BROKER_CLOCK BrokerClock         = CLOCK_NEW_YORK;                // When it goes forward an hour
-input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter
-input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts this
+input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter (not if as measured)
+input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts its rule
 
 const int   LAST_WAIT_SECONDS    = 300;     // a pause grows with each failure up to this
 const int   LONGEST_WAIT_SECONDS = 3600;    // and lasts no longer than this whatever the service asks for
@@ -1265,7 +1265,8 @@ string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]
    const bool suspicious = opening != OFFSET_UNKNOWN && opening <= g_measured + LATE_OPENING_MINUTES;
    if(!opened && (last == OFFSET_UNKNOWN || (suspicious && !g_clock_proven)))
       return Contradiction(opening);
-   if(!opened && !g_clock_proven && newest < week - 1)
+   // Two weeks of holidays may lie between a proof and this week's opening.
+   if(last != OFFSET_UNKNOWN && !g_clock_proven && newest < week - (opened ? 3 : 1))
       return "nothing is sent until the Forex week opens or closes, because neither this week nor the last one shows how far the "
              "broker's clock is ahead of UTC; a BrokerClock with a rule sends at once";
    if(opened && last == g_measured)
