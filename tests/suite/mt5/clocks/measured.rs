@@ -377,6 +377,35 @@ fn a_symbol_of_other_hours_proves_nothing_and_hinders_no_other() {
 }
 
 #[test]
+fn a_few_weeks_of_other_hours_are_no_change_of_the_clock() {
+    run(async {
+        // Hours of London: in three weeks of the year they are an hour late in New York, at the opening and at the close.
+        let shifted = [
+            seconds("2023-03-12T00:00:00Z")..seconds("2023-03-26T00:00:00Z"),
+            seconds("2023-10-29T00:00:00Z")..seconds("2023-11-05T00:00:00Z"),
+        ];
+        let london = || {
+            let shifted = shifted.clone();
+            let late = move |utc: i64| if shifted.iter().any(|weeks| weeks.contains(&utc)) { HOUR } else { 0 };
+            Truth::new("EURUSD", move |utc| is_forex_open(utc - late(utc)))
+        };
+        let symbols = vec![london(), always("BTCUSD")];
+        let Some(mut broker) = Broker::prepare(Clock::new(2, &[]), WINTER_NOON, 60, symbols).await else { return };
+        broker.start();
+        let first = broker.first_known();
+        let left_out = shifted.clone().map(|weeks| close_before(weeks.start)..opening_after(weeks.end));
+        broker.verify(|utc| utc < first || left_out.iter().any(|weeks| weeks.contains(&utc))).await;
+
+        let symbols = vec![london(), always("BTCUSD")];
+        let Some(mut broker) = Broker::prepare(Clock::new(2, &[]), "2023-03-22T12:00:00Z", 30, symbols).await else {
+            return;
+        };
+        broker.start();
+        broker.verify_nothing().await;
+    });
+}
+
+#[test]
 fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
     run(async {
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 30, vec![always("BTCUSD")]).await else {
