@@ -1104,7 +1104,7 @@ void AddForexSymbol(const string symbol) {
    g_forex[count].rests         = false;
 }
 
-// Whether waiting for more of them is pointless. One symbol with hours is enough.
+// Whether waiting for more of them is pointless: each symbol has all, or none came for long. One of them must have some.
 bool HoursAreLoaded() {
    bool waits = false;
    bool any = ArraySize(g_forex) == 0;

@@ -667,6 +667,10 @@ impl Random {
         ((mixed ^ (mixed >> 31)) >> 1) as i64 % limit
     }
 
+    fn of(&mut self, list: &[i64]) -> i64 {
+        list[usize::try_from(self.below(list.len() as i64)).unwrap()]
+    }
+
     /// A clock that changes in each of some seasons, the last time in the week after `now`.
     fn clock(&mut self, now: i64) -> Clock {
         let mut offset = (self.below(22) - 10) * HOUR;
@@ -674,8 +678,9 @@ impl Random {
         let mut moment = now + self.below(7) * DAY;
         while moment > now - 60 * WEEK {
             // Seldom in the middle of a week, and at an hour of the broker's day that midnight is not near.
-            let day = [0, 0, 0, 5, 6, 6, self.below(7)][self.below(7) as usize];
-            let before = offset + [HOUR, -HOUR][self.below(2) as usize];
+            let any = self.below(7);
+            let day = self.of(&[0, 0, 0, 5, 6, 6, any]);
+            let before = offset + self.of(&[HOUR, -HOUR]);
             changes.push((sunday_of(moment) + day * DAY + (2 + self.below(20)) * HOUR - before, offset));
             offset = before;
             moment -= (10 + self.below(20)) * WEEK;
@@ -692,7 +697,7 @@ async fn live_through(case: u64, has_holes: bool) {
     let mut random = Random(case);
     let now = seconds("2023-01-01T00:00:00Z") + random.below(700 * 24) * HOUR;
     let (clock, end) = (random.clock(now), now + 3 * WEEK);
-    let hole = move |utc: i64| has_holes && Random(case ^ ((utc as u64 / 7200) << 8)).below(20) == 0;
+    let hole = move |utc: i64| has_holes && Random(case ^ ((utc.cast_unsigned() / 7200) << 8)).below(20) == 0;
     let symbols = vec![Truth::new("EURUSD", move |utc| is_forex_open(utc) && !hole(utc)), always("BTCUSD")];
     let start = chrono::DateTime::from_timestamp(now, 0).unwrap().to_rfc3339();
     let Some(mut broker) = Broker::prepare(clock.clone(), &start, 36, symbols).await else { return };
@@ -702,7 +707,7 @@ async fn live_through(case: u64, has_holes: bool) {
     let wrong = if random.below(2) == 0 {
         (change.0 - random.below(2), change.1 - clock.at(change.0 - 1))
     } else {
-        (now + random.below(10 * 24) * HOUR, [HOUR, -HOUR, 1200, -2 * HOUR][random.below(4) as usize])
+        (now + random.below(10 * 24) * HOUR, random.of(&[HOUR, -HOUR, 1200, -2 * HOUR]))
     };
     let mut events = vec![(wrong.0, format!("computer {}", wrong.1))];
     events.push((wrong.0 + (1 + random.below(60)) * HOUR, "computer 0".to_owned()));
