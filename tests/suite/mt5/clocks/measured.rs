@@ -11,6 +11,8 @@ use crate::harness::run_within;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
+/// Longest that a test may take: weeks pass in some.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How far a broker's clock is ahead of UTC: seconds from each moment on, the first from the beginning.
 #[derive(Clone, Debug)]
@@ -281,7 +283,7 @@ const WINTER_NOON: &str = "2024-02-14T12:00:00Z";
 
 #[test]
 fn a_clock_of_no_rule_is_known_but_for_the_weekends_of_its_changes() {
-    run(async {
+    run_within(PATIENCE, async {
         // The last one is calculated as Forex, but has no weekends.
         let symbols = vec![forex("EURUSD"), always("BTCUSD"), always("GBPXBT")];
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 120, symbols).await else { return };
@@ -305,7 +307,7 @@ fn a_clock_of_no_rule_is_known_but_for_the_weekends_of_its_changes() {
 
 #[test]
 fn a_broker_that_took_another_rule_is_known_in_both() {
-    run(async {
+    run_within(PATIENCE, async {
         // Europe's rule, then America's.
         let changes = [
             ("2022-03-27T01:00:00Z", 3),
@@ -337,7 +339,7 @@ fn with_holidays(symbol: &'static str) -> Truth {
 
 #[test]
 fn holidays_are_bridged_where_the_weeks_around_them_agree() {
-    run(async {
+    run_within(PATIENCE, async {
         let symbols = || vec![with_holidays("EURUSD"), always("BTCUSD")];
         let same = Clock::new(2, &[]);
         let Some(mut broker) = Broker::prepare(same, WINTER_NOON, 70, symbols()).await else { return };
@@ -357,7 +359,7 @@ fn holidays_are_bridged_where_the_weeks_around_them_agree() {
 
 #[test]
 fn a_symbol_of_other_hours_proves_nothing_and_hinders_no_other() {
-    run(async {
+    run_within(PATIENCE, async {
         for (late, early) in [(1, 0), (0, 1), (1, 1), (4, 2)] {
             let alone = vec![shortened("EURUSD", late, early), always("BTCUSD")];
             let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 30, alone).await else { return };
@@ -378,7 +380,7 @@ fn a_symbol_of_other_hours_proves_nothing_and_hinders_no_other() {
 
 #[test]
 fn a_few_weeks_of_other_hours_are_no_change_of_the_clock() {
-    run(async {
+    run_within(PATIENCE, async {
         // Hours of London: in three weeks of the year they are an hour late in New York, at the opening and at the close.
         let shifted = [
             seconds("2023-03-12T00:00:00Z")..seconds("2023-03-26T00:00:00Z"),
@@ -407,7 +409,7 @@ fn a_few_weeks_of_other_hours_are_no_change_of_the_clock() {
 
 #[test]
 fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
-    run(async {
+    run_within(PATIENCE, async {
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 30, vec![always("BTCUSD")]).await else {
             return;
         };
@@ -429,7 +431,7 @@ fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
 
 #[test]
 fn without_a_forex_symbol_a_weekend_says_nothing_of_the_week_before() {
-    run(async {
+    run_within(PATIENCE, async {
         // The second one is calculated as Forex, but has no weekends.
         for symbol in ["BTCUSD", "GBPXBT"] {
             let symbols = vec![always(symbol)];
@@ -447,7 +449,7 @@ fn without_a_forex_symbol_a_weekend_says_nothing_of_the_week_before() {
 
 #[test]
 fn a_symbol_of_the_traders_own_proves_nothing() {
-    run(async {
+    run_within(PATIENCE, async {
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 20, symbols).await else { return };
         broker.feed.terminal.tell("custom EURUSD");
@@ -460,7 +462,7 @@ fn a_symbol_of_the_traders_own_proves_nothing() {
 
 #[test]
 fn with_fewer_than_eight_weeks_only_this_week_is_sent() {
-    run(async {
+    run_within(PATIENCE, async {
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(Clock::new(2, &[]), WINTER_NOON, 7, symbols).await else { return };
         broker.start();
@@ -480,7 +482,7 @@ fn with_fewer_than_eight_weeks_only_this_week_is_sent() {
 
 #[test]
 fn a_change_while_the_ea_runs_loses_an_hour_at_most() {
-    run(async {
+    run_within(PATIENCE, async {
         // Back and forward on a Sunday, back and forward on a Friday.
         for (first, change, to) in [
             (3, "2023-10-28T23:00:00Z", 2),
@@ -506,7 +508,7 @@ fn a_change_while_the_ea_runs_loses_an_hour_at_most() {
 
 #[test]
 fn an_ea_that_starts_after_a_change_waits_for_the_weeks_close() {
-    run(async {
+    run_within(PATIENCE, async {
         let clock = Clock::new(3, &[("2023-10-28T23:00:00Z", 2)]);
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(clock, "2023-10-29T12:00:00Z", 12, symbols).await else { return };
@@ -526,7 +528,7 @@ fn an_ea_that_starts_after_a_change_waits_for_the_weeks_close() {
 
 #[test]
 fn hours_that_come_late_lose_nothing() {
-    run(async {
+    run_within(PATIENCE, async {
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 40, symbols).await else { return };
         let times = broker.symbols[0].hours.times();
@@ -549,7 +551,7 @@ fn hours_that_come_late_lose_nothing() {
 
 #[test]
 fn a_computer_whose_clock_is_an_hour_wrong_sends_nothing_until_it_is_set() {
-    run(async {
+    run_within(PATIENCE, async {
         for error in [3600, -3600] {
             let symbols = vec![forex("EURUSD"), always("BTCUSD")];
             let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 30, symbols).await else { return };
@@ -569,7 +571,7 @@ fn a_computer_whose_clock_is_an_hour_wrong_sends_nothing_until_it_is_set() {
 
 #[test]
 fn an_opening_that_is_late_by_as_much_as_the_computers_clock_is_wrong_proves_nothing() {
-    run(async {
+    run_within(PATIENCE, async {
         // Both make the broker's clock look an hour farther ahead.
         let late = || {
             let hour = seconds("2024-02-11T22:00:00Z")..seconds("2024-02-11T23:00:00Z");
@@ -589,7 +591,7 @@ fn an_opening_that_is_late_by_as_much_as_the_computers_clock_is_wrong_proves_not
 
 #[test]
 fn a_computer_whose_clock_changes_with_the_brokers_is_found_out() {
-    run(async {
+    run_within(PATIENCE, async {
         // The difference of the two clocks stays what it was.
         for (first, change, to) in [
             (3, "2023-10-28T23:00:00Z", 2),
@@ -623,7 +625,7 @@ fn a_computer_whose_clock_changes_with_the_brokers_is_found_out() {
 
 #[test]
 fn an_ea_that_starts_on_a_weekend_waits_for_the_opening_with_what_is_newer_than_the_close() {
-    run(async {
+    run_within(PATIENCE, async {
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(jerusalem(), "2024-02-17T12:00:00Z", 30, symbols).await else { return };
         broker.start();
@@ -641,7 +643,7 @@ fn an_ea_that_starts_on_a_weekend_waits_for_the_opening_with_what_is_newer_than_
 
 #[test]
 fn a_clock_of_half_hours_proves_nothing() {
-    run(async {
+    run_within(PATIENCE, async {
         let clock = Clock(vec![(0, 5 * HOUR + 1800)]);
         // Hours of the broker begin at half past in UTC, and one that Forex opens or closes in is there.
         let half = Truth::new("EURUSD", |utc| is_forex_open(utc) || is_forex_open(utc + 1800));
@@ -737,7 +739,7 @@ async fn live_through(case: u64, has_holes: bool) {
 
 #[test]
 fn of_any_clock_everything_is_stored_but_what_is_not_certain() {
-    run_within(Duration::from_secs(300), async {
+    run_within(PATIENCE, async {
         for case in 0..4 {
             live_through(case, false).await;
         }
@@ -746,7 +748,7 @@ fn of_any_clock_everything_is_stored_but_what_is_not_certain() {
 
 #[test]
 fn of_any_clock_and_a_history_with_holes_nothing_is_stored_with_a_wrong_time() {
-    run_within(Duration::from_secs(300), async {
+    run_within(PATIENCE, async {
         for case in 100..104 {
             live_through(case, true).await;
         }
