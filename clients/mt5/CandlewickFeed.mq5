@@ -20,7 +20,8 @@ enum BROKER_CLOCK {
    CLOCK_EUROPE,   // European daylight saving
    CLOCK_FIXED,    // no daylight saving
    CLOCK_SYDNEY,   // Australian daylight saving (Sydney)
-   CLOCK_AUCKLAND  // New Zealand daylight saving (Auckland)
+   CLOCK_AUCKLAND, // New Zealand daylight saving (Auckland)
+   CLOCK_MEASURED  // as measured (earlier weeks: by the hours of Forex)
 };
 
 input group "The service"
@@ -41,8 +42,8 @@ input ENUM_APPLIED_VOLUME VolumeKind   = VOLUME_TICK;                   // Volum
 
 input group "The broker's clock"
 input BROKER_CLOCK BrokerClock         = CLOCK_NEW_YORK;                // When it goes forward an hour
-input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter
-input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts this
+input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter (not if as measured)
+input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts its rule
 
 const int   LAST_WAIT_SECONDS    = 300;     // a pause grows with each failure up to this
 const int   LONGEST_WAIT_SECONDS = 3600;    // and lasts no longer than this whatever the service asks for
@@ -59,6 +60,22 @@ const int   STATUS_LINES         = 25;      // Comment() shows about 2,000 chara
 const int   LEAST_OFFSET_MINUTES = -720;
 const int   MOST_OFFSET_MINUTES  = 840;
 const int   OFFSET_UNKNOWN       = -100000;
+const int   WEEKS_TO_AGREE       = 8;
+const int   FOREX_SYMBOLS        = 5;       // whose hours are read
+const int   CLOCK_RETRY_SECONDS  = 1;       // after the broker's clock changed while candles were copied
+const int   CLOCK_STEP_SECONDS   = 300;     // by which this computer's clock is set and not merely corrected
+const int   CLOCK_AHEAD_SECONDS  = 60;      // by which a candle may open before the terminal's idea of the broker's clock
+const int   LATE_OPENING_MINUTES = 180;     // up to which an opening is suspicious; a later one is a holiday
+const int   MEASUREMENTS_KEPT    = 100;
+const long  STEP_QUARTERS        = 12;      // quarters of an hour by which a broker's clock is changed at most
+const long  STEP_REST            = 10;      // seconds by which such a step may differ from whole quarters
+const long  FIRST_SUNDAY         = 536716800;    // 1987-01-04, from when on New York's summer times are known
+const long  WEEK_SECONDS         = 604800;
+const long  LEAST_WEEKEND        = 46 * 3600;    // seconds; New York's clock and the broker's can each take an hour of the 48
+const long  LEAST_SILENCE        = 3 * 3600;     // seconds without a candle after which the newest one is taken for the week's last
+const long  MOST_BRIDGED         = 17 * 86400;   // seconds: two weeks without proof and the weekends around them
+const long  NO_TIME              = -1;
+const long  FOR_EVER             = 253402300800; // year 10000
 const ulong SECOND               = 1000;
 
 const ENUM_TIMEFRAMES ALL_TIMEFRAMES[] =
@@ -123,6 +140,24 @@ struct Series {
    Conflicts       conflicts;
    bool            early_told;     // that a candle ended before its time
    bool            no_volume_told; // that the broker has no real volume
+   bool            walks_whole;    // through all of its history, whatever the service has of it
+   bool            rests;          // has no candles while Forex is closed
+   datetime        left_out_from;  // the oldest candle that was not sent because its time in UTC is not certain, 0: none
+   datetime        left_out_to;    // the newest one
+};
+
+// The hours of one Forex week as minutes by which they show the broker's clock ahead of UTC, OFFSET_UNKNOWN: they do not.
+struct WeekHours {
+   int opening;
+   int close;
+};
+
+// A stretch of time in UTC, the end exclusive, in which the broker's clock was so many minutes ahead.
+struct KnownOffset {
+   long from;
+   long to;
+   int  minutes;
+   int  weeks;     // how many prove it
 };
 
 Series   g_series[];
@@ -146,6 +181,23 @@ string   g_clock_told;    // the last such warning in the log, "": none
 ulong    g_clock_told_at;
 bool     g_fit_told;      // that it fits again since then
 int      g_measured;      // minutes by which the broker's clock is ahead of UTC now
+// For CLOCK_MEASURED alone:
+Series      g_forex[];        // H1 candles of those Forex symbols that are read
+KnownOffset g_known[];        // in the order of time
+KnownOffset g_measurements[]; // since this computer's clock was set last
+bool        g_clock_proven;   // an opening has shown what was measured since then
+long        g_clock_start;    // what this computer's clock showed when its ticks began, FOR_EVER: not known yet
+long        g_broker_start;   // the same for the broker's clock
+long        g_broker_set_at;  // when that was changed last while the EA ran, NO_TIME: never
+ulong       g_evidence_due_at;
+string      g_clock_note;     // what is left out for now, "": nothing
+string      g_note_told;
+ulong       g_note_told_at;
+int         g_lone_week;      // of the last measurement, for a broker without Forex, -1: none
+long        g_lone_from;      // since when they are the same
+int         g_lone_measured;  // what they are
+bool        g_lone_varied;    // one of this week differs
+Remembered  g_gaps_told;      // their ends
 
 //+------------------------------------------------------------------+
 //| Events                                                           |
@@ -172,6 +224,7 @@ int OnInit() {
    g_clock_told     = "";
    g_fit_told       = true;
    g_measured       = OFFSET_UNKNOWN;
+   ForgetEvidence();
    g_has_timer      = EventSetTimer(TimerSeconds);
    if(!g_has_timer)
       Print("the terminal has no timer for the feed yet; it is asked again with each tick of the chart");
@@ -301,7 +354,7 @@ bool AskService(Series &series) {
       series.service_last = last;
    if(series.service_last_before == 0)
       series.service_last_before = series.service_last;
-   series.sent_down_to = CandleTime(answer, "first");
+   series.sent_down_to = series.walks_whole ? 0 : CandleTime(answer, "first");
    series.asked_at     = GetTickCount64();
    series.forming      = 0;
    series.stage        = STAGE_BEGIN;
@@ -443,6 +496,7 @@ bool SendOlder(Series &series) {
 bool GoLive(Series &series, const string note) {
    series.waiting_since = 0;
    series.note          = note;
+   series.walks_whole   = false;
    series.stage         = STAGE_LIVE;
    return false;
 }
@@ -498,6 +552,11 @@ bool Wait(Series &series, const int seconds) {
 //+------------------------------------------------------------------+
 // Sends `total` rates from `first` on, of which the first `closed` are closed, and tells whether they need no sending any more.
 bool Send(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
+   return BrokerClock == CLOCK_MEASURED ? SendCertain(series, rates, first, total, closed)
+                                        : SendAll(series, rates, first, total, closed);
+}
+
+bool SendAll(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
    // Prices without their digits would be stored wrong for ever.
    long digits = 0;
    if(!SymbolInfoInteger(series.symbol, SYMBOL_DIGITS, digits))
@@ -786,11 +845,15 @@ string UrlEncoded(const string text) {
 // When clocks go back, an hour comes twice. The terminal keeps one candle of each time, and it is taken for one of the first
 // pass: taken for one of the second, it would lie in the future while the first lasts.
 datetime ToUtc(const datetime broker) {
+   if(BrokerClock == CLOCK_MEASURED)
+      return (datetime)KnownUtc((long)broker);
    const datetime in_summer = broker - BrokerOffsetMinutes * 60 - 3600;
    return IsSummer(in_summer) ? in_summer : in_summer + 3600;
 }
 
 datetime FromUtc(const datetime utc) {
+   if(BrokerClock == CLOCK_MEASURED)
+      return (datetime)((long)utc + KnownMinutes((long)utc) * 60);
    return utc + OffsetMinutes(utc) * 60;
 }
 
@@ -811,6 +874,7 @@ bool IsSummer(const datetime utc) {
       case CLOCK_AUCKLAND:
          return IsSummerInAuckland(utc, date.year);
       case CLOCK_FIXED:
+      case CLOCK_MEASURED:
          return false;
    }
    return false;
@@ -855,7 +919,8 @@ datetime SundayFrom(const int year, const int month, const int day) {
 
 // Whether candles may be sent: a wrong time would be stored for ever.
 bool ClockFits() {
-   return g_measured != OFFSET_UNKNOWN && (g_clock_warning == "" || IgnoreClockCheck);
+   const bool ignored = IgnoreClockCheck && BrokerClock != CLOCK_MEASURED;
+   return g_measured != OFFSET_UNKNOWN && (g_clock_warning == "" || ignored);
 }
 
 void CheckBrokerClock() {
@@ -863,10 +928,14 @@ void CheckBrokerClock() {
       return;
    g_clock_check_at = GetTickCount64() + (ulong)CLOCK_CHECK_SECONDS * SECOND;
    const datetime utc = TimeGMT();
-   // Offsets are quarters of an hour; what is left over is the two clocks' inaccuracy.
-   g_measured = (int)MathRound((double)((long)TimeTradeServer() - (long)utc) / 900) * 15;
-   g_clock_warning = ClockWarning(utc);
+   g_measured = Measured(utc);
+   g_clock_warning = BrokerClock == CLOCK_MEASURED ? MeasuredClockWarning((long)utc) : ClockWarning(utc);
    TellClock();
+}
+
+// Offsets are quarters of an hour; what is left over is the two clocks' inaccuracy.
+int Measured(const datetime utc) {
+   return (int)MathRound((double)((long)TimeTradeServer() - (long)utc) / 900) * 15;
 }
 
 // A clock on the verge of fitting, which changes its mind each minute, is told of once an hour.
@@ -898,6 +967,630 @@ string ClockWarning(const datetime utc) {
       : "BrokerOffsetMinutes if the broker really is a quarter of an hour off";
    return StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so %s; correct this computer's clock, "
                        "or %s", g_measured, expected, consequence, advice);
+}
+
+//+------------------------------------------------------------------+
+//| CLOCK_MEASURED, for brokers whose clock follows no offered rule. |
+//|                                                                  |
+//| Forex opens on Sunday and closes on Friday, both at 17:00 in New |
+//| York. A symbol's first candle of a week may be late (a holiday,  |
+//| other hours, a hole in the history) and its last one early, not  |
+//| the other way round. So an opening shows the broker's clock as   |
+//| far ahead of UTC as it was or farther, and a close as far or     |
+//| less. Where both show the same, that is the offset of the week;  |
+//| one of them alone proves nothing.                                |
+//|                                                                  |
+//| Up to two weeks without proof have the offset of those on both   |
+//| sides if that is the same. Other candles are left out, because a |
+//| wrong time would be stored for ever: those of the weekend on     |
+//| which the clock changed, if it was not measured meanwhile.       |
+//| Today's offset is the measured one once this week's opening and  |
+//| the last proven week show it, and as long as nobody sets this    |
+//| computer's clock. Candles of hours show offsets of whole hours   |
+//| only; a clock of half hours proves nothing.                      |
+//+------------------------------------------------------------------+
+void ForgetEvidence() {
+   ArrayResize(g_forex, 0);
+   ArrayResize(g_known, 0);
+   ArrayResize(g_measurements, 0);
+   g_clock_proven    = false;
+   g_clock_start     = FOR_EVER;
+   g_broker_start    = FOR_EVER;
+   g_broker_set_at   = NO_TIME;
+   g_evidence_due_at = 0;
+   g_clock_note      = "";
+   g_note_told       = "";
+   g_lone_week       = -1;
+   g_lone_varied     = false;
+   Forget(g_gaps_told);
+}
+
+// Why nothing may be sent, "" if candles of g_known may.
+string MeasuredClockWarning(const long utc) {
+   RememberMeasurement(utc);
+   if(GetTickCount64() < g_evidence_due_at)
+      return g_clock_warning;
+   FindForexSymbols();
+   if(!HoursAreLoaded() && ArraySize(g_known) == 0) {
+      g_clock_check_at = GetTickCount64() + (ulong)HISTORY_WAIT_SECONDS * SECOND;
+      return WaitsForHours();
+   }
+   g_clock_note = "";
+   KnownOffset known[];
+   const string warning = ReadKnown(utc, known);
+   if(warning == "")
+      TakeKnown(known);
+   // What is missing or contradictory now may be there in a minute.
+   const bool settled = warning == "" && g_clock_note == "";
+   g_evidence_due_at = GetTickCount64() + (ulong)(settled ? RECHECK_SECONDS : CLOCK_CHECK_SECONDS) * SECOND;
+   TellNote();
+   return warning;
+}
+
+string WaitsForHours() {
+   return "nothing is sent until the terminal has loaded the hours of its Forex symbols, which show how far the broker's clock is ahead "
+          "of UTC; a BrokerClock with a rule needs none";
+}
+
+string ReadKnown(const long utc, KnownOffset &known[]) {
+   if(g_measured < LEAST_OFFSET_MINUTES || g_measured > MOST_OFFSET_MINUTES)
+      return StringFormat("the broker's clock is %d minutes ahead of UTC, which no clock is, so nothing is sent; correct this "
+                          "computer's clock", g_measured);
+   WeekHours weeks[];
+   ResizeWeeks(weeks, WeekOf(utc) + 2);
+   bool found = false;
+   bool missing = false;
+   for(int i = 0; i < ArraySize(g_forex); i++) {
+      datetime times[];
+      const int bars = Bars(g_forex[i].symbol, PERIOD_H1);
+      const int count = bars > 0 ? CopyTime(g_forex[i].symbol, PERIOD_H1, 0, bars, times) : 0;
+      if(count < 2) {
+         missing = true;
+         continue;
+      }
+      const long now = (long)TimeTradeServer();
+      if((long)times[count - 1] > now + CLOCK_AHEAD_SECONDS)
+         return StringFormat("%s has a candle of %s by the broker's clock, which is later than now, so nothing is sent; correct this "
+                             "computer's clock", g_forex[i].symbol, BrokerText(times[count - 1]));
+      WeekHours own[];
+      ResizeWeeks(own, ArraySize(weeks));
+      ReadHours(times, now, own);
+      g_forex[i].rests = HasProof(own);
+      if(g_forex[i].rests || !CanBeJudged(own)) {
+         Combine(weeks, own);
+         found = true;
+      }
+   }
+   MarkResting();
+   if(!found && missing)
+      return WaitsForHours();
+   return found ? WeighWeeks(utc, weeks, known) : WeighNothing(known);
+}
+
+// --- Forex symbols and their hours ---
+
+// Those that are fed, then those of Market Watch.
+void FindForexSymbols() {
+   for(int i = 0; i < ArraySize(g_series); i++) {
+      if(SymbolSelect(g_series[i].symbol, true))
+         AddForexSymbol(g_series[i].symbol);
+   }
+   const int total = SymbolsTotal(true);
+   for(int i = 0; i < total; i++)
+      AddForexSymbol(SymbolName(i, true));
+}
+
+void AddForexSymbol(const string symbol) {
+   const int count = ArraySize(g_forex);
+   for(int i = 0; i < count; i++) {
+      if(g_forex[i].symbol == symbol)
+         return;
+   }
+   long mode = 0;
+   long is_custom = 0;
+   if(count >= FOREX_SYMBOLS || !SymbolInfoInteger(symbol, SYMBOL_TRADE_CALC_MODE, mode) ||
+      !SymbolInfoInteger(symbol, SYMBOL_CUSTOM, is_custom))
+      return;
+   // A custom symbol may have the times of any clock.
+   if(is_custom != 0)
+      return;
+   if(mode != SYMBOL_CALC_MODE_FOREX && mode != SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE)
+      return;
+   ArrayResize(g_forex, count + 1);
+   g_forex[count].symbol        = symbol;
+   g_forex[count].timeframe     = PERIOD_H1;
+   g_forex[count].waiting_since = 0;
+   g_forex[count].loaded_from   = 0;
+   g_forex[count].rests         = false;
+}
+
+// Whether waiting for more of them is pointless: each symbol has all, or none came for long. One of them must have some.
+bool HoursAreLoaded() {
+   bool waits = false;
+   bool any = ArraySize(g_forex) == 0;
+   for(int i = 0; i < ArraySize(g_forex); i++) {
+      const bool empty = Bars(g_forex[i].symbol, PERIOD_H1) == 0;
+      any = any || !empty;
+      if(!empty && HasAllOfBroker(g_forex[i]))
+         continue;
+      LoadOlder(g_forex[i]);
+      if(!WaitedEnough(g_forex[i]))
+         waits = true;
+   }
+   return any && !waits;
+}
+
+void ResizeWeeks(WeekHours &weeks[], const int count) {
+   ArrayResize(weeks, count);
+   for(int i = 0; i < count; i++) {
+      weeks[i].opening = OFFSET_UNKNOWN;
+      weeks[i].close   = OFFSET_UNKNOWN;
+   }
+}
+
+// A weekend lies between a close and an opening; after the newest candle, a few hours without another one show a close.
+void ReadHours(const datetime &times[], const long now, WeekHours &weeks[]) {
+   const int total = ArraySize(times);
+   for(int i = 1; i <= total; i++) {
+      const long closed = (long)times[i - 1] + 3600;
+      const long opened = i < total ? (long)times[i] : now;
+      if(opened - closed < (i < total ? LEAST_WEEKEND : LEAST_SILENCE))
+         continue;
+      ReadClose(closed, weeks);
+      if(i < total)
+         ReadOpening(opened, weeks);
+   }
+}
+
+void ReadOpening(const long broker, WeekHours &weeks[]) {
+   const int week = WeekOf(broker - LEAST_OFFSET_MINUTES * 60);
+   if(week < 0 || week >= ArraySize(weeks))
+      return;
+   const int minutes = OffsetBetween(broker, ForexOpening(week));
+   if(minutes != OFFSET_UNKNOWN)
+      weeks[week].opening = minutes;
+}
+
+void ReadClose(const long broker, WeekHours &weeks[]) {
+   const int week = WeekOf(broker - LEAST_OFFSET_MINUTES * 60);
+   if(week < 0 || week >= ArraySize(weeks))
+      return;
+   const int minutes = OffsetBetween(broker, ForexClose(week));
+   if(minutes != OFFSET_UNKNOWN)
+      weeks[week].close = minutes;
+}
+
+int OffsetBetween(const long broker, const long utc) {
+   const long minutes = (broker - utc) / 60;
+   return minutes >= LEAST_OFFSET_MINUTES && minutes <= MOST_OFFSET_MINUTES ? (int)minutes : OFFSET_UNKNOWN;
+}
+
+// A symbol of which no week proves an offset keeps other hours than Forex, once there are two weeks to judge it by.
+bool HasProof(const WeekHours &weeks[]) {
+   for(int i = 0; i < ArraySize(weeks); i++) {
+      if(IsProof(weeks[i]))
+         return true;
+   }
+   return false;
+}
+
+bool CanBeJudged(const WeekHours &weeks[]) {
+   int whole = 0;
+   for(int i = 0; i < ArraySize(weeks); i++) {
+      if(weeks[i].opening != OFFSET_UNKNOWN && weeks[i].close != OFFSET_UNKNOWN)
+         whole++;
+   }
+   return whole >= 2;
+}
+
+// The earliest opening and the latest close of all symbols come nearest to those of Forex.
+void Combine(WeekHours &weeks[], const WeekHours &own[]) {
+   for(int i = 0; i < ArraySize(weeks); i++) {
+      if(own[i].opening != OFFSET_UNKNOWN && (weeks[i].opening == OFFSET_UNKNOWN || own[i].opening < weeks[i].opening))
+         weeks[i].opening = own[i].opening;
+      if(own[i].close != OFFSET_UNKNOWN && own[i].close > weeks[i].close)
+         weeks[i].close = own[i].close;
+   }
+}
+
+void MarkResting() {
+   for(int i = 0; i < ArraySize(g_series); i++) {
+      g_series[i].rests = false;
+      for(int j = 0; j < ArraySize(g_forex); j++) {
+         if(g_forex[j].symbol == g_series[i].symbol)
+            g_series[i].rests = g_forex[j].rests;
+      }
+   }
+}
+
+bool IsProof(const WeekHours &week) {
+   return week.opening != OFFSET_UNKNOWN && week.opening == week.close;
+}
+
+// An opening that is too early or a close that is too late: the clock went forward within the week, or these are not Forex hours.
+bool IsContradiction(const WeekHours &week) {
+   return week.opening != OFFSET_UNKNOWN && week.close != OFFSET_UNKNOWN && week.opening < week.close;
+}
+
+// The week that opened last, -1 before 1987.
+int WeekOf(const long utc) {
+   if(utc < FIRST_SUNDAY + 22 * 3600)
+      return -1;
+   const int week = (int)((utc - FIRST_SUNDAY) / WEEK_SECONDS);
+   return utc < ForexOpening(week) ? week - 1 : week;
+}
+
+long ForexOpening(const int week) {
+   return InNewYork(FIRST_SUNDAY + week * WEEK_SECONDS);
+}
+
+long ForexClose(const int week) {
+   return InNewYork(FIRST_SUNDAY + week * WEEK_SECONDS + 5 * 86400);
+}
+
+// 17:00 of a day in New York.
+long InNewYork(const long day) {
+   const long in_winter = day + 22 * 3600;
+   return IsSummerInNewYork((datetime)in_winter) ? in_winter - 3600 : in_winter;
+}
+
+// --- What the hours prove ---
+
+string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]) {
+   const int week = WeekOf(utc);
+   int newest = -1;
+   for(int i = 0; i <= week; i++) {
+      if(IsProof(weeks[i])) {
+         Insert(known, ForexOpening(i), ForexClose(i), weeks[i].opening, 1);
+         newest = i;
+      }
+      else if(IsContradiction(weeks[i]))
+         Insert(known, ForexOpening(i), ForexClose(i), OFFSET_UNKNOWN, 0);
+   }
+   Join(known);
+   const int agreeing = DropFewWeeks(known, ForexOpening(week) - MOST_BRIDGED);
+
+   const int last = newest < 0 ? OFFSET_UNKNOWN : weeks[newest].opening;
+   const int opening = utc < ForexClose(week) ? weeks[week].opening : OFFSET_UNKNOWN;
+   const bool opened = opening == g_measured;
+   if(opened && !g_clock_proven && g_broker_set_at >= ForexOpening(week))
+      return "nothing is sent until the Forex week opens, because this computer's clock and the broker's were both changed in this week; a "
+             "BrokerClock with a rule sends at once";
+   if(last == OFFSET_UNKNOWN && opening == OFFSET_UNKNOWN)
+      return WeighNothing(known);
+   // An opening alone may be an hour late on the day on which this computer's clock is an hour wrong. What was measured since an
+   // earlier proof cannot.
+   if(last != OFFSET_UNKNOWN && last != g_measured && !(opened && g_clock_proven))
+      return Contradiction(last);
+   const bool suspicious = opening != OFFSET_UNKNOWN && opening <= g_measured + LATE_OPENING_MINUTES;
+   if(!opened && (last == OFFSET_UNKNOWN || (suspicious && !g_clock_proven)))
+      return Contradiction(opening);
+   // Two weeks of holidays may lie between a proof and this week's opening.
+   if(last != OFFSET_UNKNOWN && !g_clock_proven && newest < week - (opened ? 3 : 1))
+      return "nothing is sent until the Forex week opens or closes, because neither this week nor the last one shows how far the "
+             "broker's clock is ahead of UTC; a BrokerClock with a rule sends at once";
+   if(opened && last == g_measured)
+      g_clock_proven = true;
+
+   if(opened)
+      Insert(known, ForexOpening(week), FOR_EVER, g_measured, 0);
+   else if(g_clock_proven)
+      Insert(known, utc, FOR_EVER, g_measured, 0);
+   else
+      g_clock_note = StringFormat("candles since %s UTC wait for the Forex week to open, which shows whether the broker's clock has "
+                                  "changed; a BrokerClock with a rule sends them at once", BrokerText((datetime)ForexClose(newest)));
+   if(g_clock_proven && !AddMeasurements(known))
+      return "nothing is sent for a minute, because the hours of Forex contradict what was measured before";
+   RemoveUnknown(known);
+   if(agreeing < WEEKS_TO_AGREE)
+      KeepFrom(known, ForexOpening(week));
+   return "";
+}
+
+// Only this week is sent, and only if the same was measured all the time.
+string WeighNothing(KnownOffset &known[]) {
+   if(g_lone_varied)
+      return "nothing is sent until the Forex week opens, because the broker's clock or this computer's was changed in this week and no "
+             "Forex symbol shows which; choose a BrokerClock with a rule, or add a pair such as EURUSD to Market Watch";
+   ArrayResize(known, 0);
+   Insert(known, g_lone_from, FOR_EVER, g_measured, 0);
+   NoteOnlyThisWeek();
+   return "";
+}
+
+void NoteOnlyThisWeek() {
+   g_clock_note = StringFormat("only candles of this week are sent, because no Forex symbol shows in %d weeks how far the broker's clock "
+                               "was ahead of UTC before; choose a BrokerClock with a rule, or add a pair such as EURUSD to Market "
+                               "Watch", WEEKS_TO_AGREE);
+}
+
+string Contradiction(const int shown) {
+   return StringFormat("the broker's clock is %d minutes ahead of UTC by this computer's clock, but %d by the hours of Forex, so nothing "
+                       "is sent until they agree; correct this computer's clock, or choose a BrokerClock with a rule. If the "
+                       "broker's clock has just changed, they agree once the Forex week has opened, or closed after a restart",
+                       g_measured, shown);
+}
+
+void Insert(KnownOffset &list[], const long from, const long to, const int minutes, const int weeks) {
+   int i = ArraySize(list);
+   ArrayResize(list, i + 1);
+   for(; i > 0 && list[i - 1].from > from; i--)
+      list[i] = list[i - 1];
+   list[i].from    = from;
+   list[i].to      = to;
+   list[i].minutes = minutes;
+   list[i].weeks   = weeks;
+}
+
+void Join(KnownOffset &list[]) {
+   int count = 0;
+   for(int i = 0; i < ArraySize(list); i++) {
+      const bool joins = count > 0 && list[i].minutes != OFFSET_UNKNOWN && list[i].minutes == list[count - 1].minutes &&
+                         list[i].from - list[count - 1].to <= MOST_BRIDGED;
+      if(joins) {
+         list[count - 1].to     = MathMax(list[count - 1].to, list[i].to);
+         list[count - 1].weeks += list[i].weeks;
+      }
+      else
+         list[count++] = list[i];
+   }
+   ArrayResize(list, count);
+}
+
+// A few weeks unlike those around them may have been traded at other hours. Only the newest may be few, because the clock may just
+// have changed, as the measurement confirms. What is dropped stays in the list as unknown, so that nothing is joined across it.
+// Returns how many weeks are left.
+int DropFewWeeks(KnownOffset &list[], const long recent) {
+   bool may_be_few = true;
+   int left = 0;
+   for(int i = ArraySize(list) - 1; i >= 0; i--) {
+      if(list[i].minutes == OFFSET_UNKNOWN)
+         continue;
+      may_be_few = may_be_few && list[i].to >= recent;
+      if(list[i].weeks < WEEKS_TO_AGREE && !may_be_few)
+         list[i].minutes = OFFSET_UNKNOWN;
+      else
+         left += list[i].weeks;
+      may_be_few = false;
+   }
+   return left;
+}
+
+// Whether what was measured while the EA ran contradicts no proof.
+bool AddMeasurements(KnownOffset &list[]) {
+   for(int i = 0; i < ArraySize(g_measurements); i++)
+      Insert(list, g_measurements[i].from, g_measurements[i].to + 1, g_measurements[i].minutes, 0);
+   Join(list);
+   int before = -1;
+   for(int i = 0; i < ArraySize(list); i++) {
+      if(list[i].minutes == OFFSET_UNKNOWN)
+         continue;
+      if(before >= 0 && list[i].from < list[before].to && list[i].minutes != list[before].minutes) {
+         ForgetMeasurements();
+         return false;
+      }
+      before = i;
+   }
+   return true;
+}
+
+void RemoveUnknown(KnownOffset &list[]) {
+   int count = 0;
+   for(int i = 0; i < ArraySize(list); i++) {
+      if(list[i].minutes != OFFSET_UNKNOWN)
+         list[count++] = list[i];
+   }
+   ArrayResize(list, count);
+}
+
+void KeepFrom(KnownOffset &list[], const long from) {
+   int count = 0;
+   for(int i = 0; i < ArraySize(list); i++) {
+      if(list[i].to <= from)
+         continue;
+      list[count]      = list[i];
+      list[count].from = MathMax(list[count].from, from);
+      count++;
+   }
+   ArrayResize(list, count);
+   NoteOnlyThisWeek();
+}
+
+// A series that left something out starts again, because that may be known now.
+void TakeKnown(const KnownOffset &known[]) {
+   bool same = ArraySize(known) == ArraySize(g_known);
+   for(int i = 0; same && i < ArraySize(known); i++)
+      same = known[i].from == g_known[i].from && known[i].to == g_known[i].to && known[i].minutes == g_known[i].minutes;
+   if(same)
+      return;
+   ArrayResize(g_known, ArraySize(known));
+   for(int i = 0; i < ArraySize(known); i++)
+      g_known[i] = known[i];
+   for(int i = 0; i < ArraySize(g_series); i++) {
+      if(g_series[i].left_out_from == 0)
+         continue;
+      g_series[i].left_out_from = 0;
+      g_series[i].left_out_to   = 0;
+      g_series[i].walks_whole   = true;
+      g_series[i].broken_off    = false;
+      g_series[i].stage         = STAGE_ASK;
+   }
+}
+
+// --- What is measured ---
+
+// Remembers it, because it shows when the clock changed once the openings before and after have proven it.
+void RememberMeasurement(const long utc) {
+   const bool was_set = ClockWasSet(utc);
+   NoteBrokerStep(utc);
+   g_clock_start = utc - TickSeconds();
+   if(was_set) {
+      ForgetMeasurements();
+      g_evidence_due_at = 0;
+   }
+   RememberWeek(utc, was_set);
+   const int count = ArraySize(g_measurements);
+   if(count > 0 && g_measurements[count - 1].minutes == g_measured) {
+      g_measurements[count - 1].to = utc;
+      return;
+   }
+   if(count == MEASUREMENTS_KEPT) {
+      for(int i = 1; i < count; i++)
+         g_measurements[i - 1] = g_measurements[i];
+      ArrayResize(g_measurements, count - 1);
+   }
+   Insert(g_measurements, utc, utc, g_measured, 0);
+   g_evidence_due_at = 0;
+}
+
+// For a broker without Forex: since when the same was measured. What is measured first on a weekend says nothing of the days before
+// it, because clocks change then.
+void RememberWeek(const long utc, const bool was_set) {
+   const int week = WeekOf(utc);
+   const bool differs = was_set || g_measured != g_lone_measured;
+   const bool begins = g_lone_week < 0 || (week != g_lone_week && (differs || g_lone_varied));
+   if(begins) {
+      g_lone_from     = utc < ForexClose(week) ? ForexOpening(week) : utc;
+      g_lone_measured = g_measured;
+   }
+   g_lone_varied = !begins && (differs || g_lone_varied);
+   g_lone_week   = week;
+}
+
+void ForgetMeasurements() {
+   ArrayResize(g_measurements, 0);
+   g_clock_proven = false;
+}
+
+// Whether this computer's clock was set since the last measurement: then it may be wrong by as much as the broker's changed.
+bool ClockWasSet(const long utc) {
+   const long step = utc - TickSeconds() - g_clock_start;
+   return g_clock_start != FOR_EVER && (step > CLOCK_STEP_SECONDS || step < -CLOCK_STEP_SECONDS);
+}
+
+// An opening says nothing of the time after such a step, even if this computer's clock was changed by as much at the same time. A
+// pause of the ticks, as while some computers sleep, looks like a step, too, but seldom like one of quarters of an hour.
+void NoteBrokerStep(const long utc) {
+   const long start = (long)TimeTradeServer() - TickSeconds();
+   const long step = g_broker_start == FOR_EVER ? 0 : start - g_broker_start;
+   const long quarters = (long)MathRound((double)step / 900);
+   const long rest = step - quarters * 900;
+   if(quarters != 0 && quarters <= STEP_QUARTERS && quarters >= -STEP_QUARTERS && rest <= STEP_REST && rest >= -STEP_REST) {
+      // The later of what this computer's clock shows and what it would show had it not been set.
+      const long unset = g_clock_start + TickSeconds();
+      g_broker_set_at = MathMax(utc, unset);
+   }
+   g_broker_start = start;
+}
+
+long TickSeconds() {
+   return (long)(GetTickCount64() / SECOND);
+}
+
+// --- Candles ---
+
+// Sends those whose time in UTC is certain. The clocks are looked at after the candles were copied, because they may have changed
+// since the last look.
+bool SendCertain(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
+   const datetime utc = TimeGMT();
+   if(Measured(utc) != g_measured || ClockWasSet((long)utc)) {
+      g_clock_check_at = 0;
+      return Wait(series, CLOCK_RETRY_SECONDS);
+   }
+   const datetime newest = rates[first + total - 1].time;
+   if((long)newest > (long)TimeTradeServer() + CLOCK_AHEAD_SECONDS) {
+      Tell(series, StringFormat("the candle of %s by the broker's clock is later than now, so nothing is sent; correct this computer's "
+                                "clock", BrokerText(newest)));
+      return Wait(series, CLOCK_CHECK_SECONDS);
+   }
+   MqlRates certain[];
+   ArrayResize(certain, total);
+   int count = 0;
+   int certain_closed = 0;
+   for(int i = 0; i < total; i++) {
+      if(!IsCertain(series, (long)rates[first + i].time)) {
+         LeaveOut(series, rates[first + i].time);
+         continue;
+      }
+      certain[count++] = rates[first + i];
+      if(i < closed)
+         certain_closed++;
+   }
+   return count == 0 || SendAll(series, certain, 0, count, certain_closed);
+}
+
+bool IsCertain(const Series &series, const long broker) {
+   return KnownUtc(broker) != NO_TIME && !IsTwice(broker, series.rests);
+}
+
+// NO_TIME if it is not known.
+long KnownUtc(const long broker) {
+   for(int i = 0; i < ArraySize(g_known); i++) {
+      const long utc = broker - g_known[i].minutes * 60;
+      if(utc >= g_known[i].from && utc < g_known[i].to)
+         return utc;
+   }
+   return NO_TIME;
+}
+
+// Whether the clock may have shown a time twice, because it went back between two stretches. A symbol that rests has no candles
+// on the weekend on which that happened.
+bool IsTwice(const long broker, const bool rests) {
+   for(int i = 1; i < ArraySize(g_known); i++) {
+      const long before = g_known[i - 1].to;
+      const long after = g_known[i].from;
+      const bool weekend = before >= ForexClose(WeekOf(before)) && after <= ForexOpening(WeekOf(before) + 1);
+      if(!(weekend && rests) && broker >= before + g_known[i].minutes * 60 && broker < after + g_known[i - 1].minutes * 60)
+         return true;
+   }
+   return false;
+}
+
+// The offset at a time; between two stretches the smaller one, so that a series goes on too early rather than too late.
+int KnownMinutes(const long utc) {
+   int minutes = g_measured;
+   for(int i = ArraySize(g_known) - 1; i >= 0; i--) {
+      minutes = utc < g_known[i].to ? g_known[i].minutes : (int)MathMin(minutes, g_known[i].minutes);
+      if(utc >= g_known[i].from)
+         break;
+   }
+   return minutes;
+}
+
+// Each range is told once, for the first candle in it.
+void LeaveOut(Series &series, const datetime time) {
+   if(series.left_out_from == 0 || time < series.left_out_from)
+      series.left_out_from = time;
+   if(time > series.left_out_to)
+      series.left_out_to = time;
+   const int count = ArraySize(g_known);
+   for(int i = 0; i <= count; i++) {
+      const long from = i == 0 ? 0 : g_known[i - 1].to + 60 * MathMin(g_known[i - 1].minutes, g_known[i < count ? i : i - 1].minutes);
+      const long to = i == count ? FOR_EVER : g_known[i].from + 60 * MathMax(g_known[i].minutes, g_known[i > 0 ? i - 1 : i].minutes);
+      if((long)time < from || (long)time >= to)
+         continue;
+      if(Remember(g_gaps_told, (datetime)(i == count ? from : to)))
+         TellGap(series, time, from, to);
+      return;
+   }
+}
+
+void TellGap(const Series &series, const datetime time, const long from, const long to) {
+   const string since = from == 0 ? "" : StringFormat(" from %s", BrokerText((datetime)from));
+   const string until = to == FOR_EVER ? "" : StringFormat(" up to %s", BrokerText((datetime)to));
+   Print(StringFormat("candles%s%s by the broker's clock are left out, such as that of %s of %s, because it is not certain how far that "
+                      "clock was ahead of UTC; a BrokerClock with a rule sends them", since, until, BrokerText(time), SeriesName(series)));
+}
+
+// In the log once an hour.
+void TellNote() {
+   const ulong now = GetTickCount64();
+   const bool lately = g_clock_note == g_note_told && now < g_note_told_at + (ulong)RECHECK_SECONDS * SECOND;
+   if(g_clock_note == "" || lately)
+      return;
+   Print(g_clock_note);
+   g_note_told    = g_clock_note;
+   g_note_told_at = now;
 }
 
 //+------------------------------------------------------------------+
@@ -1031,6 +1724,8 @@ void ShowStatus() {
    string status = StringFormat("CandlewickFeed %s to %s: %s\n", VERSION, g_url, FeedStatus());
    if(g_clock_warning != "")
       status += g_clock_warning + "\n";
+   else if(g_clock_note != "")
+      status += g_clock_note + "\n";
    const int total = ArraySize(g_series);
    for(int i = 0; i < total && i < STATUS_LINES; i++)
       status += SeriesStatus(g_series[i]) + "\n";
@@ -1046,6 +1741,8 @@ string FeedStatus() {
       return "waits for the terminal to have a timer for it";
    if(!IsConnected())
       return "waits for the terminal to be connected to its broker";
+   if(g_clock_warning != "" && BrokerClock == CLOCK_MEASURED)
+      return "sends nothing while it is not certain how far the broker's clock is ahead of UTC";
    if(g_clock_warning != "" && !IgnoreClockCheck)
       return "sends nothing while the broker's clock contradicts the inputs";
    const ulong now = GetTickCount64();
@@ -1060,6 +1757,9 @@ string SeriesStatus(const Series &series) {
       status += StringFormat(", sent up to %s", UtcText(series.sent_up_to));
    if(series.conflicts.count > 0)
       status += StringFormat(", conflicting candles: %s (see the log)", Counted(series.conflicts.count, series.conflicts.cut_off));
+   if(series.left_out_from != 0)
+      status += StringFormat(", leaves out candles between %s and %s by the broker's clock (see the log)",
+                             BrokerText(series.left_out_from), BrokerText(series.left_out_to));
    if(series.waiting_since != 0)
       status += ", waits for the terminal to load history";
    else if(series.note != "")
@@ -1095,7 +1795,13 @@ string SeriesName(const Series &series) {
 }
 
 string UtcText(const datetime broker) {
+   if(BrokerClock == CLOCK_MEASURED && KnownUtc((long)broker) == NO_TIME)
+      return BrokerText(broker) + " by the broker's clock";
    return TimeToString(ToUtc(broker), TIME_DATE | TIME_MINUTES) + " UTC";
+}
+
+string BrokerText(const datetime broker) {
+   return TimeToString(broker, TIME_DATE | TIME_MINUTES);
 }
 
 //+------------------------------------------------------------------+
@@ -1317,6 +2023,10 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].conflicts.told_at   = 0;
    g_series[count].early_told          = false;
    g_series[count].no_volume_told      = false;
+   g_series[count].walks_whole         = BrokerClock == CLOCK_MEASURED;
+   g_series[count].rests               = false;
+   g_series[count].left_out_from       = 0;
+   g_series[count].left_out_to         = 0;
    Forget(g_series[count].rejected);
    Forget(g_series[count].conflicts.candles);
    return true;

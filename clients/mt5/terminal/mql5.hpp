@@ -316,15 +316,19 @@ struct MqlRates {
 };
 
 enum ENUM_SERIES_INFO_INTEGER { SERIES_FIRSTDATE, SERIES_SERVER_FIRSTDATE, SERIES_SYNCHRONIZED };
-enum ENUM_SYMBOL_INFO_INTEGER { SYMBOL_DIGITS };
+enum ENUM_SYMBOL_INFO_INTEGER { SYMBOL_DIGITS, SYMBOL_TRADE_CALC_MODE, SYMBOL_CUSTOM };
+enum ENUM_SYMBOL_CALC_MODE { SYMBOL_CALC_MODE_FOREX = 0, SYMBOL_CALC_MODE_CFD = 2, SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE = 5 };
 enum ENUM_TERMINAL_INFO_INTEGER { TERMINAL_BUILD, TERMINAL_CONNECTED, TERMINAL_MAXBARS };
 
 bool SymbolSelect(const string &symbol, bool select);
+int SymbolsTotal(bool selected);
+string SymbolName(int position, bool selected);
 bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property, long &value);
 long SeriesInfoInteger(const string &symbol, ENUM_TIMEFRAMES timeframe, ENUM_SERIES_INFO_INTEGER property);
 int TerminalInfoInteger(ENUM_TERMINAL_INFO_INTEGER property);
 int Bars(const string &symbol, ENUM_TIMEFRAMES timeframe);
 int iBarShift(const string &symbol, ENUM_TIMEFRAMES timeframe, datetime time, bool exact);
+int CopyTime(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<datetime> &times);
 int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<MqlRates> &rates);
 
 // --- The program's life ---

@@ -30,12 +30,16 @@ struct History {
     bool synchronized = true;
     bool shown = true; // if false, there are no bars at the moment
     int portion = 0;   // older bars that are loaded after each request for more than there are
+    mutable std::vector<MqlRates> loaded; // what the terminal has of it as of `loaded_at`
+    mutable long loaded_at = -1;
 };
 
 struct Terminal {
     std::map<std::string, int> digits; // of each symbol
     std::set<std::string> selected;    // symbols in Market Watch
     std::set<std::string> unknown;     // symbols whose digits the terminal does not know yet
+    std::set<std::string> custom;      // symbols that the trader made
+    std::map<std::string, long> modes; // of the calculation of margin, where it is not that of Forex
     std::map<std::pair<std::string, ENUM_TIMEFRAMES>, History> histories;
     std::set<std::string> allowed; // addresses that WebRequest may call
     std::map<std::string, std::string> inputs;
@@ -45,6 +49,7 @@ struct Terminal {
     long next_timer = 0, timer = 0;    // ms, 0: none
     long request_takes = 20;           // ms
     int broker_offset = 0;             // s
+    long computer_error = 0;           // s by which the computer's clock is wrong
     int max_bars = 100'000;
     int stop_after = -1; // requests until the program has to stop
     int failing_copies = 0; // the number of the next calls of CopyRates that fail
@@ -52,6 +57,7 @@ struct Terminal {
     bool connected = true, stopped = false, has_timers = true, errors_as_statuses = false;
     int last_error = 0;
     std::string comment;
+    long market_changes = 0; // grows with whatever may change what is loaded
 } terminal;
 
 void say(const std::string &kind, const std::string &text) { std::cout << kind << ' ' << text << '\n'; }
@@ -86,8 +92,11 @@ bool runs = false; // a program that does not run may stay loaded
 
 // --- The market as the terminal knows it ---
 
-std::vector<MqlRates> loaded(const History &history) {
-    std::vector<MqlRates> rates;
+const std::vector<MqlRates> &loaded(const History &history) {
+    auto &rates = history.loaded;
+    if (history.loaded_at == terminal.market_changes) return rates;
+    history.loaded_at = terminal.market_changes;
+    rates.clear();
     if (!history.shown) return rates;
     for (const auto &[time, bar] : history.bars) if (bar.loaded) rates.push_back(bar.rates);
     const auto most = static_cast<size_t>(terminal.max_bars);
@@ -100,6 +109,7 @@ History &history_of(const string &symbol, ENUM_TIMEFRAMES timeframe) { return te
 // Loads older bars, which come only after the call that asked for them.
 void request_older(History &history) {
     int left = history.portion;
+    if (left > 0) terminal.market_changes++;
     auto first = std::find_if(history.bars.begin(), history.bars.end(), [](const auto &entry) { return entry.second.loaded; });
     while (left-- > 0 && first != history.bars.begin()) (--first)->second.loaded = true;
 }
@@ -124,7 +134,20 @@ bool SymbolSelect(const string &symbol, bool) {
     return true;
 }
 
-bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER, long &value) {
+int SymbolsTotal(bool) { return static_cast<int>(terminal.selected.size()); }
+
+string SymbolName(int position, bool) { return *std::next(terminal.selected.begin(), position); }
+
+bool SymbolInfoInteger(const string &symbol, ENUM_SYMBOL_INFO_INTEGER property, long &value) {
+    if (property == SYMBOL_CUSTOM) {
+        value = static_cast<long>(terminal.custom.count(symbol.utf8()));
+        return true;
+    }
+    if (property == SYMBOL_TRADE_CALC_MODE) {
+        const auto mode = terminal.modes.find(symbol.utf8());
+        value = mode == terminal.modes.end() ? long{SYMBOL_CALC_MODE_FOREX} : mode->second;
+        return true;
+    }
     if (terminal.unknown.count(symbol.utf8()) != 0) return false;
     value = terminal.digits.at(symbol.utf8());
     return true;
@@ -134,7 +157,7 @@ long SeriesInfoInteger(const string &symbol, ENUM_TIMEFRAMES timeframe, ENUM_SER
     const History &history = history_of(symbol, timeframe);
     if (property == SERIES_SYNCHRONIZED) return history.synchronized;
     if (property == SERIES_FIRSTDATE) {
-        const auto rates = loaded(history);
+        const auto &rates = loaded(history);
         return rates.empty() ? 0 : rates.front().time;
     }
     datetime first = 0;
@@ -153,24 +176,25 @@ int Bars(const string &symbol, ENUM_TIMEFRAMES timeframe) { return static_cast<i
 
 // The bar that opened at the time or, unless it must be exact, the last one before.
 int iBarShift(const string &symbol, ENUM_TIMEFRAMES timeframe, datetime time, bool exact) {
-    const auto rates = loaded(history_of(symbol, timeframe));
-    for (size_t position = 0; position < rates.size(); position++) {
-        const datetime opened = rates[rates.size() - 1 - position].time;
-        if (opened == time || (opened < time && !exact)) return static_cast<int>(position);
-    }
-    return -1;
+    const auto &rates = loaded(history_of(symbol, timeframe));
+    const auto later = std::upper_bound(rates.begin(), rates.end(), time, [](datetime at, const MqlRates &rate) { return at < rate.time; });
+    if (later == rates.begin() || (exact && (later - 1)->time != time)) return -1;
+    return static_cast<int>(rates.end() - later);
 }
 
 // Counts from the forming bar at 0 into the past, and fills the array from the oldest on.
 int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<MqlRates> &rates) {
-    if (const auto happens = std::exchange(terminal.before_copy, nullptr)) happens();
+    if (const auto happens = std::exchange(terminal.before_copy, nullptr)) {
+        happens();
+        terminal.market_changes++;
+    }
     if (terminal.failing_copies > 0) {
         terminal.failing_copies--;
         terminal.last_error = ERR_HISTORY_NOT_FOUND;
         return -1;
     }
     History &history = history_of(symbol, timeframe);
-    const auto all = loaded(history);
+    const auto &all = loaded(history);
     const int size = static_cast<int>(all.size());
     if (terminal.selected.count(symbol.utf8()) == 0 || start < 0 || count <= 0) {
         terminal.last_error = ERR_MARKET_UNKNOWN_SYMBOL;
@@ -186,6 +210,8 @@ int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int co
 }
 
 // --- Time and output ---
+    std::set<std::string> custom;      // symbols that the trader made
+    std::map<std::string, long> modes; // of the calculation of margin, where it is not that of Forex
 
 bool EventSetTimer(int seconds) {
     if (!terminal.has_timers) return false;
@@ -197,8 +223,8 @@ bool EventSetTimer(int seconds) {
 void EventKillTimer() { terminal.timer = 0; }
 bool IsStopped() { return terminal.stopped; }
 ulong GetTickCount64() { return static_cast<ulong>(terminal.now); }
-datetime TimeGMT() { return terminal.now / 1000; }
-datetime TimeTradeServer() { return TimeGMT() + terminal.broker_offset; }
+datetime TimeGMT() { return terminal.now / 1000 + terminal.computer_error; }
+datetime TimeTradeServer() { return terminal.now / 1000 + terminal.broker_offset; }
 void ResetLastError() { terminal.last_error = 0; }
 int GetLastError() { return terminal.last_error; }
 void Print(const string &text) { say("log", text.utf8()); }
@@ -447,6 +473,14 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
         if (next<std::string>(line) == "known") terminal.unknown.erase(name);
         else terminal.unknown.insert(name);
     }},
+    {"mode", [](auto &line) {
+        static const std::map<std::string, long> modes{
+            {"forex", SYMBOL_CALC_MODE_FOREX}, {"unleveraged", SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE}, {"cfd", SYMBOL_CALC_MODE_CFD}};
+        const auto name = next<std::string>(line);
+        terminal.modes[name] = modes.at(next<std::string>(line));
+    }},
+    {"custom", [](auto &line) { terminal.custom.insert(next<std::string>(line)); }},
+    {"watch", [](auto &line) { terminal.selected.insert(next<std::string>(line)); }},
     {"chart", [](auto &line) { _Symbol = next<std::string>(line); }},
     {"bar", add_bar},
     {"late-bar", [](auto &line) { terminal.before_copy = [text = rest(line)] { std::istringstream bar(text); add_bar(bar); }; }},
@@ -458,6 +492,7 @@ const std::map<std::string, std::function<void(std::istream &)>> commands{
     {"shown", [](auto &line) { History &history = next_history(line); history.shown = next<std::string>(line) == "yes"; }},
     {"maxbars", [](auto &line) { terminal.max_bars = next<int>(line); }},
     {"clock", [](auto &line) { terminal.now = next<long>(line) * 1000; }},
+    {"computer", [](auto &line) { terminal.computer_error = next<long>(line); }},
     {"offset", [](auto &line) { terminal.broker_offset = next<int>(line); }},
     {"connected", [](auto &line) { terminal.connected = next<std::string>(line) == "yes"; }},
     {"takes", [](auto &line) { terminal.request_takes = next<long>(line); }},
@@ -483,6 +518,7 @@ int main() {
         try {
             const auto command = commands.find(name);
             if (command == commands.end()) throw std::runtime_error("there is no command " + name);
+            terminal.market_changes++;
             command->second(line);
             std::cout << "ok" << std::endl;
         } catch (const std::exception &error) {

@@ -3,6 +3,8 @@
 use super::*;
 use crate::harness::PgDatabase;
 
+mod measured;
+
 fn seconds(text: &str) -> i64 {
     chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp()
 }
