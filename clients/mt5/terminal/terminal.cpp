@@ -209,9 +209,15 @@ int CopyRates(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int co
     return ArraySize(rates);
 }
 
+int CopyTime(const string &symbol, ENUM_TIMEFRAMES timeframe, int start, int count, Array<datetime> &times) {
+    Array<MqlRates> rates;
+    const int copied = CopyRates(symbol, timeframe, start, count, rates);
+    times.values.clear();
+    for (const MqlRates &rate : rates.values) times.values.push_back(rate.time);
+    return copied;
+}
+
 // --- Time and output ---
-    std::set<std::string> custom;      // symbols that the trader made
-    std::map<std::string, long> modes; // of the calculation of margin, where it is not that of Forex
 
 bool EventSetTimer(int seconds) {
     if (!terminal.has_timers) return false;
