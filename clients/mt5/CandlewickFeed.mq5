@@ -72,6 +72,7 @@ const long  STEP_REST            = 10;      // seconds by which such a step may 
 const long  FIRST_SUNDAY         = 536716800;    // 1987-01-04, from when on New York's summer times are known
 const long  WEEK_SECONDS         = 604800;
 const long  LEAST_WEEKEND        = 46 * 3600;    // seconds; New York's clock and the broker's can each take an hour of the 48
+const int   FOREX_HOURS          = 120;          // of a week, in New York and on a clock that does not change within it
 const long  LEAST_SILENCE        = 3 * 3600;     // seconds without a candle after which the newest one is taken for the week's last
 const long  MOST_BRIDGED         = 17 * 86400;   // seconds: two weeks without proof and the weekends around them
 const long  NO_TIME              = -1;
@@ -150,6 +151,7 @@ struct Series {
 struct WeekHours {
    int opening;
    int close;
+   int hours;   // that have a candle, from the opening to the close
 };
 
 // A stretch of time in UTC, the end exclusive, in which the broker's clock was so many minutes ahead.
@@ -978,7 +980,11 @@ string ClockWarning(const datetime utc) {
 //| the other way round. So an opening shows the broker's clock as   |
 //| far ahead of UTC as it was or farther, and a close as far or     |
 //| less. Where both show the same, that is the offset of the week;  |
-//| one of them alone proves nothing.                                |
+//| one of them alone proves nothing. But if the clock went forward  |
+//| within the week, an opening that was late by as much shows the   |
+//| same as the close. Such a week lacks an hour, so the first week  |
+//| of a greater offset is a proof only if none of its 120 hours is  |
+//| without a candle.                                                |
 //|                                                                  |
 //| Up to two weeks without proof have the offset of those on both   |
 //| sides if that is the same. Other candles are left out, because a |
@@ -1054,9 +1060,9 @@ string ReadKnown(const long utc, KnownOffset &known[]) {
                              "computer's clock", g_forex[i].symbol, BrokerText(times[count - 1]));
       WeekHours own[];
       ResizeWeeks(own, ArraySize(weeks));
-      ReadHours(times, now, own);
-      g_forex[i].rests = HasProof(own);
-      if(g_forex[i].rests || !CanBeJudged(own)) {
+      ReadHours(times, count, now, own);
+      g_forex[i].rests = HasProof(own, WeekOf(utc) - WEEKS_TO_AGREE);
+      if(HasProof(own, 0) || !CanBeJudged(own)) {
          Combine(weeks, own);
          found = true;
       }
@@ -1125,18 +1131,20 @@ void ResizeWeeks(WeekHours &weeks[], const int count) {
    for(int i = 0; i < count; i++) {
       weeks[i].opening = OFFSET_UNKNOWN;
       weeks[i].close   = OFFSET_UNKNOWN;
+      weeks[i].hours   = 0;
    }
 }
 
 // A weekend lies between a close and an opening; after the newest candle, a few hours without another one show a close.
-void ReadHours(const datetime &times[], const long now, WeekHours &weeks[]) {
-   const int total = ArraySize(times);
+void ReadHours(const datetime &times[], const int total, const long now, WeekHours &weeks[]) {
+   int first = 0;
    for(int i = 1; i <= total; i++) {
       const long closed = (long)times[i - 1] + 3600;
       const long opened = i < total ? (long)times[i] : now;
       if(opened - closed < (i < total ? LEAST_WEEKEND : LEAST_SILENCE))
          continue;
-      ReadClose(closed, weeks);
+      ReadClose(closed, i - first, weeks);
+      first = i;
       if(i < total)
          ReadOpening(opened, weeks);
    }
@@ -1151,13 +1159,15 @@ void ReadOpening(const long broker, WeekHours &weeks[]) {
       weeks[week].opening = minutes;
 }
 
-void ReadClose(const long broker, WeekHours &weeks[]) {
+void ReadClose(const long broker, const int hours, WeekHours &weeks[]) {
    const int week = WeekOf(broker - LEAST_OFFSET_MINUTES * 60);
    if(week < 0 || week >= ArraySize(weeks))
       return;
    const int minutes = OffsetBetween(broker, ForexClose(week));
-   if(minutes != OFFSET_UNKNOWN)
+   if(minutes != OFFSET_UNKNOWN) {
       weeks[week].close = minutes;
+      weeks[week].hours = hours;
+   }
 }
 
 int OffsetBetween(const long broker, const long utc) {
@@ -1166,8 +1176,8 @@ int OffsetBetween(const long broker, const long utc) {
 }
 
 // A symbol of which no week proves an offset keeps other hours than Forex, once there are two weeks to judge it by.
-bool HasProof(const WeekHours &weeks[]) {
-   for(int i = 0; i < ArraySize(weeks); i++) {
+bool HasProof(const WeekHours &weeks[], const int since) {
+   for(int i = MathMax(since, 0); i < ArraySize(weeks); i++) {
       if(IsProof(weeks[i]))
          return true;
    }
@@ -1190,6 +1200,7 @@ void Combine(WeekHours &weeks[], const WeekHours &own[]) {
          weeks[i].opening = own[i].opening;
       if(own[i].close != OFFSET_UNKNOWN && own[i].close > weeks[i].close)
          weeks[i].close = own[i].close;
+      weeks[i].hours = MathMax(weeks[i].hours, own[i].hours);
    }
 }
 
@@ -1210,6 +1221,11 @@ bool IsProof(const WeekHours &week) {
 // An opening that is too early or a close that is too late: the clock went forward within the week, or these are not Forex hours.
 bool IsContradiction(const WeekHours &week) {
    return week.opening != OFFSET_UNKNOWN && week.close != OFFSET_UNKNOWN && week.opening < week.close;
+}
+
+// Whether the clock may have gone forward in a week, because the proof before it, if there is one, has less or is long ago.
+bool MayHaveRisen(const WeekHours &weeks[], const int before, const int week) {
+   return before < 0 || week - before > 3 || weeks[week].opening > weeks[before].opening;
 }
 
 // The week that opened last, -1 before 1987.
@@ -1239,13 +1255,18 @@ long InNewYork(const long day) {
 string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]) {
    const int week = WeekOf(utc);
    int newest = -1;
+   int before = -1;
    for(int i = 0; i <= week; i++) {
-      if(IsProof(weeks[i])) {
+      const bool proof = IsProof(weeks[i]);
+      if(proof && (weeks[i].hours == FOREX_HOURS || !MayHaveRisen(weeks, before, i))) {
          Insert(known, ForexOpening(i), ForexClose(i), weeks[i].opening, 1);
          newest = i;
       }
-      else if(IsContradiction(weeks[i]))
+      else if(proof || IsContradiction(weeks[i]))
          Insert(known, ForexOpening(i), ForexClose(i), OFFSET_UNKNOWN, 0);
+      // The close of a week that may have changed shows the offset that the next one begins with.
+      if(proof)
+         before = i;
    }
    Join(known);
    const int agreeing = DropFewWeeks(known, ForexOpening(week) - MOST_BRIDGED);

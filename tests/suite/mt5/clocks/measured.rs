@@ -408,6 +408,39 @@ fn a_few_weeks_of_other_hours_are_no_change_of_the_clock() {
 }
 
 #[test]
+fn sessions_in_the_brokers_clock_do_not_hide_its_change_within_a_week() {
+    run_within(PATIENCE, async {
+        // In the weeks between America's change and Israel's, all symbols open an hour late. In the last of them the clock
+        // goes forward on Friday, so that opening and close show the same offset, which is wrong from Sunday to Thursday.
+        let sessions = || {
+            let clock = jerusalem();
+            Truth::new("EURUSD", move |utc| {
+                let broker = utc + clock.at(utc);
+                is_forex_open(utc) && (DAY..6 * DAY).contains(&(broker - sunday_of(broker)))
+            })
+        };
+        // With the hour on both sides that the broker's clock may show twice.
+        let between = |from: &str, to: &str| close_before(seconds(from)) - HOUR..opening_after(seconds(to)) + HOUR;
+        let left_out = [
+            between("2023-03-12T12:00:00Z", "2023-03-24T12:00:00Z"),
+            between("2023-10-28T12:00:00Z", "2023-11-03T12:00:00Z"),
+        ];
+        let symbols = vec![sessions(), always("BTCUSD")];
+        let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 60, symbols).await else { return };
+        broker.start();
+        let first = broker.first_known();
+        broker.verify(|utc| utc < first || left_out.iter().any(|weeks| weeks.contains(&utc))).await;
+
+        // An EA that is started on the weekend after such a week.
+        let symbols = vec![sessions(), always("BTCUSD")];
+        let now = "2023-03-25T12:00:00Z";
+        let Some(mut broker) = Broker::prepare(jerusalem(), now, 30, symbols).await else { return };
+        broker.start();
+        broker.verify(|_| true).await;
+    });
+}
+
+#[test]
 fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
     run_within(PATIENCE, async {
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 30, vec![always("BTCUSD")]).await else {
