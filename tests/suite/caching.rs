@@ -129,7 +129,7 @@ async fn every_content_encoding_holds_the_same_page(app: TestApp) {
         }
     }
     let (headers, body) = coded(&app, Method::GET, "&limit=2", "gzip, zstd").await;
-    assert!(!headers.contains_key("content-encoding") && body.len() < 1024, "what is short stays plain");
+    assert!(!headers.contains_key("content-encoding") && body.len() < 1024, "a short page stays uncompressed");
     assert!(headers.get_all("vary").iter().any(|value| value == "accept-encoding"));
 }
 

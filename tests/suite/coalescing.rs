@@ -131,7 +131,7 @@ fn concurrent_posts_share_one_statement(kind: StoreKind) {
         }
         assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (3, 67));
         let forming: Vec<usize> = stage.database.forming().await.iter().map(|row| read(row).0).collect();
-        assert_eq!(forming, [1, 2], "the last one that came");
+        assert_eq!(forming, [1, 2], "the latest post wins");
     });
 }
 
@@ -224,7 +224,7 @@ fn concurrent_large_posts_are_counted_and_refused_independently(kind: StoreKind)
         };
         let posts = all((0..5).map(async |n| stage.submit(&batch(n)).await)).await;
         let stored = stage.database.closed().await;
-        assert_eq!(stored.len(), 600, "all but what only the refused one brought");
+        assert_eq!(stored.len(), 600, "all candles except those of the refused post alone");
         for (n, result) in posts.iter().enumerate() {
             if n == 2 {
                 assert!(matches!(result, Err(Refusal::Store(StoreError::ConstraintViolated(_)))), "{result:?}");
@@ -381,7 +381,7 @@ fn sqlite_commits_queued_large_posts_in_one_transaction() {
             assert_eq!(receipt.unwrap().added, 200);
         }
         // Earlier transactions are in the file, because the connection that made the tables was closed.
-        assert_eq!(transactions(&stage.database.url()), 2, "one for the first, one for those that waited for it");
+        assert_eq!(transactions(&stage.database.url()), 2, "one for the first post, one for those that waited for it");
     });
 }
 

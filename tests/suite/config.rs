@@ -60,7 +60,7 @@ fn the_example_file_lists_every_variable_with_its_default_and_nothing_else() {
 #[test]
 fn the_unedited_example_file_sets_the_defaults() {
     let lines = dotenvy::from_read_iter(include_str!("../../.env.example").as_bytes());
-    assert_eq!(lines.count(), 0, "every line is a comment until somebody changes it");
+    assert_eq!(lines.count(), 0, "every line of the unedited file is a comment");
 }
 
 #[test]

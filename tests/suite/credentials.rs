@@ -238,7 +238,7 @@ fn a_misplaced_valid_key_is_answered_with_advice() {
         }
         let tried: Vec<_> = cases.into_iter().map(|(tried, _)| tried).collect();
         is_never_a_wrong_key(&app, &tried).await;
-        assert!(app.database.closed().await.is_empty(), "advice opens nothing");
+        assert!(app.database.closed().await.is_empty(), "advice grants no access");
     });
 }
 

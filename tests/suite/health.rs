@@ -32,7 +32,7 @@ fn health_reports_readiness_at_once(kind: StoreKind) {
             store.close().await;
         };
         tokio::join!(watching, migrating);
-        assert_eq!(health().await.status, 200, "what was said before is not said again");
+        assert_eq!(health().await.status, 200, "an earlier result is not repeated");
     });
 }
 

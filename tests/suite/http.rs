@@ -189,7 +189,7 @@ async fn concurrent_health_requests_share_a_probe(app: TestApp) {
     }
     let latencies: std::collections::BTreeSet<String> =
         asking.join_all().await.iter().map(|answer| answer.json()["store"]["latency_ms"].to_string()).collect();
-    assert!(latencies.len() <= 3, "of 100 askers, all but a few a second share: {latencies:?}");
+    assert!(latencies.len() <= 3, "all but a few a second of 100 requests share a probe: {latencies:?}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn anonymous_requests_are_limited_per_address() {
             let answer = get(&app, path, &[]).await;
             assert_eq!((answer.status.as_u16(), answer.header("ratelimit-limit")), (200, None));
         }
-        assert_eq!(app.candles("").await.status, 200, "who has a key is not touched");
+        assert_eq!(app.candles("").await.status, 200, "a client with a key is not affected");
     });
 }
 

@@ -87,7 +87,7 @@ fn connections_that_the_server_ends_are_replaced() {
                 where datname = current_database() and pid <> pg_backend_pid()",
                 )
                 .await;
-            assert_eq!(service.candles("").await.status, 200, "what is read on a lost connection is read once more");
+            assert_eq!(service.candles("").await.status, 200, "a read on a lost connection is repeated");
             assert_eq!(service.ingest(&[candle(NOW)]).await, (0, 0, 1));
         }
     });
@@ -290,7 +290,7 @@ async fn dropped_tables_are_reported_to_the_operator(app: TestApp) {
             let detail = answer.problem(503, "unavailable");
             assert!(detail.contains("are missing; its operator has to act"), "{detail}");
             assert!(!detail.contains("market_data") && answer.header("retry-after") == Some("1"), "{answer:?}");
-            assert_eq!(health().await, 503, "what a request has found is known");
+            assert_eq!(health().await, 503, "health knows the failure of a request");
         }
         let details = app.get("/api/v1/health/detailed").await.json();
         assert_eq!(

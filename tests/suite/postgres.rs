@@ -290,7 +290,7 @@ fn tls_is_used_and_verified_where_the_server_offers_it() {
         assert_eq!(scalar(&database, encrypted).await, "true");
         app.stop().await.unwrap();
         let unverified = prepare(&with_mode("sslmode=verify-full"), true).await;
-        assert!(matches!(unverified, Err(StoreError::Unavailable(_))), "an authority nobody knows: {unverified:?}");
+        assert!(matches!(unverified, Err(StoreError::Unavailable(_))), "an unknown authority: {unverified:?}");
         if let Ok(authority) = std::env::var("TEST_DATABASE_CA") {
             prepare(&with_mode(&format!("sslmode=verify-full&sslrootcert={authority}")), true).await.unwrap();
         }

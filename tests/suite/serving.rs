@@ -186,7 +186,7 @@ fn two_processes_on_one_database_store_each_candle_once() {
                     let read = send(get).await.json();
                     let times: Vec<i64> =
                         read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
-                    assert_eq!(times.len() as i64, CANDLES + 1, "what is acknowledged is read");
+                    assert_eq!(times.len() as i64, CANDLES + 1, "acknowledged candles are read");
                     assert!(times.is_sorted_by(|a, b| a < b), "no time twice");
                 }
                 (added, live)
@@ -205,7 +205,7 @@ fn two_processes_on_one_database_store_each_candle_once() {
         assert_eq!(database.closed().await.len() as i64, SERIES * CANDLES);
         let forming = database.forming().await;
         assert_eq!(forming.len() as i64, SERIES);
-        assert!(forming.iter().all(|row| row.ends_with(" 103")), "the one with most volume stays: {forming:?}");
+        assert!(forming.iter().all(|row| row.ends_with(" 103")), "the one with most volume is kept: {forming:?}");
         // The server counts a connection's deadlocks when the connection ends, as those of both services have.
         let deadlocks = "select deadlocks::text from pg_stat_database where datname = current_database()";
         assert_eq!(database.rows(deadlocks).await, ["0"]);

@@ -42,7 +42,7 @@ impl Scene {
         for hours in 3..6 {
             let batch = json!({"candles": [candle(NOW - hours * HOUR)]});
             let answer = self.service.post(&batch).await;
-            assert_eq!(self.health().await, 503, "what a post has found is known");
+            assert_eq!(self.health().await, 503, "health knows the failure of a post");
             let detail = answer.problem(503, "unavailable");
             assert!(detail.contains("moved, deleted or replaced; its operator has to act"), "{detail}");
             assert!(!detail.contains("test.db") && answer.header("retry-after") == Some("1"), "{answer:?}");
@@ -135,14 +135,14 @@ fn a_replaced_file_is_neither_read_nor_written() {
         fs::rename(scene.path("other.db"), scene.path("data/test.db")).unwrap();
         scene.is_lost().await;
         scene.service.stop().await.unwrap();
-        assert!(bytes == fs::read(scene.path("data/test.db")).unwrap(), "the new one is as it was brought");
+        assert!(bytes == fs::read(scene.path("data/test.db")).unwrap(), "the new file is unchanged");
         for suffix in ["-wal", "-shm"] {
             // These are the steps that the error advises; the old file has its log again afterwards.
             fs::rename(scene.path(&format!("data/test.db{suffix}")), scene.path(&format!("data/old.db{suffix}")))
                 .unwrap();
         }
         assert_eq!(stored(&scene.path("data/test.db")).await, 2);
-        assert_eq!(stored(&scene.path("data/old.db")).await, 1, "what was acknowledged is in the old one");
+        assert_eq!(stored(&scene.path("data/old.db")).await, 1, "the acknowledged candles are in the old file");
     });
 }
 
@@ -172,7 +172,7 @@ fn a_deleted_write_ahead_log_refuses_posts_and_loses_no_candles() {
         scene.is_lost().await;
         assert!(!scene.path("data/test.db-wal").exists());
         scene.service.stop().await.unwrap();
-        assert_eq!(stored(&scene.path("data/test.db")).await, 1, "it was saved at the end");
+        assert_eq!(stored(&scene.path("data/test.db")).await, 1, "it was saved at shutdown");
     });
 }
 

@@ -1,6 +1,6 @@
 //! The service's reports about itself: metrics, failures, traces, and the order of its shutdown.
 
-#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+#![expect(clippy::float_cmp, reason = "counters are whole numbers")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

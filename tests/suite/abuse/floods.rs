@@ -72,7 +72,7 @@ fn one_address_cannot_take_every_connection() {
         // them.
         let one_more = async || direct.from([127, 0, 4, 1]).exchange(&get("/health", "")).await;
         let refused = eventually(async || one_more().await.is_ok_and(|answers| answers.0.is_empty()));
-        timeout(GENEROUS, refused).await.expect("it has had its share once all of them are there");
+        timeout(GENEROUS, refused).await.expect("connections beyond the limit of an address are refused");
         drop(held);
         target.ends_unharmed(Vec::new()).await;
     });

@@ -102,11 +102,11 @@ impl Target {
         expected.sort();
         assert_eq!(closed, expected, "the candles that should be there, and no others");
         assert_eq!(forming, self.canaries[1], "no forming candle was touched");
-        assert_eq!(schema, self.canaries[2], "the database is made as it was");
+        assert_eq!(schema, self.canaries[2], "the schema is unchanged");
         kill(self.process.pid, "TERM");
         self.process.ended = true;
         let (code, log) = self.log.await.unwrap();
-        assert_eq!(code, Some(0), "it ends as it should");
+        assert_eq!(code, Some(0), "it stops cleanly");
         for line in log.lines() {
             assert!(!line.contains(['\u{1b}', '\r']) && !line.contains("smuggled"), "{line:?}");
             let entry: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no entry of a log: {line:?}"));

@@ -34,7 +34,7 @@ async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
         }
     }
     let left = backups.files();
-    assert!(!left.is_empty(), "it had begun");
+    assert!(!left.is_empty(), "the backup had started");
     assert_eq!(backups.check(), 1);
 
     backups.make(&url);
@@ -79,7 +79,7 @@ async fn old_backups_are_deleted_except_the_newest(app: TestApp) {
         assert_eq!(backups.check(), code, "{age}");
     }
     fs::write(third.with_extension("dump.partial"), "fresh").unwrap();
-    assert_eq!(backups.check(), 1, "one that is being made is none yet");
+    assert_eq!(backups.check(), 1, "an unfinished backup does not count");
     touch(&third, "400 days ago");
     touch(&second, "15 days ago");
     let fourth = backups.make(&url);
@@ -164,7 +164,7 @@ async fn a_full_disk_is_reported(app: TestApp) {
     let (code, _, said) = output(command.env("BACKUP_DIR", disk.path()));
     assert_eq!(code, 1);
     assert!(said.contains("is full; nothing was kept"), "{said}");
-    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing but what filled it");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "only the file that filled the disk");
 }
 
 #[test]

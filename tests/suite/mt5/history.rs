@@ -43,7 +43,7 @@ fn history_that_loads_late_and_with_holes_is_stored_whole(kind: StoreKind) {
         feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 100 * 60));
         feed.terminal.tell(&format!("load EURUSD M1 {} {}", BROKER_NOW - 900 * 60, BROKER_NOW - 400 * 60));
         feed.advance(30);
-        assert!(feed.posts().is_empty(), "what is there is not whole");
+        assert!(feed.posts().is_empty(), "the loaded history has a hole");
         feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 400 * 60));
         feed.terminal.tell("synchronized EURUSD M1 yes");
         // From here on the terminal loads older candles 70 at a time, each time after a request for them.

@@ -352,7 +352,7 @@ fn very_many_bad_bars_are_logged_a_few_an_hour_and_never_twice(kind: StoreKind) 
         }
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         let told = feed.terminal.logged(" is not stored: ");
-        assert_eq!(told, 100, "the service names so many in an answer");
+        assert_eq!(told, 100, "the service names this many in an answer");
     });
 }
 
