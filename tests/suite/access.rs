@@ -1,4 +1,4 @@
-//! Who may call from where: origins, hosts, transport, and what every answer tells browsers.
+//! Access by origin, host and transport, and the headers that every answer sends to browsers.
 
 use reqwest::Method;
 use serde_json::json;
@@ -13,7 +13,7 @@ async fn call(app: &Service, method: Method, path: &str, headers: &[(&str, &str)
     send(request).await
 }
 
-/// Whether caches are told that the answer depends on the origin, and, where it may be compressed, on what the client takes.
+/// Returns whether caches learn that the answer depends on the origin and, if it may be compressed, on Accept-Encoding.
 fn varies_by_origin(answer: &Answer) -> bool {
     let names: Vec<_> = answer.headers.get_all("vary").iter().collect();
     let is_page = answer.header("x-more-after").is_some();
@@ -40,7 +40,7 @@ fn only_allowed_origins_may_call() {
         for name in ["etag", "link", "x-more-before", "x-more-after", "x-request-id", "retry-after"] {
             assert!(exposed.split(',').any(|exposed| exposed == name), "{name} in {exposed}");
         }
-        // A page can read why it was refused, too.
+        // A page can read the reason of a refusal, too.
         let refused = call(&app, Method::GET, CANDLES, &[("Origin", CHART)]).await;
         refused.problem(401, "unauthorized");
         assert_eq!(refused.header("access-control-allow-origin"), Some(CHART));
@@ -75,10 +75,10 @@ fn only_allowed_origins_may_call() {
                 assert!(varies_by_origin(&answer), "{answer:?}");
             }
         }
-        // More than one is none.
+        // Two origins count as an invalid one.
         let two = [("Origin", CHART), ("Origin", CHART), ("Authorization", &*bearer)];
         call(&app, Method::GET, CANDLES, &two).await.problem(403, "foreign_origin");
-        // Without one, the key alone decides.
+        // Without an origin, the key alone decides.
         assert_eq!(app.get(CANDLES).await.status, 200);
         assert!(app.database.closed().await.is_empty());
     });
@@ -114,7 +114,7 @@ fn pages_of_the_service_itself_may_always_call() {
         let body = json!({"candles": [candle(NOW - 7200)]}).to_string();
         let post = app.request(Method::POST, "/api/v1/candles").header("Origin", &own).header("X-API-KEY", KEY);
         assert_eq!(send(post.body(body)).await.counts(1), (1, 0, 0));
-        // The same host over another scheme, or another port, is somebody else.
+        // The same host with another scheme or port is another origin.
         for origin in [own.replace("http:", "https:"), "http://127.0.0.1:1".to_owned(), "http://127.0.0.1".to_owned()] {
             call(&app, Method::GET, CANDLES, &[("Origin", &origin)]).await.problem(403, "foreign_origin");
         }
@@ -140,7 +140,7 @@ fn only_listed_hosts_are_served_except_health() {
                 assert_eq!(call(&app, Method::GET, path, &[("Host", host)]).await.status, 200, "{host}{path}");
             }
         }
-        // What the request line says counts as well, and nothing is not a name that is served.
+        // A host in the request line counts as well, and a missing host is refused.
         for head in [
             "GET http://evil.example/api/v1/openapi.json HTTP/1.1\r\nHost: api.example.com\r\n",
             "GET /api/v1/openapi.json HTTP/1.0\r\n",
@@ -192,7 +192,7 @@ fn a_host_must_be_a_valid_dns_name() {
             ] {
                 let answer = app.raw(head.as_bytes()).await;
                 assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{head} {answer}");
-                // A text that cannot be the target of a request line at all is refused before.
+                // A text that cannot be the target of a request line is refused earlier, without this code.
                 let is_told = expected == 200 || head.contains("http://") || answer.contains("\"invalid_host\"");
                 assert!(is_told, "{head} {answer}");
             }
@@ -304,15 +304,15 @@ fn forwarded_plain_http_is_refused_in_production_and_never_redirected() {
             assert_eq!(answer.status, 200);
             assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{proto:?}");
         }
-        // A proxy that says nothing of it.
+        // A proxy that sends no X-Forwarded-Proto.
         let answer = get(&[], CANDLES).await;
         assert_eq!((answer.status.as_u16(), answer.header("strict-transport-security")), (200, None));
-        // Its own page, seen over TLS by the browser.
+        // The service's own page, which the browser loaded over TLS.
         let origin = app.url().replace("http:", "https:");
         let headers = [("X-Forwarded-Proto", "https"), ("Origin", origin.as_str())];
         assert_eq!(call(&app, Method::GET, "/api/v1/openapi.json", &headers).await.status, 200);
 
-        // From somebody who is no trusted proxy it means nothing.
+        // The header is ignored if it does not come from a trusted proxy.
         let direct = |environment: Environment| environment.with("ENVIRONMENT", "production");
         let app = TestApp::start_with(Database::sqlite(), direct).await;
         for proto in ["http", "https"] {

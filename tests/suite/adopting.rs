@@ -1,5 +1,5 @@
-//! Tables of others on Postgres that cannot hold every candle: all that is wrong is said at once, and what the refusal
-//! advises is done here as it stands there.
+//! Other programs' tables on Postgres that cannot hold every candle: the refusal reports all problems at once, and
+//! these tests run its advice as it is printed.
 
 use sqlx::Executor;
 
@@ -17,7 +17,7 @@ async fn database(table: &str, changes: &str) -> PgDatabase {
     database
 }
 
-/// The statement that is said to lose nothing.
+/// The statement that loses nothing according to the refusal.
 fn lossless(refusal: &str) -> Option<&str> {
     refusal.lines().find_map(|line| line.strip_prefix(LOSSLESS))
 }
@@ -27,7 +27,7 @@ fn questions(refusal: &str) -> Vec<&str> {
     refusal.lines().filter_map(|line| line.strip_prefix("Decide first: ")).collect()
 }
 
-/// The select that shows which rows are in the way.
+/// The query that shows the rows in the way.
 fn select(question: &str) -> &str {
     question.split("see them: ").nth(1).unwrap().trim_end_matches('.')
 }
@@ -37,7 +37,7 @@ fn steps(question: &str) -> &str {
     question.split("run: ").nth(1).unwrap().split(" Rows in the way").next().unwrap()
 }
 
-/// Runs statements one after the other on one connection, as somebody does who pastes them singly and minds no error.
+/// Runs statements one by one on one connection, like a user who pastes them singly and ignores errors.
 async fn execute_singly(database: &PgDatabase, steps: &str) {
     let mut connection = database.connect().await;
     for statement in steps.split_inclusive(';') {
@@ -45,7 +45,7 @@ async fn execute_singly(database: &PgDatabase, steps: &str) {
     }
 }
 
-/// Follows the advice that loses nothing, and checks that the table is taken then.
+/// Follows the advice that loses nothing, and checks that the table is accepted then.
 async fn mended(database: &PgDatabase) -> String {
     let refusal = unfit(&database.url).await;
     assert!(questions(&refusal).is_empty(), "{refusal}");
@@ -195,7 +195,7 @@ fn fractional_volumes_are_never_advised_to_be_rounded() {
         assert!(question.contains("Rows in the way: 1, such as (1,EURUSD,H1,"), "{question}");
         assert_eq!(database.connect().await.fetch_all(select(question)).await.unwrap().len(), 1);
         database.execute(statement).await;
-        // As it is advised, the exact volume stays under another name.
+        // After the advised statements, the exact volume remains under another name.
         database.execute(steps(question)).await;
         is_taken(&database).await;
         let kept = "select string_agg(exact_volume || ' ' || volume, ', ' order by symbol) from market_data_candles
@@ -239,7 +239,7 @@ fn volumes_that_are_not_whole_numbers_survive_the_advised_statements() {
         for (kind, values, expected) in [
             ("numeric default 0", &not_whole[..], numeric),
             ("double precision", &not_whole, binary),
-            // Of more digits than a cast to numeric keeps.
+            // More digits than a cast to numeric keeps.
             ("real", &["1.5", "16777216", "null"], single),
             ("money", &["1.5", "null"], "$1.50 -> 2, null -> 0"),
         ] {
@@ -263,7 +263,7 @@ fn volumes_that_are_not_whole_numbers_survive_the_advised_statements() {
                 is_taken(&database).await;
                 assert_eq!(volumes(&database, "exact_volume").await, expected, "{kind}");
                 let invented = "select count(exact_volume)::text from market_data_candles where symbol = 'EURUSD'";
-                assert_eq!(scalar(&database, invented).await, "0", "a default is no candle's volume");
+                assert_eq!(scalar(&database, invented).await, "0", "a default was taken for a candle's volume");
             }
         }
     });
@@ -319,7 +319,7 @@ fn volumes_in_a_renamed_column_are_found_and_restored() {
             assert_eq!(volumes(&database, "exact_volume").await, expected, "{left}");
         }
 
-        // A column of that name which somebody has is left alone.
+        // An existing column of that name is not touched.
         let change =
             "alter table market_data_candles alter column volume type numeric, add column exact_volume numeric;
             update market_data_candles set volume = 1.5, symbol = 'X' || symbol";
@@ -345,7 +345,7 @@ fn binary_prices_that_are_not_numbers_are_kept_as_they_are() {
             mended(&database).await;
             assert!(rows(&database).await.starts_with("EURUSD H1 1754215200 1.08500 Infinity 1.08480 NaN 1200;"));
         }
-        // A text that no numeric can hold isn't part of the statement that loses nothing.
+        // A text that no numeric can hold is not part of the statement that loses nothing.
         let change = "alter table market_data_candles alter column close type text using close::text;
             update market_data_candles set close = '1e999999' where symbol = 'EURUSD'";
         let database = database(ADOPTED, &format!("{ROWS} {change}")).await;
@@ -519,7 +519,7 @@ fn unreachable_series_are_reported_with_the_statements_that_fix_them() {
             ("NZDUSD", "fortnight", 10),
             ("AUDUSD\t", "D1", 10),
             ("A\u{200b}", "D1", 10),
-            // Behind more series than one step looks at.
+            // After more series than one step reads.
             ("ZAR", "D", 10),
         ] {
             table

@@ -1,4 +1,4 @@
-//! Pages from memory: never older than they may be, read once for all who ask at once, and the same in every coding.
+//! Pages from memory: never older than allowed, read once for all concurrent requests, and equal in every encoding.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -18,9 +18,9 @@ use crate::program::folder;
 use crate::telemetry::start_for;
 
 const HOUR: i64 = 3600;
-/// How old a page may be.
+/// The maximum age of a page.
 const FRESH: Duration = Duration::from_secs(1);
-/// Longest that a process may run.
+/// The maximum time that a process runs.
 const LIFETIME: Duration = Duration::from_secs(60);
 const PATH: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 
@@ -33,7 +33,7 @@ fn history(count: i64) -> Vec<Value> {
     (1..=count).rev().map(|n| candle(NOW - n * HOUR)).collect()
 }
 
-/// A page in the coding that is asked for, its bytes as they come.
+/// A page in the requested encoding, with its bytes as received.
 async fn coded(app: &Service, method: Method, query: &str, wanted: &str) -> (HeaderMap, Vec<u8>) {
     let request = app.request(method, &format!("{PATH}{query}")).bearer_auth(TOKEN).header("Accept-Encoding", wanted);
     let answer = request.send().await.unwrap();
@@ -92,7 +92,7 @@ async fn a_page_includes_the_current_state_of_a_forming_candle(app: TestApp) {
 async fn every_content_encoding_holds_the_same_page(app: TestApp) {
     app.ingest(&history(2000)).await;
     app.ingest(&[with(candle(NOW), json!({"complete": false}))]).await;
-    // One that is compressed at once, and one that is long.
+    // A page that is compressed at once, and a long one.
     for query in ["&limit=20", "&limit=2000"] {
         let plain = app.candles(query).await;
         assert_eq!((plain.header("content-encoding"), times(&plain).len()), (None, query[7..].parse().unwrap()));
@@ -118,7 +118,7 @@ async fn every_content_encoding_holds_the_same_page(app: TestApp) {
             for name in ["content-length", "content-encoding", "etag", "vary"] {
                 assert_eq!(head.get(name), headers.get(name), "{name} with {wanted}");
             }
-            // One tag for all of them.
+            // All encodings have the same tag.
             let again = app.request(Method::GET, &format!("{PATH}{query}")).bearer_auth(TOKEN);
             let again =
                 send(again.header("If-None-Match", plain.header("etag").unwrap()).header("Accept-Encoding", wanted))
@@ -129,7 +129,7 @@ async fn every_content_encoding_holds_the_same_page(app: TestApp) {
         }
     }
     let (headers, body) = coded(&app, Method::GET, "&limit=2", "gzip, zstd").await;
-    assert!(!headers.contains_key("content-encoding") && body.len() < 1024, "what is short stays plain");
+    assert!(!headers.contains_key("content-encoding") && body.len() < 1024, "a short page stays uncompressed");
     assert!(headers.get_all("vary").iter().any(|value| value == "accept-encoding"));
 }
 
@@ -148,9 +148,9 @@ fn a_page_read_before_a_post_is_not_served_after_it() {
         let service = Service::start(&Environment::new(&database.url)).await;
         service.ingest(&[candle(NOW - 9 * HOUR)]).await;
         for n in (1..=8).rev() {
-            // Both wait for the lock, in the order in which they came: the page is read before the batch is stored.
+            // Both wait for the lock in the order in which they arrived: the page is read before the batch is stored.
             let mut lock = TableLock::take(&database).await;
-            // Another page each time, so that none is in memory.
+            // Another page each time, so that none is in memory yet.
             let query = format!("&limit={}", 100 + n);
             let reading =
                 tokio::spawn(send(service.request(Method::GET, &format!("{PATH}{query}")).bearer_auth(TOKEN)));
@@ -177,7 +177,7 @@ fn a_page_includes_what_another_process_stored_a_second_ago() {
         writer.ingest(&[candle(NOW - 5 * HOUR)]).await;
         let mut from_before = 0;
         for n in (2..=4).rev() {
-            // What is kept when the candle is stored.
+            // Puts the page into the reader's memory before the candle is stored.
             reader.candles("").await;
             assert_eq!(writer.ingest(&[candle(NOW - n * HOUR)]).await, (1, 0, 0));
             let stored = Instant::now();
@@ -196,7 +196,7 @@ fn a_page_includes_what_another_process_stored_a_second_ago() {
     });
 }
 
-/// How often the database was asked for candles so far.
+/// The number of database reads for candles so far.
 async fn readings(admin: &str) -> u64 {
     let answer = send(reqwest::Client::new().get(format!("{admin}/metrics"))).await;
     let counts = answer.body.lines().filter(|line| {
@@ -226,7 +226,7 @@ fn concurrent_requests_for_a_page_share_one_query() {
         for answer in asking.join_all().await {
             assert_eq!(times(&answer).len(), 3);
         }
-        // A second later another query is due, however slow this machine is.
+        // A second later another query is due, so a slow machine is allowed more.
         let due = 1 + start.elapsed().as_secs();
         let queries = readings(&admin).await - before;
         assert!((1..=due).contains(&queries), "{queries} queries for 20 equal requests");
@@ -242,7 +242,7 @@ fn an_unchanged_page_costs_no_query() {
         let page = || client.get(format!("{}{PATH}", serving.url)).bearer_auth(TOKEN);
         let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
         assert_eq!(send(post.body(json!({"candles": history(30)}).to_string())).await.status, 201);
-        // Again where the machine was so slow that the page became too old meanwhile.
+        // Repeated where the machine was so slow that the page expired meanwhile.
         loop {
             let before = readings(&admin).await;
             let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Writes whose caller leaves in the middle, seen at the store itself.
+//! Writes whose caller is cancelled halfway, tested at the store itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -37,7 +37,7 @@ async fn store(database: &Database, connections: u32) -> Store {
     store
 }
 
-/// Keeps every write out until it is released.
+/// Blocks every write until it is released.
 enum Lock {
     Postgres(TableLock),
     Sqlite(SqliteConnection),
@@ -62,7 +62,7 @@ impl Lock {
                 _ = work => panic!("it passed the lock"),
                 () = lock.is_awaited() => {}
             },
-            // SQLite does not say who waits. The write is finished all the same once it has been polled.
+            // SQLite does not show its waiters. The write completes anyway once it has been polled.
             Self::Sqlite(_) => assert!(work.now_or_never().is_none(), "it passed the lock"),
         }
     }
@@ -80,7 +80,8 @@ fn a_cancelled_write_completes_and_then_changes_the_series_version(kind: StoreKi
     run(async {
         let database = kind.database().await;
         let store = store(&database, 2).await;
-        // A connection is open before the lock is met: on a busy machine that may take longer than a write waits for one.
+        // Opens a connection before the lock is needed, because on a busy machine that may take longer than a write
+        // waits for one.
         store.append(batch(9)).await.unwrap();
         let change = || store.series_version(&symbol(), Timeframe::parse("H1").unwrap());
         let before = change();
@@ -106,7 +107,7 @@ fn a_connection_with_an_interrupted_statement_is_not_reused() {
         let mut write = Box::pin(store.append(batch(1)));
         lock.is_met_by(write.as_mut()).await;
         assert_eq!(store.pool_use().open, 1);
-        // Where there is no runtime that could finish it, it is cut in the middle of its statement.
+        // Without a runtime that could finish it, the write is interrupted in the middle of its statement.
         std::thread::scope(|scope| scope.spawn(move || drop(write)).join()).unwrap();
         assert_eq!(store.pool_use().open, 0, "its connection is closed");
         lock.release().await;

@@ -1,4 +1,4 @@
-//! More than fits: refused at once, while health answers and nobody takes everything from the others.
+//! Load above the limits is refused at once, while health answers and no client takes everything.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::harness::{
 };
 use crate::program::{Serving, folder};
 
-/// Keeps posts going that never come to their end: each sends `part` of a body of `length` bytes and waits for what the
-/// service says of it, again and again until this is dropped.
+/// Keeps `count` posts unfinished: each sends `part` of a body of `length` bytes and waits for the answer, again and
+/// again until this is dropped.
 fn unfinished_posts(app: &Service, count: usize, length: usize, part: usize) -> JoinSet<()> {
     let mut posts = JoinSet::new();
     for _ in 0..count {
@@ -46,7 +46,7 @@ async fn health_answers(app: &Service) {
 #[test]
 fn requests_over_the_concurrency_limit_are_shed_except_health() {
     run(async {
-        // More connections than one address may have, but for a proxy's.
+        // More connections than one address may have unless it is a proxy.
         let app = TestApp::start_with(Database::sqlite(), |environment| {
             environment
                 .with("TRUSTED_PROXIES", "127.0.0.1")
@@ -54,7 +54,7 @@ fn requests_over_the_concurrency_limit_are_shed_except_health() {
                 .with("RATE_LIMIT_QUERY", "off")
         })
         .await;
-        // All places are taken, and taken again by one of the few more when somebody leaves.
+        // All slots are taken, and one of the few extra posts takes a slot again when it becomes free.
         let posts = unfinished_posts(&app, 1024 + 4, 1000, 1);
         let refused = loop {
             let answer = app.candles("").await;
@@ -78,15 +78,15 @@ fn request_bodies_stay_within_their_memory_budget() {
         let app =
             TestApp::start_with(Database::sqlite(), |environment| environment.with("RATE_LIMIT_INGEST", "off")).await;
         app.ingest(&[candle(NOW - 7200)]).await;
-        // As large as may be, and no JSON: refused for that where there is room.
+        // As large as allowed, and not JSON: while there is room, it is refused for that.
         let post = async || app.post_bytes(vec![b' '; EACH]).await;
-        // Who only announces a body takes nothing.
+        // A post that only announces its body reserves no memory.
         let announced = unfinished_posts(&app, 50, EACH, 0);
         for _ in 0..20 {
             post().await.problem(400, "malformed");
         }
         drop(announced);
-        // More than there is room for: when one of them is given up, another one is there.
+        // More bodies than fit into the budget: when one of them is given up, another takes its place.
         let sent = unfinished_posts(&app, 2 * 32 / 4, EACH, EACH - 1);
         let refused = loop {
             let answer = post().await;
@@ -114,7 +114,7 @@ fn announced_bodies_reserve_no_memory_before_they_arrive() {
             ("MT5_API_KEY", KEY),
             ("INTERNAL_API_TOKEN", TOKEN),
         ];
-        // Half of what is announced: to allocate all of it would end the process.
+        // Half of the announced bytes, so the process would end if it allocated all of them.
         let mut serving = Serving::start_within(CONNECTIONS * LARGEST / 1024 / 2, folder.path(), &variables);
         serving.is_ready();
         let address = serving.url.trim_start_matches("http://").to_owned();
@@ -130,7 +130,7 @@ fn announced_bodies_reserve_no_memory_before_they_arrive() {
         let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
         let post = reqwest::Client::new().post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
         assert_eq!(send(post.body(body)).await.counts(1), (1, 0, 0));
-        // Each is answered when it has paused for too long.
+        // Each post gets its answer when it has paused for too long.
         for mut stream in announced {
             let mut status = [0; 12];
             stream.read_exact(&mut status).await.unwrap();
@@ -152,7 +152,7 @@ fn unread_responses_stay_within_their_memory_budget() {
         let query = format!("/api/v1/candles?symbol=EURUSD&timeframe=H1&limit={CANDLES}");
         let request = format!("GET {query} HTTP/1.1\r\nHost: x\r\nX-Internal-Token: {TOKEN}\r\n\r\n");
         let mut asleep = Vec::new();
-        // Each answer is some 8 MB, of which the system takes a part off the service's hands.
+        // Each answer has about 8 MB, of which the kernel buffers a part.
         let status = loop {
             let mut stream = app.connect().await;
             stream.write_all(request.as_bytes()).await.unwrap();
@@ -169,7 +169,7 @@ fn unread_responses_stay_within_their_memory_budget() {
         app.candles("&limit=1").await;
         assert_eq!(app.ingest(&[candle(NOW - 7200)]).await, (0, 1, 0), "writers have their own part");
         health_answers(&app).await;
-        // One that is taken makes room for the next.
+        // Dropping the unread answers frees memory for the next one.
         drop(asleep);
         eventually(async || app.get(&query).await.status != 503).await;
     });
@@ -179,7 +179,7 @@ fn unread_responses_stay_within_their_memory_budget() {
 async fn locked(lock: &str) -> (PgDatabase, Service, sqlx::PgConnection) {
     let database = PgDatabase::create(&plain_server()).await;
     let service = Service::start(&Environment::new(&database.url).with("DATABASE_MAX_CONNECTIONS", 2)).await;
-    // Both connections are open before anything has to wait for the lock.
+    // Both connections are open before a request has to wait for the lock.
     let (one, other) = tokio::join!(service.candles("&limit=1"), service.candles("&limit=2"));
     assert!(one.status == 200 && other.status == 200);
     service.ingest(&[candle(NOW - 7200)]).await;
@@ -191,16 +191,16 @@ async fn locked(lock: &str) -> (PgDatabase, Service, sqlx::PgConnection) {
 #[test]
 fn readers_leave_writers_a_connection() {
     run(async {
-        // What readers wait for and writers of closed candles do not need.
+        // Readers wait for this table, and posts of closed candles do not use it.
         let (_database, service, holder) = locked("lock table market_data_live_candles in access exclusive mode").await;
         let mut reads = JoinSet::new();
         for limit in 1..=8 {
-            // A page each: of those who ask for the same page only one reads.
+            // A different page each, because concurrent requests for one page share a read.
             let path = format!("/api/v1/candles?symbol=EURUSD&timeframe=H1&limit={limit}");
             let read = service.request(Method::GET, &path).bearer_auth(TOKEN);
             reads.spawn(send(read));
         }
-        // The first reader to be refused shows that the rest of them hold what they may.
+        // The first refused reader shows that the others hold as many connections as readers may.
         reads.join_next().await.unwrap().unwrap().problem(503, "unavailable");
         assert_eq!(service.ingest(&[candle(NOW - 100 * 3600)]).await, (1, 0, 0));
         holder.close().await.unwrap();
@@ -214,7 +214,7 @@ fn writers_leave_readers_a_connection() {
     run(async {
         let (_database, service, holder) = locked("lock table market_data_candles in share mode").await;
         let mut posts = JoinSet::new();
-        // Too large to share a statement, so that each wants a connection of its own.
+        // Too large to share a statement, so that each post needs a connection of its own.
         let candles: Vec<Value> = (1..=129).map(|hours| candle(NOW - hours * 3600)).collect();
         for _ in 0..8 {
             let body = json!({ "candles": candles }).to_string();

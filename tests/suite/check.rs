@@ -1,4 +1,4 @@
-//! `candlewick check`: what it finds, that it changes nothing, and how it ends.
+//! `candlewick check`: its findings, that it changes nothing, and its exit codes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ fn rows(report: &str, mark: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A report without what differs from run to run and from release to release.
+/// A report without the parts that differ between runs and releases.
 fn shown(report: &str, folder: &Path) -> String {
     let release = format!("candlewick {}", env!("CARGO_PKG_VERSION"));
     report.replace(&*folder.to_string_lossy(), "[folder]").replace(&release, "candlewick [version]")
@@ -47,7 +47,7 @@ fn has_row(report: &str, mark: &str, subject: &str, text: &str) {
     assert!(found.iter().any(|row| row.0 == subject && row.1.contains(text)), "{mark} {subject} {text} in {report}");
 }
 
-/// Every file below a folder, with what it holds.
+/// Every file below a folder, with its content.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
     paths.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
@@ -135,7 +135,7 @@ fn a_port_in_use_is_attributed_to_its_owner() {
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));
 
-    // Another program's, which says nothing.
+    // Another program's listener, which sends nothing.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_string();
     let (code, report) = check_with(folder.path(), &["--port", &port], &[("ADMIN_ADDR", "192.0.2.1:9000")]);
@@ -296,7 +296,7 @@ fn an_unreachable_database_is_exit_code_1_within_the_timeout() {
         report.ends_with("Something does not work now and may heal by itself; see what is marked \"failed\".\n"),
         "{report}"
     );
-    // One that takes the connection and says nothing more: without a bound this test would not end.
+    // A server that accepts the connection and sends nothing: without a timeout this test would not end.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let (code, report) = check(folder.path(), &[("DATABASE_URL", &format!("postgres://u:geheim@{address}/d"))]);

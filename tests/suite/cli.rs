@@ -1,4 +1,4 @@
-//! The program as it is called: commands, exit codes, what it refuses to start with.
+//! The command line: commands, exit codes, and the settings with which the program refuses to start.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -83,7 +83,7 @@ fn migrate_is_idempotent() {
                 );
                 serving.is_ready();
             };
-            // In production it needs the database alone.
+            // In production the command needs the database URL alone.
             for _ in 0..2 {
                 let (code, printed, errors) = output(
                     program(folder.path(), &[("DATABASE_URL", url), ("ENVIRONMENT", "production")]).arg("migrate"),
@@ -151,7 +151,7 @@ fn healthcheck_takes_the_flags_of_serve() {
     assert_eq!(check(&[&serving.url, "--port", "2", "--bind", "192.0.2.1"]).0, 0, "the address as such wins");
     let (code, _, errors) = check(&["--port", "80000"]);
     assert!(code == 2 && errors.contains("--port must be a whole number from 0 to 65535"), "{errors}");
-    // Where a flag says production, serve does not read .env, and so does this.
+    // If a flag selects production, serve does not read .env, and neither does this command.
     std::fs::write(folder.path().join(".env"), "PORT=none\n").unwrap();
     let environment = |name: &str| {
         output(program(folder.path(), &[("BIND_ADDR", "127.0.0.2")]).args(["healthcheck", "--environment", name]))
@@ -205,7 +205,7 @@ fn healthcheck_ignores_proxies_and_redirects_and_times_out() {
     assert!(code == 1 && errors.contains("/health is unhealthy: HTTP 302 Found."), "{errors}");
     let (code, _, errors) = check(format!("http://{}", server("127.0.0.1:0", b"nonsense\r\n\r\n")), &[]);
     assert!(code == 1 && errors.contains("/health does not answer: "), "{errors}");
-    // One that never answers, with TLS and without.
+    // A server that never answers, with TLS and without.
     let silent = server("127.0.0.1:0", b"");
     for scheme in ["http", "https"] {
         let start = Instant::now();
@@ -240,7 +240,7 @@ fn a_closed_stdout_does_not_cause_a_panic() {
     assert_eq!(status.code(), Some(2));
     let mut child = program(folder.path(), &[]).arg("openapi").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0), "a reader that has seen enough is no failure");
+    assert_eq!(child.wait().unwrap().code(), Some(0), "a reader that closes the pipe isn't a failure");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Posts of few candles that come at the same time share a statement, and nobody can tell by the answers.
+//! Concurrent posts of few candles share a statement, and their answers do not show it.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -27,15 +27,15 @@ use crate::harness::{
 
 const HOUR: i64 = 3600;
 
-/// What takes batches in, on a store of its own.
+/// The ingest side of the service, on a store of its own.
 struct Stage {
     ingest: Ingest,
     metrics: PrometheusHandle,
     database: Database,
 }
 
-/// Runs a test on one thread: what one task begins in one go has begun before any other task, such as the one that writes,
-/// has its turn.
+/// Runs a test on one thread: everything that one task starts without waiting has started before another task, such as
+/// the one that writes, runs.
 fn on_one_thread(kind: StoreKind, test: impl AsyncFnOnce(&Stage)) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
@@ -45,7 +45,7 @@ fn on_one_thread(kind: StoreKind, test: impl AsyncFnOnce(&Stage)) {
         let database = kind.database().await;
         let store = Store::open(&Environment::new(&database.url()).config().database).unwrap();
         store.prepare(true).await.unwrap();
-        // So long after the hour that the candle before it is certainly closed.
+        // Late enough after the hour that the candle before it is certainly closed.
         let clock = Clock::new(|| Timestamp::from_seconds(NOW + 60).unwrap());
         let stage = Stage { ingest: Ingest::new(store.clone(), clock, 10_000), metrics, database };
         test(&stage).await;
@@ -60,13 +60,13 @@ impl Stage {
         self.ingest.submit(json!({ "candles": candles }).to_string().into(), Handling::Lenient).await
     }
 
-    /// What was counted under a name.
+    /// The value of a counter.
     fn count(&self, name: &str) -> u64 {
         let text = self.metrics.render();
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// How many operations of the store ended in this way.
+    /// The number of the store's operations that ended in this way.
     fn statements(&self, operation: &str, error: &str) -> u64 {
         let labels = format!("{{db_operation_name=\"{operation}\",error_type=\"{error}\"}}");
         self.count(&format!("db_client_operation_duration_seconds_count{labels}"))
@@ -93,14 +93,14 @@ async fn all<F: Future>(work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     .await
 }
 
-/// A candle that tells by its prices who posted it.
+/// A candle whose prices identify its poster.
 fn of(poster: usize, symbol: &str, hours: i64, fields: Value) -> Value {
     let price = poster.to_string();
     let candle = with(candle(NOW - hours * HOUR), json!({"open": price, "high": price, "low": price, "close": price}));
     with(with(candle, json!({ "symbol": symbol })), fields)
 }
 
-/// Who posted a stored row, how many hours before now it opened, and its volume.
+/// The poster of a stored row, the number of hours before now at which it opened, and its volume.
 fn read(row: &str) -> (usize, i64, i64) {
     let fields: Vec<&str> = row.rsplit(' ').collect();
     (fields[1].parse().unwrap(), (NOW - fields[5].parse::<i64>().unwrap()) / HOUR, fields[0].parse().unwrap())
@@ -123,7 +123,7 @@ fn concurrent_posts_share_one_statement(kind: StoreKind) {
         }
         assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (1, 64));
         assert_eq!(stage.database.closed().await.len(), 64);
-        // A forming candle that two of them hold is in two statements, and one of somebody else's in the first.
+        // Two posts with the same forming candle need two statements; another post's candle joins the first.
         let live = |n, symbol| async move { stage.submit(&[of(n, symbol, 0, json!({}))]).await };
         let posts = all([live(0, "A"), live(1, "A"), live(2, "B")]).await;
         for receipt in posts {
@@ -131,7 +131,7 @@ fn concurrent_posts_share_one_statement(kind: StoreKind) {
         }
         assert_eq!((stage.count("candlewick_flushes_total"), stage.count("candlewick_flushed_posts_total")), (3, 67));
         let forming: Vec<usize> = stage.database.forming().await.iter().map(|row| read(row).0).collect();
-        assert_eq!(forming, [1, 2], "the last one that came");
+        assert_eq!(forming, [1, 2], "the latest post wins");
     });
 }
 
@@ -171,7 +171,7 @@ fn a_refused_post_does_not_fail_the_others(kind: StoreKind) {
             }
         }
         assert_eq!(stage.database.closed().await.len(), 17);
-        // A key whose first bringer is refused is the second one's.
+        // A candle of a refused post is counted for the next post that contains it.
         let both = [of(30, "SHARED", 1, json!({})), of(30, "REFUSED", 1, json!({}))];
         let other = [of(31, "SHARED", 1, json!({}))];
         let posts = all([stage.submit(&both), stage.submit(&other)]).await;
@@ -216,7 +216,7 @@ fn a_candle_refused_by_a_trigger_does_not_fail_the_others(kind: StoreKind) {
 fn concurrent_large_posts_are_counted_and_refused_independently(kind: StoreKind) {
     on_one_thread(kind, async |stage: &Stage| {
         stage.database.refuse_some().await;
-        // Each shares its first hundred hours with the one before.
+        // Each batch shares its first hundred hours with the one before.
         let symbol = |n: usize, hours: i64| if n == 2 && hours == 400 { "REFUSED" } else { "TAKEN" };
         let batch = |n: usize| {
             let first = 100 * n as i64 + 1;
@@ -224,7 +224,7 @@ fn concurrent_large_posts_are_counted_and_refused_independently(kind: StoreKind)
         };
         let posts = all((0..5).map(async |n| stage.submit(&batch(n)).await)).await;
         let stored = stage.database.closed().await;
-        assert_eq!(stored.len(), 600, "all but what only the refused one brought");
+        assert_eq!(stored.len(), 600, "all candles except those of the refused post alone");
         for (n, result) in posts.iter().enumerate() {
             if n == 2 {
                 assert!(matches!(result, Err(Refusal::Store(StoreError::ConstraintViolated(_)))), "{result:?}");
@@ -270,17 +270,17 @@ fn a_post_is_written_although_its_client_disconnected(kind: StoreKind) {
     });
 }
 
-/// How a trigger ends a statement.
+/// The way in which a trigger fails a statement.
 #[derive(Clone, Copy)]
 enum Failing {
-    /// As it would for any candle.
+    /// With an error that is independent of the candle.
     Internally,
-    /// Because it does not want this candle.
+    /// With a refusal of this candle.
     ByRefusal,
 }
 
 impl Database {
-    /// Has a trigger end each statement that brings a closed candle of `symbol`.
+    /// Creates a trigger that fails each statement which stores a closed candle of `symbol`.
     async fn fail_on(&self, symbol: &str, failing: Failing) {
         let trigger = match self {
             Self::Sqlite(_) => {
@@ -309,7 +309,7 @@ impl Database {
         self.execute(&trigger).await;
     }
 
-    /// Has the database refuse a symbol.
+    /// Makes the database refuse a symbol.
     async fn refuse_some(&self) {
         let constraint = match self {
             Self::Sqlite(_) => {
@@ -333,7 +333,7 @@ impl Database {
     }
 }
 
-/// The cause with which a full queue refuses.
+/// The cause that a full queue gives for its refusal.
 const NO_ROOM: &str = "more candles wait";
 
 /// Posts 126 batches of 128 candles at once, and returns how many of them are refused for lack of room.
@@ -351,7 +351,7 @@ async fn refused_for_room(stage: &Stage, symbol: impl Fn(usize, i64) -> String) 
 #[test]
 fn posts_beyond_the_queue_limit_are_refused_at_once() {
     on_one_thread(StoreKind::Sqlite, async |stage: &Stage| {
-        // Room for 16,000 candles.
+        // The queue has room for 16,000 candles.
         assert_eq!(refused_for_room(stage, |n, _| format!("S{n}")).await, 1);
     });
 }
@@ -366,7 +366,7 @@ fn long_symbols_count_towards_the_queue_limit() {
 
 #[test]
 fn sqlite_commits_queued_large_posts_in_one_transaction() {
-    /// How many transactions a write-ahead log has seen: of its frames, those that end one name the file's size in pages
+    /// The number of transactions in a write-ahead log: a frame that ends a transaction holds the file's size in pages
     /// (SQLite's file format, section 4.1).
     fn transactions(url: &str) -> usize {
         const HEADER: usize = 32;
@@ -380,8 +380,8 @@ fn sqlite_commits_queued_large_posts_in_one_transaction() {
         for receipt in all((0..4).map(async |n| stage.submit(&batch(n)).await)).await {
             assert_eq!(receipt.unwrap().added, 200);
         }
-        // What was before them is in the file: the connection that made the tables was closed.
-        assert_eq!(transactions(&stage.database.url()), 2, "one for the first, one for those that waited for it");
+        // Earlier transactions are in the file, because the connection that made the tables was closed.
+        assert_eq!(transactions(&stage.database.url()), 2, "one for the first post, one for those that waited for it");
     });
 }
 
@@ -389,7 +389,7 @@ fn sqlite_commits_queued_large_posts_in_one_transaction() {
 fn sqlite_fails_all_posts_of_a_transaction_on_an_internal_error() {
     on_one_thread(StoreKind::Sqlite, async |stage: &Stage| {
         stage.database.fail_on("BROKEN", Failing::Internally).await;
-        // The first one is alone in its transaction; the others wait for it and share the next.
+        // The first post is alone in its transaction; the others wait for it and share the next one.
         let symbol = |n: usize| if n == 2 { "BROKEN" } else { "TAKEN" };
         let batch = |n: usize| {
             let first = 200 * n as i64 + 1;
@@ -464,7 +464,7 @@ fn posts_that_arrive_during_a_statement_share_the_next_one() {
 
 #[test]
 fn posts_queued_for_too_long_time_out_and_are_not_written() {
-    /// Nearly as long as a statement may take.
+    /// Nearly as slow as a statement may be.
     const SLOW: &str = "
         create function sleep() returns trigger language plpgsql as $$ begin perform pg_sleep(4.9); return new; end $$;
         create trigger slow before insert on market_data_candles for each row when (new.symbol = 'FIRST')
@@ -502,7 +502,8 @@ fn posts_queued_for_too_long_time_out_and_are_not_written() {
 
 #[apply(both_stores)]
 async fn each_candle_of_concurrent_posters_counts_as_added_once(app: TestApp) {
-    // A connection is open before they come: on a busy machine that may take longer than a post waits for one.
+    // Opens a connection before the posts arrive, because on a busy machine that may take longer than a post waits for
+    // one.
     app.set_clock(NOW + 60);
     app.ingest(&[of(0, "FIRST", 1, json!({}))]).await;
     let mut posts = JoinSet::new();
@@ -523,11 +524,11 @@ async fn each_candle_of_concurrent_posters_counts_as_added_once(app: TestApp) {
     for row in stored {
         assert_eq!(added.insert(read(&row).0, 0), Some(1), "{row}");
     }
-    assert!(added.values().all(|added| *added == 0), "who is told of a candle added has it stored");
+    assert!(added.values().all(|added| *added == 0), "a post that counts a candle as added has stored it");
     assert_eq!(app.database.forming().await.len(), 60);
 }
 
-/// A candle as posted: hours before now; closed, forming or neither because it is bad; volume.
+/// A candle as posted: hours before now; closed, forming, or `None` for an invalid one; volume.
 type Posted = (i64, Option<bool>, i64);
 
 fn posted() -> impl Strategy<Value = Posted> {
@@ -535,7 +536,7 @@ fn posted() -> impl Strategy<Value = Posted> {
     (1..5_i64, phase, 0..4_i64)
 }
 
-/// Closed and forming candles by hour, each with who posted it and its volume.
+/// Closed and forming candles by hour, each with its poster and its volume.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 struct Tables {
     closed: BTreeMap<i64, (usize, i64)>,
@@ -543,7 +544,7 @@ struct Tables {
 }
 
 impl Tables {
-    /// What is stored of a post after what came before it, and what it counts as added and live.
+    /// Stores a post after the earlier ones, and returns its counts of added and live candles.
     fn post(&mut self, poster: usize, post: &[Posted]) -> (usize, usize) {
         let (mut added, mut live) = (0, 0);
         let mut last: BTreeMap<i64, (bool, i64)> = BTreeMap::new();
@@ -568,7 +569,7 @@ impl Tables {
         (added, live)
     }
 
-    /// Whether the posts in `left` can follow in some order, each with its own counts, so that `stored` comes of it.
+    /// Returns whether the posts in `left` can follow in some order, each with its own counts, and lead to `stored`.
     fn lead_to(&self, stored: &Self, posts: &[Vec<Posted>], counts: &[(usize, usize)], left: &[usize]) -> bool {
         if left.is_empty() {
             return self == stored;

@@ -1,4 +1,4 @@
-//! The environment: what is read, what is refused, what is documented.
+//! The environment: the variables that are read, the values that are refused, and the documentation of both.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -60,7 +60,7 @@ fn the_example_file_lists_every_variable_with_its_default_and_nothing_else() {
 #[test]
 fn the_unedited_example_file_sets_the_defaults() {
     let lines = dotenvy::from_read_iter(include_str!("../../.env.example").as_bytes());
-    assert_eq!(lines.count(), 0, "every line is a comment until somebody changes it");
+    assert_eq!(lines.count(), 0, "every line of the unedited file is a comment");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn defaults_match_the_documentation() {
         let unset = production(&[("ENVIRONMENT", environment.name())]).unwrap();
         assert_eq!(format!("{stated:?}"), format!("{unset:?}"));
     }
-    // What is set to nothing is not set, as compose files do.
+    // An empty value counts as unset, because compose files pass empty values.
     assert!(Config::read(&variables(&[&keys[..], &[("PORT", ""), ("DATABASE_URL", " ")]].concat())).is_ok());
 }
 
@@ -195,7 +195,7 @@ fn quotes_around_a_key_stop_the_start() {
             }
         }
     }
-    // Inside of a key they are its own.
+    // Quotes inside a key are a part of it.
     production(&[("MT5_API_KEY", r#"some"key'0123456789"#)]).unwrap();
 }
 

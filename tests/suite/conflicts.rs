@@ -11,12 +11,12 @@ use crate::program::Serving;
 
 const HOUR: i64 = 3600;
 
-/// A closed candle that opened so many hours ago.
+/// A closed candle that opened this many hours ago.
 fn closed(hours: i64, fields: Value) -> Value {
     with(with(candle(NOW - hours * HOUR), json!({"complete": true})), fields)
 }
 
-/// Posts candles and returns how many conflict, and which.
+/// Posts candles and returns the number of conflicts and their list.
 async fn post(app: &TestApp, candles: &[Value]) -> (Option<u64>, Value) {
     let answer = app.post(&json!({ "candles": candles })).await;
     answer.counts(candles.len());
@@ -47,7 +47,7 @@ async fn a_duplicate_with_other_values_is_named(app: TestApp) {
         post(&app, &[all]).await,
         (Some(1), json!([{"index": 0, "fields": ["open", "high", "low", "close", "volume"]}]))
     );
-    // It stays as it was.
+    // The stored candle is unchanged.
     assert_eq!(app.database.closed().await.len(), 3);
     assert!(app.database.closed().await.iter().all(|row| row.ends_with("1.08500 1.08650 1.08480 1.08620 1200")));
 }
@@ -96,7 +96,7 @@ async fn a_repeated_key_conflicts_where_it_differs_from_the_candle_that_counts(a
     let twice = [closed(1, json!({"close": "1.0855"})), closed(1, json!({})), closed(1, json!({"close": "1.086200"}))];
     assert_eq!(post(&app, &twice).await, (Some(1), json!([{"index": 0, "fields": ["close"]}])));
     assert!(app.database.closed().await[0].ends_with(" 1.086200 1200"));
-    // Both differ from what is stored now.
+    // Both differ from the stored candle.
     let twice = [closed(1, json!({"close": "1.0855"})), closed(1, json!({"volume": 1}))];
     let conflicts = json!([{"index": 0, "fields": ["close"]}, {"index": 1, "fields": ["volume"]}]);
     assert_eq!(post(&app, &twice).await, (Some(2), conflicts));
@@ -210,7 +210,7 @@ fn a_comparison_that_fails_does_not_fail_the_post() {
         let service = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
         let posted = closed(1, json!({}));
         assert_eq!(service.ingest(std::slice::from_ref(&posted)).await, (1, 0, 0));
-        // To insert, the service reads the columns of the key alone.
+        // To insert, the service reads only the columns of the key.
         let keys_alone = format!(
             "revoke select on market_data_candles from {login};
              grant select (symbol, timeframe, \"timestamp\") on market_data_candles to {login}"

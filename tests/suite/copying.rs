@@ -1,10 +1,10 @@
-//! When Postgres copies a batch instead of inserting it, and that nobody can tell by the answers.
+//! Postgres copies some batches instead of inserting them, and the answers do not show it.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, plain_server, run};
 
-/// Notes by which command candles come in.
+/// Records the command that stores candles.
 const WATCH: &str = "
     create table commands (position serial, command text);
     create function note_command() returns trigger language plpgsql as $$
@@ -14,7 +14,7 @@ const WATCH: &str = "
     end $$;
     create trigger watch after insert on market_data_candles for each statement execute function note_command()";
 
-/// `count` hours, oldest first, of which the first began so many hours ago.
+/// `count` hours, oldest first, the first of which began `ago` hours ago.
 fn hours(ago: i64, count: i64) -> Vec<Value> {
     (0..count).map(|n| candle(NOW - (ago - n) * 3600)).collect()
 }
@@ -32,7 +32,7 @@ impl Watched {
         Self { database, service }
     }
 
-    /// Posts candles; returns how many of them were new, and the commands that stored them.
+    /// Posts candles; returns the number of new ones and the commands that stored them.
     async fn post(&self, candles: &[Value]) -> (u64, String) {
         let (added, duplicate, live) = self.service.ingest(candles).await;
         assert_eq!(added + duplicate + live, candles.len() as u64);
@@ -41,7 +41,7 @@ impl Watched {
         (added, sqlx::query_scalar(commands).fetch_one(&mut self.database.connect().await).await.unwrap())
     }
 
-    /// Forgets the commands that were noted so far.
+    /// Deletes the commands that were recorded so far.
     async fn forget(&self) {
         self.database.execute("truncate commands").await;
     }
@@ -83,7 +83,7 @@ fn batches_next_to_the_written_range_are_copied() {
     });
 }
 
-/// Prices of every form and what is stored of them.
+/// Prices of every form and the stored form of each.
 const PRICES: [(&str, &str); 14] = [
     ("0", "0"),
     ("0.00", "0.00"),
@@ -149,7 +149,7 @@ fn a_copy_that_meets_a_stored_candle_falls_back_to_insert() {
     run(async {
         let watched = Watched::start().await;
         watched.post(&hours(5000, 300)).await;
-        // Another process is ahead of this one.
+        // Another process has written later candles than this one.
         let others = Service::start(&Environment::new(&watched.database.url)).await;
         others.ingest(&hours(4600, 2)).await;
         watched.forget().await;
@@ -194,7 +194,7 @@ fn candles_are_inserted_where_row_security_forbids_copy() {
         let secured = Watched { service: Service::start(&environment).await, ..watched };
         assert_eq!(secured.post(&hours(5000, 300)).await, insert);
         assert_eq!(secured.post(&hours(4700, 300)).await, insert);
-        // Turned on while a service runs that has found it off.
+        // Row security is turned on while a service runs that has found it off.
         secured.database.execute("alter table market_data_candles disable row level security").await;
         let surprised = Watched { service: Service::start(&environment).await, ..secured };
         assert_eq!(surprised.post(&hours(4400, 300)).await, insert);

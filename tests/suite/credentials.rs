@@ -1,4 +1,4 @@
-//! Several credentials in one request, and valid ones that were sent in the wrong way.
+//! Several credentials in one request, and valid ones that are sent in the wrong way.
 
 use reqwest::Method;
 use rstest_reuse::apply;
@@ -26,7 +26,7 @@ async fn limited(change: impl FnOnce(Environment) -> Environment) -> TestApp {
         .await
 }
 
-/// Asserts that none of what `tried` was sends counts as a wrong key: ten of those would lock the address.
+/// Asserts that no request in `tried` counts as a wrong key: ten wrong keys would lock the address.
 async fn is_never_a_wrong_key(app: &Service, tried: &[Sent<'_>]) {
     for _ in 0..12 {
         for (method, path, headers) in tried {
@@ -89,7 +89,7 @@ fn a_wrong_key_refuses_the_request_despite_a_valid_one() {
             (&[("X-API-KEY", "wrong"), ("X-API-KEY", KEY)], "X-API-KEY"),
             (&[("X-API-KEY", KEY), ("Authorization", "Bearer wrong")], "Authorization"),
             (&[("X-Internal-Token", TOKEN), ("Authorization", "Basic wrong")], "Authorization"),
-            // Also where the valid one would get advice alone.
+            // Also where the valid key alone would only get advice.
             (&[("X-API-KEY", TOKEN), ("X-Internal-Token", "wrong")], "X-Internal-Token"),
             (&[("X-Internal-Token", "wrong"), ("Authorization", KEY)], "X-Internal-Token"),
         ];
@@ -97,7 +97,7 @@ fn a_wrong_key_refuses_the_request_despite_a_valid_one() {
             let detail = call(&app, Method::POST, "/api/v1/candles", headers).await.problem(401, "unauthorized");
             assert!(detail.contains(&format!("{unknown} holds one that is not known")), "{headers:?}: {detail}");
         }
-        // A request with many keys learns of none whether it is valid.
+        // A request with many keys does not learn whether any of them is valid.
         let many = [("X-API-KEY", "wrong"), ("X-API-KEY", "worse"), ("X-API-KEY", KEY), ("X-API-KEY", "worst")];
         for headers in [&many[..], &[("X-API-KEY", "wrong, ingest-key-for-tests")]] {
             let answer = call(&app, Method::POST, "/api/v1/candles", headers).await;
@@ -133,7 +133,7 @@ fn an_empty_credential_counts_as_absent() {
                 assert!(detail.starts_with(&format!("{} is empty", empty.0)) && detail.contains(header), "{detail}");
             }
             for (method, path, name, valid, expected) in &accepted {
-                // Before and after it, and as two lines of one header.
+                // The empty value before and after the valid one, and as two lines of one header.
                 for headers in [[empty, (name, valid)], [(name, valid), empty]] {
                     let answer = call(&app, method.clone(), path, &headers).await;
                     assert_eq!(answer.status.as_u16(), *expected, "{headers:?}: {answer:?}");
@@ -157,7 +157,7 @@ fn two_keys_of_one_kind_are_refused() {
             &[("X-API-KEY", KEY), ("X-API-KEY", "another-ingest-key-0")],
             &[("X-API-KEY", KEY), ("Authorization", &bearer)],
             &[("X-API-KEY", "another-ingest-key-0"), ("Authorization", &bearer), ("X-Internal-Token", TOKEN)],
-            // One header twice, which a proxy may read the other way round.
+            // One header twice, of which a proxy may read another one than the service.
             &[("Authorization", &bearer), ("Authorization", &bearer_token)],
         ];
         for headers in cases {
@@ -238,7 +238,7 @@ fn a_misplaced_valid_key_is_answered_with_advice() {
         }
         let tried: Vec<_> = cases.into_iter().map(|(tried, _)| tried).collect();
         is_never_a_wrong_key(&app, &tried).await;
-        assert!(app.database.closed().await.is_empty(), "advice opens nothing");
+        assert!(app.database.closed().await.is_empty(), "advice grants no access");
     });
 }
 
@@ -253,7 +253,7 @@ fn the_search_for_misplaced_keys_is_rate_limited() {
             told += usize::from(detail.contains("in the address"));
         }
         assert!((10..30).contains(&told), "ten at once, and one more every six seconds: {told}");
-        // Beyond the first few values nothing is looked at.
+        // The service examines only the first few values.
         let app = TestApp::start(Database::sqlite()).await;
         let many = format!("/api/v1/series?{}token={TOKEN}", "a=b&".repeat(20));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The scripts of `deploy/` that a deployment stands on, run as they are: the smoke test, backups and restores.
+//! The scripts of `deploy/` that a deployment depends on, run as shipped: the smoke test, backups and restores.
 
 mod backup;
 mod backups;
@@ -9,7 +9,7 @@ mod smoke;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A script of `deploy/`, with nothing but `variables` in its environment and the programs to test with first on its path.
+/// A script of `deploy/`, with only `variables` in its environment and the tests' programs first on its path.
 fn script(name: &str, programs: &[PathBuf], variables: &[(&str, &str)]) -> Command {
     let inherited = std::env::var_os("PATH").unwrap();
     let path = programs.iter().cloned().chain(std::env::split_paths(&inherited));

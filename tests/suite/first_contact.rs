@@ -1,5 +1,5 @@
-//! Servers that let the service not in: what the log says, and when the service ends. How often it tries, and that it ends
-//! after a minute, is in src/first_contact.rs.
+//! Servers that refuse the service: the lines in the log, and when the service ends. The intervals of the retries and
+//! the end after a minute are tested in src/first_contact.rs.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::harness::{Environment, PgDatabase, Service, plain_server, run};
 use crate::postgres::{prepare, scalar};
 use crate::program::{Serving, folder, output, program};
 
-/// An address on which the server refuses the service, what it says, and what to do.
+/// An address on which the server refuses the service, the server's message, and the remedy.
 struct Refused {
     url: String,
     state: &'static str,
@@ -61,7 +61,7 @@ fn a_refused_login_is_reported_with_its_cause_and_remedy() {
             );
             assert!(said.contains("DATABASE_URL"), "{said}");
             assert!(state == "3D000" || !said.contains("geheim"), "{said}");
-            // Commands that do not wait say so at once.
+            // Commands that do not wait report it at once.
             let place = folder();
             for command in ["migrate", "check"] {
                 let (code, printed, errors) =
@@ -104,7 +104,7 @@ fn a_refused_service_retries_and_serves_once_admitted() {
         serving.signal("TERM");
         assert_eq!(serving.end().0, Some(0));
 
-        // The database is made while the service waits for it.
+        // The database is created while the service waits for it.
         let name = format!("{}_late", database.name);
         let url = database.url_with(|url| url.set_path(&name));
         let late = PgDatabase { server: database.server.clone(), name, url };
@@ -131,7 +131,7 @@ fn an_unreachable_server_is_reported_with_what_to_check() {
             said,
             format!("{nobody} refuses connections; start the server, or correct host and port in DATABASE_URL")
         );
-        // Where the machine's name server does not answer either, the time-out names the host.
+        // Where the machine's name server does not answer either, the timeout error names the host.
         let said = unavailable("postgres://u:geheim@no-such-host.invalid/db").await;
         assert!(
             said.contains("no-such-host.invalid") && said.contains("DATABASE_URL") && !said.contains("geheim"),

@@ -1,4 +1,4 @@
-//! Flags of the command line, and which of them, the environment and `.env` counts.
+//! Flags of the command line, and their precedence over the environment and `.env`.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_dotenv() {
     for (arguments, variables, used) in [
         (&["--database-url", "sqlite://flag.db"][..], &[("DATABASE_URL", "sqlite://environment.db")][..], "flag.db"),
         (&[], &[("DATABASE_URL", "sqlite://environment.db")], "environment.db"),
-        // A secret's file is one more way to set it.
+        // A secret's file is another way to set it.
         (&["--database-url", "sqlite://flag2.db"], &[("DATABASE_URL_FILE", "/no/such/file")], "flag2.db"),
     ] {
         let variables = [variables, &[("BIND_ADDR", "127.0.0.1")]].concat();
@@ -38,7 +38,7 @@ fn a_flag_wins_over_the_environment_which_wins_over_dotenv() {
         serving.is_ready();
         assert!(folder.path().join(used).exists(), "{used}");
     }
-    // One place after the other: a file that a later one names is not looked at.
+    // A file of a source is not read if a source of higher precedence sets the value.
     fs::write(folder.path().join(".env"), "DATABASE_URL_FILE=/no/such/file\n").unwrap();
     let variables = [("DATABASE_URL", "sqlite://environment2.db"), ("PORT", "0")];
     Serving::start(folder.path(), &variables).is_ready();
@@ -138,7 +138,7 @@ fn dotenv_is_not_read_where_a_flag_says_production() {
     fs::write(folder.path().join(".env"), "DATABASE_URL=sqlite://x.db\nMT5_API_KEY=key-0123456789abcdef\n").unwrap();
     let said = refused(folder.path(), &["--environment", "production"], &[]);
     assert!(said.contains("DATABASE_URL is missing") && said.contains("MT5_API_KEY is missing"), "{said}");
-    // And a flag keeps the environment's word from counting.
+    // A flag overrides the environment.
     let mut serving = Serving::with_arguments(
         folder.path(),
         &["--environment", "development", "--port", "0"],
@@ -158,7 +158,7 @@ fn flags_still_apply_after_a_reload() {
         [("MT5_API_KEY_FILE", keys.to_str().unwrap()), ("INTERNAL_API_TOKEN_FILE", tokens.to_str().unwrap())];
     let mut serving = Serving::with_arguments(folder.path(), &arguments, &variables);
     serving.is_ready();
-    // Development, which holds without the flag, would take it.
+    // Development, the default without the flag, would accept it.
     fs::write(&keys, "short").unwrap();
     serving.signal("HUP");
     assert!(serving.line_with("the old ones still count").contains("MT5_API_KEY: entry 1 is shorter than 16"));

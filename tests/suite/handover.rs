@@ -1,9 +1,10 @@
 //! One version hands over to the next behind the shipped proxy configurations, while terminals post and charts read.
 //!
-//! The proxy is told of the new process once that is healthy, and only then is the old one told to stop. Clients keep their
-//! connections open. A proxy that reloads closes those that are idle, and a request may just then be on its way: no client can
-//! know, so it opens another connection and sends the request again (RFC 9112 section 9.3.1), which is safe for posts too,
-//! because a candle is stored once. That is no failure and is counted by itself; everything else is one.
+//! The proxy switches to the new process once that is healthy, and only then does the old one get its signal to stop.
+//! Clients keep their connections open. A proxy that reloads closes idle connections, possibly while a request is on
+//! its way, and the client cannot know which came first. So it opens another connection and sends the request again
+//! (RFC 9112 section 9.3.1), which is safe for posts too, because a candle is stored once. That isn't a failure and is
+//! counted separately; everything else is one.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -25,7 +26,7 @@ use crate::program::{Serving, folder, output, program};
 use crate::proxies::Proxy;
 
 const HAND_OVERS: usize = 6;
-/// How many clients post; as many read.
+/// The number of clients that post; as many read.
 const POSTING: usize = 5;
 /// Requests that have to be answered between two hand-overs.
 const BETWEEN: usize = 150;
@@ -101,7 +102,7 @@ fn version(folder: &std::path::Path, database_url: &str) -> Serving {
     serving
 }
 
-/// As a deploy waits: asks until the service is healthy.
+/// Waits as a deployment does, until the service is healthy.
 fn wait_healthy(folder: &std::path::Path, port: &str) -> (i32, String, String) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -116,7 +117,7 @@ fn address(serving: &Serving) -> SocketAddr {
     serving.url.trim_start_matches("http://").parse().unwrap()
 }
 
-/// What the clients met.
+/// The results of the clients' requests.
 #[derive(Debug, Default)]
 struct Log {
     answered: usize,
@@ -144,7 +145,7 @@ impl Load {
                 let client = Client {
                     number,
                     reads,
-                    // Some are busy all the time, some mostly idle.
+                    // Some clients are always busy, some mostly idle.
                     pause: Duration::from_millis([0, 5, 20, 80, 300][number]),
                     door: door.clone(),
                     connection: None,
@@ -230,7 +231,8 @@ impl Client {
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.map_err(|error| format!("half an answer: {error:?}"))?;
             let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
-            // In the service's words: the proxies say the same of the service.
+            // The problem must be the service's own, because the proxies have one of their own for an unreachable
+            // service.
             if status != 503 || !body["detail"].to_string().contains("The database does not answer") {
                 break (status, body);
             }
@@ -247,7 +249,7 @@ impl Client {
             if connection.ready().await.is_ok() {
                 match connection.send_request(request.clone()).await {
                     Ok(response) => return Ok(response),
-                    // No byte of an answer came.
+                    // No byte of an answer arrived.
                     Err(error) if is_closed(&error) => self.log.lock().unwrap().sent_again += 1,
                     Err(error) => return Err(format!("{error:?}")),
                 }
@@ -263,7 +265,8 @@ impl Client {
     }
 }
 
-/// Whether the connection was closed between two requests: before this one was sent, or before anything came back.
+/// Returns whether the connection was closed between two requests: before this one was sent, or before any byte of its
+/// answer arrived.
 fn is_closed(error: &hyper::Error) -> bool {
     let reset = std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<std::io::Error>())

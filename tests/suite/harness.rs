@@ -29,7 +29,7 @@ pub const TOKEN: &str = "read-token-for-tests";
 /// 2026-03-04T12:00:00Z, a Wednesday.
 pub const NOW: i64 = 1_772_625_600;
 
-/// How long a test may take before it counts as hanging.
+/// The time after which a test counts as hanging.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// `#[apply(both_stores)]` runs a test once per store, each time with a service of its own.
@@ -53,26 +53,26 @@ async fn both_stores(
 #[case::postgres(crate::harness::StoreKind::Postgres)]
 fn both_store_kinds(#[case] kind: StoreKind) {}
 
-/// Several threads, as the service has, so that tests meet its races.
+/// Runs a test on several threads, as the service does, so that it can hit the service's races.
 pub fn run(test: impl Future<Output = ()>) {
     run_within(TEST_TIMEOUT, test);
 }
 
-/// As [`run`], for a test that may take longer before it counts as hanging.
+/// As [`run`], for a test that takes longer.
 pub fn run_within(limit: Duration, test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(limit, test).await.expect("the test ends") });
     runtime.shutdown_background();
 }
 
-/// Says that a test, or a part of one, is left out because of `reason`. CI has everything, so there it is a failure.
+/// Reports that a test, or a part of one, is skipped because of `reason`. CI has everything, so it is a failure there.
 #[track_caller]
 pub fn leave_out(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "CI may leave nothing out: {reason}");
     println!("left out: {reason}");
 }
 
-/// A program that tests run, which this variable names; without one they are left out.
+/// The program that this variable names; a test that needs it is skipped without it.
 #[track_caller]
 pub fn program_of(variable: &str) -> Option<String> {
     let program = std::env::var(variable).ok();
@@ -82,7 +82,8 @@ pub fn program_of(variable: &str) -> Option<String> {
     program
 }
 
-/// Asks until it is so, with pauses that leave a busy machine to the work that is waited for. The test's own limit ends it.
+/// Polls until the condition holds, with pauses that leave a busy machine to the awaited work. The test's own limit
+/// ends it.
 pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     while !holds().await {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -126,14 +127,14 @@ impl Database {
         }
     }
 
-    /// The store's operations on this database, beside a service that has made its tables.
+    /// The store's operations on this database, whose tables a service has made.
     pub async fn store(&self) -> Store {
         let store = Store::open(&Environment::new(&self.url()).config().database).unwrap();
         store.prepare(false).await.unwrap();
         store
     }
 
-    /// Makes the forming candles of a symbol so many seconds older.
+    /// Makes the forming candles of a symbol older by `seconds`.
     pub async fn age_forming(&self, symbol: &str, seconds: i64) {
         let update = |age: &str| {
             format!("update market_data_live_candles set updated_at = updated_at - {age} where symbol = '{symbol}'")
@@ -148,7 +149,7 @@ impl Database {
         }
     }
 
-    /// What `select` finds, one line a row, its columns cast to text and joined by blanks.
+    /// The result of `select`, one line a row, its columns cast to text and joined by blanks.
     pub async fn rows(&self, select: &str) -> Vec<String> {
         match self {
             Self::Sqlite(_) => {
@@ -216,7 +217,7 @@ impl PgDatabase {
         getrandom::fill(&mut random).unwrap();
         let name = format!("candlewick_test_{}", hex::encode(random));
         let mut connection = PgConnection::connect(server).await.unwrap();
-        // template1 cannot be cloned while somebody is connected to it.
+        // template1 cannot be cloned while another session is connected to it.
         connection.execute(&*format!("create database {name} template template0 {options}")).await.unwrap();
         connection.close().await.unwrap();
         let mut url = url::Url::parse(server).unwrap();
@@ -257,7 +258,7 @@ impl PgDatabase {
     }
 }
 
-/// A lock on the table of closed candles, behind which every statement of a service waits.
+/// A lock on the table of closed candles, for which every statement of a service waits.
 pub struct TableLock {
     holder: PgConnection,
     watch: PgConnection,
@@ -285,7 +286,7 @@ impl TableLock {
 impl Drop for PgDatabase {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
-        // A runtime of its own: this may run while the test's is unwinding.
+        // A runtime of its own, because this may run while the test's is unwinding.
         let dropping = std::thread::spawn(move || {
             run(async move {
                 let mut connection = PgConnection::connect(&server).await.unwrap();
@@ -377,12 +378,12 @@ impl Service {
         service
     }
 
-    /// Starts and waits for nothing.
+    /// Starts without waiting.
     pub fn launch(environment: &Environment) -> (Self, tokio::sync::watch::Receiver<bool>) {
         Self::launch_with(&environment.config())
     }
 
-    /// As [`Self::launch`], with what no variable sets.
+    /// As [`Self::launch`], with values that no variable sets.
     pub fn launch_with(config: &Config) -> (Self, tokio::sync::watch::Receiver<bool>) {
         let clock = Arc::new(AtomicI64::new(NOW));
         let seconds = Arc::clone(&clock);
@@ -405,7 +406,7 @@ impl Service {
         self.running.take().expect("it runs").await.unwrap()
     }
 
-    /// How the service ends by itself.
+    /// Waits for the service to end by itself, and returns its result.
     pub async fn end(&mut self) -> Result<(), AppError> {
         self.running.take().expect("it runs").await.unwrap()
     }
@@ -450,7 +451,7 @@ impl Service {
         send(request.header("Prefer", "handling=lenient").body(body.to_string())).await
     }
 
-    /// Posts candles and returns what was counted: added, duplicate, live.
+    /// Posts candles and returns the counts: added, duplicate, live.
     pub async fn ingest(&self, candles: &[Value]) -> (u64, u64, u64) {
         self.post(&json!({ "candles": candles })).await.counts(candles.len())
     }
@@ -481,7 +482,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The whole answer as text, without what differs from run to run.
+    /// The whole answer as text, without the parts that differ between runs.
     pub fn shown(&self) -> String {
         let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
         headers.sort_by_key(|(name, _)| *name);

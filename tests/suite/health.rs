@@ -1,4 +1,4 @@
-//! Health and its details tell of a store that is not there yet, or that can be read and not written.
+//! Health and its details report a store that is not available yet, or that can be read and not written.
 
 use candlewick::config::DatabaseConfig;
 use candlewick::store::Store;
@@ -10,7 +10,7 @@ use crate::harness::{
     Database, Environment, NOW, Service, StoreKind, TestApp, both_store_kinds, both_stores, candle, run, send,
 };
 
-/// Watches health from before the store is there, without a pause, and asks once more when it is.
+/// Requests health without a pause from before the store is available, and once more when it is.
 #[apply(both_store_kinds)]
 fn health_reports_readiness_at_once(kind: StoreKind) {
     run(async {
@@ -32,7 +32,7 @@ fn health_reports_readiness_at_once(kind: StoreKind) {
             store.close().await;
         };
         tokio::join!(watching, migrating);
-        assert_eq!(health().await.status, 200, "what was said before is not said again");
+        assert_eq!(health().await.status, 200, "an earlier result is not repeated");
     });
 }
 

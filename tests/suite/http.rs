@@ -1,4 +1,4 @@
-//! What every route has in common: who may call, what a refusal looks like, ids, health, documentation.
+//! Behaviour that all routes share: access, the form of a refusal, ids, health, documentation.
 
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -189,7 +189,7 @@ async fn concurrent_health_requests_share_a_probe(app: TestApp) {
     }
     let latencies: std::collections::BTreeSet<String> =
         asking.join_all().await.iter().map(|answer| answer.json()["store"]["latency_ms"].to_string()).collect();
-    assert!(latencies.len() <= 3, "of 100 askers, all but a few a second share: {latencies:?}");
+    assert!(latencies.len() <= 3, "all but a few a second of 100 requests share a probe: {latencies:?}");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn the_openapi_document_is_complete() {
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
     assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "ingest_key", "internal_token"]);
 
-    // Whatever is referred to is there.
+    // Every reference has its target.
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();
@@ -290,7 +290,7 @@ fn openapi_has_an_example_per_error_code_and_a_credential_per_route() {
             assert_eq!(problem["errors"].is_array(), code == "invalid_values", "{problem}");
             codes.insert(code.clone());
         }
-        // As many as the description tells of.
+        // As many as the description lists.
         assert_eq!(answer["description"].as_str().unwrap().matches("`: ").count(), examples.len(), "{answer}");
     }
     let documented =
@@ -337,10 +337,10 @@ fn the_documentation_page_is_served_from_the_binary() {
 fn http_2_is_refused() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
-        // HTTP/2's preface and an empty SETTINGS frame, to which a server that knows them sends its own.
+        // HTTP/2's preface and an empty SETTINGS frame; a server with HTTP/2 would answer with its own SETTINGS.
         let answer = app.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("speaks HTTP/1.1"), "{answer:?}");
-        // In pieces, and what only begins like it.
+        // In pieces, and bytes that only begin like the preface.
         let mut stream = app.connect().await;
         for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
             stream.write_all(&[*byte]).await.unwrap();

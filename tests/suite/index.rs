@@ -8,7 +8,7 @@ async fn get(app: &TestApp, path: &str) -> Answer {
     send(app.request(Method::GET, path)).await
 }
 
-/// The addresses that a page leads to.
+/// The addresses that a page links to.
 fn links(page: &str) -> Vec<&str> {
     page.split("href=\"").skip(1).map(|link| link.split('"').next().unwrap()).collect()
 }
@@ -38,7 +38,7 @@ fn the_root_page_reveals_nothing_and_has_a_strict_policy() {
     run(async {
         let app = TestApp::start(Database::sqlite()).await;
         let page = get(&app, "/").await;
-        // As every other answer: access::every_answer_has_the_security_and_cache_headers.
+        // The headers of every other answer; see access::every_answer_has_the_security_and_cache_headers.
         for (name, value) in [
             ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
             ("x-content-type-options", "nosniff"),
@@ -48,12 +48,12 @@ fn the_root_page_reveals_nothing_and_has_a_strict_policy() {
         ] {
             assert_eq!(page.header(name), Some(value), "{page:?}");
         }
-        // The policy would let the browser load nothing.
+        // The policy would block all of these.
         for element in ["<script", "<style", "style=", "<img", "<link", "<form", "http://", "https://", "onclick"] {
             assert!(!page.body.contains(element), "{element} in {}", page.body);
         }
         assert!(!page.body.contains(env!("CARGO_PKG_VERSION")) && page.body.len() < 2000, "{}", page.body);
-        // Nothing of a request comes back.
+        // No part of a request is echoed.
         let request = app.request(Method::GET, "/?x=<script>alert(1)</script>").header("user-agent", "<b>evil</b>");
         let odd = send(request.header("x-forwarded-host", "evil.example")).await;
         assert_eq!((odd.status.as_u16(), &odd.body), (200, &page.body));

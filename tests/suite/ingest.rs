@@ -1,4 +1,4 @@
-//! What a posted batch may look like, and what is stored of it.
+//! The accepted forms of a posted batch, and the rows that are stored.
 
 use insta::assert_snapshot;
 use rstest_reuse::apply;
@@ -359,7 +359,7 @@ async fn a_problem_does_not_mask_others(app: TestApp) {
     ]
     .map(|(place, kind)| (place.to_owned(), kind.to_owned()));
     assert_eq!(app.post(&body).await.errors(), expected);
-    // What is wrong around the candles leaves none of them to keep.
+    // An error outside the candles refuses even a lenient batch, because it concerns all of them.
     assert_eq!(app.post_lenient(&body).await.errors(), expected);
 }
 
@@ -398,7 +398,7 @@ async fn a_lenient_batch_stores_valid_candles_and_names_the_others(app: TestApp)
 
     let strict = app.post(&json!({"candles": [good(7)]})).await.json();
     assert!(strict.get("records_rejected").is_none() && strict.get("rejected").is_none());
-    // What is wrong around the candles leaves none of them to keep.
+    // An error outside the candles refuses even a lenient batch, because it concerns all of them.
     app.post_lenient(&json!({"candles": []})).await.problem(422, "invalid_values");
 }
 
@@ -441,7 +441,7 @@ async fn a_client_that_sends_its_whole_body_first_receives_the_refusal(app: Test
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.contains("application/problem+json"), "{answer}");
     }
-    // Who asks first is told before it sends.
+    // A client that sends Expect: 100-continue gets the refusal before it sends the body.
     let head = "POST /api/v1/candles HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 9999999\r\n\r\n";
     assert!(app.raw(head.as_bytes()).await.starts_with("HTTP/1.1 401 "));
 }

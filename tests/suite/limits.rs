@@ -1,4 +1,4 @@
-//! How often one may call, and by which address one is counted.
+//! Rate limits, and the address that a request counts for.
 
 use std::time::Instant;
 
@@ -47,7 +47,7 @@ fn each_key_and_token_has_its_own_limit() {
             let body = json!({"candles": [candle(NOW - 7200)]}).to_string();
             send(app.request(Method::POST, "/api/v1/candles").header("X-API-KEY", key).body(body)).await
         };
-        // Twice the limit at once, then no more, and what was refused was not stored.
+        // Twice the limit at once, then no more; a refused post is not stored.
         for left in (0..4).rev() {
             let answer = post(KEY).await;
             assert_eq!(answer.status, 201);
@@ -58,10 +58,10 @@ fn each_key_and_token_has_its_own_limit() {
         let refused = post(KEY).await;
         is_refused(&refused);
         assert!(standing(&refused).2 <= 4 * 30, "all of them are there again when four were used up: {refused:?}");
-        // It counts against the key wherever it is used and however it is sent.
+        // Every route and every way to send the key count against it.
         is_refused(&get(&app, "/api/v1/series", &[("Authorization", &format!("Bearer {KEY}"))]).await);
         is_refused(&get(&app, "/nowhere", &[("X-API-KEY", KEY)]).await);
-        // Others are not touched.
+        // Other keys are not affected.
         assert_eq!(post("another-ingest-key-0").await.status, 201);
         for _ in 0..2 {
             assert_eq!(get(&app, CANDLES, &[("X-Internal-Token", TOKEN)]).await.status, 200);
@@ -69,7 +69,7 @@ fn each_key_and_token_has_its_own_limit() {
         is_refused(&get(&app, CANDLES, &[("X-Internal-Token", TOKEN)]).await);
         assert_eq!(get(&app, CANDLES, &[("X-Internal-Token", "another-read-token-0")]).await.status, 200);
         assert_eq!(get(&app, "/api/v1/openapi.json", &[]).await.status, 200);
-        // A refusal for another reason tells where one stands, too.
+        // A refusal for another reason has the rate-limit headers, too.
         assert_eq!(standing(&get(&app, CANDLES, &[("X-API-KEY", "another-ingest-key-0")]).await).1, 2);
     });
 }
@@ -89,7 +89,7 @@ fn anonymous_requests_are_limited_per_address() {
             let answer = get(&app, path, &[]).await;
             assert_eq!((answer.status.as_u16(), answer.header("ratelimit-limit")), (200, None));
         }
-        assert_eq!(app.candles("").await.status, 200, "who has a key is not touched");
+        assert_eq!(app.candles("").await.status, 200, "a client with a key is not affected");
     });
 }
 
@@ -101,7 +101,7 @@ fn wrong_keys_are_limited_without_limiting_valid_ones_from_the_same_address() {
         let two = [("X-Internal-Token", TOKEN), ("X-API-KEY", "guess")];
         let mut tried = 0;
         for n in 0..40 {
-            // Wherever it is tried, also where no key is asked for.
+            // On every route, even those that need no key.
             let path = [CANDLES, "/nowhere", "/api/v1/openapi.json", "/api/v1/health/detailed"][n % 4];
             let guess = format!("guess-{n}");
             let headers = if n % 2 == 0 { &[("X-Internal-Token", &*guess)][..] } else { &two };
@@ -114,9 +114,9 @@ fn wrong_keys_are_limited_without_limiting_valid_ones_from_the_same_address() {
             }
             assert_eq!(app.candles("").await.status, 200);
         }
-        // Ten, and one more every six seconds.
+        // Ten at once, and one more every six seconds.
         assert!((10..=11 + start.elapsed().as_secs() / 6).contains(&tried), "{tried} in {:?}", start.elapsed());
-        // To forget the key is no guess.
+        // A request without a key does not count as a guess.
         get(&app, CANDLES, &[]).await.problem(401, "unauthorized");
     });
 }
@@ -124,7 +124,7 @@ fn wrong_keys_are_limited_without_limiting_valid_ones_from_the_same_address() {
 #[test]
 fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
     run(async {
-        // From an untrusted peer, whatever it says: one bucket.
+        // From an untrusted peer the headers are ignored: one bucket.
         let app = limited(|environment| environment).await;
         for n in 0..6 {
             let spoofed = format!("203.0.113.{n}");
@@ -133,7 +133,7 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
         }
         is_refused(&get(&app, "/nowhere", &[("X-Forwarded-For", "198.51.100.1")]).await);
 
-        // From a trusted one: the last address that no trusted proxy has, over all lines.
+        // From a trusted peer: the last address in all lines that is not a trusted proxy.
         let trusting =
             |environment: Environment| environment.with("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8, fd00::/8");
         let app = limited(trusting).await;
@@ -167,7 +167,7 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
         is_used_up(&["2001:db8::ffff:1:2:3"]).await;
         is_used_up(&["[2001:db8::5]:443"]).await;
         use_up(&["2001:db8:0:1::1"]).await;
-        // What is no address is the proxy's own fault, and counts for it.
+        // A text that is not an address is the proxy's own fault, and counts for the proxy.
         use_up(&["not an address"]).await;
         is_used_up(&["203.0.113.9, unknown"]).await;
         is_used_up(&[]).await;

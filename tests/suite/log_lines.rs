@@ -1,4 +1,4 @@
-//! Every line of the log that is written while a request is worked on names the request, and says a cause once.
+//! Every log line that is written while the service works on a request names the request, and gives a cause once.
 
 use candlewick::config::LogFormat;
 use rstest_reuse::apply;
@@ -14,15 +14,15 @@ use crate::program::{Serving, folder, output, program};
 const HOUR: i64 = 3600;
 const FORMATS: [LogFormat; 2] = [LogFormat::Text, LogFormat::Json];
 
-/// A line of the log, whatever its form.
+/// A line of the log, in either format.
 struct Line {
     text: String,
-    /// Of a line in JSON.
+    /// The fields of a line in JSON.
     fields: Value,
 }
 
 impl Line {
-    /// Checks that the line has a text field of this value, and says its name once.
+    /// Checks that the line has a text field of this value, and contains its name once.
     #[track_caller]
     fn has(&self, field: &str, value: &str) {
         let name = if self.fields.is_null() { format!("{field}=") } else { format!("\"{field}\":") };
@@ -78,7 +78,7 @@ impl Logging {
         send(reqwest::Client::new().get(format!("http://{address}/metrics"))).await.body
     }
 
-    /// A post of candles under an id.
+    /// A post of candles with a request id.
     fn post(&self, id: &str, candles: &[Value]) -> reqwest::RequestBuilder {
         let post = reqwest::Client::new().post(format!("{}/api/v1/candles", self.serving.url));
         let body = json!({ "candles": candles }).to_string();
@@ -86,7 +86,7 @@ impl Logging {
     }
 }
 
-/// Refuses one symbol by a trigger of somebody else's.
+/// Refuses one symbol by a foreign trigger.
 async fn refuse_a_symbol(database: &Database) {
     match database {
         Database::Sqlite(_) => {
@@ -103,7 +103,7 @@ async fn refuse_a_symbol(database: &Database) {
     }
 }
 
-/// Has the server cancel the statement that inserts for the `number`th time, as another transaction may.
+/// Makes the server cancel the `number`th statement that inserts, as another transaction may.
 async fn cancel_insert(database: &PgDatabase, number: u32) {
     let sql = format!(
         "create sequence inserts;
@@ -148,7 +148,7 @@ fn a_refusal_is_logged_once_with_its_cause(kind: StoreKind) {
     });
 }
 
-/// Found on a thread that may block, in a transaction for whichever posts wait.
+/// The problem is found on a blocking thread, in a transaction that several waiting posts may share.
 #[test]
 fn a_line_about_the_file_names_the_post_that_met_it() {
     run(async {
@@ -157,7 +157,7 @@ fn a_line_about_the_file_names_the_post_that_met_it() {
             let mut service = Logging::start(&database, format);
             let Database::Sqlite(folder) = &database else { unreachable!() };
             let (path, elsewhere) = (folder.path().join("test.db"), folder.path().join("moved.db"));
-            // Housekeeping looks at the file too, and the line is written once, by the first that misses it.
+            // Housekeeping checks the file too, and only the first check that misses it writes the line.
             for attempt in 1.. {
                 send(service.post("stored", &[candle(NOW - 2 * HOUR)])).await.counts(1);
                 let id = format!("lost-{attempt}");
@@ -189,7 +189,7 @@ fn a_retry_names_its_request_after_the_client_disconnected() {
             line.has("operation", "append");
             line.has("cause", "error returned from database: in the way");
 
-            // More candles than are written together with those of others.
+            // More candles than share a statement with other posts.
             let many: Vec<_> = (3..153).map(|hours| candle(NOW - hours * HOUR)).collect();
             on_postgres(&database).execute("alter sequence inserts restart").await;
             let mut lock = TableLock::take(on_postgres(&database)).await;

@@ -1,4 +1,4 @@
-//! Making and updating the tables of Postgres, however long it takes, and tables that were dropped.
+//! Creating and updating the tables of Postgres, for any duration, and tables that were dropped.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Stdio};
@@ -9,7 +9,7 @@ use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, e
 use crate::postgres::{ADOPTED, prepare, unfit};
 use crate::program::{Serving, folder, output, program};
 
-/// A `migrate` that runs, and what it prints.
+/// A running `migrate`, and its output.
 struct Migrating {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -39,7 +39,7 @@ fn a_long_migration_is_not_cut_and_reports_its_progress() {
         let database = PgDatabase::create(&plain_server()).await;
         database.execute(ADOPTED).await;
         let lock = TableLock::take(&database).await;
-        // Bounds of the database's own would cut it, too.
+        // Limits in the database's own settings would interrupt it, too.
         for bound in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
             database.execute(&format!("alter database {} set {bound} = '300ms'", database.name)).await;
         }
@@ -73,7 +73,7 @@ fn a_migrating_service_stops_on_sigterm() {
         serving.signal("TERM");
         assert_eq!(serving.end().0, Some(0));
         lock.release().await;
-        // Nothing of it is left, and the next one begins anew.
+        // None of its changes remain, and the next run starts from the beginning.
         prepare(&database.url, true).await.unwrap();
     });
 }
@@ -113,7 +113,7 @@ fn the_advised_steps_recreate_dropped_tables() {
             assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));
             database.execute(&format!("drop table {dropped}")).await;
 
-            // The service that runs says so, and loses nothing by it: it refuses.
+            // The running service reports it and loses nothing, because it refuses posts.
             eventually(async || send(app.request(reqwest::Method::GET, "/health")).await.status == 503).await;
             let batch = json!({"candles": [candle(NOW - 3600), candle(NOW)]});
             app.post(&batch).await.problem(503, "unavailable");

@@ -18,9 +18,9 @@ use crate::harness::{KEY, PgDatabase, TOKEN, candle, plain_server, program_of, r
 use crate::program::{Serving, folder};
 use crate::telemetry::start_for;
 
-/// Longest that the whole test may take.
+/// The time limit of the whole test.
 const LIFETIME: Duration = Duration::from_secs(180);
-/// Longest until Prometheus knows something, and how often it is asked.
+/// The time limit for Prometheus to know something; below it, the interval of the requests.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -56,7 +56,7 @@ fn rules_and_dashboard_use_only_existing_metrics() {
             labels.extend(names.labels.into_iter().map(|label| (label, place.clone())));
         }
 
-        // Whatever is named exists, and whatever the dashboard asks for is answered.
+        // Every name in a rule exists, and every query of the dashboard has a result.
         let deadline = Instant::now() + PATIENCE;
         loop {
             use_it(&serving).await;
@@ -100,7 +100,7 @@ fn rules_and_dashboard_use_only_existing_metrics() {
     });
 }
 
-/// Has the service fail, so that its failures have series: somebody renames a column, and back.
+/// Makes the service fail by renaming a column and back, so that its failures have series.
 async fn fail_once(serving: &Serving, database: &PgDatabase) {
     let url = format!("{}/api/v1/candles?symbol=EURUSD&timeframe=H1", serving.url);
     database.execute("alter table market_data_candles rename column volume to ticks").await;
@@ -108,7 +108,7 @@ async fn fail_once(serving: &Serving, database: &PgDatabase) {
     database.execute("alter table market_data_candles rename column ticks to volume").await;
 }
 
-/// What terminals, charts and strangers do.
+/// Sends the requests of terminals, charts and strangers.
 async fn use_it(serving: &Serving) {
     let candles = "/api/v1/candles";
     let page = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
@@ -128,13 +128,13 @@ async fn use_it(serving: &Serving) {
     }
 }
 
-/// What is asked of Prometheus and shown of its labels, each with who does.
+/// The queries and the displayed labels, each with the rule or panel that it belongs to.
 struct Asked {
     expressions: Vec<(String, String)>,
     labels: Vec<(String, String)>,
 }
 
-/// The rules, once all of them have been evaluated. What comes with an alert is looked at too.
+/// The rules, once all of them have been evaluated. The labels in the texts of alerts are collected too.
 async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Asked {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let deadline = Instant::now() + PATIENCE;
@@ -198,7 +198,7 @@ fn dashboard() -> Asked {
     found
 }
 
-/// What an expression names.
+/// The names in an expression.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Names {
     /// Selectors of series without their ranges, each with the labels that it matches.
@@ -249,7 +249,7 @@ impl Names {
     }
 }
 
-/// At the commas that stand outside of quotes.
+/// Splits at the commas outside of quotes.
 fn split_matchers(matchers: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     matchers.split(move |c| {
@@ -270,7 +270,7 @@ fn metric_names_are_extracted_from_expressions() {
     assert_eq!(found, Names { selectors, labels: ["instance", "le", "instance"].map(str::to_owned).to_vec() });
 }
 
-/// `promtool check metrics` finds no fault in a scrape but with a name that is OpenTelemetry's.
+/// Checks that `promtool check metrics` accepts a scrape, except for a name that is OpenTelemetry's.
 async fn check_metrics(admin: &str) {
     let Some(promtool) = program_of("TEST_PROMTOOL") else { return };
     let scrape = send(reqwest::Client::new().get(format!("{admin}/metrics"))).await.body;
@@ -301,7 +301,7 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it, again on another port where somebody has taken one in the meantime.
+    /// Starts it, and tries another port if its own was taken in the meantime.
     async fn start(program: &str, target: &str) -> Self {
         let shipped = fs::read_to_string(monitoring("prometheus.yml")).unwrap();
         assert!(shipped.contains("job_name: candlewick"), "rules and dashboard rely on this name");
@@ -328,7 +328,7 @@ impl Prometheus {
         }
     }
 
-    /// Whether it got its port; fails if it did not start for another reason.
+    /// Returns whether it got its port; fails if it did not start for another reason.
     async fn is_ready(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -346,7 +346,7 @@ impl Prometheus {
         }
     }
 
-    /// What its API answers.
+    /// The result of a query to its API.
     async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let mut url = url::Url::parse(&format!("{}/api/v1/{path}", self.url)).unwrap();
         url.query_pairs_mut().extend_pairs(parameters);

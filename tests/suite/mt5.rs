@@ -1,5 +1,5 @@
-//! The EA of `clients/mt5`, compiled with a terminal of our own, feeds the real program. Whatever happens, the database tells
-//! whether every closed candle arrived once, at the right time and with the right digits.
+//! The EA of `clients/mt5`, compiled with a terminal of our own, feeds the real program. After every test the database
+//! shows whether each closed candle arrived once, at the right time and with the right digits.
 
 mod feed;
 mod front;
@@ -24,7 +24,7 @@ mod live;
 mod symbols;
 mod trouble;
 
-/// Runs a test with a feed on a store of this kind, or leaves it out without the programs that a feed needs.
+/// Runs a test with a feed on a store of this kind, or skips it where the programs that a feed needs are missing.
 fn with_feed(kind: StoreKind, test: impl AsyncFnOnce(Feed)) {
     run(async {
         let Some(feed) = Feed::prepare(kind.database().await, &[]).await else { return };
@@ -50,7 +50,7 @@ fn forming(market: &Market) -> Vec<String> {
 
 const ALL: usize = usize::MAX;
 
-/// A minute passes: a bar opens, and the EA has its timers.
+/// Lets a minute pass: a bar opens, and the EA gets its timer events.
 fn minute(feed: &mut Feed, market: &mut Market) {
     open_next(feed, market);
     feed.advance(60);
@@ -62,14 +62,15 @@ fn open_next(feed: &mut Feed, market: &mut Market) {
     feed.terminal.tell(&market.bar_command(next));
 }
 
-/// Starts the EA on a market, and gives it the time to send what there is.
+/// Starts the EA on a market, and gives it time to send the existing candles.
 fn begin(feed: &mut Feed, market: &Market) {
     feed.show(market);
     feed.init();
     feed.advance(10);
 }
 
-/// The computer sleeps for two hours and has not loaded what it missed when it wakes. Tells the last bars before and after.
+/// The computer sleeps for two hours, and the terminal has not loaded the missed bars when it wakes. Returns the times
+/// of the last bars before and after.
 fn sleep_two_hours(feed: &mut Feed, market: &mut Market) -> (i64, i64) {
     let asleep = *market.times().last().unwrap();
     for _ in 0..120 {

@@ -1,4 +1,5 @@
-//! The newest candles' times, kept in a table of their own: right after a restart and on every replica, and in nobody's way.
+//! The newest candles' times, kept in a table of their own: available right after a restart and on every replica, and
+//! never required.
 
 use rstest_reuse::apply;
 use serde_json::json;
@@ -21,7 +22,7 @@ async fn execute(database: &Database, sql: &str) {
     }
 }
 
-/// The kept times, as `timeframe seconds`, by the timeframe's name.
+/// The kept times, as `timeframe seconds`, in the order of the timeframes' names.
 async fn kept(database: &Database) -> Vec<String> {
     let seconds = match database {
         Database::Sqlite(_) => "timestamp / 1000",
@@ -32,7 +33,7 @@ async fn kept(database: &Database) -> Vec<String> {
         .await
 }
 
-/// Makes a database as the release before this table has left it.
+/// Makes a database as an earlier release without this table left it.
 async fn without_the_table(database: &Database) {
     execute(database, "drop table market_data_newest_candles").await;
     execute(database, "delete from _sqlx_migrations where version >= 3").await;
@@ -53,7 +54,7 @@ async fn newest_times_are_saved_at_shutdown_and_never_decrease(app: TestApp) {
     let expected = [format!("D1 {}", NOW - 30 * HOUR), format!("H1 {}", NOW - 5 * HOUR)];
     assert_eq!(kept(&database).await, expected, "forming candles do not count");
 
-    // Another process has meanwhile kept a later time for one timeframe.
+    // Another process has meanwhile saved a later time for one timeframe.
     let mut service = Service::start(&Environment::new(&database.url())).await;
     let later =
         if matches!(database, Database::Sqlite(_)) { "timestamp + 7200000" } else { "timestamp + interval '2 hours'" };
@@ -116,7 +117,7 @@ async fn a_dropped_table_is_created_again(app: TestApp) {
         assert_eq!((code, kept(&database).await), (0, expected.clone()), "{printed}");
         assert!(printed.contains("is made again"), "{printed}");
     }
-    // A start that may make tables makes it, too.
+    // A start that may create tables creates it, too.
     execute(&database, "drop table market_data_newest_candles").await;
     let mut service = Service::start(&Environment::new(&database.url())).await;
     assert_eq!(kept(&database).await, expected);
@@ -183,7 +184,7 @@ fn the_documented_login_may_write_newest_times() {
 fn supabase_roles_may_not_change_newest_times() {
     run(async {
         let database = PgDatabase::create(&supabase_server()).await;
-        // As Supabase grants its roles everything on each new table.
+        // Supabase grants its roles all rights on each new table.
         database
             .execute(
                 "alter default privileges in schema public grant all on tables to anon, authenticated, service_role",

@@ -1,4 +1,5 @@
-//! Bodies that are not JSON: words where a number should stand cost their own candle, and the rest is said in plain words.
+//! Bodies that are not JSON: a word in place of a number rejects only its candle, and other errors are explained in
+//! plain words.
 
 use rstest_reuse::apply;
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use crate::harness::{Answer, TestApp, both_stores, candle, with};
 /// 2025-08-03T10:00:00Z
 const TEN: i64 = 1_754_215_200;
 
-/// Words that programs print for a number that is missing or infinite, or for one that they write in a way of their own.
+/// Words that programs print for a missing or infinite number, or for a number in a notation of their own.
 const WORDS: [&str; 25] = [
     "nan",
     "NaN",
@@ -74,7 +75,7 @@ async fn a_word_in_place_of_a_number_rejects_only_its_candle(app: TestApp) {
             };
             let mut body = batch(1, field, word);
             if field != shown {
-                // The alias stands alone.
+                // The alias is the only one of the two names.
                 let second = body.rfind(&format!("\"{field}\"")).unwrap();
                 let start = body[..second].rfind(&format!("\"{shown}\"")).unwrap();
                 let end = start + body[start..].find(',').unwrap() + 1;
@@ -138,7 +139,7 @@ async fn words_in_place_of_other_values_are_refused_by_name(app: TestApp) {
         );
         assert!(answer.json()["errors"][0]["msg"].as_str().unwrap().contains(sentence), "{answer:?}");
     }
-    // Beside `candles` it leaves none of them to keep.
+    // Beside `candles`, it refuses the whole batch.
     for (field, word) in [("symbol", "EURUSD"), ("timeframe", "H1"), ("utc_offset", "None"), ("unit", "s")] {
         for body in [
             format!("{{\"{field}\":{word},\"candles\":[{}]}}", candle(TEN)),
@@ -184,7 +185,7 @@ async fn a_word_in_an_ignored_field_is_ignored(app: TestApp) {
     assert_eq!(app.post_bytes(inside(stored, &deep)).await.counts(1), (1, 0, 0));
     assert_eq!(app.database.closed().await.len(), stored + 1);
     assert!(app.database.closed().await.iter().all(|row| row.ends_with(" 1.08500 1.08650 1.08480 1.08620 1200")));
-    // Beside a word that costs its candle, and in a candle that has one.
+    // Beside a word that rejects its candle, and in a candle that contains one.
     let body = batch(1, "open", "nan").replace("\"close\"", "\"spread\":NaN,\"close\"");
     assert_eq!(
         app.post_bytes(body.clone()).await.errors(),
@@ -214,7 +215,7 @@ async fn other_malformed_json_with_words_is_refused(app: TestApp) {
         String::new(),
         inside("\"\\u006fpen\":nan"),
         inside("\"open\":nan"),
-        // Words beside something else that is wrong, in a field that is parsed or one that is ignored.
+        // Words beside another error, in a field that is parsed or one that is ignored.
         inside("\"spread\":nan,"),
         inside("\"spread\":[nan,]"),
         inside("\"spread\":[,nan]"),
@@ -266,7 +267,7 @@ async fn strings_with_the_internal_marker_are_refused_as_strings(app: TestApp) {
         let mut sent = candle(TEN);
         sent[field] = value.into();
         let text = json!({"candles": [sent]}).to_string();
-        // Written as it is or as an escape, and beside a word.
+        // Written literally or as an escape, and beside a word.
         for text in
             [text.clone(), text.replace('\u{e000}', "\\ue000"), text.replace("\"volume\"", "\"spread\":nan,\"volume\"")]
         {

@@ -1,4 +1,4 @@
-//! A database that goes away and comes back, seen through a proxy that the test can cut.
+//! A database that becomes unavailable and returns, behind a proxy that the test can cut.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ async fn health(service: &Service) -> Answer {
     send(service.request(Method::GET, "/health")).await
 }
 
-/// The time that a terminal waits for an answer by its default. A refusal that comes later is none.
+/// A terminal's default timeout. A refusal that comes later does not arrive.
 const REFUSAL: Duration = Duration::from_secs(5);
 
 /// Checks how each route behaves without a database.
@@ -36,7 +36,7 @@ async fn refuses_everything_that_needs_the_database(service: &Service) {
         assert!(!detail.contains("connection") && !detail.contains("127.0.0.1"), "{detail}");
         assert!(answer.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
     }
-    // What needs no database does not wait for one.
+    // A request that does not need the database does not wait for it.
     service.post_bytes("{").await.problem(400, "malformed");
     send(service.request(Method::GET, "/api/v1/series")).await.problem(401, "unauthorized");
     let details = service.get("/api/v1/health/detailed").await.json();
@@ -62,7 +62,7 @@ fn outages_at_the_start_and_later_are_waited_for() {
 
         for _ in 0..2 {
             proxy.down().await;
-            // A result of before the cut may be shared for a second.
+            // A result from before the cut may be shared for a second.
             eventually(async || health(&service).await.status != 200).await;
             refuses_everything_that_needs_the_database(&service).await;
             proxy.up().await;
@@ -87,7 +87,7 @@ fn connections_that_the_server_ends_are_replaced() {
                 where datname = current_database() and pid <> pg_backend_pid()",
                 )
                 .await;
-            assert_eq!(service.candles("").await.status, 200, "what is read on a lost connection is read once more");
+            assert_eq!(service.candles("").await.status, 200, "a read on a lost connection is repeated");
             assert_eq!(service.ingest(&[candle(NOW)]).await, (0, 0, 1));
         }
     });
@@ -101,7 +101,7 @@ fn a_locked_table_answers_503_until_released() {
         service.ingest(&[candle(NOW - 7200)]).await;
         let lock = TableLock::take(&database).await;
         let mut posts = JoinSet::new();
-        // Those of one candle share a statement, the large ones have a connection each or find none.
+        // Single candles share a statement; the large batches each have a connection or find none.
         for candles in [1, 1, 1, 129, 129, 129] {
             let candles: Vec<_> = (1..=candles).map(|hours| candle(NOW - hours * 3600)).collect();
             let body = json!({ "candles": candles }).to_string();
@@ -148,7 +148,7 @@ fn a_disconnect_does_not_split_a_batch() {
 #[test]
 fn sqlite_accepts_a_batch_after_an_automatic_rollback() {
     run(async {
-        // As it does when the disk is full, which a trigger can stand in for.
+        // SQLite rolls back by itself when the disk is full; a trigger simulates that.
         let app = TestApp::start(Database::sqlite()).await;
         let pool = sqlx::SqlitePool::connect(&app.database.url()).await.unwrap();
         let trigger = "create trigger full before insert on market_data_candles when new.symbol = 'FULL'
@@ -164,7 +164,7 @@ fn sqlite_accepts_a_batch_after_an_automatic_rollback() {
     });
 }
 
-/// Sessions of the service on a server, as the server counts them.
+/// The service's sessions, as the server counts them.
 async fn sessions(watch: &mut sqlx::PgConnection) -> i64 {
     const SESSIONS: &str = "select count(*) from pg_stat_activity where application_name like 'candlewick%'";
     sqlx::query_scalar(SESSIONS).fetch_one(watch).await.unwrap()
@@ -174,7 +174,7 @@ async fn sessions(watch: &mut sqlx::PgConnection) -> i64 {
 fn an_unresponsive_standby_gets_no_more_sessions_than_the_pool_allows() {
     run(async {
         const MAX_CONNECTIONS: i64 = 4;
-        // One connection is the probe's, and one ends those that were given up.
+        // One connection is the probe's, and one terminates the sessions that were given up.
         const BESIDE_THE_POOL: i64 = 2;
         let Some(server) = crate::standby::server(&std::env::temp_dir(), &[]) else { return };
         let database = PgDatabase::create(&server.url).await;
@@ -233,7 +233,7 @@ fn connections_dropped_by_a_firewall_are_closed_when_replaced() {
                 .await;
             proxy.forget();
         }
-        // Those of before end as soon as the server has been asked to end them.
+        // The earlier sessions end as soon as the server has been asked to terminate them.
         eventually(async || {
             sqlx::query_scalar::<_, i64>(own).fetch_one(&mut watch).await.unwrap() <= MAX_CONNECTIONS + 2
         })
@@ -244,7 +244,7 @@ fn connections_dropped_by_a_firewall_are_closed_when_replaced() {
 #[test]
 fn a_post_queued_behind_a_hanging_statement_is_refused_in_time() {
     run(async {
-        /// A contract of 1.5 s, with room for a busy machine; two waits one after the other take 2 s.
+        /// The guaranteed 1.5 s, plus a margin for a busy machine; two waits in a row would take 2 s.
         const LONGEST_ANSWER: Duration = Duration::from_millis(1800);
         let Some(server) = crate::standby::server(&std::env::temp_dir(), &[]) else { return };
         let database = PgDatabase::create(&server.url).await;
@@ -290,7 +290,7 @@ async fn dropped_tables_are_reported_to_the_operator(app: TestApp) {
             let detail = answer.problem(503, "unavailable");
             assert!(detail.contains("are missing; its operator has to act"), "{detail}");
             assert!(!detail.contains("market_data") && answer.header("retry-after") == Some("1"), "{answer:?}");
-            assert_eq!(health().await, 503, "what a request has found is known");
+            assert_eq!(health().await, 503, "health knows the failure of a request");
         }
         let details = app.get("/api/v1/health/detailed").await.json();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Closed and forming candles: which is which, which wins, and what is read.
+//! Closed and forming candles: their distinction, their precedence, and the candles that are read.
 
 use candle::Timestamp;
 use candlewick::store::ClosingOutcome;
@@ -10,7 +10,7 @@ use crate::harness::{Database, NOW, TestApp, both_stores, candle, eventually, ru
 /// Opening time of the candle that is forming at [`NOW`].
 const FORMING: i64 = NOW;
 const HOUR: i64 = 3600;
-/// How far the clocks may differ.
+/// The tolerated difference between clocks.
 const TOLERANCE: i64 = 60;
 
 fn price(time: i64, close: &str, volume: i64) -> Value {
@@ -59,7 +59,7 @@ async fn less_volume_replaces_a_forming_candle_older_than_ten_seconds(app: TestA
         let state = |close: &str, volume| with(price(FORMING, close, volume), json!({"symbol": symbol}));
         assert_eq!(app.ingest(&[state("1.085", 100_000)]).await, (0, 0, 1));
         app.database.age_forming(symbol, age).await;
-        // The terminal has synchronised its history anew, and counts fewer ticks.
+        // The terminal has synchronised its history again, and counts fewer ticks.
         assert_eq!(app.ingest(&[state("1.195", 99_900)]).await, counts, "{symbol}");
         // In a batch with a closed candle, and together with others in one statement, too.
         let with_closed = [with(candle(NOW - 2 * HOUR), json!({"symbol": symbol})), state("1.196", 99_800)];
@@ -84,7 +84,7 @@ async fn a_forming_candle_that_never_closes_stays_in_its_page(app: TestApp) {
 
 #[apply(both_stores)]
 async fn a_missing_complete_is_derived_from_the_batch_and_the_clock(app: TestApp) {
-    // The end of the newest candle has not passed; those before it are closed by it, whatever their order.
+    // The end of the newest candle has not passed; it closes the ones before it, in whatever order they are sent.
     let batch = [candle(FORMING), candle(NOW - HOUR), candle(NOW - 2 * HOUR)];
     assert_eq!(app.ingest(&batch).await, (2, 0, 1));
     // A newer candle of another series closes nothing.
@@ -95,7 +95,7 @@ async fn a_missing_complete_is_derived_from_the_batch_and_the_clock(app: TestApp
         with(candle(FORMING), json!({"symbol": "A", "timeframe": "H4"})),
     ];
     assert_eq!(app.ingest(&others).await, (0, 0, 3));
-    // The sender's word counts more than both, once the end is near.
+    // The sender's `complete` has precedence over both, once the end is near.
     let told = [
         with(candle(NOW - HOUR), json!({"symbol": "C", "complete": true})),
         with(candle(NOW - 9 * HOUR), json!({"symbol": "D", "complete": false})),
@@ -115,12 +115,12 @@ async fn each_timeframe_ends_at_its_documented_time(app: TestApp) {
     const FEBRUARY: i64 = 1_769_904_000;
     const MARCH: i64 = FEBRUARY + 28 * DAY;
     const SUNDAY: i64 = FEBRUARY;
-    // Timeframe, opening time in UTC, offset that is sent along, and the first second at which it is closed.
+    // Timeframe, opening time in UTC, offset that is sent along, and the first second at which the candle is closed.
     let cases = [
         ("M1", NOW, None, NOW + 60),
         ("M30", NOW, None, NOW + 1800),
         ("H1", NOW, None, NOW + HOUR),
-        // Where the clocks go back, one of a day's candles above H1 is an hour longer.
+        // On the day on which the clocks go back, one candle above H1 is an hour longer.
         ("H2", NOW, None, NOW + 3 * HOUR),
         ("H4", NOW, None, NOW + 5 * HOUR),
         ("H12", NOW, None, NOW + 13 * HOUR),
@@ -132,14 +132,14 @@ async fn each_timeframe_ends_at_its_documented_time(app: TestApp) {
         ("W1", SUNDAY - 3 * HOUR, Some(10800), SUNDAY - 3 * HOUR + 7 * DAY + HOUR),
         ("MN1", FEBRUARY, None, MARCH + HOUR),
         ("MN1", FEBRUARY, Some(0), MARCH + HOUR),
-        // Opens on 31 January by UTC, but lasts the 28 days of February.
+        // Opens on 31 January in UTC, but lasts the 28 days of February.
         ("MN1", FEBRUARY - 2 * HOUR, Some(7200), MARCH - 2 * HOUR + HOUR),
         ("MN1", FEBRUARY - 3 * HOUR, Some(10800), MARCH - 3 * HOUR + HOUR),
         ("MN1", FEBRUARY - 3 * HOUR, None, MARCH - 3 * HOUR + HOUR),
-        // West of Greenwich it opens on 1 February by UTC too.
+        // West of Greenwich it opens on 1 February in UTC too.
         ("MN1", FEBRUARY + 5 * HOUR, Some(-18000), MARCH + 5 * HOUR + HOUR),
         ("MN1", FEBRUARY + 5 * HOUR, None, MARCH + 5 * HOUR + HOUR),
-        // By its own word, this one opened on 31 January: that month has 31 days.
+        // By its own offset, this one opened on 31 January: that month has 31 days.
         ("MN1", FEBRUARY - 3 * HOUR, Some(0), FEBRUARY - 3 * HOUR + 31 * DAY + HOUR),
         // 29 February 2024.
         ("MN1", 1_706_745_600, Some(0), 1_706_745_600 + 29 * DAY + HOUR),
@@ -197,7 +197,7 @@ async fn a_candle_of_the_future_is_not_complete(app: TestApp) {
         assert_eq!(answer.errors(), [("[\"body\",\"candles\",0,\"complete\"]".to_owned(), "not_begun".to_owned())]);
         let detail = answer.problem(422, "invalid_values");
         assert!(detail.contains("2026-03-04T12:00:00Z") && detail.contains("2026-03-04T11:59:33Z"), "{detail}");
-        // Not called complete, it is taken as ever.
+        // Without `complete`, it is accepted as usual.
         let forming = with(candle(NOW), json!({"symbol": symbol, "timeframe": timeframe}));
         assert_eq!(app.ingest(&[forming]).await, (0, 0, 1));
     }
@@ -208,7 +208,7 @@ async fn a_candle_of_the_future_is_not_complete(app: TestApp) {
 async fn complete_true_before_the_end_does_not_close_a_candle(app: TestApp) {
     const DAY: i64 = 24 * HOUR;
     let midnight = NOW - 12 * HOUR;
-    // Timeframe, opening time, nominal end, and how long before it a claim is believed.
+    // Timeframe, opening time, nominal end, and the time before it from which `complete` is believed.
     let cases = [
         ("M1", NOW, NOW + 60, 30),
         ("M5", NOW, NOW + 300, 60),
@@ -226,7 +226,7 @@ async fn complete_true_before_the_end_does_not_close_a_candle(app: TestApp) {
         app.set_clock(end - tolerance - 1);
         let answer = app.post(&json!({"candles": [candle(NOW - 9 * HOUR), state("1.1", 10, true)]})).await;
         assert_eq!((answer.counts(2).2, &answer.json()["early"]), (1, &json!([1])), "{timeframe}");
-        // It goes on: its next state replaces the claimed one.
+        // The candle continues: its next state replaces the one that was marked complete.
         let answer = app.post(&json!({"candles": [state("1.2", 20, true)]})).await;
         assert_eq!((answer.counts(1), &answer.json()["early"]), ((0, 0, 1), &json!([0])), "{timeframe}");
         let spare = if ["M1", "M5", "H1"].contains(&timeframe) { 0 } else { HOUR };
@@ -235,7 +235,7 @@ async fn complete_true_before_the_end_does_not_close_a_candle(app: TestApp) {
         assert_eq!((closed.len(), &closed[0].outcome), (1, &ClosingOutcome::Closed), "{timeframe}");
         let row = format!("{timeframe} {timeframe} {open} 1.08500 9 1.08480 1.2 20");
         assert!(app.database.closed().await.contains(&row), "{timeframe}");
-        // So near to its end it is believed at once.
+        // So near to its end, `complete` is believed at once.
         let other = with(state("1.3", 30, true), json!({"symbol": "NEAR"}));
         app.set_clock(end - tolerance);
         let answer = app.post(&json!({"candles": [other]})).await;
@@ -247,7 +247,7 @@ async fn complete_true_before_the_end_does_not_close_a_candle(app: TestApp) {
 
 #[apply(both_stores)]
 async fn a_newer_candle_does_not_close_one_long_before_its_end(app: TestApp) {
-    // Two that overlap: the one behind ends in 55 minutes.
+    // Two that overlap: the later one ends in 55 minutes.
     let batch = [candle(NOW - 300), candle(NOW)];
     let answer = app.post(&json!({ "candles": batch })).await;
     assert_eq!((answer.counts(2), &answer.json()["early"]), ((0, 0, 2), &json!([0])));
@@ -261,7 +261,7 @@ async fn a_lone_candle_is_closed_by_the_clock_once_its_end_is_certain(app: TestA
         app.set_clock(NOW + seconds);
         assert_eq!(app.ingest(&[candle]).await, (0, 0, 1));
     };
-    // A clock that is fast by half a minute calls the first one over; it is not.
+    // By a clock that is half a minute fast, the first candle is over; it isn't.
     post(of("BEFORE", "1.1", 1), -30).await;
     post(of("AFTER", "1.1", 1), -30).await;
     post(of("AFTER", "1.2", 2), 1).await;
@@ -331,7 +331,7 @@ async fn a_candle_refused_by_the_database_does_not_block_closing_others(app: Tes
 
 #[apply(both_stores)]
 async fn the_service_closes_due_candles_by_itself(app: TestApp) {
-    // The first round may have been over before this; the next one comes within seconds.
+    // The first round may have ended before this; the next one comes within seconds.
     app.set_clock(NOW + 1);
     assert_eq!(app.ingest(&[candle(NOW - HOUR)]).await, (0, 0, 1));
     app.set_clock(NOW + TOLERANCE);

@@ -1,7 +1,7 @@
-//! A pooler for PostgreSQL connections that stands in for those of clouds: it swaps server connections between transactions
-//! without a word, and prepares a client's statements anew on whichever connection it gives it, so that nothing fails.
+//! A pooler for PostgreSQL connections, like those of cloud providers: it silently swaps server connections between
+//! transactions, and prepares a client's statements again on the connection that it picks, so that nothing fails.
 //!
-//! Each client's login is carried to the server as it is. The connection that comes of it serves whoever is next, as far as
+//! It passes each client's login on to the server unchanged. The resulting connection serves the next client, as far as
 //! the pool has room.
 
 use std::collections::{HashMap, HashSet};
@@ -16,14 +16,14 @@ use tokio::task::JoinSet;
 
 use crate::harness::PgDatabase;
 
-/// Which of the free connections a transaction gets.
+/// The rule by which a transaction gets one of the free connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The one that was used last, as PgBouncer does.
+    /// The most recently used one, like PgBouncer.
     LastUsed,
     /// The one that has been free for longest, in turn.
     LongestFree,
-    /// Its client's own, for as long as the client stays.
+    /// The client's own, for as long as the client stays.
     OwnForTheSession,
 }
 
@@ -40,7 +40,7 @@ struct Pool {
     free: Mutex<Vec<Server>>,
     open: Mutex<usize>,
     freed: Notify,
-    /// Has one session in use reset for another client, and then all clients cut off.
+    /// Resets one session in use for another client, and then disconnects all clients.
     wanted_by_another: Notify,
     cut: Notify,
 }
@@ -55,7 +55,7 @@ struct Server {
 pub const ANOTHER: &str = "another";
 
 impl Server {
-    /// As a pooler does between two clients.
+    /// Resets the session as a pooler does between two clients.
     async fn reset(&mut self) -> io::Result<()> {
         for statement in ["discard all", &format!("set application_name = '{ANOTHER}'")] {
             write(&mut self.stream, &(b'Q', [statement.as_bytes(), b"\0"].concat())).await?;
@@ -97,8 +97,8 @@ impl Pooler {
         Self { address, pool, _running: running }
     }
 
-    /// Cuts all clients off that have a session, as for having been idle, and keeps their sessions as they are, but for one:
-    /// that is reset and lent to another client, which names itself [`ANOTHER`].
+    /// Disconnects all clients that have a session, as if they had been idle, and keeps their sessions unchanged except
+    /// for one: that is reset and lent to another client, which names itself [`ANOTHER`].
     pub async fn lend_one_to_another(&self) {
         self.pool.wanted_by_another.notify_one();
         self.pool.freed.notified().await;
@@ -134,7 +134,7 @@ impl Pool {
         self.freed.notify_one();
     }
 
-    /// Whether there is room for one more.
+    /// Counts one more connection and returns true if there is room for it.
     fn open_one(&self) -> bool {
         let mut open = self.open.lock().unwrap();
         let has_room = *open < self.size;
@@ -143,7 +143,7 @@ impl Pool {
     }
 }
 
-/// A message: its kind and everything behind its length.
+/// A message: its kind and the bytes after its length.
 type Message = (u8, Vec<u8>);
 
 async fn read(stream: &mut TcpStream) -> io::Result<Message> {
@@ -161,7 +161,7 @@ async fn write(stream: &mut TcpStream, (kind, body): &Message) -> io::Result<()>
     stream.write_all(&bytes).await
 }
 
-/// The text up to the next NUL, and the rest behind it.
+/// The text up to the next NUL, and the rest after it.
 fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap();
     (&bytes[..end], &bytes[end + 1..])
@@ -193,8 +193,8 @@ impl Client {
             let mut server = pool.take().await;
             match self.transaction(&mut server).await {
                 Ok(()) => pool.give_back(server),
-                // One that is left in the middle of something would be closed by others, too; a client that leaves in between
-                // leaves it as it was.
+                // Other poolers would also close a connection in the middle of an exchange; a client that disconnects
+                // between two transactions leaves its connection unchanged.
                 Err(left) if left.kind() == io::ErrorKind::UnexpectedEof => return pool.give_back(server),
                 Err(_) => return,
             }
@@ -217,7 +217,7 @@ impl Client {
         pool.give_back(server);
     }
 
-    /// Carries the client's login to the server.
+    /// Passes the client's login on to the server.
     async fn log_in(&mut self, pool: &Pool) -> io::Result<Server> {
         const SSL_REQUEST: [u8; 4] = 80_877_103_u32.to_be_bytes();
         let mut stream = TcpStream::connect(&pool.target).await?;
@@ -238,9 +238,9 @@ impl Client {
             let message = read(&mut stream).await?;
             write(&mut self.stream, &message).await?;
             match message {
-                // The login was good; what follows comes without being asked for.
+                // The login succeeded; the messages that follow need no reply.
                 (b'R', body) if body[..4] == [0; 4] => {}
-                // A password is asked for, or the end of the exchange is announced (12), which needs no answer.
+                // The server requests a password, or announces the end of the exchange (12), which needs no reply.
                 (b'R', body) if body[..4] != 12_u32.to_be_bytes() => {
                     let answer = read(&mut self.stream).await?;
                     write(&mut stream, &answer).await?;
@@ -252,7 +252,7 @@ impl Client {
         }
     }
 
-    /// Carries messages until the server is outside a transaction again.
+    /// Passes messages on until the server is outside a transaction again.
     async fn transaction(&mut self, server: &mut Server) -> io::Result<()> {
         let mut unanswered = 0;
         loop {
@@ -282,7 +282,7 @@ impl Client {
         }
     }
 
-    /// Gives a statement a name that only this client has, and prepares it where this server does not have it.
+    /// Gives a statement a name that only this client has, and prepares it if this server does not have it yet.
     async fn renamed(&mut self, server: &mut Server, (kind, body): Message) -> io::Result<Message> {
         let own = |name: &[u8]| {
             if name.is_empty() { vec![] } else { [format!("c{}_", self.number).as_bytes(), name].concat() }

@@ -1,5 +1,5 @@
-//! Poolers between the service and its database: one that lends connections for a transaction is found out, whatever its
-//! port, and one that lends them for a session serves.
+//! Poolers between the service and its database: one that lends connections for a transaction is detected on any port,
+//! and one that lends them for a session is accepted.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
@@ -35,7 +35,7 @@ fn a_transaction_pooler_is_refused() {
             for size in [1, 2, 3, 10] {
                 let pooler = Pooler::to(&database, choice, size).await;
                 let url = pooler.url(&database);
-                // So many connections are free already: nothing but the swaps would show.
+                // With this many free connections, only the swaps can reveal the pooler.
                 let mut others = Vec::new();
                 for _ in 0..size {
                     others.push(PgConnection::connect(&url).await.unwrap());
@@ -86,13 +86,13 @@ fn a_session_reassigned_by_a_pooler_is_not_terminated() {
         pooler.lend_one_to_another().await;
         eventually(async || service.post(&serde_json::json!({"candles": [candle(NOW)]})).await.status == 201).await;
         eventually(async || service.get("/health").await.status == 200).await;
-        // The pooler has not noticed that nobody uses these any more, so they end because the service has them ended.
+        // The pooler has not noticed that these are unused, so they end because the service terminates them.
         eventually(async || {
             let now: Vec<i32> = sqlx::query_scalar(OWN).fetch_all(&mut watch).await.unwrap();
             !now.iter().any(|pid| before.contains(pid))
         })
         .await;
-        // The connection on which they are ended is closed once all of them have been seen to.
+        // The connection that terminates them is closed once all of them have ended.
         eventually(async || {
             sqlx::query_scalar::<_, i64>(LENT).bind("candlewick").fetch_one(&mut watch).await.unwrap() == 0
         })
@@ -101,7 +101,7 @@ fn a_session_reassigned_by_a_pooler_is_not_terminated() {
     });
 }
 
-/// PgBouncer before a database's server, or nothing where this machine has none.
+/// PgBouncer in front of a database's server, or `None` where this machine has none.
 struct PgBouncer {
     process: Child,
     url: String,
@@ -131,7 +131,7 @@ impl PgBouncer {
         )
         .unwrap();
         let mut command = Command::new(program);
-        // It does not run as root.
+        // PgBouncer refuses to run as root.
         if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
             command.args(["-u", "nobody"]);
         }
@@ -172,7 +172,7 @@ fn pgbouncer_in_statement_mode_is_refused_by_a_single_connection() {
         };
         loop {
             match prepare(&bouncer.url, true).await {
-                // It may still count the connection that tried its port.
+                // PgBouncer may still count the connection that tried its port.
                 Err(error @ StoreError::Unavailable(_))
                     if chain(&error).to_string().contains("no more connections allowed") => {}
                 Err(error @ StoreError::Misconfigured(_)) => {
@@ -190,7 +190,7 @@ fn pgbouncer_in_session_mode_is_accepted() {
         let database = PgDatabase::create(&plain_server()).await;
         let Some(bouncer) = PgBouncer::start(&database, "session", 20).await else { return };
         serves(&bouncer.url).await;
-        // Where no second connection is to be had, nothing is proved against it.
+        // Without a second connection, nothing proves that it is a transaction pooler.
         for size in [1, 2] {
             let bouncer = PgBouncer::start(&database, "session", size).await.unwrap();
             let result = prepare(&bouncer.url, true).await;

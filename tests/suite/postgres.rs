@@ -1,4 +1,4 @@
-//! What only Postgres has: tables made by others, row security, roles, TLS, and several services at once.
+//! Features of Postgres alone: tables made by other programs, row security, roles, TLS, and several services at once.
 
 use candlewick::app::AppError;
 use candlewick::errors::{self, sentence};
@@ -10,7 +10,7 @@ use crate::harness::{
     Database, Environment, NOW, PgDatabase, Service, TestApp, candle, plain_server, run, supabase_server, with,
 };
 
-/// The table that services before candlewick made.
+/// The table of services from before candlewick.
 pub const ADOPTED: &str = "create table market_data_candles (
     id bigserial primary key, symbol text not null, timeframe text not null, timestamp timestamptz not null,
     open numeric not null, high numeric not null, low numeric not null, close numeric not null,
@@ -64,7 +64,7 @@ fn an_existing_table_is_adopted_unchanged() {
     run(async {
         let database = PgDatabase::create(&supabase_server()).await;
         database.execute(ADOPTED).await;
-        // As a service with ids of its own would leave it: the sequence lags behind the rows.
+        // As a service that assigns its own ids leaves it: the sequence lags behind the rows.
         database
             .execute(
                 "
@@ -220,7 +220,7 @@ fn a_login_under_row_security_is_refused() {
             .execute(&format!("create policy p on market_data_candles to {name} using (true) with check (true)"))
             .await;
         assert!(refusal().await.contains("sequence"));
-        // As the service, before the last grant, so that the refusal is seen to be one to exit with.
+        // By the service and before the last grant, to show that the program exits because of this refusal.
         let (mut service, _) = Service::launch(&Environment::new(&url).with("MIGRATE_ON_START", false));
         assert!(matches!(service.end().await, Err(AppError::Store(StoreError::Misconfigured(_)))));
         database.execute(&format!("grant usage on sequence market_data_candles_id_seq to {name}")).await;
@@ -290,7 +290,7 @@ fn tls_is_used_and_verified_where_the_server_offers_it() {
         assert_eq!(scalar(&database, encrypted).await, "true");
         app.stop().await.unwrap();
         let unverified = prepare(&with_mode("sslmode=verify-full"), true).await;
-        assert!(matches!(unverified, Err(StoreError::Unavailable(_))), "an authority nobody knows: {unverified:?}");
+        assert!(matches!(unverified, Err(StoreError::Unavailable(_))), "an unknown authority: {unverified:?}");
         if let Ok(authority) = std::env::var("TEST_DATABASE_CA") {
             prepare(&with_mode(&format!("sslmode=verify-full&sslrootcert={authority}")), true).await.unwrap();
         }
@@ -319,7 +319,7 @@ fn unusable_urls_are_reported_in_a_sentence() {
         prepare(&database.url, true).await.unwrap();
         database.execute("update _sqlx_migrations set checksum = '\\x00'").await;
         assert!(unfit(&database.url).await.contains("Migration 1 ran on this database in another wording"));
-        // The release after this one may have left more.
+        // A later release may have left more.
         database.execute("delete from _sqlx_migrations").await;
         database.execute("drop table market_data_candles, market_data_live_candles").await;
         prepare(&database.url, true).await.unwrap();

@@ -14,7 +14,7 @@ use crate::harness::{KEY, TOKEN};
 pub fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
     command.current_dir(folder).env_clear().envs(variables.iter().copied());
-    // Coverage of the program itself, where it is measured.
+    // Writes coverage of the program itself, if it is measured.
     if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
         command.env("LLVM_PROFILE_FILE", profile);
     }
@@ -35,7 +35,7 @@ pub struct Serving {
     pub child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
     pub url: String,
-    /// Everything it printed so far.
+    /// Its whole output so far.
     pub printed: String,
     _watched: mpsc::Sender<()>,
 }
@@ -50,7 +50,7 @@ impl Serving {
         Self::of(lifetime, &mut program(folder, variables))
     }
 
-    /// Starts a process whose virtual memory is limited to so many KiB.
+    /// Starts a process whose virtual memory is limited to `memory` KiB.
     pub fn start_within(memory: usize, folder: &Path, variables: &[(&str, &str)]) -> Self {
         let program = program(folder, variables);
         let mut limited = Command::new("/bin/sh");
@@ -93,14 +93,14 @@ impl Serving {
         serving
     }
 
-    /// Returns once its store has been reached, which may be said before or after it listens.
+    /// Returns once its store has been reached, which it may log before or after it listens.
     pub fn is_ready(&mut self) {
         if !self.printed.contains(" ready") && !self.printed.contains("\"ready\"") {
             self.line_with("ready");
         }
     }
 
-    /// A line that contains `text`, which may have been printed before or after it listened.
+    /// A line that contains `text`, printed before or after it listened.
     pub fn first_line_with(&mut self, text: &str) -> String {
         match self.printed.lines().find(|line| line.contains(text)) {
             Some(line) => line.to_owned(),
@@ -120,7 +120,8 @@ impl Serving {
         }
     }
 
-    /// The banner's lines to paste, which may come before or after the log's first lines: those are written by a thread.
+    /// The banner's lines to paste, which may come before or after the log's first lines, because a thread writes
+    /// those.
     pub fn curl_lines(&mut self) -> [String; 2] {
         loop {
             let mut found = self.printed.lines().map(str::trim).filter(|line| line.starts_with("curl -i"));
@@ -131,7 +132,7 @@ impl Serving {
         }
     }
 
-    /// The banner, without what differs from run to run and from release to release.
+    /// The banner, without the parts that differ between runs and releases.
     pub fn banner(&mut self) -> String {
         let keys = self.curl_lines().map(|line| line.split("X-").nth(1).unwrap().split('"').next().unwrap().to_owned());
         self.first_line_with("API documentation");
@@ -152,7 +153,7 @@ impl Serving {
         kill(self.child.id(), name);
     }
 
-    /// Waits for its end and returns the exit code and all it printed.
+    /// Waits for its end and returns the exit code and its whole output.
     pub fn end(mut self) -> (Option<i32>, String) {
         for line in self.lines.by_ref() {
             self.printed.push_str(&line.unwrap());
@@ -170,7 +171,7 @@ impl Drop for Serving {
     }
 }
 
-/// The shell's own `kill`, since slim systems have no other.
+/// The shell's built-in `kill`, because slim systems have no other.
 pub fn kill(pid: u32, signal: &str) {
     let status = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap();
     assert!(status.success());

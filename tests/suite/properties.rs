@@ -1,4 +1,4 @@
-//! What holds for every input: digits survive, pages tile a series, counts add up.
+//! Properties of every input: digits survive, pages tile a series, counts add up.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ fn check<Input: Strategy>(
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let case = Cell::new(0);
     let result = runner.run(&inputs, |input| {
-        // A symbol of its own keeps one case's candles from another's.
+        // A symbol of its own separates one case's candles from another's.
         case.set(case.get() + 1);
         runtime.block_on(property(&app, &format!("CASE{}", case.get()), input))
     });
@@ -191,7 +191,7 @@ async fn walks_meet_each_candle_once(
     let mut stored: BTreeMap<i64, bool> = hours.iter().map(|(hours, closed)| (NOW - hours * HOUR, *closed)).collect();
     let oldest = stored.first_key_value().map_or(NOW, |(time, _)| *time);
 
-    // After each page a newer candle arrives, and one that was read while it was forming closes.
+    // After each page a newer candle arrives, and a candle that the page showed as forming is closed.
     let mut newest = NOW;
     for parameter in ["before", "after"] {
         let start = if parameter == "before" { newest + 1 } else { oldest - 1 };
@@ -284,7 +284,7 @@ fn post() -> impl Strategy<Value = (i64, bool, i64)> {
     (1..6_i64, any::<bool>(), 0..5_i64)
 }
 
-/// Posts batches that overlap and compares counts and contents with the simplest thing that could be right.
+/// Posts batches that overlap and compares counts and rows with the simplest correct model.
 async fn the_store_agrees_with_a_model(
     app: &TestApp,
     symbol: &str,

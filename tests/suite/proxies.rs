@@ -1,7 +1,7 @@
 //! The proxies' configurations from `deploy/`, run by real proxies on free ports of this machine.
 //!
-//! What a file marks as yours to change is replaced, and nothing else: host name, certificate, where the service listens.
-//! Apart from that only ports, folders and the address listened on differ from what is shipped.
+//! The values that a file marks as yours to change are replaced: host name, certificate, the service's address. Apart
+//! from them, only ports, folders and the listen address differ from the shipped file.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,12 +22,12 @@ use crate::program::output;
 const NGINX: &str = include_str!("../../deploy/nginx.conf");
 const CADDY: &str = include_str!("../../deploy/Caddyfile");
 
-/// A running proxy, ended with this value.
+/// A running proxy, ended when this value is dropped.
 pub struct Proxy {
     child: Child,
-    /// The API over TLS.
+    /// The way to the API over TLS.
     pub tls: Door,
-    /// What port 80 would be.
+    /// The listener that stands for port 80.
     pub plain: Door,
     pub folder: TempDir,
     settings: Settings,
@@ -41,7 +41,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Both proxies in front of `service`, without those that are not on this machine.
+/// Both proxies in front of `service`, except those that this machine lacks.
 pub async fn start(service: SocketAddr) -> Vec<Proxy> {
     let mut proxies = Vec::new();
     for name in ["nginx", "Caddy"] {
@@ -51,26 +51,26 @@ pub async fn start(service: SocketAddr) -> Vec<Proxy> {
 }
 
 impl Proxy {
-    /// What it has logged.
+    /// Its log.
     pub fn log(&self) -> String {
         let files = ["proxy.log", "access.log"].map(|name| fs::read_to_string(self.folder.path().join(name)));
         files.into_iter().flatten().collect()
     }
 
-    /// The file with the certificate that it shows.
+    /// The file with its certificate.
     pub fn certificate(&self) -> PathBuf {
         self.settings.certificate.file.clone()
     }
 
-    /// Sends what comes from now on to `service`, without a restart.
+    /// Sends new requests to `service`, without a restart.
     pub fn lead_to(&self, service: SocketAddr) {
         self.settings.write(service);
         let (code, _, said) = output(&mut self.settings.reload(service));
         assert_eq!(code, 0, "{said}");
     }
 
-    /// Starts the proxy of this name, unless it is not on this machine; again on other ports where another test has taken one
-    /// in the meantime.
+    /// Starts the proxy of this name if this machine has it, and tries other ports if another test has taken one in the
+    /// meantime.
     pub async fn start(name: &'static str, service: SocketAddr) -> Option<Self> {
         const ATTEMPTS: usize = 5;
         let variable = format!("TEST_{}", name.to_uppercase());
@@ -85,9 +85,9 @@ impl Proxy {
         panic!("{name} ends at once: {log}");
     }
 
-    /// Or what it logged before it ended.
+    /// Or its log, if it ended before it was ready.
     async fn try_start(name: &'static str, program: &str, service: SocketAddr) -> Result<Self, String> {
-        // nginx's workers are another user.
+        // nginx's workers run as another user.
         let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o711)).tempdir().unwrap();
         let settings = Settings {
             name,
@@ -112,7 +112,7 @@ impl Proxy {
     }
 }
 
-/// How a proxy is run.
+/// The settings of a proxy.
 struct Settings {
     name: &'static str,
     program: String,
@@ -120,16 +120,16 @@ struct Settings {
     certificate: Certificate,
     tls: SocketAddr,
     plain: SocketAddr,
-    /// Where Caddy takes orders.
+    /// The address of Caddy's admin API.
     admin: SocketAddr,
 }
 
 impl Settings {
-    /// Writes its configuration, with `service` behind it.
+    /// Writes its configuration, with `service` as its upstream.
     fn write(&self, service: SocketAddr) {
         let (file, text) = match self.name {
             "nginx" => ("nginx.conf", self.nginx_conf()),
-            // It listens on every address of the machine otherwise.
+            // Otherwise it listens on every address of the machine.
             _ => ("Caddyfile", replace(CADDY, &[("\n{\n", "\n{\n\tdefault_bind 127.0.0.1\n")])),
         };
         fs::write(self.folder.join(file), text).unwrap();
@@ -200,7 +200,7 @@ impl Settings {
     }
 }
 
-/// Replaces what a shipped file is certain to hold.
+/// Replaces texts that a shipped file must contain.
 fn replace(shipped: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(shipped.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "the shipped file has {from:?}");
@@ -208,8 +208,8 @@ fn replace(shipped: &str, changes: &[(&str, &str)]) -> String {
     })
 }
 
-/// A port that was free a moment ago: the proxies have to be told one.
-/// Below the ports that Linux gives to outgoing connections, one of which would take it before the proxy does.
+/// A port that was free a moment ago, because the proxies need a fixed one. It is below the ports that Linux uses for
+/// outgoing connections, one of which could take it before the proxy does.
 fn free_port() -> SocketAddr {
     loop {
         let mut random = [0; 2];

@@ -1,4 +1,4 @@
-//! A port behind which a database stands, until it does not: the test decides what becomes of the link.
+//! A port in front of a database; a test decides what the link does with the bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use tokio::time::sleep;
 
 use crate::harness::PgDatabase;
 
-/// What becomes of the bytes between the service and its database.
+/// The link's treatment of the bytes between the service and its database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     Open,
-    /// Bytes vanish and connections stay. A connection that lost bytes stays silent, since TCP delivers nothing behind a
-    /// hole.
+    /// Bytes are lost and connections stay open. A connection that lost bytes stays silent, because TCP delivers
+    /// nothing after a gap.
     BlackHole,
     /// The database's answers arrive later.
     Delayed(Duration),
@@ -48,7 +48,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Reserves a port on which nobody listens yet.
+    /// Reserves a port on which nothing listens yet.
     pub async fn to(database: &PgDatabase) -> Self {
         let url = url::Url::parse(&database.url).unwrap();
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
@@ -99,12 +99,12 @@ impl Proxy {
         self.controls.link.send_replace(link);
     }
 
-    /// Resets every connection; new ones are welcome.
+    /// Resets every connection; new ones are accepted.
     pub fn reset(&self) {
         self.controls.resets.send_modify(|resets| *resets += 1);
     }
 
-    /// Lets every connection fall silent for ever, as when a firewall forgets them; new ones work.
+    /// Makes every connection silent for ever, as a firewall that forgets them does; new ones work.
     pub fn forget(&self) {
         self.controls.forgotten.send_modify(|times| *times += 1);
     }
@@ -122,9 +122,9 @@ impl Proxy {
 
 struct Connection {
     controls: Controls,
-    /// How often connections had been forgotten when this one began.
+    /// The number of times that connections had been forgotten when this one began.
     forgotten: usize,
-    /// Whether a byte was lost.
+    /// True if a byte was lost.
     swallowed: bool,
     /// Bytes sent to the database since it last answered.
     unanswered: usize,
@@ -143,7 +143,7 @@ impl Connection {
                 _ = resets.changed() => Ok(Passed::Cut),
                 read = client.read(&mut from_client) => match read {
                     Ok(length @ 1..) => self.towards_server(&mut server, &from_client[..length]).await,
-                    // A firewall that has forgotten a connection tells the server nothing of its end.
+                    // A firewall that has forgotten a connection does not pass its end on to the server.
                     _ if self.is_forgotten() => {
                         while server.read(&mut from_server).await.is_ok_and(|length| length > 0) {}
                         return;
@@ -217,7 +217,7 @@ impl Connection {
     }
 }
 
-/// What became of some bytes.
+/// The result of passing some bytes on.
 enum Passed {
     On,
     Cut,

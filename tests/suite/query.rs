@@ -1,4 +1,4 @@
-//! Reading candles: what each parameter selects, what the headers say, and what is refused.
+//! Reading candles: the candles that each parameter selects, the headers, and the refusals.
 
 use rstest_reuse::apply;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ async fn each_parameter_selects_by_the_contract(app: TestApp) {
         (format!("&from={}&to={}", at(-7), at(-6)), vec![], ("false", "false")),
         (format!("&after={}", at(0)), vec![], ("false", "false")),
         (format!("&before={}", at(-9)), vec![], ("false", "false")),
-        // Milliseconds and RFC 3339 name the same moments, also between two seconds.
+        // Milliseconds and RFC 3339 name the same moments, even between two seconds.
         (format!("&from={}", at(-3) * 1000), vec![-3, 0], ("false", "false")),
         (format!("&from={}", at(-3) * 1000 + 1), vec![0], ("false", "false")),
         (format!("&before={}", at(-8) * 1000 + 1), vec![-9, -8], ("false", "false")),
@@ -120,7 +120,7 @@ async fn links_point_to_the_neighbouring_pages(app: TestApp) {
 #[apply(both_stores)]
 async fn links_work_where_milliseconds_could_be_read_as_seconds(app: TestApp) {
     const DAY: i64 = 86_400;
-    // From 1966 to 1974, so that both ends of those years are crossed.
+    // From 1966 to 1974, to cross both ends of the years whose milliseconds could be seconds.
     let times: Vec<i64> = (0..40).map(|n| -120_000_000 / DAY * DAY + n * 77 * DAY).collect();
     let candles: Vec<Value> = times.iter().map(|time| with(candle(*time), json!({"timeframe": "D1"}))).collect();
     app.ingest(&candles).await;

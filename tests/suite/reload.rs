@@ -12,7 +12,7 @@ use crate::program::{Serving, folder, program};
 const OLD: &str = "old-ingest-key-0123456789";
 const NEW: &str = "new-ingest-key-0123456789";
 
-/// A production service whose keys stand in files.
+/// A production service that reads its keys from files.
 struct Files {
     folder: tempfile::TempDir,
     serving: Serving,
@@ -43,7 +43,7 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    /// Writes a file, asks for a reload and returns what the log says of it.
+    /// Writes a file, requests a reload and returns the log's text about it.
     fn reload(&mut self, name: &str, text: &str, said: &str) -> String {
         std::fs::write(self.path(name), text).unwrap();
         self.serving.signal("HUP");
@@ -70,7 +70,7 @@ fn sighup_reloads_keys_and_logs_only_their_names() {
             (files.status_of(OLD).await, files.status_of(NEW).await, files.status_of(TOKEN).await),
             (401, 200, 200)
         );
-        // A value that cannot be used changes nothing, and its sentence quotes nothing.
+        // An unusable value changes nothing, and the message does not quote it.
         for (text, problem) in [
             ("short", "entry 1 is shorter than 16"),
             ("", "names a file that is empty"),
@@ -131,7 +131,7 @@ fn unhandled_signals_are_ignored() {
         for signal in ["USR1", "USR2", "PIPE"] {
             files.serving.signal(signal);
         }
-        // Signals of different kinds come in no order, so that the last one to be answered may overtake them: each twice.
+        // Signals of different kinds arrive in any order, so HUP might overtake the others; each is sent twice.
         for signal in ["USR1", "USR2", "PIPE", "HUP"] {
             files.serving.signal(signal);
         }

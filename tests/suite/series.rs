@@ -1,4 +1,4 @@
-//! What is stored, and what it costs to say so.
+//! The list of stored series, and its cost.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::telemetry::start_for;
 
 const HOUR: i64 = 3600;
 const PATH: &str = "/api/v1/series";
-/// Longest that a process may run.
+/// The maximum time that a process runs.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// Runs a statement as somebody else who writes into the database.
+/// Runs a statement as another program that writes into the database.
 async fn execute(database: &Database, sql: &str) {
     match database {
         Database::Sqlite(_) => {
@@ -60,7 +60,7 @@ fn next(answer: &Answer) -> Option<String> {
     link.map(str::to_owned)
 }
 
-/// All pages that `query` leads to, of `limit` series each.
+/// All pages of `query`, of `limit` series each.
 async fn pages(app: &TestApp, query: &str, limit: usize) -> Vec<Vec<Value>> {
     let mut pages = Vec::new();
     let mut path = Some(format!("{PATH}?limit={limit}{query}"));
@@ -80,7 +80,8 @@ fn names(series: &[Value]) -> Vec<(String, String)> {
     series.iter().map(|series| (text(series, "symbol"), text(series, "timeframe"))).collect()
 }
 
-/// Candles of a series of each of these lengths, each with prices of its own digits, and what the list says of them.
+/// Candles of one series for each of these lengths, with a different number of digits each, and the expected list
+/// entries.
 fn of_lengths(lengths: &[i64]) -> (Vec<Value>, Vec<Value>) {
     let (mut candles, mut listed) = (Vec::new(), Vec::new());
     for (number, length) in lengths.iter().enumerate() {
@@ -197,7 +198,7 @@ async fn the_precision_ignores_outliers_of_the_newest_hundred(app: TestApp) {
     let candles: Vec<Value> = (1..=100).map(|n| of(n, if n <= 5 { "1.1000000000000002" } else { "1.12345" })).collect();
     app.ingest(&candles).await;
     assert_eq!(digits().await, 5, "5 of 100 are outliers");
-    // Older ones do not count, and six of a hundred are not outliers.
+    // Older candles do not count, and six of a hundred are not outliers.
     app.set_clock(NOW + HOUR);
     app.ingest(&[of(0, "1.1000000000000002")]).await;
     assert_eq!(digits().await, 16);
@@ -206,7 +207,7 @@ async fn the_precision_ignores_outliers_of_the_newest_hundred(app: TestApp) {
 
 #[apply(both_stores)]
 async fn pages_of_every_length_add_up_to_the_list(app: TestApp) {
-    // Around the lengths from which on a series is hopped over and its sample is full.
+    // Around the lengths from which a series is skipped with a hop and its sample is full.
     let (candles, listed) =
         of_lengths(&[1, 1, 2, 7, 8, 9, 1, 30, 99, 100, 101, 1, 1, 250, 250, 3, 1, 1, 1, 150, 1, 1, 64, 63]);
     for batch in candles.chunks(10_000) {
@@ -237,7 +238,7 @@ async fn unreachable_series_are_not_listed(app: TestApp) {
     for timeframe in timeframes {
         execute(&app.database, &many(is_sqlite(&app), 300, "'MID' || n", timeframe)).await;
     }
-    // More than a step reads at a time, before and between those that can be asked for.
+    // More unreachable series than a step reads, before and between the reachable ones.
     execute(&app.database, &many(is_sqlite(&app), 1500, "' ' || n", "H1")).await;
     execute(&app.database, &many(is_sqlite(&app), 1500, "'EURUSD' || n || ' '", "M5")).await;
     execute(&app.database, &many(is_sqlite(&app), 3, "'TAB\t' || n", "H1")).await;
@@ -321,7 +322,7 @@ async fn pages_are_served_during_a_flood_of_lists(app: TestApp) {
     app.ingest(&[candle(NOW - 9 * HOUR)]).await;
     let (mut lists, mut answered) = (JoinSet::new(), 0);
     for n in 0..12 {
-        // No two are the same, so that none is answered from memory.
+        // Each list is different, so that none is answered from memory.
         let path = format!("{PATH}?limit={}&after=H1:S{n:07}", 10_000 - n);
         lists.spawn(send(app.request(Method::GET, &path).header("X-API-KEY", KEY)));
     }
@@ -329,7 +330,7 @@ async fn pages_are_served_during_a_flood_of_lists(app: TestApp) {
         assert_eq!(app.candles(&format!("&limit={}", lists.len())).await.status, 200);
         let list = lists.join_next().await.unwrap().unwrap();
         if list.status != 200 {
-            // Where the machine is so slow that the others take all the time that this one may wait.
+            // On a slow machine the other lists use all the time that this one may wait.
             list.problem(503, "unavailable");
             continue;
         }
@@ -349,7 +350,7 @@ async fn pages_are_served_during_a_flood_of_lists(app: TestApp) {
 fn an_adopted_table_is_paged_in_the_order_of_its_key() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
-        // As in many a database, letters of both cases lie side by side in the key.
+        // As in many databases, upper and lower case are adjacent in the key's order.
         let adopted = crate::postgres::ADOPTED.replace("symbol text", "symbol varchar collate \"en-x-icu\"");
         database.execute(&adopted).await;
         let app = TestApp::start(Database::Postgres(database)).await;
@@ -427,14 +428,14 @@ fn precision_outliers_are_logged_once() {
     });
 }
 
-/// The value of the metric whose name and labels begin like this.
+/// The value of the metric whose name and labels begin with `name`.
 async fn sample(admin: &str, name: &str) -> u64 {
     let answer = send(reqwest::Client::new().get(format!("{admin}/metrics"))).await;
     let samples = answer.body.lines().filter(|line| line.starts_with(name));
     samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
-/// The count of lists of series that were read to their end.
+/// The number of lists of series that were read completely.
 const LISTS_READ: &str = r#"db_client_operation_duration_seconds_count{db_operation_name="series""#;
 
 #[test]
@@ -446,7 +447,7 @@ fn reading_a_list_stops_when_its_client_disconnects() {
         let client = reqwest::Client::new();
         let list = |query: &str| send(client.get(format!("{}{PATH}?{query}", serving.url)).header("X-API-KEY", KEY));
         assert_eq!(list("symbol=S0000001").await.json().as_array().unwrap().len(), 1);
-        // After the start the service itself looks once for the newest candles.
+        // After its start the service itself looks for the newest candles once.
         eventually(async || sample(&admin, LISTS_READ).await >= 2).await;
         let before = sample(&admin, LISTS_READ).await;
         let mut lock = TableLock::take(&database).await;
@@ -498,7 +499,7 @@ fn postgres_statements_read_only_the_rows_they_need() {
                 let series = format!("'{{{}}}', '{{{}}}', 100", symbols.join(","), timeframes.join(","));
                 for (what, statement, types, values, most) in [
                     ("rows", rows_after, "text, text, bigint", "'SYM2', 'H1', 1000", 1000.0),
-                    // A row for each hop, and none for the last.
+                    // One row for each hop, and none for the last.
                     ("keys", keys_after, "text, text, bigint", "'', '', 500", 21.0),
                     ("symbols", symbols_after, "text, bigint", "'', 500", 6.0),
                     // Two ends of 20 series and the newest 100 candles of each.

@@ -1,4 +1,4 @@
-//! The program while it serves: the banner, signals, logs, and several processes at once.
+//! The running program: the banner, signals, logs, and several processes at once.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::harness::{
 };
 use crate::program::{Serving, folder};
 
-/// Sends the request that a shell makes of a `curl` line and returns the answer's body. The shell takes the line apart;
-/// curl itself need not be there.
+/// Sends the request that a shell makes from a `curl` line and returns the answer's body. The shell parses the line;
+/// curl itself is not needed.
 async fn paste(line: &str) -> String {
     let apart = format!("curl() {{ for word in \"$@\"; do printf '%s\\0' \"$word\"; done; }}; {line}");
     let output = Command::new("sh").args(["-c", &apart]).output().unwrap();
@@ -87,7 +87,7 @@ fn sigterm_drains_requests_in_flight() {
             let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY).body(body);
             let post = tokio::spawn(send(post));
             lock.is_awaited().await;
-            // A connection on which nothing was asked must not hold it up either.
+            // A connection without a request must not delay the shutdown either.
             let _idle = tokio::net::TcpStream::connect(serving.url.trim_start_matches("http://")).await.unwrap();
             serving.signal(signal);
             serving.line_with("stopping");
@@ -114,7 +114,7 @@ fn an_unanswerable_request_does_not_block_shutdown() {
         open_a_connection(&serving.url).await;
         let mut lock = TableLock::take(&database).await;
         let address = serving.url.trim_start_matches("http://").to_owned();
-        // One waits for the database, one never sends the rest of its body.
+        // One post waits for the database, the other never sends the rest of its body.
         let post = |length: usize| {
             let body = json!({"candles": [candle(1_754_215_200)]}).to_string();
             let length = length.max(body.len());
@@ -186,7 +186,7 @@ fn two_processes_on_one_database_store_each_candle_once() {
                     let read = send(get).await.json();
                     let times: Vec<i64> =
                         read.as_array().unwrap().iter().map(|candle| candle["timestamp"].as_i64().unwrap()).collect();
-                    assert_eq!(times.len() as i64, CANDLES + 1, "what is acknowledged is read");
+                    assert_eq!(times.len() as i64, CANDLES + 1, "acknowledged candles are read");
                     assert!(times.is_sorted_by(|a, b| a < b), "no time twice");
                 }
                 (added, live)
@@ -205,8 +205,8 @@ fn two_processes_on_one_database_store_each_candle_once() {
         assert_eq!(database.closed().await.len() as i64, SERIES * CANDLES);
         let forming = database.forming().await;
         assert_eq!(forming.len() as i64, SERIES);
-        assert!(forming.iter().all(|row| row.ends_with(" 103")), "the one with most volume stays: {forming:?}");
-        // The server counts a connection's deadlocks when it ends, as all of the services' have.
+        assert!(forming.iter().all(|row| row.ends_with(" 103")), "the one with most volume is kept: {forming:?}");
+        // The server counts a connection's deadlocks when the connection ends, as those of both services have.
         let deadlocks = "select deadlocks::text from pg_stat_database where datname = current_database()";
         assert_eq!(database.rows(deadlocks).await, ["0"]);
     });
@@ -329,7 +329,7 @@ fn an_unread_log_does_not_block_the_service() {
             &[("PORT", "0"), ("INTERNAL_API_TOKEN", "t"), ("MT5_API_KEY", "k"), ("RATE_LIMIT_ANONYMOUS", "off")],
         );
         serving.is_ready();
-        // More lines than the pipe holds, none of them read.
+        // More lines than the pipe's buffer holds, and none of them is read.
         let client = reqwest::Client::new();
         for _ in 0..3000 {
             let answer = send(client.get(format!("{}/nowhere", serving.url))).await;

@@ -1,4 +1,4 @@
-//! A SQLite file that somebody moves, deletes or replaces under the running service.
+//! A SQLite file that is moved, deleted or replaced under the running service.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,12 +37,12 @@ impl Scene {
         send(self.service.request(Method::GET, "/health")).await.status.as_u16()
     }
 
-    /// Checks that nothing is acknowledged and nothing is answered from another file.
+    /// Checks that no post is acknowledged and no answer comes from another file.
     async fn is_lost(&self) {
         for hours in 3..6 {
             let batch = json!({"candles": [candle(NOW - hours * HOUR)]});
             let answer = self.service.post(&batch).await;
-            assert_eq!(self.health().await, 503, "what a post has found is known");
+            assert_eq!(self.health().await, 503, "health knows the failure of a post");
             let detail = answer.problem(503, "unavailable");
             assert!(detail.contains("moved, deleted or replaced; its operator has to act"), "{detail}");
             assert!(!detail.contains("test.db") && answer.header("retry-after") == Some("1"), "{answer:?}");
@@ -54,7 +54,7 @@ impl Scene {
         assert_eq!(self.health().await, 503);
     }
 
-    /// Checks that it goes on with what it had.
+    /// Checks that the service continues with its earlier candles.
     async fn is_back(&self) {
         eventually(async || self.health().await == 200).await;
         assert_eq!(self.service.ingest(&[candle(NOW - 2 * HOUR), candle(NOW - 400 * HOUR)]).await, (1, 1, 0));
@@ -66,7 +66,7 @@ fn url(path: &Path) -> String {
     format!("sqlite://{}", path.display())
 }
 
-/// How many closed candles a file holds that nobody serves any more.
+/// The number of closed candles in a file that no service uses any more.
 async fn stored(path: &Path) -> i64 {
     let pool = SqlitePool::connect(&url(path)).await.unwrap();
     let sound: String = sqlx::query_scalar("pragma integrity_check").fetch_one(&pool).await.unwrap();
@@ -109,7 +109,7 @@ fn a_renamed_folder_refuses_posts_until_it_is_back() {
         let mut scene = Scene::start().await;
         fs::rename(scene.path("data"), scene.path("elsewhere")).unwrap();
         scene.is_lost().await;
-        // Somebody has begun anew at the old place.
+        // Another program has created a new file at the old path.
         fs::create_dir(scene.path("data")).unwrap();
         fs::write(scene.path("data/test.db"), "").unwrap();
         scene.is_lost().await;
@@ -130,19 +130,19 @@ fn a_replaced_file_is_neither_read_nor_written() {
         assert_eq!(other.ingest(&[candle(NOW - 2 * HOUR), candle(NOW - 7 * HOUR)]).await, (2, 0, 0));
         other.stop().await.unwrap();
         let bytes = fs::read(scene.path("other.db")).unwrap();
-        // Kept by another name, so that what was acknowledged can be looked at.
+        // A second link keeps the file, so that its acknowledged candles can be read.
         fs::hard_link(scene.path("data/test.db"), scene.path("data/old.db")).unwrap();
         fs::rename(scene.path("other.db"), scene.path("data/test.db")).unwrap();
         scene.is_lost().await;
         scene.service.stop().await.unwrap();
-        assert!(bytes == fs::read(scene.path("data/test.db")).unwrap(), "the new one is as it was brought");
+        assert!(bytes == fs::read(scene.path("data/test.db")).unwrap(), "the new file is unchanged");
         for suffix in ["-wal", "-shm"] {
-            // As the error says to do, and the old file has its log again.
+            // These are the steps that the error advises; the old file has its log again afterwards.
             fs::rename(scene.path(&format!("data/test.db{suffix}")), scene.path(&format!("data/old.db{suffix}")))
                 .unwrap();
         }
         assert_eq!(stored(&scene.path("data/test.db")).await, 2);
-        assert_eq!(stored(&scene.path("data/old.db")).await, 1, "what was acknowledged is in the old one");
+        assert_eq!(stored(&scene.path("data/old.db")).await, 1, "the acknowledged candles are in the old file");
     });
 }
 
@@ -172,7 +172,7 @@ fn a_deleted_write_ahead_log_refuses_posts_and_loses_no_candles() {
         scene.is_lost().await;
         assert!(!scene.path("data/test.db-wal").exists());
         scene.service.stop().await.unwrap();
-        assert_eq!(stored(&scene.path("data/test.db")).await, 1, "it was saved at the end");
+        assert_eq!(stored(&scene.path("data/test.db")).await, 1, "it was saved at shutdown");
     });
 }
 
@@ -180,7 +180,7 @@ fn a_deleted_write_ahead_log_refuses_posts_and_loses_no_candles() {
 fn the_log_reports_when_the_file_disappears_and_returns() {
     run(async {
         let folder = folder();
-        // A relative path stays the one that it was.
+        // A relative path keeps its meaning.
         fs::create_dir(folder.path().join("data")).unwrap();
         let mut serving = Serving::on(&folder.path().join("data"), "sqlite://test.db");
         let health = || send(reqwest::Client::new().get(format!("{}/health", serving.url)));

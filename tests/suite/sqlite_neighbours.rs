@@ -1,4 +1,5 @@
-//! Neighbours on a SQLite file: other services, and others who wrote rows into it. The log says so, and nothing is kept out.
+//! Other users of a SQLite file: services, and programs that wrote rows into it. The log reports them, and nothing is
+//! refused.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +11,7 @@ use crate::program::{Serving, folder};
 
 const WARNING: &str = "another running candlewick uses this SQLite file";
 
-/// A service, with all that it says until it is ready.
+/// A service, with its output until it is ready.
 fn start(folder: &std::path::Path, url: &str) -> Serving {
     let serving = Serving::on(folder, url);
     assert!(serving.printed.contains("ready"), "{}", serving.printed);
@@ -32,7 +33,7 @@ fn a_second_service_on_a_file_names_the_first_process() {
         assert!(warning.contains("WARN"), "{warning}");
         assert!(warning.contains(&format!("process=\"{}\"", first.child.id())), "{warning}");
     }
-    // It is free once the first is gone, however it went.
+    // The lock is free once the first service has ended, by any signal.
     for signal in ["KILL", "TERM"] {
         let serving = if signal == "KILL" { &first } else { &start(folder.path(), "sqlite://test.db") };
         assert!(!serving.printed.contains(WARNING), "{signal}: {}", serving.printed);
@@ -41,7 +42,7 @@ fn a_second_service_on_a_file_names_the_first_process() {
     }
     let last = start(folder.path(), "sqlite://test.db");
     assert!(!last.printed.contains(WARNING), "{}", last.printed);
-    // Another file in the same folder is nobody else's.
+    // Another file in the same folder has no other user.
     let other = start(folder.path(), "sqlite://other.db");
     assert!(!other.printed.contains(WARNING), "{}", other.printed);
 }
@@ -63,7 +64,7 @@ fn a_file_with_two_hard_links_is_a_warning() {
     assert!(serving.printed.contains("more than one name"), "{}", serving.printed);
 }
 
-/// Runs statements as others may, and returns what the last one finds.
+/// Runs statements as another program, and returns the result of the last one.
 async fn others_run(folder: &std::path::Path, statements: &[String]) -> Vec<String> {
     let pool = SqlitePool::connect(&format!("sqlite://{}", folder.join("test.db").display())).await.unwrap();
     let mut found = Vec::new();
@@ -74,10 +75,10 @@ async fn others_run(folder: &std::path::Path, statements: &[String]) -> Vec<Stri
     found.iter().map(|row| row.get(0)).collect()
 }
 
-/// The words that warnings about names of others have in common.
+/// The text that all warnings about unreachable names share.
 const UNREACHABLE: &str = "which nobody can ask for";
 
-/// A statement that stores so many series of one candle. `symbol` is made of their number `n`.
+/// A statement that stores `count` series of one candle. `symbol` is an expression of their number `n`.
 fn many_series(symbol: &str, count: u32) -> String {
     format!(
         "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < {count})
@@ -101,7 +102,7 @@ fn unreachable_rows_are_named_with_the_statement_that_fixes_them() {
         let foreign = [
             insert("'EURUSD'", "H1", 1),
             insert("'GBPUSD'", "1h", 2),
-            // Its right name is taken.
+            // Its corrected name is taken.
             insert("'EURUSD'", "1h", 3),
             insert("' O''NEIL '", "D1", 4),
             insert("'XAUUSD' || char(10)", "M1", 5),
@@ -109,7 +110,7 @@ fn unreachable_rows_are_named_with_the_statement_that_fixes_them() {
             insert("cast(x'ff' as text)", "M1", 7),
             insert("'USDJPY'", "60", 8),
             insert("'USDCHF'", "D", 9),
-            // Too long for a statement, though only blanks are too many.
+            // Too long for a statement, though the excess is only blanks.
             insert("'LONG' || printf('%300s', '')", "M1", 10),
             many_series("'S' || n", 1100),
         ];
@@ -163,7 +164,7 @@ fn many_unreachable_names_are_truncated_in_the_log() {
         others_run(folder.path(), &[many_series("' A' || n", 600), late]).await;
         let mut serving = start(folder.path(), "sqlite://test.db");
         let line = serving.line_with(UNREACHABLE);
-        assert!(line.contains("timeframe '1h'"), "one that comes late is not crowded out: {line}");
+        assert!(line.contains("timeframe '1h'"), "a late one is reported too: {line}");
         serving.line_with("more than 20 such names are stored");
         serving.signal("TERM");
         let (_, log) = serving.end();

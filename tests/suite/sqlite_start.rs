@@ -1,4 +1,4 @@
-//! SQLite files with which the program does not start: those that it may not write, and those whose tables are not its own.
+//! SQLite files with which the program does not start: files that it may not write, and files with foreign tables.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -14,20 +14,20 @@ use crate::harness::{NOW, candle, run, send, with};
 use crate::program::{Serving, output, program};
 
 const HOUR: i64 = 3600;
-/// A user whom modes bind.
+/// A user to whom file modes apply.
 const NOBODY: u32 = 65534;
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// A database that was served once, in WAL mode, in a folder that its own user may look into.
+/// A database that was served once, in WAL mode, in a folder that another user may open.
 struct File {
     outer: TempDir,
 }
 
 impl File {
-    /// With what lies beside a file whose service was killed, if it was.
+    /// With the files that a killed service leaves, if it was killed.
     async fn served(killed: bool) -> Self {
         let outer = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
         fs::create_dir(outer.path().join("data")).unwrap();
@@ -59,7 +59,7 @@ impl File {
         format!("sqlite://{}", self.path().display())
     }
 
-    /// Everything in it belongs to the user who starts the program.
+    /// Makes the user who starts the program the owner of everything in it.
     fn hand_over(&self) {
         if is_root() {
             for path in [self.folder(), self.path(), self.beside("-wal"), self.beside("-shm")] {
@@ -70,13 +70,13 @@ impl File {
         }
     }
 
-    /// Starts the program as a user whom modes bind, and returns how it ended.
+    /// Starts the program as a user to whom file modes apply, and returns its exit code and errors.
     fn start(&self, executable: &Executable, command: &str) -> (i32, String) {
         let (code, _, errors) = self.run(executable, command);
         (code, errors)
     }
 
-    /// Has it look at the file instead, and returns what it printed.
+    /// Runs `check` on the file, and returns its output.
     fn check(&self, executable: &Executable) -> (i32, String) {
         let (code, report, _) = self.run(executable, "check");
         (code, report)
@@ -89,8 +89,8 @@ impl File {
     }
 }
 
-/// The program for a user whom modes bind. Root, whom they do not bind, starts it as another user: as a copy, since the clone
-/// may lie in a folder that is root's alone.
+/// The program for a user to whom file modes apply. They do not apply to root, who therefore starts it as another user,
+/// from a copy because the clone may be in a folder that only root can open.
 struct Executable {
     copy: Option<TempDir>,
 }
@@ -110,7 +110,7 @@ impl Executable {
         let Some(copy) = &self.copy else { return program(root, variables) };
         let mut command = Command::new(copy.path().join("candlewick"));
         command.current_dir(root).env_clear().envs(variables.iter().copied());
-        // That user may not write coverage data where the others do, and the program would say so.
+        // That user may not write coverage data where the others do, and the program would report that.
         command.env("LLVM_PROFILE_FILE", "/dev/null").uid(NOBODY).gid(NOBODY);
         command
     }
@@ -138,7 +138,7 @@ fn check_finds_a_folder_in_which_no_file_can_be_made() {
 
 #[test]
 fn a_read_only_file_stops_the_start() {
-    /// The fault, whether the service before was killed and left its log, and how it is brought about.
+    /// The fault, whether the service before was killed and left its log, and the code that causes the fault.
     type Case = (&'static str, bool, fn(&File));
     const CASES: [Case; 7] = [
         ("the file may not be written", false, |file| set_mode(&file.path(), 0o444)),
@@ -196,7 +196,7 @@ async fn first(url: &str, sql: &str) -> i64 {
     found
 }
 
-/// Does what an error says to do, line by line, and then posts a closed and a forming candle.
+/// Follows an error's advice line by line, and then posts a closed and a forming candle.
 async fn follow(errors: &str, folder: &Path, url: &str) {
     for line in errors.lines().filter_map(|line| line.strip_prefix("  ")) {
         if line == "candlewick migrate" {
@@ -245,7 +245,7 @@ fn the_advised_steps_recreate_dropped_tables() {
     });
 }
 
-/// As pandas' `to_sql` makes it of a frame with an index.
+/// The table that pandas' `to_sql` makes from a frame with an index.
 const FOREIGN: &str = r#"
     create table market_data_candles ("index" bigint, symbol text, "Timeframe" text, timestamp text, open real, high real,
         low real, close float, volume bigint);
@@ -258,7 +258,7 @@ fn a_foreign_table_is_refused_with_all_misfits_and_unchanged() {
         for was_ours in [false, true] {
             let file = File::served(false).await;
             if was_ours {
-                // As `if_exists="replace"` does.
+                // `if_exists="replace"` does the same.
                 execute(&file.url(), "drop table market_data_candles").await;
             } else {
                 fs::remove_file(file.path()).unwrap();
@@ -321,7 +321,7 @@ fn foreign_keys_and_columns_that_block_inserts_are_refused() {
             assert!(errors.contains(misfit), "{misfit}: {errors}");
             follow(&errors, &file.folder(), &file.url()).await;
         }
-        // Harmless differences are left alone.
+        // Harmless differences are accepted.
         let file = File::served(false).await;
         execute(&file.url(), "alter table market_data_candles add column source text not null default 'feed'").await;
         execute(&file.url(), "create index newest on market_data_candles (timestamp)").await;
@@ -351,7 +351,7 @@ fn files_beside_the_database_are_named_after_it_whatever_the_url_encoding() {
     for url in ["sqlite://trader%27s%20data/c%2B1.db", "sqlite://trader's data/c+1.db"] {
         let mut serving = Serving::start(folder.path(), &[("DATABASE_URL", url), ("PORT", "0")]);
         keys.push(serving.curl_lines());
-        // Its lock is taken before it says so.
+        // Its lock is taken before it logs that it is ready.
         serving.is_ready();
         let found = folder.path().join("trader's data").read_dir().unwrap();
         let mut names: Vec<_> = found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! Databases on Postgres that can only be read: a standby, and one whose settings say so.
+//! Read-only databases on Postgres: a standby, and one that is read-only by its settings.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::harness::{
 use crate::postgres::prepare;
 use crate::program::{Serving, folder};
 
-/// A server of a test's own, or nothing where this machine has no binaries.
+/// A server of a test's own, or `None` where this machine has no binaries.
 pub fn server(place: &Path, settings: &[&str]) -> Option<DatabaseServer> {
     match DatabaseServer::start(place, settings) {
         Ok(server) => Some(server),
@@ -62,7 +62,7 @@ fn a_standby_serves_reads_and_after_its_promotion_posts() {
         refuses_posts(&reader).await;
         assert_eq!(health(&reader).await, 200);
 
-        // Housekeeping does nothing there, without a word.
+        // Housekeeping silently does nothing there.
         let store = candlewick::store::Store::open(&Environment::new(&url).config().database).unwrap();
         store.prepare(true).await.unwrap();
         assert_eq!(store.sweep().await.unwrap(), 0);
@@ -83,7 +83,7 @@ fn a_standby_is_reported_in_the_log() {
         let Some(primary) = server(&place, &[]) else { return };
         let database = PgDatabase::create(&primary.url).await;
         let standby = primary.standby(&place);
-        // Before the primary's service has made its tables, there is nothing to serve.
+        // Before the primary's service has created its tables, there is nothing to serve.
         let own = folder();
         let keys = [("PORT", "0"), ("DATABASE_URL", &*at(&standby, &database))];
         let mut serving = Serving::start(own.path(), &keys);
@@ -110,7 +110,7 @@ fn a_read_only_database_is_served_like_a_standby() {
         let mut owner = PgConnection::connect(&on).await.unwrap();
         owner.execute("set default_transaction_read_only = off").await.unwrap();
         owner.execute(&*off).await.unwrap();
-        // Each connection that could not write is replaced, so that the change is noticed.
+        // Each connection that could not write is replaced, so the service notices the change.
         let batch = json!({"candles": [candle(NOW - 3600)]});
         eventually(async || app.post(&batch).await.status == 201).await;
     });

@@ -1,6 +1,6 @@
-//! What the service tells of itself: metrics, failures, traces, and the order in which it stops.
+//! The service's reports about itself: metrics, failures, traces, and the order of its shutdown.
 
-#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+#![expect(clippy::float_cmp, reason = "counters are whole numbers")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,7 +21,7 @@ fn start(folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
     start_for(Duration::from_secs(60), folder, variables)
 }
 
-/// As [`start`], for a test that may take longer.
+/// As [`start`], for a test that takes longer.
 pub fn start_for(lifetime: Duration, folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
     let own = [("PORT", "0"), ("ADMIN_ADDR", "127.0.0.1:0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
     let mut serving = Serving::start_for(lifetime, folder, &[&own[..], variables].concat());
@@ -105,7 +105,7 @@ fn metrics_count_events_without_symbol_labels() {
         }
         assert!(samples.keys().all(|name| !name.contains("SECRET")), "no label holds what callers send");
 
-        // The second listener has nothing else, and the first has no metrics.
+        // The second listener serves nothing else, and the first has no metrics.
         get(&format!("{}/metrics", serving.url)).await.problem(404, "not_found");
         get(&format!("{admin}/api/v1/candles")).await.problem(404, "not_found");
         assert_eq!(get(&format!("{admin}/health")).await.status, 200);
@@ -137,7 +137,7 @@ fn metrics_are_served_only_under_loopback_and_listed_hosts() {
         asked("/metrics", "a b").await.problem(400, "invalid_host");
         asked("/health", "a b").await.problem(400, "invalid_host");
 
-        // Where it listens on every address, it has any: an address cannot be rebound.
+        // If it listens on every address, any IP address is accepted as the host, because DNS rebinding needs a name.
         let (_serving, admin) = start(folder.path(), &[("ADMIN_ADDR", "0.0.0.0:0")]);
         let admin = admin.replace("0.0.0.0", "127.0.0.1");
         for (host, status) in [("10.0.0.5", 200), ("[2001:db8::1]:9000", 200), ("candlewick", 403)] {
@@ -224,7 +224,7 @@ fn the_age_of_the_newest_candle_is_known_from_the_start() {
             let (serving, admin) = start(folder.path(), &[]);
             if restarted {
                 let name = "candlewick_newest_candle_age_seconds{timeframe=\"H1\"}";
-                // It is looked for once the store is there.
+                // The service looks for it once the store is available.
                 eventually(async || scrape(&admin).await.contains_key(name)).await;
             } else {
                 post(&serving, json!({"candles": [candle(1_754_215_200)]})).await.counts(1);
@@ -287,7 +287,7 @@ fn a_failure_is_one_sentry_event_without_secrets_and_a_refusal_is_none() {
         post(&serving, json!({})).await.problem(422, "invalid_values");
         get(&format!("{}/api/v1/candles", serving.url)).await.problem(401, "unauthorized");
         get(&format!("{}/nowhere", serving.url)).await.problem(404, "not_found");
-        // A fault: somebody renamed a column.
+        // A fault: another program renamed a column.
         database.execute("alter table market_data_candles rename column volume to ticks").await;
         for n in 0..3 {
             let url = format!("{}/api/v1/candles?symbol=SECRETPAIR&timeframe=H1&limit={}", serving.url, n + 1);
@@ -295,7 +295,7 @@ fn a_failure_is_one_sentry_event_without_secrets_and_a_refusal_is_none() {
                 reqwest::Client::new().get(url).bearer_auth(TOKEN).header("x-request-id", format!("fault-{n}"));
             send(request).await.problem(500, "internal");
         }
-        // What has not been sent is sent before the end.
+        // Unsent events are sent before the program ends.
         serving.signal("TERM");
         let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
         assert_eq!(code, Some(0), "{printed}");
@@ -323,7 +323,7 @@ fn a_failure_is_one_sentry_event_without_secrets_and_a_refusal_is_none() {
 fn an_unresponsive_sentry_delays_neither_requests_nor_shutdown() {
     run(async {
         let database = PgDatabase::create(&plain_server()).await;
-        // Takes connections and says nothing.
+        // Accepts connections and sends nothing.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let dsn = format!("http://publickey@{}/42", silent.local_addr().unwrap());
         let folder = folder();
@@ -404,7 +404,7 @@ fn health_is_503_before_connections_are_refused_at_shutdown() {
         let health = format!("{}/health", serving.url);
         assert_eq!(get(&health).await.status, 200);
         serving.signal("TERM");
-        // From new connections it is heard for a second; a machine that is too busy for that hears it from the second
+        // New connections get the 503 for a second. A test on a machine that is too busy for that asks the second
         // listener, which lives as long as the service.
         while let Ok(answer) = reqwest::Client::new().get(&health).send().await {
             if answer.status() == 503 {
@@ -420,9 +420,9 @@ fn health_is_503_before_connections_are_refused_at_shutdown() {
     });
 }
 
-/// Asks again and again on one connection until an answer says that the connection ends with it; every request before
-/// must be answered. False if the machine gave the client no turn for as long as the service says so, after which it ends
-/// connections that are idle.
+/// Sends requests on one connection until an answer announces that the connection closes; every request before must be
+/// answered. False if the machine did not schedule the client while the service announced it, after which the service
+/// closes idle connections.
 async fn ask_until_told_to_close(address: String) -> bool {
     const NOTICE: Duration = Duration::from_secs(1);
     let request = format!("GET /api/v1/series HTTP/1.1\r\nHost: x\r\nX-API-KEY: {KEY}\r\n\r\n");

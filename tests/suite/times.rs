@@ -1,4 +1,4 @@
-//! The opening times of candles: which are taken, in which forms, and whether the advice of a refusal works.
+//! The opening times of candles: those that are accepted, their forms, and whether the advice of a refusal works.
 
 use rstest_reuse::apply;
 use serde_json::{Value, json};
@@ -36,14 +36,14 @@ const GRID: [(&str, i64); 21] = [
     ("MN1", 1),
 ];
 
-/// The sentence about the first value that was refused.
+/// The message of the first refused value.
 #[track_caller]
 fn message(answer: &Answer) -> String {
     answer.errors();
     answer.json()["errors"][0]["msg"].as_str().unwrap().to_owned()
 }
 
-/// Posts candles, keeps the good ones, and returns the kinds of the first refusal of each other one by index.
+/// Posts candles, keeps the good ones, and returns the first error of each rejected one by index.
 async fn refused(app: &TestApp, candles: &[Value]) -> Vec<(u64, String)> {
     let answer = app.post_lenient(&json!({ "candles": candles })).await;
     answer.counts(candles.len());
@@ -63,7 +63,7 @@ fn all_zero(time: impl Into<Value>) -> Value {
 
 #[apply(both_stores)]
 async fn candles_open_on_the_grid_of_their_timeframe(app: TestApp) {
-    // A midnight of 2025 and one of 1955; broker time of a zone at a quarter of an hour changes nothing.
+    // A midnight of 2025 and one of 1955; an offset at a quarter of an hour changes nothing.
     for (day, offset) in [(TEN - 10 * HOUR, 0), (-473_212_800, 0), (TEN - 10 * HOUR, 20_700), (-473_212_800, -12_600)] {
         for (timeframe, minutes) in GRID {
             let at = |time: i64| {
@@ -127,7 +127,7 @@ async fn an_offset_is_a_multiple_of_900_seconds(app: TestApp) {
     for offset in [0, 900, -900, 12_600, 20_700, 50_400, -50_400] {
         assert_eq!(post(json!(offset)).await.counts(1), (1, 0, 0), "{offset}");
     }
-    // The offset that was sent, and the one that is advised; following the advice works.
+    // The offset that was sent, and the advised one; following the advice works.
     for (sent, advised) in [
         (json!(120), 7200),
         (json!(3), 10_800),
@@ -170,7 +170,7 @@ async fn an_offset_is_a_multiple_of_900_seconds(app: TestApp) {
 
 #[apply(both_stores)]
 async fn the_unit_of_numeric_times_can_be_given(app: TestApp) {
-    // The unit in the candle, that beside `candles`, what is sent, and the seconds that are stored.
+    // The unit in the candle, the unit beside `candles`, the time that is sent, and the seconds that are stored.
     let cases = [
         (Some("ms"), None, json!(-14_169_600_000_i64), -14_169_600),
         (None, Some("ms"), json!(300_000), 300),
@@ -187,7 +187,7 @@ async fn the_unit_of_numeric_times_can_be_given(app: TestApp) {
             sent = with(sent, json!({"unit": own}));
         }
         let beside = beside.map_or(String::new(), |unit| format!(r#""unit":"{unit}""#));
-        // Before `candles` and behind them.
+        // Before `candles` and after them.
         let comma = if beside.is_empty() { "" } else { "," };
         assert_eq!(app.post_bytes(format!(r#"{{{beside}{comma}"candles":[{sent}]}}"#)).await.counts(1).0, 1, "{sent}");
         assert_eq!(app.post_bytes(format!(r#"{{"candles":[{sent}]{comma}{beside}}}"#)).await.counts(1).1, 1, "{sent}");
@@ -238,7 +238,7 @@ async fn the_unit_of_numeric_query_times_can_be_given(app: TestApp) {
     let errors = app.candles(&format!("&unit=s&from={}", TEN * 1000)).await.errors();
     assert_eq!(errors, [(r#"["query","from"]"#.to_owned(), "out_of_range".to_owned())]);
     assert_eq!(app.candles(&format!("&unit=s&from={}", i64::MAX)).await.errors(), errors);
-    // A link says nothing of a unit and means the same without one.
+    // A link contains no unit and means the same without one.
     let page = app.candles("&unit=ms&from=-20000000000&limit=1").await;
     let link = page.header("link").unwrap();
     assert!(link.contains("after=1969-07-21T") && !link.contains("unit"), "{link}");
@@ -267,7 +267,7 @@ async fn an_unfilled_record_is_refused(app: TestApp) {
     let indexes: Vec<(u64, String)> = (0..empty.len()).map(|index| (index as u64, "unfilled".to_owned())).collect();
     assert_eq!(refused(&app, &empty).await, indexes);
     assert!(app.database.closed().await.is_empty());
-    // Prices of 0 are prices like any others.
+    // Prices of 0 are valid.
     let filled = [all_zero(15 * HOUR), with(all_zero(0), json!({"timeframe": "D1", "high": "0.01"}))];
     assert_eq!(app.ingest(&filled).await, (2, 0, 0));
 }
@@ -298,7 +298,7 @@ async fn time_0_below_d1_is_refused_because_itime_failed(app: TestApp) {
         );
         let answer = app.post(&json!({"candles": [of(json!({}))]})).await;
         assert!(message(&answer).contains("iTime"), "{answer:?}");
-        // Beside prices that are wrong it is named, too.
+        // It is reported beside wrong prices, too.
         let both = app.post(&json!({"candles": [of(json!({"low": "nan"}))]})).await.errors();
         let kinds: Vec<&str> = both.iter().map(|(_, kind)| &**kind).collect();
         assert_eq!(kinds, ["not_a_number", "unfilled"]);
@@ -330,7 +330,7 @@ async fn years_before_1700_are_refused_and_stored_ones_are_read(app: TestApp) {
     let kinds = refused(&app, &sent).await;
     assert_eq!(kinds, (2..8).map(|index| (index, "out_of_range".to_owned())).collect::<Vec<_>>());
 
-    // Times that an earlier release took: year 1, and openings between those of today.
+    // Times that an earlier release accepted: year 1, and openings between those of today.
     for (seconds, millis) in
         [(-62_135_596_800_i64, -62_135_596_800_000_i64), (-14_169_583, -14_169_583_000), (TEN + 17, (TEN + 17) * 1000)]
     {
@@ -381,7 +381,7 @@ async fn iso_times_without_a_zone_are_broker_time_where_an_offset_is_given(app: 
             );
         }
     }
-    // Where the zone is named, a second one is refused, and each half of the advice works.
+    // Where the time names its zone, an additional offset is refused, and each half of the advice works.
     let both = with(candle("2024-02-26T02:00:00+0200"), json!({"utc_offset": 7200}));
     let answer = app.post(&json!({"candles": [both]})).await;
     assert!(
@@ -473,7 +473,7 @@ async fn the_field_names_of_mqlrates_are_accepted(app: TestApp) {
         let detail = app.post_bytes(body).await.problem(400, "malformed");
         assert!(detail.contains(&format!("duplicate field `{name}`")), "{detail}");
     }
-    // A field that is wrong or missing is named as the contract names it.
+    // A wrong or missing field is reported by its name in the contract.
     let body = json!({"symbol": "A", "timeframe": "H1",
                       "candles": [{"open": 1, "high": 1, "low": 1, "close": 1, "time": "now"}]});
     let answer = app.post(&body).await;
@@ -498,18 +498,18 @@ async fn both_names_of_a_field_are_accepted_with_equal_values(app: TestApp) {
     let stored: Vec<String> =
         (0..6).map(|hour| format!("EURUSD H1 {} 1.08500 1.08650 1.08480 1.08620 1200", TEN + hour * HOUR)).collect();
     assert_eq!(app.database.closed().await, stored);
-    // The offset and the unit may stand behind the candles.
+    // The offset and the unit may come after the candles.
     let times = json!({"timestamp": "2025-08-03 13:00:00", "time": (TEN + 3 * HOUR) * 1000});
     let body = format!(r#"{{"candles":[{}],"utc_offset":10800,"unit":"ms"}}"#, with(candle(0), times));
     assert_eq!(app.post_bytes(body).await.counts(1), (0, 1, 0));
-    // An offset or a unit that is wrong is refused by its own name, and costs its own candle.
+    // A wrong offset or unit is reported by its own name, and rejects only its own candle.
     for wrong in [json!({"utc_offset": 3}), json!({"unit": "us"})] {
         let name = wrong.as_object().unwrap().keys().next().unwrap().clone();
         let sent = with(with(candle("2025-08-03T13:00"), json!({"time": TEN})), wrong);
         let errors = app.post(&json!({"candles": [candle(TEN), sent]})).await.errors();
         assert!(errors.iter().any(|(place, _)| *place == format!(r#"["body","candles",1,"{name}"]"#)), "{errors:?}");
     }
-    // A value that is wrong and the same under both names is refused as it is under one.
+    // A wrong value that is the same under both names is refused as it is under one.
     let errors = app.post(&json!({"candles": [with(candle("now"), json!({"time": "now"}))]})).await.errors();
     assert_eq!(errors, [(r#"["body","candles",0,"timestamp"]"#.to_owned(), "not_a_time".to_owned())]);
 }
@@ -517,7 +517,7 @@ async fn both_names_of_a_field_are_accepted_with_equal_values(app: TestApp) {
 #[apply(both_stores)]
 async fn broker_time_is_refused_with_the_offsets_that_would_fit(app: TestApp) {
     let post = async |fields: Value| app.post(&json!({"candles": [with(candle(0), fields)]})).await;
-    // Server's clock, what is sent, and the offsets that are named.
+    // The server's clock, the time that is sent, and the offsets in the message.
     for (now, sent, timeframe, least, offsets) in [
         (NOW, NOW + 3 * HOUR, "H1", 10_740, "10800"),
         (NOW + 1200, NOW + 3 * HOUR, "H1", 9540, "10800"),
@@ -529,7 +529,7 @@ async fn broker_time_is_refused_with_the_offsets_that_would_fit(app: TestApp) {
         (NOW + 90, NOW + 2 * HOUR, "M1", 7050, "7200"),
         // 18:57 at Greenwich, and the candle of 20:00 by a clock that is 3 hours ahead.
         (NOW + 25_020, NOW + 8 * HOUR, "H4", 3720, "7200, 10800, 14400 or 18000"),
-        // 14:00, and a day that began at 24:00 somewhere.
+        // 14:00, and a day that began at 24:00 by some clock.
         (NOW + 2 * HOUR, NOW + 12 * HOUR, "D1", 35_940, "36000, 39600, 43200, 46800 or 50400"),
     ] {
         app.set_clock(now);
@@ -543,7 +543,7 @@ async fn broker_time_is_refused_with_the_offsets_that_would_fit(app: TestApp) {
             sentence.contains(" if the candle is the one that is forming, or a greater whole hour if it is older; ");
         assert_eq!(may_be_older, !offsets.ends_with("50400"), "{sentence}");
         assert!(sentence.contains("TimeTradeServer()-TimeGMT()"), "{sentence}");
-        // Each of them would have made it the candle that is forming.
+        // With each of these offsets it would have been the forming candle.
         for (n, offset) in offsets.replace(" or", ",").split(", ").enumerate() {
             let symbol = format!("{timeframe}{now}{n}");
             let sent = with(
@@ -554,7 +554,7 @@ async fn broker_time_is_refused_with_the_offsets_that_would_fit(app: TestApp) {
         }
     }
     app.set_clock(NOW);
-    // On top of the offset that is sent.
+    // In addition to the offset that is sent.
     let sentence = message(&post(json!({"timestamp": NOW + 3 * HOUR, "utc_offset": 3600})).await);
     assert!(
         sentence.starts_with("is 7200 s ahead") && sentence.contains("10740 or more: 10800 would fit"),
@@ -568,11 +568,11 @@ async fn broker_time_is_refused_with_the_offsets_that_would_fit(app: TestApp) {
         let sentence = message(&post(fields).await);
         assert!(sentence.contains("no broker's clock explains that") && !sentence.contains("or more"), "{sentence}");
     }
-    // Without a timeframe there is a lower bound and no more.
+    // Without a timeframe the message gives only a lower bound.
     let answer = post(json!({"timestamp": NOW + 3 * HOUR, "timeframe": "H7"})).await;
     let sentence = answer.json()["errors"][1]["msg"].as_str().unwrap().to_owned();
     assert!(sentence.contains("is 10740 or more; ") && !sentence.contains("would fit"), "{sentence}");
-    // A minute is the clocks' tolerance.
+    // The tolerance between clocks is a minute.
     app.set_clock(NOW - 60);
     assert_eq!(app.ingest(&[candle(NOW)]).await, (0, 0, 1));
     app.set_clock(NOW - 61);
@@ -627,7 +627,7 @@ async fn a_date_in_digits_is_not_a_number_of_seconds(app: TestApp) {
             "{advised}"
         );
     }
-    // Said outright, it is what it says; and no date is no date.
+    // With its unit it is read as seconds; and a number that is not a date is not read as one.
     let seconds = with(candle(20_250_900), json!({"unit": "s", "timeframe": "M5"}));
     let others = with(candle(20_256_000), json!({"timeframe": "M5", "symbol": "B"}));
     assert_eq!(app.ingest(&[seconds, others]).await, (2, 0, 0));
@@ -682,7 +682,7 @@ async fn a_batch_of_broker_time_gets_one_advice(app: TestApp) {
     let answer = app.post_lenient(&json!({ "candles": batch })).await;
     assert_eq!(answer.counts(5), (1, 0, 0));
     assert_eq!(answer.json()["rejected"][0]["msg"], sentences[0]);
-    // The advice makes the whole batch of the last candles right.
+    // With the advised offset, the rest of the batch is accepted.
     let advised: Vec<Value> =
         batch[1..].iter().map(|candle| with(candle.clone(), json!({"utc_offset": 10_800}))).collect();
     app.post(&json!({ "candles": advised })).await.counts(4);
@@ -711,7 +711,7 @@ async fn query_bounds_are_utc_and_the_advice_about_them_works(app: TestApp) {
     ] {
         assert_eq!(count(query).await, found, "{query}");
     }
-    // The refused times, and the words of the advice that are then sent.
+    // The refused times, and the words of the advice that are sent then.
     for sent in [
         "2025-08-01T00:00:00",
         "2025-08-01%2000:00:00",
@@ -754,7 +754,7 @@ async fn query_bounds_are_utc_and_the_advice_about_them_works(app: TestApp) {
 
 #[apply(both_stores)]
 async fn a_value_corrected_by_the_advice_is_accepted(app: TestApp) {
-    // A field, what is sent, and what is sent after reading the answer.
+    // A field, the value that is sent, and the value that is sent after reading the answer.
     let cases = [
         ("open", json!("nan"), "1.0850"),
         ("open", json!("+1.0850"), "1.0850"),

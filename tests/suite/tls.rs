@@ -66,7 +66,7 @@ fn https_is_served_with_tls_1_2_and_1_3_and_hsts() {
             assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
             assert!(answer.contains("strict-transport-security: max-age=31536000\r\n"), "{answer}");
         }
-        // Plain text is no TLS, and gets no answer that could be taken for one.
+        // Plain text is not TLS, and its answer must not look like HTTP.
         let mut stream = TcpStream::connect(serving.url.trim_start_matches("http://")).await.unwrap();
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
@@ -80,7 +80,7 @@ fn a_renewed_certificate_is_reloaded_without_a_restart() {
     run(async {
         let (folder, old, serving) = start();
         connect(&serving, &old, &BOTH).await.unwrap();
-        // One that cannot be used leaves the old one in place.
+        // An unusable certificate leaves the old one in place.
         std::fs::write(folder.path().join(CERT), "no certificate").unwrap();
         let mut serving = tokio::task::spawn_blocking(move || {
             let mut serving = serving;

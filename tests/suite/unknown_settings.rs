@@ -1,4 +1,4 @@
-//! Names that are set and are no setting's.
+//! Variables that are set and do not name a setting.
 
 use std::fs;
 
@@ -57,7 +57,7 @@ fn a_name_one_edit_from_a_security_setting_stops_the_start() {
         assert!(code == 2 && (printed + &errors).contains("nearly ENVIRONMENT"), "{command}");
     }
     assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was made");
-    // Beside the right one it is left over from something.
+    // Beside the correct name, the misspelt one is a leftover.
     let both = [&PRODUCTION[..], &[("ALLOWED_HOST", "x"), ("ALLOWED_HOSTS", "127.0.0.1")]].concat();
     let mut serving = Serving::start(folder.path(), &both);
     serving.is_ready();

@@ -1,4 +1,4 @@
-//! Rows that others wrote into the tables and that are not candles: pages leave them out and say so.
+//! Rows that other programs wrote into the tables and that are not candles: pages skip and report them.
 
 use candle::Timestamp;
 use rstest_reuse::apply;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Database, NOW, StoreKind, TestApp, both_store_kinds, both_stores, candle, run};
 use crate::program::{Serving, folder};
 
-/// Prices that no JSON number can say, as far as the store's column takes them.
+/// Values that are not JSON numbers, as far as the store's column accepts them.
 fn not_prices(database: &Database) -> &'static [&'static str] {
     match database {
         Database::Postgres(_) => &["NaN", "Infinity", "-Infinity"],
@@ -34,7 +34,7 @@ fn not_prices(database: &Database) -> &'static [&'static str] {
     }
 }
 
-/// Adds a row to the closed candles of EURUSD H1, past the service.
+/// Adds a row to the closed candles of EURUSD H1, without the service.
 async fn insert(database: &Database, seconds: i64, column: &str, value: &str) {
     let price = |name| if name == column { format!("'{value}'") } else { "'1.5'".to_owned() };
     let time = match database {
@@ -76,7 +76,7 @@ async fn an_unreadable_row_is_skipped_and_named(app: TestApp) {
     assert_eq!(page.header("x-skipped"), Some(&*skipped.join(",")));
     assert_eq!(page.json()[0]["close"], json!(1.0862));
 
-    // A client that has the page learns of what it leaves out, too, and of what changes in it.
+    // A client that has the page learns of its skipped rows, too, and of changes to them.
     let tag = page.header("etag").unwrap().to_owned();
     let again = || async {
         let request = app.request(reqwest::Method::GET, "/api/v1/candles?symbol=EURUSD&timeframe=H1");
@@ -85,7 +85,7 @@ async fn an_unreadable_row_is_skipped_and_named(app: TestApp) {
     let unchanged = again().await;
     assert_eq!((unchanged.status.as_u16(), unchanged.header("x-skipped")), (304, Some(&*skipped.join(","))));
     insert(&app.database, hour(500), "low", bad[0]).await;
-    // A page may be answered from memory for a second; this process's own post ends that.
+    // A page may be answered from memory for a second; a post by this process ends that.
     app.ingest(&[candle(hour(501))]).await;
     let changed = again().await;
     assert_eq!(
@@ -147,7 +147,7 @@ async fn unreadable_rows_do_not_count_for_the_precision(app: TestApp) {
         let insert =
             "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume) values";
         app.database.rows(&format!("{insert} {}", rows.join(", "))).await;
-        // So that the list is read anew.
+        // A post, so that the list is read again.
         app.ingest(&[candle(posted)]).await;
     };
     let entry = async |query: &str| app.get(&format!("/api/v1/series{query}")).await.json()[0].clone();
@@ -229,7 +229,7 @@ fn a_row_with_a_null_is_skipped() {
             let time = hour(1);
             let set = format!("update market_data_candles set {column} = null where timestamp = to_timestamp({time})");
             app.database.rows(&set).await;
-            // So that the page is read anew.
+            // A post, so that the page is read again.
             app.ingest(&[candle(hour(3))]).await;
             let page = app.candles(&format!("&from={}", hour(2))).await;
             assert_eq!(times(&page.json()), [hour(2), hour(0)], "{column}");

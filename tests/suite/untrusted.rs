@@ -1,4 +1,4 @@
-//! What strangers send, mangled at random: the properties that the fuzz targets look at, in every run of the tests.
+//! Input from strangers, mutated at random: the properties of the fuzz targets, checked in every run of the tests.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 #[path = "../../fuzz/src/lib.rs"]
 mod holds;
 
-/// Pieces on which parsers have stumbled.
+/// Byte sequences on which parsers have failed.
 const PIECES: [&[u8]; 46] = [
     b"\0",
     b"\xff",
@@ -59,7 +59,7 @@ const PIECES: [&[u8]; 46] = [
     b"&unit=s",
 ];
 
-/// How to change an input: where, in 65,536ths of its length, and what.
+/// A change of an input: its position in 65,536ths of the length, and the bytes.
 #[derive(Debug, Clone)]
 enum Edit {
     Insert(u16, Vec<u8>),
@@ -107,8 +107,8 @@ fn apply(mut input: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
     input
 }
 
-/// Changes the seeds of a fuzz target at random and checks that the property holds, for inputs that are accepted and for
-/// such that are not.
+/// Changes the seeds of a fuzz target at random and checks that the property holds, both for accepted and for refused
+/// inputs.
 fn check(target: &str, cases: u32, holds: fn(&[u8]) -> bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let seeds: Vec<Vec<u8>> =

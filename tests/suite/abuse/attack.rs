@@ -1,4 +1,4 @@
-//! What an attack is, and what must come of it.
+//! An attack, and the checks of its answers.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::keys::WRONG;
 use super::wire::{Answer, Answers};
 use crate::harness::{KEY, TOKEN};
 
-/// A request, or what pretends to be one.
+/// A request, or bytes that pretend to be one.
 pub struct Attack {
     pub name: String,
     pub bytes: Vec<u8>,
@@ -16,26 +16,26 @@ pub struct Attack {
     pub stored: Option<String>,
 }
 
-/// What the service answers when nothing stands before it.
+/// The service's own answer, without a proxy.
 #[derive(Debug, Clone, Copy)]
 pub enum Expected {
     /// A problem with this status and code.
     Problem(u16, &'static str),
-    /// An answer without a body, which is how hyper refuses what is no HTTP.
+    /// An answer without a body, with which hyper refuses bytes that are not HTTP.
     Bare(u16),
-    /// It is no attack after all.
+    /// It isn't an attack after all, and gets an answer with this status.
     Taken(u16),
-    /// The connection is closed, perhaps after saying why.
+    /// The connection is closed, perhaps after an answer that says why.
     Closed,
 }
 pub use Expected::{Bare, Closed, Problem, Taken};
 
-/// How a proxy may differ. It may always refuse with a 4xx what the service refuses or takes.
+/// How a proxy may differ. It may always answer with a 4xx if the service refuses or ends the request.
 enum Behind {
     AsAlways,
-    /// The proxy makes a good request of it, which is then answered thus.
+    /// The proxy repairs the request before it passes it on, and the service answers thus.
     Mended(Expected),
-    /// The proxy answers this itself, and cannot be told otherwise.
+    /// The proxy answers this itself, and no setting changes that.
     Answers(u16),
     /// The proxy sees two requests where the service sees a bad one, and passes on two: they agree.
     SeesTwo,
@@ -62,20 +62,20 @@ impl Attack {
         Self { stored: Some(row.into()), ..self }
     }
 
-    /// What is wrong with the service's own answer.
+    /// Checks the service's own answer, and returns the fault.
     pub fn judge_direct(&self, answers: &Answers) -> Result<(), String> {
         check(self.only(answers)?, self.expected)
     }
 
-    /// What is wrong with the first answer, where the request that ends the connection is answered alike.
+    /// Checks the first answer, for attacks after which the request that ends the connection is answered alike.
     pub fn judge_first(&self, answers: &Answers) -> Result<(), String> {
         check(answers.0.first().ok_or("no answer")?, self.expected)
     }
 
-    /// What is wrong with the answer through a proxy.
+    /// Checks the answer through a proxy.
     pub fn judge_proxied(&self, answers: &Answers) -> Result<(), String> {
         let answer = match (&self.behind, answers.to_attack()) {
-            // What is no HTTP may be refused by hanging up.
+            // A proxy may refuse bytes that are not HTTP by closing the connection.
             (_, []) if matches!(self.expected, Closed | Bare(_) | Problem(400, _)) => return Ok(()),
             (Behind::SeesTwo, [first, _]) => first,
             _ => self.only(answers)?,
@@ -92,11 +92,11 @@ impl Attack {
         Err(format!("expected {:?} or another 4xx, got {}", self.expected, shown(answer)))
     }
 
-    /// One request, one answer: more of them means that one was smuggled.
+    /// The one answer to the one request: a second answer means that a request was smuggled.
     fn only<'a>(&self, answers: &'a Answers) -> Result<&'a Answer, String> {
         match answers.to_attack() {
             [answer] => Ok(answer),
-            // What the closing request would be answered is an answer to the attack where that asks the same.
+            // The answer to the closing request counts as the answer to the attack where both ask the same.
             [] => answers.0.first().filter(|_| matches!(self.expected, Taken(_))).ok_or("no answer".to_owned()),
             several => Err(several.iter().fold("several answers:".to_owned(), |mut text, answer| {
                 let _ = write!(text, " {}", shown(answer));
@@ -127,8 +127,8 @@ fn is_problem(answer: &Answer) -> bool {
         && body["status"] == answer.status
         && body["request_id"].as_str() == answer.header("x-request-id")
         && body["detail"].as_str().is_some_and(|detail| !detail.is_empty())
-        // One sentence for all who have no valid key: which part of it was right stays unsaid. Holders of one are told
-        // which header takes it, or which holds another that is not known.
+        // Every client without a valid key gets the same sentence, which does not say which part of the key was right.
+        // A client with a valid key learns which header takes it, or which header holds another key that is not known.
         && (answer.status != 401
             || body["detail"].as_str().is_some_and(|detail| {
                 let helps = detail.contains("or after Bearer") || detail.contains("X-API-KEY holds one that is not known");
@@ -141,17 +141,17 @@ pub fn shown(answer: &Answer) -> String {
     format!("{} {body}", answer.status)
 }
 
-/// The key of a terminal, as a line of a head.
+/// The key of a terminal, as a header line.
 pub fn key() -> String {
     format!("X-API-KEY: {KEY}\r\n")
 }
 
-/// The token of a chart's server, likewise.
+/// The token of a chart's server, as a header line.
 pub fn token() -> String {
     format!("X-Internal-Token: {TOKEN}\r\n")
 }
 
-/// A request with `lines` in its head, each with its end.
+/// A request with the header `lines`, each of which ends with its own line break.
 pub fn request(method: &str, target: &str, lines: &str) -> Vec<u8> {
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into()
 }
@@ -168,7 +168,7 @@ pub fn post(lines: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
-/// A post of one candle, some of whose fields are JSON of the attacker's making.
+/// A post of one candle, some of whose fields are JSON of the attacker's own.
 pub fn post_candle(fields: &[(&str, &str)]) -> Vec<u8> {
     post(&key(), batch(fields))
 }

@@ -1,4 +1,4 @@
-//! Bodies: JSON that is none, numbers, times and texts that hurt careless programs, SQL, and sizes.
+//! Bodies: malformed JSON, numbers, times and texts that break careless programs, SQL, and sizes.
 
 use super::attack::{Attack, Expected, Problem, batch, key, post, post_candle, request};
 use super::queries::SQL;
@@ -90,7 +90,7 @@ fn numbers() -> Vec<Attack> {
         attacks.push(field("open", number, INVALID));
         attacks.push(field("volume", number, INVALID));
     }
-    // The comma ends the value, and what follows it is not a field.
+    // The comma ends the value, and the text after it is not a field.
     attacks.push(field("open", "1,5", MALFORMED));
     attacks.push(field("volume", "1,5", MALFORMED));
     for number in [
@@ -259,7 +259,7 @@ fn sql() -> Vec<Attack> {
     let mut attacks = Vec::new();
     for text in SQL {
         let value = serde_json::to_string(text).unwrap();
-        // A symbol is anything printable, so it is stored as what it is: text.
+        // A symbol is any printable text, so this one is stored as text.
         attacks.push(
             Attack::new(format!("symbol {text}"), post_candle(&[("symbol", &value)]), CREATED)
                 .stores(format!("{text} H1 1754215200 1 1 1 1 1")),
@@ -285,7 +285,7 @@ fn sizes() -> Vec<Attack> {
     };
     let compressed = |encoding: &str| {
         let lines = format!("{}Content-Encoding: {encoding}\r\n", key());
-        // The beginning of a stream of gzip; nobody must look.
+        // The beginning of a gzip stream, which nothing may decompress.
         Attack::new(
             format!("compressed: {encoding}"),
             post(&lines, b"\x1f\x8b\x08\0\0\0\0\0\0\x03"),

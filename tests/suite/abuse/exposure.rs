@@ -1,4 +1,4 @@
-//! What the proxies show of the service and themselves: port 80, TLS, other names, and their own answers.
+//! The proxies' own surface: port 80, TLS, other host names, and the answers that they give without the service.
 
 use std::fs;
 
@@ -50,7 +50,7 @@ fn port_80_refuses_and_never_redirects() {
 fn acme_challenges_are_answered_on_port_80() {
     run(async {
         let target = started().await;
-        // Caddy answers from its own memory, and only while it asks for a certificate.
+        // Caddy answers from memory, and only while it requests a certificate.
         for proxy in target.proxies.iter().filter(|proxy| proxy.plain.name == "nginx") {
             let folder = proxy.folder.path().join("acme/.well-known/acme-challenge");
             fs::create_dir_all(&folder).unwrap();
@@ -71,7 +71,7 @@ fn acme_challenges_are_answered_on_port_80() {
 #[test]
 fn the_proxies_answer_with_a_problem_while_the_service_is_down() {
     run(async {
-        // Nobody listens there any more.
+        // Nothing listens on this port any more.
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         for proxy in proxies::start(nobody).await {
             for bytes in [post(&key(), batch(&[])), get("/api/v1/series", &token())] {
@@ -146,7 +146,7 @@ fn old_tls_and_weak_suites_are_refused() {
             ] {
                 assert_eq!(first_byte(&proxy.tls, &hello).await, Some(answered), "{}: {name}", proxy.tls.name);
             }
-            // Plain HTTP on the TLS port is no API either.
+            // Plain HTTP on the TLS port does not reach the API either.
             let plain = Door::plain(proxy.tls.name, proxy.tls.address);
             let answers = plain.exchange(&get("/api/v1/series", &token())).await.unwrap();
             assert_eq!(answers.0[0].status, 400, "{}", proxy.tls.name);
@@ -161,7 +161,7 @@ async fn first_byte(door: &Door, bytes: &[u8]) -> Option<u8> {
     stream.read_u8().await.ok()
 }
 
-/// The beginning of TLS as a client of that version writes it, since no library here still would.
+/// The ClientHello of a client of that TLS version, written by hand because no library here still sends one.
 fn hello(name: &str, version: u16, suites: &[u16]) -> Vec<u8> {
     fn list16(bytes: &[u8]) -> Vec<u8> {
         [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()

@@ -13,7 +13,7 @@ use super::target::Target;
 use super::wire::{Door, GENEROUS, Stream};
 use crate::harness::{Database, eventually, run};
 
-/// More than the service grants one address, which is 512.
+/// More connections than the service allows one address (512).
 const FROM_ONE: usize = 600;
 
 async fn started() -> Target {
@@ -27,7 +27,7 @@ async fn flood(door: &Door, count: usize, bytes: &'static [u8]) -> Vec<Box<dyn S
         let door = door.clone();
         connecting.spawn(async move {
             let mut stream = door.connect().await.ok()?;
-            // Refused ones are closed at once, or a moment later.
+            // The service closes refused connections at once or a moment later.
             stream.write_all(bytes).await.ok()?;
             Some(stream)
         });
@@ -35,14 +35,14 @@ async fn flood(door: &Door, count: usize, bytes: &'static [u8]) -> Vec<Box<dyn S
     connecting.join_all().await.into_iter().flatten().collect()
 }
 
-/// Waits until the other side has closed all of them, and returns when the first and the last of them were.
+/// Waits until the other side has closed all connections, and returns the times of the first and the last close.
 async fn all_closed(streams: Vec<Box<dyn Stream>>) -> (Duration, Duration) {
     let start = Instant::now();
     let mut closing = JoinSet::new();
     for mut stream in streams {
         closing.spawn(async move {
             let mut rest = Vec::new();
-            // An end and a reset are the same here.
+            // An orderly close and a reset are the same here.
             let _ = timeout(GENEROUS, stream.read_to_end(&mut rest)).await.expect("it is closed");
             start.elapsed()
         });
@@ -68,10 +68,11 @@ fn one_address_cannot_take_every_connection() {
         let answers = direct.from([127, 0, 4, 2]).exchange(&get("/health", "")).await.unwrap();
         assert_eq!(answers.0[0].status, 200, "another address is served");
         println!("one address holds {} connections; another is served within {:.0?}", held.len(), start.elapsed());
-        // Each is let in by a task of its own, so that on a busy machine this one may come before the last of them.
+        // Each connection is admitted by a task of its own, so on a busy machine this one may arrive before the last of
+        // them.
         let one_more = async || direct.from([127, 0, 4, 1]).exchange(&get("/health", "")).await;
         let refused = eventually(async || one_more().await.is_ok_and(|answers| answers.0.is_empty()));
-        timeout(GENEROUS, refused).await.expect("it has had its share once all of them are there");
+        timeout(GENEROUS, refused).await.expect("connections beyond the limit of an address are refused");
         drop(held);
         target.ends_unharmed(Vec::new()).await;
     });
@@ -124,7 +125,7 @@ fn ten_thousand_idle_connections_cost_little() {
     });
 }
 
-/// So many of `wanted` connections as this process may open files, with room for what else it does.
+/// The part of `wanted` connections that this process may open, with file descriptors left for its other work.
 fn affordable(wanted: usize) -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();

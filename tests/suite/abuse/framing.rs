@@ -1,15 +1,15 @@
-//! Requests that two programs could take for different ones, and what is no HTTP at all.
+//! Requests that two programs could parse differently, and bytes that are not HTTP at all.
 
 use super::attack::{Attack, Bare, Closed, Expected, Problem, Taken, get, key, request};
 
-/// A request inside of another. Answered or logged, it has been smuggled.
+/// A request inside another one. If it is answered or logged, it has been smuggled.
 pub const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: localhost\r\nx-request-id: smuggled\r\n\r\n";
 
 pub fn attacks() -> Vec<Attack> {
     [lengths(), encodings(), chunks(), heads(), lines()].into_iter().flatten().collect()
 }
 
-/// The same where a proxy takes it for a second request and says so.
+/// The same for a proxy that may treat it as a second request and says so.
 const SECOND: &str = "GET /second HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 fn post(name: &str, lines: &str, body: &str, expected: Expected) -> Attack {
@@ -38,8 +38,8 @@ fn encodings() -> Vec<Attack> {
     let ends_early = format!("0\r\n\r\n{HIDDEN}");
     let length = ends_early.len();
     let te = |name: &str, lines: &str| post(name, lines, &ends_early, Bare(400));
-    // The chunks count, and the connection is closed behind them (RFC 9112 section 6.3), so nothing that a proxy might
-    // have taken for a part of this body is taken for another request.
+    // Chunked framing wins, and the connection is closed after them (RFC 9112 section 6.3), so no bytes that a proxy
+    // might treat as part of this body are treated as another request.
     let both = |name: &str, lines: &str| {
         let body = format!("0\r\n\r\n{SECOND}");
         post(name, &lines.replace('N', &body.len().to_string()), &body, Problem(400, "malformed")).two_to_proxies()
@@ -95,7 +95,7 @@ fn chunks() -> Vec<Attack> {
         chunked("a line end inside an extension", "2;a=\"\nb\"\r\n0\r\n\r\n"),
         chunked("an endless extension", &format!("2;{}\r\nab\r\n0\r\n\r\n", "a".repeat(70_000))),
         chunked("endless trailers", &format!("2\r\nab\r\n0\r\n{}\r\n", "a: b\r\n".repeat(20_000))),
-        // A trailer is no header: the key in it counts for nothing.
+        // A trailer is not a header, so the key in it does not count.
         Attack::new(
             "the key in a trailer",
             [
@@ -119,7 +119,7 @@ fn heads() -> Vec<Attack> {
         head("a blank in a name", "x a: b\r\n"),
         head("a blank before the colon", "X-API-KEY : k\r\n"),
         head("no name", ": b\r\n"),
-        head("a name of two bytes that are no text", "\u{e9}: b\r\n"),
+        head("a name of two bytes that are not text", "\u{e9}: b\r\n"),
         head("a folded line", "x-a: b\r\n c\r\n"),
         Attack::new("a first line that begins with a blank", series(" x: y\r\nHost: localhost\r\n"), Bare(400)),
         Attack::new("no Host", series(""), Problem(400, "invalid_host")),
@@ -168,7 +168,7 @@ fn lines() -> Vec<Attack> {
         ),
         Attack::new("bytes", (0..=255).rev().collect::<Vec<u8>>(), Bare(400)),
         Attack::new("another protocol's greeting", "EHLO evil.example\r\nMAIL FROM:<a@b>\r\n\r\n", Bare(400)),
-        // RFC 9112 section 2.2 lets a recipient take a bare line feed for a line's end; nobody here reads it otherwise.
+        // RFC 9112 section 2.2 lets a recipient accept a bare line feed as the end of a line; nothing here does.
         Attack::new(
             "bare line feeds",
             "GET /api/v1/series HTTP/1.1\nHost: localhost\n\n",

@@ -1,4 +1,4 @@
-//! Heads that are too large, and values that would like to be lines of a log of their own.
+//! Heads that are too large, and values that try to add lines to the log.
 
 use super::attack::{Attack, Bare, Expected, Problem, Taken, get, token};
 
@@ -36,12 +36,12 @@ fn logs() -> Vec<Attack> {
         logged("an id with a line feed", b"x-request-id: a\n{\"level\":\"INFO\",\"injected\":1}", Bare(400)),
         logged("an id with quotes", br#"x-request-id: a","injected":"1"#, ignored),
         logged("an id beyond ASCII", "x-request-id: é\u{2028}".as_bytes(), ignored),
-        logged("an id that is no UTF-8", b"x-request-id: \xff\xfe", ignored),
+        logged("an id that is not UTF-8", b"x-request-id: \xff\xfe", ignored),
         logged("an id of 4,000 letters", &[b"x-request-id: ".to_vec(), vec![b'a'; 4000]].concat(), ignored),
         logged("an id with percent signs", b"x-request-id: %0d%0ainjected", ignored),
         logged("two ids", b"x-request-id: a\r\nx-request-id: injected%0a", ignored),
         logged("an agent with an escape", b"user-agent: \x1b]0;injected\x07", Bare(400)),
-        logged("an agent that is no UTF-8", b"user-agent: \xff\xfe\xfd", ignored),
+        logged("an agent that is not UTF-8", b"user-agent: \xff\xfe\xfd", ignored),
         logged("an agent with quotes", br#"user-agent: "},{"injected":"1"#, ignored),
         logged("a trace that is none", b"traceparent: 00-\"injected\"-01", ignored),
         logged("a trace of zeros", b"traceparent: 00-00000000000000000000000000000000-0000000000000000-00", ignored),

@@ -1,12 +1,12 @@
-//! Keys that are wrong, doubled, misplaced or for something else, and claims about where a request comes from.
+//! Keys that are wrong, repeated, misplaced or meant for something else, and claims about the origin of a request.
 
 use super::attack::{Attack, Bare, Expected, Problem, Taken, batch, get, key, post, request, token};
 use crate::harness::{KEY, TOKEN};
 
-/// Keys that nobody has; none may show up in the log.
+/// Keys that are not configured; none may appear in the log.
 pub const WRONG: &str = "wrong-secret-0001";
 
-/// The one page that may call, and the hosts that are served.
+/// The only allowed origin, and the allowed host.
 pub const ORIGIN: &str = "https://chart.example.com";
 pub const HOST: &str = "localhost";
 
@@ -83,7 +83,7 @@ fn misplaced() -> Vec<Attack> {
         unauthorized("a cookie", &format!("Cookie: X-API-KEY={KEY}; token={TOKEN}\r\n")),
         unauthorized("token as key", &format!("X-API-KEY: {TOKEN}\r\n")),
         unauthorized("key as token", &format!("X-Internal-Token: {KEY}\r\n")),
-        // A header that Connection names is for the next hop alone, so it could be made to vanish behind a check.
+        // A header that `Connection` names is for the next hop alone, so a proxy could remove it after a check.
         unauthorized("a header named by Connection", "Connection: X-API-KEY\r\n"),
         target("in the query", &format!("/api/v1/series?api_key={KEY}")),
         target("as a parameter of the header's name", &format!("/api/v1/series?X-API-KEY={KEY}&token={TOKEN}")),
@@ -163,7 +163,7 @@ fn origins() -> Vec<Attack> {
     attacks
 }
 
-/// Claims that only a proxy may make: none of them opens anything or closes it for others.
+/// Claims that only a proxy may make: none of them grants or denies access.
 fn forwarded() -> Vec<Attack> {
     let claim = |name: &str, lines: &str, expected: Expected| {
         Attack::new(name, get("/api/v1/series", &(lines.to_owned() + &token())), expected)

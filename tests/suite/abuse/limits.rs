@@ -1,4 +1,4 @@
-//! Limits by address: whose they are, whatever a client claims about itself.
+//! Limits by address: a client's claims about itself do not change the address that they count for.
 
 use super::attack::{get, shown};
 use super::target::Target;
@@ -14,7 +14,7 @@ async fn ask(door: &Door, lines: &str) -> Answer {
     answers.remove(0)
 }
 
-/// Asks with `lines` until it is refused for asking too often, and returns how often it was not.
+/// Sends requests with `lines` until one is refused as too many, and returns the number of those before it.
 async fn exhaust(door: &Door, lines: &str) -> usize {
     for asked in 0..MANY {
         let answer = ask(door, lines).await;
@@ -28,7 +28,7 @@ async fn exhaust(door: &Door, lines: &str) -> usize {
     panic!("{}: {MANY} requests were not too many", door.name);
 }
 
-/// Every header in which somebody names a client.
+/// Every header that can name a client's address.
 fn claims(address: &str) -> String {
     format!(
         "X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nForwarded: for={address}\r\nCF-Connecting-IP: {address}\r\n\
@@ -47,7 +47,7 @@ async fn limited_by_address(variables: &[(&'static str, &'static str)], lines: &
             let answer = ask(&attacker, &(claims(claim) + lines)).await;
             assert_eq!(answer.status, 429, "{}: claiming to be {claim} helps", door.name);
         }
-        // Nobody can use up what belongs to the address that they claim to be.
+        // Nobody can use up the limit of the address that they claim.
         assert_eq!(ask(&others, lines).await.status, 401, "{}: another address is not concerned", door.name);
         for _ in 0..MANY {
             ask(&attacker, &(claims("127.0.3.1") + lines)).await;

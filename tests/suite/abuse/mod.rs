@@ -1,7 +1,8 @@
-//! What the internet sends: attacks as raw bytes, directly and through the proxies of `deploy/`, and what they leave behind.
+//! Attacks from the internet as raw bytes, directly and through the proxies of `deploy/`, and the traces that they
+//! leave.
 //!
-//! Each file holds the attacks of one kind as a table. `make abuse` adds the floods, which take too long and too many file
-//! descriptors for every day.
+//! Each file holds the attacks of one kind as a table. `make abuse` adds the floods, which take too long and too many
+//! file descriptors for every day.
 
 mod attack;
 mod bodies;
@@ -83,7 +84,7 @@ fn row(counts: &[usize]) -> String {
     counts.iter().fold(String::new(), |row, count| row + &format!("{count:>10}"))
 }
 
-/// Tries `attacks` through `door`, some at a time, and returns how many those were, and what came out wrong.
+/// Tries `attacks` through `door`, several at a time, and returns their number and the failures.
 async fn try_all(door: &Door, attacks: Vec<Attack>) -> (usize, Vec<String>) {
     const AT_A_TIME: usize = 4;
     let tried = attacks.len();
@@ -106,7 +107,7 @@ async fn try_all(door: &Door, attacks: Vec<Attack>) -> (usize, Vec<String>) {
 
 async fn try_one(door: &Door, attack: &Attack) -> Result<(), String> {
     let mut answers = door.exchange(&attack.bytes).await?;
-    // A machine that is busy enough has no connection to the database in time, and who may ask then asks again.
+    // On a busy machine the database connection may not be ready in time; a client may then try again.
     for _ in 0..10 {
         if !matches!(attack.expected, Taken(_)) || answers.0.first().is_none_or(|answer| answer.status != 503) {
             break;
@@ -117,9 +118,9 @@ async fn try_one(door: &Door, attack: &Attack) -> Result<(), String> {
     answers.0.iter().try_for_each(|answer| headers(door, answer))
 }
 
-/// Checks the headers that every answer has, once each.
+/// Checks that the answer has each header of every answer exactly once.
 fn headers(door: &Door, answer: &Answer) -> Result<(), String> {
-    // What hyper and Go refuse before anybody's code runs cannot be given any, and neither can Caddy's 421.
+    // Refusals by hyper and Go before any handler runs cannot have it, and neither can Caddy's 421.
     if door.name != "nginx" && answer.header("x-request-id").is_none() {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Ways to write a path so that a proxy and the service take it for different ones, and methods that nobody should have.
+//! Paths that a proxy and the service might read differently, and methods that no route has.
 
 use super::attack::{Attack, Bare, Expected, Problem, Taken, get, key, request, token};
 
@@ -57,12 +57,12 @@ fn paths() -> Vec<Attack> {
         "/api/docs",
         "/api/v1/openapi.json",
     ];
-    // With the token too: a path that is no route must not become one on the way.
+    // With the token too, because a path without a route must not become one on the way.
     let attack = |path: &&str, lines: &str, who: &str| {
         Attack::new(format!("{path} {who}"), get(path, lines), Problem(404, "not_found"))
     };
     let mut attacks: Vec<Attack> = not_found.iter().map(|path| attack(path, "", "without a key")).collect();
-    // A proxy that cleans up a path leads to the route, where the token is good for what it reads.
+    // A proxy that normalises a path reaches the route, where the token allows reads.
     attacks.extend(
         not_found
             .iter()

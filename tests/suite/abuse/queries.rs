@@ -29,7 +29,7 @@ fn read(name: impl Into<String>, query: &str, expected: Expected) -> Attack {
 
 const INVALID: Expected = Problem(422, "invalid_values");
 
-/// As `encodeURIComponent` does it.
+/// Encodes as `encodeURIComponent` does.
 pub fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }

@@ -1,4 +1,4 @@
-//! Clients that take their time: each is ended by somebody, and nobody else waits for it.
+//! Slow clients: each one is disconnected, and no other request waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use super::target::Target;
 use super::wire::{Answers, Door, GENEROUS};
 use crate::harness::{Database, KEY, candle, run, send, with};
 
-/// What a slow client sends at once, and then again and again.
+/// The bytes that a slow client sends first (`first`), and then again and again (`drip`).
 #[derive(Clone)]
 struct Slow {
     name: &'static str,
     first: Vec<u8>,
     drip: &'static [u8],
-    /// Statuses with which it may be refused; hanging up is always right.
+    /// Statuses with which it may be refused; closing the connection is always right.
     refused: &'static [u16],
 }
 
@@ -49,7 +49,7 @@ fn slow_clients() -> Vec<Slow> {
 }
 
 impl Slow {
-    /// Goes on until somebody ends it, and returns how long that took.
+    /// Sends until the connection is closed, and returns how long that took.
     async fn bothers(self, door: Door) -> (String, Duration) {
         let start = Instant::now();
         let told = format!("{:38} {}", self.name, door.name);
@@ -61,7 +61,7 @@ impl Slow {
                 let mut ticks = interval(Duration::from_secs(1));
                 loop {
                     ticks.tick().await;
-                    // After a reset there is nothing more to send, and the reader knows.
+                    // After a reset nothing more can be sent, and the reading half notices it.
                     let _ = writing.write_all(self.drip).await;
                     let _ = writing.flush().await;
                 }
@@ -80,7 +80,7 @@ impl Slow {
     }
 }
 
-/// Asks for long answers and takes none of them.
+/// Requests long answers and reads none of them.
 async fn does_not_read(door: Door) -> (String, Duration) {
     let start = Instant::now();
     let told = format!("{:38} {}", "an answer that is not taken", door.name);
@@ -101,7 +101,7 @@ async fn does_not_read(door: Door) -> (String, Duration) {
     (told, start.elapsed())
 }
 
-/// Whether the server's end of a connection is established, as the kernel tells it.
+/// Returns whether the server's end of a connection is established, according to the kernel.
 fn is_open(server: std::net::SocketAddr, client: std::net::SocketAddr) -> bool {
     let written = |address: std::net::SocketAddr| match address.ip() {
         std::net::IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()),
@@ -111,7 +111,7 @@ fn is_open(server: std::net::SocketAddr, client: std::net::SocketAddr) -> bool {
     std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&established)
 }
 
-/// Serves as good clients do until it is dropped, and panics when one is not served.
+/// Sends requests as well-behaved clients do until it is dropped, and panics if one fails.
 pub struct GoodClients(JoinSet<()>, std::sync::Arc<std::sync::Mutex<Vec<Duration>>>);
 
 impl GoodClients {
@@ -141,7 +141,7 @@ impl GoodClients {
         Self(clients, took)
     }
 
-    /// Ends them and tells how they fared.
+    /// Stops them, and returns a summary of their latencies.
     pub async fn were_served(mut self) -> String {
         self.0.abort_all();
         while let Some(ended) = self.0.join_next().await {
@@ -155,7 +155,7 @@ impl GoodClients {
     }
 }
 
-/// Stores a series whose pages are longer than what kernels and proxies buffer.
+/// Stores a series whose pages are longer than the buffers of kernels and proxies.
 async fn store_long_series(target: &Target) -> Vec<String> {
     let times = (0..10_000).map(|n| 1_700_000_040 + n * 60);
     let price = "1.000000000000000000000000001";

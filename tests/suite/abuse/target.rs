@@ -1,4 +1,4 @@
-//! What is attacked: the built program, with rows that nobody may touch and a log that is read to its end.
+//! The target of the attacks: the built program, with rows that no attack may change and a log that is read to its end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::harness::{Database, KEY, TOKEN, candle, send, with};
 use crate::program::{Serving, folder, kill};
 use crate::proxies::{self, Proxy};
 
-/// Longer than time-outs of up to 35 s take to end the slowest clients.
+/// Longer than the service takes to disconnect the slowest clients, by time-outs of up to 35 s.
 const HANGS: Duration = Duration::from_secs(110);
 
 pub struct Target {
@@ -26,7 +26,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts the service behind its proxies, as in production but for limits, which `variables` may set.
+    /// Starts the service behind its proxies, as in production except for limits, which `variables` may set.
     pub async fn start(database: Database, variables: &[(&'static str, &'static str)]) -> Self {
         let folder = folder();
         let url = database.url();
@@ -41,14 +41,15 @@ impl Target {
             ("TRUSTED_PROXIES", "127.0.0.1/32"),
             ("RATE_LIMIT_INGEST", "off"),
             ("RATE_LIMIT_QUERY", "off"),
-            // The canaries open it, and few attacks then wait for another, which a busy machine takes its time to open.
+            // The canaries open it, so few attacks wait for a second connection, which takes long to open on a busy
+            // machine.
             ("DATABASE_MAX_CONNECTIONS", "1"),
         ];
         let mut serving = Serving::start_for(HANGS, folder.path(), &[&always, variables].concat());
         serving.is_ready();
         let address = serving.url.trim_start_matches("http://").parse().unwrap();
         let process = Process { pid: serving.child.id(), ended: false };
-        // Read all along, because lines that nobody reads are dropped.
+        // Read from the start, because the program drops lines when its log is not read.
         let log = tokio::task::spawn_blocking(|| serving.end());
         let proxies = proxies::start(address).await;
         let mut target =
@@ -68,7 +69,7 @@ impl Target {
         assert_eq!(send(post).await.counts(3), (2, 0, 1));
     }
 
-    /// Closed rows, forming rows, and what the database is made of.
+    /// Closed rows, forming rows, and the schema of the database.
     async fn truth(&self) -> [Vec<String>; 3] {
         let schema = match &self.database {
             Database::Sqlite(_) => {
@@ -93,18 +94,19 @@ impl Target {
         std::iter::once(direct).chain(self.proxies.iter().map(|proxy| proxy.tls.clone())).collect()
     }
 
-    /// Ends the service and checks what the attacks have left: `stored` beside the canaries, and nothing in the log but lines.
+    /// Ends the service and checks the traces of the attacks: `stored` beside the canaries, and nothing unexpected in
+    /// the log.
     pub async fn ends_unharmed(mut self, stored: Vec<String>) {
         let [closed, forming, schema] = self.truth().await;
         let mut expected = [self.canaries[0].clone(), stored].concat();
         expected.sort();
         assert_eq!(closed, expected, "the candles that should be there, and no others");
         assert_eq!(forming, self.canaries[1], "no forming candle was touched");
-        assert_eq!(schema, self.canaries[2], "the database is made as it was");
+        assert_eq!(schema, self.canaries[2], "the schema is unchanged");
         kill(self.process.pid, "TERM");
         self.process.ended = true;
         let (code, log) = self.log.await.unwrap();
-        assert_eq!(code, Some(0), "it ends as it should");
+        assert_eq!(code, Some(0), "it stops cleanly");
         for line in log.lines() {
             assert!(!line.contains(['\u{1b}', '\r']) && !line.contains("smuggled"), "{line:?}");
             let entry: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no entry of a log: {line:?}"));
@@ -124,7 +126,8 @@ pub fn secrets_in(log: &str) -> Vec<&str> {
     log.lines().filter(|line| [KEY, TOKEN, WRONG].iter().any(|secret| line.contains(secret))).collect()
 }
 
-/// The service's process. It ends with this value, also where a test panics: its log is read by a thread that would wait.
+/// The service's process. Dropping this value ends it, even if a test panics, because the thread that reads its log
+/// would wait.
 pub struct Process {
     pub pid: u32,
     ended: bool,

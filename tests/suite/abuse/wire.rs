@@ -1,4 +1,4 @@
-//! Bytes as they are, sent directly or through a proxy, and what comes back.
+//! Raw bytes, sent directly or through a proxy, and the bytes that come back.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-/// Longer than any time-out of the service and the proxies: an exchange that goes on after it would go on for ever.
+/// Longer than any time-out of the service and the proxies: an exchange that lasts longer would never end.
 pub const GENEROUS: Duration = Duration::from_secs(45);
 
-/// Sent after every attack. It is answered only if the connection is still open and the attack left nothing behind it.
+/// Sent after every attack. It is answered only if the connection is still open and no bytes of the attack are left
+/// before it.
 const LAST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// A way to the service.
@@ -22,7 +23,7 @@ const LAST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection
 pub struct Door {
     pub name: &'static str,
     pub address: SocketAddr,
-    /// Where the client says it is, so that it can be somebody else than the proxies.
+    /// The client's source address, so that it can differ from the proxies'.
     pub from: [u8; 4],
     tls: Option<TlsConnector>,
 }
@@ -42,7 +43,7 @@ impl Door {
         Self { tls: Some(TlsConnector::from(Arc::new(config))), ..Self::plain(name, address) }
     }
 
-    /// The same way, taken by a client at another address.
+    /// The same way, used by a client at another address.
     pub fn from(&self, from: [u8; 4]) -> Self {
         Self { from, ..self.clone() }
     }
@@ -51,7 +52,7 @@ impl Door {
         self.wrap(self.socket(None).await?).await
     }
 
-    /// A connection without TLS, which may take in only so many bytes before they are read.
+    /// A connection without TLS, with a receive buffer of this many bytes if one is given.
     pub async fn socket(&self, buffer: Option<u32>) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         if let Some(bytes) = buffer {
@@ -59,12 +60,12 @@ impl Door {
         }
         socket.bind((self.from, 0).into())?;
         let stream = socket.connect(self.address).await?;
-        // What is written in pieces must arrive in pieces.
+        // Bytes that are written in pieces must arrive in pieces.
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 
-    /// Puts TLS around it where this way has it.
+    /// Adds TLS if this way has it.
     pub async fn wrap(&self, stream: TcpStream) -> std::io::Result<Box<dyn Stream>> {
         Ok(match &self.tls {
             None => Box::new(stream),
@@ -81,7 +82,7 @@ impl Door {
             let mut received = Vec::new();
             {
                 let sending = async {
-                    // Refused before it was heard out; the answer tells.
+                    // A write may fail because the server refused before it read everything; the answer shows that.
                     let _ = writing.write_all(bytes).await;
                     let _ = writing.flush().await;
                 };
@@ -104,7 +105,7 @@ impl Door {
     }
 }
 
-/// Reads on; false at the end, which a reset is too.
+/// Reads on, and returns false at the end or after a reset.
 async fn more(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> bool {
     stream.read_buf(received).await.is_ok_and(|read| read > 0)
 }
@@ -114,12 +115,12 @@ async fn more(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> 
 pub struct Answers(pub Vec<Answer>);
 
 impl Answers {
-    /// Takes answers apart for as long as they are complete, which the last one is also when the connection has ended.
+    /// Parses complete answers. If the connection has ended, the last one is complete too.
     fn parse(mut bytes: &[u8], head: bool, ended: bool) -> Self {
         let mut answers = Vec::new();
         while let Some((answer, rest)) = Answer::parse(bytes, head && answers.is_empty(), ended) {
             bytes = rest;
-            // 100 Continue only says that the answer is to come.
+            // 100 Continue announces the real answer.
             if answer.status >= 200 {
                 answers.push(answer);
             }
@@ -131,12 +132,12 @@ impl Answers {
         self.0.is_empty()
     }
 
-    /// Those of a connection that has ended.
+    /// All answers of a connection that has ended.
     pub fn all(bytes: &[u8]) -> Self {
         Self::parse(bytes, false, true)
     }
 
-    /// The answers to the attack itself: without that to the request that follows it.
+    /// The answers to the attack itself, without the answer to the request that follows it.
     pub fn to_attack(&self) -> &[Answer] {
         match self.0.as_slice() {
             [attack @ .., last] if last.status == 200 && last.body == r#"{"status":"ok"}"# => attack,

@@ -20,7 +20,7 @@ async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
     fill_much(&app, 2).await;
     let url = app.database.url();
     let deadline = Instant::now() + DEADLINE;
-    // Until one was killed while it wrote.
+    // Repeated until one was killed while it wrote.
     loop {
         assert!(Instant::now() < deadline, "each backup was faster than this test");
         let mut killed = Group::spawn(&mut backups.command(&url));
@@ -34,7 +34,7 @@ async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
         }
     }
     let left = backups.files();
-    assert!(!left.is_empty(), "it had begun");
+    assert!(!left.is_empty(), "the backup had started");
     assert_eq!(backups.check(), 1);
 
     backups.make(&url);
@@ -64,7 +64,7 @@ async fn old_backups_are_deleted_except_the_newest(app: TestApp) {
     let second = backups.make(&url);
     touch(&first, "15 days ago");
     touch(&second, "13 days ago");
-    // One that fails deletes nothing.
+    // A failed backup deletes nothing.
     let nowhere = match &app.database {
         Database::Sqlite(_) => "sqlite:///nowhere/at-all.db".to_owned(),
         Database::Postgres(database) => database.url_with(|url| url.set_path("no_such_database")),
@@ -79,7 +79,7 @@ async fn old_backups_are_deleted_except_the_newest(app: TestApp) {
         assert_eq!(backups.check(), code, "{age}");
     }
     fs::write(third.with_extension("dump.partial"), "fresh").unwrap();
-    assert_eq!(backups.check(), 1, "one that is being made is none yet");
+    assert_eq!(backups.check(), 1, "an unfinished backup does not count");
     touch(&third, "400 days ago");
     touch(&second, "15 days ago");
     let fourth = backups.make(&url);
@@ -135,7 +135,7 @@ async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
     assert_eq!(ended.code(), Some(0));
     drop(nightly);
 
-    // A restart makes none where the newest is young enough until the next is due, and else does.
+    // A restart makes no backup while the newest is younger than the interval, and otherwise makes one.
     touch(&backups.files()[0], "5 hours ago");
     for (due, count) in [("1 hour", 1), ("1 hour ago", 2)] {
         let (_, time, _) = output(Command::new("date").args(["-u", "+%H:%M", "-d", due]));
@@ -164,7 +164,7 @@ async fn a_full_disk_is_reported(app: TestApp) {
     let (code, _, said) = output(command.env("BACKUP_DIR", disk.path()));
     assert_eq!(code, 1);
     assert!(said.contains("is full; nothing was kept"), "{said}");
-    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "nothing but what filled it");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "only the file that filled the disk");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_password_of_the_database_is_in_no_command_line() {
         let Database::Postgres(database) = &app.database else { unreachable!() };
         let url = url::Url::parse(&database.url).unwrap();
         let password = url.password().expect("the server asks for a password").to_owned();
-        // Behind it pg_dump waits.
+        // pg_dump waits for this lock.
         let lock = TableLock::take(database).await;
         let mut command = backups.command("");
         let file = backups.folder.path().join("database_url");
@@ -259,7 +259,7 @@ fn touch(file: &Path, age: &str) {
     assert!(status.success());
 }
 
-/// Whether a group has come to its wait.
+/// Returns whether the script has reached its sleep.
 fn sleeps(group: &Group) -> bool {
     let children = format!("/proc/{0}/task/{0}/children", group.0.id());
     let children = fs::read_to_string(children).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the tests of backups share: making and restoring them, what goes into them, and what must come out again.
+//! Shared by the tests of backups: making and restoring them, the rows to back up, and the comparison afterwards.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,10 +14,10 @@ use super::script;
 use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, eventually, leave_out, with};
 use crate::program::{folder, output};
 
-/// How long anything that is waited for may take.
+/// The time limit of every wait.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where the programs are that the scripts need for this store, unless they cannot be had.
+/// The folders of the programs that the scripts need for this store, or `None` where they are missing.
 pub(super) fn programs(database: &Database) -> Option<Vec<PathBuf>> {
     let found = match database {
         Database::Sqlite(_) => std::env::var_os("TEST_SQLITE3").map(|program| vec![parent(Path::new(&program))]),
@@ -36,7 +36,7 @@ pub(super) fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap().to_owned()
 }
 
-/// A folder for backups, and how to make and restore them.
+/// A folder for backups, and the commands that make and restore them.
 pub(super) struct Backups {
     pub(super) programs: Vec<PathBuf>,
     pub(super) folder: TempDir,
@@ -52,7 +52,7 @@ impl Backups {
         script("backup.sh", &self.programs, &[("DATABASE_URL", url), ("BACKUP_DIR", folder)])
     }
 
-    /// Makes one and returns it.
+    /// Makes a backup and returns its file.
     pub(super) fn make(&self, url: &str) -> PathBuf {
         let before = self.files();
         let (code, _, said) = output(&mut self.command(url));
@@ -80,7 +80,7 @@ impl Backups {
         files
     }
 
-    /// What looks like a backup that one could restore.
+    /// The files that look like complete backups.
     pub(super) fn complete(&self) -> Vec<PathBuf> {
         self.files()
             .into_iter()
@@ -122,7 +122,7 @@ pub(super) async fn everything(database: &Database) -> Vec<String> {
     rows
 }
 
-/// Symbols that a format could trip over.
+/// Symbols that a format might not keep.
 pub(super) const SYMBOLS: [&str; 8] =
     ["EURUSD", "Ünïcode€📈", "\\.", "\\N", "A'B\"C;--", "COPY market_data_candles (x) FROM stdin;", "x|y,z", "null"];
 
@@ -164,7 +164,7 @@ pub(super) fn many(batch: i64, size: i64) -> Vec<Value> {
     (0..size).map(minute).collect()
 }
 
-/// What the service answers for all series.
+/// The service's answers for all series.
 pub(super) async fn answers(app: &Service) -> Vec<String> {
     let mut answers = vec![app.get("/api/v1/series").await.body];
     for symbol in SYMBOLS {
@@ -176,7 +176,7 @@ pub(super) async fn answers(app: &Service) -> Vec<String> {
     answers
 }
 
-/// Backs `source` up and restores it into `target`, then compares everything that one can see of the two.
+/// Backs `source` up and restores it into `target`, then compares rows and answers of the two.
 pub(super) async fn travels(source: Database, target: Database) {
     let Some(backups) = Backups::of(&source) else { return };
     let app = TestApp::start(source).await;
@@ -231,7 +231,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What has ended is not there to be killed.
+        // Fails where the group has ended already, which is fine.
         let _ = Command::new("sh")
             .args(["-c", &format!("kill -s KILL -- -{}", self.0.id())])
             .stderr(Stdio::null())

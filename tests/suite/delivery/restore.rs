@@ -30,7 +30,7 @@ async fn a_restore_requires_an_empty_database(app: TestApp) {
     assert!(said.contains("nothing was touched"), "{said}");
     assert_eq!(everything(&app.database).await, before);
 
-    // Nor anything that is not a database of candlewick.
+    // Nor does it restore into a database that isn't candlewick's.
     let (other, reason) = match &app.database {
         Database::Sqlite(_) => {
             let other = Database::sqlite();
@@ -81,7 +81,7 @@ async fn a_damaged_backup_is_refused_and_leaves_nothing(app: TestApp) {
     }
     let mut bytes = whole;
     bytes[one_bit] ^= 1;
-    // One bit of it, which only the checksum shows.
+    // One flipped bit, which only the checksum reveals.
     fs::write(&made, bytes).unwrap();
     let (code, said) = backups.restore(&target.url(), &made);
     assert_eq!(code, 1);
@@ -99,7 +99,7 @@ async fn a_killed_restore_is_atomic(app: TestApp) {
         let target = empty_like(&app.database).await;
         let mut command = script("restore.sh", &backups.programs, &[("DATABASE_URL", &target.url())]);
         let mut restoring = Group::spawn(command.arg(&file));
-        // Kills it at different stages: what it has come to is all that counts, not when that was.
+        // Kills it at different stages. Only the state that it leaves counts, not the moment.
         let progress = Instant::now();
         while restoring.runs() && progress.elapsed() < Duration::from_millis(60 * tenth) {}
         drop(restoring);
@@ -129,7 +129,7 @@ fn a_dump_of_a_newer_server_is_recognised() {
         let Some(backups) = Backups::of(&source) else { return };
         migrate(&source).await;
         let mut bytes = fs::read(backups.make(&source.url())).unwrap();
-        // After the magic PGDMP stand the major and the minor version of the format.
+        // The magic PGDMP is followed by the major and the minor version of the format.
         bytes[6] = 99;
         let newer = backups.folder.path().join("newer");
         fs::write(&newer, bytes).unwrap();
@@ -139,7 +139,7 @@ fn a_dump_of_a_newer_server_is_recognised() {
     });
 }
 
-/// What is stored once the server has rolled back, or committed, what a killed client left.
+/// The stored rows, once the server has rolled back or committed the statement of a killed client.
 async fn settled(database: &Database) -> Vec<String> {
     const OTHERS: &str = "select count(*)::text from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";

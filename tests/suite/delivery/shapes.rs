@@ -47,7 +47,7 @@ fn partitioned_and_plain_tables_restore_into_each_other() {
             let (Some(source), Some(target)) = (shaped(from).await, shaped(to).await) else { return };
             let target = Database::Postgres(target);
             if from {
-                // Partitions of a partition, with names that would be patterns or two words.
+                // Subpartitions, with names that contain pattern characters or a blank.
                 source
                     .execute(
                         r#"create table "the.Old ""ones""" partition of market_data_candles
@@ -96,7 +96,7 @@ fn a_table_that_keeps_its_rows_in_child_tables_is_refused() {
         let Some(backups) = Backups::of(&source) else { return };
         migrate(&source).await;
         let Database::Postgres(database) = &source else { unreachable!() };
-        // As a hypertable keeps its rows.
+        // A hypertable keeps its rows like this.
         database.execute("create table chunk () inherits (market_data_candles)").await;
         let (code, _, said) = output(&mut backups.command(&database.url));
         assert_eq!(code, 1);

@@ -14,7 +14,7 @@ use crate::harness::{Database, candle, run, send};
 use crate::program::{Serving, folder, output};
 use crate::proxies::{self, Proxy};
 
-/// With characters that a shell or curl's configuration would take for their own.
+/// With characters that are special to a shell or to curl's configuration.
 const INGEST: &str = r#"smoke-"ingest\key:$1'%20#"#;
 const READ: &str = "smoke-reading-token-0001";
 const REVISION: &str = match option_env!("CANDLEWICK_REVISION") {
@@ -55,7 +55,7 @@ impl Deployed {
         self.serving.url.trim_start_matches("http://").parse().unwrap()
     }
 
-    /// The smoke test of `url` with the service's keys, from the files that a host has them in.
+    /// The smoke test of `url`, with the service's keys in files, as on a host.
     fn smoke(&self, url: &str) -> Command {
         let key = self.folder.path().join("mt5_api_key");
         let token = self.folder.path().join("internal_api_token");
@@ -70,7 +70,7 @@ impl Deployed {
         command
     }
 
-    /// As a host asks its own proxy.
+    /// Tests through the proxy of the same machine, as a host does.
     fn smoke_through(&self, proxy: &Proxy) -> Command {
         let mut command = self.smoke(&format!("https://localhost:{}", proxy.tls.address.port()));
         command.env("SMOKE_CA", proxy.certificate()).env("SMOKE_RESOLVE", "127.0.0.1");
@@ -258,7 +258,7 @@ fn keys_are_neither_in_the_output_nor_in_a_command_line() {
             seen.extend(command_lines().into_iter().filter(|line| line.contains("curl") || line.contains("smoke.sh")));
             seen.sort();
             seen.dedup();
-            // Often enough to see every curl, and little enough to leave the machine to others.
+            // Often enough to see every curl, and seldom enough to leave the processor to others.
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         assert!(smoke.wait().unwrap().success());

@@ -1,4 +1,4 @@
-//! What is posted: every batch has a symbol of its own, and every value follows from who posts it and where it stands.
+//! The posted batches: each has a symbol of its own, and each value follows from its worker, batch and index.
 
 use rust_decimal::Decimal;
 
@@ -15,7 +15,7 @@ pub struct Batch {
 const START: usize = 1_600_000_020;
 
 impl Batch {
-    /// Up to 500 candles, and mostly few: it is the number of batches that meets a fault.
+    /// Up to 500 candles and usually few, because the number of batches decides how often a fault hits one.
     pub fn random(worker: usize, sequence: usize, random: &mut Random) -> Self {
         let most = [5, 10, 20, 50, 100, 500][random.below(6)];
         Self { worker, sequence, size: 1 + random.below(most) }
@@ -52,7 +52,7 @@ impl Batch {
             let who_and_where = [self.worker, self.sequence, index];
             let mut values =
                 Random(who_and_where.iter().fold(0, |bits, part| mix(bits ^ *part as u64).wrapping_add(1)));
-            // Up to 13 digits, of which up to 9 stand behind the point.
+            // Up to 13 digits, up to 9 of them after the point.
             let scale = values.below(10) as u32;
             let mut part = |end| values.below(end) as i64;
             let low = part(10_i64.pow(12) as usize) - 1000;

@@ -28,7 +28,7 @@ fn no_connection_is_left() {
         for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             let mut watch = server.connect().await;
-            // Others take every place, also those that the service's connections had.
+            // Other clients take every connection, including those that the service had.
             let mut others = Vec::new();
             while end_sessions(&mut watch).await > 0 {
                 while let Ok(other) = PgConnection::connect(&server.url).await {
@@ -53,7 +53,7 @@ fn the_disk_of_the_server_is_full() {
             scenario.load.refused_after(Instant::now()).await;
             scenario.lasts(200..800, 3000).await;
             disk.free();
-            // It may have stopped itself, because it could not write its log.
+            // The server may have stopped itself, because it could not write its log.
             server.start_again().await;
             scenario.heals().await;
         }

@@ -28,7 +28,8 @@ fn everything_at_once() {
             something_else(scenario, server).await;
             scenario.clients_come_and_leave(10).await;
             proxy.set(Link::Open);
-            // A link that swallowed bytes stays silent, and for how long that is felt is another scenario's question.
+            // A connection that lost bytes stays silent, and the scenario of a silent link measures how long that
+            // lasts.
             proxy.reset();
             scenario.heals().await;
         }

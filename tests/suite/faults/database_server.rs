@@ -16,15 +16,15 @@ use crate::program::kill;
 pub struct DatabaseServer {
     folder: TempDir,
     pub url: String,
-    /// Stops and deletes the server when this process ends, however it does.
+    /// Stops and deletes the server when this process ends for any reason.
     holder: Child,
 }
 
-/// The script that does what differs between machines.
+/// This script holds everything that differs between machines.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/throwaway-postgres");
 
 impl DatabaseServer {
-    /// Starts a server whose data lie below `place`, or says why there can be none on this machine.
+    /// Starts a server with its data below `place`, or returns the reason why this machine cannot run one.
     pub fn start(place: &Path, settings: &[&str]) -> Result<Self, String> {
         Self::with(place, "start", settings)
     }
@@ -36,7 +36,7 @@ impl DatabaseServer {
 
     fn with(place: &Path, command: &str, arguments: &[&str]) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("candlewick-faults.").tempdir_in(place).unwrap();
-        // In a group of its own: what a terminal's Ctrl-C ends first must not be what cleans up.
+        // In a process group of its own, because Ctrl-C must not end the process that cleans up.
         let mut holder = Command::new(SCRIPT);
         let holder = holder.arg("hold").arg(folder.path()).process_group(0).stdin(Stdio::piped());
         let holder = holder.stderr(Stdio::null()).spawn().unwrap();
@@ -61,25 +61,25 @@ impl DatabaseServer {
         self.script("stop", &[mode]).unwrap();
     }
 
-    /// Starts it, if it does not run, and returns once it takes connections.
+    /// Starts it if it does not run, and returns once it accepts connections.
     pub async fn start_again(&self) {
         self.script("start", &[]).unwrap();
         self.accepts().await;
     }
 
-    /// Returns once it takes connections.
+    /// Returns once it accepts connections.
     pub async fn accepts(&self) {
         const AN_ATTEMPT: Duration = Duration::from_secs(2);
         eventually(async || matches!(timeout(AN_ATTEMPT, PgConnection::connect(&self.url)).await, Ok(Ok(_)))).await;
     }
 
-    /// Stops it as it is, in the middle of whatever it does.
+    /// Freezes it in the middle of its work.
     pub async fn freeze(&self) -> Frozen {
         let mut watch = self.connect().await;
         let postmaster = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
         let mut frozen = Frozen(vec![postmaster.lines().next().unwrap().parse().unwrap()]);
         kill(frozen.0[0], "STOP");
-        // Those that it has started before it could start no more; the one that tells is the last.
+        // The processes that it has started. It can start no more, and the one that lists them comes last.
         let others = "select pid from pg_stat_activity order by pid = pg_backend_pid()";
         let others: Vec<i32> = sqlx::query_scalar(others).fetch_all(&mut watch).await.unwrap();
         for pid in others {
@@ -89,7 +89,7 @@ impl DatabaseServer {
         frozen
     }
 
-    /// A connection to watch it through, as no service's.
+    /// A connection from which a test watches the server, which does not count as one of the service's.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()
     }
@@ -106,7 +106,7 @@ impl Drop for DatabaseServer {
     }
 }
 
-/// A server that stands still until this value is dropped.
+/// A server that stays frozen until this value is dropped.
 pub struct Frozen(Vec<u32>);
 
 impl Drop for Frozen {
@@ -124,7 +124,7 @@ pub async fn end_sessions(watch: &mut PgConnection) -> i64 {
     sqlx::query_scalar(END).fetch_one(watch).await.unwrap()
 }
 
-/// Kills one of the service's sessions and returns once the server has ended all others for it.
+/// Kills one of the service's sessions and returns once the server has ended all others because of it.
 pub async fn kill_a_session(mut watch: PgConnection, random: &mut Random) {
     const SESSIONS: &str = "select pid from pg_stat_activity where application_name like 'candlewick%'";
     let mut sessions: Vec<i32> = Vec::new();

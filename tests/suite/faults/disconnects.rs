@@ -11,14 +11,14 @@ use super::batch::Batch;
 use super::load::{Answer, Attempt, Log};
 use crate::harness::KEY;
 
-/// Their batches' worker, which is none of the load's.
+/// The worker number of these batches, which no worker of the load has.
 const WORKER: usize = 1000;
 
-/// Has `count` clients come and leave, a few at a time.
+/// Lets `count` clients connect and disconnect, a few at a time.
 pub async fn come_and_leave(log: &Log, count: usize, random: &mut Random) {
     const AT_ONCE: usize = 4;
     let mut clients = tokio::task::JoinSet::new();
-    // Unlike every other batch of this process, however often a scenario calls for clients that disconnect.
+    // Unlike every other batch of this process, however often a scenario calls this function.
     let first = random.next() as usize >> 32;
     for sequence in first..first + count {
         if clients.len() == AT_ONCE {
@@ -39,14 +39,14 @@ async fn leave(log: Log, batch: Batch, mut random: Random) {
     let sent_all = random.below(2) == 0;
     let sent = if sent_all { body.len() } else { random.below(body.len()) };
     let began = Instant::now();
-    // A service that is down has nobody to leave.
+    // A service that is down has no clients to disconnect.
     let Ok(mut stream) = TcpStream::connect(address).await else { return };
     let sending = async {
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(&body.as_bytes()[..sent]).await
     };
     let _ = sending.await;
-    // Some leave at once, some while the batch is being stored.
+    // Some disconnect at once, some while the batch is being stored.
     sleep(random.millis(0..20)).await;
     if random.below(2) == 0 {
         stream.set_zero_linger().unwrap();

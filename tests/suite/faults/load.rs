@@ -1,4 +1,4 @@
-//! Terminals that post one batch after the other, write down every answer and never try a batch again.
+//! Terminals that post one batch after the other, record every answer and never retry a batch.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::harness::KEY;
 pub const WORKERS: usize = 6;
 /// The service answers within 10 s of a whole request; the rest is room for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(15);
-/// Every so many batches one is sent twice at once.
+/// One in this many batches is sent twice at once.
 const TWICE: usize = 7;
 
 #[derive(Debug, Clone)]
@@ -28,9 +28,9 @@ pub enum Answer {
     Unavailable,
     /// Any other answer.
     Wrong(String),
-    /// None: the connection broke, or the deadline passed.
+    /// No answer: the connection broke, or the deadline passed.
     Broken(String),
-    /// The client left before the answer, having sent all of it or not.
+    /// The client disconnected before the answer, after it had sent all of the batch or a part.
     Left { sent_all: bool },
 }
 
@@ -42,7 +42,7 @@ pub struct Attempt {
     pub answer: Answer,
 }
 
-/// Where the service listens, which changes when it starts again, and every attempt so far.
+/// The service's address, which changes when it starts again, and every attempt so far.
 #[derive(Clone)]
 pub struct Log {
     pub url: watch::Sender<String>,
@@ -54,7 +54,7 @@ pub struct Log {
 struct Acknowledged {
     batches: usize,
     last: Instant,
-    /// When each worker's last acknowledged request began.
+    /// The time at which each worker's last acknowledged request began.
     began: [Instant; WORKERS],
 }
 
@@ -78,7 +78,7 @@ impl Log {
 pub struct Load {
     pub log: Log,
     stop: watch::Sender<bool>,
-    /// Shared by those who post.
+    /// Held shared by each worker that posts.
     posting: Arc<RwLock<()>>,
     workers: JoinSet<()>,
 }
@@ -102,19 +102,19 @@ impl Load {
         Self { log, stop, posting, workers }
     }
 
-    /// Returns when a batch was acknowledged after `since`.
+    /// Returns the time at which a batch was acknowledged, once one is after `since`.
     pub async fn acknowledged_after(&self, since: Instant) -> Instant {
         self.log.acknowledged.subscribe().wait_for(|acknowledged| acknowledged.last > since).await.unwrap().last
     }
 
-    /// Returns when every worker had a batch acknowledged that it posted after `since`: none still waits for an answer to
-    /// one from before.
+    /// Returns once every worker had a batch acknowledged that it posted after `since`, so that no request from before
+    /// is still unanswered.
     pub async fn all_acknowledged_after(&self, since: Instant) {
         let all = |acknowledged: &Acknowledged| acknowledged.began.iter().all(|began| *began > since);
         drop(self.log.acknowledged.subscribe().wait_for(all).await.unwrap());
     }
 
-    /// Returns when a batch was refused after `since`.
+    /// Returns once a batch was refused after `since`.
     pub async fn refused_after(&self, since: Instant) {
         self.log.refused.subscribe().wait_for(|last| *last > since).await.unwrap();
     }
@@ -126,12 +126,12 @@ impl Load {
         acknowledged.wait_for(|acknowledged| acknowledged.batches >= enough).await.unwrap();
     }
 
-    /// Returns once nothing is in flight. Nobody posts until the result is dropped.
+    /// Returns once nothing is in flight. No worker posts until the result is dropped.
     pub async fn pause(&self) -> OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.posting).write_owned().await
     }
 
-    /// Lets what is in flight end, and returns all attempts in the order of their ends.
+    /// Waits for the requests in flight, and returns all attempts in the order in which they ended.
     pub async fn stop(&mut self) -> Vec<Attempt> {
         self.stop.send_replace(true);
         while let Some(ended) = self.workers.join_next().await {
@@ -158,7 +158,7 @@ async fn work(worker: usize, log: Log, stop: watch::Receiver<bool>, posting: Arc
             log.write(post(&client, &url, batch).await);
         }
         drop(now_i_may);
-        // The pace of the load. It must leave the machine to the tests that run beside it.
+        // The pace of the load, which leaves processor time to the tests that run beside it.
         sleep(random.millis(5..40)).await;
     }
 }

@@ -1,11 +1,11 @@
-//! Faults while terminals post: the service, its database, the link between them and the disk fail in every way that a
-//! single machine can arrange, and the database itself says afterwards whether the service kept its word.
+//! Faults while terminals post. The service, its database, the link between them and the disk fail in every way that a
+//! single machine can arrange, and the database shows afterwards whether the service kept its guarantees.
 //!
-//! A test is a [`scenario`]: [`load`] posts [`batch`]es and writes down every answer, the test breaks something and mends
-//! it, and the [`oracle`] compares what was answered with what is stored.
+//! A test is a [`scenario`]: [`load`] posts [`batch`]es and records every answer, the test causes a fault and ends it,
+//! and the [`oracle`] compares the answers with the stored rows.
 //!
-//! `CANDLEWICK_FAULTS=full` has every scenario go on for longer and break more; `CANDLEWICK_FAULTS_SEED` repeats a run's
-//! choices, though not the machine's timing.
+//! `CANDLEWICK_FAULTS=full` makes every scenario run longer and cause more faults. `CANDLEWICK_FAULTS_SEED` repeats a
+//! run's choices, though not the machine's timing.
 
 mod batch;
 pub mod database_server;
@@ -26,12 +26,12 @@ mod sqlite;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// Whether this is the long form.
+/// Returns whether the long form runs.
 fn full() -> bool {
     std::env::var("CANDLEWICK_FAULTS").is_ok_and(|form| form == "full")
 }
 
-/// How often a scenario breaks something.
+/// The number of times that a scenario causes its fault.
 fn rounds(short: usize, long: usize) -> usize {
     if full() { long } else { short }
 }
@@ -63,7 +63,7 @@ impl Random {
         (self.next() % end as u64) as usize
     }
 
-    /// The moment of a fault or how long it lasts.
+    /// A random time, for the moment or the length of a fault.
     fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(range.start + self.next() % (range.end - range.start))
     }

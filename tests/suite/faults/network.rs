@@ -45,7 +45,7 @@ fn the_link_forgets_idle_connections() {
     });
 }
 
-/// The lost COMMIT: the batch is stored, and the service cannot know.
+/// The lost COMMIT: the batch is stored, and the service cannot know it.
 #[test]
 fn the_link_breaks_before_the_answer() {
     on_a_link("link cut before the answer", ENOUGH, async |scenario, _, proxy| {
@@ -59,7 +59,7 @@ fn the_link_breaks_before_the_answer() {
         let pause = scenario.load.pause().await;
         proxy.set(Link::AnswerLost);
         let batch = Batch { worker: WORKERS, sequence: 0, size: 100 };
-        // A busy machine may refuse it before it is sent.
+        // A busy machine may refuse the post before it sends it.
         let cuts = proxy.cuts_so_far();
         while proxy.cuts_so_far() == cuts {
             let answer = scenario.post(batch).await;
@@ -95,7 +95,7 @@ fn the_link_is_slow() {
             for slow in [Link::Delayed(Duration::from_millis(200)), Link::Sliced] {
                 scenario.random_point().await;
                 proxy.set(slow);
-                // Slow is not broken: batches are stored meanwhile.
+                // The link is slow and not broken, so batches are stored meanwhile.
                 scenario.load.flows(5).await;
                 scenario.lasts(300..600, 5000).await;
                 proxy.set(Link::Open);

@@ -1,4 +1,4 @@
-//! Whether the service kept its word: what it acknowledged is stored, a batch is whole or absent, every value is right.
+//! Checks the service's guarantees: acknowledged candles are stored, a batch is whole or absent, every value is right.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,31 +10,31 @@ use super::load::{Answer, Attempt, DEADLINE, client, post};
 use super::report::Figures;
 use crate::harness::{Database, eventually};
 
-/// What a broken connection may mean.
+/// The possible effects of a request whose connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
-    /// Nothing: every request gets its answer.
+    /// No connection may break: every request gets its answer.
     Never,
     /// The request was not accepted, so nothing of it is stored.
     NotAccepted,
-    /// Anything, because the service itself is killed.
+    /// Any effect, because the service itself is killed.
     Anything,
 }
 
-/// What is known about a batch from its answers.
+/// The facts about a batch that follow from its answers.
 #[derive(Debug, Default)]
 struct Known {
     batch: Option<Batch>,
     acknowledged: usize,
     added: usize,
-    /// Attempts of which nobody knows what they added.
+    /// Attempts whose counts are unknown.
     unanswered: usize,
     left: bool,
-    /// Whether no attempt can have stored it.
+    /// True if no attempt can have stored it.
     impossible: bool,
 }
 
-/// Everything that is wrong, in sentences.
+/// Every violation, as a sentence.
 #[derive(Debug, Default)]
 pub struct Complaints(Vec<String>);
 
@@ -50,7 +50,7 @@ impl Complaints {
     }
 }
 
-/// Compares every attempt with the database, then sends again what was not acknowledged and compares once more.
+/// Compares every attempt with the database, then sends unacknowledged batches again and compares once more.
 pub async fn judge(
     attempts: Vec<Attempt>,
     database: &Database,
@@ -120,7 +120,7 @@ fn weigh(attempt: &Attempt, broken: Broken, known: &mut Known, figures: &mut Fig
     known.unanswered += 1;
 }
 
-/// Returns once nothing is being stored: what is left of a killed service's or a departed client's statement.
+/// Returns once no statement of a killed service or a disconnected client is still running.
 async fn is_still(database: &Database) {
     const ACTIVE: &str = "select count(*)::text from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'";
@@ -154,7 +154,7 @@ fn compare(known: &Known, rows: &[String], figures: &mut Figures, complaints: &m
             complaints.add(format!("{batch:?} was acknowledged and is not stored"));
         }
     } else if rows != expected {
-        // Symbol, timeframe and time are what tells candles apart; the rest is values.
+        // Symbol, timeframe and time identify a candle; the rest of a row is values.
         let key = |row: &str| row.split(' ').take(3).collect::<Vec<_>>().join(" ");
         let sent: BTreeMap<_, _> = expected.iter().map(|row| (key(row), row)).collect();
         let stored: BTreeMap<_, _> = rows.iter().map(|row| (key(row), row)).collect();
@@ -174,7 +174,7 @@ fn compare(known: &Known, rows: &[String], figures: &mut Figures, complaints: &m
     }
 }
 
-/// Sends every batch again that was not acknowledged. That must store exactly what was missing.
+/// Sends every unacknowledged batch again, which must store exactly the missing candles.
 async fn send_again(known: &BTreeMap<String, Known>, database: &Database, url: &str, complaints: &mut Complaints) {
     const AT_ONCE: usize = 4;
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -203,7 +203,7 @@ async fn send_again(known: &BTreeMap<String, Known>, database: &Database, url: &
         let missing = batch.size - before.get(&symbol).map_or(0, Vec::len).min(batch.size);
         match added {
             Some(added) if added == missing => {}
-            // What a client that left had sent may have been stored a moment later.
+            // A batch whose client disconnected may have been stored a moment later.
             Some(0) if known[&symbol].left => {}
             Some(added) => complaints.add(format!("{batch:?} lacked {missing} candles, and {added} were added")),
             None => complaints.add(format!("{batch:?} could not be sent again")),

@@ -1,4 +1,4 @@
-//! What a scenario measured: a sentence beside the other tests, a row of a table in the long form.
+//! The measurements of a scenario: a sentence beside the other tests, a row of a table in the long form.
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,11 +12,11 @@ pub struct Figures {
     pub faults: usize,
     pub requests: usize,
     pub acknowledged: usize,
-    /// Answered with something else.
+    /// Answered with another status.
     pub refused: usize,
     /// Not answered.
     pub unknown: usize,
-    /// Batches that were not acknowledged and are stored: what a client must be able to send again.
+    /// Batches that were stored without an acknowledgement, which a client must be able to send again.
     pub stored_all_the_same: usize,
     pub lost: usize,
     pub partial: usize,
@@ -56,7 +56,7 @@ impl Figures {
         heals.get(heals.len() / 2).copied().unwrap_or_default()
     }
 
-    /// Shows them, and adds them to the table if there is one.
+    /// Prints them, and adds them to the table if there is one.
     pub fn tell(&self) {
         let seconds = |span: Duration| format!("{:.2} s", span.as_secs_f64());
         let mut values = vec![self.scenario.to_owned()];
@@ -72,14 +72,14 @@ impl Figures {
     }
 }
 
-/// Says that a scenario cannot run here, and why.
+/// Reports that a scenario cannot run here, and why.
 pub fn left_out(scenario: &str, reason: &str) {
     say(&format!("{scenario}: LEFT OUT, because {reason}"));
     add_to_table(&format!("{scenario} | left out: {reason}"));
     leave_out(reason);
 }
 
-/// Past the capture of a test's output, which shows it only if the test fails.
+/// Bypasses the capture of a test's output, which is shown only if the test fails.
 fn say(line: &str) {
     std::io::stderr().write_all(format!("faults: {line}\n").as_bytes()).unwrap();
 }

@@ -19,25 +19,26 @@ use crate::harness::{Database, KEY, PgDatabase, TOKEN, run_within};
 use crate::program::{Serving, folder};
 use crate::proxy::Proxy;
 
-/// What healing may take, on a machine that has nothing else to do.
+/// The maximum time to recover on a machine that does nothing else.
 const HEALS_WITHIN: Duration = Duration::from_secs(2);
-/// What it may take beside other tests.
+/// The maximum time to recover beside other tests.
 const HEALS_AT_ALL: Duration = Duration::from_secs(10);
 
-/// So few connections that the load has to wait for them.
+/// Fewer connections than the load uses at once, so that requests wait for one.
 pub const FEW: &str = "4";
-/// As many as the load asks for at once: one whose statement goes unanswered is waited for longer than healing may take.
+/// As many connections as the load uses at once, because an unanswered statement holds one for longer than a recovery
+/// may take.
 pub const ENOUGH: &str = "12";
 
 pub struct Scenario {
     pub random: Random,
     pub load: Load,
     pub figures: Figures,
-    /// What a broken connection may mean in this scenario.
+    /// The possible effects of a broken connection in this scenario.
     pub broken: Broken,
     service: Option<Serving>,
     service_folder: TempDir,
-    /// The database as the service reaches it.
+    /// The address of the database for the service.
     service_url: String,
     connections: &'static str,
     database: Database,
@@ -54,7 +55,7 @@ pub fn on_postgres(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario,
     });
 }
 
-/// Runs a scenario in which a proxy stands between the service and its PostgreSQL server.
+/// Runs a scenario with a proxy between the service and its PostgreSQL server.
 pub fn on_a_link(
     name: &'static str,
     connections: &'static str,
@@ -86,7 +87,7 @@ pub fn on_a_small_disk(name: &'static str, scenario: impl AsyncFnOnce(&mut Scena
     });
 }
 
-/// Runs a scenario on a SQLite file below `place`, or where temporary files are.
+/// Runs a scenario on a SQLite file below `place`, or in the folder for temporary files.
 pub fn on_sqlite(name: &'static str, place: Option<&Path>, scenario: impl AsyncFnOnce(&mut Scenario)) {
     run_within(limit(), async {
         let folder = place.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
@@ -111,7 +112,7 @@ async fn postgres(name: &str, place: &Path) -> Option<(DatabaseServer, PgDatabas
     }
 }
 
-/// After which a scenario counts as hanging.
+/// The time after which a scenario counts as hanging.
 fn limit() -> Duration {
     Duration::from_secs(if full() { 300 } else { 120 })
 }
@@ -143,13 +144,13 @@ impl Scenario {
         database
     }
 
-    /// A point of the load that the seed chooses, for the next fault.
+    /// Waits for a point of the load that the seed chooses, for the next fault.
     pub async fn random_point(&mut self) {
         self.load.flows(5).await;
         sleep(self.random.millis(0..200)).await;
     }
 
-    /// Lets what is broken stay so for a time that the seed chooses: in the short form, or up to the longest.
+    /// Keeps the fault for a time that the seed chooses from `short`, or up to `longest` in the long form.
     pub async fn lasts(&mut self, short: Range<u64>, longest: u64) {
         let range = if full() { short.start..longest } else { short };
         sleep(self.random.millis(range)).await;
@@ -162,7 +163,7 @@ impl Scenario {
         service.end().0
     }
 
-    /// Starts the service where it ended, on another port, and returns when that began.
+    /// Starts the service again on another port, and returns the time at which the start began.
     pub fn start_service(&mut self) -> Instant {
         let began = Instant::now();
         let service = serve(&self.service_folder, &self.service_url, self.connections);
@@ -171,7 +172,7 @@ impl Scenario {
         began
     }
 
-    /// To be called when a fault's cause has just ended: returns once batches are acknowledged again.
+    /// Call this when a fault's cause has just ended; it returns once batches are acknowledged again.
     pub async fn heals(&mut self) {
         self.heals_since(Instant::now()).await;
     }
@@ -182,7 +183,7 @@ impl Scenario {
             healed.unwrap_or_else(|_| panic!("{}: nothing is stored {HEALS_AT_ALL:?} later", self.figures.scenario));
         self.figures.faults += 1;
         self.figures.heals.push(healed - since);
-        // The next fault meets a load that is over this one.
+        // The next fault must come after the effects of this one.
         self.load.all_acknowledged_after(healed).await;
     }
 

@@ -1,4 +1,4 @@
-//! The service is killed, stopped, and left by its clients.
+//! The service is killed and stopped, and its clients disconnect.
 
 use super::oracle::Broken;
 use super::rounds;
@@ -25,7 +25,7 @@ fn the_service_is_killed() {
 }
 
 #[test]
-fn the_service_is_told_to_stop() {
+fn the_service_is_stopped() {
     on_postgres("service stopped", async |scenario, _| {
         scenario.broken = Broken::NotAccepted;
         for _ in 0..rounds(2, 10) {
@@ -38,7 +38,7 @@ fn the_service_is_told_to_stop() {
 }
 
 #[test]
-fn clients_leave() {
+fn clients_disconnect() {
     on_postgres("clients leave", async |scenario, _| {
         for _ in 0..rounds(1, 10) {
             scenario.clients_come_and_leave(50).await;

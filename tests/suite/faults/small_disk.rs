@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 pub struct SmallDisk {
     folder: TempDir,
-    /// Unmounts it when this process ends, however it does.
+    /// Unmounts it when this process ends for any reason.
     holder: Child,
 }
 
 impl SmallDisk {
-    /// Mounts a file system of so many megabytes, or says why that cannot be.
+    /// Mounts a file system of this size, or returns the reason why that is impossible.
     pub fn mount(megabytes: usize) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("candlewick-disk.").tempdir_in("/tmp").unwrap();
         let options = format!("size={megabytes}m,mode=1777");
@@ -27,7 +27,7 @@ impl SmallDisk {
             }
             Err(error) => return Err(format!("a small disk cannot be mounted: {error}")),
         }
-        // In a group of its own: what a terminal's Ctrl-C ends first must not be what cleans up.
+        // In a process group of its own, because Ctrl-C must not end the process that cleans up.
         let mut holder = Command::new("sh");
         let holder =
             holder.args(["-c", "trap '' INT TERM; cat; umount -l \"$1\" && rmdir \"$1\"", "sh"]).arg(folder.path());
@@ -39,16 +39,16 @@ impl SmallDisk {
         self.folder.path()
     }
 
-    /// Writes until nothing more fits.
+    /// Writes until the disk is full.
     pub fn fill(&self) {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(self.filler()).unwrap();
-        // Page by page at the end: a large piece may not fit where a small one does.
+        // Single pages at the end, because a page may fit where a large piece does not.
         for size in [1 << 20, 1 << 12] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
     }
 
-    /// Makes room again.
+    /// Frees the space again.
     pub fn free(&self) {
         std::fs::remove_file(self.filler()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The same on the SQLite store: kills, a full disk, clients that leave.
+//! The same faults on the SQLite store: kills, a full disk, clients that disconnect.
 
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ fn the_disk_is_full() {
 }
 
 #[test]
-fn clients_leave() {
+fn clients_disconnect() {
     on_sqlite("SQLite: clients leave", None, async |scenario| {
         for _ in 0..rounds(1, 10) {
             scenario.clients_come_and_leave(50).await;

@@ -1,9 +1,9 @@
-//! What the service may answer, and what the EA makes of it.
+//! The service's answers, and how the EA handles them.
 
 use super::*;
 
 #[apply(both_store_kinds)]
-fn batches_are_halved_until_they_are_taken(kind: StoreKind) {
+fn batches_are_halved_until_accepted(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(1000));
         feed.serve(&[("MAX_BATCH", "100")]);
@@ -20,7 +20,7 @@ fn batches_are_halved_until_they_are_taken(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn what_is_too_often_waits_as_long_as_it_is_told_to(kind: StoreKind) {
+fn a_rate_limited_feed_waits_for_retry_after(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(1000));
         feed.serve(&[("RATE_LIMIT_INGEST", "1/m")]);
@@ -44,7 +44,7 @@ fn what_is_too_often_waits_as_long_as_it_is_told_to(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_service_that_cannot_now_is_asked_again_ever_less_often(kind: StoreKind) {
+fn an_unavailable_service_is_retried_with_growing_pauses(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);
@@ -72,7 +72,7 @@ fn a_service_that_cannot_now_is_asked_again_ever_less_often(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn an_answer_that_is_lost_costs_nothing(kind: StoreKind) {
+fn a_lost_answer_loses_no_candles(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(1000));
         feed.show(&market);
@@ -91,7 +91,7 @@ fn an_answer_that_is_lost_costs_nothing(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_bad_bar_is_told_once_and_the_others_are_stored(kind: StoreKind) {
+fn a_bad_bar_is_logged_once_and_the_others_are_stored(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(400));
         let (bad, other) = (BROKER_NOW - 100 * 60, BROKER_NOW - 7 * 60);
@@ -99,7 +99,7 @@ fn a_bad_bar_is_told_once_and_the_others_are_stored(kind: StoreKind) {
         market.change(other, |bar| bar.volume = -1);
         begin(&mut feed, &market);
         minute(&mut feed, &mut market);
-        // The newest ones are sent again every hour.
+        // The EA sends the newest candles again every hour.
         feed.advance(2 * 3600);
         market.remove(bad);
         market.remove(other);
@@ -111,7 +111,7 @@ fn a_bad_bar_is_told_once_and_the_others_are_stored(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn many_bad_bars_are_counted_and_the_first_ones_told(kind: StoreKind) {
+fn many_bad_bars_are_counted_and_the_first_ones_logged(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(200));
         let bad: Vec<_> = (50..90).map(|back| BROKER_NOW - back * 60).collect();
@@ -129,7 +129,7 @@ fn many_bad_bars_are_counted_and_the_first_ones_told(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_candle_for_which_a_batch_is_refused_is_found_and_left_out(kind: StoreKind) {
+fn a_candle_that_gets_its_batch_refused_is_found_and_skipped(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(700));
         let bad = BROKER_NOW - 321 * 60;
@@ -147,7 +147,7 @@ fn a_candle_for_which_a_batch_is_refused_is_found_and_left_out(kind: StoreKind) 
 }
 
 #[apply(both_store_kinds)]
-fn a_page_of_something_else_is_no_answer(kind: StoreKind) {
+fn a_web_page_does_not_count_as_an_answer(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         let page = |status| Fate::Answered(status, "Content-Type: text/html\r\n", "<html>Please log in</html>");
@@ -191,11 +191,11 @@ fn a_wrong_key_stops_the_feed_and_says_what_to_correct(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn an_address_that_is_not_on_the_terminals_list_is_called_once_it_is(kind: StoreKind) {
+fn an_address_is_called_once_the_terminal_allows_it(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
-        // Another name of this machine.
+        // Another name for this machine.
         let url = format!("http://localhost:{}", feed.front.address.port());
         feed.input("Url", &url);
         feed.init();
@@ -212,7 +212,7 @@ fn an_address_that_is_not_on_the_terminals_list_is_called_once_it_is(kind: Store
 }
 
 #[apply(both_store_kinds)]
-fn a_service_that_falls_silent_costs_one_time_out_at_a_time(kind: StoreKind) {
+fn a_silent_service_costs_one_timeout_at_a_time(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&market);
@@ -239,7 +239,7 @@ fn a_service_that_falls_silent_costs_one_time_out_at_a_time(kind: StoreKind) {
 }
 
 #[test]
-fn https_is_spoken_with_a_service_that_is_trusted_and_with_no_other() {
+fn https_requires_a_trusted_certificate() {
     run(async {
         let (own, database) = (folder(), Database::sqlite());
         let authority = own.path().join("cert.pem");

@@ -15,7 +15,7 @@ fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(kind: StoreKin
         let mut feed = feed;
         feed.terminal.tell("chart EURUSD");
         feed.input("Timeframes", "H1");
-        // What the broker's clock shows, and UTC.
+        // Times of the broker's clock, and the same moments in UTC.
         let changes = [
             // US rule: 2024-03-10 07:00 UTC and 2024-11-03 06:00 UTC; 2006-04-02 and 2006-10-29 by the older one.
             (0, 120, "2024-03-10T08:00:00Z", "2024-03-10T06:00:00Z"),
@@ -31,7 +31,7 @@ fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(kind: StoreKin
             (1, 120, "2024-03-31T02:00:00Z", "2024-03-31T00:00:00Z"),
             (1, 120, "2024-03-31T04:00:00Z", "2024-03-31T01:00:00Z"),
             (1, 120, "2024-10-27T02:00:00Z", "2024-10-26T23:00:00Z"),
-            // This hour comes twice, and the first one is meant.
+            // This hour comes twice, and the first one counts.
             (1, 120, "2024-10-27T03:00:00Z", "2024-10-27T00:00:00Z"),
             (1, 120, "2024-10-27T04:00:00Z", "2024-10-27T02:00:00Z"),
             (1, 0, "2024-07-01T13:00:00Z", "2024-07-01T12:00:00Z"),
@@ -57,7 +57,7 @@ fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(kind: StoreKin
                 market.open(seconds(broker));
                 wanted.push(market.row(seconds(broker), seconds(broker) - seconds(utc)));
             }
-            // A forming one, so that all others are closed.
+            // A forming candle, so that all others are closed.
             market.open(seconds("2024-12-02T10:00:00Z"));
             feed.show(&market);
             let summer = if clock > 2 { 60 } else { 0 };
@@ -66,7 +66,7 @@ fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(kind: StoreKin
             feed.input("BrokerClock", clock);
             feed.input("BrokerOffsetMinutes", offset);
             feed.input("SendForming", "false");
-            // The second time it resumes from times that it has to turn back into the broker's.
+            // The second time it resumes from UTC times, which it has to convert back into the broker's.
             for _ in 0..2 {
                 feed.init();
                 feed.advance(20);
@@ -78,7 +78,7 @@ fn daylight_saving_moves_each_candle_by_the_offset_of_its_own_day(kind: StoreKin
 }
 
 #[apply(both_store_kinds)]
-fn history_goes_on_where_it_stood_in_summer_too(kind: StoreKind) {
+fn history_resumes_where_it_stopped_in_summer_too(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         // 2024-07-01T12:00:00Z.
@@ -101,10 +101,10 @@ fn history_goes_on_where_it_stood_in_summer_too(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn live_minutes_go_on_through_the_end_of_daylight_saving(kind: StoreKind) {
+fn live_minutes_continue_through_the_end_of_daylight_saving(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
-        // 2024-11-03 04:50 UTC: the broker is 3 h ahead for 70 minutes more.
+        // 2024-11-03 04:50 UTC: the broker is 3 h ahead for another 70 minutes.
         let start = 1_730_609_400;
         let mut market = Market::new("BTCUSD", "M1", 2).with_bars(30, 60, start + 10_800);
         feed.terminal.tell(&format!("clock {start}"));
@@ -114,7 +114,8 @@ fn live_minutes_go_on_through_the_end_of_daylight_saving(kind: StoreKind) {
             minute(&mut feed, &mut market);
         }
         let mut wanted: Vec<_> = market.times().iter().map(|time| market.row(*time, 10_800)).collect();
-        // The clock goes back at 06:00. The terminal has candles of the hour that comes again, and shows none until it is over.
+        // The clock goes back at 06:00. The terminal has candles of the hour that repeats, and shows no new ones until
+        // it is over.
         feed.terminal.tell("offset 7200");
         feed.advance(3600);
         let resumed = start + 70 * 60 + 3600 + 7200;
@@ -134,7 +135,7 @@ fn live_minutes_go_on_through_the_end_of_daylight_saving(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn nothing_is_sent_while_the_clock_contradicts_the_inputs_and_it_goes_on_by_itself(kind: StoreKind) {
+fn sending_pauses_while_the_clock_contradicts_the_inputs_and_resumes_by_itself(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.terminal.tell("offset 10800");
@@ -153,7 +154,7 @@ fn nothing_is_sent_while_the_clock_contradicts_the_inputs_and_it_goes_on_by_itse
         assert_eq!(feed.terminal.logged("the broker's clock fits the inputs now, so candles are sent"), 1);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
 
-        // Later it goes wrong for a while, for example because this computer's clock was set.
+        // Later it is wrong for a while, for example because this computer's clock was changed.
         feed.terminal.tell("offset 3600");
         feed.advance(60);
         let requests = feed.front.requests().len();
@@ -171,7 +172,7 @@ fn nothing_is_sent_while_the_clock_contradicts_the_inputs_and_it_goes_on_by_itse
 }
 
 #[apply(both_store_kinds)]
-fn an_input_has_candles_sent_by_a_clock_that_does_not_fit(kind: StoreKind) {
+fn an_input_allows_candles_by_a_clock_that_does_not_fit(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(50));
         feed.terminal.tell("offset 10800");
@@ -184,9 +185,9 @@ fn an_input_has_candles_sent_by_a_clock_that_does_not_fit(kind: StoreKind) {
     });
 }
 
-/// Noon of each day for as long as each rule is known, against the time zone database of Postgres.
+/// Compares noon of each day, for as long as each rule is known, with the time zone database of Postgres.
 #[test]
-fn the_rules_are_those_of_the_time_zone_database() {
+fn the_rules_match_the_time_zone_database() {
     run(async {
         let database = Database::postgres().await;
         let Database::Postgres(postgres) = &database else { unreachable!("that is what was asked for") };
@@ -230,7 +231,7 @@ fn the_rules_are_those_of_the_time_zone_database() {
     });
 }
 
-/// Noon of each day up to 2024-12-01 by a clock that is so many hours ahead of a zone's, and the same moment in UTC.
+/// Noon of each day up to 2024-12-01 by a clock that is this many hours ahead of a zone's, and the same moment in UTC.
 async fn utc_noons(postgres: &PgDatabase, zone: &str, ahead: i32, year: i32) -> Vec<(i64, i64)> {
     let sql = format!(
         "select extract(epoch from wall at time zone 'UTC')::bigint,
@@ -242,7 +243,7 @@ async fn utc_noons(postgres: &PgDatabase, zone: &str, ahead: i32, year: i32) -> 
 }
 
 #[test]
-fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
+fn a_broker_clock_that_differs_from_the_inputs_is_reported_with_the_right_setting() {
     let Some(mut terminal) = Terminal::start(None) else { return };
     let told = |measured: i32, expected: i32, set: i32| {
         format!(
@@ -272,7 +273,7 @@ fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
             terminal.tell(&command);
         }
         let logged = terminal.log.len();
-        // Without a connection there is no broker's clock.
+        // Without a connection the broker's clock is unknown.
         terminal.tell("connected no");
         terminal.tell("init");
         terminal.tell("advance 60");
@@ -286,7 +287,7 @@ fn a_broker_clock_that_is_not_as_the_inputs_say_is_told_with_what_to_set() {
             assert!(terminal.log[logged..].iter().any(|line| line.contains(warning)), "{:?}", &terminal.log[logged..]);
             assert!(terminal.comment.contains(warning), "{}", terminal.comment);
         }
-        // What is right now may be wrong a minute later.
+        // A clock that is right now may be wrong a minute later.
         if warning.is_none() {
             terminal.tell(&format!("offset {}", offset - 3600));
             terminal.tell("advance 65");

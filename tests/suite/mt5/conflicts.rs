@@ -1,4 +1,4 @@
-//! Closed candles that the service has with other values, and those that it does not take for closed yet.
+//! Closed candles that the service has with other values, and candles that it does not accept as closed yet.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use super::*;
 
 const STAYS: &str = "; what it has stays: two terminals feed this name, or this terminal's history changed";
 
-/// Changes the close, or the close and the volume, of the closed bars that opened so many minutes ago.
+/// Changes the close, or the close and the volume, of the closed bars that opened this many minutes ago.
 fn change(feed: &mut Feed, market: &mut Market, minutes: impl Iterator<Item = i64>, volume: i64) {
     for back in minutes {
         let time = BROKER_NOW - back * 60;
@@ -18,7 +18,7 @@ fn change(feed: &mut Feed, market: &mut Market, minutes: impl Iterator<Item = i6
     }
 }
 
-/// Starts the EA anew, which sends the newest candles again.
+/// Restarts the EA, which then sends the newest candles again.
 fn restart(feed: &mut Feed) {
     feed.terminal.tell("deinit 1");
     feed.init();
@@ -26,7 +26,7 @@ fn restart(feed: &mut Feed) {
 }
 
 #[apply(both_store_kinds)]
-fn a_candle_that_the_service_has_otherwise_is_told_once_and_stays(kind: StoreKind) {
+fn a_conflicting_candle_is_logged_once_and_not_replaced(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(400));
         begin(&mut feed, &market);
@@ -34,7 +34,7 @@ fn a_candle_that_the_service_has_otherwise_is_told_once_and_stays(kind: StoreKin
         assert_eq!(feed.terminal.logged("the service has"), 0, "{:?}", feed.terminal.log);
         change(&mut feed, &mut market, 60..=60, 0);
         restart(&mut feed);
-        // The newest ones are sent again every hour.
+        // The EA sends the newest candles again every hour.
         feed.advance(3 * 3600);
         let told = format!("EURUSD M1: the service has another close for 2024.02.14 11:00 UTC{STAYS}");
         assert_eq!(feed.terminal.logged(&told), 1, "{:?}", feed.terminal.log);
@@ -46,7 +46,7 @@ fn a_candle_that_the_service_has_otherwise_is_told_once_and_stays(kind: StoreKin
 }
 
 #[apply(both_store_kinds)]
-fn many_candles_that_the_service_has_otherwise_are_summed_up(kind: StoreKind) {
+fn many_conflicting_candles_are_summarised(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(900));
         begin(&mut feed, &market);
@@ -55,7 +55,7 @@ fn many_candles_that_the_service_has_otherwise_are_summed_up(kind: StoreKind) {
         restart(&mut feed);
         let told = "EURUSD M1: the service has other values for 40 candles, the first of 2024.02.14 10:21 UTC (close and volume)";
         assert_eq!(feed.terminal.logged(&format!("{told}{STAYS}")), 1, "{:?}", feed.terminal.log);
-        // The service names 100 of those that a request holds.
+        // The service names at most 100 conflicts of a request.
         change(&mut feed, &mut market, 200..400, 0);
         restart(&mut feed);
         let told = "EURUSD M1: the service has other values for at least 100 candles, the first of 2024.02.14 05:21 UTC (close)";
@@ -70,11 +70,11 @@ fn many_candles_that_the_service_has_otherwise_are_summed_up(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_second_terminal_of_the_same_name_is_told_at_once_and_then_hourly(kind: StoreKind) {
+fn a_second_terminal_of_the_same_name_is_reported_at_once_and_then_hourly(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         begin(&mut feed, &market);
-        // The other one is first with each minute.
+        // The other terminal posts each minute first.
         let service = feed.serving.as_ref().unwrap().url.clone();
         for _ in 0..130 {
             open_next(&mut feed, &mut market);
@@ -91,7 +91,7 @@ fn a_second_terminal_of_the_same_name_is_told_at_once_and_then_hourly(kind: Stor
         assert_eq!(log.len(), 3, "{log:?}");
         assert!(log[0].contains("another open, high, low, close and volume for 2024.02.14 12:00 UTC"), "{log:?}");
         assert!(log[1].contains("other values for 60 candles, the first of 2024.02.14 12:01 UTC"), "{log:?}");
-        // By then more than 100 are sent again hourly, of which the service names 100.
+        // By then the EA sends more than 100 conflicting candles again each hour, of which the service names 100.
         assert!(log[2].contains("other values for at least 60 candles, the first of 2024.02.14 13:01 UTC"), "{log:?}");
         assert!(
             feed.terminal.comment.contains("conflicting candles: at least 130 (see the log)"),
@@ -102,7 +102,7 @@ fn a_second_terminal_of_the_same_name_is_told_at_once_and_then_hourly(kind: Stor
 }
 
 #[apply(both_store_kinds)]
-fn a_rejected_candle_and_one_that_conflicts_in_one_answer_are_told_apart(kind: StoreKind) {
+fn rejected_and_conflicting_candles_of_one_answer_are_distinguished(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);
@@ -129,7 +129,7 @@ fn a_rejected_candle_and_one_that_conflicts_in_one_answer_are_told_apart(kind: S
 }
 
 #[apply(both_store_kinds)]
-fn brackets_and_quotes_in_a_reason_and_a_comparison_that_failed_mislead_nobody(kind: StoreKind) {
+fn brackets_and_quotes_in_a_reason_and_a_failed_comparison_are_parsed(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         begin(&mut feed, &market);
@@ -159,10 +159,10 @@ fn brackets_and_quotes_in_a_reason_and_a_comparison_that_failed_mislead_nobody(k
 }
 
 #[apply(both_store_kinds)]
-fn a_day_that_ends_before_its_time_is_forming_and_told_once(kind: StoreKind) {
+fn a_day_that_ends_early_is_stored_as_forming_and_logged_once(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
-        // The service judges by the real clock what can be over.
+        // The service decides by the real clock whether a candle can be over.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 / 3600 * 3600;
         let mut market = Market::new("US30", "D1", 1).with_bars(5, 86_400, now + OFFSET - 23 * 3600);
         market.open(now + OFFSET);
@@ -170,7 +170,7 @@ fn a_day_that_ends_before_its_time_is_forming_and_told_once(kind: StoreKind) {
         feed.input("Timeframes", "D1");
         feed.input("BrokerClock", 2);
         begin(&mut feed, &market);
-        // It is sent again, and is early again.
+        // The candle is sent again, and is early again.
         feed.advance(2 * 3600);
         restart(&mut feed);
         let times = market.times();

@@ -1,4 +1,4 @@
-//! A terminal that feeds the real program on a store of its own, and what must be true of every such feed.
+//! A terminal that feeds the real program on a store of its own, and the checks that every such feed must pass.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ use crate::program::{Serving, folder};
 pub const NOW: i64 = 1_707_912_000;
 /// The broker's clock in winter.
 pub const OFFSET: i64 = 7200;
-/// The broker's time now: a bar that opens.
+/// The broker's time now, at which a bar opens.
 pub const BROKER_NOW: i64 = NOW + OFFSET;
 
 pub struct Feed {
@@ -37,13 +37,13 @@ impl Feed {
         feed.input("Url", format!("http://{}/", feed.front.address));
         feed.input("Key", KEY);
         feed.input("Timeframes", "M1");
-        // The one time that is real: a busy machine must not look like a service that is away.
+        // This time-out alone runs in real time: the EA must not take a busy machine for an unavailable service.
         feed.input("TimeoutSeconds", 60);
         feed.serve(variables);
         Some(feed)
     }
 
-    /// Starts the service, again if need be.
+    /// Starts the service, or restarts it.
     pub fn serve(&mut self, variables: &[(&str, &str)]) {
         let url = self.database.url();
         let common = [("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN), ("PORT", "0"), ("DATABASE_URL", &url)];
@@ -63,7 +63,7 @@ impl Feed {
         self.terminal.tell(&format!("input {name} {value}"));
     }
 
-    /// Tells the terminal all of a market, which is the chart's from now on.
+    /// Shows all of a market to the terminal, as the chart's symbol from now on.
     pub fn show(&mut self, market: &Market) {
         self.terminal.tell(&market.symbol_command());
         self.terminal.tell(&format!("chart {}", market.symbol));
@@ -81,19 +81,19 @@ impl Feed {
         self.terminal.tell(&format!("advance {seconds}"));
     }
 
-    /// Bodies of all posts.
+    /// The bodies of all posts.
     pub fn posts(&self) -> Vec<Value> {
         let posts = self.front.requests().into_iter().filter(|request| request.head.starts_with("POST"));
         posts.map(|post| serde_json::from_slice(&post.body).unwrap()).collect()
     }
 
-    /// Checks that exactly the `closed` rows are stored as closed candles and the `forming` ones as forming, and that every
-    /// request was what a service can expect.
+    /// Checks that exactly the `closed` rows are stored as closed candles and the `forming` ones as forming, and that
+    /// every request was one that a service can expect.
     #[track_caller]
     pub fn verify(&self, stored: (Vec<String>, Vec<String>), closed: &[String], forming: &[String]) {
         let told = format!("{}\n{:#?}", self.terminal.comment, self.terminal.log);
         assert_same(stored.0, closed.to_vec(), &format!("closed candles; {told}"));
-        // A row whose closed candle is stored may wait for its removal; readers do not see it.
+        // A forming row may remain for a while after its closed candle is stored; readers do not see it.
         let hidden = |row: &String| closed.iter().any(|closed| key(closed) == key(row));
         let visible = stored.1.into_iter().filter(|row| !hidden(row)).collect();
         assert_same(visible, forming.to_vec(), &format!("forming candles; {told}"));
@@ -103,7 +103,7 @@ impl Feed {
         assert!(!told.contains(KEY), "a key is never shown: {told}");
     }
 
-    /// What the database holds.
+    /// The closed and the forming rows of the database.
     pub async fn stored(&self) -> (Vec<String>, Vec<String>) {
         (self.database.closed().await, self.database.forming().await)
     }

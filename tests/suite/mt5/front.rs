@@ -1,4 +1,4 @@
-//! What stands between a terminal and the service: it writes down every request, and now and then answers itself.
+//! A proxy between a terminal and the service: it records every request, and answers some itself.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,14 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What becomes of a request.
+/// The proxy's treatment of a request.
 #[derive(Debug, Clone)]
 pub enum Fate {
-    /// An answer of the front's own: the status line's end, further header lines and the body.
+    /// The proxy answers itself: the status line's end, further header lines and the body.
     Answered(&'static str, &'static str, &'static str),
-    /// The service's answer is thrown away and the connection closed.
+    /// The service's answer is dropped and the connection closed.
     AnswerLost,
-    /// Nothing comes back until the terminal gives up.
+    /// Nothing is answered until the terminal gives up.
     Silence,
 }
 
@@ -24,7 +24,7 @@ pub enum Fate {
 pub struct Request {
     pub head: String,
     pub body: Vec<u8>,
-    /// The head of what it was answered with.
+    /// The head of the answer.
     pub answer: String,
 }
 
@@ -32,14 +32,14 @@ pub struct Request {
 struct State {
     service: Option<SocketAddr>,
     fates: VecDeque<Fate>,
-    /// What becomes of every request that holds a text.
+    /// The treatment of every request that contains a text.
     always: Option<(String, Fate)>,
     requests: Vec<Request>,
 }
 
 pub struct Front {
     pub address: SocketAddr,
-    /// Keeps the port from others while nothing listens on it.
+    /// Keeps the port reserved while nothing listens on it.
     _place: TcpSocket,
     state: Arc<Mutex<State>>,
     running: Option<JoinHandle<()>>,
@@ -56,7 +56,7 @@ impl Front {
         front
     }
 
-    /// Connections are refused from now on.
+    /// Refuses connections from now on.
     pub async fn down(&mut self) {
         let running = self.running.take().expect("it is up");
         running.abort();
@@ -76,22 +76,22 @@ impl Front {
         }));
     }
 
-    /// Where the service is, or that it is not.
+    /// Sets the service's address, or that there is no service.
     pub fn lead_to(&self, service: Option<SocketAddr>) {
         self.state.lock().unwrap().service = service;
     }
 
-    /// What becomes of the next requests, one after the other; later ones are passed on.
+    /// Sets the treatment of the next requests, one after the other; later ones are passed on.
     pub fn next(&self, fates: &[Fate]) {
         self.state.lock().unwrap().fates.extend(fates.iter().cloned());
     }
 
-    /// What becomes of every request that holds `text`, in its head or its body.
+    /// Sets the treatment of every request that contains `text` in its head or body.
     pub fn always(&self, text: &str, fate: Fate) {
         self.state.lock().unwrap().always = Some((text.to_owned(), fate));
     }
 
-    /// All requests are passed on again.
+    /// Passes all requests on again.
     pub fn no_longer(&self) {
         self.state.lock().unwrap().always = None;
     }
@@ -101,7 +101,7 @@ impl Front {
     }
 }
 
-/// How the service refuses a whole batch.
+/// The answer of a service that refuses a whole batch.
 pub const REFUSAL: Fate = Fate::Answered(
     "422 Unprocessable Entity",
     "Content-Type: application/problem+json\r\n",

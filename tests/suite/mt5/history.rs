@@ -1,4 +1,4 @@
-//! What the terminal has already, and what it loads late.
+//! History that the terminal has already, and history that it loads late.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn first_history_is_stored_to_the_wanted_depth_newest_first(kind: StoreKind) {
         assert_eq!(oldest, [500, 300, 100, 700, 900, 1100, 1200], "minutes ago");
         assert!(feed.terminal.comment.contains("EURUSD M1: live, sent up to 2024.02.14 11:59 UTC"));
 
-        // The next start finds everything there and sends only the newest candles again.
+        // The next start finds all candles stored and sends only the newest ones again.
         let posts = feed.posts().len();
         feed.terminal.tell("deinit 1");
         feed.init();
@@ -39,14 +39,14 @@ fn history_that_loads_late_and_with_holes_is_stored_whole(kind: StoreKind) {
         feed.advance(30);
         assert!(feed.posts().is_empty(), "there is nothing to send yet");
         assert!(feed.terminal.comment.contains("waits for the terminal to load history"), "{}", feed.terminal.comment);
-        // The newest and some older ones are there, and a hole is between them.
+        // The newest candles and some older ones are loaded, with a hole between them.
         feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 100 * 60));
         feed.terminal.tell(&format!("load EURUSD M1 {} {}", BROKER_NOW - 900 * 60, BROKER_NOW - 400 * 60));
         feed.advance(30);
-        assert!(feed.posts().is_empty(), "what is there is not whole");
+        assert!(feed.posts().is_empty(), "the loaded history has a hole");
         feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 400 * 60));
         feed.terminal.tell("synchronized EURUSD M1 yes");
-        // From here on, older ones come 70 at a time, each time after they were asked for.
+        // From here on the terminal loads older candles 70 at a time, each time after a request for them.
         feed.terminal.tell("portion EURUSD M1 70");
         feed.advance(120);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
@@ -54,12 +54,12 @@ fn history_that_loads_late_and_with_holes_is_stored_whole(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_hole_that_the_terminal_fills_after_it_was_passed_is_filled_within_the_hour(kind: StoreKind) {
+fn a_hole_that_the_terminal_fills_later_is_filled_within_the_hour(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.input("ResendCandles", 5);
         begin(&mut feed, &market);
-        // The terminal loads what it missed after the first new bars.
+        // The terminal loads the missed bars after the first new ones.
         let (asleep, awake) = sleep_two_hours(&mut feed, &mut market);
         minute(&mut feed, &mut market);
         feed.terminal.tell(&format!("load EURUSD M1 {asleep} {awake}"));
@@ -69,16 +69,16 @@ fn a_hole_that_the_terminal_fills_after_it_was_passed_is_filled_within_the_hour(
 }
 
 #[apply(both_store_kinds)]
-fn history_that_the_broker_does_not_have_is_not_waited_for_and_asked_for_again_later(kind: StoreKind) {
+fn history_missing_at_the_broker_is_not_waited_for_and_requested_again_later(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(300));
         feed.show(&market);
-        // The broker has a day of the symbol, but not in minutes.
+        // The broker has a daily candle for a day of which it has no minutes.
         let day = Market::new("EURUSD", "D1", 5).with_bars(1, 86_400, BROKER_NOW - 30 * 86_400);
         feed.terminal.tell(&day.bar_command(BROKER_NOW - 30 * 86_400));
         feed.terminal.tell(&format!("unload EURUSD M1 0 {}", BROKER_NOW - 200 * 60));
         feed.init();
-        // The market moves meanwhile.
+        // New bars open meanwhile.
         for _ in 0..5 {
             minute(&mut feed, &mut market);
         }
@@ -94,7 +94,7 @@ fn history_that_the_broker_does_not_have_is_not_waited_for_and_asked_for_again_l
 }
 
 #[apply(both_store_kinds)]
-fn a_new_terminal_loads_what_is_older_than_the_services_first(kind: StoreKind) {
+fn a_new_terminal_loads_candles_older_than_the_stored_ones(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(3000));
         feed.show(&market);
@@ -130,7 +130,7 @@ fn an_old_hole_is_filled_by_sending_more_candles_again(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn what_the_terminal_keeps_no_longer_is_said_to_be_missing(kind: StoreKind) {
+fn candles_that_the_terminal_no_longer_keeps_are_reported_missing(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);

@@ -1,4 +1,4 @@
-//! Inputs that make no sense.
+//! Inputs that are invalid or contradict each other.
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn a_wrong_input_is_a_sentence_on_the_chart_and_nothing_is_sent() {
 }
 
 #[test]
-fn plain_http_is_accepted_for_private_addresses_alone_and_only_if_an_input_says_so() {
+fn plain_http_requires_a_private_address_and_an_input_that_allows_it() {
     let Some(mut terminal) = Terminal::start(None) else { return };
     for (name, value) in [("Key", KEY), ("Symbols", "EURUSD"), ("Timeframes", "M1")] {
         terminal.tell(&format!("input {name} {value}"));

@@ -1,4 +1,4 @@
-//! Candles as they come, through outages and restarts.
+//! Candles as they open and close, through outages and restarts.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn live_minutes_are_forming_until_they_close(kind: StoreKind) {
                 feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
             }
         }
-        // A quiet market costs no requests, a weekend neither; the last bar stays at position 0 until the next tick.
+        // Neither a quiet market nor a weekend costs requests; the last bar stays at position 0 until the next tick.
         let requests = feed.front.requests().len();
         feed.advance(1800);
         assert_eq!(feed.front.requests().len(), requests);
@@ -35,7 +35,7 @@ fn live_minutes_are_forming_until_they_close(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_bar_that_opens_while_the_ea_counts_is_no_reason_for_a_hole(kind: StoreKind) {
+fn a_bar_that_opens_while_the_ea_counts_leaves_no_hole(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(20));
         begin(&mut feed, &market);
@@ -49,7 +49,7 @@ fn a_bar_that_opens_while_the_ea_counts_is_no_reason_for_a_hole(kind: StoreKind)
 }
 
 #[apply(both_store_kinds)]
-fn a_candle_that_lost_its_connection_is_sent_when_it_is_whole(kind: StoreKind) {
+fn a_candle_interrupted_by_a_disconnect_is_sent_once_complete(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(20));
         begin(&mut feed, &market);
@@ -59,7 +59,7 @@ fn a_candle_that_lost_its_connection_is_sent_when_it_is_whole(kind: StoreKind) {
         feed.terminal.tell("connected no");
         feed.advance(600);
         assert!(feed.terminal.comment.contains("waits for the terminal to be connected"), "{}", feed.terminal.comment);
-        // With the broker, a new bar comes at once, and what happened in between a little later.
+        // When the connection returns, a new bar comes at once, and the missed bars and ticks come a little later.
         for _ in 0..10 {
             open_next(&mut feed, &mut market);
         }
@@ -96,7 +96,7 @@ fn without_forming_candles_only_closed_ones_are_sent(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn an_input_has_traded_volumes_sent(kind: StoreKind) {
+fn an_input_selects_traded_volumes(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(20));
         let mut traded = minutes(20);
@@ -153,7 +153,7 @@ fn an_hour_without_the_service_loses_nothing(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_service_that_is_killed_amid_the_history_gets_the_rest_later(kind: StoreKind) {
+fn a_service_killed_during_the_history_gets_the_rest_later(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(3000));
         feed.show(&market);
@@ -176,7 +176,7 @@ fn a_service_that_is_killed_amid_the_history_gets_the_rest_later(kind: StoreKind
 }
 
 #[apply(both_store_kinds)]
-fn a_terminal_that_was_closed_sends_what_it_missed_and_goes_on_with_the_history(kind: StoreKind) {
+fn a_restarted_terminal_sends_missed_candles_and_resumes_the_history(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(2500));
         feed.show(&market);
@@ -188,13 +188,13 @@ fn a_terminal_that_was_closed_sends_what_it_missed_and_goes_on_with_the_history(
         let stored = feed.database.closed().await.len();
         assert!((500..2499).contains(&stored), "{stored}");
         feed.terminal.tell("deinit 9");
-        // More than what is sent again in any case.
+        // More candles than the EA sends again in any case.
         for _ in 0..700 {
             open_next(&mut feed, &mut market);
         }
         feed.terminal.tell(&format!("clock {}", NOW + 700 * 60));
         feed.init();
-        // It is closed again while it catches up.
+        // The terminal is closed again while the EA catches up.
         feed.advance(7);
         feed.terminal.tell("deinit 9");
         feed.init();
@@ -204,7 +204,7 @@ fn a_terminal_that_was_closed_sends_what_it_missed_and_goes_on_with_the_history(
 }
 
 #[apply(both_store_kinds)]
-fn a_program_that_is_told_to_stop_makes_no_further_request(kind: StoreKind) {
+fn a_stopped_program_makes_no_further_request(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(2500));
         feed.show(&market);
@@ -218,7 +218,7 @@ fn a_program_that_is_told_to_stop_makes_no_further_request(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_service_that_lost_its_database_gets_all_again_after_the_failure(kind: StoreKind) {
+fn a_service_that_lost_its_database_gets_all_candles_again(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(900));
         feed.show(&market);

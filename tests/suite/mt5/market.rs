@@ -1,11 +1,11 @@
-//! Candles that follow from their time, as a terminal is told them and as the service must store them.
+//! Candles that follow from their time, for the commands to a terminal and for the rows that the service must store.
 
 use std::collections::BTreeMap;
 
 /// One symbol in one timeframe at a broker. Times are the broker's.
 pub struct Market {
     pub symbol: String,
-    /// What the service calls it.
+    /// The service's name for the symbol.
     pub name: String,
     pub timeframe: &'static str,
     digits: usize,
@@ -33,7 +33,7 @@ impl Market {
         self
     }
 
-    /// Puts a bar where there is none.
+    /// Adds a bar.
     pub fn open(&mut self, time: i64) {
         let number = (time / 60 + self.symbol.len() as i64 * 131) % 997;
         let open = 108_500 + number;
@@ -65,17 +65,17 @@ impl Market {
         format!("{open} {high} {low} {close} {}", bar.volume)
     }
 
-    /// What tells a terminal the symbol.
+    /// The command that adds the symbol to a terminal.
     pub fn symbol_command(&self) -> String {
         format!("symbol {} {}", self.symbol, self.digits)
     }
 
-    /// What tells a terminal one bar.
+    /// The command that gives a terminal one bar.
     pub fn bar_command(&self, time: i64) -> String {
         format!("bar {} {} {time} {}", self.symbol, self.timeframe, self.values(&self.bars[&time]))
     }
 
-    /// A row of the database, `offset` seconds after which the broker's clock shows the same time.
+    /// A row of the database, for a broker's clock that is `offset` seconds ahead of UTC.
     pub fn row(&self, time: i64, offset: i64) -> String {
         format!("{} {} {} {}", self.name, self.timeframe, time - offset, self.values(&self.bars[&time]))
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[apply(both_store_kinds)]
-fn symbols_keep_their_names_unless_they_are_given_others(kind: StoreKind) {
+fn symbols_keep_their_names_unless_renamed(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let mut feed = feed;
         let symbols = ["EURUSD.m=EURUSD.icm", "XAUUSD+", "#AAPL", "BTC&USD", "US30.cash = US 30%", "Gold\"€\\", "JPN"];
@@ -26,7 +26,7 @@ fn symbols_keep_their_names_unless_they_are_given_others(kind: StoreKind) {
         let live: Vec<_> = markets.iter().flat_map(forming).collect();
         feed.verify(feed.stored().await, &wanted, &live);
         assert!(feed.terminal.comment.contains("EURUSD.m as EURUSD.icm H1: live"), "{}", feed.terminal.comment);
-        // They were asked for by the same names, so that they are found again.
+        // The service is asked for the same names as were posted, so the EA finds them again.
         let posts = feed.posts().len();
         feed.terminal.tell("deinit 9");
         feed.init();
@@ -37,7 +37,7 @@ fn symbols_keep_their_names_unless_they_are_given_others(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_symbol_that_the_broker_does_not_have_does_not_hinder_the_others(kind: StoreKind) {
+fn an_unknown_symbol_does_not_block_the_others(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(50));
         feed.show(&market);

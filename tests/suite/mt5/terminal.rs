@@ -1,4 +1,4 @@
-//! The compiled EA in its terminal, as a process that is told a market and a time.
+//! The compiled EA in its terminal, as a process that gets a market and a time by commands.
 
 use std::io::{BufRead, BufReader, Lines, Write as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::program_of;
 use crate::program::kill;
 
-/// Longest that a terminal may live, so that a test that hangs on it fails.
+/// The maximum time that a terminal runs, so that a test which hangs on it fails.
 const LIFETIME: Duration = Duration::from_secs(110);
 
 /// A running terminal, killed with this value.
@@ -17,19 +17,19 @@ pub struct Terminal {
     child: Child,
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
-    /// Everything that the EA wrote into the log.
+    /// The lines that the EA wrote into the log.
     pub log: Vec<String>,
-    /// What the chart shows.
+    /// The text on the chart.
     pub comment: String,
     /// The requests as the EA saw them: method, address, status, error.
     pub requests: Vec<String>,
-    /// What `OnInit` returned last.
+    /// The last return value of `OnInit`.
     pub init_code: String,
     _watched: mpsc::Sender<()>,
 }
 
 impl Terminal {
-    /// None, and the reason printed, where no terminal was built.
+    /// Returns `None`, and prints the reason, where no terminal was built.
     pub fn start(authority: Option<&Path>) -> Option<Self> {
         let mut command = Command::new(program_of("TEST_TERMINAL")?);
         if let Some(authority) = authority {
@@ -56,7 +56,7 @@ impl Terminal {
         })
     }
 
-    /// Runs a command to its end.
+    /// Runs a command, and reads its output up to the end.
     #[track_caller]
     pub fn tell(&mut self, command: &str) {
         writeln!(self.commands, "{command}").unwrap();
@@ -74,7 +74,7 @@ impl Terminal {
         }
     }
 
-    /// How often the log holds `text`.
+    /// The number of lines in the log that contain `text`.
     pub fn logged(&self, text: &str) -> usize {
         self.log.iter().filter(|line| line.contains(text)).count()
     }

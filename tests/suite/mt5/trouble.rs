@@ -1,4 +1,4 @@
-//! What goes wrong for long, again and again, or for one series only.
+//! Faults that last, recur, or concern one series only.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn live_candles_leave_time_for_the_history_of_others(kind: StoreKind) {
         feed.batch = 100;
         feed.terminal.tell("takes 700");
         feed.init();
-        // Each timer finds so many changed candles that they alone would take half of the time.
+        // Each timer finds so many changed candles that sending them would take half of the time.
         for _ in 0..60 {
             for market in &mut live {
                 market.change(BROKER_NOW, |bar| bar.volume += 1);
@@ -50,14 +50,14 @@ fn a_hole_that_the_terminal_fills_while_the_service_fails_is_filled_afterwards(k
         feed.init();
         feed.advance(10);
         let (asleep, awake) = sleep_two_hours(&mut feed, &mut market);
-        // More than what is sent again in any case.
+        // More candles than the EA sends again in any case.
         for _ in 0..10 {
             minute(&mut feed, &mut market);
         }
-        // It is asked where it stands after each failure, and it stands behind the hole.
+        // The EA asks for the newest stored candle after each failure, and that candle is after the hole.
         feed.front.always("POST ", FAILURE);
         minute(&mut feed, &mut market);
-        // A round that the broker's absence ends is begun anew.
+        // A round that ends because the broker disconnects starts again from the beginning.
         feed.terminal.tell("connected no");
         feed.advance(5);
         feed.terminal.tell("connected yes");
@@ -90,7 +90,7 @@ fn a_moment_without_candles_is_not_the_end_of_the_history(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_moment_without_candles_is_told_only_while_it_lasts(kind: StoreKind) {
+fn a_moment_without_candles_is_shown_only_while_it_lasts(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&market);
@@ -109,7 +109,7 @@ fn a_moment_without_candles_is_told_only_while_it_lasts(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_terminal_that_cannot_tell_its_candles_yet_is_not_one_with_few(kind: StoreKind) {
+fn a_failed_copy_of_candles_does_not_end_the_history(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(2000));
         feed.show(&market);
@@ -122,7 +122,7 @@ fn a_terminal_that_cannot_tell_its_candles_yet_is_not_one_with_few(kind: StoreKi
 }
 
 #[apply(both_store_kinds)]
-fn a_catch_up_that_breaks_off_goes_on_where_it_stood(kind: StoreKind) {
+fn an_interrupted_catch_up_resumes_where_it_stopped(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(50));
         feed.show(&market);
@@ -154,7 +154,7 @@ fn a_catch_up_that_breaks_off_goes_on_where_it_stood(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_login_page_that_stays_is_asked_ever_less_often_and_told_once(kind: StoreKind) {
+fn a_persistent_login_page_is_requested_less_often_and_logged_once(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
@@ -219,7 +219,7 @@ fn prices_wait_for_their_digits(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_refusal_without_words_is_one_of_the_service(kind: StoreKind) {
+fn a_refusal_without_a_body_counts_as_the_services_own(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(700));
         let bad = BROKER_NOW - 321 * 60;
@@ -258,7 +258,7 @@ fn a_firewalls_page_pauses_the_feed_and_a_refusal_of_the_service_stops_it(kind: 
 }
 
 #[apply(both_store_kinds)]
-fn batches_are_as_large_as_wanted_again_within_the_hour(kind: StoreKind) {
+fn batches_return_to_the_configured_size_within_the_hour(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(1000));
         feed.show(&market);
@@ -285,7 +285,7 @@ fn a_slow_timer_waits_no_longer_for_history_and_misses_no_minute(kind: StoreKind
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(300));
         feed.show(&market);
-        // The broker has a day of the symbol, but not in minutes.
+        // The broker has a daily candle for a day of which it has no minutes.
         let day = Market::new("EURUSD", "D1", 5).with_bars(1, 86_400, BROKER_NOW - 30 * 86_400);
         feed.terminal.tell(&day.bar_command(BROKER_NOW - 30 * 86_400));
         feed.input("TimerSeconds", 60);
@@ -302,7 +302,7 @@ fn a_slow_timer_waits_no_longer_for_history_and_misses_no_minute(kind: StoreKind
 }
 
 #[apply(both_store_kinds)]
-fn a_second_outage_begins_with_the_shortest_pause_and_is_told_again(kind: StoreKind) {
+fn a_second_outage_begins_with_the_shortest_pause_and_is_logged_again(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         begin(&mut feed, &market);
@@ -337,7 +337,7 @@ fn no_service_makes_the_feed_wait_longer_than_an_hour(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn very_many_bad_bars_are_told_a_few_an_hour_and_never_twice(kind: StoreKind) {
+fn very_many_bad_bars_are_logged_a_few_an_hour_and_never_twice(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(300));
         let bad: Vec<_> = (50..200).map(|back| BROKER_NOW - back * 60).collect();
@@ -352,7 +352,7 @@ fn very_many_bad_bars_are_told_a_few_an_hour_and_never_twice(kind: StoreKind) {
         }
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         let told = feed.terminal.logged(" is not stored: ");
-        assert_eq!(told, 100, "the service names so many in an answer");
+        assert_eq!(told, 100, "the service names this many in an answer");
     });
 }
 
@@ -371,7 +371,7 @@ fn weeks_and_months_are_stored_at_their_own_times(kind: StoreKind) {
         feed.input("Timeframes", "W1,MN1");
         feed.init();
         feed.advance(30);
-        // On the first of November America still had summer time.
+        // On the first of November, America still had summer time.
         let november = months.row(months.times()[0], 10_800);
         let wanted = [closed(&weeks, ALL), closed(&months, 2), vec![november]].concat();
         feed.verify(feed.stored().await, &wanted, &[forming(&weeks), forming(&months)].concat());
@@ -396,11 +396,11 @@ fn a_terminal_without_a_timer_is_asked_for_one_with_each_tick(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_start_in_the_same_program_begins_afresh(kind: StoreKind) {
+fn a_restart_in_the_same_program_resets_the_state(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(1000));
         feed.show(&market);
-        // Every kind of trouble: it pauses, sends little at once, has stopped, and thinks that the clock is wrong.
+        // Every kind of trouble: the EA pauses, sends small batches, has stopped, and considers the clock wrong.
         for (reason, fate) in [
             (6, Fate::Answered("429 Too Many Requests", "Retry-After: 3000\r\n", "")),
             (3, Fate::Answered("413 Content Too Large", "", "")),
@@ -427,7 +427,7 @@ fn a_start_in_the_same_program_begins_afresh(kind: StoreKind) {
         feed.advance(30);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert_eq!(feed.posts()[posts]["candles"].as_array().unwrap().len(), 500);
-        // An input that was changed holds at once, though the program stays.
+        // A changed input takes effect at once, although the program keeps running.
         feed.terminal.tell("deinit 5");
         let other = Market::new("GBPUSD", "M1", 5).with_bars(30, 60, BROKER_NOW);
         feed.show(&other);

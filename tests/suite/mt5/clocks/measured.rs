@@ -1,4 +1,4 @@
-//! A clock that follows no rule: `BrokerClock` as measured. Whatever a scenario does, no stored candle may have a wrong time.
+//! A clock that follows no rule: `BrokerClock` as measured. In no scenario may a stored candle have a wrong time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::harness::run_within;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
-/// Longest that a test may take: weeks pass in some.
+/// The time limit of a test, because some simulate weeks.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How far a broker's clock is ahead of UTC: seconds from each moment on, the first from the beginning.
+/// The offset of a broker's clock from UTC in seconds, from each moment on; the first one holds from the beginning.
 #[derive(Clone, Debug)]
 struct Clock(Vec<(i64, i64)>);
 
@@ -28,13 +28,13 @@ impl Clock {
         self.0.iter().rev().find(|(from, _)| *from <= utc).unwrap().1
     }
 
-    /// The first moment at which it shows a time.
+    /// The first moment at which the clock shows a time.
     fn utc(&self, broker: i64) -> i64 {
         let moments = self.0.iter().map(|(_, offset)| broker - offset).filter(|utc| utc + self.at(*utc) == broker);
         moments.min().expect("the broker's clock shows this time")
     }
 
-    /// The Forex weekends or weeks in which it changed, from the close before to the opening after.
+    /// The Forex weekends or weeks in which the clock changed, from the close before to the opening after.
     fn changes(&self) -> Vec<(i64, i64)> {
         self.0[1..].iter().map(|(utc, _)| (close_before(*utc), opening_after(*utc))).collect()
     }
@@ -74,7 +74,7 @@ fn is_forex_open(utc: i64) -> bool {
         || (new_york(sunday - WEEK)..new_york(sunday - 2 * DAY)).contains(&utc)
 }
 
-/// Candles of one symbol with their true moments.
+/// Candles of one symbol with their true times.
 struct Truth {
     symbol: &'static str,
     hours: Market,
@@ -89,7 +89,7 @@ impl Truth {
         Self { symbol, hours, days, utc: BTreeMap::new(), is_open: Box::new(is_open) }
     }
 
-    /// Opens the hour that begins at a moment, and tells its times in the broker's clock that are new.
+    /// Opens the hour that begins at a moment, and returns the commands that show its new bars to the terminal.
     fn open(&mut self, clock: &Clock, utc: i64) -> Vec<String> {
         let broker = utc + clock.at(utc);
         // When the clock goes back, the terminal keeps the hour of the first pass.
@@ -107,7 +107,7 @@ impl Truth {
         commands
     }
 
-    /// The true rows with their moments, without the forming ones.
+    /// The true rows with their UTC times, without the forming ones.
     fn rows(&self, clock: &Clock) -> Vec<(i64, String)> {
         let hours = self.hours.times().into_iter().rev().skip(1).map(|time| (&self.hours, time, self.utc[&time]));
         let days = self.days.times().into_iter().rev().skip(1).map(|time| (&self.days, time, clock.utc(time)));
@@ -121,13 +121,13 @@ struct Broker {
     clock: Clock,
     now: i64,
     symbols: Vec<Truth>,
-    /// Hours between two looks of the EA while time passes.
+    /// The hours between two timers of the EA while time passes.
     step: i64,
     served: Instant,
 }
 
 impl Broker {
-    /// A broker with `weeks` of history at `now`. Forex symbols are told by their names, which begin with EUR or GBP.
+    /// A broker with `weeks` of history at `now`. Forex symbols are those whose names begin with EUR or GBP.
     async fn prepare(clock: Clock, now: &str, weeks: i64, symbols: Vec<Truth>) -> Option<Self> {
         let now = seconds(now);
         let mut broker = Self {
@@ -182,7 +182,7 @@ impl Broker {
         self.now += 600;
     }
 
-    /// Lets time pass up to a moment, with a candle each hour.
+    /// Lets time pass up to a moment, and opens a candle each hour.
     fn run_to(&mut self, utc: i64) {
         while self.now < utc {
             self.now = ((self.now / HOUR + 1) * HOUR).min(utc);
@@ -200,7 +200,7 @@ impl Broker {
         self.now += 600;
     }
 
-    /// A service of the tests lives for a minute.
+    /// Restarts the service in time, because the tests' service lives for a minute.
     fn serve_again(&mut self) {
         if self.served.elapsed() > Duration::from_secs(20) {
             self.feed.kill_service();
@@ -213,7 +213,8 @@ impl Broker {
         format!("{}\n{:#?}", self.feed.terminal.comment, self.feed.terminal.log)
     }
 
-    /// Checks that no stored candle has a wrong time, and that all are stored but those of which `may_miss` is true.
+    /// Checks that no stored candle has a wrong time, and that all are stored except those for which `may_miss` is
+    /// true.
     async fn verify(&self, may_miss: impl Fn(i64) -> bool) {
         let stored: BTreeSet<_> = self.feed.stored().await.0.into_iter().collect();
         let truth: Vec<_> = self.symbols.iter().flat_map(|truth| truth.rows(&self.clock)).collect();
@@ -237,7 +238,7 @@ impl Broker {
         assert!(stored.is_empty(), "{} candles, {:#?}\n{}", stored.len(), stored.first(), self.told());
     }
 
-    /// The opening of the second week of its history: the first one's may lie before what there is.
+    /// The opening of the second week of the history, because the first week's may lie before it begins.
     fn first_known(&self) -> i64 {
         opening_after(*self.symbols[0].utc.values().next().unwrap())
     }
@@ -255,14 +256,14 @@ fn always(symbol: &'static str) -> Truth {
     Truth::new(symbol, |_| true)
 }
 
-/// A Forex symbol that misses the first hours of a week and the last ones.
+/// A Forex symbol without the first `late` and the last `early` hours of a week.
 fn shortened(symbol: &'static str, late: i64, early: i64) -> Truth {
     Truth::new(symbol, move |utc| {
         is_forex_open(utc) && is_forex_open(utc - late * HOUR) && is_forex_open(utc + early * HOUR)
     })
 }
 
-/// Whether a moment lies where the clock changed, or within an hour of it.
+/// Returns whether a moment is in a weekend or week of a change, or within an hour of it.
 fn near_change(clock: &Clock, utc: i64) -> bool {
     clock.changes().iter().any(|(from, to)| (from - HOUR..to + HOUR).contains(&utc))
 }
@@ -282,9 +283,9 @@ fn jerusalem() -> Clock {
 const WINTER_NOON: &str = "2024-02-14T12:00:00Z";
 
 #[test]
-fn a_clock_of_no_rule_is_known_but_for_the_weekends_of_its_changes() {
+fn a_clock_without_a_rule_is_known_except_around_its_changes() {
     run_within(PATIENCE, async {
-        // The last one is calculated as Forex, but has no weekends.
+        // GBPXBT is treated as Forex because of its name, but trades on weekends.
         let symbols = vec![forex("EURUSD"), always("BTCUSD"), always("GBPXBT")];
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 120, symbols).await else { return };
         broker.start();
@@ -306,7 +307,7 @@ fn a_clock_of_no_rule_is_known_but_for_the_weekends_of_its_changes() {
 }
 
 #[test]
-fn a_broker_that_took_another_rule_is_known_in_both() {
+fn a_broker_that_switched_rules_is_known_under_both() {
     run_within(PATIENCE, async {
         // Europe's rule, then America's.
         let changes = [
@@ -347,7 +348,8 @@ fn holidays_are_bridged_where_the_weeks_around_them_agree() {
         let first = broker.first_known();
         broker.verify(|utc| utc < first).await;
 
-        // A clock that changes among them is not known from the close before to the opening after all of them.
+        // With a change among the holidays, the clock is unknown from the close before to the opening after all of
+        // them.
         let other = Clock::new(2, &[("2023-12-27T01:00:00Z", 3)]);
         let Some(mut broker) = Broker::prepare(other, "2024-02-28T12:00:00Z", 60, symbols()).await else { return };
         broker.start();
@@ -358,7 +360,7 @@ fn holidays_are_bridged_where_the_weeks_around_them_agree() {
 }
 
 #[test]
-fn a_symbol_of_other_hours_proves_nothing_and_hinders_no_other() {
+fn a_symbol_with_other_hours_proves_nothing_and_does_not_affect_others() {
     run_within(PATIENCE, async {
         for (late, early) in [(1, 0), (0, 1), (1, 1), (4, 2)] {
             let alone = vec![shortened("EURUSD", late, early), always("BTCUSD")];
@@ -379,9 +381,9 @@ fn a_symbol_of_other_hours_proves_nothing_and_hinders_no_other() {
 }
 
 #[test]
-fn a_few_weeks_of_other_hours_are_no_change_of_the_clock() {
+fn a_few_weeks_of_other_hours_do_not_count_as_a_clock_change() {
     run_within(PATIENCE, async {
-        // Hours of London: in three weeks of the year they are an hour late in New York, at the opening and at the close.
+        // London hours: in three weeks of the year they open and close an hour late by New York time.
         let shifted = [
             seconds("2023-03-12T00:00:00Z")..seconds("2023-03-26T00:00:00Z"),
             seconds("2023-10-29T00:00:00Z")..seconds("2023-11-05T00:00:00Z"),
@@ -441,7 +443,7 @@ fn sessions_in_the_brokers_clock_do_not_hide_its_change_within_a_week() {
 }
 
 #[test]
-fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
+fn without_a_forex_symbol_only_this_week_is_sent_with_advice_to_choose_a_rule() {
     run_within(PATIENCE, async {
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 30, vec![always("BTCUSD")]).await else {
             return;
@@ -454,7 +456,7 @@ fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
         assert!(broker.says("choose a BrokerClock with a rule"), "{}", broker.told());
         assert_eq!(broker.feed.terminal.logged("only candles of this week are sent"), 1, "{}", broker.told());
 
-        // A change within the week may be one of this computer's clock.
+        // A change within the week may be a change of this computer's clock.
         broker.feed.terminal.tell("computer 3600");
         broker.run_to(broker.now + DAY);
         assert_eq!(broker.feed.stored().await.0.len(), stored);
@@ -463,12 +465,12 @@ fn without_a_forex_symbol_only_this_week_is_sent_and_the_input_asked_for() {
 }
 
 #[test]
-fn without_a_forex_symbol_a_weekend_says_nothing_of_the_week_before() {
+fn without_a_forex_symbol_a_weekend_proves_nothing_about_the_week_before() {
     run_within(PATIENCE, async {
-        // The second one is calculated as Forex, but has no weekends.
+        // GBPXBT is treated as Forex because of its name, but trades on weekends.
         for symbol in ["BTCUSD", "GBPXBT"] {
             let symbols = vec![always(symbol)];
-            // The clock was changed in the night before.
+            // The clock changed in the night before.
             let Some(mut broker) = Broker::prepare(jerusalem(), "2023-10-29T12:00:00Z", 20, symbols).await else {
                 return;
             };
@@ -481,7 +483,7 @@ fn without_a_forex_symbol_a_weekend_says_nothing_of_the_week_before() {
 }
 
 #[test]
-fn a_symbol_of_the_traders_own_proves_nothing() {
+fn a_custom_symbol_proves_nothing() {
     run_within(PATIENCE, async {
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 20, symbols).await else { return };
@@ -504,7 +506,7 @@ fn with_fewer_than_eight_weeks_only_this_week_is_sent() {
         let stored = broker.feed.stored().await.0.len();
         assert!(stored < 200, "{stored}: {}", broker.told());
         assert!(broker.says("in 8 weeks"), "{}", broker.told());
-        // Two weeks later there are enough, and what was left out follows.
+        // Two weeks later there are enough weeks, and the candles that were left out follow.
         broker.step = 12;
         let first = broker.first_known();
         broker.run_to(broker.now + 2 * WEEK);
@@ -532,7 +534,7 @@ fn a_change_while_the_ea_runs_loses_an_hour_at_most() {
             broker.run_to(seconds("2023-10-30T06:00:00Z"));
             let first = broker.first_known();
             let around = seconds(change) - HOUR..seconds(change) + HOUR;
-            // The day of the change is sent with the rest unless its midnight comes twice.
+            // The daily candle of the change is sent with the rest unless its midnight comes twice.
             broker.verify(|utc| utc < first || around.contains(&utc)).await;
             assert!(!broker.says("nothing is sent"), "{}", broker.told());
         }
@@ -560,13 +562,13 @@ fn an_ea_that_starts_after_a_change_waits_for_the_weeks_close() {
 }
 
 #[test]
-fn hours_that_come_late_lose_nothing() {
+fn hours_that_load_late_lose_no_candles() {
     run_within(PATIENCE, async {
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(jerusalem(), WINTER_NOON, 40, symbols).await else { return };
         let times = broker.symbols[0].hours.times();
         let (oldest, newest) = (times[0], *times.last().unwrap());
-        // Without any, it waits; with those of this week, it sends them.
+        // Without any hours the EA waits; with those of this week it sends the week.
         broker.feed.terminal.tell(&format!("unload EURUSD H1 {oldest} {newest}"));
         broker.start();
         broker.verify_nothing().await;
@@ -583,7 +585,7 @@ fn hours_that_come_late_lose_nothing() {
 }
 
 #[test]
-fn a_computer_whose_clock_is_an_hour_wrong_sends_nothing_until_it_is_set() {
+fn a_computer_clock_that_is_an_hour_off_stops_sending_until_corrected() {
     run_within(PATIENCE, async {
         for error in [3600, -3600] {
             let symbols = vec![forex("EURUSD"), always("BTCUSD")];
@@ -603,9 +605,9 @@ fn a_computer_whose_clock_is_an_hour_wrong_sends_nothing_until_it_is_set() {
 }
 
 #[test]
-fn an_opening_that_is_late_by_as_much_as_the_computers_clock_is_wrong_proves_nothing() {
+fn an_opening_as_late_as_the_computer_clock_is_off_proves_nothing() {
     run_within(PATIENCE, async {
-        // Both make the broker's clock look an hour farther ahead.
+        // Both errors make the broker's clock look an hour farther ahead.
         let late = || {
             let hour = seconds("2024-02-11T22:00:00Z")..seconds("2024-02-11T23:00:00Z");
             Truth::new("EURUSD", move |utc| is_forex_open(utc) && !hour.contains(&utc))
@@ -623,9 +625,9 @@ fn an_opening_that_is_late_by_as_much_as_the_computers_clock_is_wrong_proves_not
 }
 
 #[test]
-fn a_computer_whose_clock_changes_with_the_brokers_is_found_out() {
+fn a_computer_clock_that_changes_with_the_brokers_is_detected() {
     run_within(PATIENCE, async {
-        // The difference of the two clocks stays what it was.
+        // The difference between the two clocks stays the same.
         for (first, change, to) in [
             (3, "2023-10-28T23:00:00Z", 2),
             (2, "2023-10-28T23:00:00Z", 3),
@@ -644,7 +646,7 @@ fn a_computer_whose_clock_changes_with_the_brokers_is_found_out() {
             broker.feed.terminal.tell(&format!("computer {}", (to - first) * HOUR));
             broker.run_to(change + 12 * HOUR);
             broker.verify(|utc| utc >= change - 2 * HOUR || utc < change - DAY).await;
-            // It is set right before Forex opens, or only later.
+            // The computer's clock is corrected before Forex opens, or only later.
             broker.feed.terminal.tell("computer 0");
             broker.step = 6;
             broker.run_to(seconds("2023-11-01T12:00:00Z"));
@@ -657,7 +659,7 @@ fn a_computer_whose_clock_changes_with_the_brokers_is_found_out() {
 }
 
 #[test]
-fn an_ea_that_starts_on_a_weekend_waits_for_the_opening_with_what_is_newer_than_the_close() {
+fn an_ea_started_on_a_weekend_holds_candles_after_the_close_until_the_opening() {
     run_within(PATIENCE, async {
         let symbols = vec![forex("EURUSD"), always("BTCUSD")];
         let Some(mut broker) = Broker::prepare(jerusalem(), "2024-02-17T12:00:00Z", 30, symbols).await else { return };
@@ -668,17 +670,17 @@ fn an_ea_that_starts_on_a_weekend_waits_for_the_opening_with_what_is_newer_than_
         broker.step = 3;
         broker.run_to(seconds("2024-02-19T12:00:00Z"));
         broker.verify(|utc| utc < first || near_change(&clock, utc)).await;
-        // From now on weekends are sent as they pass.
+        // From now on the EA sends weekends as they pass.
         broker.run_to(seconds("2024-02-25T12:00:00Z"));
         broker.verify(|utc| utc < first || near_change(&clock, utc)).await;
     });
 }
 
 #[test]
-fn a_clock_of_half_hours_proves_nothing() {
+fn a_clock_with_a_half_hour_offset_proves_nothing() {
     run_within(PATIENCE, async {
         let clock = Clock(vec![(0, 5 * HOUR + 1800)]);
-        // Hours of the broker begin at half past in UTC, and one that Forex opens or closes in is there.
+        // The broker's hours begin at half past in UTC, and an hour in which Forex opens or closes has a candle.
         let half = Truth::new("EURUSD", |utc| is_forex_open(utc) || is_forex_open(utc + 1800));
         let Some(mut broker) = Broker::prepare(clock, "2024-02-14T12:30:00Z", 20, vec![half, always("BTCUSD")]).await
         else {
@@ -690,7 +692,7 @@ fn a_clock_of_half_hours_proves_nothing() {
     });
 }
 
-/// Numbers that look random and are the same in each run (splitmix64).
+/// Numbers that look random and are the same in each run (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -706,13 +708,13 @@ impl Random {
         list[usize::try_from(self.below(list.len() as i64)).unwrap()]
     }
 
-    /// A clock that changes in each of some seasons, the last time in the week after `now`.
+    /// A clock that changes once in each of several seasons, the last time in the week after `now`.
     fn clock(&mut self, now: i64) -> Clock {
         let mut offset = (self.below(22) - 10) * HOUR;
         let mut changes = Vec::new();
         let mut moment = now + self.below(7) * DAY;
         while moment > now - 60 * WEEK {
-            // Seldom in the middle of a week, and at an hour of the broker's day that midnight is not near.
+            // Seldom in the middle of a week, and at an hour that is not near midnight of the broker's day.
             let any = self.below(7);
             let day = self.of(&[0, 0, 0, 5, 6, 6, any]);
             let before = offset + self.of(&[HOUR, -HOUR]);
@@ -726,8 +728,8 @@ impl Random {
     }
 }
 
-/// Three weeks of a broker's life with a change of its clock, in which this computer's clock is set wrong and right again, at times
-/// together with the broker's, and the EA is restarted. With `has_holes`, hours are missing here and there.
+/// Simulates three weeks with a change of the broker's clock. This computer's clock is set wrong and right again, at
+/// times together with the broker's, and the EA is restarted. With `has_holes`, some hours are missing.
 async fn live_through(case: u64, has_holes: bool) {
     let mut random = Random(case);
     let now = seconds("2023-01-01T00:00:00Z") + random.below(700 * 24) * HOUR;
@@ -746,7 +748,7 @@ async fn live_through(case: u64, has_holes: bool) {
     };
     let mut events = vec![(wrong.0, format!("computer {}", wrong.1))];
     events.push((wrong.0 + (1 + random.below(60)) * HOUR, "computer 0".to_owned()));
-    // A start within a week after both were changed by the same knows neither.
+    // An EA that starts within a week after both clocks changed by the same amount can notice neither change.
     let restart = now + random.below(14 * 24) * HOUR;
     let after = if is_forex_open(change.0) { events[1].0 + HOUR } else { 0 };
     events.push((restart.max(after), "deinit 1".to_owned()));
@@ -761,7 +763,7 @@ async fn live_through(case: u64, has_holes: bool) {
         }
     }
     broker.run_to(end);
-    // Fewer than eight weeks before the first change in the history show nothing.
+    // With fewer than eight weeks before the first change in the history, the offset is unknown there.
     let known = broker.first_known();
     let few =
         clock.0.iter().map(|(utc, _)| *utc).filter(|utc| (known..known + 9 * WEEK).contains(utc)).map(opening_after);
@@ -771,7 +773,7 @@ async fn live_through(case: u64, has_holes: bool) {
 }
 
 #[test]
-fn of_any_clock_everything_is_stored_but_what_is_not_certain() {
+fn any_clock_loses_only_uncertain_candles() {
     run_within(PATIENCE, async {
         for case in 0..4 {
             live_through(case, false).await;
@@ -780,7 +782,7 @@ fn of_any_clock_everything_is_stored_but_what_is_not_certain() {
 }
 
 #[test]
-fn of_any_clock_and_a_history_with_holes_nothing_is_stored_with_a_wrong_time() {
+fn no_clock_or_hole_in_the_history_stores_a_wrong_time() {
     run_within(PATIENCE, async {
         for case in 100..104 {
             live_through(case, true).await;
