@@ -52,7 +52,7 @@ struct SqliteFailure {
     error: rusqlite::Error,
 }
 
-/// An answer of the database cannot be interpreted.
+/// An answer of the database that cannot be interpreted.
 #[derive(Debug, thiserror::Error)]
 #[error("an answer of the database cannot be interpreted")]
 struct Unreadable(#[source] Box<dyn Error + Send + Sync>);

@@ -44,7 +44,7 @@ use write_log::WriteLog;
 
 /// The maximum number of candles that the clock closes in one transaction.
 pub const MAX_CLOSED_AT_ONCE: i64 = 1000;
-/// The delay after which closing a candle is tried again that the database refused.
+/// The time after which the clock tries again to close a candle that the database refused.
 pub const REFUSED_CLOSING_DELAY_SECONDS: i64 = 3600;
 
 /// A database of candles. Clones share its connections.
