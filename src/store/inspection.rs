@@ -88,8 +88,8 @@ pub(super) fn compare_clocks(findings: &mut Findings, theirs: i64, before: i64, 
         _ => findings.warn(
             "clock",
             format!(
-                "{said}; synchronise both (NTP), because this machine's clock decides whether a candle is closed or comes \
-                 from the future"
+                "{said}; synchronise both (NTP), because this machine's clock decides whether a candle is closed or \
+                 comes from the future"
             ),
         ),
     }

@@ -62,8 +62,8 @@ pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, Stor
     })?;
     if options.get_port() == TRANSACTION_POOLER_PORT {
         return Err(unfit(
-            "names port 6543, the transaction pooler, which keeps no prepared statements; use the session pooler or the \
-             direct connection on port 5432",
+            "names port 6543, the transaction pooler, which keeps no prepared statements; use the session pooler or \
+             the direct connection on port 5432",
         ));
     }
     let names_sslmode = parsed.query_pairs().any(|(name, _)| matches!(&*name, "sslmode" | "ssl-mode"));

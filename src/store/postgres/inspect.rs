@@ -68,7 +68,9 @@ impl Inspection<'_> {
             }
             Some(tls) => self.findings.fine(
                 "encryption",
-                format!("{tls}; the server's certificate is not verified, which sslmode=verify-full with sslrootcert does"),
+                format!(
+                    "{tls}; the server's certificate is not verified, which sslmode=verify-full with sslrootcert does"
+                ),
             ),
             None if is_local(self.server.options) => {
                 self.findings.fine("encryption", "none, and the server is on this machine");
@@ -76,7 +78,8 @@ impl Inspection<'_> {
             None => self.findings.warn(
                 "encryption",
                 format!(
-                    "none: the password and all candles can be read on the way to {place}; sslmode=require in {} encrypts it",
+                    "none: the password and all candles can be read on the way to {place}; sslmode=require in {} \
+                     encrypts it",
                     self.server.setting
                 ),
             ),

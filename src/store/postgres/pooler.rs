@@ -42,9 +42,9 @@ pub(super) async fn connect_past_poolers(server: Server<'_>) -> Result<(PgConnec
     match judge(&mut first, second).await? {
         Some(proof) => Ok((first, proof)),
         None => Err(StoreError::misconfigured(format!(
-            "{} leads to a pooler that lends a connection for one transaction only, so that statements of different clients \
-             get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: pool_mode = \
-             session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler)",
+            "{} leads to a pooler that lends a connection for one transaction only, so that statements of different \
+             clients get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: \
+             pool_mode = session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler)",
             server.setting
         ))),
     }

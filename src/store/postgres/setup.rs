@@ -84,8 +84,8 @@ impl Mode {
                 Some("the database is a standby: candles are read from it, and posts are refused until it is promoted")
             }
             Self::ReadOnly => Some(
-                "the database can only be read (default_transaction_read_only is on): candles are read from it, and posts \
-                 are refused until that is off",
+                "the database can only be read (default_transaction_read_only is on): candles are read from it, and \
+                 posts are refused until that is off",
             ),
         }
     }
@@ -150,8 +150,8 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
     let steps = format!("run: drop table {leftovers}; and then candlewick migrate");
     Err(StoreError::misconfigured(if lacks_closed {
         format!(
-            "{missing}, although it was made once. Restore it from a backup (docs/operations/backup-and-restore.md), or, \
-             to start without any candles, {steps}"
+            "{missing}, although it was made once. Restore it from a backup (docs/operations/backup-and-restore.md), \
+             or, to start without any candles, {steps}"
         )
     } else {
         format!("{missing}, although it was made once. Stored candles are not touched if you {steps}")
