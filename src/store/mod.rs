@@ -253,7 +253,7 @@ impl Store {
         }
     }
 
-    /// Logs a warning about closed candles that other programs stored under names that no request can name. Takes at
+    /// Logs a warning about closed candles that other programs stored under names that no request can use. Takes at
     /// most two seconds, and begins no further step once the caller stops waiting.
     pub async fn report_unreachable(&self) {
         unreachable::report(self).await;

@@ -36,7 +36,8 @@ const SLOW_END_DELAY: Duration = Duration::from_secs(10);
 const MAX_REMEMBERED: usize = 1000;
 
 /// A backend process of the server, as long as it serves our session. Its pid alone does not identify it, because
-/// another process may have the number by now, and a session pooler lends the backend on once its client has left.
+/// another process may have the number by now, and a session pooler lends the backend to another client once ours has
+/// left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backend {
     pub(super) pid: i32,

@@ -345,7 +345,7 @@ impl MisfitReport<'_> {
     fn unknown(&mut self, column: &AdoptedColumn) {
         let AdoptedColumn { name, base_type, in_primary_key, sequence, .. } = column;
         self.misfits.push(format!("the column {name} must be given a value that candlewick does not know"));
-        // Migrations advance its sequence past the stored rows.
+        // Migrations set its sequence to the highest stored value.
         if let Some(sequence) = sequence {
             self.actions.push(format!("alter column \"{name}\" set default nextval('{sequence}')"));
             return;
@@ -426,7 +426,8 @@ impl MisfitReport<'_> {
         }
     }
 
-    /// Says what is wrong and what to do, in sentences. The caller capitalises the first and ends the last.
+    /// Says what is wrong and what to do, in sentences. The caller capitalises the first one and ends the last one with
+    /// a full stop.
     fn text(&self) -> String {
         let Self { misfits, actions, questions, dependents, .. } = self;
         let mut text = format!(

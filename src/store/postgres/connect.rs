@@ -55,7 +55,7 @@ pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, Stor
     }
     let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
     if let Some((name, _)) = parsed.query_pairs().find(|(name, _)| !known(name)) {
-        return Err(unfit(&format!("holds the unknown parameter {name}; remove it")));
+        return Err(unfit(&format!("holds the parameter {name}, which is not known; remove it")));
     }
     let mut options = PgConnectOptions::from_str(url).map_err(|_| {
         unfit("holds a parameter with a value that is not known; correct it, as in sslmode=verify-full")

@@ -23,7 +23,7 @@ pub(super) const MAY_NOT_CREATE: &str = "the login may not create tables; run ca
 
 /// Runs the migrations that have not run. Nothing limits their time, neither we nor a default of the database, because
 /// building an index over years of candles takes long. Meanwhile the log says which step is running, and the server is
-/// asked whether it still works on it, because a connection that was lost would otherwise be waited for forever.
+/// asked whether it still works on it, because a lost connection would otherwise be waited for forever.
 pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), StoreError> {
     const NO_LIMITS: &str =
         "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0";
@@ -127,7 +127,7 @@ impl Watch<'_> {
             let is_idle = state.as_deref() == Some("idle");
             // One idle state proves nothing, because the answer may be on its way.
             if state.is_none() || (is_idle && was_idle) {
-                warn!("the server no longer works on it");
+                warn!("the server no longer works on this step");
                 return Err(StoreError::unavailable("the connection was lost during its migration"));
             }
             was_idle = is_idle;

@@ -28,7 +28,7 @@ const PING_TIMEOUT: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// The time limits of a pool's users.
+/// The time limits of a pool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// The maximum time for opening a connection, which with TLS to another continent is more than
@@ -42,7 +42,7 @@ pub(super) struct Patience {
     counted: bool,
 }
 
-/// For requests. The server cancels a statement after 5 s; a server that cannot even do that is lost.
+/// For requests. The server cancels a statement after 5 s; a server that does not even do that counts as lost.
 pub(super) const WORK: Patience =
     Patience { connect: Duration::from_secs(3), answer: Duration::from_millis(5500), counted: true };
 /// For probes. A probe must not wait long for the one before, which may have got no answer.
@@ -53,13 +53,13 @@ pub(super) const PROBE: Patience =
 /// no 201 is durable; docs/postgres-role.sql sets them for the login as well.
 const STATEMENT_SETTINGS: &str = include_str!("sql/session_settings.sql");
 
-/// The maximum age of a connection, because the server keeps ever more for it.
+/// The maximum age of a connection, because the state that a server keeps for it only grows.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// The time after which a connection that nobody uses is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// The purpose of a connection. Neither readers nor writers may take all connections, because many charts must not keep
-/// candles out, nor many candles the charts.
+/// The purpose for which a connection is acquired. Neither readers nor writers may take all connections, because many
+/// charts must not keep candles out, nor many candles the charts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
     /// A read. If its connection turns out to be lost, the read is repeated.
@@ -97,8 +97,8 @@ pub(super) struct Pool {
     /// that comes back, in a task. A statement then takes two round trips instead of one: 1,058 statements a second
     /// instead of 2,017 on ten connections 2 ms away.
     connections: managed::Pool<ConnectionManager>,
-    /// One permit for each connection. Requests wait here, so that the pool is asked only for connections that it has
-    /// or may open.
+    /// One permit for each connection. Callers wait here, so that the pool is asked only for connections that it has or
+    /// may open.
     permits: Arc<Semaphore>,
     /// One permit for each connection that readers may hold at once, and likewise for writers.
     shares: [Arc<Semaphore>; 2],
@@ -305,7 +305,7 @@ async fn take(
     }
 }
 
-/// Closes connections, and gives the server a bounded time to take note.
+/// Closes connections, and notifies the server of it if that takes no longer than [`PING_TIMEOUT`].
 async fn close_all(connections: Vec<PooledConnection>) {
     join_all(connections.into_iter().map(|kept| timeout(PING_TIMEOUT, kept.connection.close()))).await;
 }
@@ -362,8 +362,7 @@ impl Drop for Pending {
 }
 
 impl PoolError {
-    /// True if the server cancelled the statement because of another transaction, so that a repetition is likely to
-    /// succeed.
+    /// True if the server cancelled the statement because of another transaction, so that a retry is likely to succeed.
     pub(super) fn is_conflict(&self) -> bool {
         let Self::Failed(error) = self else { return false };
         matches!(error.as_database_error().and_then(sql_state), Some("40001" | "40P01"))

@@ -1,4 +1,4 @@
-//! First contact with a PostgreSQL database: checks whether it can be used, and has its tables made.
+//! First contact with a PostgreSQL database: checks whether it can be used, and makes its tables.
 
 use std::time::Duration;
 

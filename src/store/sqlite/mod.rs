@@ -1,6 +1,6 @@
 //! Candles in a SQLite file: one connection writes, several read candles, two read lists of series, and one probes.
-//! [`writer`] has the first, on which [`append`] writes; [`read`] and [`series`] read on the others. This file puts the
-//! parts together.
+//! [`writer`] has the first of these, on which [`append`] writes; [`read`] and [`series`] read on the others. This file
+//! puts the parts together.
 //!
 //! The connections that write and that read lists are rusqlite's, because sqlx runs each statement on a thread of the
 //! connection's own, and half of the time was spent waiting for that thread.

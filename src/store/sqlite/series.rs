@@ -53,7 +53,7 @@ pub(super) struct SeriesReader {
 }
 
 impl SeriesReader {
-    /// Does not open the file yet, which has to be there for the first read.
+    /// The file has to exist at the first read, which opens it.
     pub(super) fn new(file: PathBuf) -> Self {
         Self { file, idle: Mutex::default(), places: Semaphore::new(MAX_READERS) }
     }

@@ -1,6 +1,5 @@
 //! A lock beside the SQLite file, which shows that a service uses the file. It does not keep other services out: two
-//! services on one file lose nothing, but are not intended, except for the moment in which one takes over from the
-//! other.
+//! services on one file lose nothing, but they are not intended, except while one takes over from the other.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};

@@ -61,7 +61,7 @@ struct WaitingBatch {
 }
 
 impl TransactionWriter {
-    /// Does not open the file yet, which has to be there for the first write.
+    /// The file has to exist at the first write, which opens it.
     pub(super) fn new(file: Arc<DatabaseFile>) -> Self {
         Self { file, connection: tokio::sync::Mutex::new(Slot::Empty), waiting: Mutex::default() }
     }
