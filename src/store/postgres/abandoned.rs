@@ -172,7 +172,11 @@ impl Abandoned {
             state.entries.iter_mut().filter(|entry| !entry.is_reported && entry.since.elapsed() > SLOW_END_DELAY)
         {
             entry.is_reported = true;
-            warn!(parent: &entry.span, pid = entry.backend.pid, "the server has not ended a connection that was given up");
+            warn!(
+                parent: &entry.span,
+                pid = entry.backend.pid,
+                "the server has not ended a connection that was given up"
+            );
         }
         state.is_running = !state.entries.is_empty();
         state.is_running.then(|| state.entries.iter().map(|entry| entry.backend.clone()).collect())

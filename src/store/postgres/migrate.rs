@@ -18,8 +18,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 const WATCH_QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The advice if the login may not make tables.
-pub(super) const MAY_NOT_CREATE: &str = "the login may not create tables; run candlewick migrate with one that may, and serve \
-                                         with MIGRATE_ON_START=false";
+pub(super) const MAY_NOT_CREATE: &str = "the login may not create tables; run candlewick migrate with one that may, \
+                                         and serve with MIGRATE_ON_START=false";
 
 /// Runs the migrations that have not run. Nothing limits their time, neither we nor a default of the database, because
 /// building an index over years of candles takes long. Meanwhile the log says which step is running, and the server is

@@ -289,8 +289,8 @@ impl Sqlite {
 }
 
 /// The advice if a file can only be read.
-const NOT_WRITABLE: &str = "the SQLite file may not be written; change the owner of it, of its folder, and of the files \
-                            beside it that end in -wal and -shm, or choose another path";
+const NOT_WRITABLE: &str = "the SQLite file may not be written; change the owner of it, of its folder, and of the \
+                            files beside it that end in -wal and -shm, or choose another path";
 
 /// Explains an error of first contact. The codes have the names of SQLite's documentation, "Result and Error Codes".
 fn first_contact_error(error: sqlx::Error) -> StoreError {
