@@ -4,38 +4,38 @@ use std::sync::Arc;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-/// The reason of a [`StoreError`]: words of ours, or the error beneath it. It is shared, because an error that several
-/// callers wait for goes to each of them.
+/// The reason of a [`StoreError`]: a text of ours, or the underlying error. It is shared, because several callers that
+/// wait for one operation all get its error.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Why the store did not do what it was asked. The texts are for the operator's log, never for a client.
+/// A failure of the store. The texts are for the operator's log, never for a client.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached or is too busy; trying again helps.
+    /// The database cannot be reached or is too busy; trying again helps.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
-    /// The server refuses the login, or has no such database. Only first contact says so; later it is
-    /// [`Self::Unavailable`]. Waiting helps where somebody is about to make them, and hardly ever otherwise.
+    /// The server refuses the login, or has no such database. Only first contact returns this; later it is
+    /// [`Self::Unavailable`]. Waiting hardly ever helps unless somebody is about to create the login or the database.
     #[error("the database denies access")]
     Denied(#[source] Cause),
-    /// Part of it is missing, and stays so until its operator acts.
+    /// A part of the database is missing, and stays missing until the operator acts.
     #[error("the database is unavailable")]
     Missing(Missing, #[source] Cause),
-    /// It is a standby or set to be read only: nothing was stored, and nothing will be as long as it is.
+    /// The database is a standby or read-only: nothing was stored, and nothing will be until that changes.
     #[error("the database can only be read")]
     ReadOnly(#[source] Cause),
-    /// It answers, and nothing but an operator's change will make it usable.
+    /// The database answers, but cannot be used until the operator changes something.
     #[error(transparent)]
     Misconfigured(Cause),
-    /// It refuses a candle by a constraint or a trigger that we did not make; nothing was stored.
+    /// A constraint or a trigger that we did not make refuses a candle; nothing was stored.
     #[error("the database refuses a candle")]
     ConstraintViolated(#[source] Cause),
-    /// It did something that we do not understand.
+    /// The database did something unexpected.
     #[error("the database failed")]
     Internal(#[source] Cause),
 }
 
-/// The part of the database that was there at first contact and is no longer.
+/// A part of the database that was there at first contact and is missing now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// The SQLite file, or what SQLite keeps beside it: moved, deleted or replaced.
@@ -44,7 +44,7 @@ pub enum Missing {
     Tables,
 }
 
-/// A failure that SQLite reports, with the code by which its documentation explains it.
+/// A failure that SQLite reports, with the code that its documentation explains.
 #[derive(Debug, thiserror::Error)]
 #[error("{error} (SQLite's code {code})")]
 struct SqliteFailure {
@@ -52,12 +52,12 @@ struct SqliteFailure {
     error: rusqlite::Error,
 }
 
-/// What came from the database makes no sense.
+/// An answer of the database that cannot be interpreted.
 #[derive(Debug, thiserror::Error)]
-#[error("what is stored cannot be read")]
+#[error("an answer of the database cannot be interpreted")]
 struct Unreadable(#[source] Box<dyn Error + Send + Sync>);
 
-/// What was read and makes no sense.
+/// The error of an answer that cannot be interpreted.
 pub(super) fn unreadable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
     StoreError::internal(Unreadable(cause.into()))
 }
@@ -83,7 +83,7 @@ impl StoreError {
         Self::Internal(Arc::from(cause.into()))
     }
 
-    /// Its name in the metrics.
+    /// The error's label in the metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable(_) | Self::Denied(_) | Self::Missing(..) => "unavailable",
@@ -140,10 +140,10 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// The state of a statement that would write where nothing can be written.
+/// The SQLSTATE of a write where only reading is possible.
 const READ_ONLY: &str = "25006";
 
-/// The five characters by which PostgreSQL names a failure.
+/// The SQLSTATE of a failure, if it is PostgreSQL's.
 pub(super) fn sql_state(error: &dyn DatabaseError) -> Option<&str> {
     error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code)
 }
@@ -158,7 +158,7 @@ fn primary(extended: u32) -> u32 {
     extended & 0xff
 }
 
-/// By the names of SQLite's documentation, "Result and Error Codes".
+/// Named as in SQLite's documentation, "Result and Error Codes".
 const SQLITE_ERROR: u32 = 1;
 const SQLITE_CONSTRAINT: u32 = 19;
 
@@ -170,20 +170,22 @@ fn is_about_a_missing_table(error: &dyn DatabaseError) -> bool {
     }
 }
 
-/// Tables that were there at first contact, and that somebody has dropped since: for this SQLite has no code of its own.
+/// True if a table is missing, which somebody has dropped since first contact. The message is searched, because SQLite
+/// has no code of its own for this.
 fn names_a_missing_table(message: &str) -> bool {
     message.contains("no such table: ")
 }
 
 fn missing_table(message: &str) -> StoreError {
     let text = format!(
-        "a table was dropped or renamed under the running service ({message}); restart candlewick, it says what to do"
+        "a table was dropped or renamed under the running service ({message}); restart candlewick, which \
+         says what to do"
     );
     StoreError::missing(Missing::Tables, text)
 }
 
-/// True if a candle violates a constraint or a trigger's condition. Ours cannot be violated: the keys' conflicts are handled,
-/// and types see to the rest.
+/// True if a candle violates a constraint or a trigger's condition. Our own constraints cannot be violated, because
+/// conflicts of keys are handled and types prevent the rest.
 fn is_refusal(error: &dyn DatabaseError) -> bool {
     match sql_state(error) {
         Some(state) => postgres_refuses_a_value(state),
@@ -191,26 +193,26 @@ fn is_refusal(error: &dyn DatabaseError) -> bool {
     }
 }
 
-/// By the classes of PostgreSQL's documentation, appendix A: a value that a column or a function cannot take, a violated
-/// constraint, a violated view's condition, and what a trigger raises unless it names a class of its own.
+/// True for these classes of PostgreSQL's documentation, appendix A: a value that a column or a function cannot take, a
+/// violated constraint, a view's violated condition, and an exception of a trigger that names no class of its own.
 fn postgres_refuses_a_value(state: &str) -> bool {
-    // Of class 22, these are about the form in which we send values, not about the values.
+    // These states of class 22 are about the form in which we send values, not about the values.
     const FORM: &str = "22P";
     matches!(state.get(..2), Some("22" | "23" | "44")) && !state.starts_with(FORM) || state == "P0001"
 }
 
-/// By the classes of PostgreSQL's documentation, appendix A.
+/// True if trying again may succeed, by the classes of PostgreSQL's documentation, appendix A.
 fn postgres_failure_passes(state: &str) -> bool {
     match state {
-        // A serialization failure or deadlock that outlasted the retries, a lock not had in time, a database that is not
-        // created yet, rights taken away.
+        // A serialization failure or deadlock that outlasted the retries, a lock that was not free in time, a database
+        // that is not created yet, revoked privileges.
         "40001" | "40P01" | "55P03" | "3D000" | "42501" => true,
         // Connection lost, login refused, out of disk or connections, cancelled or shutting down, disk failing.
         _ => matches!(state.get(..2), Some("08" | "28" | "53" | "57" | "58")),
     }
 }
 
-/// By the names of SQLite's documentation, "Result and Error Codes".
+/// Named as in SQLite's documentation, "Result and Error Codes".
 fn sqlite_failure_passes(code: u32) -> bool {
     const SQLITE_BUSY: u32 = 5;
     const SQLITE_LOCKED: u32 = 6;

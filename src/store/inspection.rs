@@ -1,14 +1,14 @@
-//! The result of looking at a database without changing anything in it.
+//! The findings of an inspection, which changes nothing in the database.
 
 use super::StoreError;
 use crate::errors::chain;
 
-/// The weight of a finding.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// As it should be.
+    /// Nothing is wrong.
     Fine,
-    /// The service works, and somebody should know.
+    /// The service works, but the operator should know.
     Warning,
     /// The service does not work now. Waiting may help.
     Unavailable,
@@ -16,14 +16,14 @@ pub enum Severity {
     MustChange,
 }
 
-/// Something that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Its subject, in a word or two.
     pub subject: &'static str,
-    /// Its weight.
+    /// Its severity.
     pub severity: Severity,
-    /// A sentence with what was found and, unless it is fine, what to do.
+    /// A sentence that says what was found and, unless nothing is wrong, what to do.
     pub text: String,
 }
 
@@ -37,17 +37,17 @@ impl Findings {
         self.0.push(Finding { subject, severity, text: text.into() });
     }
 
-    /// Adds something that is as it should be.
+    /// Adds a finding that nothing is wrong.
     pub fn fine(&mut self, subject: &'static str, text: impl Into<String>) {
         self.add(subject, Severity::Fine, text);
     }
 
-    /// Adds something that somebody should know.
+    /// Adds a warning.
     pub fn warn(&mut self, subject: &'static str, text: impl Into<String>) {
         self.add(subject, Severity::Warning, text);
     }
 
-    /// Adds something that somebody has to change.
+    /// Adds a finding that the operator has to act on.
     pub fn must_change(&mut self, subject: &'static str, text: impl Into<String>) {
         self.add(subject, Severity::MustChange, text);
     }
@@ -64,20 +64,20 @@ impl Findings {
         self.add(subject, severity, chain(error).to_string());
     }
 
-    /// The one that matters most.
+    /// The highest severity of all findings.
     #[must_use]
     pub fn worst(&self) -> Severity {
         self.0.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Fine)
     }
 }
 
-/// The greatest difference between two clocks that is not worth a warning, in seconds.
+/// The maximum difference between two clocks without a warning, in seconds.
 const MAX_CLOCK_DIFFERENCE_SECONDS: i64 = 3;
 
-/// Reports the difference between the database's clock, which showed `theirs`, and this machine's, which showed `before` and
-/// `after` around that. All are whole seconds.
+/// Reports the difference between the database's clock, which showed `theirs`, and this machine's, which showed
+/// `before` and `after` just before and after that. All are whole seconds.
 pub(super) fn compare_clocks(findings: &mut Findings, theirs: i64, before: i64, after: i64) {
-    // Somewhere in between, both clocks showed the same if the first of these two is negative and the second positive.
+    // The minimum and the maximum difference. If 0 is between them, the clocks may agree.
     let (least, most) = (theirs - after, theirs - before);
     let difference = if least > 0 { least } else { most.min(0) };
     let (seconds, direction) = (difference.abs(), if difference > 0 { "ahead of" } else { "behind" });
@@ -88,8 +88,8 @@ pub(super) fn compare_clocks(findings: &mut Findings, theirs: i64, before: i64, 
         _ => findings.warn(
             "clock",
             format!(
-                "{said}; synchronise both (NTP), because this machine's clock decides whether a candle is closed or comes \
-                 from the future"
+                "{said}; synchronise both (NTP), because this machine's clock decides whether a candle is closed or \
+                 comes from the future"
             ),
         ),
     }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_some_seconds_off_is_warned_of() {
+    fn clocks_more_than_three_seconds_apart_are_a_warning() {
         for (theirs, before, after, severity, said) in [
             (100, 100, 100, Severity::Fine, "agree to the second"),
             (101, 100, 100, Severity::Fine, "agree to the second"),

@@ -1,4 +1,4 @@
-//! Where candles are kept: [`postgres`] and [`sqlite`] behave alike and are the only files that know SQL.
+//! The store of candles. [`postgres`] and [`sqlite`] behave alike, and only these two modules hold SQL.
 
 mod candles;
 mod error;
@@ -42,19 +42,19 @@ use unreadable::UnreadableRows;
 use versions::SeriesVersions;
 use write_log::WriteLog;
 
-/// Candles that the clock closes in one transaction, at most.
+/// The maximum number of candles that the clock closes in one transaction.
 pub const MAX_CLOSED_AT_ONCE: i64 = 1000;
-/// Delay of another try to close a candle that the database refused.
+/// The time after which the clock tries again to close a candle that the database refused.
 pub const REFUSED_CLOSING_DELAY_SECONDS: i64 = 3600;
 
-/// A place where candles are kept. Clones share it.
+/// A database of candles. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Database,
     versions: SeriesVersions,
     unreadable: UnreadableRows,
     writes: WriteLog,
-    /// The last time at which something was found to be missing.
+    /// The last time at which an operation found the database's file or a table missing.
     missed_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -66,25 +66,25 @@ enum Database {
     Sqlite(sqlite::Sqlite),
 }
 
-/// What a batch changed.
+/// The number of candles that a batch changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     /// Closed candles that were not stored before.
     pub added: usize,
-    /// Forming candles that were stored or replaced their earlier selves.
+    /// Forming candles that were stored or replaced an earlier state.
     pub forming: usize,
 }
 
-/// Which candles of a batch changed something, each kind by its position in the batch, ascending.
+/// The candles of a batch that changed something, by their positions in the batch, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Positions in [`Batch::closed`] of those that were not stored before.
+    /// Positions in [`Batch::closed`] of the candles that were not stored before.
     pub closed: Vec<usize>,
-    /// Positions in [`Batch::forming`] of those that were stored or replaced their earlier selves.
+    /// Positions in [`Batch::forming`] of the candles that were stored or replaced an earlier state.
     pub forming: Vec<usize>,
 }
 
-/// A forming candle whose time to be closed by the clock has come.
+/// A forming candle that was due to be closed by the clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueCandle {
     /// The instrument, as it is stored.
@@ -100,29 +100,30 @@ pub struct DueCandle {
 /// The outcome of closing a candle that was due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClosingOutcome {
-    /// It is stored closed now.
+    /// It is stored as a closed candle now.
     Closed,
-    /// It had been stored closed before, which stays.
+    /// A closed candle was stored under its key before, and stays.
     WasClosed,
-    /// A constraint of the database's own refuses it for this reason. It stays forming, and is due again after
-    /// [`REFUSED_CLOSING_DELAY_SECONDS`].
+    /// A constraint or a trigger that we did not make refuses it for this reason. It stays forming, and is due again
+    /// after [`REFUSED_CLOSING_DELAY_SECONDS`].
     Refused(String),
 }
 
-/// A stored candle that differs by value from one that somebody asked about.
+/// A stored candle whose values differ from those of a candle that was asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The position of that candle among those that were asked about.
+    /// The position of the candle among those that were asked about.
     pub position: usize,
     /// The stored open, high, low, close and volume, as the first [`MAX_STORED_VALUE_CHARS`] characters of their text;
     /// `None` where the value is the same.
     pub values: [Option<String>; 5],
 }
 
-/// Characters of one stored value that are read for the log: others may have written 131,072 digits.
+/// The maximum number of characters of a stored value that are read for the log, because other programs may have stored
+/// a number of 131,072 digits.
 const MAX_STORED_VALUE_CHARS: usize = 64;
 
-/// Candles of one series in a span of time, read from one end of it.
+/// A request for candles of one series in a span of time, counted from one end of the span.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Range {
     /// The instrument.
@@ -133,33 +134,33 @@ pub struct Range {
     pub start: i64,
     /// The millisecond after the span.
     pub end: i64,
-    /// From which end to count.
+    /// The end of the span from which candles are counted.
     pub direction: Direction,
-    /// Most candles to return.
+    /// The maximum number of candles to return.
     pub limit: usize,
 }
 
-/// Which candles of a span count as the first.
+/// The order in which the candles of a span are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// The oldest.
+    /// From the oldest to the newest.
     Ascending,
-    /// The newest.
+    /// From the newest to the oldest.
     Descending,
 }
 
-/// How many connections a store holds.
+/// The number of connections that a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
-    /// Open now.
+    /// Open connections.
     pub open: u32,
-    /// Of those, idle.
+    /// Idle connections among the open ones.
     pub idle: u32,
-    /// Most it may open.
+    /// The maximum number of open connections.
     pub max: u32,
 }
 
-/// Calls the same operation on whichever store this is.
+/// Calls the same operation of the store on Postgres or on SQLite.
 macro_rules! either {
     ($store:expr, $inner:ident => $call:expr) => {
         match &$store.database {
@@ -171,7 +172,7 @@ macro_rules! either {
 use either;
 
 impl Store {
-    /// Prepares to use the database that the configuration names, without touching it.
+    /// Creates a store for the database that the configuration names, without touching the database.
     ///
     /// # Errors
     /// [`StoreError::Misconfigured`] when the address cannot work.
@@ -192,8 +193,8 @@ impl Store {
         })
     }
 
-    /// Runs an operation in a span of its name, measures it, waiting for a connection included, and notes where it finds
-    /// something missing.
+    /// Runs an operation in a span of its name, measures its duration including the wait for a connection, and notes
+    /// the time if the operation finds something missing.
     async fn measured<T>(
         &self,
         name: &'static str,
@@ -209,7 +210,7 @@ impl Store {
         result
     }
 
-    /// The last time at which an operation found the database's file or a table to be missing, if any did.
+    /// The last time at which an operation found the database's file or a table missing, if any did.
     #[must_use]
     pub fn missed_at(&self) -> Option<Instant> {
         *self.missed_at.lock().unwrap_or_else(PoisonError::into_inner)
@@ -224,18 +225,19 @@ impl Store {
         }
     }
 
-    /// First contact: checks that the database fits, brings its tables up to date if `migrate`, and from then on lets
-    /// the other operations through. May be called again after a failure.
+    /// Makes first contact: checks that the database can be used, brings its tables up to date if `migrate`, and from
+    /// then on lets the other operations through. May be called again after a failure.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Denied`] is for a while, [`StoreError::Misconfigured`] is not.
+    /// [`StoreError::Unavailable`] is worth another try, [`StoreError::Denied`] is worth one for a while, and
+    /// [`StoreError::Misconfigured`] is not.
     pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
         let prepare = async { either!(self, store => store.prepare(migrate).await) };
         prepare.instrument(spans::statement("prepare")).await
     }
 
-    /// Looks at the database as [`Self::prepare`] would use it, and changes nothing: no table, no file. What was found before
-    /// the caller stops waiting is in `findings`.
+    /// Inspects the database as [`Self::prepare`] would use it, and changes nothing: it makes no table and no file. If
+    /// the caller stops waiting, `findings` holds what was found until then.
     pub async fn inspect(&self, migrate: bool, clock: &Clock, findings: &mut Findings) {
         match &self.database {
             Database::Postgres(postgres) => postgres.inspect(migrate, clock, findings).await,
@@ -243,23 +245,23 @@ impl Store {
         }
     }
 
-    /// Says to other services on the same SQLite file that this one uses it, and warns in the log where another one does. To be
-    /// repeated, since the other one may end. On Postgres, which any number of services may share, it does nothing.
+    /// Shows other services on the same SQLite file that this one uses it, and logs a warning if another one does. Has
+    /// to be repeated, because the other one may end. Does nothing on Postgres, which any number of services may share.
     pub async fn claim(&self) {
         if let Database::Sqlite(sqlite) = &self.database {
             sqlite.claim().await;
         }
     }
 
-    /// Warns in the log of closed candles that others stored under names by which nobody can ask for them. Takes two seconds
-    /// at most, and begins no further step once the caller stops waiting.
+    /// Logs a warning about closed candles that other programs stored under names that no request can use. Takes at
+    /// most two seconds, and begins no further step once the caller stops waiting.
     pub async fn report_unreachable(&self) {
         unreachable::report(self).await;
     }
 
-    /// Stores a batch, all of it or nothing, durably. A closed candle whose key is stored already changes nothing; a
-    /// forming one replaces its earlier self unless a closed one has its key, or the stored one has more volume and is at
-    /// most ten seconds old.
+    /// Stores a batch durably: all of it or nothing. A closed candle whose key is stored already changes nothing. A
+    /// forming candle replaces the stored state under its key, unless a closed candle has that key, or the stored state
+    /// has more volume and is at most ten seconds old.
     ///
     /// Runs to its end even if the caller stops waiting.
     ///
@@ -271,7 +273,7 @@ impl Store {
             .noted(self.measured("append", async { either!(self, store => store.append(batch, bump).await) }).await)
     }
 
-    /// Like [`Self::append`], and tells which candles changed something, which costs a little.
+    /// Like [`Self::append`], but returns which candles changed something, which costs a little.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -287,21 +289,22 @@ impl Store {
         self.writes.last_error()
     }
 
-    /// The version of a series. What is read after this call holds every write of this process that the version counts, and
-    /// as long as the version stays the same, there was no other.
+    /// The version of a series. A read after this call sees every write of this process that the version counts. As
+    /// long as the version stays the same, no other write of this process has ended.
     #[must_use]
     pub fn series_version(&self, symbol: &Symbol, timeframe: Timeframe) -> SeriesVersion {
         self.versions.current(symbol, timeframe)
     }
 
-    /// The version of all series of these symbols, or only of those with `timeframe`, likewise.
+    /// The version of all series of these symbols together, or only of those with `timeframe`. It has the same meaning
+    /// as that of [`Self::series_version`].
     #[must_use]
     pub fn series_version_of(&self, symbols: &[Symbol], timeframe: Option<Timeframe>) -> SeriesVersion {
         self.versions.current_of(symbols, timeframe)
     }
 
-    /// Reads candles in ascending order, each time once: a closed candle hides a forming one. Rows that are not candles are
-    /// named in the log, each once.
+    /// Reads candles in ascending order, one for each time: a closed candle hides a forming one. Logs each row that is
+    /// not a candle, once.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -312,31 +315,31 @@ impl Store {
         Ok(candles)
     }
 
-    /// Opening times of the newest closed candles in epoch milliseconds, as [`Self::keep_newest`] has kept them. Reads no more
-    /// rows than there are timeframes.
+    /// Reads the opening times of the newest closed candles that [`Self::keep_newest`] has stored, in epoch
+    /// milliseconds. There are no more rows than timeframes.
     ///
     /// # Errors
-    /// When the database cannot be read, or has no place for this yet.
+    /// When the database cannot be read, or has no table for these times yet.
     pub async fn newest(&self) -> Result<HashMap<Timeframe, i64>, StoreError> {
         let rows = self.measured("newest", async { either!(self, store => store.newest().await) }).await?;
         Ok(rows.into_iter().filter_map(|(name, time)| Some((Timeframe::named(&name)?, time))).collect())
     }
 
-    /// Keeps opening times of the newest closed candles in epoch milliseconds, each where it is later than the one that is
-    /// kept.
+    /// Stores the opening times of the newest closed candles in epoch milliseconds. A time replaces only an earlier
+    /// one.
     ///
     /// # Errors
-    /// When the database cannot be written, or has no place for this yet.
+    /// When the database cannot be written, or has no table for these times yet.
     pub async fn keep_newest(&self, newest: HashMap<Timeframe, i64>) -> Result<(), StoreError> {
         let mut rows: Vec<_> = newest.into_iter().map(|(timeframe, time)| (timeframe.name(), time)).collect();
-        // In one order, so that two processes never wait for each other in a circle.
+        // Sorted, because two processes that write the rows in different orders could deadlock.
         rows.sort_unstable();
         self.measured("keep_newest", async { either!(self, store => store.keep_newest(rows).await) }).await
     }
 
-    /// Closes forming candles whose time to be closed has come by `now`, in their last state, as many as one transaction
-    /// should hold. One that the database refuses keeps no other from being closed. Returns them; where there are
-    /// [`MAX_CLOSED_AT_ONCE`], more may be waiting.
+    /// Closes the forming candles that are due by `now`, in their last state, as many as one transaction should hold. A
+    /// candle that the database refuses does not keep the others from being closed. Returns all of them; if there are
+    /// [`MAX_CLOSED_AT_ONCE`], more may be due.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -344,8 +347,8 @@ impl Store {
         self.measured("close_due", async { either!(self, store => store.close_due(now).await) }).await
     }
 
-    /// Keeps when the clock may close the forming candles of a batch, where their states were older than what is stored: the
-    /// decision counts also if the prices do not.
+    /// Stores the times at which the clock may close the forming candles of a batch whose states are older than the
+    /// stored ones, because these times count even if the prices do not.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -354,8 +357,8 @@ impl Store {
             .await
     }
 
-    /// Reads what is stored closed under the keys of `candles` with other values than theirs, in no particular order. Values
-    /// are compared as numbers: 1.1 is 1.10.
+    /// Reads the closed candles that are stored under the keys of `candles` with other values, in no particular order.
+    /// Values are compared as numbers: 1.1 equals 1.10.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -363,7 +366,7 @@ impl Store {
         self.measured("compare", async { either!(self, store => store.stored_otherwise(candles).await) }).await
     }
 
-    /// Removes forming candles whose closed form is stored, and says how many.
+    /// Deletes the forming candles under whose keys a closed candle is stored, and returns their number.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -371,7 +374,7 @@ impl Store {
         self.measured("sweep", async { either!(self, store => store.sweep().await) }).await
     }
 
-    /// Returns once the database has answered, on a connection that nothing else uses.
+    /// Waits until the database answers, on a connection that nothing else uses.
     ///
     /// # Errors
     /// When it does not answer.
@@ -380,26 +383,26 @@ impl Store {
         ping.instrument(spans::statement("ping")).await
     }
 
-    /// How many connections are open.
+    /// The number of connections that are open, and of those that are idle.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
         either!(self, store => store.pool_use())
     }
 
-    /// Waits for what is being written, then closes all connections.
+    /// Waits for the operations that are running, then closes all connections.
     pub async fn close(&self) {
         either!(self, store => store.close().await);
     }
 }
 
-/// What operations say before [`Store::prepare`] has succeeded.
+/// The error of operations before [`Store::prepare`] has succeeded.
 fn not_prepared() -> StoreError {
     StoreError::unavailable("it has not been reached since the start")
 }
 
-/// Checks the order of a page's times as they came from the database. The statements join a page's candles in the order of a
-/// subquery, which both databases keep without promising it. To order inside the aggregate would make a page of 1,000 a
-/// quarter dearer on Postgres and a third on SQLite, so a wrong order is an error instead, and never a wrong page.
+/// Checks that the times of a page are in order. The statements aggregate a page's candles in the order of a subquery,
+/// which both databases keep without promising it. Ordering inside the aggregate would make a page of 1,000 candles
+/// cost a quarter more on Postgres and a third more on SQLite, so a wrong order is an error instead.
 fn check_order<T: PartialOrd>(times: &[T], direction: Direction) -> Result<(), StoreError> {
     let in_order = match direction {
         Direction::Ascending => times.is_sorted_by(|one, next| one < next),
@@ -408,8 +411,8 @@ fn check_order<T: PartialOrd>(times: &[T], direction: Direction) -> Result<(), S
     if in_order { Ok(()) } else { Err(unreadable("the candles of a page are not in the order that was asked for")) }
 }
 
-/// The migration that makes the table of the newest candles' times. It runs again where somebody dropped that table, because
-/// all that the table holds is found in the candles.
+/// The version of the migration that makes the table of the newest candles' times. It runs again if somebody dropped
+/// that table, because everything in the table is found in the candles.
 const NEWEST_CANDLES_MIGRATION: i64 = 3;
 
 fn changed_migration(version: i64) -> String {
@@ -419,7 +422,7 @@ fn changed_migration(version: i64) -> String {
     )
 }
 
-/// Runs `work` to its end, so that a caller who stops waiting cannot cut a statement in half.
+/// Runs `work` to its end, so that a caller that stops waiting cannot interrupt a statement.
 async fn finished<T: Send + 'static>(
     tasks: &TaskTracker,
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,

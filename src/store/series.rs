@@ -1,8 +1,8 @@
-//! The catalogue: which series are stored, from when to when, and with how many digits.
+//! The catalogue of series: their names, their first and last times, and their number of decimal places.
 //!
-//! A list is read in steps of a bounded number of rows, so that no statement takes long and nothing goes on being read
-//! once nobody waits for the list. Where series are short, a step reads the key row by row; where they are long, it hops
-//! from one to the next and looks at both ends of each.
+//! A list is read in steps of a bounded number of rows, so that no statement takes long, and reading ends once nobody
+//! waits for the list any more. If series are short, a step reads the key row by row. If they are long, it hops from
+//! one series to the next and reads both ends of each.
 
 use std::time::{Duration, Instant};
 
@@ -10,25 +10,26 @@ use super::precision::{self, Outliers, SAMPLE_CANDLES};
 use super::{Database, Store, StoreError, either};
 use candle::{Symbol, Timeframe};
 
-/// First millisecond of the year 1 and of the year 10000: no other candle can be asked for.
+/// The first millisecond of the year 1 and of the year 10000. Requests reach only candles between them.
 pub(super) const FIRST_TIME_MILLISECONDS: i64 = -62_135_596_800_000;
 pub(super) const END_TIME_MILLISECONDS: i64 = 253_402_300_800_000;
 
-/// A list ends early, and says where to go on, once so many series were looked at or so much time has passed: a filter
-/// that hardly any series fits must not cost more than any other list.
+/// A list ends early, and returns the place to go on from, once this number of series was examined or this much time
+/// has passed, because a filter that hardly any series matches must not cost more than any other list.
 const MAX_EXAMINED_SERIES: usize = 20_000;
 const LIST_TIME_BUDGET: Duration = Duration::from_secs(2);
-/// Deadline of a list that has passed only series since then that cannot be named as the place to go on from.
+/// The deadline of a list that cannot end early, because since [`LIST_TIME_BUDGET`] it has found only series that a
+/// request cannot name as the place to go on from.
 const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Rows of a step that reads the key row by row. The first one finds out how long the series are.
+/// The number of rows of a step that reads the key row by row. The first step finds out how long the series are.
 const MIN_ROWS: usize = 64;
 const MAX_FIRST_ROWS: usize = 1_000;
 const MAX_ROWS: usize = 12_000;
-/// Series of a step that hops.
+/// The number of series of a step that hops.
 const MIN_HOPS: usize = 8;
 pub(super) const MAX_HOPS: usize = 500;
-/// From so many candles a series on, to hop costs less than to read every row (measured on both stores).
+/// The length of a series from which hopping costs less than reading every row (measured on both stores).
 const CANDLES_WORTH_A_HOP: usize = 8;
 
 /// The name of a series. Ordered by the bytes of the symbol, then of the timeframe's name.
@@ -55,17 +56,17 @@ impl PartialOrd for SeriesKey {
 /// A selection of series to list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesSelection {
-    /// Only those of these instruments, ascending, each once; of all where it is empty.
+    /// The instruments of the series, ascending, each once. If this is empty, series of all instruments are listed.
     pub symbols: Vec<Symbol>,
-    /// Only those with this period.
+    /// The period of the series, if only one is listed.
     pub timeframe: Option<Timeframe>,
-    /// Only those after this one, which need not be stored.
+    /// The series after which the list begins. It need not be stored.
     pub after: Option<SeriesKey>,
-    /// The most series to return, at least 1.
+    /// The maximum number of series to return, at least 1.
     pub limit: usize,
 }
 
-/// A series, as its closed candles show it.
+/// A series, described by its closed candles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
     /// Its name.
@@ -74,9 +75,9 @@ pub struct Series {
     pub first: i64,
     /// Opening time of the newest candle in epoch milliseconds.
     pub last: i64,
-    /// Digits behind the point that nearly all of the newest candles need.
+    /// The number of decimal places that nearly all of the newest candles need.
     pub price_precision: u32,
-    /// Those of the newest candles that need more.
+    /// The newest candles that need more, if there are any.
     pub outliers: Option<Outliers>,
 }
 
@@ -85,12 +86,13 @@ pub struct Series {
 pub struct SeriesPage {
     /// The series.
     pub series: Vec<Series>,
-    /// The place to go on from, if there may be more. There may be even if these are fewer than was asked for.
+    /// The place to go on from, if there may be more series. There may be more even if this page has fewer than the
+    /// limit.
     pub next: Option<SeriesKey>,
 }
 
-/// A place in the order of the key: behind the last candle of a series, which in a table that others write need not be one
-/// that can be asked for.
+/// A place in the order of the key: after the last candle of a series. In a table that other programs write, a request
+/// may not be able to name that series.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Position {
     pub(super) symbol: Vec<u8>,
@@ -103,7 +105,7 @@ impl Position {
         Self { symbol: symbol.as_str().into(), timeframe: timeframe.name().into() }
     }
 
-    /// The series, if it is one that can be asked for.
+    /// The series, if a request can name it.
     fn key(&self) -> Option<SeriesKey> {
         let symbol = parse_symbol(&self.symbol)?;
         let timeframe = std::str::from_utf8(&self.timeframe).ok().and_then(Timeframe::named)?;
@@ -119,9 +121,10 @@ fn parse_symbol(text: &[u8]) -> Option<Symbol> {
 #[derive(Debug)]
 pub(super) struct SeriesRow {
     pub(super) position: Position,
-    /// In epoch milliseconds; `None` if that is infinite.
+    /// In epoch milliseconds; `None` if the time is infinite.
     pub(super) time: Option<i64>,
-    /// The most digits behind the point among its prices; `None` if one of them is not a price, so that pages leave the row out.
+    /// The maximum number of decimal places among its prices; `None` if one of them is not a price, in which case pages
+    /// leave the row out.
     pub(super) digits: Option<u32>,
 }
 
@@ -153,8 +156,8 @@ impl Sample {
 }
 
 impl Store {
-    /// Lists series that have closed candles, by the bytes of symbol and timeframe. In a table of somebody else's, it is by
-    /// the order of its key's index, unless `selection` names symbols.
+    /// Lists the series that have closed candles, ordered by the bytes of symbol and timeframe. In an adopted table,
+    /// the order is that of the key's index, unless `selection` names symbols.
     ///
     /// Reads in steps, and begins no further step once the caller stops waiting.
     ///
@@ -164,7 +167,7 @@ impl Store {
         self.measured("series", Walk::new(self, selection).run()).await
     }
 
-    /// The names of the series behind a place, at most so many. There are no more where it returns fewer.
+    /// Reads the names of the series after a place, at most `most`. If there are fewer, these are the last ones.
     pub(super) async fn keys_after(&self, position: Position, most: usize) -> Result<Vec<Position>, StoreError> {
         either!(self, store => store.keys_after(position, most).await)
     }
@@ -172,15 +175,15 @@ impl Store {
 
 /// The outcome of a step.
 struct StepOutcome {
-    /// Series that it looked at.
+    /// The number of series that it examined.
     series: usize,
-    /// Candles of theirs, as far as they were read.
+    /// The number of their candles that it read.
     candles: usize,
-    /// True if nothing stands behind them.
+    /// True if no series follows them.
     is_last: bool,
 }
 
-/// A reading of the catalogue.
+/// A walk through the catalogue.
 struct Walk<'a> {
     store: &'a Store,
     selection: &'a SeriesSelection,
@@ -206,7 +209,7 @@ impl<'a> Walk<'a> {
         Ok(SeriesPage { series, next })
     }
 
-    /// Asks for each series that the wanted symbols may have. Returns where it was cut short.
+    /// Looks up each series that the wanted symbols may have. Returns the place to go on from if it ends early.
     async fn by_symbols(&mut self) -> Result<Option<SeriesKey>, StoreError> {
         let mut timeframes: Vec<Timeframe> = self.selection.timeframe.map_or(Timeframe::ALL.into(), |one| vec![one]);
         timeframes.sort_unstable_by_key(|timeframe| timeframe.name());
@@ -228,7 +231,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Follows the key from one series to the next. Returns where it was cut short.
+    /// Follows the key from one series to the next. Returns the place to go on from if it ends early.
     async fn along_the_key(&mut self) -> Result<Option<SeriesKey>, StoreError> {
         let mut position = self.selection.after.as_ref().map_or_else(Position::default, Position::after);
         let (mut rows, mut hops) = (self.wanted().clamp(MIN_ROWS, MAX_FIRST_ROWS), self.hops());
@@ -250,14 +253,15 @@ impl<'a> Walk<'a> {
             }
             let candles_a_series = step.candles.div_ceil(step.series.max(1)).max(1);
             are_long = step.series == 0 || candles_a_series >= CANDLES_WORTH_A_HOP;
-            // A little more than seems needed. Where few of the series are wanted, ever more are read at a time.
+            // A little more than is probably needed. If few of the series are wanted, each step reads more than the one
+            // before.
             let wanted = self.wanted() * candles_a_series;
             rows = (wanted + wanted / 8).max(2 * rows).min(MAX_ROWS);
             hops = (2 * hops).min(MAX_HOPS);
         }
     }
 
-    /// Reads so many rows, and takes the series that end among them.
+    /// Reads `count` rows, and takes the series that end among them.
     async fn scan(&mut self, position: &mut Position, count: usize) -> Result<StepOutcome, StoreError> {
         let rows = either!(self.store, store => store.rows_after(position.clone(), count).await)?;
         let is_last = rows.len() < count;
@@ -279,12 +283,12 @@ impl<'a> Walk<'a> {
         Ok(StepOutcome { series: series.len(), candles, is_last })
     }
 
-    /// Hops over some series, and looks at those of them that are wanted.
+    /// Hops over some series, and reads the candles of those that are wanted.
     async fn hop(&mut self, position: &mut Position, hops: usize) -> Result<StepOutcome, StoreError> {
         let (series, keys, is_last) = if let Some(timeframe) = self.selection.timeframe {
             let symbols = either!(self.store, store => store.symbols_after(position.symbol.clone(), hops).await)?;
             let is_last = symbols.len() < hops;
-            // Its series may still be to come in the symbol that was reached.
+            // The wanted series of the symbol that was reached may still follow.
             let reached = std::mem::take(&mut position.symbol);
             let mut keys = Vec::new();
             for symbol in std::iter::once(&reached).chain(&symbols).filter_map(|symbol| parse_symbol(symbol)) {
@@ -309,7 +313,7 @@ impl<'a> Walk<'a> {
         Ok(StepOutcome { series, candles, is_last })
     }
 
-    /// Looks at series, and returns how many candles were read.
+    /// Reads samples of series, and returns the number of candles that were read.
     async fn ask(&mut self, keys: Vec<SeriesKey>) -> Result<usize, StoreError> {
         if keys.is_empty() {
             return Ok(0);
@@ -322,12 +326,12 @@ impl<'a> Walk<'a> {
         Ok(candles)
     }
 
-    /// One more than the limit tells whether there are more.
+    /// The number of series that are still wanted: one more than the limit, which shows whether there are more.
     fn wanted(&self) -> usize {
         (self.selection.limit + 1).saturating_sub(self.found.len())
     }
 
-    /// The number of hops: as many as series are wanted.
+    /// The number of hops: one for each series that is wanted, within the bounds.
     fn hops(&self) -> usize {
         self.wanted().clamp(MIN_HOPS, MAX_HOPS)
     }

@@ -151,7 +151,7 @@ fn lossless_changes_are_advised_as_one_statement() {
             (
                 "create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
                  alter table market_data_candles alter column symbol type text collate blind",
-                "the collation of symbol takes different texts for the same",
+                "the collation of symbol treats different texts as equal",
             ),
             (
                 &format!(

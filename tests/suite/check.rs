@@ -118,7 +118,7 @@ fn check_does_not_modify_a_sqlite_file() {
     fs::write(folder.path().join("text.db"), "this is no database, however long one reads in it").unwrap();
     let (code, report) = check(folder.path(), &[("DATABASE_URL", "sqlite://text.db")]);
     assert_eq!(code, 2, "{report}");
-    has_row(&report, "wrong", "file", "is no SQLite database");
+    has_row(&report, "wrong", "file", "is not a SQLite database");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn unusable_databases_are_exit_code_2() {
             "sqlite://no/such/folder/candles.db",
             "no/such/folder does not exist; correct the path, or make the folder: mkdir -p",
         ),
-        ("sqlite://text.db", "is no SQLite database"),
+        ("sqlite://text.db", "is not a SQLite database"),
         ("sqlite://", "must name a SQLite file"),
         ("sqlite://:memory:", "must name a SQLite file"),
     ] {

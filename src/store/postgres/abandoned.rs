@@ -1,9 +1,9 @@
-//! Connections whose statement was given up, and the server's processes behind them.
+//! Connections whose statement was given up, and their backend processes on the server.
 //!
-//! A process that waits for a synchronous standby, or stands still, does not notice that its client has gone. If its place in
-//! the pool were free at once, another connection would be opened for each statement given up, until the server has no room
-//! for anybody. So the place is kept until the server has ended the process, which it is asked to do on a connection of its
-//! own, one at a time.
+//! A backend that waits for a synchronous standby, or hangs, does not notice that its client has gone. If its place in
+//! the pool were free at once, another connection would be opened for each statement that is given up, until the server
+//! has no connection left for anybody. So the place is kept until the server has ended the backend. A separate
+//! connection, never more than one at a time, asks the server to do so.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -19,28 +19,31 @@ use tracing::{Span, debug, warn};
 
 use crate::errors::chain;
 
-/// The longest time that reaching the server and asking it once may take.
+/// The maximum time for reaching the server and asking it once.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest time that a place is kept while the server cannot be asked: it may be gone, and then so are its processes.
+/// The maximum time for which a place is kept while the server cannot be asked, because a server that is gone has no
+/// backends either.
 const UNANSWERED_HOLD: Duration = Duration::from_secs(1);
-/// First and longest pause between asking a server again that has not ended a process yet.
+/// The first and the maximum pause before the server is asked again about a backend that it has not ended yet.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
-/// Pause after the server could not be asked.
+/// The pause after the server could not be asked.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
-/// The time after which a process that the server does not end is logged.
+/// The time after which a backend that the server has not ended is logged.
 const SLOW_END_DELAY: Duration = Duration::from_secs(10);
-/// Processes remembered whose place has been given up; the server ends the others itself once their client's link is dead.
+/// The maximum number of backends that are remembered after their place was given back. The server ends the others
+/// itself once it finds their clients' connections dead.
 const MAX_REMEMBERED: usize = 1000;
 
-/// A process of the server, as long as it serves our session. Its number alone may be another's by now, and a session pooler
-/// lends a process on once its client has left.
+/// A backend process of the server, as long as it serves our session. Its pid alone does not identify it, because
+/// another process may have the number by now, and a session pooler lends the backend to another client once ours has
+/// left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backend {
     pub(super) pid: i32,
-    /// Its start, as the server writes it.
+    /// Its start time, as the server writes it.
     pub(super) start: String,
-    /// The `application_name` of our session, which is reset before the process serves another one.
+    /// The `application_name` of our session, which is reset before the backend serves another one.
     pub(super) session: String,
 }
 
@@ -56,12 +59,12 @@ struct AbandonedBackend {
     backend: Backend,
     places: Option<Places>,
     since: Instant,
-    /// That of the statement that was given up.
+    /// The span of the statement that was given up.
     span: Span,
     is_reported: bool,
 }
 
-/// Ends processes of connections that were given up. Clones share the work.
+/// Ends the backends of connections that were given up. Clones share the queue.
 #[derive(Clone)]
 pub(super) struct Abandoned(Arc<AbandonedShared>);
 
@@ -85,7 +88,7 @@ impl Abandoned {
 
     /// Keeps `places`, if the connection had any, until the server has ended `backend`.
     pub(super) fn end(&self, backend: Backend, places: Option<Places>) {
-        // Without a runtime, the process is at its end.
+        // Without a runtime, this process is about to exit.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.lock();
         let (since, span) = (Instant::now(), Span::current());
@@ -137,12 +140,12 @@ impl Abandoned {
             }
         }
         if let Some(control) = control {
-            // Its outcome changes nothing: the connection is not used again.
+            // The outcome does not matter, because the connection is not used again.
             let _ = timeout(ATTEMPT_TIMEOUT, PgConnection::close(control)).await;
         }
     }
 
-    /// Has the server end these processes, and says which of them were still there.
+    /// Asks the server to end these backends, and returns those that were still there.
     async fn ask(
         &self,
         control: Option<PgConnection>,
@@ -162,14 +165,18 @@ impl Abandoned {
         Ok((connection, left))
     }
 
-    /// The processes that are to be ended; none once there is nothing left to do.
+    /// Returns the backends to end, or `None` once there are none, and logs those that are slow to end.
     fn backends(&self) -> Option<Vec<Backend>> {
         let mut state = self.lock();
         for entry in
             state.entries.iter_mut().filter(|entry| !entry.is_reported && entry.since.elapsed() > SLOW_END_DELAY)
         {
             entry.is_reported = true;
-            warn!(parent: &entry.span, pid = entry.backend.pid, "the server has not ended a connection that was given up");
+            warn!(
+                parent: &entry.span,
+                pid = entry.backend.pid,
+                "the server has not ended a connection that was given up"
+            );
         }
         state.is_running = !state.entries.is_empty();
         state.is_running.then(|| state.entries.iter().map(|entry| entry.backend.clone()).collect())
@@ -179,7 +186,8 @@ impl Abandoned {
         self.lock().entries.retain(|entry| !has_ended(&entry.backend));
     }
 
-    /// Gives the places back and remembers the processes: if they are still there once the server answers, they end then.
+    /// Gives the places back but remembers the backends, so that those that are still there once the server answers are
+    /// ended then.
     fn release_places(&self) {
         for entry in &mut self.lock().entries {
             entry.places = None;

@@ -1,10 +1,10 @@
-//! The check that the login may do what the service does.
+//! The check that the login has the privileges that the service needs.
 
 use sqlx::PgConnection;
 
 use crate::store::StoreError;
 
-/// Refuses a login that may not do what the service does, or from which row security would hide rows without a word.
+/// Refuses a login that lacks a privilege, or from which row security would silently hide rows.
 pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
     const SEQUENCE: &str = r"
         select coalesce(bool_and(has_sequence_privilege(s.oid, 'usage')), true)

@@ -1,8 +1,9 @@
-//! A `market_data_candles` made by others, which is used as it is if it can hold every candle exactly and once.
+//! Adoption of a `market_data_candles` that others made: it is used as it is if it can hold every candle exactly and
+//! once.
 //!
-//! One that cannot is refused with everything that is wrong with it at once. Faults that a change of the table mends without
-//! losing anything go into one statement to run. Where a change could lose or misread something, the table is looked at, and the
-//! refusal says what is in the way and how to see it.
+//! A table that cannot is refused, with everything that is wrong with it at once. Repairs that lose nothing go into one
+//! statement to run. If a repair could lose or misread something, the table is searched, and the refusal says which
+//! rows are in the way and how to see them.
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,7 @@ use super::exact_volume;
 use crate::store::StoreError;
 use crate::store::error::sql_state;
 
-/// The longest time that looking through the table may take for one question, in the spelling of the setting.
+/// Sets the maximum time of one search through the table.
 const LOOK_TIMEOUT: &str = "set statement_timeout = '2s'";
 
 /// The content of a column that we read and write.
@@ -57,16 +58,16 @@ impl Content {
 struct AdoptedColumn {
     name: String,
     r#type: String,
-    /// Without precision or length.
+    /// The type without precision or length.
     base_type: String,
     category: String,
     not_null: bool,
     must_be_given: bool,
     is_generated: bool,
     in_primary_key: bool,
-    /// The one that the column owns, if any.
+    /// The sequence that the column owns, if any.
     sequence: Option<String>,
-    /// True if its collation takes different texts for the same.
+    /// True if its collation treats different texts as equal.
     is_blind: bool,
     dependents: Option<String>,
 }
@@ -89,8 +90,8 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
     };
     if !is_table {
         return Err(StoreError::misconfigured(
-            "market_data_candles exists in the database and is not a table (perhaps a view), so candles cannot be stored in \
-             it; rename it",
+            "market_data_candles exists in the database and is not a table (perhaps a view), so candles cannot be \
+             stored in it; rename it",
         ));
     }
     let found =
@@ -122,22 +123,22 @@ fn content(name: &str) -> Option<Content> {
     COLUMNS.iter().find(|(column, _)| *column == name).map(|(_, content)| *content)
 }
 
-/// All that is wrong with a table.
+/// Everything that is wrong with a table.
 struct MisfitReport<'a> {
     connection: &'a mut PgConnection,
     found: &'a [AdoptedColumn],
-    /// True if no question has taken too long yet. After one that has, no other is asked.
+    /// True as long as no search has taken too long. After that, no other search is made.
     is_patient: bool,
     misfits: Vec<String>,
-    /// Parts of the statement that mends what can be mended without loss.
+    /// Parts of the statement for the repairs that lose nothing.
     actions: Vec<String>,
-    /// Decisions that somebody has to make first.
+    /// Decisions that the operator has to make first.
     questions: Vec<String>,
     /// Objects that keep types of columns from being changed.
     dependents: Vec<String>,
 }
 
-/// The result of looking for rows.
+/// The result of a search for rows.
 enum RowSearch {
     Nothing,
     Rows { count: i64, example: String },
@@ -183,7 +184,7 @@ impl MisfitReport<'_> {
                 self.convert(column, content).await?;
             }
         } else if column.is_blind {
-            self.misfits.push(format!("the collation of {name} takes different texts for the same"));
+            self.misfits.push(format!("the collation of {name} treats different texts as equal"));
             self.dependents.extend(column.dependents.clone());
             self.actions.push(format!("alter column \"{name}\" type text collate \"C\""));
         }
@@ -196,8 +197,8 @@ impl MisfitReport<'_> {
             let nulls = format!("\"{name}\" is null");
             let ask = match self.exact_volume() {
                 Some((exact, base_type)) if content == Content::Volume && content.fits(r#type) => format!(
-                    "{name} is null in some rows, and {exact} may hold what belongs there, as after a change that ended half-way. \
-                     To fill {name} from it ({}), run: {};",
+                    "{name} is null in some rows, and {exact} may hold the values, as after a change that ended \
+                     half-way. To fill {name} from it ({}), run: {};",
                     exact_volume::SUBSTITUTE,
                     exact_volume::fill_volume(&exact, base_type)
                 ),
@@ -223,7 +224,8 @@ impl MisfitReport<'_> {
             (Content::Time, _) => self.convert_time(column).await?,
             (Content::Price, "real" | "double precision") => {
                 let digits = to(&format!("\"{name}\"::text::numeric"));
-                // The cast rounds to the digits that the type holds for certain, the text has as many as tell it apart.
+                // The cast rounds to the digits that the type holds for certain; the text has all the digits that
+                // identify the value.
                 let artefacts = format!("\"{name}\"::text::numeric is distinct from \"{name}\"::numeric");
                 let ask = format!(
                     "{name} is binary and holds prices of more digits than its type holds for certain, such as \
@@ -253,7 +255,8 @@ impl MisfitReport<'_> {
         Ok(())
     }
 
-    /// A volume of a type that may hold fractions. Whether rows are in the way, which its advice gives a volume, nulls included.
+    /// Decides how a volume of a type that may hold fractions can be converted. Returns true if rows are in the way.
+    /// The advice then gives every row a volume, also where it is null.
     async fn convert_volume(&mut self, column: &AdoptedColumn) -> sqlx::Result<bool> {
         let AdoptedColumn { name, base_type, .. } = column;
         let value = exact_volume::number(name, base_type);
@@ -262,7 +265,8 @@ impl MisfitReport<'_> {
         );
         let exact = exact_volume::free_name(|name| self.find(name).is_some());
         let ask = format!(
-            "{name} holds what bigint would round or cannot hold. To keep it exactly as {exact} beside a rounded {name} ({}), run: {}",
+            "{name} holds values that bigint would round or cannot hold. To keep them exactly as {exact} beside a \
+             rounded {name} ({}), run: {}",
             exact_volume::SUBSTITUTE,
             exact_volume::replace_volume(&exact, base_type)
         );
@@ -273,14 +277,14 @@ impl MisfitReport<'_> {
         self.found.iter().find(|column| column.name == name)
     }
 
-    /// A column in which an earlier change has kept volumes, and its type.
+    /// The column in which an earlier change has kept exact volumes, and its type.
     fn exact_volume(&self) -> Option<(String, &str)> {
         let taken = exact_volume::taken_names(|name| self.find(name).is_some());
         let with_type = |name: String| self.find(&name).map(|column| (name, &*column.base_type));
         taken.filter_map(with_type).filter(|(_, base_type)| exact_volume::is_type(base_type)).last()
     }
 
-    /// A time without a zone could be of any zone, so its conversion is always asked about.
+    /// Always asks the operator how to convert a time, because one without a zone could be of any zone.
     async fn convert_time(&mut self, column: &AdoptedColumn) -> sqlx::Result<()> {
         let AdoptedColumn { name, base_type, category, .. } = column;
         let to = |using: &str| alter(&format!("alter column \"{name}\" type timestamp with time zone using {using}"));
@@ -289,25 +293,25 @@ impl MisfitReport<'_> {
             self.scalar(&newest).await?.map_or_else(String::new, |newest| format!(" Its newest value is {newest}."));
         let question = match &**base_type {
             "timestamp without time zone" | "date" => format!(
-                "{name} has no time zone, and only you know which it is in.{newest} If its times are UTC, {}; for another \
-                 zone, name that one instead of UTC",
+                "{name} has no time zone, and only you know which it is in.{newest} If its times are UTC, {}; for \
+                 another zone, name that one instead of UTC",
                 to(&format!("\"{name}\"::timestamp at time zone 'UTC'"))
             ),
             "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => format!(
-                "{name} is a number.{newest} If it counts seconds since 1970, {}; if milliseconds, {}; either changes nothing \
-                 where a number is not a time",
+                "{name} is a number.{newest} If it counts seconds since 1970, {}; if milliseconds, {}; either changes \
+                 nothing where a number is not a time",
                 to(&format!("to_timestamp(\"{name}\")")),
                 to(&format!("to_timestamp(\"{name}\" / 1000.0)"))
             ),
             _ if category == TEXTS => format!(
-                "{name} is a text.{newest} If every one has its zone, {}; if none has and all are UTC, {}; either changes \
-                 nothing where a text is not a time",
+                "{name} is a text.{newest} If every one has its zone, {}; if none has and all are UTC, {}; either \
+                 changes nothing where a text is not a time",
                 to(&format!("\"{name}\"::timestamptz")),
                 to(&format!("\"{name}\"::timestamp at time zone 'UTC'"))
             ),
             _ => format!(
-                "{name} holds another kind of value; rename that column and add one of type timestamp with time zone in its \
-                 place"
+                "{name} holds another kind of value; rename that column and add one of type timestamp with time zone \
+                 in its place"
             ),
         };
         self.questions.push(question);
@@ -319,15 +323,15 @@ impl MisfitReport<'_> {
         let add = format!("add column \"{name}\" {} not null", content.right_type());
         let ask = match self.exact_volume() {
             Some((exact, base_type)) if content == Content::Volume => format!(
-                "{name} is missing, and {exact} may hold its values, as after a change that ended half-way. To make {name} from it \
-                 ({}), run: {}",
+                "{name} is missing, and {exact} may hold its values, as after a change that ended half-way. To make \
+                 {name} from it ({}), run: {}",
                 exact_volume::SUBSTITUTE,
                 exact_volume::restore_volume(&exact, base_type)
             ),
             _ => format!(
-                "{name} is missing, and rows are there that need a value for it. If the column has another name, run: alter table \
-             market_data_candles rename column \"OTHER\" to \"{name}\"; otherwise add it without \"not null\", fill it, and set \
-             it to not null afterwards; or leave this table alone and rename it"
+                "{name} is missing, and the stored rows need a value for it. If the column has another name, run: \
+                 alter table market_data_candles rename column \"OTHER\" to \"{name}\"; otherwise add it without \"not \
+                 null\", fill it, and set it to not null afterwards; or leave this table alone and rename it"
             ),
         };
         match self.look("true").await? {
@@ -337,11 +341,11 @@ impl MisfitReport<'_> {
         Ok(())
     }
 
-    /// A column that is not ours and has to be given a value.
+    /// Reports a column that is not ours and has to be given a value.
     fn unknown(&mut self, column: &AdoptedColumn) {
         let AdoptedColumn { name, base_type, in_primary_key, sequence, .. } = column;
         self.misfits.push(format!("the column {name} must be given a value that candlewick does not know"));
-        // Migrations move its sequence on to where the rows are.
+        // Migrations set its sequence to the highest stored value.
         if let Some(sequence) = sequence {
             self.actions.push(format!("alter column \"{name}\" set default nextval('{sequence}')"));
             return;
@@ -351,8 +355,8 @@ impl MisfitReport<'_> {
                 self.actions.push(format!("alter column \"{name}\" add generated by default as identity"));
             }
             (true, _) => self.questions.push(format!(
-                "{name} is part of the primary key; give it a default, run: alter table market_data_candles alter column \
-                 \"{name}\" set default VALUE"
+                "{name} is part of the primary key; give it a default, run: alter table market_data_candles alter \
+                 column \"{name}\" set default VALUE"
             )),
             (false, _) => self.actions.push(format!("alter column \"{name}\" drop not null")),
         }
@@ -360,18 +364,20 @@ impl MisfitReport<'_> {
 
     async fn key(&mut self) -> sqlx::Result<()> {
         const KEY: &str = "symbol, timeframe, \"timestamp\"";
-        self.misfits.push("no unique key on (symbol, timeframe, timestamp) tells every candle apart".to_owned());
+        self.misfits.push("there is no unique key on (symbol, timeframe, timestamp)".to_owned());
         let repeated = format!("({KEY}) in (select {KEY} from market_data_candles group by {KEY} having count(*) > 1)");
         let add = format!("add unique ({KEY})");
         let ask = format!(
-            "some candles are stored more than once, and only you know which of them is right; delete the others, then {}",
+            "some candles are stored more than once, and only you know which of them is right; delete the others, then \
+             {}",
             alter(&add)
         );
         self.if_nothing(&repeated, add, &ask).await?;
         Ok(())
     }
 
-    /// Adds `action` to the statement if no row meets `condition`, and otherwise says what is in its way. Whether rows are.
+    /// Adds `action` to the statement if no row meets `condition`, and otherwise asks the operator about these rows.
+    /// Returns true if rows are known to be in the way.
     async fn if_nothing(&mut self, condition: &str, action: String, ask: &str) -> sqlx::Result<bool> {
         let select = format!("select * from market_data_candles where {condition}");
         let ask = ended(ask);
@@ -390,7 +396,7 @@ impl MisfitReport<'_> {
         Ok(is_in_the_way)
     }
 
-    /// Looks for rows that meet `condition`.
+    /// Searches for rows that meet `condition`.
     async fn look(&mut self, condition: &str) -> sqlx::Result<RowSearch> {
         const CANCELED: &str = "57014";
         if !self.is_patient {
@@ -408,7 +414,7 @@ impl MisfitReport<'_> {
         }
     }
 
-    /// One text, unless finding it takes too long.
+    /// Reads one text, or returns nothing if the database reports an error, a time-out for example.
     async fn scalar(&mut self, select: &str) -> sqlx::Result<Option<String>> {
         if !self.is_patient {
             return Ok(None);
@@ -420,7 +426,8 @@ impl MisfitReport<'_> {
         }
     }
 
-    /// What is wrong and what to do, in sentences, of which whoever shows them begins the first and ends the last.
+    /// Says what is wrong and what to do, in sentences. The caller capitalises the first one and ends the last one with
+    /// a full stop.
     fn text(&self) -> String {
         let Self { misfits, actions, questions, dependents, .. } = self;
         let mut text = format!(
@@ -450,7 +457,7 @@ fn alter(actions: &str) -> String {
     format!("run: alter table market_data_candles {actions}")
 }
 
-/// With a full stop, unless a statement that is to be pasted ends it.
+/// Adds a full stop, unless the sentence ends with a statement that is to be pasted.
 fn ended(sentence: &str) -> String {
     if sentence.ends_with(';') { sentence.to_owned() } else { format!("{sentence}.") }
 }

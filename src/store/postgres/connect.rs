@@ -1,4 +1,4 @@
-//! The way to a PostgreSQL database: its address, and a first connection to it.
+//! The address of a PostgreSQL database, and connections to it that belong to no pool.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,13 +8,14 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use crate::store::StoreError;
 
-/// The longest time that reaching the database may take before it is tried anew.
+/// The maximum time for reaching the database before another attempt.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Supabase's pooler lends a connection for one transaction on this port (Supabase documentation, "Connect to your
 /// database").
 const TRANSACTION_POOLER_PORT: u16 = 6543;
 
-/// Parameters of an address that sqlx acts on. It would pass over any other, and with it perhaps a misspelt `sslmode`.
+/// The parameters of an address that sqlx understands. It ignores any other, so that a misspelt `sslmode` would have no
+/// effect.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -36,7 +37,7 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
-/// Reads a `postgres://` address, which `setting` holds. A host that is not this machine gets TLS unless the address, or
+/// Parses the `postgres://` address in `setting`. A connection to another machine uses TLS unless the address, or
 /// PGSSLMODE, says otherwise.
 pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, StoreError> {
     let unfit = |problem: &str| StoreError::misconfigured(format!("{setting} {problem}"));
@@ -61,8 +62,8 @@ pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, Stor
     })?;
     if options.get_port() == TRANSACTION_POOLER_PORT {
         return Err(unfit(
-            "names port 6543, the transaction pooler, which keeps no prepared statements; use the session pooler or the \
-             direct connection on port 5432",
+            "names port 6543, the transaction pooler, which keeps no prepared statements; use the session pooler or \
+             the direct connection on port 5432",
         ));
     }
     let names_sslmode = parsed.query_pairs().any(|(name, _)| matches!(&*name, "sslmode" | "ssl-mode"));
@@ -70,16 +71,17 @@ pub(super) fn options(url: &str, setting: &str) -> Result<PgConnectOptions, Stor
     if !names_sslmode && falls_back_to_plain && !is_local(&options) {
         options = options.ssl_mode(PgSslMode::Require);
     }
-    // Poolers refuse a start-up parameter that they do not know, and extra_float_digits concerns no type of ours.
+    // Without extra_float_digits, which affects no type of ours, because poolers refuse start-up parameters that they
+    // do not know.
     Ok(options.application_name("candlewick").extra_float_digits(None).disable_statement_logging())
 }
 
-/// True if a `#`, `/` or `?` that belongs to the password ends the part of an address in which the host stands, so that another
-/// host would be asked, and what follows be taken for the name of a database or of a parameter.
+/// True if a `#`, `/` or `?` of the password ends the part of the address that holds the host. The address would then
+/// lead to another host, and the rest would be taken for the name of a database or a parameter.
 fn is_cut_short(url: &url::Url) -> bool {
     let has_login = !url.username().is_empty() || url.password().is_some();
     let is_behind = url.path().contains('@') || url.query_pairs().any(|(name, _)| name.contains('@'));
-    // No address of a database has a fragment.
+    // The address of a database never has a fragment.
     url.fragment().is_some() || (!has_login && is_behind)
 }
 
@@ -91,7 +93,7 @@ pub(super) fn is_local(options: &PgConnectOptions) -> bool {
         || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Opens a connection for work beside that of requests, which a pool lends connections for.
+/// Opens a connection for work other than requests, which use a pool.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let late = || StoreError::unavailable("connecting to it took too long");
     Ok(open(options).await.ok_or_else(late)??)
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_character_of_a_password_that_cuts_the_address_short_is_found_and_not_quoted() {
+    fn unencoded_characters_of_a_password_are_found_and_the_password_is_not_quoted() {
         for url in [
             "postgres://u:12#geheim@db.example.com/candles",
             "postgres://u:12/geheim@db.example.com/candles",
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_names_the_setting_that_holds_the_address() {
+    fn errors_name_the_setting_of_the_address() {
         let Err(StoreError::Misconfigured(sentence)) = options("postgres://h:6543/d", "--database-url") else {
             panic!()
         };

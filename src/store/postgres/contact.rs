@@ -1,5 +1,5 @@
-//! The first connection to a server and, where none is to be had, the reason in words for the operator: where it was tried,
-//! what came back, and what to do.
+//! The first connection to a server. If it fails, the error names the server that was tried, its answer, and what the
+//! operator should do.
 
 use std::fmt;
 use std::io;
@@ -11,16 +11,16 @@ use super::connect::{CONNECT_TIMEOUT, is_local, open};
 use crate::store::error::sql_state;
 use crate::store::{Cause, StoreError};
 
-/// States of PostgreSQL by which it refuses a login, or has no database of that name (documentation, appendix A).
+/// The SQLSTATEs of a refused login and of a missing database (PostgreSQL documentation, appendix A).
 const WRONG_PASSWORD: &str = "28P01";
 const LOGIN_REFUSED: &str = "28000";
 const NO_SUCH_DATABASE: &str = "3D000";
 
-/// The way to write a password in an address.
+/// The advice about passwords in an address.
 const ENCODING: &str =
     "there every character of a password but letters, digits and -._~ is percent-encoded, as # is %23";
 
-/// A failure whose reason says all that is known.
+/// A failure about which nothing is known but its source.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}")]
 struct ContactFailure {
@@ -32,7 +32,7 @@ struct ContactFailure {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Server<'a> {
     pub(super) options: &'a PgConnectOptions,
-    /// The name of the setting, for sentences.
+    /// The name of the setting, for messages.
     pub(super) setting: &'a str,
 }
 
@@ -77,7 +77,7 @@ impl Server<'_> {
                 _ if message.contains("no encryption") || message.contains("SSL off") => {
                     format!("the server demands TLS: add sslmode=require to {setting}")
                 }
-                _ => format!("correct the login {login} in {setting}, or make it or admit it there (pg_hba.conf)"),
+                _ => format!("correct the login {login} in {setting}, or make it there or admit it in pg_hba.conf"),
             };
             return StoreError::denied(format!("{place} says: {message} ({state}); {remedy}"));
         }
@@ -85,8 +85,8 @@ impl Server<'_> {
             sqlx::Error::Io(error) if is_look_up_failure(error) => {
                 let host = self.options.get_host();
                 format!(
-                    "the host name {host} cannot be looked up ({error}); correct it in {setting}, or look at this machine's \
-                     name server; {ENCODING}"
+                    "the host name {host} cannot be looked up ({error}); correct it in {setting}, or check this \
+                     machine's name server; {ENCODING}"
                 )
             }
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -96,8 +96,8 @@ impl Server<'_> {
                 format!("nothing listens on {place}; start the server, or name its host in {setting}")
             }
             sqlx::Error::Tls(error) if error.to_string().contains("does not support TLS") => format!(
-                "{place} has no TLS, and {setting} demands it; switch it on there, or, if nobody can listen on the way, add \
-                 sslmode=disable"
+                "{place} has no TLS, and {setting} demands it; switch it on there, or, if nobody can listen on the \
+                 way, add sslmode=disable"
             ),
             sqlx::Error::Tls(error) => self.tls_failure(error),
             sqlx::Error::Io(error)
@@ -116,14 +116,15 @@ impl Server<'_> {
     fn tls_failure(self, error: &dyn fmt::Display) -> String {
         let (place, setting) = (self.place(), self.setting);
         format!(
-            "TLS with {place} failed: {error}; name the certificate of the server's authority by sslrootcert in {setting}"
+            "TLS with {place} failed: {error}; set sslrootcert in {setting} to the certificate of the server's \
+             authority"
         )
     }
 }
 
 /// True if a name server did not know a name, or did not answer.
 fn is_look_up_failure(error: &io::Error) -> bool {
-    /// Of Windows: the host is not found, it is not found for now, the answer has no address.
+    /// Codes of Windows: the host is not found, it is not found for now, the answer has no address.
     const LOOK_UP_FAILURES: [i32; 3] = [11001, 11002, 11004];
     error.raw_os_error().is_some_and(|code| cfg!(windows) && LOOK_UP_FAILURES.contains(&code))
         || error.to_string().starts_with("failed to lookup address information")

@@ -1,4 +1,4 @@
-//! A look at a database as first contact would use it, which changes nothing in it.
+//! An inspection of a database as first contact would use it, which changes nothing in it.
 
 use sqlx::postgres::PgSslMode;
 use sqlx::{Executor as _, PgConnection};
@@ -13,9 +13,9 @@ use crate::errors::chain;
 use crate::store::StoreError;
 use crate::store::inspection::{Findings, compare_clocks};
 
-/// Reports what first contact would meet. Findings that depend on one that failed are left out.
+/// Reports what first contact would find. Checks that depend on one that failed are left out.
 pub(super) async fn inspect(server: Server<'_>, may_migrate: bool, clock: &Clock, findings: &mut Findings) {
-    // A statement that waits for a lock must not outlast the one who asked.
+    // A statement that waits for a lock must not outlast the inspection.
     const SETTINGS: &str = "set statement_timeout = '5s'; set lock_timeout = '2s'";
     let (mut connection, proof) = match connect_past_poolers(server).await {
         Ok(connected) => connected,
@@ -68,7 +68,9 @@ impl Inspection<'_> {
             }
             Some(tls) => self.findings.fine(
                 "encryption",
-                format!("{tls}; the server's certificate is not verified, which sslmode=verify-full with sslrootcert does"),
+                format!(
+                    "{tls}; the server's certificate is not verified, which sslmode=verify-full with sslrootcert does"
+                ),
             ),
             None if is_local(self.server.options) => {
                 self.findings.fine("encryption", "none, and the server is on this machine");
@@ -76,7 +78,8 @@ impl Inspection<'_> {
             None => self.findings.warn(
                 "encryption",
                 format!(
-                    "none: the password and all candles can be read on the way to {place}; sslmode=require in {} encrypts it",
+                    "none: the password and all candles can be read on the way to {place}; sslmode=require in {} \
+                     encrypts it",
                     self.server.setting
                 ),
             ),
@@ -110,7 +113,7 @@ impl Inspection<'_> {
                 self.findings.fine("tables", format!("{found}; serve makes what is missing ({names})"));
                 return self.may_create().await;
             }
-            // Somebody has to run a command.
+            // The operator has to run a command.
             Err(StoreError::Unavailable(cause)) => {
                 self.findings.must_change("tables", chain(&cause).to_string());
                 return Ok(());
@@ -138,7 +141,7 @@ impl Inspection<'_> {
         Ok(())
     }
 
-    /// Reports a login that may not make tables.
+    /// Reports whether the login may make tables.
     async fn may_create(&mut self) -> Result<(), StoreError> {
         const MAY_CREATE: &str = "select coalesce(has_schema_privilege(current_schema(), 'create'), false)";
         if sqlx::query_scalar(MAY_CREATE).fetch_one(&mut *self.connection).await? {

@@ -1,4 +1,4 @@
-//! Makes and updates the tables, for as long as that takes.
+//! Makes and updates the tables, without a limit on the time that this takes.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use tracing::{info, warn};
 use super::connect::connect;
 use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 
-/// After how long a step that is under way is first reported, and how often after that.
+/// The time after which a running step is first reported, and the interval of further reports.
 const FIRST_REPORT: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-/// The longest time that looking after a migration may take.
+/// The maximum time for asking the server about a running step.
 const WATCH_QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The advice where the login may not make tables.
-pub(super) const MAY_NOT_CREATE: &str = "the login may not create tables; run candlewick migrate with one that may, and serve \
-                                         with MIGRATE_ON_START=false";
+/// The advice if the login may not make tables.
+pub(super) const MAY_NOT_CREATE: &str = "the login may not create tables; run candlewick migrate with one that may, \
+                                         and serve with MIGRATE_ON_START=false";
 
-/// Runs the migrations that have not run. Building an index over years of candles takes long, so nothing bounds it: neither
-/// we nor a time-out that the database has as its default. Meanwhile the log says what is under way, and the server is asked
-/// whether it still works at it, because a connection that was lost on the way would be waited on for ever.
+/// Runs the migrations that have not run. Nothing limits their time, neither we nor a default of the database, because
+/// building an index over years of candles takes long. Meanwhile the log says which step is running, and the server is
+/// asked whether it still works on it, because a lost connection would otherwise be waited for forever.
 pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), StoreError> {
     const NO_LIMITS: &str =
         "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0";
@@ -33,8 +33,8 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
 
     let waiting = "waiting for another process that migrates the same database";
     watch.over(waiting, connection.lock()).await?;
-    // A rollback to the release before leaves newer migrations in place; they only ever add. So what is applied and not
-    // known here is passed over.
+    // After a rollback to the release before, newer migrations stay in place; they only ever add. So applied migrations
+    // that this release does not know are ignored.
     connection.ensure_migrations_table().await.map_err(store_error)?;
     if let Some(version) = connection.dirty_version().await.map_err(store_error)? {
         return Err(store_error(MigrateError::Dirty(version)));
@@ -53,7 +53,7 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
             None => {
                 let name = format!("migration {} ({}) is running", migration.version, migration.description);
                 let took = watch.over(&name, connection.apply(migration)).await?;
-                // One that was reported while it ran is reported at its end, too.
+                // A migration that was reported while it ran is reported at its end, too.
                 if took >= FIRST_REPORT {
                     info!(version = migration.version, seconds = took.as_secs(), "migrated");
                 }
@@ -63,7 +63,7 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
     connection.unlock().await.map_err(store_error)
 }
 
-/// Names the migrations that have not run, and runs none. Returns nothing where the login may not see which have.
+/// Names the migrations that have not run, and runs none. Returns `None` if the login may not see which have run.
 pub(super) async fn pending(connection: &mut PgConnection) -> Result<Option<Vec<String>>, StoreError> {
     const ACCESS: &str = "
         select has_table_privilege(oid, 'select') and not row_security_active(oid)
@@ -96,21 +96,21 @@ async fn lacks_newest_candles(connection: &mut PgConnection) -> Result<bool, Sto
     Ok(sqlx::query_scalar(IS_MISSING).fetch_one(connection).await?)
 }
 
-/// Runs a migration that the migrations' table has already.
+/// Runs a migration again that the migrations' table already lists.
 async fn rerun(connection: &mut PgConnection, migration: &Migration) -> Result<(), MigrateError> {
     let mut transaction = connection.begin().await?;
     transaction.execute(&*migration.sql).await?;
     Ok(transaction.commit().await?)
 }
 
-/// Looks after the connection on which migrations run.
+/// Watches the connection on which migrations run.
 struct Watch<'a> {
     options: &'a PgConnectOptions,
     pid: i32,
 }
 
 impl Watch<'_> {
-    /// Waits for a step, and says how long it has taken so far.
+    /// Waits for a step, and logs how long it has taken so far.
     async fn over<T>(&self, name: &str, step: impl Future<Output = Result<T, MigrateError>>) -> Result<T, StoreError> {
         let start = Instant::now();
         let mut step = std::pin::pin!(step);
@@ -122,30 +122,30 @@ impl Watch<'_> {
             }
             info!(seconds = start.elapsed().as_secs(), "{name}");
             pause = REPORT_INTERVAL;
-            // Where the server cannot be asked, nothing is known.
+            // If the server cannot be asked, nothing is known.
             let Ok(Ok(state)) = timeout(WATCH_QUERY_TIMEOUT, self.state()).await else { continue };
             let is_idle = state.as_deref() == Some("idle");
-            // An answer may be on its way, so that it is idle once proves nothing.
+            // One idle state proves nothing, because the answer may be on its way.
             if state.is_none() || (is_idle && was_idle) {
-                warn!("the server does not work at it any more");
-                return Err(StoreError::unavailable("the connection was lost on which it was migrated"));
+                warn!("the server no longer works on this step");
+                return Err(StoreError::unavailable("the connection was lost during its migration"));
             }
             was_idle = is_idle;
         }
     }
 
-    /// The state of the server's process, if it is there.
+    /// The state of the backend, if it is there.
     async fn state(&self) -> Result<Option<String>, StoreError> {
         const STATE: &str = "select coalesce(state, 'unknown') from pg_stat_activity where pid = $1";
         let mut connection = connect(self.options).await?;
         let state = sqlx::query_scalar(STATE).bind(self.pid).fetch_optional(&mut connection).await?;
-        // Its outcome changes nothing: the connection is not used again.
+        // The outcome does not matter, because the connection is not used again.
         let _ = connection.close().await;
         Ok(state)
     }
 }
 
-/// The reason why a database has not got its tables.
+/// A failure to make or update the tables.
 #[derive(Debug, thiserror::Error)]
 enum MigrationFailure {
     #[error("the tables cannot be made in this database")]
@@ -160,7 +160,7 @@ fn store_error(error: MigrateError) -> StoreError {
             let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
             match state.as_deref() {
                 Some("42501") => StoreError::misconfigured(MAY_NOT_CREATE),
-                // Something else in the database has a name that we need, or is not what we take it for.
+                // Another object in the database has a name that we need, or is not what we expect under that name.
                 Some(state) if state.starts_with("42") => StoreError::misconfigured(MigrationFailure::Make(error)),
                 _ => StoreError::from(error),
             }

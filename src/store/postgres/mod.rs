@@ -1,8 +1,8 @@
-//! Candles in PostgreSQL. [`setup`] makes first [`contact`]: it finds out whether a [`pooler`] stands in between, whether a table
-//! that is there already can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`]. [`inspect`] looks
-//! at all of that and changes nothing. [`pool`] lends
-//! connections, for which requests wait shorter in an [`outage`], and of which those that were given up are [`abandoned`];
-//! [`append`] writes and [`read`] reads on them; this file puts them together.
+//! Candles in PostgreSQL. [`setup`] makes first [`contact`]: it refuses a [`pooler`] in transaction mode, checks
+//! whether an existing table can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`].
+//! [`inspect`] makes the same checks and changes nothing. [`pool`] lends connections, for which requests wait less
+//! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`append`] writes and [`read`]
+//! reads on them. This file puts the parts together.
 
 mod abandoned;
 mod access;
@@ -65,19 +65,19 @@ struct PostgresShared {
     /// The setting that holds the address.
     setting: Cow<'static, str>,
     work: Pool,
-    /// One connection of its own, so that a probe never waits behind work.
+    /// A pool of one connection, so that a probe never waits for work.
     probe: Pool,
     prepared: AtomicBool,
-    /// True if the table may be copied into.
+    /// True if COPY may write into the table.
     takes_copy: AtomicBool,
     copy_hint: WrittenRanges,
-    /// One for each list of series that may be read at once, so that lists never take all connections from pages.
+    /// A permit for each list of series that may be read at once, so that lists never take all connections from pages.
     series_readers: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
 impl fmt::Debug for PostgresShared {
-    /// Where it connects to, but not as whom: sqlx would print the password.
+    /// Shows where it connects to, but not the login, because sqlx would print the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postgres")
             .field("host", &self.options.get_host())
@@ -88,21 +88,23 @@ impl fmt::Debug for PostgresShared {
     }
 }
 
-/// Fewest candles for which COPY, which takes a round trip more, is faster than an insert.
+/// The minimum number of candles for which COPY, which takes one more round trip, is faster than INSERT.
 const MIN_COPIED_CANDLES: usize = 200;
 
-/// Statements that read lists of series at once. A pool of up to [`SMALL_POOL_CONNECTIONS`] runs one.
+/// The maximum number of statements that read lists of series at once. A pool of up to [`SMALL_POOL_CONNECTIONS`] runs
+/// one.
 const MAX_SERIES_READERS: usize = 2;
 const SMALL_POOL_CONNECTIONS: u32 = 4;
-/// The longest time that such a statement waits for those before it.
+/// The maximum time for which such a statement waits for others.
 const SERIES_READER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How often a statement is tried again after another transaction made the server cancel it.
+/// The maximum number of times that a statement is repeated after the server cancelled it because of another
+/// transaction.
 const MAX_RETRIES: usize = 3;
 
-/// Runs one statement that reads, once more where it met a connection that the server had ended, since not every statement asks
-/// first whether its connection lives, or where a standby cancelled it because it stood in the way of what the primary had
-/// done. A macro, because a function that takes such a closure by reference is not known to be `Send`.
+/// Runs one statement that reads. It runs once more if the server had closed the connection, which is not pinged before
+/// every statement, or if a standby cancelled the statement because it conflicted with changes from the primary. A
+/// macro, because the compiler cannot prove that a function that takes such a closure by reference is `Send`.
 macro_rules! read_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
@@ -115,7 +117,8 @@ macro_rules! read_with {
     }};
 }
 
-/// Runs one statement that writes, on a connection of its own for each try.
+/// Runs one statement that writes. It is repeated after a conflict with another transaction, each time on a connection
+/// that is acquired anew.
 macro_rules! write_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         let mut attempt = 0;
@@ -164,7 +167,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Looks at the database as [`Self::prepare`] would use it, and changes nothing.
+    /// Inspects the database as [`Self::prepare`] would use it, and changes nothing.
     pub(super) async fn inspect(&self, migrate: bool, clock: &Clock, findings: &mut Findings) {
         inspect::inspect(self.server(), migrate, clock, findings).await;
     }
@@ -173,7 +176,7 @@ impl Postgres {
         Server { options: &self.0.options, setting: &self.0.setting }
     }
 
-    /// Copies a batch in if that is likely to succeed, and inserts it otherwise.
+    /// Writes a batch with COPY if that is likely to succeed, and with INSERT otherwise.
     pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
         let shared = Arc::clone(&self.0);
         self.on(&self.0.work, move |pool| async move {
@@ -245,8 +248,8 @@ impl Postgres {
         series::found(&read.await?, asked)
     }
 
-    /// Runs one step of reading a list of series once its turn comes. It keeps its place until it has ended, also when
-    /// nobody waits for it any more.
+    /// Runs one step of a list of series once it gets a permit. It keeps the permit until it ends, even if the caller
+    /// stops waiting.
     async fn read_series<T, F>(&self, work: impl FnOnce(Pool) -> F + Send + 'static) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -275,7 +278,7 @@ impl Postgres {
         self.0.work.close_idle().await;
         self.0.probe.close_idle().await;
         match self.on(&self.0.work, delete).await {
-            // On a standby it is the primary's service that sweeps.
+            // A standby cannot be written, and the primary's service sweeps.
             Err(StoreError::ReadOnly(_)) => Ok(0),
             result => result,
         }
@@ -285,14 +288,15 @@ impl Postgres {
         let close =
             move |pool: Pool| async move { write_with!(pool, |connection| closing::close_due(connection, now)) };
         match self.on(&self.0.work, close).await {
-            // On a standby it is the primary's service that closes.
+            // A standby cannot be written, and the primary's service closes.
             Err(StoreError::ReadOnly(_)) => Ok(Vec::new()),
             Err(StoreError::ConstraintViolated(_)) => self.close_one_by_one(now).await,
             result => result,
         }
     }
 
-    /// Closes candles of which the database refuses one, which keeps no other from being closed.
+    /// Closes each due candle in a statement of its own, so that a refused candle does not keep the others from being
+    /// closed.
     async fn close_one_by_one(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
         let due = move |pool: Pool| async move { read_with!(pool, |connection| closing::due(connection, now)) };
         let mut candles = Vec::new();
@@ -330,7 +334,7 @@ impl Postgres {
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        // Takes no lock on them, so that one that somebody holds does not make the service look dead.
+        // Takes no lock on the tables, so that another session's lock does not make the service look dead.
         const TABLES: &str = "select to_regclass('market_data_candles') is not null
                                  and to_regclass('market_data_live_candles') is not null";
         let ping = |pool: Pool| async move {
@@ -352,7 +356,7 @@ impl Postgres {
         self.0.probe.close().await;
     }
 
-    /// Runs `work` to its end on `pool`, whether or not the caller still waits.
+    /// Runs `work` to its end on `pool`, even if the caller stops waiting.
     async fn on<T, F>(&self, pool: &Pool, work: impl FnOnce(Pool) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -367,7 +371,7 @@ impl Postgres {
 }
 
 impl PostgresShared {
-    /// Whether a batch is worth a copy and likely to hold nothing that is stored.
+    /// True if a batch is large enough for COPY and likely to be entirely new.
     fn may_copy(&self, batch: &Batch) -> bool {
         batch.forming().is_empty()
             && batch.closed().len() >= MIN_COPIED_CANDLES

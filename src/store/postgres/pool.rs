@@ -1,4 +1,4 @@
-//! Lends connections for a bounded time, and decides by the outcome whether one may be used again.
+//! Lends connections for a bounded time, and decides by a statement's outcome whether its connection is used again.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,51 +19,55 @@ use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
 use crate::telemetry::metrics::{POOL_PENDING, POOL_TIMEOUTS, POOL_WAIT};
 
-/// The longest time that an idle connection may take to show that it lives before it is replaced: longer than the way to another
-/// continent and back, and short enough to open one within [`ACQUIRE_TIMEOUT`](super::outage::ACQUIRE_TIMEOUT).
+/// The maximum time for the answer to a ping of an idle connection before it is replaced: longer than a round trip to
+/// another continent, and short enough to open another one within [`ACQUIRE_TIMEOUT`](super::outage::ACQUIRE_TIMEOUT).
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// First and longest pause between tries to connect to a server that is not ready, each pause twice the one before.
+/// The first and the maximum pause before connecting again to a server that is not ready. Each pause is twice the one
+/// before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a pool's users are ready to wait for the server.
+/// The time limits of a pool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Longest that opening a connection may take, which with TLS to another continent is more than [`ACQUIRE_TIMEOUT`](super::outage::ACQUIRE_TIMEOUT). It goes on
-    /// when the request that began it has given up.
+    /// The maximum time for opening a connection, which with TLS to another continent is more than
+    /// [`ACQUIRE_TIMEOUT`](super::outage::ACQUIRE_TIMEOUT). Opening goes on when the request that began it has given
+    /// up.
     pub(super) connect: Duration,
-    /// Longest that we wait for a statement's answer.
+    /// The maximum time for a statement's answer.
     pub(super) answer: Duration,
-    /// Whether the waiting is counted: that of probes would hide what requests meet.
+    /// True if the waits for a connection go into the metrics. Those of probes do not, because they would hide the
+    /// waits of requests.
     counted: bool,
 }
 
-/// For requests: the server cancels a statement after 5 s, and one that cannot even do that is gone.
+/// For requests. The server cancels a statement after 5 s; a server that does not even do that counts as lost.
 pub(super) const WORK: Patience =
     Patience { connect: Duration::from_secs(3), answer: Duration::from_millis(5500), counted: true };
-/// For probes, whose next one must not wait long behind one that went unanswered.
+/// For probes. A probe must not wait long for the one before, which may have got no answer.
 pub(super) const PROBE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1), counted: false };
 
-/// Settings of a connection, and of the server's process behind it. No statement is bounded, and no 201 durable, without
-/// these; docs/postgres-role.sql sets them for the login as well.
+/// The settings of a connection, followed by a query of its backend. Without these settings no statement is bounded and
+/// no 201 is durable; docs/postgres-role.sql sets them for the login as well.
 const STATEMENT_SETTINGS: &str = include_str!("sql/session_settings.sql");
 
-/// Longest that a connection is used: what a server keeps for it only grows.
+/// The maximum age of a connection, because the state that a server keeps for it only grows.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-/// Longest that one is kept which nobody uses.
+/// The time after which a connection that nobody uses is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// What a connection is wanted for. Neither reading nor writing may take the last connections from the other: a crowd of
-/// charts must not keep candles out, nor a flood of candles the charts.
+/// The purpose for which a connection is acquired. Neither readers nor writers may take all connections, because many
+/// charts must not keep candles out, nor many candles the charts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
-    /// To read, on one that may turn out to be lost.
+    /// A read. If its connection turns out to be lost, the read is repeated.
     Read,
-    /// To read once more after that, on one that has just shown that it lives.
+    /// A repeated read, on a connection that has just answered a ping.
     ReadAgain,
-    /// To write, on one that is hardly ever lost: who loses it does not know what became of the candles.
+    /// A write. If its connection is lost, we cannot know whether the candles were stored, so a connection that was
+    /// idle is pinged first.
     Write,
 }
 
@@ -75,8 +79,8 @@ impl Purpose {
         }
     }
 
-    /// How long after it was lent a connection is taken to live without a test, which takes a round trip. A writer under
-    /// load spares it, and pays with a refusal of what it writes within that time of a server's restart.
+    /// The time since a connection was last lent within which it is used without a ping, which takes a round trip.
+    /// Writers under load save this round trip; in return, a write within that time of a server's restart is refused.
     fn ping_if_idle_for(self) -> Duration {
         match self {
             Self::Read => Duration::from_secs(1),
@@ -86,22 +90,24 @@ impl Purpose {
     }
 }
 
-/// Connections of which each does one statement at a time. Clones share them.
+/// Connections, each of which runs one statement at a time. Clones share them.
 #[derive(Clone)]
 pub(super) struct Pool {
-    /// Not sqlx's pool, whose `return_to_pool` (sqlx-core 0.8.6, src/pool/connection.rs) pings every connection that comes back, in a
-    /// task: two round trips a statement instead of one, 1,058 statements a second instead of 2,017 on ten connections 2 ms away.
+    /// Not sqlx's pool, because its `return_to_pool` (sqlx-core 0.8.6, src/pool/connection.rs) pings every connection
+    /// that comes back, in a task. A statement then takes two round trips instead of one: 1,058 statements a second
+    /// instead of 2,017 on ten connections 2 ms away.
     connections: managed::Pool<ConnectionManager>,
-    /// One per connection. Waiting happens here, so that the pool is asked only for what it has or may open.
+    /// One permit for each connection. Callers wait here, so that the pool is asked only for connections that it has or
+    /// may open.
     permits: Arc<Semaphore>,
-    /// One per connection that readers may hold at once, and likewise for writers.
+    /// One permit for each connection that readers may hold at once, and likewise for writers.
     shares: [Arc<Semaphore>; 2],
     max_connections: u32,
     patience: Patience,
     abandoned: Abandoned,
 }
 
-/// Why a statement on a pool did not succeed.
+/// A failure of a statement on a pool.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PoolError {
     /// No connection was free in time.
@@ -127,7 +133,7 @@ impl Pool {
         let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(max_connections as usize) };
         let connections = managed::Pool::builder(opener).config(config).build();
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
-        // A fifth is kept from either, where there is more than one connection to share.
+        // Neither readers nor writers get the last fifth, if there is more than one connection to share.
         let share = if max_connections > 1 { max_connections - max_connections.div_ceil(5) } else { 1 };
         Self {
             connections: connections.expect("without time-outs of its own it needs no runtime"),
@@ -139,7 +145,7 @@ impl Pool {
         }
     }
 
-    /// Runs one statement. A connection that was lost or did not answer in time is closed, not lent again.
+    /// Runs one statement. A connection that was lost or did not answer in time is closed instead of being used again.
     pub(super) async fn run<T>(
         &self,
         purpose: Purpose,
@@ -164,7 +170,7 @@ impl Pool {
             let share = Arc::clone(&self.shares[purpose.share()]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let place = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
             let (connections, abandoned) = (self.connections.clone(), self.abandoned.clone());
-            // A connection that takes longer than this request waits serves the next one.
+            // A connection that opens only after this request has given up serves the next one.
             detach_on_drop(async move {
                 let connection = take(&connections, purpose, &abandoned).await?;
                 Ok(Lease { connection: Some(connection), in_statement: false, abandoned, places: Some([share, place]) })
@@ -187,12 +193,12 @@ impl Pool {
         PoolUse { open: count(status.size), idle: count(status.available), max: self.max_connections }
     }
 
-    /// Closes what nobody has used for a while.
+    /// Closes the connections that nobody has used for [`IDLE_TIMEOUT`].
     pub(super) async fn close_idle(&self) {
         close_all(self.connections.retain(|_, metrics| metrics.last_used() < IDLE_TIMEOUT).removed).await;
     }
 
-    /// Lends nothing any more, and closes all that is not lent.
+    /// Lends no more connections, and closes all that are not lent.
     pub(super) async fn close(&self) {
         self.permits.close();
         close_all(self.connections.retain(|_, _| false).removed).await;
@@ -200,7 +206,7 @@ impl Pool {
     }
 }
 
-/// Opens connections, and knows which of them still serve.
+/// Opens connections, and decides which of them are used again.
 struct ConnectionManager {
     options: PgConnectOptions,
     patience: Duration,
@@ -208,7 +214,7 @@ struct ConnectionManager {
 }
 
 impl ConnectionManager {
-    /// The longest time that a request may wait for a connection now.
+    /// The maximum time for which a request may wait for a connection now.
     fn wait(&self) -> Duration {
         self.outage().wait(Instant::now())
     }
@@ -217,7 +223,8 @@ impl ConnectionManager {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a connection as soon as the server takes one: it may be starting, or about to notice that others have ended.
+    /// Opens a connection as soon as the server accepts one. It may be starting, or may not have noticed yet that other
+    /// clients have left.
     async fn open(&self) -> sqlx::Result<PooledConnection> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -234,7 +241,7 @@ impl ConnectionManager {
     }
 }
 
-/// A connection, the server's process behind it, and how long ago it was lent before.
+/// A connection, its backend, and the time since it was last lent.
 struct PooledConnection {
     connection: PgConnection,
     backend: Backend,
@@ -272,7 +279,7 @@ impl Manager for ConnectionManager {
     }
 }
 
-/// Takes a connection that lives, unless `purpose` may find out by itself.
+/// Takes a connection from the pool. Pings it first if it was idle for longer than `purpose` allows.
 async fn take(
     connections: &managed::Pool<ConnectionManager>,
     purpose: Purpose,
@@ -288,8 +295,9 @@ async fn take(
         if is_trusted || matches!(timeout(PING_TIMEOUT, kept.connection.ping()).await, Ok(Ok(()))) {
             return Ok(kept);
         }
-        // The others have not been used for longer, and to wait for each of them would take too long. They had no place, and
-        // where only the way to them is lost, the server would keep them beside those that replace them.
+        // The other connections have been idle for even longer, and pinging each of them would take too long, so they
+        // are replaced too. They hold no place. The server is asked to end their backends, because it would keep them
+        // beside the new ones if only the network path to them is lost.
         let others = connections.retain(|_, _| false).removed;
         for lost in others.into_iter().chain([Object::take(kept)]) {
             abandoned.end(lost.backend, None);
@@ -297,29 +305,31 @@ async fn take(
     }
 }
 
-/// Tells the server that they are not needed any more, as long as it listens.
+/// Closes connections, and notifies the server of it if that takes no longer than [`PING_TIMEOUT`].
 async fn close_all(connections: Vec<PooledConnection>) {
     join_all(connections.into_iter().map(|kept| timeout(PING_TIMEOUT, kept.connection.close()))).await;
 }
 
-/// A connection on loan and the place it takes, given back however the loan ends.
+/// A connection and the places it takes. Both are given back however the lease ends.
 struct Lease {
     connection: Option<Object<ConnectionManager>>,
-    /// From before a statement is sent until it has ended well: in between nobody knows what comes next on the connection,
-    /// so it is given up also where the statement is cut by a panic, or by a caller that stops waiting.
+    /// True from before a statement is sent until it has ended. In between, the state of the protocol on the connection
+    /// is unknown, so a connection is also given up if a panic, or a caller that stops waiting, interrupts its
+    /// statement.
     in_statement: bool,
     abandoned: Abandoned,
-    // Below the connection, so that whoever gets the place finds it.
+    // Declared after the connection, so that it is dropped later and the next holder of the place finds the connection.
     places: Option<Places>,
 }
 
 impl Lease {
-    /// Closes the connection without a word: saying goodbye to a peer that does not answer could take as long as it likes.
+    /// Closes the connection without notifying the server, because sending the notice could block for any time if the
+    /// server does not answer.
     fn close(&mut self) {
         drop(self.connection.take().map(Object::take));
     }
 
-    /// Closes the connection, whose place is free once the server has ended its process.
+    /// Closes the connection, and keeps its places until the server has ended its backend.
     fn abandon(&mut self) {
         if let Some(PooledConnection { backend, .. }) = self.connection.take().map(Object::take) {
             self.abandoned.end(backend, self.places.take());
@@ -335,7 +345,7 @@ impl Drop for Lease {
     }
 }
 
-/// Counts a request that waits for a connection, however the waiting ends.
+/// Counts a request as waiting for a connection until it is dropped.
 struct Pending;
 
 impl Pending {
@@ -352,18 +362,18 @@ impl Drop for Pending {
 }
 
 impl PoolError {
-    /// Whether another transaction made the server cancel this one, so that the same again is likely to succeed.
+    /// True if the server cancelled the statement because of another transaction, so that a retry is likely to succeed.
     pub(super) fn is_conflict(&self) -> bool {
         let Self::Failed(error) = self else { return false };
         matches!(error.as_database_error().and_then(sql_state), Some("40001" | "40P01"))
     }
 
-    /// Whether the statement may succeed on another connection.
+    /// True if the statement may succeed on another connection.
     pub(super) fn is_of_the_connection(&self) -> bool {
         matches!(self, Self::Failed(_)) && self.spoils_the_connection()
     }
 
-    /// True if the server may still be working at the statement.
+    /// True if the server may still be working on the statement.
     fn may_still_run(&self) -> bool {
         matches!(
             self,
@@ -373,11 +383,11 @@ impl PoolError {
 
     fn spoils_the_connection(&self) -> bool {
         match self {
-            // A server that shuts down or has become a standby while another took its place; a statement that was prepared
-            // before a table changed or a pooler forgot it.
+            // A server that shuts down or has become a standby, because another server took its place; a prepared
+            // statement that is outdated, because a table has changed, or that a pooler has forgotten.
             Self::Failed(sqlx::Error::Database(error)) => sql_state(error.as_ref())
                 .is_some_and(|state| matches!(state, "25006" | "0A000" | "26000") || state.starts_with("57P")),
-            // An answer that cannot be decoded came on a connection that serves.
+            // A connection whose answer cannot be decoded still works.
             _ => self.may_still_run(),
         }
     }

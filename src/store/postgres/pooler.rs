@@ -1,7 +1,7 @@
-//! Finds out whether a pooler lends connections for one transaction only, or even for one statement.
+//! Detects a pooler that lends connections for one transaction only, or even for one statement.
 //!
-//! Behind such a pooler, statements prepared by one client run under the same name for another, so pages and counts come out
-//! wrong without an error, and settings of the session, durability among them, are lost.
+//! Behind such a pooler, statements prepared by one client run under the same name for another, so that pages and
+//! counts are wrong without an error, and settings of the session, durability among them, are lost.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::contact::Server;
 use crate::store::StoreError;
 use crate::store::error::sql_state;
 
-/// The longest time that the second connection is waited for. A pooler in session mode whose connections are all lent keeps it waiting.
+/// The maximum time for which the second connection is waited for. A pooler in session mode delays it while all its
+/// connections are lent.
 const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The result of comparing two sessions.
@@ -21,15 +22,15 @@ const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum Proof {
     /// No pooler lends connections for one transaction.
     NoTransactionPooler,
-    /// No second connection could be had, so that such a pooler would go unnoticed.
+    /// No second connection could be opened, so that such a pooler would go unnoticed.
     Doubt,
 }
 
 /// Opens a connection, and refuses a database that is reached through a pooler in transaction mode.
 ///
-/// Two sessions mark themselves and read their marks back in turn, also while the other one holds a transaction: a pooler
-/// that lends the two of them one server connection, or one of them several, is found however it chooses. Where no second
-/// connection can be had, nothing is proved, and what the first one alone shows has to do.
+/// Two sessions mark themselves and read their marks back in turn, also while the other one holds a transaction. This
+/// detects a pooler that lends both of them one server connection, or one of them several, however it chooses. If no
+/// second connection can be opened, the first one is tested alone, which may find a pooler but cannot rule it out.
 pub(super) async fn connect_past_poolers(server: Server<'_>) -> Result<(PgConnection, Proof), StoreError> {
     let second = timeout(SECOND_CONNECTION_TIMEOUT, PgConnection::connect_with(server.options));
     let (first, second) = tokio::join!(server.connect(), second);
@@ -41,35 +42,36 @@ pub(super) async fn connect_past_poolers(server: Server<'_>) -> Result<(PgConnec
     match judge(&mut first, second).await? {
         Some(proof) => Ok((first, proof)),
         None => Err(StoreError::misconfigured(format!(
-            "{} leads to a pooler that lends a connection for one transaction only, so that statements of different clients \
-             get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: pool_mode = \
-             session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler)",
+            "{} leads to a pooler that lends a connection for one transaction only, so that statements of different \
+             clients get mixed up and settings of the session are lost; use the pooler's session mode (PgBouncer: \
+             pool_mode = session; Supabase: port 5432) or the direct connection (Neon: the host without -pooler)",
             server.setting
         ))),
     }
 }
 
-/// Returns nothing if a connection is lent for one transaction only.
+/// Returns `None` if a connection is lent for one transaction only.
 async fn judge(first: &mut PgConnection, second: Option<PgConnection>) -> sqlx::Result<Option<Proof>> {
     let mut one = Session::mark(first, "first").await?;
-    // A pooler that gives each statement another connection, or that takes no transactions, shows by this alone.
+    // One session alone detects a pooler that gives each statement another connection, or that allows no transactions.
     if !(one.is_itself("").await? && one.is_itself("begin;").await? && one.is_itself("commit;").await?) {
         return Ok(None);
     }
     let Some(mut second) = second else { return Ok(Some(Proof::Doubt)) };
-    // A pooler in session mode takes a client before it has a connection for it.
+    // A pooler in session mode accepts a client before it has a connection for it.
     let Ok(Ok(mut other)) = timeout(SECOND_CONNECTION_TIMEOUT, Session::mark(&mut second, "second")).await else {
         return Ok(Some(Proof::Doubt));
     };
     let swaps = one.pid == other.pid || are_swapped(&mut one, &mut other).await?;
-    // Its outcome changes nothing: the connection is not used again.
+    // The outcome does not matter, because the connection is not used again.
     let _ = timeout(SECOND_CONNECTION_TIMEOUT, second.close()).await;
     Ok((!swaps).then_some(Proof::NoTransactionPooler))
 }
 
-/// True if one session meets what the other has done.
+/// True if a session does not keep its server connection while the other one is used.
 async fn are_swapped(one: &mut Session<'_>, other: &mut Session<'_>) -> sqlx::Result<bool> {
-    // Twice the same one, since a pooler that lends its connections in turn gives two that alternate the same ones again.
+    // The first session twice in a row, because a pooler that lends its connections in turn would give two alternating
+    // sessions the same ones again.
     let are_themselves = one.is_itself("").await?
         && one.is_itself("").await?
         && other.is_itself("begin;").await?
@@ -81,7 +83,7 @@ async fn are_swapped(one: &mut Session<'_>, other: &mut Session<'_>) -> sqlx::Re
     Ok(!are_themselves)
 }
 
-/// A connection, what it was marked with, and the server's process that was behind it then.
+/// A connection, its mark, and the backend that it had when it was marked.
 struct Session<'a> {
     connection: &'a mut PgConnection,
     mark: &'static str,
@@ -89,14 +91,14 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Simple statements only: a pooler may refuse prepared ones, or mix them up.
+    /// Sends simple statements only, because a pooler may refuse prepared ones, or mix them up.
     async fn mark(connection: &'a mut PgConnection, mark: &'static str) -> sqlx::Result<Self> {
         let marking = format!("select set_config('candlewick.session', '{mark}', false), pg_backend_pid()");
         let (_, pid) = session(&connection.fetch_all(&*marking).await?)?;
         Ok(Self { connection, mark, pid })
     }
 
-    /// True if its mark and its process are still there once `statement` has been run.
+    /// True if its mark and its backend are still the same once `statement` has run.
     async fn is_itself(&mut self, statement: &str) -> sqlx::Result<bool> {
         let reading = format!("{statement} select current_setting('candlewick.session', true), pg_backend_pid()");
         let rows = match self.connection.fetch_all(&*reading).await {
@@ -108,9 +110,9 @@ impl<'a> Session<'a> {
     }
 }
 
-/// True if PgBouncer in statement mode has refused a transaction. The state stands for all that PgBouncer itself reports, a
-/// server that it lost among them; the words are "Long transactions not allowed" in earlier releases, and since then
-/// "transaction blocks not allowed in statement pooling mode".
+/// True if PgBouncer in statement mode has refused a transaction. The message is compared too, because PgBouncer
+/// reports all its own errors with this state, a lost server among them. The words are "Long transactions not allowed"
+/// in earlier releases, and since then "transaction blocks not allowed in statement pooling mode".
 fn takes_no_transactions(error: &sqlx::Error) -> bool {
     const PROTOCOL_VIOLATION: &str = "08P01";
     error.as_database_error().is_some_and(|error| {

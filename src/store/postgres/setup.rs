@@ -1,4 +1,4 @@
-//! First contact with a PostgreSQL database: whether it fits, and its tables.
+//! First contact with a PostgreSQL database: checks whether it can be used, and makes its tables.
 
 use std::time::Duration;
 
@@ -11,26 +11,28 @@ use super::pooler::{Proof, connect_past_poolers};
 use super::{access, adopt, migrate};
 use crate::store::StoreError;
 
-/// The longest time that the checks before and after the migrations may take; a server that froze meanwhile is tried anew.
+/// The maximum time of the checks before the migrations, and of those after them. A server that hangs longer is tried
+/// again.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
-/// The meaning of [`Proof::Doubt`], for the log.
+/// The warning for [`Proof::Doubt`].
 pub(super) const DOUBT: &str =
-    "no second connection to the database could be had, so a pooler in transaction mode in between would go unnoticed";
-/// The release in which `extract` became exact and which the oldest supported distributions ship.
+    "no second connection to the database could be opened, so a pooler in transaction mode would go unnoticed";
+/// The first release in which `extract` is exact, and which the oldest supported distributions ship.
 const MIN_SERVER_VERSION: i32 = 140_000;
 
-/// Checks that the database fits and, if `migrate`, makes or updates its tables, all on one connection of its own:
-/// a failed migration keeps its lock for as long as its connection lives (sqlx). One that can only be read is not migrated.
+/// Checks that the database can be used and, if `migrate`, makes or updates its tables. All this happens on a
+/// connection that belongs to no pool, because a failed migration keeps its lock for as long as its connection lives
+/// (sqlx). A read-only database is not migrated.
 ///
-/// Says whether the table takes COPY, which row security forbids, which passes by rules, and which writes into partitions
-/// one after the other instead of in the order of the keys.
+/// Returns true if COPY may write into the table. Row security forbids COPY, rules do not apply to it, and it writes
+/// into partitions one after the other instead of in the order of the keys.
 pub(super) async fn prepare(server: Server<'_>, migrate: bool) -> Result<bool, StoreError> {
     let (mut connection, proof) = in_time(connect_past_poolers(server)).await?;
     if proof == Proof::Doubt {
         warn!("{DOUBT}; the service goes on with the connections that it gets");
     }
     let result = prepare_on(&mut connection, server, migrate).await;
-    // Its outcome changes nothing: the connection is not used again.
+    // The outcome does not matter, because the connection is not used again.
     let _ = timeout(CHECK_TIMEOUT, connection.close()).await;
     result
 }
@@ -69,12 +71,12 @@ pub(super) enum Mode {
     Writable,
     /// It follows another server.
     Standby,
-    /// Its own settings keep it from being written.
+    /// Its own settings make it read-only.
     ReadOnly,
 }
 
 impl Mode {
-    /// The sentence for a database on which the service cannot do everything.
+    /// The warning about a database that the service can only read.
     pub(super) fn restriction(self) -> Option<&'static str> {
         match self {
             Self::Writable => None,
@@ -82,8 +84,8 @@ impl Mode {
                 Some("the database is a standby: candles are read from it, and posts are refused until it is promoted")
             }
             Self::ReadOnly => Some(
-                "the database can only be read (default_transaction_read_only is on): candles are read from it, and posts \
-                 are refused until that is off",
+                "the database can only be read (default_transaction_read_only is on): candles are read from it, and \
+                 posts are refused until that is off",
             ),
         }
     }
@@ -95,7 +97,7 @@ impl Mode {
     }
 }
 
-/// Checks what kind of server it is.
+/// Checks the version and the encoding of the server, and returns the access that it gives.
 pub(super) async fn check_server(connection: &mut PgConnection) -> Result<Mode, StoreError> {
     const SERVER: &str = "
         select current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery(),
@@ -120,8 +122,8 @@ pub(super) async fn check_server(connection: &mut PgConnection) -> Result<Mode, 
     })
 }
 
-/// Checks that both tables are there. Where somebody dropped them, migrations do not make them again, because the
-/// migrations' table says that they have.
+/// Checks that both tables are there. If somebody dropped them, migrations do not make them again, because the
+/// migrations' table lists them as applied.
 pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> Result<(), StoreError> {
     const MADE: &str = "select exists (select from _sqlx_migrations where success)";
     let (lacks_closed, lacks_forming, has_migrations, may_read_migrations, leftovers): (
@@ -140,7 +142,7 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
     if mode != Mode::Writable {
         return Err(StoreError::unavailable("its tables are missing; run candlewick migrate on its primary"));
     }
-    // Between the two statements of a first migration elsewhere, the migrations' table is there and empty.
+    // While another process runs the first migration, the migrations' table is there and empty for a moment.
     if !has_migrations || !may_read_migrations || !sqlx::query_scalar(MADE).fetch_one(connection).await? {
         return Err(StoreError::unavailable("its tables are missing; run candlewick migrate"));
     }
@@ -148,15 +150,15 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
     let steps = format!("run: drop table {leftovers}; and then candlewick migrate");
     Err(StoreError::misconfigured(if lacks_closed {
         format!(
-            "{missing}, although it was made once. Restore it from a backup (docs/operations/backup-and-restore.md), or, \
-             to start without any candles, {steps}"
+            "{missing}, although it was made once. Restore it from a backup (docs/operations/backup-and-restore.md), \
+             or, to start without any candles, {steps}"
         )
     } else {
         format!("{missing}, although it was made once. Stored candles are not touched if you {steps}")
     }))
 }
 
-/// Checks that the tables have what statements of this release name.
+/// Checks that the tables have the columns that statements of this release name.
 async fn check_release(connection: &mut PgConnection, mode: Mode) -> Result<(), StoreError> {
     const HAS_CLOSING_TIMES: &str = "
         select exists (

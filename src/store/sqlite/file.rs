@@ -1,9 +1,9 @@
-//! The file itself: which one the path led to at first contact, and whether it still leads there.
+//! The identity of the SQLite file: checks that the path still leads to the file that it led to at first contact.
 //!
-//! A connection keeps the file that it opened, wherever that goes. A write into a file that was deleted is lost, and
-//! one after another file took its place goes into the write-ahead log that SQLite would apply to the new one (SQLite
-//! documentation, "How To Corrupt An SQLite Database File", 2.4). So nothing is written, and no new connection opened, while
-//! the path leads elsewhere.
+//! A connection keeps the file that it opened, even if the file is moved or deleted. A write into a deleted file is
+//! lost, and a write after another file took its place goes into the write-ahead log that SQLite would apply to the new
+//! file (SQLite documentation, "How To Corrupt An SQLite Database File", 2.4). So nothing is written, and no new
+//! connection opened, while the path leads elsewhere.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::errors::chain;
 use crate::store::{Missing, StoreError};
 
-/// The files that SQLite keeps beside one in WAL mode, by what it appends to the name.
+/// The suffixes of the files that SQLite keeps beside a database in WAL mode.
 const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 
 /// A SQLite file by its path.
@@ -24,19 +24,19 @@ const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 pub(super) struct DatabaseFile {
     path: PathBuf,
     opened: OnceLock<OpenFiles>,
-    /// True if the log says last that the path leads elsewhere.
+    /// True if the log's last line about this says that the path leads elsewhere.
     is_lost: AtomicBool,
 }
 
-/// The file that the connections have open.
+/// The files that the connections have open.
 #[derive(Debug, PartialEq, Eq)]
 struct OpenFiles {
     database: FileIdentity,
-    /// Each of [`SIDE_FILES`] by its path, which is that of the database after symbolic links.
+    /// Each of [`SIDE_FILES`] by its path, which is that of the database with symbolic links resolved.
     side_files: [(PathBuf, FileIdentity); 2],
 }
 
-/// The identity of the file, whatever it is called.
+/// The identity of a file, whatever its name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileIdentity {
     device: u64,
@@ -50,7 +50,8 @@ impl FileIdentity {
         fs::metadata(path).map(|file| Self { device: file.dev(), inode: file.ino() })
     }
 
-    /// Elsewhere a file that SQLite has open can be neither moved nor deleted, and the standard library has no number for it.
+    /// On other systems, a file that SQLite has open can be neither moved nor deleted, and the standard library has no
+    /// number that identifies it.
     #[cfg(not(unix))]
     fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|_| Self { device: 0, inode: 0 })
@@ -70,7 +71,7 @@ impl OpenFiles {
 }
 
 impl DatabaseFile {
-    /// A relative path is taken from the working directory of now.
+    /// A relative path is resolved against the current working directory.
     pub(super) fn new(path: &Path) -> Self {
         let path = absolute(path).unwrap_or_else(|_| path.to_owned());
         Self { path, opened: OnceLock::new(), is_lost: AtomicBool::new(false) }
@@ -80,8 +81,9 @@ impl DatabaseFile {
         &self.path
     }
 
-    /// Takes what the path leads to for the file that the connections have open, unless that is known already. To be called
-    /// while a connection is open that stays open: as long as it does, no other file can get the same inode.
+    /// Remembers the file at the path as the one that the connections have open. Fails if another file is remembered
+    /// already. To be called while a connection is open that stays open, because as long as it does, no other file can
+    /// get the same inode.
     pub(super) fn pin(&self) -> Result<(), StoreError> {
         let found = || OpenFiles::at(&self.path).map_err(|error| self.gone(error));
         let first = found()?;
@@ -93,18 +95,18 @@ impl DatabaseFile {
             warn!(
                 file = %self.path.display(),
                 names,
-                "the SQLite file has more than one name (hard links): use it by this one only, because SQLite keeps the write-ahead \
-                 log beside the name by which a file is opened, and two logs damage it"
+                "the SQLite file has more than one name (hard links): use it by this one only, because SQLite keeps \
+                 the write-ahead log beside the name by which a file is opened, and two logs damage it"
             );
         }
         Ok(())
     }
 
-    /// Checks that the path leads to the file that is open, and that what SQLite keeps beside it is there too: a commit is in the
-    /// write-ahead log before it is in the file.
+    /// Checks that the path leads to the open file, and that SQLite's files beside it are there too, because a commit
+    /// is in the write-ahead log before it is in the file.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let result = self.opened.get().map_or(Ok(()), |opened| self.find(opened));
-        // Said when it changes, because without requests nothing else would say it.
+        // Logged when it changes, because without requests nothing else would show it.
         let is_lost = result.is_err();
         if self.is_lost.load(Ordering::Relaxed) != is_lost && self.is_lost.swap(is_lost, Ordering::Relaxed) != is_lost {
             match &result {
@@ -124,8 +126,8 @@ impl DatabaseFile {
         match opened.side_files.iter().find(|(path, identity)| FileIdentity::of(path).ok() != Some(*identity)) {
             None => Ok(()),
             Some((path, _)) => Err(missing(format!(
-                "{} was moved or deleted under the running service, which writes nothing more; put it back, or restart the \
-                 service, which as it stops saves what that file holds",
+                "{} was moved or deleted under the running service, which writes nothing more; put it back, or restart \
+                 the service, which saves the content of that file as it stops",
                 path.display()
             ))),
         }
@@ -135,8 +137,8 @@ impl DatabaseFile {
         let path = self.path.display();
         if error.kind() == io::ErrorKind::NotFound {
             missing(format!(
-                "the SQLite file {path} was moved or deleted under the running service, which writes nothing more; put it back, \
-                 or stop the service, restore a backup, and restart it"
+                "the SQLite file {path} was moved or deleted under the running service, which writes nothing more; put \
+                 it back, or stop the service, restore a backup, and restart it"
             ))
         } else {
             StoreError::unavailable(UnreadableFile { path: self.path.clone(), source: error })
@@ -146,16 +148,16 @@ impl DatabaseFile {
     fn replaced(&self) -> StoreError {
         let path = self.path.display();
         missing(format!(
-            "the SQLite file {path} was moved or deleted under the running service and another one is in its place, so nothing \
-             more is written; put the old one back, or stop the service, move {path}-wal and {path}-shm away, which belong to \
-             the old one and would damage the new one, and restart it"
+            "the SQLite file {path} was moved or deleted under the running service and another one is in its place, so \
+             nothing more is written; put the old one back, or stop the service, move {path}-wal and {path}-shm away, \
+             which belong to the old one and would damage the new one, and restart it"
         ))
     }
 }
 
-/// A file of which the system does not say whether it is there.
+/// A file that the system can neither find nor report as missing.
 #[derive(Debug, thiserror::Error)]
-#[error("the SQLite file {} cannot be looked at", .path.display())]
+#[error("the SQLite file {} cannot be accessed", .path.display())]
 struct UnreadableFile {
     path: PathBuf,
     source: io::Error,
@@ -165,19 +167,19 @@ fn missing(text: String) -> StoreError {
     StoreError::missing(Missing::File, text)
 }
 
-/// The number of names by which a file can be opened, symbolic links aside.
+/// The number of hard links to a file.
 #[cfg(unix)]
 fn names(path: &Path) -> u64 {
     fs::metadata(path).map_or(1, |file| std::os::unix::fs::MetadataExt::nlink(&file))
 }
 
-/// Not known.
+/// The standard library does not know the number of hard links here.
 #[cfg(not(unix))]
 fn names(_: &Path) -> u64 {
     1
 }
 
-/// The path of what is kept beside a file under its name and `suffix`.
+/// The path beside `path` that has `suffix` appended to its name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,4 +1,4 @@
-//! A look at a SQLite file as first contact would use it, which changes nothing.
+//! An inspection of a SQLite file as first contact would use it, which changes nothing.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,11 @@ use crate::errors::chain;
 use crate::store::StoreError;
 use crate::store::inspection::Findings;
 
-/// The advice where no file can be made.
+/// The advice if no file can be made.
 const FOLDER_NOT_WRITABLE: &str = "its folder may not be written; change the folder's owner, or choose another path";
 
-/// True if files may be made in the folder of `path`. Windows says so only to who makes one.
+/// True if files may be made in the folder of `path`. Windows shows this only to a program that makes one, so it is
+/// assumed there.
 fn takes_files(path: &Path) -> bool {
     #[cfg(unix)]
     {
@@ -31,7 +32,7 @@ fn takes_files(path: &Path) -> bool {
     }
 }
 
-/// Reports what first contact would meet.
+/// Reports what first contact would find.
 pub(super) async fn inspect(path: &Path, may_migrate: bool, findings: &mut Findings) {
     let shown = path.display();
     if let Some(folder) = MissingFolder::of(path) {
@@ -48,19 +49,20 @@ pub(super) async fn inspect(path: &Path, may_migrate: bool, findings: &mut Findi
             }
             return;
         }
-        Err(error) => return findings.must_change("file", format!("{shown} cannot be looked at: {error}")),
+        Err(error) => return findings.must_change("file", format!("{shown} cannot be accessed: {error}")),
         Ok(found) if !found.is_file() => {
             return findings.must_change("file", format!("{shown} is not a file; choose another path"));
         }
         Ok(found) => findings.fine("file", format!("the SQLite file {shown}, {} bytes", found.len())),
     }
-    // Opening them for appending proves that they may be written, and writes nothing.
+    // Opening the files for appending proves that they may be written, and writes nothing.
     let may_write = |path: &Path| !path.exists() || fs::OpenOptions::new().append(true).open(path).is_ok();
     let log = beside(path, "-wal");
     if !takes_files(path) || ![path, &log, &beside(path, "-shm")].into_iter().all(may_write) {
         findings.must_change("writing", NOT_WRITABLE);
     }
-    // Without a log nobody uses the file, and a reader that may not take it for unchanging would leave one behind.
+    // If there is no log, nobody uses the file. It is opened as immutable then, because any other reader would leave a
+    // log behind.
     let options =
         SqliteConnectOptions::new().filename(path).read_only(true).immutable(!log.exists()).busy_timeout(LOCK_TIMEOUT);
     if let Err(error) = look(options.disable_statement_logging(), path, may_migrate, findings).await {
@@ -77,9 +79,9 @@ async fn look(
     let mut connection = options.connect().await.map_err(first_contact_error)?;
     let version: String =
         sqlx::query_scalar("select sqlite_version()").fetch_one(&mut connection).await.map_err(first_contact_error)?;
-    findings.fine("version", format!("SQLite {version}, out of the program itself"));
+    findings.fine("version", format!("SQLite {version}, which is part of the program"));
     let result = look_at_tables(&mut connection, path, may_migrate, findings).await;
-    // Its outcome changes nothing: it has only read.
+    // The outcome does not matter, because the connection has only read.
     let _ = connection.close().await;
     result
 }
@@ -93,7 +95,7 @@ async fn look_at_tables(
     let migrations = sqlx::migrate!("migrations/sqlite");
     match tables::problem(connection, path, &migrations, may_migrate).await.map_err(first_contact_error)? {
         None => {}
-        // Somebody has to run a command.
+        // The operator has to run a command.
         Some(StoreError::Unavailable(cause)) => {
             findings.must_change("tables", chain(&cause).to_string());
             return Ok(());

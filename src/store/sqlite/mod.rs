@@ -1,9 +1,9 @@
-//! Candles in a SQLite file: one connection that writes, several that read, two that read lists of series, one that probes.
-//! [`writer`] has the first, on which [`append`] writes; [`read`] and [`series`] read on the others; this file puts them
-//! together.
+//! Candles in a SQLite file: one connection writes, several read candles, two read lists of series, and one probes.
+//! [`writer`] has the first of these, on which [`append`] writes; [`read`] and [`series`] read on the others. This file
+//! puts the parts together.
 //!
-//! The first and those of lists are rusqlite's: sqlx has each statement done by a thread of the connection's own, and half of
-//! the time went into waiting for each other.
+//! The connections that write and that read lists are rusqlite's, because sqlx runs each statement on a thread of the
+//! connection's own, and half of the time was spent waiting for that thread.
 
 mod append;
 mod closing;
@@ -65,15 +65,16 @@ struct SqliteShared {
     tasks: TaskTracker,
 }
 
-/// How long a lock of another process is waited for, at least.
+/// The minimum time for which a lock of another process is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest that a reader waits for a connection.
+/// The maximum time for which a reader waits for a connection.
 const READER_TIMEOUT: Duration = Duration::from_secs(4);
-/// Longest that a probe may take.
+/// The maximum time of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Pages that each reading connection keeps, in the spelling of its setting: 512 KiB, several pages of candles. What they
-/// have in common is in the system's memory, and what is written makes them forget theirs.
+/// The page cache of each reading connection, as SQLite's setting writes it: 512 KiB, which hold several pages of
+/// candles. It is small because the system's memory holds what the connections have in common, and every write empties
+/// their caches.
 const READER_CACHE: &str = "-512";
 
 impl Sqlite {
@@ -84,7 +85,7 @@ impl Sqlite {
             .busy_timeout(LOCK_TIMEOUT)
             .disable_statement_logging();
         let reader = options.clone().pragma("query_only", "on").pragma("cache_size", READER_CACHE);
-        // Connections to a file are not lost, and to ask takes longer than most of what is read.
+        // Connections to a file are not lost, and a ping takes longer than most reads.
         let pool = |size, wait| {
             SqlitePoolOptions::new().max_connections(size).acquire_timeout(wait).test_before_acquire(false)
         };
@@ -95,7 +96,7 @@ impl Sqlite {
             file,
             lock: ServiceLock::default(),
             readers: pool(max_connections, READER_TIMEOUT).connect_lazy_with(reader.clone()),
-            // Kept for good, for [`DatabaseFile::pin`].
+            // Stays open until the store is closed, as [`DatabaseFile::pin`] requires.
             probe: pool(1, PROBE_TIMEOUT).idle_timeout(None).max_lifetime(None).connect_lazy_with(reader),
             max_readers: max_connections,
             options,
@@ -105,11 +106,11 @@ impl Sqlite {
     }
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        /// Fails where nothing can be written, though there is nothing to write: SQLite falls back to reading a file that it
-        /// may not write, and takes "begin immediate" on it for "begin".
+        /// Writes nothing, but fails if the file cannot be written. SQLite falls back to reading such a file, and
+        /// treats "begin immediate" on it as "begin".
         const WRITE_NOTHING: &str = "delete from market_data_live_candles where false";
         let mut migrations = sqlx::migrate!("migrations/sqlite");
-        // A rollback to the release before leaves newer migrations in place; they only ever add.
+        // After a rollback to the release before, newer migrations stay in place; they only ever add.
         migrations.set_ignore_missing(true);
         if let Some(folder) = MissingFolder::of(self.0.file.path()) {
             return Err(StoreError::misconfigured(format!(
@@ -119,21 +120,21 @@ impl Sqlite {
         }
         let options = self.0.options.clone().create_if_missing(true);
         let mut connection = options.connect().await.map_err(first_contact_error)?;
-        // SQLite has no advisory lock, so the write lock is taken before looking which migrations have run: another process
-        // that starts on the same file waits here.
+        // SQLite has no advisory lock, so the write lock is taken before checking which migrations have run: another
+        // process that starts on the same file waits here.
         let mut transaction = connection.begin_with("begin immediate").await.map_err(first_contact_error)?;
         let problem = tables::problem(&mut transaction, self.0.file.path(), &migrations, migrate).await;
         if let Some(problem) = problem.map_err(first_contact_error)? {
             return Err(problem);
         }
         if migrate {
-            // Not `run`: its bounds keep this future from being spawned (sqlx).
+            // Not `run`, because its bounds keep this future from being spawned (sqlx).
             migrations.run_direct(&mut *transaction).await.map_err(migration_error)?;
             tables::restore_newest_candles(&mut transaction, &migrations).await.map_err(first_contact_error)?;
         }
         transaction.execute(WRITE_NOTHING).await.map_err(first_contact_error)?;
         transaction.commit().await.map_err(first_contact_error)?;
-        // Closed before another one is open, because the last one to close empties the write-ahead log.
+        // Closed before another connection is opened, because the last one to close empties the write-ahead log.
         connection.close().await.map_err(first_contact_error)?;
         self.probe().await.map_err(first_contact_error)?;
         self.0.file.pin()?;
@@ -141,7 +142,7 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Looks at the file as [`Self::prepare`] would use it, and changes nothing.
+    /// Inspects the file as [`Self::prepare`] would use it, and changes nothing.
     pub(super) async fn inspect(&self, migrate: bool, findings: &mut Findings) {
         inspect::inspect(self.0.file.path(), migrate, findings).await;
     }
@@ -149,7 +150,7 @@ impl Sqlite {
     pub(super) async fn claim(&self) {
         let shared = Arc::clone(&self.0);
         let taking = spawn_blocking(move || shared.lock.take(shared.file.path()));
-        // Its file system need not answer, and nothing depends on it.
+        // Limited in time, because the file system may not answer and nothing depends on the lock.
         let _ = timeout(LOCK_TIMEOUT, taking).await;
     }
 
@@ -234,7 +235,7 @@ impl Sqlite {
         self.read(async move { store.probe().await }).await
     }
 
-    /// Looks at both tables, since somebody may have dropped one.
+    /// Reads from both tables, because somebody may have dropped one.
     async fn probe(&self) -> sqlx::Result<()> {
         const BOTH: &str =
             "select exists (select 1 from market_data_candles), exists (select 1 from market_data_live_candles)";
@@ -257,8 +258,8 @@ impl Sqlite {
         self.0.lock.release();
     }
 
-    /// Reads to the end, whether or not the caller still waits, and only while the file is where it was: a connection that is
-    /// opened now would be one to another file.
+    /// Runs a read to its end, even if the caller stops waiting, but only while the file is at its path, because a
+    /// connection that is opened after that would lead to another file.
     async fn read<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, impl Into<StoreError>>> + Send + 'static,
@@ -268,14 +269,14 @@ impl Sqlite {
             file.check()?;
             match work.await {
                 Ok(read) => Ok(read),
-                // That the file has gone explains whatever else went wrong.
+                // A lost file explains every other error.
                 Err(error) => Err(file.check().err().unwrap_or_else(|| error.into())),
             }
         })
         .await
     }
 
-    /// Runs `work` to its end, whether or not the caller still waits.
+    /// Runs `work` to its end, even if the caller stops waiting.
     async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -287,11 +288,11 @@ impl Sqlite {
     }
 }
 
-/// The advice where a file can only be read.
-const NOT_WRITABLE: &str = "the SQLite file may not be written; change the owner of it, of its folder, and of the files beside it \
-                            that end in -wal and -shm, or choose another path";
+/// The advice if a file can only be read.
+const NOT_WRITABLE: &str = "the SQLite file may not be written; change the owner of it, of its folder, and of the \
+                            files beside it that end in -wal and -shm, or choose another path";
 
-/// By the names of SQLite's documentation, "Result and Error Codes".
+/// Explains an error of first contact. The codes have the names of SQLite's documentation, "Result and Error Codes".
 fn first_contact_error(error: sqlx::Error) -> StoreError {
     const SQLITE_READONLY: u32 = 8;
     const SQLITE_CORRUPT: u32 = 11;
@@ -299,18 +300,18 @@ fn first_contact_error(error: sqlx::Error) -> StoreError {
     const SQLITE_NOTADB: u32 = 26;
     let sentence = match error.as_database_error().and_then(sqlite_code) {
         Some(SQLITE_CANTOPEN) => {
-            "the SQLite file cannot be opened; check that the user who runs candlewick may read and write it, its folder, and the \
-             files beside it that end in -wal and -shm"
+            "the SQLite file cannot be opened; check that the user who runs candlewick may read and write it, its \
+             folder, and the files beside it that end in -wal and -shm"
         }
         Some(SQLITE_READONLY) => NOT_WRITABLE,
-        Some(SQLITE_NOTADB) => "the file that DATABASE_URL names is no SQLite database; choose another path",
+        Some(SQLITE_NOTADB) => "the file that DATABASE_URL names is not a SQLite database; choose another path",
         Some(SQLITE_CORRUPT) => "the SQLite file is damaged; restore it from a backup",
         _ => return error.into(),
     };
     StoreError::misconfigured(sentence)
 }
 
-/// The tables stay as they are.
+/// The migrations failed, so the tables stay as they are.
 #[derive(Debug, thiserror::Error)]
 #[error("the tables cannot be brought up to date")]
 struct OutdatedTables(#[source] MigrateError);
@@ -323,7 +324,7 @@ fn migration_error(error: MigrateError) -> StoreError {
     }
 }
 
-/// The failure of work on a thread of its own that did not come to its end.
+/// The error of work on a thread of its own that did not run to its end.
 fn unfinished(error: JoinError) -> StoreError {
     match error.try_into_panic() {
         Ok(panic) => StoreError::internal(format!("panic: {}", panic_text(&*panic))),

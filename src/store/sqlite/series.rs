@@ -1,7 +1,7 @@
-//! The catalogue of series in a SQLite file: the steps in which it is read.
+//! The catalogue of series in a SQLite file, read in steps.
 //!
-//! On connections of their own, so that lists take none from pages, and rusqlite's, because sqlx passes each row through
-//! a channel.
+//! Lists have connections of their own, so that they take none from pages. These are rusqlite's, because sqlx passes
+//! each row through a channel.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -18,16 +18,16 @@ use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{END_TIME_MILLISECONDS, FIRST_TIME_MILLISECONDS, Position, Sample, SeriesKey, SeriesRow};
 use crate::telemetry::spans::spawn_blocking;
 
-/// Steps that run at once.
+/// The maximum number of steps that run at once.
 const MAX_READERS: usize = 2;
 
-// In two parts each, because SQLite compares `(symbol, timeframe) > (?, ?)` row by row from the first candle of that
-// series on.
+// Each of the next two statements has two parts, because SQLite compares `(symbol, timeframe) > (?, ?)` row by row from
+// the first candle of that series on.
 
-/// Rows of the series behind one, in the order of the key.
+/// Rows of the series after a given one, in the order of the key.
 const ROWS_AFTER: &str = include_str!("sql/rows_after.sql");
 
-/// The series behind one.
+/// The series after a given one.
 const KEY_AFTER: &str = include_str!("sql/key_after.sql");
 
 const SYMBOL_AFTER: &str = "select symbol from market_data_candles where symbol > ?1 order by symbol limit 1";
@@ -41,7 +41,7 @@ const OLDEST_TIME: &str = "
     select min(timestamp) from market_data_candles
     where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4";
 
-/// All of them, so that a test can ask for their plans.
+/// All statements, so that a test can check their query plans.
 pub const SERIES_STATEMENTS: [&str; 5] = [ROWS_AFTER, KEY_AFTER, SYMBOL_AFTER, NEWEST_CANDLES, OLDEST_TIME];
 
 /// Connections that read lists of series.
@@ -53,7 +53,7 @@ pub(super) struct SeriesReader {
 }
 
 impl SeriesReader {
-    /// Will read from a file that is there.
+    /// The file has to exist at the first read, which opens it.
     pub(super) fn new(file: PathBuf) -> Self {
         Self { file, idle: Mutex::default(), places: Semaphore::new(MAX_READERS) }
     }
@@ -109,13 +109,13 @@ impl SeriesReader {
         self.run(move |connection| keys.iter().map(|key| sample(connection, key)).collect()).await
     }
 
-    /// Closes what is idle.
+    /// Closes the idle connections, and lends none any more.
     pub(super) fn close(&self) {
         self.places.close();
         self.idle().clear();
     }
 
-    /// Runs `work` on a connection of its own. One on which something failed is not used again.
+    /// Runs `work` on a connection that nothing else uses. A connection on which something failed is not used again.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -178,7 +178,8 @@ fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<S
     Ok(sample)
 }
 
-/// Text that others have written need not be UTF-8, and is a place in the order of the key all the same.
+/// Text as bytes, because text that other programs have written may not be UTF-8 but has a place in the order of the
+/// key.
 struct Text<'a>(&'a [u8]);
 
 impl ToSql for Text<'_> {
@@ -191,7 +192,7 @@ fn text(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
     Ok(row.get_ref(column)?.as_bytes()?.to_vec())
 }
 
-/// The most digits behind the point among the four prices from `column` on; `None` if one of them is not a price.
+/// The maximum number of decimal places among the four prices from `column` on; `None` if one of them is not a price.
 fn digits(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Option<u32>> {
     let mut most = 0;
     for column in column..column + 4 {

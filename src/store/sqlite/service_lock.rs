@@ -1,5 +1,5 @@
-//! A lock beside the file that says that a service has it in use. It keeps nobody out: two services on a file lose nothing,
-//! but nobody means to have them, except for the moment in which one takes over from the other.
+//! A lock beside the SQLite file, which shows that a service uses the file. It does not keep other services out: two
+//! services on one file lose nothing, but they are not intended, except while one takes over from the other.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,10 +11,10 @@ use tracing::{debug, info, warn};
 use super::file::beside;
 use crate::errors::chain;
 
-/// The end that is appended to the file's name.
+/// The suffix that is appended to the file's name.
 const SUFFIX: &str = "-lock";
 
-/// The lock of one SQLite file, as far as this service knows who has it.
+/// The lock of one SQLite file, and the holder that this service last found.
 #[derive(Debug, Default)]
 pub(super) struct ServiceLock(Mutex<LockState>);
 
@@ -22,14 +22,15 @@ pub(super) struct ServiceLock(Mutex<LockState>);
 enum LockState {
     #[default]
     Free,
-    /// By another service, which has written this into the lock.
+    /// Another service holds the lock, and has written this into it.
     Taken(String),
-    /// By this one. Released with the value, also if the process is killed: the lock is the system's, not the file's being there.
+    /// This service holds the lock. The system releases it when the value is dropped, or the process is killed. The
+    /// file stays, and its existence means nothing.
     Held { _lock: File },
 }
 
 impl ServiceLock {
-    /// Takes the lock if it is free, and otherwise warns of who has it, once for each who does.
+    /// Takes the lock if it is free, and otherwise logs a warning that names the holder, once for each holder.
     pub(super) fn take(&self, database: &Path) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, LockState::Held { .. }) {
@@ -38,7 +39,7 @@ impl ServiceLock {
         match try_take(database) {
             Ok(Ok(lock)) => {
                 if matches!(*state, LockState::Taken(_)) {
-                    info!("the other service has let go of the SQLite file");
+                    info!("the other service no longer uses the SQLite file");
                 }
                 *state = LockState::Held { _lock: lock };
             }
@@ -47,28 +48,29 @@ impl ServiceLock {
                     warn!(
                         file = %database.display(),
                         process = holder,
-                        "another running candlewick uses this SQLite file: what two terminals post to them can conflict, and of \
-                         two different candles the first one stays. Stop one of the two, unless this one is just taking over"
+                        "another running candlewick uses this SQLite file: the posts of two terminals to them can \
+                         conflict, and of two different candles the first one stays. Stop one of the two, unless this \
+                         one is just taking over"
                     );
                 }
                 *state = LockState::Taken(holder);
             }
             // A folder that may not be written, or a file system without locks.
             Err(error) => {
-                debug!(cause = chain(&error).to_string(), "no lock says that this service uses the SQLite file");
+                debug!(cause = chain(&error).to_string(), "the lock of the SQLite file cannot be taken");
             }
         }
     }
 
     pub(super) fn release(&self) {
-        // Not if it is being taken, by a file system that may not answer.
+        // Does not wait while the lock is being taken, because the file system may not answer.
         if let Ok(mut state) = self.0.try_lock() {
             *state = LockState::Free;
         }
     }
 }
 
-/// Takes the lock, or returns the process that has it, as far as that can be known.
+/// Takes the lock, or returns the process that holds it, as far as it is known.
 fn try_take(database: &Path) -> io::Result<Result<File, String>> {
     let path = lock_path(database)?;
     let options = |write| {
@@ -76,7 +78,7 @@ fn try_take(database: &Path) -> io::Result<Result<File, String>> {
         options.read(true).write(write).create(write).truncate(false);
         options
     };
-    // One that another user made can be locked all the same.
+    // A lock file of another user can be locked even if it cannot be written.
     let mut lock = options(true).open(&path).or_else(|_| options(false).open(&path))?;
     match lock.try_lock() {
         Ok(()) => {
@@ -85,7 +87,7 @@ fn try_take(database: &Path) -> io::Result<Result<File, String>> {
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Where locks are mandatory, as on Windows, it cannot be read.
+            // The file cannot be read if locks are mandatory, as on Windows.
             let _ = lock.take(20).read_to_string(&mut holder);
             let holder = holder.trim();
             let is_number = !holder.is_empty() && holder.bytes().all(|byte| byte.is_ascii_digit());
@@ -95,12 +97,12 @@ fn try_take(database: &Path) -> io::Result<Result<File, String>> {
     }
 }
 
-/// Beside the file itself, so that all symbolic links to it lead to one lock.
+/// The lock is beside the file itself, so that all symbolic links to the file lead to one lock.
 fn lock_path(database: &Path) -> io::Result<PathBuf> {
     database.canonicalize().map(|file| beside(&file, SUFFIX))
 }
 
-/// Says in the lock who has it.
+/// Writes the number of this process into the lock.
 fn name_process(lock: &mut File) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_found_it_taken_gets_it_once_it_is_free() {
+    fn a_taken_lock_can_be_taken_once_it_is_released() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("test.db");
         std::fs::write(&database, "").unwrap();
@@ -122,7 +124,7 @@ mod tests {
             LockState::Taken(holder) => holder.clone(),
             LockState::Held { .. } => "this one".to_owned(),
         };
-        // Where locks are mandatory, the process that has one cannot be read.
+        // If locks are mandatory, the number of the process cannot be read.
         let other = if cfg!(windows) { "unknown".to_owned() } else { std::process::id().to_string() };
         first.take(&database);
         second.take(&database);

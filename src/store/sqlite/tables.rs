@@ -1,5 +1,6 @@
-//! The check that the tables in a file are ours, and advice where they are not. On SQLite nobody else's table is adopted: its
-//! numbers keep 15 digits and its columns may hold values of any type, unless a table is made as ours are.
+//! The check that the tables in a file are ours, and the advice if they are not. On SQLite no table that others made is
+//! adopted, because its numbers keep 15 digits and its columns may hold values of any type, unless it is made as ours
+//! are.
 
 use std::path::Path;
 
@@ -35,12 +36,13 @@ enum Table {
     Fits,
     Misfit {
         is_view: bool,
-        /// All of them.
+        /// All reasons why it does not fit.
         reasons: Vec<String>,
     },
 }
 
-/// All that is wrong, unless the tables are those that `migrations` made, or there are none and they may be made.
+/// Returns everything that is wrong with the tables, or `None` if they are those that `migrations` made, or if there
+/// are none and they may be made.
 pub(super) async fn problem(
     connection: &mut SqliteConnection,
     file: &Path,
@@ -72,7 +74,7 @@ pub(super) async fn problem(
     Ok(Some(StoreError::misconfigured(lines.join("\n"))))
 }
 
-/// True if the table of the migrations says that ours have run.
+/// True if the migrations' table lists our migrations as applied.
 async fn were_made(connection: &mut SqliteConnection, migrations: &Migrator) -> sqlx::Result<bool> {
     const HAS_RUN: &str = "select exists (select 1 from _sqlx_migrations where version = ? and checksum = ?)";
     if !knows_migrations(connection).await? {
@@ -82,7 +84,7 @@ async fn were_made(connection: &mut SqliteConnection, migrations: &Migrator) -> 
     sqlx::query_scalar(HAS_RUN).bind(first.version).bind(&*first.checksum).fetch_one(connection).await
 }
 
-/// True if the table of the migrations is there.
+/// True if the migrations' table is there.
 async fn knows_migrations(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     const IS_THERE: &str = "select exists (select 1 from sqlite_schema where name = '_sqlx_migrations')";
     sqlx::query_scalar(IS_THERE).fetch_one(connection).await
@@ -112,7 +114,7 @@ pub(super) async fn pending(
     Ok(pending)
 }
 
-/// Makes the table of the newest candles' times again where somebody dropped it.
+/// Makes the table of the newest candles' times again if somebody dropped it.
 pub(super) async fn restore_newest_candles(
     connection: &mut SqliteConnection,
     migrations: &Migrator,
@@ -135,13 +137,14 @@ async fn is_up_to_date(connection: &mut SqliteConnection) -> sqlx::Result<bool> 
     sqlx::query_scalar(HAS_CLOSING_TIMES).fetch_one(connection).await
 }
 
-/// Looks at everything at once, so that nobody mends one thing a start.
+/// Checks everything at once, so that nobody has to repair one thing at each start.
 async fn table(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<Table> {
     const FOUND: &str = "select type = 'view', strict from pragma_table_list(?) where schema = 'main'";
     const FOUND_COLUMNS: &str = r#"
         select lower(name), lower(type) || iif("notnull", ' not null', ''), "notnull" and dflt_value is null and not hidden
         from pragma_table_xinfo(?)"#;
-    // Each unique key as its columns in their order, with how a column is compared where not by its bytes.
+    // Each unique key as its columns in their order, with the collation of columns that are not compared by their
+    // bytes.
     const UNIQUE_KEYS: &str = r#"
         select (
             select group_concat(lower(coalesce(c.name, 'an expression')) || iif(c.coll = 'BINARY', '', ' collate ' || c.coll), ', ')
@@ -198,7 +201,8 @@ fn complaints(file: &Path, were_made: bool, tables: &[(&str, Table); 2]) -> Vec<
     tables.iter().filter_map(complaint).collect()
 }
 
-/// The sentences behind those, and the statements that make the file usable and lose nothing in it: ready to be pasted.
+/// The advice that follows the complaints: statements, ready to be pasted, that make the file usable and lose nothing
+/// in it.
 async fn remedy(
     connection: &mut SqliteConnection,
     file: &Path,
@@ -225,9 +229,10 @@ async fn remedy(
     }
     let sqlite3 = |statements: &str| format!("  sqlite3 \"{}\" \"{statements}\"", file.display());
     let advice = if were_made {
-        "Stop what uses the file, and restore it from a backup, or go on with what is left of it by running:"
+        "Stop the programs that use the file, and restore it from a backup, or go on with the rest of it by running:"
     } else {
-        "Stop what uses the file, and name another one in DATABASE_URL, or move what is in the way aside by running:"
+        "Stop the programs that use the file, and name another one in DATABASE_URL, or move what is in the way aside \
+         by running:"
     };
     let mut lines = vec![advice.to_owned(), sqlite3(&statements.join(" ")), "  candlewick migrate".to_owned()];
     match moved_candles {
@@ -237,14 +242,14 @@ async fn remedy(
             "The last line puts all closed candles back".to_owned(),
         ]),
         Some((moved, false)) => lines.push(format!(
-            "A table in a SQLite file is not converted: what {moved} holds comes in by posting it, as \
+            "A table in a SQLite file is not converted: post the candles of {moved} to the service, as \
              docs/operations/sqlite.md shows under \"A SQLite file that others made\""
         )),
     }
     Ok(lines)
 }
 
-/// A name to which a table may be renamed.
+/// A free name to which a table can be renamed.
 async fn free_name(connection: &mut SqliteConnection, table: &str) -> sqlx::Result<String> {
     const IS_TAKEN: &str = "select exists (select 1 from sqlite_schema where lower(name) = ?)";
     let mut name = format!("{table}_old");

@@ -1,7 +1,7 @@
-//! The one connection that writes, and the batches that wait for it.
+//! The only connection that writes, and the batches that wait for it.
 //!
-//! A transaction has the disk write what it changed before it ends, which takes far longer than one more batch in it. So
-//! whoever gets the connection writes all batches that wait, in one transaction.
+//! A transaction waits for the disk before it ends, which takes far longer than one more batch in it. So the caller
+//! that gets the connection writes all waiting batches in one transaction.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -20,9 +20,10 @@ use crate::store::{StoreError, Written};
 use crate::telemetry::spans::{self, spawn_blocking};
 use candle::Batch;
 
-/// Longest that a batch waits behind others: most Expert Advisors give up after 5 s.
+/// The maximum time for which a batch waits for others, because most Expert Advisors give up after 5 s.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Most candles in one transaction, unless a single batch has more: those that came first wait for all of them.
+/// The maximum number of candles in one transaction, unless a single batch has more, because the batches that came
+/// first wait for all of them.
 const MAX_TRANSACTION_CANDLES: usize = 10_000;
 
 /// Writes to a file, one transaction at a time.
@@ -37,7 +38,7 @@ pub(super) struct TransactionWriter {
 enum Slot {
     Empty,
     Open(Connection),
-    /// For good.
+    /// It is never opened again.
     Closed,
 }
 
@@ -45,11 +46,11 @@ enum Slot {
 #[derive(Debug, Default)]
 struct Waiting {
     entries: VecDeque<WaitingBatch>,
-    /// How many have ever joined.
+    /// The number of batches that have ever joined.
     joined: u64,
 }
 
-/// A batch and who waits for it.
+/// A batch and the channel to its waiting caller.
 #[derive(Debug)]
 struct WaitingBatch {
     number: u64,
@@ -60,7 +61,7 @@ struct WaitingBatch {
 }
 
 impl TransactionWriter {
-    /// Will write to a file that is there.
+    /// The file has to exist at the first write, which opens it.
     pub(super) fn new(file: Arc<DatabaseFile>) -> Self {
         Self { file, connection: tokio::sync::Mutex::new(Slot::Empty), waiting: Mutex::default() }
     }
@@ -74,8 +75,8 @@ impl TransactionWriter {
         self.run_on(&mut slot, LOCK_TIMEOUT, work).await
     }
 
-    /// Stores a batch, together with those that wait when its turn comes. To be polled to its end, since it may be writing
-    /// those of others.
+    /// Stores a batch, together with those that wait when its turn comes. The future has to be polled to its end,
+    /// because it may be writing batches of other callers.
     pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
         let came = Instant::now();
         let (number, mut answer) = self.join(batch, came);
@@ -88,23 +89,23 @@ impl TransactionWriter {
             match turn {
                 Ok(mut slot) => self.write(&mut slot, self.take()).await,
                 Err(error) if self.leave(number) => return Err(error),
-                // Somebody is writing it.
+                // Another caller is writing it.
                 Err(_) => return answer.await.unwrap_or_else(|_| Err(broken())),
             }
         }
     }
 
-    /// How many connections are open, and how many of them are idle.
+    /// The number of open connections, and of idle ones among them.
     pub(super) fn count(&self) -> (u32, u32) {
         let Ok(slot) = self.connection.try_lock() else { return (1, 0) };
         let open = u32::from(matches!(*slot, Slot::Open(_)));
         (open, open)
     }
 
-    /// Closes the connection when it is free. Nothing is written any more.
+    /// Closes the connection when it is free. Later writes fail.
     pub(super) async fn close(&self) {
         if let Slot::Open(connection) = mem::replace(&mut *self.connection.lock().await, Slot::Closed) {
-            // It may take a moment, since the last connection to a file puts its log in order.
+            // It may take a moment, because the last connection to a file empties the write-ahead log.
             let _ = spawn_blocking(|| connection.close().is_ok()).await;
         }
     }
@@ -114,9 +115,9 @@ impl TransactionWriter {
         timeout_at(deadline, self.connection.lock()).await.map_err(busy)
     }
 
-    /// Waits so long for a lock of another process. A connection on which something failed is closed: after a failing disk, what
-    /// it remembers of the file need not be what is there. Nothing is written into a file that is not at its path, and what was
-    /// written while it went away is not taken for stored.
+    /// Runs `work`, which waits for a lock of another process for `lock_wait`. A connection on which something failed
+    /// is closed, because after a disk failure its cache may differ from the file. Nothing is written into a file that
+    /// is not at its path, and a write during which the file went away is not reported as stored.
     async fn run_on<T: Send + 'static>(
         &self,
         slot: &mut Slot,
@@ -137,7 +138,7 @@ impl TransactionWriter {
             let mut connection = connection.map_or_else(|| open(file.path()), Ok)?;
             connection.busy_timeout(lock_wait)?;
             let result = work(&mut connection);
-            // First, because it explains a failure as well.
+            // Checked before the result, because a lost file explains a failure as well.
             file.check()?;
             Ok::<_, StoreError>((connection, result?))
         });
@@ -149,8 +150,9 @@ impl TransactionWriter {
         Ok(result)
     }
 
-    /// Writes and answers `entries`: in one transaction, or where a candle of theirs is refused in halves, so that no caller
-    /// fails another. Any other failure is everybody's, because each half would meet it as well.
+    /// Writes and answers `entries` in one transaction. If one of their candles is refused, they are bisected, so that
+    /// no caller makes another one's batch fail. Any other failure goes to all of them, because each half would meet it
+    /// as well.
     async fn write(&self, slot: &mut Slot, entries: Vec<WaitingBatch>) {
         let mut parts = vec![entries];
         while let Some(mut part) = parts.pop() {
@@ -159,7 +161,7 @@ impl TransactionWriter {
             let lock_wait = LOCK_TIMEOUT.max(oldest.time_left());
             let batches: Vec<_> = part.iter().map(|entry| Arc::clone(&entry.batch)).collect();
             let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
-            // Not in the span of the one who happens to write them.
+            // Not in the span of the caller that happens to write them.
             let span = spans::joined("append", part.iter().map(|entry| &entry.span));
             match self.run_on(slot, lock_wait, insert).instrument(span).await {
                 Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
@@ -181,7 +183,7 @@ impl TransactionWriter {
         (number, answered)
     }
 
-    /// Takes those whose turn it is.
+    /// Takes the batches of the next transaction out of the queue.
     fn take(&self) -> Vec<WaitingBatch> {
         let mut waiting = self.lock();
         let mut candles = 0;
@@ -194,7 +196,7 @@ impl TransactionWriter {
         waiting.entries.drain(..count).collect()
     }
 
-    /// Gives up waiting; false if it is being written.
+    /// Takes a batch out of the queue; false if it is being written.
     fn leave(&self, number: u64) -> bool {
         let mut waiting = self.lock();
         let place = waiting.entries.iter().position(|entry| entry.number == number);
@@ -207,7 +209,7 @@ impl TransactionWriter {
 }
 
 impl WaitingBatch {
-    /// Tells the caller, who may have left.
+    /// Sends the result to the caller, which may have stopped waiting.
     fn answer(self, result: Result<Written, StoreError>) {
         let _ = self.answer.send(result);
     }
@@ -221,7 +223,7 @@ impl WaitingBatch {
     }
 }
 
-/// Opens a connection that writes to a file that is there.
+/// Opens a connection that writes to an existing file.
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -233,5 +235,5 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn broken() -> StoreError {
-    StoreError::internal("who wrote this batch together with others broke")
+    StoreError::internal("the task that wrote this batch together with others failed")
 }
