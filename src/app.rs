@@ -208,7 +208,7 @@ impl App {
         result.and(forced)
     }
 
-    /// Stops in order: lets `/health` report it, answers the requests in flight, and closes the store.
+    /// Stops in order: lets `/health` report the shutdown, answers the requests in flight, and closes the store.
     async fn wind_down(&mut self, gently: bool) {
         self.stopping.cancel();
         if gently {

@@ -27,7 +27,7 @@ pub(crate) struct CheckReport {
     pub(crate) severity: Severity,
 }
 
-/// Checks everything, in at most little more than [`DATABASE_TIMEOUT`].
+/// Checks everything, in little more than [`DATABASE_TIMEOUT`] at most.
 pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
     let examined = Config::examine(variables);
     let (database, addresses) = join!(database(&examined, clock), addresses(&examined));

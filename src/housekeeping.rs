@@ -19,7 +19,7 @@ const ROUND_INTERVAL: Duration = Duration::from_secs(10);
 /// The number of rounds between two sweeps, which look at every forming candle.
 const ROUNDS_PER_SWEEP: u32 = 6;
 
-/// Connects to the store, however long that takes, sets `readiness`, and then goes its rounds. Returns only if waiting
+/// Connects to the store, however long that takes, sets `readiness`, and then runs its rounds. Returns only if waiting
 /// cannot help.
 pub(crate) async fn run(
     store: Store,

@@ -78,7 +78,7 @@ pub struct Rejection {
     pub field_error: FieldError,
 }
 
-/// The reason for which nothing of a batch was stored, or for which it is unknown if anything was.
+/// The reason for which nothing of a batch was stored, or for which it is unknown whether anything was.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The body is not JSON.

@@ -133,7 +133,7 @@ impl Query {
 }
 
 async fn read(store: Store, selection: Selection, began: Instant) -> Result<Page, StoreError> {
-    // One row more than asked for shows if there are more.
+    // One row more than asked for shows whether there are more.
     let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
     Ok(Page::new(&selection, &store.range(range).await?, began))
 }

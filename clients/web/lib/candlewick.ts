@@ -38,7 +38,7 @@ export type Series = {
 };
 /** The body of a problem. */
 export type Problem = {
-  /** What kind of problem it is, for programs. */
+  /** The kind of the problem, for programs. */
   code: string;
   /** One sentence that says what to do. */
   detail: string;
