@@ -34,8 +34,8 @@ struct Stage {
     database: Database,
 }
 
-/// Runs a test on one thread: what one task begins in one go has begun before any other task, such as the one that
-/// writes, has its turn.
+/// Runs a test on one thread: what one task begins in one go has begun before any other task, such as the one that writes,
+/// has its turn.
 fn on_one_thread(kind: StoreKind, test: impl AsyncFnOnce(&Stage)) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
@@ -366,8 +366,8 @@ fn long_symbols_count_towards_the_queue_limit() {
 
 #[test]
 fn sqlite_commits_queued_large_posts_in_one_transaction() {
-    /// How many transactions a write-ahead log has seen: of its frames, those that end one name the file's size in
-    /// pages (SQLite's file format, section 4.1).
+    /// How many transactions a write-ahead log has seen: of its frames, those that end one name the file's size in pages
+    /// (SQLite's file format, section 4.1).
     fn transactions(url: &str) -> usize {
         const HEADER: usize = 32;
         const FRAME_HEADER: usize = 24;

@@ -1,5 +1,4 @@
-//! Bodies that are not JSON: words where a number should stand cost their own candle, and the rest is said in plain
-//! words.
+//! Bodies that are not JSON: words where a number should stand cost their own candle, and the rest is said in plain words.
 
 use rstest_reuse::apply;
 use serde_json::{Value, json};
@@ -9,8 +8,7 @@ use crate::harness::{Answer, TestApp, both_stores, candle, with};
 /// 2025-08-03T10:00:00Z
 const TEN: i64 = 1_754_215_200;
 
-/// Words that programs print for a number that is missing or infinite, or for one that they write in a way of their
-/// own.
+/// Words that programs print for a number that is missing or infinite, or for one that they write in a way of their own.
 const WORDS: [&str; 25] = [
     "nan",
     "NaN",
