@@ -1,4 +1,4 @@
-//! Puts the service together, keeps its store ready, and takes it down in order.
+//! Assembles the service, keeps its store ready, and shuts it down gracefully.
 
 use std::error::Error;
 use std::io;
@@ -30,14 +30,16 @@ use crate::query::Query;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
-/// How long new connections are still taken once the service is told to stop, while `/health` says so: nothing that a
-/// proxy sends before it has noticed is refused.
+/// The time for which new connections are still accepted after the signal to stop, while `/health` reports it, so that
+/// nothing is refused that a proxy sends before it has noticed.
 const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
-/// How long requests in flight may take to finish after that: as long as a statement. With [`SHUTDOWN_NOTICE`], [`CLOSE_TIMEOUT`] and what
-/// the log and Sentry take at the end it stays below the 10 s after which container engines kill.
+/// The maximum time for requests in flight to finish after [`SHUTDOWN_NOTICE`]: that of a statement. Together with the
+/// notice, [`CLOSE_TIMEOUT`] and the flush of the log and of Sentry, it stays below the 10 s after which container
+/// engines kill a process.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long what is still being written may take after that, though nobody waits for it.
+/// The maximum time after [`DRAIN_TIMEOUT`] for writes that no client waits for any more.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The running service.
 #[derive(Debug)]
 pub struct App {
@@ -65,23 +67,23 @@ impl Reloader {
         self.keyring.replace(&keys.ingest, &keys.read);
     }
 
-    /// Has the certificate's files read again, if HTTPS is served directly. The log says what came of it.
+    /// Reads the certificate's files again, if HTTPS is served directly. The result is logged.
     pub fn reload_certificate(&self) {
         self.certificate.notify_one();
     }
 }
 
-/// Why the service did not start or did not go on.
+/// An error that keeps the service from starting, or ends it.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// An address to listen on is not to be had.
+    /// The service cannot listen on an address.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What sets it.
+        /// The setting that names it.
         setting: String,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// The certificate cannot be used.
@@ -90,19 +92,19 @@ pub enum AppError {
     /// The database cannot be used until an operator changes something.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The listener broke.
+    /// The listener failed.
     #[error("the listener failed")]
     Server(#[source] io::Error),
-    /// A task broke that keeps the service up to date.
-    #[error("the service cannot keep itself up to date")]
+    /// A background task ended.
+    #[error("a background task ended")]
     Upkeep(#[source] Box<dyn Error + Send + Sync>),
-    /// It was told to stop a second time before everything in flight was answered.
-    #[error("stopped at once, as a second signal asked; posts that were not answered may or may not be stored")]
+    /// A second signal arrived before all requests in flight were answered.
+    #[error("forced to stop by a second signal; posts that got no answer may or may not have been stored")]
     ForcedShutdown,
 }
 
 impl AppError {
-    /// What the operator can do about it, where the error does not say so itself.
+    /// The remedy for the operator, if the error does not name it itself.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
@@ -113,11 +115,11 @@ impl AppError {
 }
 
 impl App {
-    /// Starts to listen and to maintain the store, which need not be reachable yet. Where `metrics` are counted and the
-    /// configuration names an address for them, they are served there.
+    /// Starts to listen and to maintain the store, which need not be reachable yet. Serves `metrics`, if there are any,
+    /// on the address that the configuration names for them.
     ///
     /// # Errors
-    /// When an address cannot be listened on, or the certificate or the database's address cannot work.
+    /// When the service cannot listen on an address, or the certificate or the database's address cannot be used.
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
         let most_connections = listener::raise_open_file_limit();
         let store = Store::open(&config.database)?;
@@ -154,13 +156,13 @@ impl App {
         Ok(Self { store, ingest, public, admin, housekeeping, upkeep, stopping, ready, reloader })
     }
 
-    /// Where the service listens; the port is the real one where 0 was asked for.
+    /// The address that the service listens on, with the real port if the configured port is 0.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.public.address
     }
 
-    /// Where metrics are served, if anywhere.
+    /// The address that metrics are served on, if any.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
@@ -172,17 +174,17 @@ impl App {
         self.ready.clone()
     }
 
-    /// The handle that changes keys and certificate while it runs.
+    /// The handle that changes keys and certificate while the service runs.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
-    /// Serves until `stop` completes, then answers what is in flight and closes the store; at once if `force` completes
-    /// too.
+    /// Serves until `stop` completes, then answers the requests in flight and closes the store. Returns at once if
+    /// `force` completes too.
     ///
     /// # Errors
-    /// When the service cannot go on by itself, or was forced to stop.
+    /// When the service fails, or is forced to stop.
     pub async fn run_until(
         mut self,
         stop: impl Future<Output = ()>,
@@ -206,7 +208,7 @@ impl App {
         result.and(forced)
     }
 
-    /// Stops in order: tell, answer, close.
+    /// Stops in order: lets `/health` report the shutdown, answers the requests in flight, and closes the store.
     async fn wind_down(&mut self, gently: bool) {
         self.stopping.cancel();
         if gently {
@@ -220,7 +222,7 @@ impl App {
             self.store.close().await;
         };
         if timeout(CLOSE_TIMEOUT, written).await.is_err() {
-            warn!("closed with statements still unanswered");
+            warn!("closed the store before the database had answered every statement");
         }
         self.upkeep.abort_all();
         if let Some(admin) = &self.admin {
@@ -252,17 +254,17 @@ impl Listening {
         Ok(Self { address, handle, server })
     }
 
-    /// Completes only when it fails.
+    /// Completes only if the listener fails.
     async fn broke(&mut self) -> AppError {
         let ended = (&mut self.server).await.map_err(io::Error::other).and_then(|result| result);
         AppError::Server(ended.err().unwrap_or_else(|| io::Error::other("it ended")))
     }
 
-    /// Takes no more connections and answers what is in flight.
+    /// Accepts no more connections and answers the requests in flight.
     async fn drain(&mut self) {
         self.handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
         if !self.server.is_finished() {
-            // Its result can only repeat that it was told to stop.
+            // The result is ignored, because it can only confirm the shutdown.
             let _ = (&mut self.server).await;
         }
     }

@@ -1,5 +1,5 @@
-//! A look at what a start would meet, which changes nothing: the settings and where each came from, the database, and the
-//! addresses to listen on.
+//! The command `check`: examines the settings with the source of each, the database, and the addresses to listen on, as
+//! a start would find them, and changes nothing.
 
 use std::fmt::Write as _;
 use std::io;
@@ -16,18 +16,18 @@ use crate::healthcheck::{ask, own_url};
 use crate::http::net::{listener, tls};
 use crate::store::{Finding, Findings, Severity, Store};
 
-/// The longest time that looking at the database may take.
+/// The maximum time for inspecting the database.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time that a program that has an address is waited for.
+/// The maximum time to wait for an answer of the program that occupies an address.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A report for people, and the worst that it says.
+/// A report for people, and the highest severity in it.
 pub(crate) struct CheckReport {
     pub(crate) report: String,
     pub(crate) severity: Severity,
 }
 
-/// Looks at everything, within [`DATABASE_TIMEOUT`] and little more.
+/// Checks everything, in little more than [`DATABASE_TIMEOUT`] at most.
 pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
     let examined = Config::examine(variables);
     let (database, addresses) = join!(database(&examined, clock), addresses(&examined));
@@ -43,7 +43,7 @@ pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
     let count = |severity| all().filter(|finding| finding.severity == severity).count();
     let severity = sections.iter().map(|(_, findings)| findings.worst()).max().unwrap_or(Severity::Fine);
     let result = match severity {
-        Severity::Fine => "All is well: candlewick serve would start.".to_owned(),
+        Severity::Fine => "No problem was found: candlewick serve would start.".to_owned(),
         Severity::Warning => "candlewick serve would start; see what is marked \"warning\".".to_owned(),
         Severity::Unavailable => {
             "Something does not work now and may heal by itself; see what is marked \"failed\".".to_owned()
@@ -146,15 +146,15 @@ async fn look_at_address(
     }
 }
 
-/// True if something answers there as this service does.
+/// True if a service answers there as this one does.
 async fn is_served(address: SocketAddr, with_tls: bool) -> bool {
     let url = own_url((address, with_tls)) + "/health/live";
     ask(url, ANSWER_TIMEOUT).await.is_ok_and(|status| status.is_success())
 }
 
-/// Writes each setting with the value in force and the place that it came from.
+/// Writes each setting with the value in force and its source.
 fn write_settings(report: &mut String, variables: &Variables, examined: &Examined) {
-    /// The widest that a value makes its column.
+    /// The maximum width of the column of values.
     const MAX_COLUMN_CHARS: usize = 40;
     let rows = VARIABLES.map(|variable| {
         let source = variables.source(variable.name);
@@ -190,7 +190,7 @@ fn value(variable: &Variable, variables: &Variables, config: &Config) -> String 
     }
 }
 
-/// Keys by their names alone.
+/// Shows keys by their names alone.
 fn keys(are_set: bool, keys: &[ApiKey], config: &Config) -> String {
     let names = || keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ");
     let file = || config.database.key_file();

@@ -36,14 +36,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API (what happens without a command, too)
+    /// Serve the API (the default without a command)
     Serve(ServeFlags),
     /// Make or update the database's tables, then exit
     Migrate(DatabaseFlags),
-    /// Look at settings and database, change nothing, and print what serve would meet: exit code 0 if it would start, 1 if
-    /// something fails that may heal by waiting, 2 if something must be changed
+    /// Look at settings and database, change nothing, and print what serve would meet: exit code 0 if it would start, 1
+    /// if something fails that may heal by waiting, 2 if something must be changed
     Check(ServeFlags),
-    /// Ask a running service for its health: exit code 0 if it is healthy, 1 if not. Give it the flags that serve was given
+    /// Ask a running service for its health: exit code 0 if it is healthy, 1 if not. Give it the flags that serve was
+    /// given
     Healthcheck {
         /// Address to ask [default: /health where serve listens with the same flags and variables]
         url: Option<String>,
@@ -58,7 +59,7 @@ enum Command {
     Keygen,
 }
 
-/// Flags of the settings that are changed most. Their values are read as those of variables are.
+/// Flags for the settings that are changed most often. Their values are parsed like those of variables.
 #[derive(Args, Default)]
 struct ServeFlags {
     #[command(flatten)]
@@ -79,8 +80,8 @@ struct ListenFlags {
 
 #[derive(Args, Default)]
 struct DatabaseFlags {
-    /// sqlite://PATH or postgres://…, in place of DATABASE_URL. Every user of this machine can read a password here in the
-    /// list of processes (ps): with one, set DATABASE_URL or DATABASE_URL_FILE instead
+    /// sqlite://PATH or postgres://…, in place of DATABASE_URL. Every user of this machine can read a password here in
+    /// the list of processes (ps): with one, set DATABASE_URL or DATABASE_URL_FILE instead
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     #[command(flatten)]
@@ -118,7 +119,7 @@ impl EnvironmentFlag {
     }
 }
 
-/// How a command failed.
+/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error(transparent)]
@@ -127,29 +128,29 @@ enum CommandError {
     App(#[from] AppError),
     #[error("cannot start")]
     Runtime(#[source] io::Error),
-    #[error("cannot count")]
+    #[error("cannot set up the metrics")]
     Metrics(#[source] BuildError),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     #[error("cannot write the answer")]
     Print(#[source] io::Error),
-    #[error("the system gives no randomness")]
+    #[error("the system provides no randomness")]
     Randomness(#[source] io::Error),
-    /// The question to a running service makes no sense.
+    /// The address of the service to ask is not usable.
     #[error("the address to ask {0}")]
     BadQuestion(&'static str),
     #[error("{url} {source}")]
     Unanswered { url: String, source: AskError },
     #[error("{url} is unhealthy: HTTP {status}")]
     Unhealthy { url: String, status: StatusCode },
-    /// The report that was printed says why.
+    /// The printed report names the reason.
     #[error("see the report")]
     Reported(Severity),
 }
 
 impl CommandError {
-    /// Says why on standard error, where that was not said before, and returns the exit code: 1 where it did not work this
-    /// time, 2 where it cannot work until somebody changes something.
+    /// Prints the reason to standard error, unless a report was printed, and returns the exit code: 1 if another
+    /// attempt may succeed, 2 if somebody has to change something first.
     fn report(&self) -> ExitCode {
         if let Self::Reported(severity) = self {
             return ExitCode::from(if *severity == Severity::MustChange { 2 } else { 1 });
@@ -212,19 +213,19 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints help where it was asked for, and otherwise what is wrong with the command line.
+/// Prints help if it was asked for, or else the mistake in the command line.
 fn explain_usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        // It quotes what it does not understand, which may be an address.
+        // The error quotes what clap does not understand, which may be an address with a password.
         complain(without_passwords(&error.to_string()).trim_end());
         return ExitCode::from(2);
     }
-    // A reader that has seen enough is no failure.
+    // A reader that closes the pipe early is not a failure.
     let _ = error.print();
     ExitCode::SUCCESS
 }
 
-/// Leaves out what stands between `//` and the last `@` of the same word, which in an address is login and password.
+/// Removes the text between `//` and the last `@` of the same word, which in an address is login and password.
 fn without_passwords(text: &str) -> String {
     let hide = |word: &str| match (word.find("//"), word.rfind('@')) {
         (Some(start), Some(end)) if start < end => format!("{}//…{}", &word[..start], &word[end..]),
@@ -233,7 +234,7 @@ fn without_passwords(text: &str) -> String {
     text.split_inclusive(char::is_whitespace).map(hide).collect()
 }
 
-/// Writes a line. A reader that has seen enough and closed the pipe is no failure.
+/// Writes a line. A reader that closes the pipe early is not a failure.
 fn print(text: &str) -> Result<(), CommandError> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Print(error)),
@@ -241,7 +242,7 @@ fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
-/// Says why the program ends, if anybody listens.
+/// Writes the reason for which the program ends. A failure to write it is ignored.
 fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "{message}");
 }
@@ -254,7 +255,7 @@ async fn serve(flags: Flags) -> Result<(), CommandError> {
     let metrics = metrics.map_err(CommandError::Metrics)?;
     let (stop, force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
     let reload_requests = ReloadRequests::listen().map_err(CommandError::Signals)?;
-    // Before anything can fail that they may explain.
+    // Logged before anything else can fail, because a warning may explain the failure.
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -325,7 +326,7 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
         None | Some("/") => "/health",
         Some(path) => path,
     };
-    // Not the address as given, which may hold a password.
+    // Not the address as given, because it may hold a password.
     let shown = format!("{scheme}://{host}:{port}{path}");
     match ask(shown.clone(), HEALTHCHECK_TIMEOUT).await {
         Err(source) => Err(CommandError::Unanswered { url: shown, source }),
@@ -334,7 +335,7 @@ async fn healthcheck(url: Option<String>, variables: &Variables) -> Result<(), C
     }
 }
 
-/// Lines to paste into a shell. Keys that were generated are shown; keys that somebody chose are not.
+/// Commands to paste into a shell. Generated keys are shown; keys that somebody chose are not.
 fn banner(listen: SocketAddr, config: &Config) -> String {
     let url = own_url((listen, config.tls.is_some()));
     let shown = |keys: &[ApiKey], stand_in: &str| match keys.first() {
@@ -360,7 +361,7 @@ fn banner(listen: SocketAddr, config: &Config) -> String {
 
 fn environment_help() -> String {
     let mut help = String::from(
-        "Environment variables, in development also lines of .env (secrets may also stand in a file named by NAME_FILE):\n",
+        "Environment variables, in development also lines of .env (secrets may also be in a file that NAME_FILE names):\n",
     );
     for variable in VARIABLES {
         let _ = writeln!(help, "  {:<25} {} [default: {}]", variable.name, variable.meaning, variable.default);

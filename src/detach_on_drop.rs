@@ -1,4 +1,4 @@
-//! Work that has to be finished although nobody may wait for it any more.
+//! A cancellation shield: work that is finished even if its caller is dropped.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,21 +6,21 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
-/// Runs `work` as part of whoever awaits this, and in a task of its own from the moment that it is dropped unfinished:
-/// a client that leaves cuts nothing in half, and one that stays costs no task. The span in which it is dropped, that of the
-/// request, goes with it.
+/// Runs `work` as part of its caller, and moves it into a task of its own if it is dropped unfinished: a client that
+/// disconnects interrupts nothing, and a client that stays costs no task. The task keeps the span in which the work is
+/// dropped, that of the request.
 pub(crate) fn detach_on_drop<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> DetachOnDrop<T> {
     DetachOnDrop(Some(Box::pin(work)))
 }
 
-/// What [`detach_on_drop`] runs.
+/// The future that [`detach_on_drop`] returns.
 pub(crate) struct DetachOnDrop<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
 impl<T: Send + 'static> Future for DetachOnDrop<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        // Taken out while it runs, so that what panics is not run again.
+        // Taken out while it runs, so that work that panics is not polled again.
         let Some(mut work) = self.0.take() else { return Poll::Pending };
         let poll = work.as_mut().poll(cx);
         if poll.is_pending() {
@@ -32,7 +32,7 @@ impl<T: Send + 'static> Future for DetachOnDrop<T> {
 
 impl<T: Send + 'static> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
-        // Without a runtime, the process is at its end.
+        // Without a runtime, the process is ending.
         if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(work.in_current_span());
         }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_nobody_waits_for_is_finished() {
+    async fn dropped_work_is_finished() {
         let (go_on, waiting) = oneshot::channel();
         let (done, finished) = oneshot::channel();
         let work = detach_on_drop(async move {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_panics_is_not_run_again() {
+    async fn work_that_panics_is_not_polled_again() {
         let polls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&polls);
         let mut work = detach_on_drop(poll_fn(move |_| -> Poll<()> {
@@ -74,7 +74,7 @@ mod tests {
         }));
         assert!(AssertUnwindSafe(&mut work).catch_unwind().await.is_err());
         drop(work);
-        // Whatever the drop may have started has run once nothing else holds the counter.
+        // A task that the drop may have started has ended once nothing else holds the counter.
         while Arc::strong_count(&polls) > 1 {
             tokio::task::yield_now().await;
         }

@@ -1,12 +1,12 @@
 //! The text of an error: the chain of its causes for the log, and a sentence for people.
 //!
-//! `Display` of an error is a clause in lower case without a stop, and does not repeat what its source says. Whoever shows
-//! it adds the rest, here.
+//! `Display` of an error is a clause in lower case without a stop, and does not repeat its source. The functions here
+//! add the rest when an error is shown.
 
 use std::error::Error;
 use std::fmt;
 
-/// An error and its causes, each behind a colon.
+/// An error and its causes, each after a colon.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a>(&'a (dyn Error + 'a));
 
@@ -22,7 +22,7 @@ impl fmt::Display for Chain<'_> {
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let said = error.to_string();
-            // Errors of other crates, sqlx's among them, often end in what their source says.
+            // Errors of other crates, sqlx's among them, often end with the text of their source.
             if !text.ends_with(&said) {
                 text.push_str(": ");
                 text.push_str(&said);
@@ -39,8 +39,8 @@ pub fn sentence(error: &dyn Error) -> String {
     to_sentence(&chain(error).to_string())
 }
 
-/// Begins a text with a capital letter, unless its first word is a name or an address, and ends it with a stop, unless a
-/// line that is to be pasted ends it.
+/// Begins a text with a capital letter, unless its first word is a name or an address, and ends it with a stop, unless
+/// its last line is a command to paste.
 #[must_use]
 pub(crate) fn to_sentence(text: &str) -> String {
     let first_word = text.split(' ').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! First contact with the database: how often it is tried, what the log says meanwhile, and when it is given up.
+//! First contact with the database: the tries, their lines in the log, and the time after which it is given up.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use tracing::warn;
 use crate::errors::chain;
 use crate::store::{Store, StoreError};
 
-/// The pause after the first try. Each one after that is twice as long as the one before.
+/// The pause after the first try. Each later pause is twice as long as the one before it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause while the server cannot be reached, so that it is used soon after it has started.
+/// The maximum pause while the server cannot be reached, so that it is used soon after it has started.
 const MAX_PAUSE_WHILE_AWAY: Duration = Duration::from_secs(5);
-/// The longest pause while the server refuses the login: each try is two logins, which servers count and may answer by a ban.
+/// The maximum pause while the server refuses the login. Each try is two logins, which servers count and may answer
+/// with a ban.
 const MAX_PAUSE_WHILE_DENIED: Duration = Duration::from_secs(30);
 /// The time after which the same trouble is logged again.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -38,20 +39,20 @@ pub(crate) async fn make(store: &Store, migrate: bool, refusal_patience: Duratio
     }
 }
 
-/// The tries so far. Their times are handed in.
+/// The tries so far. The caller passes their times.
 struct Attempts {
     begun: Instant,
     refusal_patience: Duration,
     tries: u32,
-    /// The pause before the next try, before chance shortens it.
+    /// The pause before the next try, before it is shortened at random.
     pause: Duration,
     /// The trouble that was reported last, and when.
     reported: Option<(String, Instant)>,
-    /// The refusal that came last, and since when the same comes.
+    /// The last refusal, and the time since which the server has repeated it.
     denied: Option<(String, Instant)>,
 }
 
-/// A refusal that has lasted.
+/// A refusal that has lasted too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the database has refused this service for {seconds} s, and waiting does not change that")]
 struct StillDenied {
@@ -79,10 +80,10 @@ impl Attempts {
         Self { begun, refusal_patience, tries: 0, pause: FIRST_PAUSE, reported: None, denied: None }
     }
 
-    /// Notes that a try has failed. `chance`, from 0 to 1, spreads the tries of services that start at once.
+    /// Records a failed try. `chance`, from 0 to 1, spreads the tries of services that start at the same time.
     ///
     /// # Errors
-    /// When it was the last one.
+    /// When that was the last try.
     fn after_failure(&mut self, now: Instant, trouble: StoreError, chance: f64) -> Result<Next, StoreError> {
         self.tries += 1;
         let cause = chain(&trouble).to_string();
@@ -109,7 +110,7 @@ impl Attempts {
         Ok(Next { pause: until_given_up.map_or(pause, |left| pause.min(left)), report: self.report(cause, now) })
     }
 
-    /// The time since which the server has refused in these words and no others.
+    /// The time since which the server has given this refusal and no other answer.
     fn denied_since(&mut self, cause: &str, now: Instant) -> Instant {
         match &self.denied {
             Some((same, since)) if same == cause => *since,
@@ -120,7 +121,7 @@ impl Attempts {
         }
     }
 
-    /// New trouble is reported at once, and the same again once a minute.
+    /// Reports new trouble at once, and the same trouble once a minute.
     fn report(&mut self, cause: String, now: Instant) -> Option<Report> {
         let is_due = |(last, at): &(String, Instant)| *last != cause || now - *at >= REPORT_INTERVAL;
         if !self.reported.as_ref().is_none_or(is_due) {
@@ -131,10 +132,10 @@ impl Attempts {
     }
 }
 
-/// A number from 0 to 1 by chance.
+/// A random number from 0 to 1.
 fn random_fraction() -> f64 {
     let mut bytes = [0; 4];
-    // Without randomness the pauses are the shortest, which still serves.
+    // Without randomness the pauses are at their minimum, which still works.
     let _ = getrandom::fill(&mut bytes);
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
@@ -159,8 +160,8 @@ mod tests {
         times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
     }
 
-    /// Goes on from `start` by the pauses that come back, until it is given up or `end` has passed. Returns the times of the
-    /// tries and of the reports, and how it ended.
+    /// Advances by the pauses that are returned, until the tries are given up or `end` has passed. Returns the times of
+    /// the tries and of the reports, and the final error.
     fn try_until(
         end: Duration,
         chance: f64,
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn another_answer_in_between_begins_the_minute_anew() {
+    fn another_answer_in_between_restarts_the_minute() {
         let database_is_starting = Duration::from_secs(10)..Duration::from_secs(20);
         let (tries, _, end) = try_until(10 * MINUTE, 1.0, |now| {
             if database_is_starting.contains(&now) { away("starting up") } else { denied("no such database (3D000)") }
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_away_is_waited_for_and_said_once_a_minute() {
+    fn a_server_that_is_away_is_retried_and_reported_once_a_minute() {
         for chance in [0.0, 1.0] {
             let (tries, reports, end) = try_until(10 * MINUTE, chance, |_| away("refuses connections"));
             assert_eq!(end, None);
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn new_trouble_is_reported_at_once_and_what_nobody_can_wait_for_ends_it() {
+    fn new_trouble_is_reported_at_once_and_a_misconfiguration_ends_the_tries() {
         let (tries, reports, _) = try_until(Duration::from_secs(20), 1.0, |now| {
             away(if now < Duration::from_secs(3) { "refuses connections" } else { "starting up" })
         });

@@ -1,4 +1,4 @@
-//! A question for the health of a running service, and the address at which something on its machine reaches it.
+//! Health check of a running service, and the address at which a program on the same machine reaches it.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use ureq::tls::TlsConfig;
 
 use crate::telemetry::spans::spawn_blocking;
 
-/// Why there is no answer.
+/// The reason for a missing answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
     #[error("did not answer within {} s", .0.as_secs())]
@@ -19,15 +19,15 @@ pub(crate) enum AskError {
     Failed(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Gets `url`, at most for so long, and returns the answer's status. Nothing secret is sent, so the certificate may be
-/// anybody's: a service on the same machine is known by its address alone.
+/// Gets `url` within `patience` and returns the answer's status. The certificate is not verified, because nothing
+/// secret is sent and a service on the same machine is identified by its address alone.
 ///
 /// # Errors
 /// When there is no answer.
 pub(crate) async fn ask(url: String, patience: Duration) -> Result<StatusCode, AskError> {
     let agent: Agent = Agent::config_builder()
         .timeout_global(Some(patience))
-        // The service that has the address, and no other: not through a proxy, nor where an answer points.
+        // Only the service at the address may answer, so proxies and redirects are not followed.
         .proxy(None)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -44,13 +44,13 @@ pub(crate) async fn ask(url: String, patience: Duration) -> Result<StatusCode, A
     }
 }
 
-/// The URL at which something on this machine reaches the service, by the address that it listens on and whether it speaks
-/// TLS.
+/// The URL at which a program on this machine reaches the service, from the address that it listens on and a flag that
+/// is true if it speaks TLS.
 pub(crate) fn own_url((listen, tls): (SocketAddr, bool)) -> String {
     format!("{}://{}", if tls { "https" } else { "http" }, reachable(listen))
 }
 
-/// The address at which something on this machine reaches a listener.
+/// The address at which a program on this machine reaches a listener.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),

@@ -14,13 +14,13 @@ use crate::first_contact;
 use crate::ingest::Ingest;
 use crate::store::{Store, StoreError};
 
-/// Pause between two rounds, in each of which the candles are closed that are due.
+/// The pause between two rounds, each of which closes the candles that are due.
 const ROUND_INTERVAL: Duration = Duration::from_secs(10);
-/// Rounds between two sweeps, which look at every forming candle.
+/// The number of rounds between two sweeps, which look at every forming candle.
 const ROUNDS_PER_SWEEP: u32 = 6;
 
-/// Reaches the store for the first time, however long that takes, says so by `readiness`, and then goes its rounds. Ends
-/// only when waiting cannot help.
+/// Connects to the store, however long that takes, sets `readiness`, and then runs its rounds. Returns only if waiting
+/// cannot help.
 pub(crate) async fn run(
     store: Store,
     ingest: Ingest,
@@ -33,7 +33,7 @@ pub(crate) async fn run(
     store.claim().await;
     info!(store = store.kind(), "ready");
     readiness.send_replace(true);
-    // At once, because closing candles must not wait for the look.
+    // Both at the same time, because closing candles must not wait for the report.
     let ((), never) = join!(store.report_unreachable(), go_rounds(&store, &ingest));
     match never {}
 }
@@ -54,7 +54,7 @@ async fn go_rounds(store: &Store, ingest: &Ingest) -> Infallible {
     }
 }
 
-/// Closes what is due. The same trouble round after round is logged once.
+/// Closes the candles that are due. Trouble that repeats in every round is logged once.
 async fn close_due(ingest: &Ingest, last_trouble: &mut Option<String>) {
     match ingest.close_due().await {
         Ok(closed) => {
@@ -66,7 +66,7 @@ async fn close_due(ingest: &Ingest, last_trouble: &mut Option<String>) {
         Err(error) => {
             let trouble = chain(&error).to_string();
             if last_trouble.as_ref() != Some(&trouble) {
-                warn!(cause = trouble, "could not close forming candles whose end has passed; it is tried every 10 s");
+                warn!(cause = trouble, "could not close forming candles whose end has passed; trying again every 10 s");
             }
             *last_trouble = Some(trouble);
         }

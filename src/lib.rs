@@ -1,13 +1,13 @@
 //! Candlewick keeps OHLCV candles and serves them to charts.
 //!
-//! In reading order: the crate [`candle`] says what a candle is; [`errors`] puts errors into words; [`clock`] tells the
-//! time; [`config`] reads flags and the environment; [`telemetry`] writes the log, counts and reports failures;
-//! [`detach_on_drop`] finishes what nobody waits for; [`store`] keeps candles in Postgres or SQLite; [`validation`]
-//! says what is wrong with a request and [`schema`] what may stand in one; [`ingest`] takes batches in and [`query`]
-//! gives pages out; [`http`] puts them on the wire; [`first_contact`] reaches the store and [`housekeeping`] keeps it
-//! ready; [`app`] puts it all together, [`shutdown`] and [`reload`] say when to stop and when to read keys again;
-//! [`healthcheck`] asks a running service and [`check`] looks at what a start would meet; [`cli`] starts all of them.
-//! Imports point from the end of this list to its beginning.
+//! In reading order: the crate [`candle`] defines candles; [`errors`] formats errors; [`clock`] gives the time;
+//! [`config`] reads flags and the environment; [`telemetry`] writes the log, counts and reports failures;
+//! [`detach_on_drop`] finishes work whose caller has gone; [`store`] keeps candles in Postgres or SQLite;
+//! [`validation`] describes the errors of a request and [`schema`] its valid values; [`ingest`] stores batches and
+//! [`query`] reads pages; [`http`] serves both; [`first_contact`] connects to the store and [`housekeeping`] keeps it
+//! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
+//! [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
+//! [`cli`] runs the commands. Imports point from the end of this list to its beginning.
 
 pub mod app;
 mod check;

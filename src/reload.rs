@@ -1,4 +1,4 @@
-//! Reading keys and certificate again while the process runs: an operator asks for it by SIGHUP.
+//! Reloads keys and certificate while the process runs, when an operator sends SIGHUP.
 
 use std::io;
 
@@ -14,10 +14,10 @@ pub(crate) struct ReloadRequests {
 }
 
 impl ReloadRequests {
-    /// Takes SIGHUP, which would end the process. The handler is in place when this returns.
+    /// Handles SIGHUP, which would otherwise end the process. The handler is in place when this returns.
     ///
     /// # Errors
-    /// When the system takes no handler.
+    /// When the system does not accept the handler.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
@@ -40,14 +40,15 @@ impl ReloadRequests {
         std::future::pending().await
     }
 
-    /// Answers each request until the process ends: beside the flags that it was started with, the variables are read again
-    /// from where they came, with the files that `_FILE` names. Values that cannot be used are refused in the log, and the old keys and certificate stay.
+    /// Serves requests until the process ends. Each request reads the variables again from their sources, with the
+    /// files that `_FILE` names, and combines them with the flags of the start. Values that cannot be used are reported
+    /// in the log, and the old keys and certificate stay in force.
     pub(crate) async fn serve(mut self, reloader: Reloader, flags: Flags) {
         loop {
             self.next().await;
-            tracing::info!("reloading, as SIGHUP asked");
+            tracing::info!("reloading because of SIGHUP");
             reloader.reload_certificate();
-            // Reading files may take its time.
+            // Reading files may block.
             let flags = flags.clone();
             let read = spawn_blocking(move || Keys::read(&Variables::from_process(&flags))).await;
             match read {
@@ -68,7 +69,7 @@ impl ReloadRequests {
     }
 }
 
-/// Lists the names of the keys that are accepted, and nothing of the keys.
+/// Logs the names of the keys that are accepted, and nothing of their secrets.
 pub(crate) fn log_keys(ingest: &[ApiKey], read: &[ApiKey], said: &str) {
     let names = |keys: &[ApiKey]| keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ");
     tracing::info!(ingest_keys = names(ingest), read_tokens = names(read), "{said}");

@@ -1,4 +1,4 @@
-//! What is wrong with a request, value by value.
+//! The errors of a request, value by value.
 
 use std::fmt::{self, Write as _};
 
@@ -14,10 +14,10 @@ pub const MAX_REPORTED_ERRORS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Violation)]
 pub struct FieldError {
-    /// Where the value stands: `body`, `query` or `header`, then field names and indexes.
+    /// The path to the value: `body`, `query` or `header`, then field names and indexes.
     #[schema(example = json!(["body", "candles", 0, "open"]))]
     pub loc: Vec<PathSegment>,
-    /// What is wrong with it and what would be right.
+    /// Says what is wrong with the value and what would be right.
     #[schema(example = "is not a number; send digits, such as 1200 or 1.0850")]
     pub msg: String,
     /// Stable name of the rule that was broken.

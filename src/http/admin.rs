@@ -1,4 +1,5 @@
-//! The second listener, for operators: `/metrics`, and health that no client can keep from answering.
+//! The admin listener, for operators: `/metrics`, and health that answers whatever the clients of the public listener
+//! do.
 
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ struct AdminState {
     metrics: Metrics,
 }
 
-/// The routes of the second listener.
+/// The routes of the admin listener.
 pub(crate) fn routes(service: &Service, hosts: AdminHosts, store: Store, ingest: Ingest, metrics: Metrics) -> Router {
     let proxies = Proxies::new(&[], "", false);
     let listener = Listener { proxies, stopping: service.stopping.clone(), metrics: None };
@@ -52,13 +53,13 @@ pub(crate) fn routes(service: &Service, hosts: AdminHosts, store: Store, ingest:
         .with_state(state)
 }
 
-/// The layers around the routes of operators.
+/// The layers around the admin routes.
 struct Layers {
     listener: Listener,
     hosts: AdminHosts,
 }
 
-/// What of the public listener's layers concerns operators.
+/// Runs the layers of the public listener that the admin listener needs, too.
 async fn pass(State(layers): State<Arc<Layers>>, request: Request, next: Next) -> Response {
     let request_id = access_log::request_id(request.headers());
     let span = spans::request(&request_id);
@@ -69,7 +70,7 @@ async fn run_layers(layers: &Layers, request_id: String, request: Request, next:
     let Layers { listener, hosts } = layers;
     let client = listener.proxies.client(&request);
     let routed = async move |request| {
-        // Health is told under any name, as on the public listener.
+        // Probes are answered under any host name, as on the public listener.
         let served = if probes::is_probe(&request) { host::named(&request).map(drop) } else { hosts.check(&request) };
         match served {
             Ok(()) => next.run(request).await,

@@ -22,7 +22,7 @@ use crate::validation::FieldError;
 /// The media type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
-/// What kind of problem it is, for programs.
+/// The kind of a problem, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     Malformed,
@@ -46,7 +46,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// Its name in the body, its status and, for the documentation, when it is answered.
+    /// Its name in the body, its status and, for the documentation, its meaning.
     fn entry(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::Malformed => ("malformed", StatusCode::BAD_REQUEST, "The body is not JSON; the detail says where."),
@@ -57,7 +57,7 @@ impl Code {
             Self::InvalidHost => (
                 "invalid_host",
                 StatusCode::BAD_REQUEST,
-                "There is no Host, more than one, or one that is no host name.",
+                "There is no Host, more than one, or one that is not a host name.",
             ),
             Self::ForeignOrigin => {
                 ("foreign_origin", StatusCode::FORBIDDEN, "The request comes from a page whose origin is not allowed.")
@@ -155,7 +155,7 @@ impl Code {
         self.entry().1
     }
 
-    /// Headers that come with it, and what they say.
+    /// The headers of its answer, with their values and meanings.
     fn headers(self) -> &'static [(&'static str, &'static str, &'static str)] {
         match self {
             Self::Unauthorized => &[("www-authenticate", "Bearer", "How to present a key.")],
@@ -169,13 +169,14 @@ impl Code {
     }
 }
 
-/// An answer that is not a success. [`super::middleware::access_log`] writes its body, because that needs the request's id.
+/// An answer that is not a success. [`super::middleware::access_log`] writes its body, because that needs the request's
+/// id.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     pub(crate) code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
-    /// What happened, for the log alone.
+    /// The cause, for the log alone.
     pub(crate) cause: Option<String>,
 }
 
@@ -195,7 +196,7 @@ pub(crate) struct Body<'a> {
     status: u16,
     /// One sentence that says what to do.
     detail: &'a str,
-    /// What kind of problem it is, for programs.
+    /// The kind of the problem, for programs.
     #[schema(example = "invalid_values")]
     code: &'static str,
     /// The request's id, as in the header `x-request-id` and in the log.
@@ -216,7 +217,7 @@ impl Problem {
         Self::new(Code::Internal, DETAIL).caused_by(cause)
     }
 
-    /// Says in the log what happened.
+    /// Adds the cause for the log.
     pub(crate) fn caused_by(self, cause: String) -> Self {
         Self { cause: Some(cause), ..self }
     }
@@ -287,8 +288,8 @@ impl From<StoreError> for Problem {
                 Code::Unavailable,
                 match what {
                     Missing::File => {
-                        "The database file of this service was moved, deleted or replaced; its operator has to act as the \
-                         service's log says. To send the same request again after that is safe."
+                        "The database file of this service was moved, deleted or replaced; its operator has to act as \
+                         the service's log says. To send the same request again after that is safe."
                     }
                     Missing::Tables => {
                         "Tables of this service's database are missing; its operator has to act as the service's log \
@@ -298,13 +299,13 @@ impl From<StoreError> for Problem {
             ),
             StoreError::ReadOnly(_) => Self::new(
                 Code::Unavailable,
-                "Nothing was stored, because the database behind this service is a read-only standby or is set to be only \
-                 read; post to the service of its primary, or send the same batch again once it can be written.",
+                "Nothing was stored, because the database behind this service is a read-only standby or is set to be \
+                 only read; post to the service of its primary, or send the same batch again once it can be written.",
             ),
             StoreError::ConstraintViolated(_) => Self::new(
                 Code::InvalidValues,
-                "Nothing was stored, because a constraint of the database's own refuses a candle of the batch; \
-                 ask its operator, who finds which by the request_id in the log.",
+                "Nothing was stored: the database refused a candle of the batch because of a constraint that its \
+                 operator added; ask the operator to look up the request_id in the log.",
             ),
             StoreError::Internal(_) => return Self::internal(cause),
         };
@@ -312,8 +313,8 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// Documents problems as answers of a route: one answer for each status, which tells of all its codes and has
-/// an example of each.
+/// Documents problems as answers of a route: one answer for each status, which lists all its codes and has an example
+/// of each.
 pub(crate) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<ResponseDoc>> {
     let mut by_status: BTreeMap<StatusCode, Vec<Code>> = BTreeMap::new();
     for code in codes {

@@ -1,7 +1,7 @@
 //! Posted candles whose key is stored with other values.
 //!
-//! A closed candle is stored once and never changes, so a second post of it changes nothing, whatever its values. Where they
-//! differ, two sources disagree about history, and somebody has to look.
+//! A closed candle is stored once and never changes, so a second post of it changes nothing, whatever its values. If
+//! they differ, two sources disagree about history, and somebody has to look into it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::telemetry::metrics::CONFLICTS;
 use crate::validation::MAX_REPORTED_ERRORS;
 use candle::{Candle, OhlcField};
 
-/// Time that an answer waits for the comparison, because most Expert Advisors give up after 5 s.
+/// The maximum time that an answer waits for the comparison, because most Expert Advisors give up after 5 s.
 const COMPARISON_TIMEOUT: Duration = Duration::from_secs(2);
-/// Conflicts that one line of the log shows with their values.
+/// The maximum number of conflicts that one line of the log shows with their values.
 const MAX_LOGGED: usize = 10;
-/// Names of the fields in the order of [`Stored::values`].
+/// The names of the fields in the order of [`Stored::values`].
 const FIELDS: [&str; 5] = ["open", "high", "low", "close", "volume"];
 
 /// A posted candle that differs from the closed one that is stored under its key.
@@ -31,12 +31,12 @@ pub struct Conflict {
     pub fields: Vec<&'static str>,
 }
 
-/// Result of comparing the duplicates of a batch with the stored candles.
+/// The result of comparing the duplicates of a batch with the stored candles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflicts {
-    /// Some differ by value, or none.
+    /// The comparison succeeded.
     Known {
-        /// Their number.
+        /// The number of duplicates that differ by value.
         count: usize,
         /// The first [`MAX_REPORTED_ERRORS`] of them, by index.
         first: Vec<Conflict>,
@@ -50,8 +50,8 @@ impl Conflicts {
     pub const NONE: Self = Self::Known { count: 0, first: Vec::new() };
 }
 
-/// Compares closed candles, each with its index in the batch, with what is stored under their keys. Never fails the batch,
-/// which is stored already.
+/// Compares closed candles, each with its index in the batch, with the stored candles of the same keys. A failure does
+/// not fail the batch, which is stored already.
 pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Candle)>) -> Conflicts {
     let (indexes, candles): (Vec<_>, Vec<_>) = candles.unzip();
     let stored = timeout(COMPARISON_TIMEOUT, store.stored_otherwise(candles.clone())).await;
@@ -85,7 +85,7 @@ pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Ca
     tracing::warn!(
         conflicting = count,
         first = shown,
-        "closed candles were posted again with other values; what is stored stays"
+        "closed candles were posted again with other values; the stored values stay"
     );
     let first = conflicts.into_iter().take(MAX_REPORTED_ERRORS).map(|(conflict, ..)| conflict).collect();
     Conflicts::Known { count, first }

@@ -1,11 +1,11 @@
-//! Explains why a body is not JSON, in the words of those who write programs that send one.
+//! Explains why a body is not JSON, in words for the authors of programs that send one.
 
-/// Why a body is not JSON.
+/// The explanation of a body that is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub String);
 
-/// The advice to those who send another format.
+/// The advice for senders of another format.
 const EXPECTED: &str = r#"send a JSON object such as {"candles":[{"symbol":"EURUSD",…}]}"#;
 
 /// Explains what serde_json found wrong with `text`.
@@ -29,19 +29,19 @@ pub(super) fn explain(text: &str, error: &serde_json::Error) -> Malformed {
 /// Explains that a candle has a field under both its names with different values.
 pub(super) fn contradiction(index: usize, [name, alias]: [&str; 2]) -> Malformed {
     Malformed(format!(
-        "the body is malformed: candles[{index}] has a duplicate field `{name}`, because `{alias}` is another name of it and has \
-         another value; send one of the two"
+        "the body is malformed: candles[{index}] has a duplicate field `{name}`, because `{alias}` is another name of \
+         it and has another value; send one of the two"
     ))
 }
 
-/// The format that a body seems to have which does not begin as JSON does.
+/// The apparent format of a body that does not begin like JSON.
 fn other_format(text: &str) -> Option<&'static str> {
     let text = text.trim_start();
     let first_line = text.lines().next().unwrap_or_default();
     let is_separator = |c: char| matches!(c, ',' | ';' | '\t');
     match text.chars().next()? {
         '{' | '[' | '"' => None,
-        // MetaTrader's own export has the names of its columns in angle brackets.
+        // MetaTrader's own CSV export has the names of its columns in angle brackets.
         '<' if first_line.split_once('>').is_some_and(|(_, rest)| rest.starts_with(is_separator)) => Some("CSV"),
         '<' => Some("XML or HTML"),
         '%' => Some("a URL-encoded form"),
@@ -60,7 +60,7 @@ fn is_form(line: &str) -> bool {
 /// The characters around the place at which parsing stopped.
 #[derive(Debug, Clone, Copy)]
 struct Surroundings {
-    /// The last two before it that are not blanks, the nearest first.
+    /// The last two characters before it that are not blanks, the nearest first.
     before: [Option<char>; 2],
     at: Option<char>,
 }
@@ -75,37 +75,37 @@ impl Surroundings {
     }
 }
 
-/// Says what serde_json's own words mean, and what to do.
+/// Translates serde_json's words, and says what to do.
 fn plain_words(cause: &str, Surroundings { before, at }: Surroundings) -> (&str, &'static str) {
     const CORRECT: &str = "correct it and send it again";
     let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     if at == Some('\'') {
-        return ("a single quote stands", "JSON puts names and texts in double quotes");
+        return ("there is a single quote", "JSON puts names and texts in double quotes");
     }
     if at == Some('/') {
-        return ("a comment stands", "remove it, because JSON has none");
+        return ("there is a comment", "remove it, because JSON has none");
     }
     if cause == "key must be a string" && before[0] == Some(',') && is_digit(before[1]) && is_digit(at) {
         return ("digits follow a comma", "write decimals behind a point, as in 1.0850");
     }
     match cause {
-        "expected ident" => ("a word that JSON does not know stands", CORRECT),
-        "expected value" => ("something other than a value stands", CORRECT),
+        "expected ident" => ("there is a word that JSON does not know", CORRECT),
+        "expected value" => ("there is something other than a value", CORRECT),
         "expected `:`" => ("a name is not followed by a colon", CORRECT),
         "expected `,` or `}`" | "expected `,` or `]`" => {
             ("a comma or a closing bracket is missing", "write a comma between values and close what is open")
         }
         "key must be a string" | "expected `\"`" => {
-            ("a name without double quotes stands", "put every name in double quotes")
+            ("there is a name without double quotes", "put every name in double quotes")
         }
-        "trailing comma" => ("a comma stands that nothing follows", "remove it"),
+        "trailing comma" => ("nothing follows a comma", "remove it"),
         "trailing characters" => {
             ("there are trailing characters after its end", "send one object a post, with all candles in its list")
         }
         "invalid number" => ("a number is not written as JSON does", "send digits, such as 1.0850"),
         "invalid escape" => ("a backslash escapes nothing", "double it"),
         "control character (\\u0000-\\u001F) found while parsing a string" => {
-            ("a line break or other control character stands in a string", "remove it")
+            ("there is a line break or other control character in a string", "remove it")
         }
         "recursion limit exceeded" => ("lists or objects are nested too deeply", "send all candles in one list"),
         "lone leading surrogate in hex escape" | "unexpected end of hex escape" | "invalid unicode code point" => {

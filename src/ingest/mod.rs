@@ -1,6 +1,7 @@
-//! A posted batch on its way into the store: taken apart ([`parse`], and [`bare_words`] and [`malformed`] where it is not JSON)
-//! and validated ([`validate`], with [`scalar`] for values and [`broker_clock`] for candles from the future), large ones on threads
-//! of their own ([`parse_pool`]); written ([`writer`]), and compared with what had been stored before it ([`conflicts`]).
+//! Ingest of posted batches. A batch is parsed ([`parse`], with [`bare_words`] and [`malformed`] for bodies that are
+//! not JSON) and validated ([`validate`], with [`scalar`] for values and [`broker_clock`] for candles from the future),
+//! on a thread of its own if it is large ([`parse_pool`]). It is then written ([`writer`]), and its duplicates are
+//! compared with the stored candles ([`conflicts`]).
 
 mod bare_words;
 mod broker_clock;
@@ -36,75 +37,75 @@ use newest::NewestCandles;
 use parse_pool::ParsePool;
 use writer::BatchWriter;
 
-/// Whether one bad candle refuses its whole batch.
+/// The treatment of a batch with bad candles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handling {
     /// A batch is stored whole or not at all.
     Strict,
-    /// The good candles of a batch are stored and the bad ones named.
+    /// The good candles of a batch are stored and the bad ones listed.
     Lenient,
 }
 
-/// What became of each candle of a batch: received = added + duplicate + forming + rejected.
+/// The outcome of a batch, by candle: received = added + duplicate + forming + rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Candles in the batch.
     pub received: usize,
     /// Closed candles stored now.
     pub added: usize,
-    /// Forming candles that were stored or replaced their earlier selves.
+    /// Forming candles that were stored or replaced their earlier state.
     pub forming: usize,
     /// Candles that changed nothing: already stored, sent twice in the batch, or older than what is stored.
     pub duplicate: usize,
     /// Candles refused under [`Handling::Lenient`].
     pub rejected: usize,
-    /// The first [`MAX_REPORTED_ERRORS`] things wrong with them.
+    /// The first [`MAX_REPORTED_ERRORS`] errors in them.
     pub rejections: Vec<Rejection>,
     /// The duplicates that have other values than the stored candles.
     pub conflicts: Conflicts,
-    /// The indexes of candles that were sent as complete although their end is still ahead: they are kept as forming, and
-    /// closed in their last state once it has passed.
+    /// The indexes of candles that were sent as complete although their end is still ahead. They are kept as forming,
+    /// and closed in their last state once that end has passed.
     pub early: Vec<usize>,
 }
 
-/// One thing wrong with a candle that was left out of a lenient batch.
+/// One error in a candle that was left out of a lenient batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Rejection {
     /// Position of the candle in `candles`, from 0.
     pub index: usize,
-    /// What is wrong with it.
+    /// The error.
     #[serde(flatten)]
     pub field_error: FieldError,
 }
 
-/// Why nothing of a batch was stored, or why it is unknown whether it was.
+/// The reason for which nothing of a batch was stored, or for which it is unknown whether anything was.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The body is not JSON.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// There are more candles than a batch may hold.
+    /// The batch holds more candles than are allowed.
     #[error("the batch holds {count} candles and at most {max} are taken; send it in parts")]
     TooMany {
         /// Candles in the batch.
         count: usize,
-        /// Most candles in a batch.
+        /// The maximum number of candles in a batch.
         max: usize,
     },
     /// Values of the batch break rules.
     #[error("{summary}")]
     Invalid {
-        /// How many, the first of them, and what to do.
+        /// Names their number, the first of them, and the remedy.
         summary: String,
         /// The first [`MAX_REPORTED_ERRORS`] of them.
         field_errors: Vec<FieldError>,
     },
-    /// The store did not take it.
+    /// The store did not accept it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Takes batches in.
+/// Validates and stores batches.
 #[derive(Debug, Clone)]
 pub struct Ingest {
     store: Store,
@@ -126,8 +127,8 @@ struct Seen {
 impl Ingest {
     const NEVER: i64 = i64::MIN;
 
-    /// Writes to `store` batches of at most `max_candles`, validated by `clock`: the small ones in a task that this starts and
-    /// [`Self::close`] ends.
+    /// Writes batches of at most `max_candles`, validated by `clock`, to `store`. Starts the task that writes the small
+    /// ones, which [`Self::close`] ends.
     #[must_use]
     pub fn new(store: Store, clock: Clock, max_candles: usize) -> Self {
         for rule in Rule::ALL {
@@ -147,8 +148,8 @@ impl Ingest {
     /// Stores the batch in `body`. When this returns a receipt, what it counts as added or forming is durable.
     ///
     /// # Errors
-    /// Nothing of the batch was stored, except that after [`Refusal::Store`] it may have been; posting it again is
-    /// safe in every case.
+    /// Nothing of the batch was stored, but after [`Refusal::Store`] it may have been. Posting it again is safe in
+    /// every case.
     pub async fn submit(&self, body: Vec<u8>, handling: Handling) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
         let ValidatedBatch { sorted, received, rejected } = self.parse_pool.check(body, now, self.max_candles).await?;
@@ -174,11 +175,11 @@ impl Ingest {
         Candles::Duplicate.count(duplicate as u64);
         if stored.forming < batch.forming().len() && batch.forming().iter().any(|forming| forming.closes_at().is_some())
         {
-            // The prices were older than what is stored; that the candle is over holds all the same.
+            // The stored prices are newer, but the posted closing time still counts.
             if let Err(error) = self.store.keep_closing_times(Arc::clone(&batch)).await {
                 tracing::warn!(
                     cause = chain(&error).to_string(),
-                    "could not keep when forming candles are to be closed"
+                    "could not store the closing times of forming candles"
                 );
             }
         }
@@ -204,26 +205,26 @@ impl Ingest {
         })
     }
 
-    /// Takes no more batches, and returns when those that were taken have been written and answered, but for large ones that
-    /// are being written.
+    /// Accepts no more batches, and returns when the accepted ones have been written and answered. Does not wait for
+    /// large ones that are being written.
     pub async fn close(&self) {
         self.writer.close().await;
     }
 
-    /// Returns once small batches are not written any more: after [`Self::close`], or because the task that does it broke.
+    /// Returns once the task that writes small batches has ended, after [`Self::close`] or by a panic.
     pub async fn ended(&self) {
         self.writer.ended().await;
     }
 
-    /// When this process last acknowledged a batch.
+    /// The time at which this process last acknowledged a batch.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
         let seconds = self.seen.last.load(Ordering::Relaxed);
         (seconds != Self::NEVER).then(|| Timestamp::from_seconds(seconds).ok()).flatten()
     }
 
-    /// Closes the forming candles whose time to be closed by the clock has come, in their last state, and says how many were
-    /// not stored closed before.
+    /// Closes the forming candles that are due by the clock in their last state, and returns how many of them were not
+    /// stored as closed before.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -245,7 +246,7 @@ impl Ingest {
                         timeframe,
                         time,
                         cause,
-                        "a forming candle is due to be closed and the database refuses it; it is tried again in an hour"
+                        "the database refuses to close a forming candle that is due; trying again in an hour"
                     ),
                 }
             }
@@ -255,39 +256,39 @@ impl Ingest {
         }
     }
 
-    /// Learns when the newest closed candles opened that other processes have stored, and lets them know of those of this
-    /// one. A failure is logged and hinders nothing.
+    /// Exchanges the opening times of the newest closed candles with other processes through the store. A failure is
+    /// logged and has no other effect.
     pub async fn share_newest(&self) {
         self.seen.newest.share(&self.store).await;
     }
 
-    /// Lets other processes know, after [`Self::close`], of the newest candles that this one has stored.
+    /// Stores the opening times of the newest candles of this process for other processes, after [`Self::close`].
     pub async fn leave_newest(&self) {
         self.seen.newest.leave(&self.store).await;
     }
 
-    /// How many seconds ago the newest closed candle opened, of each timeframe that has any.
+    /// The number of seconds since the newest closed candle opened, for each timeframe that has any.
     pub fn newest_ages(&self) -> impl Iterator<Item = (Timeframe, i64)> {
         let now = self.clock.now().seconds();
         self.seen.newest.seen().map(move |(timeframe, time)| (timeframe, now - time))
     }
 }
 
-/// The count of candles that broke `rule` first.
+/// The counter of candles that broke `rule` first.
 fn rejections(rule: Rule) -> Counter {
     counter!(REJECTED, "reason" => rule.name())
 }
 
-/// Takes the batch in `body` apart and validates it by the clock `now`, without storing anything.
+/// Parses the batch in `body` and validates it at the time `now`, without storing anything.
 ///
 /// # Errors
-/// When not one candle of it could be stored, because of the body, its size or what stands beside `candles`.
+/// When no candle of the batch could be stored, because of the body, its size or the fields beside `candles`.
 pub fn check(body: &[u8], now: Timestamp, max_candles: usize) -> Result<ValidatedBatch, Refusal> {
     let text = &*bare_words::escape_marks(parse::text(body)?);
     match check_text(text, now, max_candles) {
         Ok(outcome) => outcome,
         Err(error) => {
-            // Once more with the words marked that stopped the parser, so that only their candles are refused.
+            // Parses again with the words marked that stopped the parser, so that only their candles are refused.
             let marked = bare_words::mark(text);
             let outcome = marked.and_then(|marked| check_text(&marked, now, max_candles).ok());
             outcome.unwrap_or_else(|| Err(Refusal::Malformed(malformed::explain(text, &error))))
@@ -310,7 +311,7 @@ fn check_text(
             return Ok(Err(Refusal::TooMany { count, max: max_candles }));
         }
         if candles.lack_defaults_of(whole) {
-            // They stand behind `candles`: once more, now that they are known.
+            // The defaults follow `candles`, so the batch is parsed again now that they are known.
             candles = validate::Validator::new(now);
             parse::parse(text, max_candles, |_, candle| candles.take(whole, candle))?;
         }

@@ -1,5 +1,5 @@
-//! Opening times of the newest closed candles by timeframe: those that this process has seen go by, and those that all
-//! processes on a database keep in it, so that their age is known after a restart without a look at the candles.
+//! Opening times of the newest closed candles by timeframe: those that this process has seen, and those that all
+//! processes on a database keep in it, so that their age is known after a restart without reading the candles.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -10,7 +10,7 @@ use crate::errors::chain;
 use crate::store::{SeriesSelection, Store, StoreError};
 use candle::{Candle, Timeframe};
 
-/// Series that are looked at where the database keeps nothing yet, as after a restore.
+/// The maximum number of series that are read if the database keeps no times yet, as after a restore.
 const MAX_SERIES_TO_BEGIN_WITH: usize = 10_000;
 
 const NEVER: i64 = i64::MIN;
@@ -21,7 +21,7 @@ pub(super) struct NewestCandles {
     seen: [AtomicI64; Timeframe::ALL.len()],
     /// Those that the database is known to keep.
     kept: [AtomicI64; Timeframe::ALL.len()],
-    /// Set once the series were looked at.
+    /// Set once the series have been read.
     has_begun: AtomicBool,
     /// Set while sharing fails, because a failure is logged once.
     fails: AtomicBool,
@@ -39,14 +39,14 @@ impl NewestCandles {
         self.seen[timeframe as usize].fetch_max(seconds, Ordering::Relaxed);
     }
 
-    /// Of each timeframe that has any.
+    /// The time of each timeframe that has any.
     pub(super) fn seen(&self) -> impl Iterator<Item = (Timeframe, i64)> {
         let seen = self.seen.iter().map(|time| time.load(Ordering::Relaxed));
         Timeframe::ALL.into_iter().zip(seen).filter(|(_, time)| *time != NEVER)
     }
 
-    /// Learns what `store` keeps, and has it keep what is newer. A failure is logged and hinders nothing: this only serves a
-    /// metric.
+    /// Reads the times that `store` keeps, and stores those that are newer. A failure is only logged, because the times
+    /// serve nothing but a metric.
     pub(super) async fn share(&self, store: &Store) {
         let shared = async {
             self.learn(store).await?;
@@ -55,7 +55,7 @@ impl NewestCandles {
         self.log(shared.await);
     }
 
-    /// Has `store` keep what is newer than what it is known to keep.
+    /// Stores the times that are newer than those that `store` is known to keep.
     pub(super) async fn leave(&self, store: &Store) {
         self.log(self.keep(store).await);
     }

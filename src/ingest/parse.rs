@@ -1,10 +1,11 @@
-//! The bytes of a posted batch, taken apart but not validated: every value stays the text that was sent, and each candle
-//! is handed on before the next one is read.
+//! Parses the bytes of a posted batch without validating them: every value stays the text that was sent, and each
+//! candle is passed on before the next is read.
 //!
-//! By visitors, and not by a derived batch whose `candles: &RawValue` is streamed once all defaults are known: that reads the list
-//! twice, 439 µs in place of 376 for 1,000 candles of the Expert Advisor, and 4.43 ms in place of 3.75 for 10,000. It saves as
-//! much again where the defaults stand behind the list (368 µs in place of 604), which few write, but the first reading
-//! reports a trailing comma as a missing value, and a syntax error before the field given twice that precedes it.
+//! The visitors are written by hand, because a derived batch whose `candles: &RawValue` is streamed once all defaults
+//! are known reads the list twice: 439 µs instead of 376 for 1,000 candles of the Expert Advisor, and 4.43 ms instead
+//! of 3.75 for 10,000. It is faster if the defaults follow the list (368 µs instead of 604), but few senders write them
+//! there, and its first reading reports a trailing comma as a missing value, and a syntax error before a duplicate
+//! field that precedes it.
 
 use std::fmt;
 
@@ -17,7 +18,7 @@ use utoipa::ToSchema;
 use super::malformed::Malformed;
 use crate::schema;
 
-/// A value exactly as it stands in the body; `None` where the field is absent.
+/// A value exactly as it was sent; `None` if the field is absent.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
 
 /// One element of `candles`.
@@ -84,16 +85,16 @@ pub struct BatchFields<'a> {
 }
 
 impl<'a> BatchFields<'a> {
-    /// What stands beside `candles` for all that do not have their own.
+    /// The values for candles that do not have their own.
     pub(super) fn defaults(&self) -> [Raw<'a>; 4] {
         [self.symbol, self.timeframe, self.unit, self.utc_offset]
     }
 }
 
-/// How many elements `candles` has.
+/// The number of elements of `candles`.
 type Count = usize;
 
-/// A value that may be absent, or not what it should be.
+/// A value that may be absent or of the wrong type.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Shape<T> {
     #[default]
@@ -119,7 +120,7 @@ impl<T> Shape<T> {
     }
 }
 
-/// The text of a body, without what terminals add around it.
+/// The text of a body, without the bytes that terminals add around it.
 pub(super) fn text(body: &[u8]) -> Result<&str, Malformed> {
     let body = trim(body);
     let text = std::str::from_utf8(body).map_err(|error| {
@@ -138,8 +139,8 @@ pub(super) fn text(body: &[u8]) -> Result<&str, Malformed> {
     Ok(text)
 }
 
-/// Takes the text of a body apart and hands each of the first `max_candles` elements to `take` as soon as it is read, with those
-/// fields of the batch that stand before `candles`. None is kept, however many there are.
+/// Parses the text of a body and passes each of the first `max_candles` elements to `take` as soon as it is read, with
+/// the fields of the batch that precede `candles`. Candles are not kept, however many there are.
 pub(super) fn parse<'a>(
     text: &'a str,
     max_candles: usize,
@@ -151,7 +152,7 @@ pub(super) fn parse<'a>(
     Ok(batch)
 }
 
-/// Drops what terminals add around the text: a byte-order mark before it, and after it the zero that
+/// Drops the bytes that terminals add around the text: a byte-order mark before it, and after it the zero that
 /// `StringToCharArray` copies along (MQL5 reference) or blanks.
 fn trim(body: &[u8]) -> &[u8] {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
@@ -163,7 +164,7 @@ fn as_sent<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Implements the visits that take and drop a JSON value of an unexpected type.
+/// Implements the visits that read and drop a JSON value of an unexpected type.
 macro_rules! any_other_type_is_wrong {
     ($($visit:ident: $type:ty),*) => {
         $(fn $visit<E>(self, _: $type) -> Result<Self::Value, E> { Ok(Shape::Wrong) })*

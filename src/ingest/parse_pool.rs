@@ -11,14 +11,14 @@ use crate::store::StoreError;
 use crate::telemetry::spans::spawn_blocking;
 use candle::Timestamp;
 
-/// The longest body that is parsed by the worker that read it: it takes a few milliseconds, and a longer one would keep other
-/// requests of that worker waiting.
+/// The maximum length of a body that is parsed by the worker that read it. It takes a few milliseconds; a longer body
+/// would delay the other requests of that worker.
 const MAX_INLINE_BYTES: usize = 1024 * 1024;
 
-/// Parses and validates bodies. Clones share the places for large ones.
+/// Parses and validates bodies. Clones share the permits for large ones.
 #[derive(Debug, Clone)]
 pub(super) struct ParsePool {
-    /// A place for each core: more at once would only take more memory.
+    /// One permit per core, because more at once would only take more memory.
     large: Arc<Semaphore>,
 }
 
@@ -27,7 +27,7 @@ impl ParsePool {
         Self { large: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))) }
     }
 
-    /// Takes the batch in `body` apart and validates it, as [`check`] does.
+    /// Parses and validates the batch in `body`, as [`check`] does.
     pub(super) async fn check(
         &self,
         body: Vec<u8>,
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_bodies_wait_for_a_place() {
+    async fn large_bodies_wait_for_a_permit() {
         let parse_pool = ParsePool::new();
         let places = u32::try_from(available_parallelism().unwrap().get()).unwrap();
         let taken = Arc::clone(&parse_pool.large).acquire_many_owned(places).await.unwrap();

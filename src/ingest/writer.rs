@@ -1,9 +1,9 @@
-//! Posts of few candles, gathered into statements.
+//! Coalesces posts of few candles into statements.
 //!
 //! An Expert Advisor posts one candle at a time, and a statement costs a database far more than one row in it. So small
-//! batches wait in a queue while a statement is under way, and the next one takes all of them; where nothing is under way
-//! there is nothing to wait for. Each caller is answered after the commit that holds its candles, with the counts that it
-//! would have got alone.
+//! batches wait in a queue while a statement runs, and the next statement takes all of them. If none runs, a batch is
+//! written at once. Each caller is answered after the commit that holds its candles, with the counts that it would have
+//! got alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -23,19 +23,22 @@ use crate::telemetry::metrics::{FLUSHED_POSTS, FLUSHES, Shed, WAITING_CANDLES};
 use crate::telemetry::spans;
 use candle::{Batch, Candle, Key};
 
-/// Most candles of a batch that is written together with others. A larger one has little to gain by it, and would make
-/// others wait for its rows.
+/// The maximum number of candles of a batch that is written together with others. A larger batch gains little by it,
+/// and would make others wait for its rows.
 const MAX_CANDLES_TO_COALESCE: usize = 128;
-/// Most candles in one statement: more of them would hardly cost less each, and keep the first callers waiting.
+/// The maximum number of candles in one statement. More of them would hardly cost less each, and would keep the first
+/// callers waiting.
 const MAX_STATEMENT_CANDLES: usize = 1000;
-/// Most candles that wait: sixteen statements' worth. A database that takes a quarter of a second for each gets through
-/// them within [`QUEUE_TIMEOUT`], and what a slower one could not reach in time is better refused at once.
+/// The maximum number of candles in the queue, which fill sixteen statements. A database that takes a quarter of a
+/// second for each writes them within [`QUEUE_TIMEOUT`]. A slower database could not write more of them in time, so the
+/// rest is refused at once.
 const MAX_QUEUED_CANDLES: usize = 16 * MAX_STATEMENT_CANDLES;
-/// Most bytes that they take: somewhat more than so many of an ordinary symbol, half of what the longest symbols would need.
+/// The maximum number of bytes in the queue: somewhat more than [`MAX_QUEUED_CANDLES`] of an ordinary symbol take, and
+/// half of what they take with the longest symbols.
 const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
-/// Most batches that a statement passes over, since each is looked at again for the next one.
+/// The maximum number of batches that a statement passes over, because each is examined again for the next statement.
 const MAX_PASSED_OVER_BATCHES: usize = 256;
-/// Longest that a batch waits for its statement: most Expert Advisors give up after 5 s.
+/// The maximum time that a batch waits for its statement, because most Expert Advisors give up after 5 s.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Writes batches. Clones share the queue of the small ones.
@@ -75,7 +78,7 @@ impl BatchWriter {
     pub(super) async fn write(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
         if batch.len() > MAX_CANDLES_TO_COALESCE {
             self.queue.is_open()?;
-            // On the heap, since inline its thousands of bytes would be part of what runs a small post too.
+            // Boxed, because inline its thousands of bytes would be part of the future of a small post too.
             return Box::pin(self.store.append(batch)).await;
         }
         let answer = self.queue.push(batch)?;
@@ -83,49 +86,49 @@ impl BatchWriter {
         answer.await.unwrap_or_else(|_| Err(broken()))
     }
 
-    /// Takes no more batches, and returns when those that wait have been written and answered.
+    /// Accepts no more batches, and returns when the queued ones have been written and answered.
     pub(super) async fn close(&self) {
         self.queue.lock().closed = true;
         self.queue.arrival.notify_one();
         self.ended().await;
     }
 
-    /// Returns once small batches are not written any more.
+    /// Returns once the task that writes small batches has ended.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 }
 
-/// Where small batches wait. Whoever brings one holds the lock for a moment and wakes the flusher at most once.
+/// The queue of small batches. A caller that adds one holds the lock for a moment and wakes the flusher at most once.
 #[derive(Debug)]
 struct Queue {
     state: Mutex<QueueState>,
-    /// That there is something in a queue that was empty, or that it was closed.
+    /// Notified when an empty queue receives a batch, and when the queue is closed.
     arrival: Notify,
     waiting_candles: Gauge,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
-    /// What has come since the flusher last looked.
+    /// The batches that have arrived since the flusher last took them over.
     entries: VecDeque<QueuedBatch>,
-    /// The size of these and of those that the flusher has taken over and not begun to write.
+    /// The size of `entries` and of the batches that the flusher has taken over and not begun to write.
     waiting: Size,
     closed: bool,
 }
 
-/// A batch and who waits for it.
+/// A batch and the caller that waits for it.
 #[derive(Debug)]
 struct QueuedBatch {
     batch: Arc<Batch>,
     size: Size,
     came: Instant,
-    /// That of its request.
+    /// The span of its request.
     span: Span,
     answer: oneshot::Sender<Result<Appended, StoreError>>,
 }
 
-/// Room that batches take.
+/// The size of batches.
 #[derive(Debug, Clone, Copy, Default)]
 struct Size {
     candles: usize,
@@ -144,7 +147,7 @@ impl Queue {
         if waiting.candles > MAX_QUEUED_CANDLES || waiting.bytes > MAX_QUEUED_BYTES {
             drop(state);
             Shed::WriteQueue.count(1);
-            return Err(StoreError::unavailable("more candles wait for it than it would take in time"));
+            return Err(StoreError::unavailable("more candles are queued for it than it would write in time"));
         }
         self.set_waiting(&mut state, waiting);
         let wakes = state.entries.is_empty();
@@ -160,7 +163,7 @@ impl Queue {
         if self.lock().closed { Err(stopping()) } else { Ok(()) }
     }
 
-    /// Makes room again for what does not wait any more.
+    /// Gives back the room of batches that have left the queue.
     fn release(&self, size: Size) {
         let mut state = self.lock();
         let waiting = state.waiting.without(size);
@@ -205,7 +208,7 @@ impl Size {
 }
 
 impl QueuedBatch {
-    /// Tells the caller, who may have left.
+    /// Answers the caller, which may have left.
     fn answer(self, result: Result<Appended, StoreError>) {
         let _ = self.answer.send(result);
     }
@@ -215,15 +218,15 @@ impl QueuedBatch {
     }
 
     fn give_up(self) {
-        self.answer(Err(StoreError::unavailable("too much waited for it before this batch")));
+        self.answer(Err(StoreError::unavailable("this batch waited too long in the queue")));
     }
 }
 
-/// Writes what waits, one statement at a time.
+/// Writes the queued batches, one statement at a time.
 struct Flusher {
     store: Store,
     queue: Arc<Queue>,
-    /// Taken over from the queue, in the order in which it came.
+    /// The batches taken over from the queue, in the order of their arrival.
     waiting: VecDeque<QueuedBatch>,
     claims: Claims,
     _ended: DropGuard,
@@ -236,10 +239,10 @@ impl Flusher {
             let entries = self.choose();
             counter!(FLUSHES).increment(1);
             counter!(FLUSHED_POSTS).increment(entries.len() as u64);
-            // What breaks there fails only those whose candles it held.
+            // A panic fails only the callers whose candles were in the statement.
             let mut writing = Box::pin(AssertUnwindSafe(write(&store, entries)).catch_unwind());
             loop {
-                // What comes while this is under way cannot be overdue before a batch that comes now would be.
+                // A batch that arrives while this statement runs is overdue no earlier than one that arrives now.
                 let oldest = self.waiting.front().map_or_else(Instant::now, |entry| entry.came);
                 tokio::select! {
                     _ = &mut writing => break,
@@ -263,7 +266,8 @@ impl Flusher {
         }
     }
 
-    /// Takes over what has come, and gives up what has waited for too long. Says whether more may come.
+    /// Takes over the batches that have arrived, and gives up those that have waited for too long. Returns true if more
+    /// may come.
     fn take_over(&mut self) -> bool {
         let mut state = self.queue.lock();
         self.waiting.append(&mut state.entries);
@@ -278,8 +282,8 @@ impl Flusher {
         more_may_come
     }
 
-    /// Takes the batches that go into one statement: in the order in which they came, except for those that could not be
-    /// told apart in it from an earlier one.
+    /// Takes the batches that go into one statement, in the order of their arrival, except for those that could not be
+    /// distinguished in it from an earlier batch.
     fn choose(&mut self) -> Vec<QueuedBatch> {
         let mut chosen = Vec::with_capacity(self.waiting.len().min(MAX_STATEMENT_CANDLES));
         let mut size = Size::default();
@@ -305,7 +309,7 @@ impl Flusher {
 }
 
 impl Drop for Flusher {
-    /// Lets nobody wait for ever if this ends by a panic: a caller whose entry is dropped learns of it.
+    /// Lets no caller wait forever after a panic, because a caller whose entry is dropped gets an error.
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         state.closed = true;
@@ -315,20 +319,22 @@ impl Drop for Flusher {
     }
 }
 
-/// Who may bring a key into a statement, beside those who do.
+/// The keys in a statement, and the batches that may still add each of them.
 #[derive(Debug, Default)]
 struct Claims(HashMap<Key, Claim>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
-    /// Batches that hold it closed: the first one's counts, as it would if they were written one after the other.
+    /// Batches with a closed candle of this key. The candle of the first batch counts, as if they were written one
+    /// after the other.
     Closed,
-    /// Nobody: whether a forming candle counts depends on what is stored when its turn comes.
+    /// No batch, because a forming candle counts or not depending on what is stored when its turn comes.
     Alone,
 }
 
 impl Claims {
-    /// Whether `batch` may go into the statement; if not, later ones that share a key with it may not overtake it.
+    /// Returns true if `batch` may go into the statement. If not, later batches that share a key with it may not
+    /// overtake it.
     fn admit(&mut self, batch: &Batch) -> bool {
         let admitted = batch.closed().iter().all(|candle| self.0.get(&candle.key) != Some(&Claim::Alone))
             && batch.forming().iter().all(|forming| !self.0.contains_key(&forming.candle.key));
@@ -339,9 +345,9 @@ impl Claims {
     }
 }
 
-/// Writes and answers `entries`: in one statement, or where a candle of theirs is refused in halves, so that no caller fails
-/// another. Any other failure is everybody's, because the database would give it to each half as well: to split on it would
-/// turn one failing statement into twice as many as there are posts.
+/// Writes and answers `entries` in one statement. If the database refuses one of their candles, bisects them, so that
+/// no caller fails another. Any other failure answers all callers, because the database would repeat it for each half:
+/// bisecting would turn one failing statement into twice as many as there are posts.
 async fn write(store: &Store, entries: Vec<QueuedBatch>) {
     let mut parts = vec![entries];
     while let Some(mut part) = parts.pop() {
@@ -383,7 +389,7 @@ mod tests {
     use crate::config::{Config, Variables};
 
     #[tokio::test]
-    async fn when_the_flusher_breaks_nobody_waits_for_it() {
+    async fn no_caller_waits_for_a_broken_flusher() {
         let config = Config::read(&Variables::from_lookup(|_| Ok(None))).unwrap();
         let (writer, flusher) = BatchWriter::new(Store::open(&config.database).unwrap());
         let answered = tokio::spawn({
@@ -393,7 +399,7 @@ mod tests {
         while writer.queue.lock().entries.is_empty() {
             tokio::task::yield_now().await;
         }
-        // As a panic does.
+        // A panic drops it, too.
         drop(flusher);
         assert!(matches!(answered.await.unwrap(), Err(StoreError::Internal(_))));
         assert!(matches!(writer.write(Arc::default()).await, Err(StoreError::Unavailable(_))));

@@ -1,6 +1,6 @@
-//! Pages from memory, none older than [`PAGE_TTL`]: processes that share a database agree within that time without a word
-//! between them. What this process writes itself is seen at once, because a page is looked for under the last change to its
-//! series.
+//! Cache of pages, none older than [`PAGE_TTL`], so that processes which share a database agree within that time
+//! without communication. Writes of this process are visible at once, because the version of the series is part of a
+//! page's key.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,23 +19,25 @@ use crate::detach_on_drop::detach_on_drop;
 use crate::store::{SeriesSelection, SeriesVersion, StoreError};
 use crate::telemetry::panic_text;
 
-/// A page is an answer to requests that came up to so long after it began to be read.
+/// The TTL of a page, which answers requests that arrive up to this long after its read began.
 const PAGE_TTL: Duration = Duration::from_secs(1);
-/// How often pages are looked for that are older, since none of them is asked for again: one stays for twice that at most.
+/// The interval at which stale pages are removed. Some of them are never asked for again, and stay for at most twice
+/// this time.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes of pages and lists of series in memory: 160 pages of 1,000 candles, as more series are hardly looked at within one second. An eighth of
-/// what the whole service may take.
+/// The maximum number of bytes of cached pages and lists of series: 160 pages of 1,000 candles, because hardly more
+/// series are viewed within one second. It is an eighth of the memory that the whole service may take.
 const CACHE_CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
-/// A larger page is not kept, since it would drive out many others; 10,000 candles are half of that.
+/// The maximum number of bytes of a cached page, because a larger page would evict many others. 10,000 candles take
+/// half of it.
 const MAX_ENTRY_BYTES: u64 = CACHE_CAPACITY_BYTES / 8;
-/// What an entry takes beside the page's bytes: key, headers, and the table's part.
+/// The bytes that an entry takes besides its page: key, headers, and the table's part.
 const ENTRY_OVERHEAD_BYTES: u64 = 1024;
 
-/// Pages by what they answer. Clones share them.
+/// Pages by their key. Clones share them.
 #[derive(Clone)]
 pub(super) struct Pages(Arc<Cache<PageKey, CacheEntry, Weight>>);
 
-/// What a page answers: entries from before a change to their series are never found again.
+/// The key of a page. It holds the version of the series, so a change to a series invalidates its pages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PageKey {
     pub(super) question: Question,
@@ -53,8 +55,8 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// True if making the answer ends once nobody waits for it. Candles are read in one short statement that is finished all
-    /// the same; a list of series takes many.
+    /// True if work on the answer is cancelled once no request waits for it. Candles are read in one short statement
+    /// that is finished in any case; a list of series takes many.
     fn ends_unawaited(&self) -> bool {
         matches!(self, Self::Series(_))
     }
@@ -62,11 +64,11 @@ impl Question {
 
 type Made = Result<Arc<Page>, StoreError>;
 
-/// The end of the making of a page.
+/// The outcome of making a page.
 #[derive(Debug, Clone)]
 enum Outcome {
     Made(Made),
-    /// Nobody waited for it any more.
+    /// No request waited for the page any more.
     Abandoned,
 }
 
@@ -75,12 +77,12 @@ enum Outcome {
 struct Waiters(Arc<watch::Sender<()>>);
 
 impl Waiters {
-    /// Counts a request until what is returned is dropped.
+    /// Counts a request until the returned receiver is dropped.
     fn join(&self) -> watch::Receiver<()> {
         self.0.subscribe()
     }
 
-    /// Returns once there is none.
+    /// Returns once no request waits.
     async fn all_left(&self) {
         self.0.closed().await;
     }
@@ -88,7 +90,7 @@ impl Waiters {
 
 #[derive(Clone)]
 enum CacheEntry {
-    /// What comes of it is announced to all who wait.
+    /// A page that is being made. All waiters receive its outcome.
     InFlight {
         began: Instant,
         outcome: watch::Receiver<Option<Outcome>>,
@@ -106,7 +108,7 @@ impl CacheEntry {
         *began
     }
 
-    /// True if it is no answer to a request that came at `arrived`.
+    /// True if the entry is stale for a request that arrived at `arrived`.
     fn is_too_old(&self, arrived: Instant) -> bool {
         self.began() + PAGE_TTL < arrived
     }
@@ -116,7 +118,7 @@ impl CacheEntry {
 struct Weight;
 
 impl Weighter<PageKey, CacheEntry> for Weight {
-    /// What weighs nothing is never driven out: nobody would find a page that is being made.
+    /// In-flight entries weigh 0 so that they are never evicted, because later requests would start a second read.
     fn weight(&self, _: &PageKey, entry: &CacheEntry) -> u64 {
         match entry {
             CacheEntry::InFlight { .. } => 0,
@@ -140,7 +142,7 @@ impl Default for Pages {
         let options = OptionsBuilder::new()
             .weight_capacity(CACHE_CAPACITY_BYTES)
             .estimated_items_capacity(1024)
-            // Each shard has its part of the bound, which must hold the largest page.
+            // One shard, because each gets a part of the capacity, and that must hold the largest page.
             .shards(1)
             .build();
         let options = options.expect("both capacities are given");
@@ -159,10 +161,10 @@ fn broken() -> StoreError {
 }
 
 impl Pages {
-    /// The page for `key`, for a request that came at `arrived`. Unless there is one that is fresh enough, or is being made
-    /// and will be, `make` makes it from what is read after `began`. A request that waits for what another one has begun is
-    /// not touched by that one's end, and shares its failure: a database that did not answer one is not asked by all of them.
-    /// A page of some kinds is abandoned once all requests for it have left.
+    /// Returns the page for `key` to a request that arrived at `arrived`. If no fresh page is cached, and no page in
+    /// flight will be fresh, `make` makes one from data that is read after `began`. Single flight: waiters survive
+    /// cancellation of the request that started the read, and share its error so that a failing database is not asked
+    /// once per waiter. A list of series is abandoned once all requests for it have left.
     pub(super) async fn get<M>(
         &self,
         key: &PageKey,
@@ -197,14 +199,14 @@ impl Pages {
             let announced = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
             match announced {
                 Some(Outcome::Made(result)) => return result,
-                // The last of the others left just before this one joined.
+                // The last waiter left just before this request joined, so it starts again.
                 Some(Outcome::Abandoned) => {}
                 None => return Err(broken()),
             }
         }
     }
 
-    /// Makes a page, also when the request that began it is gone.
+    /// Makes a page, even if the request that started it is cancelled.
     async fn make(
         &self,
         key: PageKey,
@@ -238,7 +240,7 @@ impl Pages {
         making.await
     }
 
-    /// Removes pages that are of no more use, so that none stays in memory where nobody asks for others. Never ends.
+    /// Removes stale pages at an interval, so that none stays in memory if no more requests come. Never returns.
     pub(super) async fn sweep(self) {
         loop {
             sleep(SWEEP_INTERVAL).await;
@@ -246,7 +248,7 @@ impl Pages {
         }
     }
 
-    /// Removes pages that answer no request which comes after `now`. Those that are being made stay, for whoever waits.
+    /// Removes pages that are stale for every request after `now`. In-flight entries stay for their waiters.
     fn forget_stale(&self, now: Instant) {
         self.0.retain(|_, entry| match entry {
             CacheEntry::InFlight { .. } => true,
@@ -281,7 +283,7 @@ mod tests {
         Page { body, etag: String::new(), before: None, after: None, skipped: None, began: Instant::now() }
     }
 
-    /// Makes pages when it may, and counts those that it began.
+    /// Makes one page per permit, and counts the pages that it began.
     #[derive(Clone)]
     struct Maker {
         begun: Arc<AtomicUsize>,
@@ -307,7 +309,7 @@ mod tests {
         }
     }
 
-    /// Asks for a page in a task of its own, and returns once it has been found or begun or is waited for.
+    /// Requests a page in a task of its own, and returns once the page has been found or begun or is awaited.
     async fn ask(
         pages: &Pages,
         key: &PageKey,
@@ -332,13 +334,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_made_once_for_all_who_come_within_a_second() {
+    async fn a_page_is_made_once_for_all_requests_within_a_second() {
         let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
         let first = ask(&pages, &key, now, || Ok(1), &maker).await;
         let joined = ask(&pages, &key, now + PAGE_TTL, || Ok(2), &maker).await;
         assert_eq!(maker.begun(), 1);
         let late = ask(&pages, &key, now + PAGE_TTL + MILLISECOND, || Ok(3), &maker).await;
-        assert_eq!(maker.begun(), 2, "what began more than a second before is not waited for");
+        assert_eq!(maker.begun(), 2, "a read that began more than a second before is not joined");
         maker.may.add_permits(2);
         let body =
             async |asked: tokio::task::JoinHandle<Result<Arc<Page>, _>>| asked.await.unwrap().unwrap().body.len();
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_not_touched_by_the_first_ones_end() {
+    async fn waiters_survive_cancellation_of_the_first_request() {
         let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
         let first = ask(&pages, &key, now, || Ok(1), &maker).await;
         let joined = ask(&pages, &key, now, || Ok(2), &maker).await;
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_what_fails_shares_the_failure() {
+    async fn waiters_share_a_failure() {
         let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
         let first = ask(&pages, &key, now, || Err(()), &maker).await;
         let joined = ask(&pages, &key, now, || Ok(2), &maker).await;
@@ -373,7 +375,7 @@ mod tests {
             assert!(matches!(failed.await.unwrap(), Err(StoreError::Unavailable(_))));
         }
         assert_eq!(maker.begun(), 1);
-        assert!(pages.0.is_empty(), "nothing is kept");
+        assert!(pages.0.is_empty(), "a failure is not cached");
         assert_eq!(ask(&pages, &key, now, || Ok(3), &maker).await.await.unwrap().unwrap().body.len(), 3);
     }
 
@@ -389,10 +391,10 @@ mod tests {
             first.abort();
             assert!(first.await.unwrap_err().is_cancelled());
             yield_now().await;
-            assert!(pages.0.get(key).is_some(), "one still waits for it");
+            assert!(pages.0.get(key).is_some(), "a request still waits for it");
             joined.abort();
             assert!(joined.await.unwrap_err().is_cancelled());
-            // Once more than one task has had its turn.
+            // Lets more than one task have its turn.
             for _ in 0..10 {
                 yield_now().await;
             }
@@ -413,7 +415,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_bounded_and_leaves_once_it_is_too_old() {
+    async fn the_cache_is_bounded_and_drops_stale_pages() {
         let (pages, maker) = (Pages::default(), Maker::new(1000));
         let now = Instant::now();
         let large = usize::try_from(MAX_ENTRY_BYTES - ENTRY_OVERHEAD_BYTES).unwrap();
@@ -426,17 +428,17 @@ mod tests {
         assert_eq!(larger.await.unwrap().unwrap().body.len(), large + 1);
         assert!(pages.0.get(&key("&limit=21")).is_none(), "too large to be kept");
         pages.forget_stale(now + PAGE_TTL);
-        assert!(!pages.0.is_empty(), "they still answer whoever came by then");
+        assert!(!pages.0.is_empty(), "they still answer requests that came by then");
         let slow = Maker::new(0);
         let waiting = ask(&pages, &key(""), now, || Ok(1), &slow).await;
         pages.forget_stale(now + PAGE_TTL + MILLISECOND);
-        assert_eq!((pages.0.len(), pages.0.weight()), (1, 0), "one is still being made");
+        assert_eq!((pages.0.len(), pages.0.weight()), (1, 0), "an in-flight entry stays");
         slow.may.add_permits(1);
         assert_eq!(waiting.await.unwrap().unwrap().body.len(), 1);
     }
 
     #[tokio::test]
-    async fn pages_leave_by_themselves() {
+    async fn stale_pages_are_removed_without_requests() {
         let (pages, maker, now) = (Pages::default(), Maker::new(1), Instant::now());
         let sweeping = tokio::spawn(pages.clone().sweep());
         ask(&pages, &key(""), now, || Ok(1), &maker).await.await.unwrap().unwrap();

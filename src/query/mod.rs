@@ -1,5 +1,5 @@
-//! Candles and lists of series on their way out of the store: what is asked for ([`selection`], [`series`]), how it is
-//! answered ([`page`], [`compression`]), and what is answered from memory ([`cache`]).
+//! Queries for candles and lists of series: their parameters ([`selection`], [`series`]), the encoding of their answers
+//! ([`page`], [`compression`]), and the cache of these ([`cache`]).
 
 mod cache;
 mod compression;
@@ -32,7 +32,7 @@ pub struct Query {
     store: Store,
     max_limit: usize,
     pages: Pages,
-    /// A place for each core: each compression takes up to a megabyte of its own.
+    /// One permit per core, because each compression takes up to a megabyte of its own.
     compressing: Arc<Semaphore>,
     lists: Lists,
 }
@@ -40,29 +40,29 @@ pub struct Query {
 /// The state that lists of series share while they are read.
 #[derive(Debug, Clone)]
 struct Lists {
-    /// KiB that they may take together.
+    /// The KiB that they may take together.
     memory: Arc<Semaphore>,
     outliers: OutlierLog,
 }
 
-/// What a query found.
+/// The answer to a query.
 #[derive(Debug)]
 pub struct QueryAnswer {
-    /// The answer as it is.
+    /// The page that was found.
     pub page: Arc<Page>,
     key: PageKey,
     arrived: Instant,
 }
 
-/// A page up to this long is compressed where its request is worked on, in less time than a query takes.
+/// The maximum length of a page that is compressed by the worker of its request, in less time than a query takes.
 const MAX_INLINE_COMPRESSION_BYTES: usize = 16 * 1024;
 
-/// Memory of all lists of series that are being read, in KiB: two of the longest with the longest symbols.
+/// The memory of all lists of series that are being read, in KiB: that of two full lists with the longest symbols.
 const LIST_MEMORY_KIB: usize = 16 * 1024;
-/// The longest time that a list of series waits for its part of that.
+/// The maximum time that a list of series waits for its part of [`LIST_MEMORY_KIB`].
 const LIST_MEMORY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Why a query was not answered.
+/// The reason for which a query was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// Its parameters break rules.
@@ -82,12 +82,12 @@ impl Query {
         Self { store, max_limit, pages: Pages::default(), compressing: Arc::new(Semaphore::new(cores)), lists }
     }
 
-    /// Lets go of pages that are too old to be an answer, where nobody asks for others. Never ends.
+    /// Removes stale pages from the cache. Never returns.
     pub(crate) async fn maintain(self) {
         self.pages.sweep().await;
     }
 
-    /// Answers a query string for candles, from memory if what is there is fresh enough. See [`Selection::parse`] for its
+    /// Answers a query string for candles, from the cache if it holds a fresh page. See [`Selection::parse`] for its
     /// parameters.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Query {
     pub async fn candles(&self, query: &str) -> Result<QueryAnswer, QueryError> {
         let arrived = Instant::now();
         let selection = Selection::parse(query, self.max_limit).map_err(QueryError::Invalid)?;
-        // Before anything is read: what was read after a change is never kept for what was there before it.
+        // Taken before the read, so that a page from before a change is never cached under the version after it.
         let series_version = self.store.series_version(&selection.range.symbol, selection.range.timeframe);
         let read = || Box::pin(read(self.store.clone(), selection.clone(), arrived));
         let question = Question::Candles(selection.clone());
@@ -104,10 +104,10 @@ impl Query {
         Ok(QueryAnswer { page, key, arrived })
     }
 
-    /// What was found, in another encoding, which is as old as the page that it was made from.
+    /// Returns the page in another encoding. It is as old as the page that it is made from.
     ///
     /// # Errors
-    /// When the work breaks.
+    /// When the compression fails.
     pub async fn encoded(&self, found: QueryAnswer, encoding: Encoding) -> Result<Arc<Page>, QueryError> {
         let QueryAnswer { page, key, arrived } = found;
         let key = PageKey { encoding, ..key };
@@ -115,8 +115,8 @@ impl Query {
         Ok(self.pages.get(&key, arrived, page.began, compress).await?)
     }
 
-    /// Lists stored series, from memory if what is there is fresh enough: what this process has stored since is seen at
-    /// once where the query names symbols, and within a second where it does not.
+    /// Lists stored series, from the cache if it holds a fresh list. Writes of this process are visible at once if the
+    /// query names symbols, and within a second if it does not.
     ///
     /// # Errors
     /// When the parameters are invalid or the store cannot be read.
@@ -133,7 +133,7 @@ impl Query {
 }
 
 async fn read(store: Store, selection: Selection, began: Instant) -> Result<Page, StoreError> {
-    // One more than asked for tells whether there are more.
+    // One row more than asked for shows whether there are more.
     let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
     Ok(Page::new(&selection, &store.range(range).await?, began))
 }

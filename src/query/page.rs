@@ -1,4 +1,4 @@
-//! A page in the bytes in which it is answered, and those of candles.
+//! The bytes of a page, and the encoding of candles in JSON.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -7,29 +7,31 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{Encoding, Selection};
 use crate::store::{Direction, StoreError, StoredCandle, StoredCandles};
 
-/// A part of what is stored, and whether there is more on either side.
+/// A part of the stored candles or series, with the queries for the parts on either side.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// A JSON array in some encoding: candles ascending by time, as klinecharts takes them, or series in their order.
     pub body: Bytes,
-    /// Weak entity tag over everything that the answer says; the same in every encoding.
+    /// The weak entity tag over everything that the answer says; the same in every encoding.
     pub etag: String,
-    /// The query string for what stands before this page, if the request selects any.
+    /// The query string for the rows before this page, if the request selects any.
     pub before: Option<String>,
-    /// The query string for what stands after this page, if the request may select any.
+    /// The query string for the rows after this page, if the request may select any.
     pub after: Option<String>,
-    /// Opening times of the rows that it leaves out because they are not candles, in epoch milliseconds, separated by commas.
+    /// The opening times of the rows that the page leaves out because they are not candles, in epoch milliseconds,
+    /// separated by commas.
     pub skipped: Option<String>,
-    /// It holds everything that was stored before.
+    /// The page holds everything that was stored before this time.
     pub(super) began: Instant,
 }
 
-/// Rows left out of a page that its header names.
+/// The maximum number of rows left out of a page that its header names.
 const MAX_SKIPPED: usize = 100;
 
 impl Page {
-    /// Encodes what was read for `selection` since `began`, with one row more than its limit, if there were so many. Rows that
-    /// are not candles are left out, and count as all others do: otherwise a page of nothing else would end the history.
+    /// Encodes the rows that were read for `selection` since `began`, which are up to one more than its limit. Rows
+    /// that are not candles are left out but count towards the limit, because otherwise a page of nothing else would
+    /// end the history.
     pub(super) fn new(selection: &Selection, candles: &StoredCandles, began: Instant) -> Self {
         let limit = selection.range.limit;
         let more = candles.len() > limit;
@@ -55,13 +57,13 @@ impl Page {
     /// The same page in another encoding.
     pub(super) fn encoded(&self, encoding: Encoding) -> Result<Self, StoreError> {
         let mut body = encoding.encode(&self.body).map_err(StoreError::internal)?;
-        // An encoder makes room for what does not get shorter.
+        // The encoder reserves room for a body that does not get shorter.
         body.shrink_to_fit();
         Ok(Self { body: body.into(), ..self.clone() })
     }
 }
 
-/// A weak entity tag over an answer, where it leads, and what it leaves out.
+/// A weak entity tag over a body, its links, and the rows that it leaves out.
 pub(super) fn tag(body: &[u8], before: Option<&str>, after: Option<&str>, skipped: Option<&str>) -> String {
     let mut hash = Xxh3::new();
     for part in [Some(body), before.map(str::as_bytes), after.map(str::as_bytes)] {
@@ -78,7 +80,7 @@ const VOLUME: &[u8] = br#","volume":"#;
 const CLOSED: &[u8] = b"}";
 const FORMING: &[u8] = br#","complete":false}"#;
 
-/// Writes prices as JSON numbers with the digits they are stored with: no serializer does, they go through floats.
+/// Writes prices as JSON numbers with their stored digits. Serializers cannot, because they convert numbers to floats.
 fn write<'a>(json: &mut Vec<u8>, candles: impl Iterator<Item = StoredCandle<'a>>) {
     let mut number = itoa::Buffer::new();
     json.push(b'[');
@@ -99,7 +101,7 @@ fn write<'a>(json: &mut Vec<u8>, candles: impl Iterator<Item = StoredCandle<'a>>
     json.push(b']');
 }
 
-/// How many bytes [`write()`] writes: what is kept in memory has no room to spare.
+/// The number of bytes that [`write()`] writes, so that a cached page has no unused capacity.
 fn length<'a>(candles: impl Iterator<Item = StoredCandle<'a>>) -> usize {
     let digits = |number: i64| {
         let minus = usize::from(number < 0);
@@ -111,7 +113,7 @@ fn length<'a>(candles: impl Iterator<Item = StoredCandle<'a>>) -> usize {
         let end = if candle.closed { CLOSED } else { FORMING };
         names + digits(candle.time) + prices + digits(candle.volume) + end.len()
     };
-    // Each has a comma behind it but the last one, which has a bracket, after the first bracket.
+    // A comma follows each candle but the last one, which a bracket follows, and a bracket precedes them all.
     candles.map(|each| candle(each) + 1).sum::<usize>().max(1) + 1
 }
 
@@ -121,7 +123,7 @@ mod tests {
     use crate::query::Selection;
 
     #[test]
-    fn the_room_for_a_page_is_exactly_its_length() {
+    fn the_capacity_of_a_page_is_its_length() {
         let prices = ["0.00001", "-12", "1", "9999999999999999999999999999"];
         let candle = |time, volume, closed| StoredCandle { time, prices, volume, closed };
         let candles = [

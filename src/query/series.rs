@@ -1,4 +1,4 @@
-//! The catalogue of series: which part of it a query selects, and the bytes in which that is answered.
+//! The catalogue of series: the part of it that a query selects, and the encoding of the answer.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,23 +14,23 @@ use crate::store::{Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
 use crate::validation::FieldError;
 use candle::{Rule, Symbol, Timeframe, ValueError};
 
-/// The most series in an answer, and their number if no limit is asked for.
+/// The maximum number of series in an answer, which is also the default limit.
 pub const MAX_SERIES: usize = 10_000;
-/// The most symbols that one query may name.
+/// The maximum number of symbols that one query may name.
 pub const MAX_SYMBOLS: usize = 100;
 
-/// Series whose outliers were named in the log. Behind them nothing more is said.
+/// The maximum number of series whose outliers are named in the log, because each of them is remembered.
 const MAX_NAMED_SERIES: usize = 1_000;
 
 /// Reads a query string in which every parameter is optional and `symbol` may be repeated.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Every error in it.
 pub(super) fn parse(query: &str) -> Result<SeriesSelection, Vec<FieldError>> {
     let mut parameters = Parameters::read_with(query, &["symbol", "timeframe", "limit", "after"], &["symbol"]);
     let mut symbols = parameters.all("symbol", Symbol::parse);
     if symbols.len() > MAX_SYMBOLS {
-        let message = format!("stands {} times, and at most {MAX_SYMBOLS} are taken; ask in parts", symbols.len());
+        let message = format!("is given {} times, and at most {MAX_SYMBOLS} are accepted; ask in parts", symbols.len());
         parameters.refuse("symbol", Rule::OutOfRange.name(), message);
     }
     let timeframe = parameters.optional("timeframe", Timeframe::parse);
@@ -68,9 +68,9 @@ fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
     query.finish()
 }
 
-/// The most bytes of memory that a list takes while it is read and written.
+/// The maximum number of bytes of memory that a list takes while it is read and written.
 pub(super) fn max_bytes(selection: &SeriesSelection) -> usize {
-    /// A symbol's four bytes a character, once as it was read and once as JSON, and what stands around them.
+    /// A symbol at four bytes a character, once as it was read and once as JSON, and the text around it.
     const MAX_BYTES_A_SERIES: usize = 2 * 4 * Symbol::MAX_CHARS + 256;
     let of_symbols = match selection.symbols.len() {
         0 => usize::MAX,
@@ -97,7 +97,7 @@ impl<'a> From<&'a Series> for SeriesEntry<'a> {
     }
 }
 
-/// Encodes what was read for `selection` since `began`.
+/// Encodes the series that were read for `selection` since `began`.
 pub(super) fn page(selection: &SeriesSelection, list: &SeriesPage, began: Instant) -> Result<Page, StoreError> {
     let entries: Vec<SeriesEntry<'_>> = list.series.iter().map(SeriesEntry::from).collect();
     let mut body = serde_json::to_vec(&entries).map_err(StoreError::internal)?;
@@ -107,7 +107,7 @@ pub(super) fn page(selection: &SeriesSelection, list: &SeriesPage, began: Instan
     Ok(Page { body: body.into(), etag, before: None, after, skipped: None, began })
 }
 
-/// Names in the log the series whose precision leaves some candles out: each once, as far as it is remembered.
+/// Names in the log the series whose precision leaves some candles out, each once, up to [`MAX_NAMED_SERIES`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct OutlierLog(Arc<Mutex<HashSet<SeriesKey>>>);
 
@@ -135,7 +135,7 @@ impl OutlierLog {
             return false;
         }
         if named.len() == MAX_NAMED_SERIES {
-            warn!(series = MAX_NAMED_SERIES, "no more series are named whose price_precision leaves candles out");
+            warn!(series = MAX_NAMED_SERIES, "the log names no more series whose price_precision leaves candles out");
         }
         true
     }

@@ -1,6 +1,6 @@
-//! The form of a line of the log, for people or for programs: the event, and behind it as fields like any other the
-//! operation and the request that it happened in. tracing-subscriber's own forms put spans elsewhere: in text before the
-//! message, in JSON into an object of their own.
+//! The format of a line of the log, for people or for programs: the event, followed by its operation and its request as
+//! ordinary fields. tracing-subscriber's own formats put spans elsewhere: in text before the message, in JSON into an
+//! object of their own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ impl Lines {
     }
 }
 
-/// Formats nothing when a span begins, because most spans end without a line; [`Lines`] formats its fields with a line.
+/// Formats nothing when a span begins, because most spans end without a line. [`Lines`] formats the fields when it
+/// writes a line.
 pub(super) struct NoSpanFields;
 
 impl FormatFields<'_> for NoSpanFields {

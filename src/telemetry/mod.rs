@@ -1,5 +1,5 @@
-//! What the service tells of itself: its log here, of which [`lines`] is the form and [`spans`] says which request a line
-//! belongs to, [`metrics`] for Prometheus, failures for Sentry in [`sentry`].
+//! Telemetry of the service: its log, set up here, with the format in [`lines`] and the request of each line in
+//! [`spans`]; [`metrics`] for Prometheus; and failures for Sentry in [`sentry`].
 
 mod lines;
 pub mod metrics;
@@ -22,18 +22,18 @@ use self::lines::{Lines, NoSpanFields};
 use self::spans::SpanFieldsLayer;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
-/// The commit that the binary was built from, where the build said so in `CANDLEWICK_REVISION`.
+/// The commit that the binary was built from, if the build set `CANDLEWICK_REVISION`.
 pub const REVISION: &str = match option_env!("CANDLEWICK_REVISION") {
     Some(revision) => revision,
     None => "unknown",
 };
 
-/// Writes what is still buffered when it is dropped.
+/// Writes the lines that are still buffered when it is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it ends the log"]
 pub struct LogGuard {
     _worker: WorkerGuard,
-    /// Lines that nobody read in time.
+    /// The number of lines that were dropped because nothing read them in time.
     pub dropped: ErrorCounter,
 }
 
@@ -47,7 +47,7 @@ pub fn init(config: LogConfig) -> LogGuard {
     LogGuard { _worker: worker, dropped }
 }
 
-/// Writes lines to `writer`, in colours for people where it shows them.
+/// Writes lines to `writer`, in colours for people if it shows them.
 fn subscriber<W>(config: LogConfig, writer: W, shows_colours: bool) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -62,11 +62,11 @@ where
     let filter = Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("candlewick", level)
-        // Quotes connection parameters that it does not know, and with them perhaps a password.
+        // Off, because it quotes connection parameters that it does not know, which may hold a password.
         .with_target("sqlx_postgres::options", LevelFilter::OFF)
-        // What it says of connections, our own lines say with the consequence.
+        // Off, because our own lines report the state of connections with its consequence.
         .with_target("sqlx_core::pool", LevelFilter::OFF)
-        // A line for every scanner that opens a connection and says nothing; they are counted.
+        // Off, because it writes a line for every scanner that opens a connection and sends nothing. These are counted.
         .with_target("hyper", LevelFilter::OFF);
     let colours = shows_colours && config.format == LogFormat::Text;
     let lines = fmt::layer().event_format(Lines::new(config.format)).fmt_fields(NoSpanFields).with_ansi(colours);
@@ -77,7 +77,7 @@ fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdout())
 }
 
-/// Panics are lines of the log like everything else. The hook runs where the panic does, so within the span of its request.
+/// Logs panics like everything else. The hook runs on the thread that panics, so within the span of its request.
 fn log_panics() {
     std::panic::set_hook(Box::new(log_panic));
 }
@@ -87,14 +87,14 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(location, cause = panic_text(panic.payload()), "panic");
 }
 
-/// What a panic said.
+/// The message of a panic.
 #[must_use]
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }
 
-/// To the microsecond; more digits would only look exact.
+/// Rounds to microseconds, because more digits would only look exact.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
@@ -124,11 +124,11 @@ pub(crate) mod tests {
         }
     }
 
-    /// The lines that `work` has had written on this thread, panics among them.
+    /// The lines that `work` writes on this thread, with its panics.
     pub(crate) fn logged(format: LogFormat, work: impl FnOnce()) -> Vec<String> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _hook_is_ours = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        // Beside the hook that is there: other tests may panic meanwhile.
+        // Calls the existing hook too, because other tests may panic meanwhile.
         let hook = Arc::new(take_hook());
         let other = Arc::clone(&hook);
         set_hook(Box::new(move |panic| {
@@ -181,7 +181,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_done_for_several_requests_names_them() {
+    fn a_line_about_several_requests_names_them() {
         let work = || {
             let callers = ["one", "two"].map(spans::request);
             let nested = spans::request("three").in_scope(|| spans::statement("range"));

@@ -1,9 +1,9 @@
-//! Spans: which request and which operation of the store a line of the log belongs to.
+//! Spans, from which a line of the log takes its request and its operation of the store.
 //!
-//! A `request` span is around the work on each request, and a `statement` span around each operation of the store. Work goes
-//! on in its span where it leaves its task or thread: in a task once nobody waits for it any more
-//! ([`detach_on_drop`](crate::detach_on_drop)), on a thread that may block ([`spawn_blocking`]), and in what one caller does
-//! for several ([`joined`]).
+//! A `request` span is around the work on each request, and a `statement` span around each operation of the store. Work
+//! keeps its span when it leaves its task or thread: in the task that finishes it after its caller has gone
+//! ([`detach_on_drop`](crate::detach_on_drop)), on a thread that may block ([`spawn_blocking`]), and in work that one
+//! caller does for several ([`joined`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub(super) const OPERATION: &str = "operation";
 /// The maximum number of requests that one line names, since a statement may hold the posts of a thousand.
 const MAX_NAMED_REQUESTS: usize = 20;
 
-// The level of a span decides at which LOG_LEVEL it is made, and lines of every level need these.
+// These spans have the level ERROR, because a span is made only if LOG_LEVEL includes its level, and lines of every
+// level need them.
 
 /// The span of the work on a request.
 pub(crate) fn request(request_id: &str) -> Span {
@@ -36,8 +37,8 @@ pub(crate) fn statement(operation: &'static str) -> Span {
     error_span!("statement", operation)
 }
 
-/// The span of an operation that is done once for several callers: that of the only one, or one that names the requests of
-/// all of them.
+/// The span of an operation that is done once for several callers: that of the only one, or one that names the requests
+/// of all of them.
 pub(crate) fn joined<'a>(operation: &'static str, mut callers: impl ExactSizeIterator<Item = &'a Span>) -> Span {
     if callers.len() == 1 {
         return callers.next().cloned().unwrap_or_else(Span::none);
@@ -77,7 +78,8 @@ impl Visit for SpanFields {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
-/// Keeps the [`SpanFields`] of each span with it: as values, since most spans end without a line but the request's own.
+/// Keeps the [`SpanFields`] of each span with it, as values instead of text, because most spans end without a line but
+/// the request's own.
 #[derive(Debug)]
 pub(super) struct SpanFieldsLayer;
 
@@ -99,7 +101,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanFieldsLayer {
     }
 }
 
-/// The fields that a line has from the spans around it. Of two spans that have the same one, the inner one counts.
+/// The fields that a line has from the spans around it. If two spans have the same field, that of the inner one counts.
 #[derive(Debug, Default)]
 pub(super) struct LineFields {
     pub(super) operation: Option<Arc<str>>,

@@ -98,7 +98,7 @@ fn check_does_not_modify_a_sqlite_file() {
     let (code, report) = check(folder.path(), &[]);
     assert_eq!(code, 0, "{report}");
     has_row(&report, "ok", "file", "candlewick.db does not exist yet; serve makes it");
-    assert!(report.ends_with("All is well: candlewick serve would start.\n"), "{report}");
+    assert!(report.ends_with("No problem was found: candlewick serve would start.\n"), "{report}");
     assert_eq!(files(folder.path()), BTreeMap::new());
     let (code, report) = check(folder.path(), &[("MIGRATE_ON_START", "false")]);
     assert_eq!(code, 2, "{report}");

@@ -492,7 +492,7 @@ fn posts_queued_for_too_long_time_out_and_are_not_written() {
         };
         let ((), others) = tokio::join!(biased; first, others);
         for result in &others {
-            assert!(unavailable(result).contains("too much waited"), "{result:?}");
+            assert!(unavailable(result).contains("waited too long in the queue"), "{result:?}");
         }
         assert_eq!(stage.count("candlewick_waiting_candles"), 0);
         stage.ingest.close().await;

@@ -360,15 +360,15 @@ async fn other_formats_are_recognised_by_name(app: TestApp) {
 async fn nearly_valid_json_is_refused_in_plain_words(app: TestApp) {
     let good = candle(TEN).to_string();
     for (body, sentence) in [
-        (format!("{{\"candles\":[{good}]}}").replace('"', "'"), "a single quote stands at line 1, column 2"),
+        (format!("{{\"candles\":[{good}]}}").replace('"', "'"), "there is a single quote at line 1, column 2"),
         ("{\"candles\":[{\"symbol\":'EURUSD'}]}".to_owned(), "double quotes"),
         ("{candles:[]}".to_owned(), "a name without double quotes"),
-        (format!("{{\"candles\":[{good},]}}"), "a comma stands that nothing follows"),
-        ("{\"candles\":[{\"open\":1,}]}".to_owned(), "a comma stands that nothing follows"),
+        (format!("{{\"candles\":[{good},]}}"), "nothing follows a comma"),
+        ("{\"candles\":[{\"open\":1,}]}".to_owned(), "nothing follows a comma"),
         ("{\"candles\":[{\"open\":1,08500}]}".to_owned(), "write decimals behind a point"),
         ("{\"candles\":[{\"open\":1 \"high\":1}]}".to_owned(), "a comma or a closing bracket is missing"),
         ("{\"candles\":[{\"open\" 1}]}".to_owned(), "not followed by a colon"),
-        ("{\"candles\":[] // none\n}".to_owned(), "a comment stands"),
+        ("{\"candles\":[] // none\n}".to_owned(), "there is a comment"),
         (format!("{good}\n{good}"), "trailing characters"),
         ("{\"candles\":[{\"symbol\":\"C:\\data\"}]}".to_owned(), "a backslash escapes nothing"),
         ("{\"candles\":[{\"symbol\":\"EUR\nUSD\"}]}".to_owned(), "a line break or other control character"),

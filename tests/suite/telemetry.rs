@@ -482,7 +482,7 @@ fn a_second_signal_forces_shutdown() {
         serving.signal("INT");
         let (code, printed) = tokio::task::spawn_blocking(|| serving.end()).await.unwrap();
         assert_eq!(code, Some(1), "{printed}");
-        assert!(printed.contains("Stopped at once"), "{printed}");
+        assert!(printed.contains("Forced to stop by a second signal"), "{printed}");
         assert!(waiting.await.unwrap().is_err(), "it was not answered");
         lock.release().await;
     });

@@ -38,7 +38,7 @@ export type Series = {
 };
 /** The body of a problem. */
 export type Problem = {
-  /** What kind of problem it is, for programs. */
+  /** The kind of the problem, for programs. */
   code: string;
   /** One sentence that says what to do. */
   detail: string;
@@ -55,9 +55,9 @@ export type Problem = {
 };
 /** One value of a request that was refused. */
 export type Violation = {
-  /** Where the value stands: `body`, `query` or `header`, then field names and indexes. */
+  /** The path to the value: `body`, `query` or `header`, then field names and indexes. */
   loc: Step[];
-  /** What is wrong with it and what would be right. */
+  /** Says what is wrong with the value and what would be right. */
   msg: string;
   /** Stable name of the rule that was broken. */
   type: string;

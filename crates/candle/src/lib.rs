@@ -1,7 +1,7 @@
-//! What a candle is: types whose constructors parse, so that nothing downstream checks again.
+//! The definition of a candle: types whose constructors parse, so that no other code has to validate again.
 //!
-//! A [`Candle`] is the open, high, low and close of one [`Symbol`] over one period of a [`Timeframe`], with the
-//! number of ticks in it. Its [`Key`] names it: one series has at most one candle at a time.
+//! A [`Candle`] is the open, high, low and close of one [`Symbol`] over one period of a [`Timeframe`], with the number
+//! of ticks in it. Its [`Key`] identifies it, because a series has at most one candle for each opening time.
 
 mod batch;
 mod number;
@@ -23,17 +23,17 @@ pub use timeframe::Timeframe;
 
 use number::Number;
 
-/// Why a value was refused: a rule for programs and a clause for people, whose subject is the value.
+/// The refusal of a value: a rule for programs, and for people a clause whose subject is the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueError {
     /// The rule that was broken.
     pub rule: Rule,
-    /// What is wrong with the value and what would be right.
+    /// Says what is wrong with the value and what would be right.
     pub message: String,
 }
 
 impl fmt::Display for ValueError {
-    /// What is wrong with a value, which the reader has to be told beside it.
+    /// Writes the message alone, so the caller has to show beside it which value is meant.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -42,14 +42,14 @@ impl fmt::Display for ValueError {
 impl std::error::Error for ValueError {}
 
 impl ValueError {
-    /// Pairs a rule with the sentence that explains this breach of it.
+    /// Pairs a rule with the clause that explains this breach of it.
     pub fn new(rule: Rule, message: impl Into<String>) -> Self {
         Self { rule, message: message.into() }
     }
 }
 
-/// The beginning of a sentence that shows a value back to its sender, or nothing where the value is too long or cannot be read:
-/// `nan, which is `.
+/// Quotes a value at the beginning of a clause for its sender, as in `nan, which is `. Returns nothing if the value is
+/// too long or not printable.
 fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 40;
     let readable = text.chars().nth(MAX_CHARS).is_none() && text.chars().all(is_printable) && !text.trim().is_empty();
@@ -59,11 +59,19 @@ fn shown(text: &str) -> String {
 /// The name of an instrument exactly as its source spells it: `EURUSD`, `EURUSD.m`, `#AAPL`, `S&P 500`.
 ///
 /// Case matters (brokers list `EURUSDm` beside `EURUSDM`) and nothing is stripped.
+///
+/// ```
+/// use candle::{Rule, Symbol};
+///
+/// assert_eq!(Symbol::parse("EURUSD.m")?.as_str(), "EURUSD.m");
+/// assert_eq!(Symbol::parse("EURUSD ").unwrap_err().rule, Rule::OuterBlank);
+/// # Ok::<(), candle::ValueError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(Arc<str>);
 
 impl Symbol {
-    /// Longest symbol, in characters. MetaTrader 5 itself stops at 31.
+    /// The maximum length in characters. MetaTrader 5 allows 31.
     pub const MAX_CHARS: usize = 64;
 
     /// Accepts 1 to 64 printable characters that neither start nor end with a blank.
@@ -90,7 +98,7 @@ impl Symbol {
         Ok(Self(text.into()))
     }
 
-    /// The symbol as it came.
+    /// The symbol as it was sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -103,8 +111,9 @@ impl fmt::Display for Symbol {
     }
 }
 
-/// Whether a person could see `c` on a chart's title and type it back: no control, blank but the space, soft hyphen,
-/// zero-width, bidirectional or replacement character, and nothing outside the assigned planes' text.
+/// Returns true if a person can see `c` in a chart's title and type it. Refuses control, soft hyphen, zero-width,
+/// bidirectional and replacement characters, all blanks but the space, and everything outside the planes and areas that
+/// are assigned to text.
 fn is_printable(c: char) -> bool {
     !(c.is_control()
         || (c.is_whitespace() && c != ' ')
@@ -115,7 +124,15 @@ fn is_printable(c: char) -> bool {
             | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{10ffff}'))
 }
 
-/// Number of ticks in a candle's period, 0 to `i64::MAX` (`MetaTrader` calls it tick volume).
+/// The number of ticks in a candle's period, 0 to `i64::MAX` (`MetaTrader` calls it tick volume).
+///
+/// ```
+/// use candle::{Rule, Volume};
+///
+/// assert_eq!(Volume::parse("1.2E+03")?.get(), 1200);
+/// assert_eq!(Volume::parse("0.5").unwrap_err().rule, Rule::NotWhole);
+/// # Ok::<(), candle::ValueError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Volume(i64);
 
@@ -123,7 +140,7 @@ impl Volume {
     /// Parses a JSON number that denotes a whole number, however it is written: `1200`, `1200.0`, `1.2E+03`.
     ///
     /// # Errors
-    /// When `text` is no JSON number, is not whole, is negative or exceeds `i64::MAX`.
+    /// When `text` is not a JSON number or not a whole one, or is negative or exceeds `i64::MAX`.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         Number::read(text, "1200", |number| match number.to_i64() {
             Ok(volume) if volume >= 0 => Ok(Self(volume)),
@@ -139,10 +156,10 @@ impl Volume {
     }
 }
 
-/// What names a candle: its series (symbol and timeframe) and the time it opened.
+/// The identity of a candle: its series (symbol and timeframe) and its opening time.
 ///
 /// Keys order by the bytes of the symbol, then of the timeframe's name, then by time. Every writer stores in this
-/// order, so two batches that overlap never wait for each other in a circle.
+/// order, so two batches that overlap cannot deadlock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     symbol: Symbol,
@@ -178,7 +195,7 @@ impl Key {
         self.time
     }
 
-    /// Whether both name candles of one series.
+    /// Returns true if both keys belong to the same series.
     #[must_use]
     pub fn same_series(&self, other: &Self) -> bool {
         self.timeframe == other.timeframe && self.symbol == other.symbol
@@ -200,7 +217,7 @@ impl PartialOrd for Key {
     }
 }
 
-/// One candle: its name, its four prices and its tick volume.
+/// One candle: its key, its four prices and its tick volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candle {
     /// Symbol, timeframe and opening time.

@@ -2,19 +2,19 @@ use rust_decimal::Decimal;
 
 use super::{Rule, ValueError, shown};
 
-/// A JSON number taken apart but not evaluated, so that no digit of it is lost.
+/// A JSON number split into its parts but not evaluated, so that no digit of it is lost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number<'a> {
     negative: bool,
     integer: &'a str,
     fraction: &'a str,
-    /// Saturated: a longer exponent than fits is out of every range anyway.
+    /// Saturated, because an exponent that does not fit is out of every range anyway.
     exponent: i64,
 }
 
 impl<'a> Number<'a> {
-    /// Makes of a number what `parse` makes of it. Text that is not a number is refused with the number that it was probably
-    /// meant to be, if `parse` takes that, or else with an `example`.
+    /// Reads `text` as a number and passes it to `parse`. The refusal of other text suggests the number that was
+    /// probably meant, if `parse` accepts it, or else the `example`.
     pub(crate) fn read<T>(
         text: &str,
         example: &str,
@@ -33,8 +33,8 @@ impl<'a> Number<'a> {
         Err(ValueError::new(Rule::NotANumber, message))
     }
 
-    /// Takes `text` apart by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank. `None` for
-    /// all other text.
+    /// Splits `text` by the grammar of RFC 8259 section 6: no plus, no leading zero, no bare point, no blank. Returns
+    /// `None` for all other text.
     pub(crate) fn find(text: &'a str) -> Option<Self> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -70,12 +70,12 @@ impl<'a> Number<'a> {
         rest.is_empty().then_some(Self { negative, integer, fraction, exponent })
     }
 
-    /// The result of [`Number::find`] and [`Number::to_decimal`] for a number without an exponent, in one pass over it; `None`
-    /// for all other text.
+    /// The result of [`Number::find`] and [`Number::to_decimal`] for a number without an exponent, in one pass over it;
+    /// `None` for all other text.
     pub(crate) fn plain_decimal(text: &str) -> Option<Decimal> {
         const MAX_DIGITS: usize = 28;
         let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
-        // What rust_decimal takes and JSON does not: zeros in front, a bare point, a sign more, separators.
+        // rust_decimal accepts these and JSON does not: leading zeros, a bare point, a second sign, separators.
         if digits.len() > MAX_DIGITS
             || matches!(digits, [] | [b'0', b'0'..=b'9', ..] | [b'.' | b'+' | b'-', ..] | [.., b'.'])
             || digits.contains(&b'_')
@@ -93,12 +93,13 @@ impl<'a> Number<'a> {
         self.digits().all(|digit| digit == 0)
     }
 
-    /// Digits right of the point once the exponent is worked in; negative when zeros are missing left of it.
+    /// The number of digits after the point once the exponent is applied; negative if zeros are missing before the
+    /// point.
     fn scale(&self) -> i64 {
         i64::try_from(self.fraction.len()).unwrap_or(i64::MAX).saturating_sub(self.exponent)
     }
 
-    /// The number as plain decimal with every digit it came with: scale = max(0, fraction digits − exponent).
+    /// The number as a plain decimal with all the digits that were sent: scale = max(0, fraction digits − exponent).
     pub(crate) fn to_decimal(self) -> Result<Decimal, ValueError> {
         const COEFFICIENT_LIMIT: i128 = 10_i128.pow(28);
         let too_precise =
@@ -154,7 +155,7 @@ impl<'a> Number<'a> {
     }
 }
 
-/// The number that `text` spells in a way that JSON does not know: `+1.5`, `.5`, `1.`, `01`, ` 1 `.
+/// The number that `text` spells in a way that JSON does not allow: `+1.5`, `.5`, `1.`, `01`, ` 1 `.
 fn corrected(text: &str) -> Option<String> {
     const MAX_CORRECTED_BYTES: usize = 40;
     let trimmed = text.trim();
@@ -174,7 +175,7 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// Appends decimal zeros to `value`, which may be 0 however many there are.
+/// Appends decimal zeros to `value`, any number of them if it is 0.
 fn shift(value: i128, zeros: u32) -> Option<i128> {
     if value == 0 { Some(0) } else { value.checked_mul(10_i128.checked_pow(zeros)?) }
 }
@@ -185,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// What two decimals have to share to be the same price.
+    /// The parts that two decimals of the same price have in common.
     fn digits(decimal: Decimal) -> (i128, u32) {
         (decimal.mantissa(), decimal.scale())
     }
@@ -194,7 +195,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn a_plain_decimal_is_what_the_long_way_makes_of_it(text in r"-?[0-9]{0,29}\.?[0-9]{0,29}|[-+.0-9eE_ ]{0,6}") {
+        fn a_plain_decimal_equals_the_result_of_both_steps(text in r"-?[0-9]{0,29}\.?[0-9]{0,29}|[-+.0-9eE_ ]{0,6}") {
             if let Some(plain) = Number::plain_decimal(&text) {
                 let long = Number::find(&text).map(|number| number.to_decimal().map(digits));
                 prop_assert_eq!(long, Some(Ok(digits(plain))));

@@ -5,20 +5,30 @@ use rust_decimal::Decimal;
 
 use super::{Number, Rule, ValueError};
 
-/// An exact decimal price that keeps the digits it came with: `1.08500` is not `1.085`.
+/// An exact decimal price that keeps the digits that were sent: `1.08500` does not become `1.085`.
 ///
-/// At most 28 digits in all and at most 28 behind the point; negative prices are legal (oil traded at −37.63 in 2020).
+/// It has at most 28 digits in all and at most 28 after the point, and may be negative (oil traded at −37.63 in 2020).
+///
+/// ```
+/// use candle::Price;
+///
+/// let price = Price::parse("1.08500")?;
+/// assert_eq!(price.to_string(), "1.08500");
+/// assert_eq!((price.coefficient(), price.scale()), (108_500, 5));
+/// assert_eq!(Price::parse("1.085e2")?.to_string(), "108.5");
+/// # Ok::<(), candle::ValueError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price(Decimal);
 
-/// Bytes of the longest price: a minus, a zero, a point and 28 digits.
+/// The maximum length of a price in bytes: a minus, a zero, a point and 28 digits.
 const MAX_TEXT_BYTES: usize = 31;
 
 impl Price {
     /// Parses a JSON number in plain or exponent form into its plain form.
     ///
     /// # Errors
-    /// When `text` is no JSON number or needs more than 28 digits.
+    /// When `text` is not a JSON number or needs more than 28 digits.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let mut price = match Number::plain_decimal(text) {
             Some(plain) => Self(plain),
@@ -30,7 +40,7 @@ impl Price {
         Ok(price)
     }
 
-    /// True for 0 with any number of digits behind the point.
+    /// True for 0 with any number of digits after the point.
     #[must_use]
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
@@ -42,7 +52,7 @@ impl Price {
         self.0.mantissa()
     }
 
-    /// How many digits stand behind the point, trailing zeros included: 0 to 28.
+    /// The number of digits after the point, trailing zeros included: 0 to 28.
     #[must_use]
     pub fn scale(self) -> u32 {
         self.0.scale()
@@ -53,9 +63,11 @@ impl Price {
         text.push_str(self.canonical(&mut [0; MAX_TEXT_BYTES]));
     }
 
-    /// By hand, since a page is mostly prices: 12 to 14 ns each, and 24 to 26 by rust_decimal's `Display`.
+    /// Written by hand, because a page is mostly prices: 12 to 14 ns each instead of 24 to 26 by rust_decimal's
+    /// `Display`.
     fn canonical(self, buffer: &mut [u8; MAX_TEXT_BYTES]) -> &str {
-        // Division of 128 bits is slow, and of 64 is not: each half has at most 14 digits.
+        // Splits the coefficient into halves of at most 14 digits, because division of 128 bits is slow and of 64 is
+        // not.
         const TEN_TO_THE_14: u64 = 10_u64.pow(14);
         let coefficient = self.coefficient();
         let magnitude = coefficient.unsigned_abs();
@@ -107,7 +119,7 @@ impl PartialOrd for Price {
 }
 
 impl fmt::Display for Price {
-    /// Writes the canonical form: plain digits, no exponent, no leading zeros, the scale it came with.
+    /// Writes the canonical form: plain digits, no exponent, no leading zeros, the scale that was sent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.canonical(&mut [0; MAX_TEXT_BYTES]))
     }
@@ -142,7 +154,7 @@ impl OhlcField {
     }
 }
 
-/// Four prices of which none is above the high or below the low.
+/// Four prices, none of which is above the high or below the low.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ohlc {
     open: Price,
@@ -212,7 +224,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn is_written_as_a_decimal_is(decimal in decimal()) {
+        fn a_price_is_written_as_its_decimal(decimal in decimal()) {
             let price = Price::parse(&decimal.to_string()).unwrap();
             prop_assert_eq!(price.to_string(), decimal.to_string());
             let mut text = String::from("at ");
@@ -222,7 +234,7 @@ mod tests {
         }
 
         #[test]
-        fn orders_as_a_decimal_does(a in decimal(), b in decimal(), c in -10_i64..10, scale in 0..3_u32) {
+        fn prices_order_as_their_decimals(a in decimal(), b in decimal(), c in -10_i64..10, scale in 0..3_u32) {
             for (a, b) in [(a, b), (a, -a), (a, a.trunc()), (a, Decimal::new(c, scale)), (Decimal::ONE, Decimal::new(c, scale))] {
                 prop_assert_eq!(Price(a).cmp(&Price(b)), a.cmp(&b));
             }

@@ -1,4 +1,4 @@
-//! What happens to every request around its handler: an id, a line in the log, its metrics, and a body for its problem.
+//! Gives every request an id, a line in the log, its metrics, and a body if its answer is a problem.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,20 +23,20 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C Trace Context.
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// How many candles a request brought and how many of them were new, for the log.
+/// The number of candles in a request and the number of new ones among them, for the log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows {
     pub(crate) received: usize,
     pub(crate) added: usize,
 }
 
-/// What [`observe`] knows of the listener that it stands in.
+/// The properties of a listener that [`observe`] uses.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) proxies: Proxies,
-    /// Once this is cancelled, connections end with the answer that is on its way.
+    /// Once this is cancelled, each connection ends with its next answer.
     pub(crate) stopping: CancellationToken,
-    /// What counts the requests of the public one. Those of operators are not counted, nor in the log unless asked for.
+    /// Request metrics. `None` on the admin listener, whose requests are not counted and are logged at `debug`.
     pub(crate) metrics: Option<RequestMetrics>,
 }
 
@@ -80,11 +80,11 @@ pub(crate) async fn observe(
     response
 }
 
-/// The caller's id if it cannot harm a log line, or else a new one.
+/// The id that the caller sent, if it cannot harm a log line, or else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> String {
-    const LONGEST: usize = 64;
+    const MAX_ID_BYTES: usize = 64;
     let harmless = |id: &&str| {
-        (1..=LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
     if let Some(id) = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(harmless) {
         return id.to_owned();
@@ -92,12 +92,12 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
     new_request_id()
 }
 
-/// 64 random bits for the process and a count in it, in hexadecimal: asking the system each time takes longer than all
-/// else that is done to name a request.
+/// 64 random bits of the process and a counter, in hexadecimal, because asking the system for random bits each time
+/// takes longer than the rest of this function.
 fn new_request_id() -> String {
     static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(|| {
         let mut bytes = [0; 8];
-        // Without randomness zeros still serve: nothing but reading the log depends on it.
+        // Without randomness the zeros stay, because only reading the log depends on it.
         let _ = getrandom::fill(&mut bytes);
         bytes
     });
@@ -109,21 +109,22 @@ fn new_request_id() -> String {
     String::from_utf8(digits).unwrap_or_default()
 }
 
-/// The program that a client says it is: terminals tell their build and system. Some tell more than is worth keeping.
+/// The program that a client claims to be. Terminals name their build and system. Longer texts are cut, because they
+/// hold more than is worth keeping.
 fn user_agent(headers: &HeaderMap) -> Option<String> {
-    const LONGEST: usize = 128;
+    const MAX_USER_AGENT_CHARS: usize = 128;
     let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
-    Some(text.chars().take(LONGEST).collect())
+    Some(text.chars().take(MAX_USER_AGENT_CHARS).collect())
 }
 
-/// Where a request stands in its caller's trace (W3C Trace Context, `traceparent`).
+/// The position of a request in its caller's trace (W3C Trace Context, `traceparent`).
 struct TraceParent {
     trace_id: String,
     span_id: String,
 }
 
 impl TraceParent {
-    /// Takes version 00 and, as the standard demands, what later ones have in common with it.
+    /// Reads version 00 and, as the standard demands, the fields that later versions have in common with it.
     fn read(headers: &HeaderMap) -> Option<Self> {
         let mut parts = headers.get(TRACE_PARENT)?.to_str().ok()?.split('-');
         let (version, trace_id, span_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -137,7 +138,7 @@ impl TraceParent {
     }
 }
 
-/// What a request's line in the log says before it is known how the request ends.
+/// The fields of a request's line in the log that are known before the request ends.
 struct LogLine<'a> {
     probe: bool,
     metrics: Option<&'a RequestMetrics>,
@@ -155,7 +156,7 @@ struct LogLine<'a> {
 impl LogLine<'_> {
     fn write(mut self, response: &Response) {
         self.written = true;
-        /// `tracing` wants the level when it compiles. The span of the request adds its id.
+        /// `tracing` needs the level at compile time. The span of the request adds its id.
         macro_rules! write_at {
             ($level:ident) => {
                 tracing::$level!(
@@ -190,7 +191,8 @@ impl LogLine<'_> {
         }
     }
 
-    /// Tells of faults of ours and of the store. Refusals for lack of room are no fault, and are counted.
+    /// Reports faults of the service and of the store to Sentry. Refusals for lack of room are not faults, and are
+    /// counted.
     fn report(&self, response: &Response) {
         if let Some(problem) = response.extensions().get::<Problem>()
             && matches!(problem.code, Code::Internal | Code::Unavailable | Code::TimedOut)
@@ -211,9 +213,9 @@ impl LogLine<'_> {
 }
 
 impl Drop for LogLine<'_> {
-    /// A client that hangs up before its answer ends the request's future, and nothing after its last await runs.
+    /// A client that disconnects before its answer drops the request's future, and nothing after its last await runs.
     fn drop(&mut self) {
-        /// As nginx calls it: there was nobody to answer.
+        /// nginx's status for a client that disconnected before its answer.
         const CLIENT_LEFT: u16 = 499;
         if !self.written {
             self.count(CLIENT_LEFT);
@@ -222,7 +224,7 @@ impl Drop for LogLine<'_> {
                 route = self.route(),
                 duration_ms = milliseconds(self.start.elapsed()),
                 client = %self.client.address,
-                "the client left before its answer; what it posted may be stored"
+                "the client left before its answer; candles that it posted may be stored"
             );
         }
     }

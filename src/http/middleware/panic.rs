@@ -1,4 +1,4 @@
-//! A panic of a handler as an answer.
+//! Answers requests whose handler panics.
 
 use std::panic::AssertUnwindSafe;
 

@@ -15,10 +15,10 @@ use crate::config::TlsFiles;
 use crate::errors;
 use crate::telemetry::spans::spawn_blocking;
 
-/// How often the files are read again, since certificates are renewed while the service runs.
+/// The interval at which the files are read again, because certificates are renewed while the service runs.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Files that HTTPS cannot be served with.
+/// An error in the certificate's files, with which HTTPS cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting} cannot be used")]
 pub struct CertificateError {
@@ -41,7 +41,7 @@ pub(crate) fn load(files: &TlsFiles) -> Result<RustlsConfig, CertificateError> {
     read(files).map(|config| RustlsConfig::from_config(Arc::new(config)))
 }
 
-/// Takes over renewed certificates, as soon as `asked` is notified at the latest. Never ends.
+/// Loads renewed certificates at an interval, and at once if `asked` is notified. Never returns.
 pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Notify>) {
     let files = Arc::new(files);
     let mut known = aside(&files, contents).await;
@@ -69,13 +69,13 @@ pub(crate) async fn renew(current: RustlsConfig, files: TlsFiles, asked: Arc<Not
     }
 }
 
-/// Looks at the files on a thread for what blocks: one on a disk or share that hangs must not hold up requests.
+/// Reads the files on a thread that may block, because a disk or share that hangs must not delay requests.
 async fn aside<T: Send + 'static>(files: &Arc<TlsFiles>, look: fn(&TlsFiles) -> T) -> T {
     let files = Arc::clone(files);
     spawn_blocking(move || look(&files)).await.expect("looking at files does not panic")
 }
 
-/// What the files hold; `None` for one that cannot be read.
+/// The contents of the files; `None` for a file that cannot be read.
 fn contents(files: &TlsFiles) -> [Option<Vec<u8>>; 2] {
     [&files.cert, &files.key].map(|file| std::fs::read(file).ok())
 }

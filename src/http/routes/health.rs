@@ -1,4 +1,4 @@
-//! Whether the service runs and its store answers.
+//! Health: reports whether the service runs and whether its store answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::store::{Store, WriteError};
 use crate::telemetry::{REVISION, milliseconds};
 use candle::Timestamp;
 
-/// How long one probe's result serves everybody who asks.
+/// The time for which the result of one probe answers all callers.
 const PROBE_TTL: Duration = Duration::from_secs(1);
 
-/// Probes the store, at most about once a second however many ask.
+/// Probes the store, at most about once a second, however many callers ask.
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
     store: Store,
     ingest: Ingest,
     started: Instant,
-    /// The same by the clock.
+    /// The same time by the clock.
     started_at: Timestamp,
     stopping: CancellationToken,
     /// True once the store has been reached for the first time.
@@ -42,12 +42,12 @@ pub(crate) struct Health {
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     at: Instant,
-    /// How long the store took; `None` if it did not answer.
+    /// The time that the store took; `None` if it did not answer.
     latency: Option<Duration>,
 }
 
 impl Health {
-    /// Once `stopping` is cancelled, no more work should be sent here, nor before the store is `reached`.
+    /// The service is not ready before the store is `reached`, nor after `stopping` is cancelled.
     pub(crate) fn new(
         store: Store,
         ingest: Ingest,
@@ -58,22 +58,22 @@ impl Health {
         Self { store, ingest, started: Instant::now(), started_at, stopping, reached, last: Arc::default() }
     }
 
-    /// Whether the service can do its work.
+    /// Returns true if the service can do its work.
     async fn is_ready(&self) -> bool {
         !self.stopping.is_cancelled() && self.probe().await.latency.is_some()
     }
 
-    /// Who asks while a probe runs waits for it and shares its result. In a task of its own, so that one who stops asking
-    /// does not make the others start anew.
+    /// Concurrent callers share one probe. It runs in its own task, so that a caller who disconnects does not cancel it
+    /// for the rest.
     async fn probe(&self) -> Probe {
-        // Never shared: whoever watches for the start sees it with the first question after it.
+        // Not shared, so that the first request after the start sees that the store was reached.
         if !*self.reached.borrow() {
             return Probe { at: Instant::now(), latency: None };
         }
         let health = self.clone();
         let probing = async move {
             let mut last = health.last.lock().await;
-            // A request that has found the file or a table missing since then knows better.
+            // A probe is out of date if a request has found the file or a table missing since then.
             let missed_at = health.store.missed_at();
             match *last {
                 Some(probe) if probe.at.elapsed() < PROBE_TTL && missed_at.is_none_or(|at| at < probe.at) => probe,
@@ -102,7 +102,7 @@ impl Health {
     }
 }
 
-/// Whether the service can do its work.
+/// The readiness of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Status {
     /// `ok` or `unavailable`.
@@ -125,7 +125,7 @@ pub(crate) struct Details {
     store: StoreDetails,
     /// Seconds since the start.
     uptime_seconds: u64,
-    /// Resident memory in bytes, where the system tells.
+    /// Resident memory in bytes, where the system reports it.
     memory_bytes: Option<u64>,
     /// When this process last acknowledged a batch, in epoch milliseconds.
     last_ingest: Option<i64>,
@@ -141,9 +141,9 @@ pub(crate) struct WriteErrorDetails {
     /// `unavailable`, `read_only`, `unfit`, `refused` or `internal`.
     #[schema(example = "unavailable")]
     kind: &'static str,
-    /// The meaning of that.
+    /// The meaning of `kind`.
     meaning: &'static str,
-    /// True if a write has succeeded since. While none has, the store may well be readable, as `status` says, and not writable.
+    /// True if a write has succeeded since. Until then the store may be readable, as `status` says, but not writable.
     recovered: bool,
 }
 
@@ -159,11 +159,11 @@ pub(crate) struct StoreDetails {
     connections_open: u32,
     /// Of those, idle.
     connections_idle: u32,
-    /// Most connections.
+    /// The maximum number of connections.
     connections_max: u32,
 }
 
-/// What can go wrong for a route that demands a token and does not fail with the store.
+/// The problems of a route that demands a token and does not fail with the store.
 pub(crate) struct DetailProblems;
 
 impl IntoResponses for DetailProblems {
@@ -189,7 +189,7 @@ macro_rules! health_route {
             get, path = $path, tag = "Health", security(()),
             responses(
                 (status = 200, description = "The store answered within a second.", body = Status),
-                (status = 503, description = "The store did not answer, or the service is stopping; this body is no problem document.", body = Status,
+                (status = 503, description = "The store did not answer, or the service is stopping; this body is not a problem document.", body = Status,
                  headers(("retry-after" = u64, description = "Seconds to wait before trying again."))),
             )
         )]
@@ -243,7 +243,7 @@ pub(crate) async fn detailed(State(health): State<Health>) -> Json<Details> {
             connections_max: pool.max,
         },
         uptime_seconds: health.started.elapsed().as_secs(),
-        // What the metric process_resident_memory_bytes says.
+        // The value of the metric process_resident_memory_bytes.
         memory_bytes: metrics_process::collector::collect().resident_memory_bytes,
         last_ingest: health.ingest.last().map(Timestamp::millis),
         last_write_error: health.store.last_write_error().map(|error| health.write_error_details(error)),

@@ -1,4 +1,4 @@
-//! A page on the wire, of candles or of series: its headers, `304`, and codings.
+//! The answer with a page of candles or of series: its headers, `304`, and encodings.
 
 use axum::http::header::{self, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -13,7 +13,7 @@ use crate::query::{Encoding, Page, Query, QueryAnswer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PageRoute {
     Candles,
-    /// A list, which leads in one direction only.
+    /// A list, which links to a next page but to no previous one.
     Series,
 }
 
@@ -31,7 +31,7 @@ const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
 const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
 pub(crate) const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
-/// Answers a request with what was found for it, or with 304 if its client has that.
+/// Answers a request with the page that was found for it, or with 304 if its client has that page.
 pub(crate) async fn answer(
     (query, admission): (&Query, &AdmissionControl),
     source: PageRoute,
@@ -46,7 +46,8 @@ pub(crate) async fn answer(
     if encoding == Encoding::Identity {
         return Ok((describe(source, &found.page)?, [JSON], plain).into_response());
     }
-    // One that was made for somebody else may be of another moment: what is said of it is said of its own bytes.
+    // An encoded page that was made for another request may be of another moment, so the headers describe the encoded
+    // page.
     let encoded = Box::pin(query.encoded(found, encoding)).await?;
     let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()))];
     Ok((describe(source, &encoded)?, [JSON], encoding, admission.reserve_response(encoded.body.clone())?)
@@ -57,7 +58,7 @@ pub(crate) async fn answer(
 fn describe(source: PageRoute, page: &Page) -> Result<HeaderMap, Problem> {
     let internal = |error: InvalidHeaderValue| Problem::internal(error.to_string());
     let more = |there: bool| HeaderValue::from_static(if there { "true" } else { "false" });
-    // Roomy enough for what the layers add, so that it need not grow.
+    // Has room for the headers that the layers add, so that the map does not grow.
     let mut headers = HeaderMap::with_capacity(24);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
@@ -80,9 +81,9 @@ fn describe(source: PageRoute, page: &Page) -> Result<HeaderMap, Problem> {
 
 /// True if `If-None-Match` names `etag`, by the weak comparison of RFC 9110 section 8.8.3.2.
 ///
-/// By hand, in 22 ns: `IfNoneMatch` of the crate headers 0.4.2 takes 62 with the parsing of our own tag, finds no tag at all where one
-/// of several lines holds a byte beyond ASCII, and its debug builds panic over a blank within a tag. A comma within a tag
-/// does no harm here, since neither part has both of its quotes, as ours has.
+/// Written by hand, and takes 22 ns. `IfNoneMatch` of the crate headers 0.4.2 takes 62 ns with the parsing of our own
+/// tag, finds no tag at all if one of several lines holds a byte beyond ASCII, and panics in debug builds over a blank
+/// within a tag. A comma within a tag does no harm here, because neither part has both quotes, as our tag has.
 fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
     fn opaque(tag: &str) -> &str {
         let tag = tag.trim();
