@@ -1,4 +1,4 @@
-//! How long each part of a request may take, in the order in which they apply. The client's parts come first, because
+//! The time-outs of the parts of a request, in the order in which they apply. The client's parts come first, because
 //! clients are slow or gone; the store's own bounds (`store::postgres::pool`, `store::sqlite`) end sooner than the work on a
 //! request, which is a backstop.
 //!

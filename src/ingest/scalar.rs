@@ -38,7 +38,7 @@ fn string(raw: &RawValue) -> Result<Cow<'_, str>, ValueError> {
     if !text.starts_with('"') {
         return Err(wrong_type(raw, "a string"));
     }
-    // The text is valid JSON, so that without an escape the string is what stands between the quotes.
+    // The text is valid JSON, so that a string without an escape is the text between the quotes.
     if !text.as_bytes().contains(&b'\\')
         && let Some(plain) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
     {
@@ -46,7 +46,7 @@ fn string(raw: &RawValue) -> Result<Cow<'_, str>, ValueError> {
     }
     serde_json::from_str(text)
         .map(Cow::Owned)
-        .map_err(|_| ValueError::new(Rule::NotText, "holds an escape that is no character; send it as plain UTF-8"))
+        .map_err(|_| ValueError::new(Rule::NotText, "holds an escape that is not a character; send it as plain UTF-8"))
 }
 
 pub(super) fn boolean(raw: &RawValue) -> Result<bool, ValueError> {

@@ -108,7 +108,7 @@ impl<'a> Validator<'a> {
         self.taken += 1;
     }
 
-    /// True if candles were validated without a default that `batch` has, because it stands behind them.
+    /// True if candles were validated without a default that `batch` has, because the default came after them.
     pub(super) fn lack_defaults_of(&self, batch: &BatchFields<'a>) -> bool {
         let known = |defaults: [Raw<'a>; 4]| defaults.map(|default| default.is_some());
         self.reader.as_ref().is_some_and(|reader| known(reader.known) != known(batch.defaults()))

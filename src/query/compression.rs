@@ -1,4 +1,4 @@
-//! What a page's bytes may be put into for the way, and how much work that is worth.
+//! The encodings of a page, and the levels at which they are worth their time.
 
 use std::io::{self, Write as _};
 

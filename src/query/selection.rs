@@ -41,7 +41,7 @@ impl Selection {
         let limit = parameters.optional("limit", |text| parse_limit(text, max_limit));
         for (one, other) in [("from", "after"), ("to", "before"), ("before", "after")] {
             if parameters.has(one) && parameters.has(other) {
-                let message = format!("cannot stand beside {other}; send one of the two");
+                let message = format!("cannot be combined with {other}; send one of the two");
                 parameters.refuse(one, "conflict", message);
             }
         }

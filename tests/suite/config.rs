@@ -304,7 +304,7 @@ fn unsafe_or_meaningless_network_settings_stop_the_start() {
         ("ALLOWED_HOSTS", "*.example.com", "is a wildcard"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "is neither an IP address nor a range"),
         ("TRUSTED_PROXIES", "proxy", "is neither an IP address nor a range"),
-        ("TRUSTED_PROXIES", "::ffff:10.0.0.0/90", "is no range of IPv4 addresses"),
+        ("TRUSTED_PROXIES", "::ffff:10.0.0.0/90", "is not a range of IPv4 addresses"),
         ("CLIENT_IP_HEADER", "Forwarded", "is not supported"),
         ("CLIENT_IP_HEADER", "x forwarded", "is not the name of a header"),
         ("RATE_LIMIT_INGEST", "200", "must be off, or a number"),

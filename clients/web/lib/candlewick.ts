@@ -22,7 +22,7 @@ export type Candle = {
   /** Ticks in the period. */
   volume: number;
 };
-/** What is known of one series from its closed candles. */
+/** One series, described by its closed candles. */
 export type Series = {
   /** Opening time of the oldest candle, in epoch milliseconds. */
   first: number;

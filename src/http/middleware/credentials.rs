@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::ApiKey;
 
-/// What a key allows.
+/// The use of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Post candles, and ask which series are stored.

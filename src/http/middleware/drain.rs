@@ -1,6 +1,6 @@
 //! Drains the body of a request that is refused.
 //!
-//! Most clients send their whole body before they read. If the service answered and closed while they still send, the
+//! Nearly all clients send their whole body before they read. If the service answered and closed while they still send, the
 //! connection would be reset (RFC 9112 section 9.6), and they would never read that the batch was too large or the key wrong.
 
 use std::pin::Pin;

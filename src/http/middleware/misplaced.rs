@@ -37,21 +37,21 @@ pub(crate) struct Misplaced {
 /// The mistake that keeps a valid key from counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
-    /// It stands in the header for keys of the other scope, or in one that is not read.
+    /// It is in the header for keys of the other scope, or in one that is not read.
     Header,
-    /// It stands in the address.
+    /// It is in the address.
     Query,
-    /// It stands in `Authorization` without the word `Bearer`, or after another one.
+    /// It is in `Authorization` without the word `Bearer`, or after another one.
     NotBearer,
     /// It is sent as a user name or password.
     Basic,
-    /// A word stands before it, such as `Bearer` in `X-API-KEY`.
+    /// A word precedes it, such as `Bearer` in `X-API-KEY`.
     Word,
-    /// Its name, or that of a variable, stands before it.
+    /// Its name, or that of a variable, precedes it.
     Name,
     /// Quotes, brackets or blanks stand around it.
     Quotes,
-    /// It stands in a list.
+    /// It is in a list.
     List,
 }
 

@@ -5,9 +5,9 @@ use axum::response::Response;
 
 use crate::http::net::client_address::{Client, Transport};
 
-/// What browsers may do with any answer but a page: nothing.
+/// The policy of every answer but a page: browsers may do nothing with it.
 const CSP_NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// For how long a browser that came over TLS comes by no other way: a year.
+/// HSTS: a browser that came over TLS uses nothing else for a year.
 const HSTS_ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Completes an answer with the headers of its safety. Those that a handler has set stay.

@@ -15,7 +15,7 @@ pub(crate) enum Transport {
     Https,
     /// Plain text, according to a trusted proxy.
     ForwardedHttp,
-    /// Plain text to this service. A proxy that is not trusted may stand in between.
+    /// Plain text to this service. A proxy that is not trusted may be in between.
     Direct,
 }
 

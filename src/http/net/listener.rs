@@ -326,7 +326,7 @@ mod tests {
         streaming.read_to_end(&mut streamed).await.unwrap();
         assert!(streamed.ends_with(b"\r\n0\r\n\r\n"), "it ends as a whole answer does");
         upgraded.read_to_end(&mut echoed).await.unwrap();
-        assert_eq!(echoed, b"bye", "whoever took it over has the last word");
+        assert_eq!(echoed, b"bye", "the program that took the connection over writes last");
         served.server.await.unwrap().unwrap();
     }
 }

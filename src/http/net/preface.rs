@@ -1,5 +1,5 @@
 //! Refuses clients that speak HTTP/2 with an answer that they can show. `hyper` would close the connection on their preface
-//! (RFC 9113 section 3.4) without a word.
+//! (RFC 9113 section 3.4) silently.
 
 use std::io;
 use std::pin::Pin;
@@ -45,7 +45,7 @@ pub(crate) struct Http1Stream<I> {
     state: PrefaceState,
 }
 
-/// What a connection's first bytes were.
+/// The beginning of a connection, compared with the preface.
 enum PrefaceState {
     /// This many bytes of the preface, and nothing else so far.
     Matching(usize),

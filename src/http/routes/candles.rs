@@ -19,7 +19,7 @@ use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Ingest, Receipt,
 use crate::query::Query;
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
 
-/// What became of a batch: received = added + duplicate + live, and + rejected if that is there.
+/// The result of a batch: received = added + duplicate + live, and + rejected if that is there.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Ingested {
     #[schema(example = "success")]
@@ -81,7 +81,7 @@ pub(crate) struct ConflictAnswer {
 /// One candle of an answer.
 #[derive(Debug, ToSchema)]
 #[schema(as = Candle)]
-#[expect(dead_code, reason = "documents the bytes that query::page writes, since prices are no floats")]
+#[expect(dead_code, reason = "documents the bytes that query::page writes, because prices are not floats")]
 pub(crate) struct CandleAnswer {
     /// When the candle opened, in epoch milliseconds.
     #[schema(example = 1_691_020_800_000_i64)]

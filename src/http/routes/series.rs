@@ -13,7 +13,7 @@ use crate::http::routes::page::{self, PageRoute};
 use crate::query::Query;
 use crate::schema::{SeriesAfter, SymbolParameter, TimeframeParameter};
 
-/// What is known of one series from its closed candles.
+/// One series, described by its closed candles.
 #[derive(Debug, ToSchema)]
 #[schema(as = Series)]
 #[expect(dead_code, reason = "documents the bytes that query::series writes")]
