@@ -185,7 +185,9 @@ fn network(text: &str) -> Result<IpNet, String> {
         && let Some(address) = mapped.addr().to_ipv4_mapped()
     {
         let prefix = mapped.prefix_len().checked_sub(96).and_then(|length| Ipv4Net::new(address, length).ok());
-        return prefix.map(IpNet::V4).ok_or_else(|| "is not a range of IPv4 addresses; write it as 10.0.0.0/8".to_owned());
+        return prefix
+            .map(IpNet::V4)
+            .ok_or_else(|| "is not a range of IPv4 addresses; write it as 10.0.0.0/8".to_owned());
     }
     Ok(network)
 }
