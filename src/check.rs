@@ -36,7 +36,7 @@ pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
     let mut report =
         format!("candlewick {}: what a start would meet. Nothing is changed.\n", env!("CARGO_PKG_VERSION"));
     write_settings(&mut report, variables, &examined);
-    for (heading, findings) in &sections {
+    for (heading, findings) in sections.iter().filter(|(_, findings)| !findings.0.is_empty()) {
         write_findings(&mut report, heading, findings);
     }
     let all = || sections.iter().flat_map(|(_, findings)| &findings.0);

@@ -364,7 +364,11 @@ fn environment_help() -> String {
         "Environment variables, in development also lines of .env (secrets may also be in a file that NAME_FILE names):\n",
     );
     for variable in VARIABLES {
-        let _ = writeln!(help, "  {:<25} {} [default: {}]", variable.name, variable.meaning, variable.default);
+        let _ = write!(help, "  {:<25} {}", variable.name, variable.meaning);
+        if !variable.default.is_empty() {
+            let _ = write!(help, " [default: {}]", variable.default);
+        }
+        help.push('\n');
     }
     help
 }

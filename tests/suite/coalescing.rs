@@ -334,7 +334,7 @@ impl Database {
 }
 
 /// The cause that a full queue gives for its refusal.
-const NO_ROOM: &str = "more candles wait";
+const NO_ROOM: &str = "more candles are queued";
 
 /// Posts 126 batches of 128 candles at once, and returns how many of them are refused for lack of room.
 async fn refused_for_room(stage: &Stage, symbol: impl Fn(usize, i64) -> String) -> usize {
