@@ -105,8 +105,9 @@ pub(crate) mod tests {
     use std::panic::{set_hook, take_hook};
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use tracing::subscriber::with_default;
+    use tracing::subscriber::{set_global_default, with_default};
     use tracing::{Span, error, warn};
+    use tracing_subscriber::Registry;
 
     use super::*;
 
@@ -128,6 +129,9 @@ pub(crate) mod tests {
     pub(crate) fn logged(format: LogFormat, work: impl FnOnce()) -> Vec<String> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _hook_is_ours = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // With a single subscriber in the process, tracing caches that a callsite is disabled if a thread without that
+        // subscriber reaches it first. A second one, for all other threads, prevents that; later calls fail and change nothing.
+        let _ = set_global_default(Registry::default());
         // Calls the existing hook too, because other tests may panic meanwhile.
         let hook = Arc::new(take_hook());
         let other = Arc::clone(&hook);
