@@ -8,6 +8,7 @@ use std::str::FromStr;
 use strum::VariantNames;
 
 use super::env::Variables;
+use super::environment::Environment;
 
 /// Everything that is wrong with the configuration, in sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
@@ -108,5 +109,15 @@ impl<'a> Reader<'a> {
         self.parsed(name, default, |text| {
             text.parse().map_err(|_| format!("must be one of: {}", T::VARIANTS.join(", ")))
         })
+    }
+
+    pub(super) fn environment(&mut self) -> Environment {
+        // A misspelt value was not meant to be development, so the same run also reports what production requires.
+        let fallback = if self.variables.get("ENVIRONMENT").is_some() {
+            Environment::Production
+        } else {
+            Environment::Development
+        };
+        self.named("ENVIRONMENT", fallback)
     }
 }
