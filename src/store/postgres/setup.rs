@@ -126,13 +126,14 @@ pub(super) async fn check_server(connection: &mut PgConnection) -> Result<Mode, 
 /// migrations' table lists them as applied.
 pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> Result<(), StoreError> {
     const MADE: &str = "select exists (select from _sqlx_migrations where success)";
-    let (lacks_closed, lacks_forming, has_migrations, may_read_migrations, leftovers): (
-        _,
-        _,
-        bool,
-        bool,
-        Option<String>,
-    ) = sqlx::query_as(include_str!("sql/missing_tables.sql")).fetch_one(&mut *connection).await?;
+    let look = include_str!("sql/missing_tables.sql");
+    let mut tables: (bool, bool, bool, bool, Option<String>) = sqlx::query_as(look).fetch_one(&mut *connection).await?;
+    let were_made = tables.2 && tables.3 && sqlx::query_scalar(MADE).fetch_one(&mut *connection).await?;
+    if were_made && (tables.0 || tables.1) {
+        // Another process may have run the first migration between the two statements.
+        tables = sqlx::query_as(look).fetch_one(&mut *connection).await?;
+    }
+    let (lacks_closed, lacks_forming, _, _, leftovers) = tables;
     let missing = match (lacks_closed, lacks_forming) {
         (false, false) => return check_release(connection, mode).await,
         (true, false) => "the table market_data_candles is missing",
@@ -143,7 +144,7 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
         return Err(StoreError::unavailable("its tables are missing; run candlewick migrate on its primary"));
     }
     // While another process runs the first migration, the migrations' table is there and empty for a moment.
-    if !has_migrations || !may_read_migrations || !sqlx::query_scalar(MADE).fetch_one(connection).await? {
+    if !were_made {
         return Err(StoreError::unavailable("its tables are missing; run candlewick migrate"));
     }
     let leftovers = leftovers.unwrap_or_default();
