@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, FromRow, PgConnection};
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -122,18 +122,41 @@ pub(super) async fn check_server(connection: &mut PgConnection) -> Result<Mode, 
     })
 }
 
+/// The tables that are missing, and what that may come from.
+#[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+struct TableSearch {
+    lacks_closed: bool,
+    lacks_forming: bool,
+    has_migrations: bool,
+    may_read_migrations: bool,
+    leftovers: Option<String>,
+}
+
+impl TableSearch {
+    async fn run(connection: &mut PgConnection) -> sqlx::Result<Self> {
+        sqlx::query_as(include_str!("sql/missing_tables.sql")).fetch_one(connection).await
+    }
+
+    /// True if tables are missing although a migration has made them.
+    async fn lost_any(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        const MADE: &str = "select exists (select from _sqlx_migrations where success)";
+        // While another process runs the first migration, the migrations' table is there and empty for a moment.
+        let may_be_lost = (self.lacks_closed || self.lacks_forming) && self.has_migrations && self.may_read_migrations;
+        Ok(may_be_lost && sqlx::query_scalar(MADE).fetch_one(connection).await?)
+    }
+}
+
 /// Checks that both tables are there. If somebody dropped them, migrations do not make them again, because the
 /// migrations' table lists them as applied.
 pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> Result<(), StoreError> {
-    const MADE: &str = "select exists (select from _sqlx_migrations where success)";
-    let look = include_str!("sql/missing_tables.sql");
-    let mut tables: (bool, bool, bool, bool, Option<String>) = sqlx::query_as(look).fetch_one(&mut *connection).await?;
-    let were_made = tables.2 && tables.3 && sqlx::query_scalar(MADE).fetch_one(&mut *connection).await?;
-    if were_made && (tables.0 || tables.1) {
+    let mut search = TableSearch::run(connection).await?;
+    let were_made = search.lost_any(connection).await?;
+    if were_made {
         // Another process may have run the first migration between the two statements.
-        tables = sqlx::query_as(look).fetch_one(&mut *connection).await?;
+        search = TableSearch::run(connection).await?;
     }
-    let (lacks_closed, lacks_forming, _, _, leftovers) = tables;
+    let TableSearch { lacks_closed, lacks_forming, leftovers, .. } = search;
     let missing = match (lacks_closed, lacks_forming) {
         (false, false) => return check_release(connection, mode).await,
         (true, false) => "the table market_data_candles is missing",
@@ -143,7 +166,6 @@ pub(super) async fn check_tables(connection: &mut PgConnection, mode: Mode) -> R
     if mode != Mode::Writable {
         return Err(StoreError::unavailable("its tables are missing; run candlewick migrate on its primary"));
     }
-    // While another process runs the first migration, the migrations' table is there and empty for a moment.
     if !were_made {
         return Err(StoreError::unavailable("its tables are missing; run candlewick migrate"));
     }
