@@ -1,13 +1,14 @@
 //+------------------------------------------------------------------+
-//| CandlewickFeed: sends the terminal's candles to a candlewick.    |
-//| How to install and set it up is told in README.md beside it.     |
+//| CandlewickFeed: sends the terminal's candles to a candlewick     |
+//| service. README.md beside it explains how to set it up.          |
 //|                                                                  |
-//| The service is the only memory. A series starts by asking where  |
-//| it stands there, then sends everything newer, the newest candles |
-//| once more, and what is older down to the wanted depth; whatever  |
-//| fails sends it back to the start. Closed candles are stored once |
-//| and duplicates cost nothing, so nothing has to be remembered     |
-//| here, and nothing is lost when the terminal is closed.           |
+//| All state is in the service. A series starts by asking for its   |
+//| first and its last stored candle. Then it sends everything       |
+//| newer, the newest candles once more, and older ones down to the  |
+//| wanted depth. A failure sends it back to the start. Closed       |
+//| candles are stored once and duplicates cost nothing, so the EA   |
+//| remembers nothing between runs, and nothing is lost when the     |
+//| terminal is closed.                                              |
 //+------------------------------------------------------------------+
 #define VERSION "1.00"
 
@@ -21,63 +22,63 @@ enum BROKER_CLOCK {
    CLOCK_FIXED,    // no daylight saving
    CLOCK_SYDNEY,   // Australian daylight saving (Sydney)
    CLOCK_AUCKLAND, // New Zealand daylight saving (Auckland)
-   CLOCK_MEASURED  // as measured (earlier weeks: by the hours of Forex)
+   CLOCK_MEASURED  // as measured (earlier weeks: from the hours of Forex)
 };
 
 input group "The service"
-input string       Url                 = "";                            // Its address, which the terminal must allow, too
+input string       Url                 = "";                            // Address; also allow it under Tools > Options > Expert Advisors
 input string       Key                 = "";                            // An ingest key
-input int          TimeoutSeconds      = 5;                             // Longest wait for an answer, 1 to 60
-input bool         AllowPlainHttp      = false;                         // Accept that others in a private network can read the key
+input int          TimeoutSeconds      = 5;                             // Maximum time of a request in seconds, 1 to 60
+input bool         AllowPlainHttp      = false;                         // Allow http:// in a private network (others can read the key)
 
-input group "What is sent"
-input string       Symbols             = "";                            // NAME or NAME=STORED NAME, by commas; empty: the chart's
-input string       Timeframes          = "M1,M5,M15,M30,H1,H4,D1";      // By commas
+input group "Candles"
+input string       Symbols             = "";                            // NAME or NAME=STORED NAME, with commas; empty: the chart's
+input string       Timeframes          = "M1,M5,M15,M30,H1,H4,D1";      // Separated by commas
 input int          HistoryCandles      = 10000;                         // Candles of each series that the service should have
 input bool         SendForming         = true;                          // Also send the candle that is not closed yet
-input int          TimerSeconds        = 5;                             // How often to look for candles, 1 to 3600
-input int          BatchSize           = 500;                           // Most candles in one request, 1 to 10000
-input int          ResendCandles       = 500;                           // Newest candles to send again at start and hourly
-input ENUM_APPLIED_VOLUME VolumeKind   = VOLUME_TICK;                   // Volume of a candle: its ticks, or what was traded
+input int          TimerSeconds        = 5;                             // Seconds between checks for new candles, 1 to 3600
+input int          BatchSize           = 500;                           // Maximum number of candles in a request, 1 to 10000
+input int          ResendCandles       = 500;                           // Newest candles to send again at each start and every hour
+input ENUM_APPLIED_VOLUME VolumeKind   = VOLUME_TICK;                   // Volume of a candle: its ticks, or its traded volume
 
 input group "The broker's clock"
-input BROKER_CLOCK BrokerClock         = CLOCK_NEW_YORK;                // When it goes forward an hour
-input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter (not if as measured)
-input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts its rule
+input BROKER_CLOCK BrokerClock         = CLOCK_NEW_YORK;                // Its rule for daylight saving
+input int          BrokerOffsetMinutes = 120;                           // Minutes ahead of UTC in winter (not used if as measured)
+input bool         IgnoreClockCheck    = false;                         // Send even while the broker's clock contradicts these inputs
 
-const int   LAST_WAIT_SECONDS    = 300;     // a pause grows with each failure up to this
-const int   LONGEST_WAIT_SECONDS = 3600;    // and lasts no longer than this whatever the service asks for
-const int   ALLOW_LIST_SECONDS   = 10;      // asking the terminal's own list costs nobody anything
-const int   SYMBOL_WAIT_SECONDS  = 60;
-const int   DIGITS_WAIT_SECONDS  = 5;
-const int   HISTORY_WAIT_SECONDS = 5;
-const int   LONGEST_HISTORY_WAIT_SECONDS = 120; // in vain, then what there is has to do until the next hour
-const int   CLOCK_CHECK_SECONDS  = 60;
-const int   RECHECK_SECONDS      = 3600;    // after which what the terminal loaded late is looked for
-const int   REJECTIONS_TOLD      = 3;       // of one answer
-const int   CANDLES_REMEMBERED   = 1000;    // of a series and a kind, so that each is told once
-const int   STATUS_LINES         = 25;      // Comment() shows about 2,000 characters
-const int   LEAST_OFFSET_MINUTES = -720;
-const int   MOST_OFFSET_MINUTES  = 840;
-const int   OFFSET_UNKNOWN       = -100000;
-const int   WEEKS_TO_AGREE       = 8;
-const int   FOREX_SYMBOLS        = 5;       // whose hours are read
-const int   CLOCK_RETRY_SECONDS  = 1;       // after the broker's clock changed while candles were copied
-const int   CLOCK_STEP_SECONDS   = 300;     // by which this computer's clock is set and not merely corrected
-const int   CLOCK_AHEAD_SECONDS  = 60;      // by which a candle may open before the terminal's idea of the broker's clock
-const int   LATE_OPENING_MINUTES = 180;     // up to which an opening is suspicious; a later one is a holiday
-const int   MEASUREMENTS_KEPT    = 100;
-const long  STEP_QUARTERS        = 12;      // quarters of an hour by which a broker's clock is changed at most
-const long  STEP_REST            = 10;      // seconds by which such a step may differ from whole quarters
-const long  FIRST_SUNDAY         = 536716800;    // 1987-01-04, from when on New York's summer times are known
-const long  WEEK_SECONDS         = 604800;
-const long  LEAST_WEEKEND        = 46 * 3600;    // seconds; New York's clock and the broker's can each take an hour of the 48
-const int   FOREX_HOURS          = 120;          // of a week, in New York and on a clock that does not change within it
-const long  LEAST_SILENCE        = 3 * 3600;     // seconds without a candle after which the newest one is taken for the week's last
-const long  MOST_BRIDGED         = 17 * 86400;   // seconds: two weeks without proof and the weekends around them
-const long  NO_TIME              = -1;
-const long  FOR_EVER             = 253402300800; // year 10000
-const ulong SECOND               = 1000;
+const int   MAX_BACKOFF_SECONDS      = 300;          // the maximum of a pause that grows with each failure
+const int   MAX_PAUSE_SECONDS        = 3600;         // the maximum of a pause that the service asks for
+const int   ALLOW_LIST_SECONDS       = 10;           // short, because the terminal's own list is checked without a request
+const int   SYMBOL_WAIT_SECONDS      = 60;
+const int   DIGITS_WAIT_SECONDS      = 5;
+const int   HISTORY_WAIT_SECONDS     = 5;
+const int   MAX_HISTORY_WAIT_SECONDS = 120;          // after which the loaded history has to suffice until the next hour
+const int   CLOCK_CHECK_SECONDS      = 60;
+const int   RECHECK_SECONDS          = 3600;         // after which candles that the terminal loaded late are looked for
+const int   MAX_REJECTIONS_LOGGED    = 3;            // for each answer
+const int   MAX_CANDLES_REMEMBERED   = 1000;         // for each series and kind, so that each is logged once
+const int   MAX_STATUS_LINES         = 25;           // Comment() shows about 2,000 characters
+const int   MIN_OFFSET_MINUTES       = -720;
+const int   MAX_OFFSET_MINUTES       = 840;
+const int   OFFSET_UNKNOWN           = -100000;
+const int   WEEKS_TO_AGREE           = 8;
+const int   MAX_FOREX_SYMBOLS        = 5;            // whose hours are read
+const int   CLOCK_RETRY_SECONDS      = 1;            // after the broker's clock changed while candles were copied
+const int   CLOCK_STEP_SECONDS       = 300;          // a larger change means that this computer's clock was set, not just corrected
+const int   CLOCK_AHEAD_SECONDS      = 60;           // by which a candle may open ahead of TimeTradeServer()
+const int   LATE_OPENING_MINUTES     = 180;          // up to this, a late opening is suspicious; a later one is a holiday
+const int   MAX_MEASUREMENTS         = 100;
+const long  MAX_STEP_QUARTERS        = 12;           // the maximum change of a broker's clock in quarters of an hour
+const long  MAX_STEP_REST_SECONDS    = 10;           // by which such a change may differ from whole quarters of an hour
+const long  FIRST_SUNDAY             = 536716800;    // 1987-01-04; the EA knows New York's summer times from then on
+const long  WEEK_SECONDS             = 604800;
+const long  MIN_WEEKEND_SECONDS      = 46 * 3600;    // 48 hours, less an hour each for a change of New York's clock and of the broker's
+const int   FOREX_HOURS              = 120;          // of a week, in New York and on any clock that does not change within it
+const long  MIN_SILENCE_SECONDS      = 3 * 3600;     // without a candle, after which the newest one counts as the week's last
+const long  MAX_BRIDGED_SECONDS      = 17 * 86400;   // two weeks without proof and the weekends around them
+const long  NO_TIME                  = -1;
+const long  FOR_EVER                 = 253402300800; // year 10000
+const ulong SECOND                   = 1000;
 
 const ENUM_TIMEFRAMES ALL_TIMEFRAMES[] =
 {
@@ -86,120 +87,120 @@ const ENUM_TIMEFRAMES ALL_TIMEFRAMES[] =
 };
 
 enum STAGE {
-   STAGE_ASK,      // where does the service stand?
-   STAGE_BEGIN,    // has the terminal loaded the history to begin with?
-   STAGE_CATCH_UP, // send up to now
-   STAGE_HISTORY,  // send what is older
-   STAGE_LIVE      // send what is new
+   STAGE_ASK,      // ask the service for its first and last candle
+   STAGE_BEGIN,    // wait until the terminal has loaded its history
+   STAGE_CATCH_UP, // send newer candles up to now
+   STAGE_HISTORY,  // send older candles
+   STAGE_LIVE      // send new candles
 };
 
 enum OUTCOME {
    OUTCOME_DONE,
    OUTCOME_TOO_LARGE,
-   OUTCOME_REFUSED, // sending the same again is pointless
+   OUTCOME_REFUSED, // the service would refuse the same request again
    OUTCOME_FAILED   // the feed pauses or has stopped
 };
 
-// Candles that something was told of, the latest CANDLES_REMEMBERED.
+// The latest MAX_CANDLES_REMEMBERED candles that something was logged about.
 struct Remembered {
    datetime times[];
-   int      next;           // where the next one is written
+   int      next;           // the index at which the next one is written
 };
 
-// Closed candles of one series that the service has with other values.
+// Closed candles of one series that the service has stored with other values.
 struct Conflicts {
    Remembered candles;
    int        count;
-   bool       cut_off;      // some answer named only its first ones
-   int        untold;       // how many the log lacks
-   datetime   first_untold;
-   string     fields;       // in which the first of these differs
-   ulong      told_at;      // 0: never
+   bool       cut_off;   // an answer named only its first conflicts
+   int        unlogged;  // number of conflicts that were not logged yet
+   datetime   first_unlogged;
+   string     fields;    // the fields in which the first of these differs
+   ulong      logged_at; // 0: never
 };
 
 // One symbol in one timeframe. Times of candles are the broker's, as the terminal has them.
 struct Series {
-   string          symbol;         // at the broker
-   string          name;           // at the service
+   string          symbol;              // at the broker
+   string          name;                // at the service
    ENUM_TIMEFRAMES timeframe;
    STAGE           stage;
-   datetime        service_last;   // newest closed candle at the service when this round began, 0: none
-   datetime        service_last_before; // the same of the last round that was sent wholly
-   datetime        sent_up_to;     // newest closed candle that needs no sending, 0: none
-   datetime        sent_down_to;   // oldest one
-   bool            broken_off;     // while it caught up, so that it goes on at sent_up_to
-   datetime        forming;        // the last forming candle that was sent
+   datetime        service_last;        // newest closed candle at the service when this pass began, 0: none
+   datetime        service_last_before; // the same for the last pass that was completed
+   datetime        sent_up_to;          // newest closed candle that does not have to be sent, 0: none
+   datetime        sent_down_to;        // oldest closed candle that does not have to be sent
+   bool            broken_off;          // catching up was interrupted, so it resumes after sent_up_to
+   datetime        forming;             // the last forming candle that was sent
    long            forming_volume;
-   int             most;           // candles in its next request
-   ulong           waiting_since;  // for the terminal's history, 0: it does not
-   datetime        loaded_from;    // the terminal's oldest candle at the last wait
+   int             max_batch;           // maximum number of candles in its next request
+   ulong           waiting_since;       // since when it waits for the terminal's history, 0: it does not wait
+   datetime        loaded_from;         // the terminal's oldest candle at the last wait
    ulong           wait_until;
-   int             failures;       // in a row
+   int             failures;            // consecutive ones
    ulong           asked_at;
-   string          note;           // what a person should know about it
-   Remembered      rejected;       // candles whose rejection was told
+   string          note;                // a message about it for the chart
+   Remembered      rejected;            // candles whose rejection was logged
    Conflicts       conflicts;
-   bool            early_told;     // that a candle ended before its time
-   bool            no_volume_told; // that the broker has no real volume
-   bool            walks_whole;    // through all of its history, whatever the service has of it
-   bool            rests;          // has no candles while Forex is closed
-   datetime        left_out_from;  // the oldest candle that was not sent because its time in UTC is not certain, 0: none
-   datetime        left_out_to;    // the newest one
+   bool            early_logged;        // a candle that ended early was logged
+   bool            no_volume_logged;    // the lack of traded volume was logged
+   bool            walks_whole;         // sends its whole history, including candles that the service has
+   bool            rests;               // has no candles while Forex is closed
+   datetime        left_out_from;       // the oldest candle that was not sent because its time in UTC is not certain, 0: none
+   datetime        left_out_to;         // the newest one
 };
 
-// The hours of one Forex week as minutes by which they show the broker's clock ahead of UTC, OFFSET_UNKNOWN: they do not.
+// The offset of the broker's clock from UTC in minutes as the hours of one Forex week show it, or OFFSET_UNKNOWN.
 struct WeekHours {
    int opening;
    int close;
-   int hours;   // that have a candle, from the opening to the close
+   int hours; // hours that have a candle, from the opening to the close
 };
 
-// A stretch of time in UTC, the end exclusive, in which the broker's clock was so many minutes ahead.
+// A range of time in UTC, its end exclusive, and the minutes that the broker's clock was ahead of UTC in it.
 struct KnownOffset {
    long from;
    long to;
    int  minutes;
-   int  weeks;     // how many prove it
+   int  weeks; // the number of weeks that prove it
 };
 
-Series   g_series[];
-int      g_live_turn;     // the series whose turn it was last to send what is new
-int      g_turn;          // and the rest
-string   g_url;
-string   g_headers;
-int      g_most;          // candles that the service takes in one request
-int      g_most_told;     // the fewest of them that were told
-bool     g_has_timer;
-bool     g_stopped;       // until the inputs are changed
-int      g_failures;      // of the whole feed in a row
-ulong    g_pause_until;
-string   g_trouble;       // why the feed pauses or has stopped
-string   g_told;          // the last trouble in the log, "": it is over
-ulong    g_told_at;
-string   g_refusal;       // why the last request was refused
-ulong    g_clock_check_at;
-string   g_clock_warning; // how the broker's clock contradicts the inputs, "": it fits
-string   g_clock_told;    // the last such warning in the log, "": none
-ulong    g_clock_told_at;
-bool     g_fit_told;      // that it fits again since then
-int      g_measured;      // minutes by which the broker's clock is ahead of UTC now
-// For CLOCK_MEASURED alone:
-Series      g_forex[];        // H1 candles of those Forex symbols that are read
-KnownOffset g_known[];        // in the order of time
-KnownOffset g_measurements[]; // since this computer's clock was set last
-bool        g_clock_proven;   // an opening has shown what was measured since then
-long        g_clock_start;    // what this computer's clock showed when its ticks began, FOR_EVER: not known yet
+Series g_series[];
+int    g_live_turn;        // the series that sent new candles last
+int    g_turn;             // the series that did its other work last
+string g_url;
+string g_headers;
+int    g_max_batch;        // maximum number of candles that the service accepts in one request
+int    g_max_batch_logged; // the lowest such maximum that was logged
+bool   g_has_timer;
+bool   g_stopped;          // until the inputs are changed
+int    g_failures;         // consecutive failures of the whole feed
+ulong  g_pause_until;
+string g_trouble;          // the reason why the feed pauses or has stopped
+string g_trouble_logged;   // the last reason in the log, "": it no longer applies
+ulong  g_trouble_logged_at;
+string g_refusal;          // the reason why the last request was refused
+ulong  g_clock_check_at;
+string g_clock_warning;    // says how the broker's clock contradicts the inputs, "": it fits
+string g_clock_logged;     // the last such warning in the log, "": none
+ulong  g_clock_logged_at;
+bool   g_fit_logged;       // the log says that it fits again
+int    g_measured;         // minutes that the broker's clock is ahead of UTC now
+// The rest is for CLOCK_MEASURED alone.
+Series      g_forex[];        // H1 candles of the Forex symbols whose hours are read
+KnownOffset g_known[];        // in order of time
+KnownOffset g_measurements[]; // since this computer's clock was last set
+bool        g_clock_proven;   // an opening has confirmed the offset that was measured since then
+long        g_clock_start;    // time of this computer's clock when its tick count was 0, FOR_EVER: not known yet
 long        g_broker_start;   // the same for the broker's clock
-long        g_broker_set_at;  // when that was changed last while the EA ran, NO_TIME: never
+long        g_broker_set_at;  // when that was last changed while the EA ran, NO_TIME: never
 ulong       g_evidence_due_at;
-string      g_clock_note;     // what is left out for now, "": nothing
-string      g_note_told;
-ulong       g_note_told_at;
-int         g_lone_week;      // of the last measurement, for a broker without Forex, -1: none
-long        g_lone_from;      // since when they are the same
-int         g_lone_measured;  // what they are
-bool        g_lone_varied;    // one of this week differs
-Remembered  g_gaps_told;      // their ends
+string      g_clock_note;     // says which candles are left out for now, "": none
+string      g_note_logged;
+ulong       g_note_logged_at;
+int         g_lone_week;      // for a broker without Forex: the week of the last measurement, -1: none
+long        g_lone_from;      // since when the measured offset is the same
+int         g_lone_measured;  // the measured offset in minutes
+bool        g_lone_varied;    // a measurement of this week differs
+Remembered  g_gaps_logged;    // the ends of the gaps that were logged
 
 //+------------------------------------------------------------------+
 //| Events                                                           |
@@ -211,25 +212,25 @@ int OnInit() {
       Comment(StringFormat("CandlewickFeed does not run: %s", mistake));
       return INIT_PARAMETERS_INCORRECT;
    }
-   g_live_turn      = -1;
-   g_turn           = -1;
-   g_most           = BatchSize;
-   g_most_told      = BatchSize;
-   g_stopped        = false;
-   g_failures       = 0;
-   g_pause_until    = 0;
-   g_trouble        = "";
-   g_told           = "";
-   g_told_at        = 0;
-   g_clock_check_at = 0;
-   g_clock_warning  = "";
-   g_clock_told     = "";
-   g_fit_told       = true;
-   g_measured       = OFFSET_UNKNOWN;
+   g_live_turn         = -1;
+   g_turn              = -1;
+   g_max_batch         = BatchSize;
+   g_max_batch_logged  = BatchSize;
+   g_stopped           = false;
+   g_failures          = 0;
+   g_pause_until       = 0;
+   g_trouble           = "";
+   g_trouble_logged    = "";
+   g_trouble_logged_at = 0;
+   g_clock_check_at    = 0;
+   g_clock_warning     = "";
+   g_clock_logged      = "";
+   g_fit_logged        = true;
+   g_measured          = OFFSET_UNKNOWN;
    ForgetEvidence();
-   g_has_timer      = EventSetTimer(TimerSeconds);
+   g_has_timer = EventSetTimer(TimerSeconds);
    if(!g_has_timer)
-      Print("the terminal has no timer for the feed yet; it is asked again with each tick of the chart");
+      Print("the terminal has no timer for the feed yet; the EA asks for one again at each tick of the chart");
    Print(StringFormat("CandlewickFeed %s feeds %d series to %s", VERSION, ArraySize(g_series), g_url));
    ShowStatus();
    return INIT_SUCCEEDED;
@@ -242,7 +243,7 @@ void OnTick() {
 
 void OnDeinit(const int reason) {
    EventKillTimer();
-   // What is wrong with the inputs stays on the chart.
+   // A message about wrong inputs stays on the chart.
    if(reason != REASON_INITFAILED)
       Comment("");
 }
@@ -250,7 +251,7 @@ void OnDeinit(const int reason) {
 void OnTimer() {
    CheckBrokerClock();
    if(IsConnected()) {
-      // Half of the time is the terminal's. What is live may use up its own share only, so that the rest goes on, too.
+      // Half of the time is left to the terminal. New candles get a share of their own, so that the other work goes on, too.
       const ulong share = (ulong)TimerSeconds * SECOND / 4;
       FeedNewCandles(GetTickCount64() + share);
       FeedTheRest(GetTickCount64() + share);
@@ -258,7 +259,7 @@ void OnTimer() {
    else
       StartOver();
    for(int i = 0; i < ArraySize(g_series); i++)
-      TellConflicts(SeriesName(g_series[i]), g_series[i].conflicts);
+      LogConflicts(SeriesName(g_series[i]), g_series[i].conflicts);
    ShowStatus();
 }
 
@@ -266,7 +267,8 @@ bool IsConnected() {
    return TerminalInfoInteger(TERMINAL_CONNECTED) != 0;
 }
 
-// A terminal that gets its broker back may show a candle as closed that lacks what it missed, until its history is loaded.
+// A terminal that reconnects to its broker may show a closed candle without the ticks that it missed, until it has loaded its
+// history.
 void StartOver() {
    for(int i = 0; i < ArraySize(g_series); i++) {
       g_series[i].stage      = STAGE_ASK;
@@ -274,7 +276,7 @@ void StartOver() {
    }
 }
 
-// What is live goes before history, so that a chart stays up to date while years are sent.
+// New candles go before history, so that a chart stays up to date while years of history are sent.
 void FeedNewCandles(const ulong deadline) {
    for(int i = 0; i < ArraySize(g_series) && MayGoOn(deadline); i++) {
       const int turn = NextTurn(g_live_turn);
@@ -306,8 +308,8 @@ bool MayGoOn(const ulong deadline) {
 }
 
 //+------------------------------------------------------------------+
-//| The way of a series. Each step makes one request at most and     |
-//| tells whether there is more to do at once.                       |
+//| The stages of a series. Each step makes at most one request, and |
+//| returns true if there is more to do at once.                     |
 //+------------------------------------------------------------------+
 bool Advance(Series &series) {
    if(Waits(series))
@@ -324,10 +326,10 @@ bool Advance(Series &series) {
       case STAGE_LIVE:
          if(GetTickCount64() < series.asked_at + (ulong)RECHECK_SECONDS * SECOND)
             return false;
-         // A proxy that took only small requests may have been a passing one.
-         g_most       = BatchSize;
-         series.most  = BatchSize;
-         series.stage = STAGE_ASK;
+         // A proxy that accepted only small requests may be gone.
+         g_max_batch      = BatchSize;
+         series.max_batch = BatchSize;
+         series.stage     = STAGE_ASK;
          return true;
    }
    return false;
@@ -336,7 +338,7 @@ bool Advance(Series &series) {
 bool AskService(Series &series) {
    // Only a symbol of Market Watch has its history loaded.
    if(!SymbolSelect(series.symbol, true)) {
-      Tell(series, "the broker has no such symbol; write it as Market Watch does");
+      SetNote(series, "the broker has no such symbol; write it as Market Watch does");
       return Wait(series, SYMBOL_WAIT_SECONDS);
    }
    string answer;
@@ -346,7 +348,7 @@ bool AskService(Series &series) {
    if(outcome == OUTCOME_FAILED)
       return false;
    if(outcome != OUTCOME_DONE) {
-      Tell(series, g_refusal);
+      SetNote(series, g_refusal);
       return Wait(series, RECHECK_SECONDS);
    }
    const datetime last = CandleTime(answer, "last");
@@ -363,7 +365,7 @@ bool AskService(Series &series) {
    return true;
 }
 
-// An incomplete history would leave a hole, because only what is newer or older than the rest is looked for.
+// An incomplete history would leave a gap, because only candles newer or older than the sent ones are looked for.
 bool Begin(Series &series) {
    const bool empty = Bars(series.symbol, series.timeframe) == 0;
    if(empty || SeriesInfoInteger(series.symbol, series.timeframe, SERIES_SYNCHRONIZED) == 0) {
@@ -380,8 +382,9 @@ bool Begin(Series &series) {
    return true;
 }
 
-// Sets the candle to begin after: the service's last one, or what it had a round before, because the terminal may have loaded
-// some in between late, or the newest ones that are sent again. 0 stands for the very first.
+// Sets the candle after which sending begins: the service's last one of this pass or of the pass before, whichever is older,
+// because the terminal may have loaded candles between them late; or the one before the newest ResendCandles if that is older. 0
+// means the start of the history.
 bool FindStart(Series &series) {
    datetime resent = 0;
    datetime oldest = FirstCandle(series);
@@ -399,10 +402,10 @@ bool FindStart(Series &series) {
    return true;
 }
 
-// Sends candles after the newest one that was sent, oldest first, so that a failure leaves no hole behind.
+// Sends the candles after sent_up_to, oldest first, so that a failure leaves no gap.
 bool SendNewer(Series &series) {
    const int bars = Bars(series.symbol, series.timeframe);
-   // While a terminal synchronizes a series, it shows none of it, and that time does not count.
+   // A terminal that synchronizes a series has no candles of it, and that time does not count as waiting.
    if(bars == 0) {
       series.waiting_since = 0;
       return WaitForHistory(series);
@@ -411,18 +414,18 @@ bool SendNewer(Series &series) {
    const int position = from_start ? bars : iBarShift(series.symbol, series.timeframe, series.sent_up_to, false);
    if(position < 0)
       return MissNewer(series);
-   const int count = (int)MathMin(Most(series), position);
+   const int count = (int)MathMin(MaxBatch(series), position);
    if(count == 0)
       return CaughtUp(series);
 
-   // With the candle before them, which shows that none was opened and moved the positions since they were counted.
+   // Also copies the candle before them. It shows whether a new candle has shifted the positions since they were counted.
    const int before = from_start ? 0 : 1;
    MqlRates rates[];
    if(CopyRates(series.symbol, series.timeframe, position - count, count + before, rates) != count + before)
       return from_start || !WaitedEnough(series) ? WaitForHistory(series) : MissNewer(series);
    if(!from_start && rates[0].time > series.sent_up_to)
       return false;
-   // What is older may still be waited for.
+   // In STAGE_HISTORY the series may still wait for older candles.
    if(series.stage != STAGE_HISTORY)
       series.waiting_since = 0;
 
@@ -450,8 +453,8 @@ bool CaughtUp(Series &series) {
    if(series.stage != STAGE_CATCH_UP)
       return false;
    series.service_last_before = series.service_last;
-   series.waiting_since = 0;
-   series.stage         = STAGE_HISTORY;
+   series.waiting_since       = 0;
+   series.stage               = STAGE_HISTORY;
    return true;
 }
 
@@ -464,8 +467,8 @@ bool MissNewer(Series &series) {
    LoadOlder(series);
    if(!HasAllOfBroker(series) && !WaitedEnough(series))
       return WaitForHistory(series);
-   Tell(series, StringFormat("the terminal has nothing from %s to %s, so the service gets a hole there; see Max bars in chart",
-                             UtcText(series.sent_up_to), UtcText(FirstCandle(series))));
+   SetNote(series, StringFormat("the terminal has no candles from %s to %s, so the service gets a gap there; see Max bars in "
+                                "chart", UtcText(series.sent_up_to), UtcText(FirstCandle(series))));
    series.waiting_since = 0;
    series.sent_up_to    = 0;
    return true;
@@ -478,7 +481,7 @@ bool SendOlder(Series &series) {
    MqlRates rates[];
    int copied = 0;
    if(position >= 0) {
-      const int count = (int)MathMin(Most(series), HistoryCandles - position);
+      const int count = (int)MathMin(MaxBatch(series), HistoryCandles - position);
       copied = CopyRates(series.symbol, series.timeframe, position + 1, count, rates);
    }
    if(copied <= 0) {
@@ -504,19 +507,19 @@ bool GoLive(Series &series, const string note) {
 }
 
 //+------------------------------------------------------------------+
-//| The terminal's history, which comes when it comes                |
+//| The terminal's history, which it loads in the background         |
 //+------------------------------------------------------------------+
 datetime FirstCandle(const Series &series) {
    return (datetime)SeriesInfoInteger(series.symbol, series.timeframe, SERIES_FIRSTDATE);
 }
 
-// Asking for a candle beyond those that there are makes the terminal load some.
+// A request for a candle before the first one makes the terminal load older ones.
 void LoadOlder(const Series &series) {
    MqlRates rates[];
    CopyRates(series.symbol, series.timeframe, Bars(series.symbol, series.timeframe), 1, rates);
 }
 
-// Whether waiting for older candles is pointless.
+// Returns true if the terminal has all of the broker's candles, or as many as it may hold.
 bool HasAllOfBroker(const Series &series) {
    const long first_of_broker = SeriesInfoInteger(series.symbol, series.timeframe, SERIES_SERVER_FIRSTDATE);
    const long first = (long)FirstCandle(series);
@@ -524,14 +527,14 @@ bool HasAllOfBroker(const Series &series) {
    return reaches_first || Bars(series.symbol, series.timeframe) >= TerminalInfoInteger(TERMINAL_MAXBARS);
 }
 
-// Whether enough time has passed since the wait began or an older candle came.
+// Returns true if enough time has passed since the wait began or the last older candle was loaded.
 bool WaitedEnough(Series &series) {
    const datetime first = FirstCandle(series);
    const bool older_came = first > 0 && (series.loaded_from == 0 || first < series.loaded_from);
    if(series.waiting_since == 0 || older_came)
       series.waiting_since = GetTickCount64();
    series.loaded_from = first;
-   return GetTickCount64() >= series.waiting_since + (ulong)LONGEST_HISTORY_WAIT_SECONDS * SECOND;
+   return GetTickCount64() >= series.waiting_since + (ulong)MAX_HISTORY_WAIT_SECONDS * SECOND;
 }
 
 bool WaitForHistory(Series &series) {
@@ -552,14 +555,14 @@ bool Wait(Series &series, const int seconds) {
 //+------------------------------------------------------------------+
 //| Requests                                                         |
 //+------------------------------------------------------------------+
-// Sends `total` rates from `first` on, of which the first `closed` are closed, and tells whether they need no sending any more.
+// Sends `total` rates from `first` on, of which the first `closed` are closed. Returns true if the series can go on after them.
 bool Send(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
    return BrokerClock == CLOCK_MEASURED ? SendCertain(series, rates, first, total, closed)
                                         : SendAll(series, rates, first, total, closed);
 }
 
 bool SendAll(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
-   // Prices without their digits would be stored wrong for ever.
+   // With a wrong number of digits, prices would be stored wrong for ever.
    long digits = 0;
    if(!SymbolInfoInteger(series.symbol, SYMBOL_DIGITS, digits))
       return Wait(series, DIGITS_WAIT_SECONDS);
@@ -573,31 +576,31 @@ bool SendAll(Series &series, const MqlRates &rates[], const int first, const int
    }
    if(outcome == OUTCOME_DONE) {
       Recover(series);
-      TellRejections(series, rates, first, total, answer);
+      LogRejections(series, rates, first, total, answer);
       NoteConflicts(series, rates, first, total, answer);
-      TellEarly(series, rates, first, total, answer);
-      TellNoVolume(series, rates, first, closed);
-      series.most = (int)MathMin(g_most, series.most * 2);
+      LogEarly(series, rates, first, total, answer);
+      LogNoVolume(series, rates, first, closed);
+      series.max_batch = (int)MathMin(g_max_batch, series.max_batch * 2);
       return true;
    }
    if(total > 1) {
-      series.most = total / 2;
-      if(outcome == OUTCOME_TOO_LARGE && series.most < g_most) {
-         g_most = series.most;
-         if(g_most < g_most_told)
-            Print(StringFormat("%s: at most %d candles are sent at once", g_refusal, g_most));
-         g_most_told = (int)MathMin(g_most, g_most_told);
+      series.max_batch = total / 2;
+      if(outcome == OUTCOME_TOO_LARGE && series.max_batch < g_max_batch) {
+         g_max_batch = series.max_batch;
+         if(g_max_batch < g_max_batch_logged)
+            Print(StringFormat("%s: requests are limited to %d candles", g_refusal, g_max_batch));
+         g_max_batch_logged = (int)MathMin(g_max_batch, g_max_batch_logged);
       }
       return false;
    }
-   TellRejection(series, rates[first].time, g_refusal);
-   series.most = g_most;
+   LogRejection(series, rates[first].time, g_refusal);
+   series.max_batch = g_max_batch;
    return true;
 }
 
-// How many candles its next request may hold.
-int Most(const Series &series) {
-   return (int)MathMin(series.most, g_most);
+// The maximum number of candles in its next request.
+int MaxBatch(const Series &series) {
+   return (int)MathMin(series.max_batch, g_max_batch);
 }
 
 string Batch(const Series &series, const int digits, const MqlRates &rates[], const int first, const int total,
@@ -624,10 +627,10 @@ string Candle(const MqlRates &rate, const int digits, const bool closed) {
 }
 
 OUTCOME Call(Series &series, const string method, const string path, const string body, string &answer) {
-   char data[];
-   char result[];
+   char   data[];
+   char   result[];
    string result_headers;
-   // The count of bytes includes a terminating 0, which is no part of the text.
+   // The number of bytes includes a terminating 0, which does not belong to the text.
    if(body != "")
       ArrayResize(data, StringToCharArray(body, data, 0, WHOLE_ARRAY, CP_UTF8) - 1);
    ResetLastError();
@@ -638,12 +641,12 @@ OUTCOME Call(Series &series, const string method, const string path, const strin
    if(success && IsOfService(method, answer))
       return OUTCOME_DONE;
    const string reason = Reason(status, error, answer);
-   // Without a code it is not the service that refuses, and what stands before it may think better of it.
+   // An answer without a code comes from a proxy or firewall, which may accept the request later.
    const bool refused = answer == "" || JsonText(answer, "code", 0) != "";
    if(status == 401 || (status == 403 && refused)) {
       g_stopped = true;
       g_trouble = "stopped: " + reason;
-      TellTrouble(g_trouble);
+      LogTrouble(g_trouble);
       return OUTCOME_FAILED;
    }
    g_refusal = reason;
@@ -652,36 +655,36 @@ OUTCOME Call(Series &series, const string method, const string path, const strin
    if((status == 400 || status == 415 || status == 422) && refused)
       return OUTCOME_REFUSED;
    const int asked = status == -1 && error == ERR_FUNCTION_NOT_ALLOWED ? ALLOW_LIST_SECONDS : RetryAfter(result_headers);
-   // What has nothing to do with this series is spared the others.
+   // If the cause does not depend on the series, all of them pause.
    const bool no_answer = status == -1 || status == 1001 || status == 1003;
    if(no_answer || success || status == 403 || status == 429 || status == 503)
       Pause(asked, reason);
    else
       series.note = reason;
    Wait(series, PauseSeconds(asked, series.failures++));
-   TellTrouble(reason);
+   LogTrouble(reason);
    return OUTCOME_FAILED;
 }
 
-// A login page may come with a status of success, too.
+// A login page may have a status of success, too.
 bool IsOfService(const string method, const string answer) {
    return method == "GET" ? StringFind(answer, "[") == 0 : answer == "" || StringFind(answer, "{") == 0;
 }
 
-// What a person can do about it. 1001 and 1003 are statuses that some terminals report instead of an error.
+// Says what failed and what a person can do about it. Some terminals report the statuses 1001 and 1003 instead of an error.
 string Reason(const int status, const int error, const string answer) {
    const string detail = JsonText(answer, "detail", 0);
    if(status == 401)
       return StringFormat("%s does not know the key; correct the input Key%s", g_url, InBrackets(detail));
    if(status == 403 && answer != "" && JsonText(answer, "code", 0) == "")
-      return StringFormat("%s answers 403, but not as candlewick does; see what stands before it, such as a firewall", g_url);
+      return StringFormat("%s answers 403, but not as candlewick does; check the firewall or proxy before it", g_url);
    if(status == 403)
       return StringFormat("%s refuses this feed; check that Url begins with https:// and that Key is an ingest key%s", g_url,
                           InBrackets(detail));
    if(status == 1003 || (status == -1 && error == ERR_WEBREQUEST_TIMEOUT))
       return StringFormat("%s does not answer within %d s", g_url, TimeoutSeconds);
    if(status == 1001 || (status == -1 && error == ERR_WEBREQUEST_CONNECT_FAILED))
-      return StringFormat("%s cannot be reached; check the name in Url, and that the service runs on port 443 (https) or 80 (http)",
+      return StringFormat("%s cannot be reached; check the host in Url, and that the service listens on port 443 (https) or 80 (http)",
                           g_url);
    if(status == -1 && error == ERR_FUNCTION_NOT_ALLOWED)
       return StringFormat("the terminal may not call %s; add it under Tools > Options > Expert Advisors > Allow WebRequest",
@@ -689,7 +692,7 @@ string Reason(const int status, const int error, const string answer) {
    if(status == -1 && error == ERR_WEBREQUEST_INVALID_ADDRESS)
       return StringFormat("the terminal cannot read the address %s; correct Url", g_url);
    if(status == -1 && error == ERR_WEBREQUEST_REQUEST_FAILED)
-      return StringFormat("the request to %s broke off; check its certificate and that it speaks %s", g_url,
+      return StringFormat("the request to %s was cut off; check the certificate, and that the server speaks %s", g_url,
                           StringFind(g_url, "https") == 0 ? "https" : "http");
    if(status == -1)
       return StringFormat("WebRequest to %s failed with error %d", g_url, error);
@@ -703,9 +706,9 @@ string InBrackets(const string detail) {
 }
 
 void Recover(Series &series) {
-   if(g_told != "" && (g_failures > 1 || series.failures > 1)) {
+   if(g_trouble_logged != "" && (g_failures > 1 || series.failures > 1)) {
       Print(StringFormat("%s takes candles again", g_url));
-      g_told = "";
+      g_trouble_logged = "";
    }
    g_failures      = 0;
    series.failures = 0;
@@ -716,11 +719,11 @@ void Pause(const int asked, const string reason) {
    g_trouble     = reason;
 }
 
-// As long as the service asked to be left alone, or longer with each failure if it did not.
+// The pause that the service asked for, or one that grows with each failure if it did not.
 int PauseSeconds(const int asked, const int failures) {
    if(asked > 0)
-      return (int)MathMin(asked, LONGEST_WAIT_SECONDS);
-   return (int)MathMin(5 * (1 << (int)MathMin(failures, 10)), LAST_WAIT_SECONDS);
+      return (int)MathMin(asked, MAX_PAUSE_SECONDS);
+   return (int)MathMin(5 * (1 << (int)MathMin(failures, 10)), MAX_BACKOFF_SECONDS);
 }
 
 int RetryAfter(const string result_headers) {
@@ -735,15 +738,16 @@ int RetryAfter(const string result_headers) {
 }
 
 //+------------------------------------------------------------------+
-//| JSON: as much of it as the service's answers need                |
+//| JSON: the subset that the service's answers need                 |
 //+------------------------------------------------------------------+
-// The time of one series: [{"symbol":"EURUSD","timeframe":"H1","first":1691020800000,"last":1754215200000,...}] or [].
+// A field of the answer's first series as a time, 0 if there is none. The answer is
+// [{"symbol":"EURUSD","timeframe":"H1","first":1691020800000,"last":1754215200000,...}], or [].
 datetime CandleTime(const string answer, const string field) {
    const long milliseconds = JsonNumber(answer, field);
    return milliseconds == 0 ? 0 : FromUtc((datetime)(milliseconds / 1000));
 }
 
-// A quote within a text is escaped, so `"field":` can only be a field.
+// A quote within a string is escaped, so `"field":` can only be a field.
 int AfterField(const string json, const string field, const int from) {
    const string name = StringFormat("\"%s\":", field);
    const int found = StringFind(json, name, from);
@@ -768,7 +772,7 @@ string JsonText(const string json, const string field, const int from) {
    return text;
 }
 
-// An array with its brackets, "" if there is none. Its texts are skipped, brackets in them too.
+// An array with its brackets, "" if there is none. Brackets inside of strings do not count.
 string JsonArray(const string json, const string field, const int from) {
    const int start = AfterField(json, field, from);
    if(start < 0 || StringGetCharacter(json, start) != '[')
@@ -789,8 +793,8 @@ string JsonArray(const string json, const string field, const int from) {
    return "";
 }
 
-// Where the index of the next candle stands in an array of those that an answer names, -1 if there are no more. Only what
-// was sent counts.
+// The position of the next candle's index in an array of candles in an answer, -1 if there are no more. Skips an index that is
+// not that of a candle in the request.
 int NextCandle(const string candles, const int from, const int total) {
    int i = AfterField(candles, "index", from);
    while(i >= 0 && (NumberAt(candles, i) < 0 || NumberAt(candles, i) >= total))
@@ -841,11 +845,11 @@ string UrlEncoded(const string text) {
 }
 
 //+------------------------------------------------------------------+
-//| The broker's clock. Each candle is moved by the offset of its    |
-//| own day, not of today.                                           |
+//| The broker's clock. Each candle's time is converted by the       |
+//| offset of its own day, not of today.                             |
 //+------------------------------------------------------------------+
-// When clocks go back, an hour comes twice. The terminal keeps one candle of each time, and it is taken for one of the first
-// pass: taken for one of the second, it would lie in the future while the first lasts.
+// When clocks go back, an hour of the broker's clock comes twice. The terminal keeps one candle for each time. It counts as one
+// of the first pass, because as one of the second it would be in the future during the first.
 datetime ToUtc(const datetime broker) {
    if(BrokerClock == CLOCK_MEASURED)
       return (datetime)KnownUtc((long)broker);
@@ -882,7 +886,7 @@ bool IsSummer(const datetime utc) {
    return false;
 }
 
-// 02:00 in New York is 07:00 UTC in winter and 06:00 in summer. Until 2006 the dates were others.
+// 02:00 in New York is 07:00 UTC in winter and 06:00 in summer. Until 2006 the dates differed.
 bool IsSummerInNewYork(const datetime utc) {
    MqlDateTime date;
    TimeToStruct(utc, date);
@@ -891,7 +895,7 @@ bool IsSummerInNewYork(const datetime utc) {
    return utc >= start + 7 * 3600 && utc < end + 6 * 3600;
 }
 
-// 02:00 of the standard time, both ways: 16:00 UTC of the day before. Until 2007 the dates were others, in 2006 because of the
+// 02:00 of the standard time, both ways: 16:00 UTC of the day before. Until 2007 the dates differed, in 2006 because of the
 // Commonwealth Games.
 bool IsSummerInSydney(const datetime utc, const int year) {
    const bool since_2008 = year >= 2008;
@@ -900,7 +904,7 @@ bool IsSummerInSydney(const datetime utc, const int year) {
    return utc < end - 8 * 3600 || utc >= start - 8 * 3600;
 }
 
-// 02:00 of the standard time, both ways: 14:00 UTC of the day before. Until 2007 the dates were others.
+// 02:00 of the standard time, both ways: 14:00 UTC of the day before. Until 2007 the dates differed.
 bool IsSummerInAuckland(const datetime utc, const int year) {
    const datetime end = year >= 2008 ? SundayFrom(year, 4, 1) : SundayFrom(year, 3, 15);
    const datetime start = year >= 2007 ? SundayFrom(year, 9, 24) : SundayFrom(year, 10, 1);
@@ -919,7 +923,7 @@ datetime SundayFrom(const int year, const int month, const int day) {
    return time + (7 - date.day_of_week) % 7 * 86400;
 }
 
-// Whether candles may be sent: a wrong time would be stored for ever.
+// Returns true if candles may be sent. A wrong time would be stored for ever.
 bool ClockFits() {
    const bool ignored = IgnoreClockCheck && BrokerClock != CLOCK_MEASURED;
    return g_measured != OFFSET_UNKNOWN && (g_clock_warning == "" || ignored);
@@ -932,41 +936,41 @@ void CheckBrokerClock() {
    const datetime utc = TimeGMT();
    g_measured = Measured(utc);
    g_clock_warning = BrokerClock == CLOCK_MEASURED ? MeasuredClockWarning((long)utc) : ClockWarning(utc);
-   TellClock();
+   LogClock();
 }
 
-// Offsets are quarters of an hour; what is left over is the two clocks' inaccuracy.
+// Rounds to a quarter of an hour, because offsets are multiples of one and the two clocks are not exact.
 int Measured(const datetime utc) {
    return (int)MathRound((double)((long)TimeTradeServer() - (long)utc) / 900) * 15;
 }
 
-// A clock on the verge of fitting, which changes its mind each minute, is told of once an hour.
-void TellClock() {
+// The warning of a clock that fits in one minute and not in the next is logged once an hour.
+void LogClock() {
    const ulong now = GetTickCount64();
    if(g_clock_warning == "") {
-      if(!g_fit_told)
+      if(!g_fit_logged)
          Print("the broker's clock fits the inputs now, so candles are sent");
-      g_fit_told = true;
+      g_fit_logged = true;
    }
-   else if(g_clock_warning != g_clock_told || now >= g_clock_told_at + (ulong)RECHECK_SECONDS * SECOND) {
+   else if(g_clock_warning != g_clock_logged || now >= g_clock_logged_at + (ulong)RECHECK_SECONDS * SECOND) {
       Print(g_clock_warning);
-      g_clock_told    = g_clock_warning;
-      g_clock_told_at = now;
-      g_fit_told      = false;
+      g_clock_logged    = g_clock_warning;
+      g_clock_logged_at = now;
+      g_fit_logged      = false;
    }
 }
 
 string ClockWarning(const datetime utc) {
-   const string consequence = IgnoreClockCheck ? "candles are sent all the same, as IgnoreClockCheck says, with times that may be wrong"
+   const string consequence = IgnoreClockCheck ? "candles are sent with times that may be wrong, because IgnoreClockCheck is true"
                                                : "nothing is sent until they agree";
    const int expected = OffsetMinutes(utc);
    if(g_measured == expected)
       return "";
    const int in_winter = g_measured - (IsSummer(utc) ? 60 : 0);
-   // A clock that is a few minutes off looks like an offset that none has.
+   // A clock that is a few minutes off looks like an offset that no zone has.
    const string advice = in_winter % 30 == 0
-      ? StringFormat("set BrokerOffsetMinutes to %d or choose another BrokerClock if it has been so for more than a day", in_winter)
-      : "BrokerOffsetMinutes if the broker really is a quarter of an hour off";
+      ? StringFormat("set BrokerOffsetMinutes to %d or choose another BrokerClock if this warning lasts for more than a day", in_winter)
+      : "BrokerOffsetMinutes if the broker's offset really has a quarter of an hour";
    return StringFormat("the broker's clock is %d minutes ahead of UTC and not %d as the inputs say, so %s; correct this computer's clock, "
                        "or %s", g_measured, expected, consequence, advice);
 }
@@ -976,24 +980,24 @@ string ClockWarning(const datetime utc) {
 //|                                                                  |
 //| Forex opens on Sunday and closes on Friday, both at 17:00 in New |
 //| York. A symbol's first candle of a week may be late (a holiday,  |
-//| other hours, a hole in the history) and its last one early, not  |
-//| the other way round. So an opening shows the broker's clock as   |
-//| far ahead of UTC as it was or farther, and a close as far or     |
-//| less. Where both show the same, that is the offset of the week;  |
-//| one of them alone proves nothing. But if the clock went forward  |
-//| within the week, an opening that was late by as much shows the   |
-//| same as the close. Such a week lacks an hour, so the first week  |
-//| of a greater offset is a proof only if none of its 120 hours is  |
-//| without a candle.                                                |
+//| other hours, a gap in the history) and its last one early, but   |
+//| not the other way round. So the offset that an opening shows is  |
+//| the true one or a greater one, and that of a close is the true   |
+//| one or a smaller one. Where both show the same offset, it is     |
+//| that of the week; one of them alone proves nothing. There is an  |
+//| exception: if the clock went forward within the week, an opening |
+//| that was late by as much shows the same offset as the close.     |
+//| Such a week lacks an hour, so the first week of a greater offset |
+//| is a proof only if each of its 120 hours has a candle.           |
 //|                                                                  |
-//| Up to two weeks without proof have the offset of those on both   |
-//| sides if that is the same. Other candles are left out, because a |
-//| wrong time would be stored for ever: those of the weekend on     |
-//| which the clock changed, if it was not measured meanwhile.       |
-//| Today's offset is the measured one once this week's opening and  |
-//| the last proven week show it, and as long as nobody sets this    |
-//| computer's clock. Candles of hours show offsets of whole hours   |
-//| only; a clock of half hours proves nothing.                      |
+//| Up to two weeks without proof get the offset of the weeks on     |
+//| both sides if these have the same one. Other candles are left    |
+//| out, because a wrong time would be stored for ever. Among them   |
+//| are those of the weekend on which the clock changed, unless the  |
+//| EA measured it meanwhile. Today's offset is the measured one     |
+//| once this week's opening and the last proven week show it, and   |
+//| until somebody sets this computer's clock. H1 candles show only  |
+//| offsets of whole hours, so a clock of half hours proves nothing. |
 //+------------------------------------------------------------------+
 void ForgetEvidence() {
    ArrayResize(g_forex, 0);
@@ -1005,13 +1009,13 @@ void ForgetEvidence() {
    g_broker_set_at   = NO_TIME;
    g_evidence_due_at = 0;
    g_clock_note      = "";
-   g_note_told       = "";
+   g_note_logged     = "";
    g_lone_week       = -1;
    g_lone_varied     = false;
-   Forget(g_gaps_told);
+   Forget(g_gaps_logged);
 }
 
-// Why nothing may be sent, "" if candles of g_known may.
+// The reason why nothing may be sent; "" if candles of the times in g_known may be.
 string MeasuredClockWarning(const long utc) {
    RememberMeasurement(utc);
    if(GetTickCount64() < g_evidence_due_at)
@@ -1026,22 +1030,22 @@ string MeasuredClockWarning(const long utc) {
    const string warning = ReadKnown(utc, known);
    if(warning == "")
       TakeKnown(known);
-   // What is missing or contradictory now may be there in a minute.
+   // Missing hours may be loaded in a minute, and contradictions resolved.
    const bool settled = warning == "" && g_clock_note == "";
    g_evidence_due_at = GetTickCount64() + (ulong)(settled ? RECHECK_SECONDS : CLOCK_CHECK_SECONDS) * SECOND;
-   TellNote();
+   LogNote();
    return warning;
 }
 
 string WaitsForHours() {
-   return "nothing is sent until the terminal has loaded the hours of its Forex symbols, which show how far the broker's clock is ahead "
-          "of UTC; a BrokerClock with a rule needs none";
+   return "nothing is sent until the terminal has loaded the H1 candles of its Forex symbols, which show how far the broker's clock is "
+          "ahead of UTC; a BrokerClock with a rule does not need them";
 }
 
 string ReadKnown(const long utc, KnownOffset &known[]) {
-   if(g_measured < LEAST_OFFSET_MINUTES || g_measured > MOST_OFFSET_MINUTES)
-      return StringFormat("the broker's clock is %d minutes ahead of UTC, which no clock is, so nothing is sent; correct this "
-                          "computer's clock", g_measured);
+   if(g_measured < MIN_OFFSET_MINUTES || g_measured > MAX_OFFSET_MINUTES)
+      return StringFormat("the broker's clock is %d minutes ahead of UTC, which is not possible, so nothing is sent; correct "
+                          "this computer's clock", g_measured);
    WeekHours weeks[];
    ResizeWeeks(weeks, WeekOf(utc) + 2);
    bool found = false;
@@ -1075,7 +1079,7 @@ string ReadKnown(const long utc, KnownOffset &known[]) {
 
 // --- Forex symbols and their hours ---
 
-// Those that are fed, then those of Market Watch.
+// Adds the symbols of the feed first, then those of Market Watch.
 void FindForexSymbols() {
    for(int i = 0; i < ArraySize(g_series); i++) {
       if(SymbolSelect(g_series[i].symbol, true))
@@ -1094,7 +1098,7 @@ void AddForexSymbol(const string symbol) {
    }
    long mode = 0;
    long is_custom = 0;
-   if(count >= FOREX_SYMBOLS || !SymbolInfoInteger(symbol, SYMBOL_TRADE_CALC_MODE, mode) ||
+   if(count >= MAX_FOREX_SYMBOLS || !SymbolInfoInteger(symbol, SYMBOL_TRADE_CALC_MODE, mode) ||
       !SymbolInfoInteger(symbol, SYMBOL_CUSTOM, is_custom))
       return;
    // A custom symbol may have the times of any clock.
@@ -1110,7 +1114,7 @@ void AddForexSymbol(const string symbol) {
    g_forex[count].rests         = false;
 }
 
-// Whether waiting for more of them is pointless: each symbol has all, or none came for long. One of them must have some.
+// Returns true if at least one symbol has hours, and each symbol has all of them or has loaded no more for long.
 bool HoursAreLoaded() {
    bool waits = false;
    bool any = ArraySize(g_forex) == 0;
@@ -1135,13 +1139,14 @@ void ResizeWeeks(WeekHours &weeks[], const int count) {
    }
 }
 
-// A weekend lies between a close and an opening; after the newest candle, a few hours without another one show a close.
+// A pause of a weekend's length has a close before it and an opening after it. After the newest candle, a few hours without
+// another one show a close.
 void ReadHours(const datetime &times[], const int total, const long now, WeekHours &weeks[]) {
    int first = 0;
    for(int i = 1; i <= total; i++) {
       const long closed = (long)times[i - 1] + 3600;
       const long opened = i < total ? (long)times[i] : now;
-      if(opened - closed < (i < total ? LEAST_WEEKEND : LEAST_SILENCE))
+      if(opened - closed < (i < total ? MIN_WEEKEND_SECONDS : MIN_SILENCE_SECONDS))
          continue;
       ReadClose(closed, i - first, weeks);
       first = i;
@@ -1151,7 +1156,7 @@ void ReadHours(const datetime &times[], const int total, const long now, WeekHou
 }
 
 void ReadOpening(const long broker, WeekHours &weeks[]) {
-   const int week = WeekOf(broker - LEAST_OFFSET_MINUTES * 60);
+   const int week = WeekOf(broker - MIN_OFFSET_MINUTES * 60);
    if(week < 0 || week >= ArraySize(weeks))
       return;
    const int minutes = OffsetBetween(broker, ForexOpening(week));
@@ -1160,7 +1165,7 @@ void ReadOpening(const long broker, WeekHours &weeks[]) {
 }
 
 void ReadClose(const long broker, const int hours, WeekHours &weeks[]) {
-   const int week = WeekOf(broker - LEAST_OFFSET_MINUTES * 60);
+   const int week = WeekOf(broker - MIN_OFFSET_MINUTES * 60);
    if(week < 0 || week >= ArraySize(weeks))
       return;
    const int minutes = OffsetBetween(broker, ForexClose(week));
@@ -1172,10 +1177,10 @@ void ReadClose(const long broker, const int hours, WeekHours &weeks[]) {
 
 int OffsetBetween(const long broker, const long utc) {
    const long minutes = (broker - utc) / 60;
-   return minutes >= LEAST_OFFSET_MINUTES && minutes <= MOST_OFFSET_MINUTES ? (int)minutes : OFFSET_UNKNOWN;
+   return minutes >= MIN_OFFSET_MINUTES && minutes <= MAX_OFFSET_MINUTES ? (int)minutes : OFFSET_UNKNOWN;
 }
 
-// A symbol of which no week proves an offset keeps other hours than Forex, once there are two weeks to judge it by.
+// A symbol has other hours than Forex if CanBeJudged() and none of its weeks proves an offset.
 bool HasProof(const WeekHours &weeks[], const int since) {
    for(int i = MathMax(since, 0); i < ArraySize(weeks); i++) {
       if(IsProof(weeks[i]))
@@ -1193,7 +1198,7 @@ bool CanBeJudged(const WeekHours &weeks[]) {
    return whole >= 2;
 }
 
-// The earliest opening and the latest close of all symbols come nearest to those of Forex.
+// The earliest opening and the latest close of all symbols are nearest to those of Forex.
 void Combine(WeekHours &weeks[], const WeekHours &own[]) {
    for(int i = 0; i < ArraySize(weeks); i++) {
       if(own[i].opening != OFFSET_UNKNOWN && (weeks[i].opening == OFFSET_UNKNOWN || own[i].opening < weeks[i].opening))
@@ -1218,17 +1223,18 @@ bool IsProof(const WeekHours &week) {
    return week.opening != OFFSET_UNKNOWN && week.opening == week.close;
 }
 
-// An opening that is too early or a close that is too late: the clock went forward within the week, or these are not Forex hours.
+// The opening is too early or the close too late: the clock went forward within the week, or these are not the hours of Forex.
 bool IsContradiction(const WeekHours &week) {
    return week.opening != OFFSET_UNKNOWN && week.close != OFFSET_UNKNOWN && week.opening < week.close;
 }
 
-// Whether the clock may have gone forward in a week, because the proof before it, if there is one, has less or is long ago.
+// Returns true if the clock may have gone forward in a week, because the proof before it has a smaller offset, is long ago, or is
+// missing.
 bool MayHaveRisen(const WeekHours &weeks[], const int before, const int week) {
    return before < 0 || week - before > 3 || weeks[week].opening > weeks[before].opening;
 }
 
-// The week that opened last, -1 before 1987.
+// The number of the week that opened last, -1 before 1987.
 int WeekOf(const long utc) {
    if(utc < FIRST_SUNDAY + 22 * 3600)
       return -1;
@@ -1250,7 +1256,7 @@ long InNewYork(const long day) {
    return IsSummerInNewYork((datetime)in_winter) ? in_winter - 3600 : in_winter;
 }
 
-// --- What the hours prove ---
+// --- The offsets that the hours prove ---
 
 string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]) {
    const int week = WeekOf(utc);
@@ -1264,12 +1270,12 @@ string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]
       }
       else if(proof || IsContradiction(weeks[i]))
          Insert(known, ForexOpening(i), ForexClose(i), OFFSET_UNKNOWN, 0);
-      // The close of a week that may have changed shows the offset that the next one begins with.
+      // In a week in which the clock may have changed, the close shows the offset with which the next week begins.
       if(proof)
          before = i;
    }
    Join(known);
-   const int agreeing = DropFewWeeks(known, ForexOpening(week) - MOST_BRIDGED);
+   const int agreeing = DropFewWeeks(known, ForexOpening(week) - MAX_BRIDGED_SECONDS);
 
    const int last = newest < 0 ? OFFSET_UNKNOWN : weeks[newest].opening;
    const int opening = utc < ForexClose(week) ? weeks[week].opening : OFFSET_UNKNOWN;
@@ -1279,8 +1285,8 @@ string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]
              "BrokerClock with a rule sends at once";
    if(last == OFFSET_UNKNOWN && opening == OFFSET_UNKNOWN)
       return WeighNothing(known);
-   // An opening alone may be an hour late on the day on which this computer's clock is an hour wrong. What was measured since an
-   // earlier proof cannot.
+   // An opening alone may be an hour late just when this computer's clock is an hour wrong. Measurements since an earlier proof
+   // exclude that.
    if(last != OFFSET_UNKNOWN && last != g_measured && !(opened && g_clock_proven))
       return Contradiction(last);
    const bool suspicious = opening != OFFSET_UNKNOWN && opening <= g_measured + LATE_OPENING_MINUTES;
@@ -1301,14 +1307,14 @@ string WeighWeeks(const long utc, const WeekHours &weeks[], KnownOffset &known[]
       g_clock_note = StringFormat("candles since %s UTC wait for the Forex week to open, which shows whether the broker's clock has "
                                   "changed; a BrokerClock with a rule sends them at once", BrokerText((datetime)ForexClose(newest)));
    if(g_clock_proven && !AddMeasurements(known))
-      return "nothing is sent for a minute, because the hours of Forex contradict what was measured before";
+      return "nothing is sent for a minute, because the hours of Forex contradict the offsets that were measured before";
    RemoveUnknown(known);
    if(agreeing < WEEKS_TO_AGREE)
       KeepFrom(known, ForexOpening(week));
    return "";
 }
 
-// Only this week is sent, and only if the same was measured all the time.
+// Only this week is sent, and only if all of its measurements were the same.
 string WeighNothing(KnownOffset &known[]) {
    if(g_lone_varied)
       return "nothing is sent until the Forex week opens, because the broker's clock or this computer's was changed in this week and no "
@@ -1347,7 +1353,7 @@ void Join(KnownOffset &list[]) {
    int count = 0;
    for(int i = 0; i < ArraySize(list); i++) {
       const bool joins = count > 0 && list[i].minutes != OFFSET_UNKNOWN && list[i].minutes == list[count - 1].minutes &&
-                         list[i].from - list[count - 1].to <= MOST_BRIDGED;
+                         list[i].from - list[count - 1].to <= MAX_BRIDGED_SECONDS;
       if(joins) {
          list[count - 1].to     = MathMax(list[count - 1].to, list[i].to);
          list[count - 1].weeks += list[i].weeks;
@@ -1358,9 +1364,9 @@ void Join(KnownOffset &list[]) {
    ArrayResize(list, count);
 }
 
-// A few weeks unlike those around them may have been traded at other hours. Only the newest may be few, because the clock may just
-// have changed, as the measurement confirms. What is dropped stays in the list as unknown, so that nothing is joined across it.
-// Returns how many weeks are left.
+// Drops a few weeks with an offset unlike those around them, because they may have been traded at other hours. Only the newest
+// may be few, because the clock may just have changed, which the measurement confirms. Dropped ranges stay in the list as
+// unknown, so that nothing is joined across them. Returns the number of weeks that are left.
 int DropFewWeeks(KnownOffset &list[], const long recent) {
    bool may_be_few = true;
    int left = 0;
@@ -1377,7 +1383,7 @@ int DropFewWeeks(KnownOffset &list[], const long recent) {
    return left;
 }
 
-// Whether what was measured while the EA ran contradicts no proof.
+// Adds the measurements of this run. Returns false, and forgets them, if they contradict a proof.
 bool AddMeasurements(KnownOffset &list[]) {
    for(int i = 0; i < ArraySize(g_measurements); i++)
       Insert(list, g_measurements[i].from, g_measurements[i].to + 1, g_measurements[i].minutes, 0);
@@ -1417,7 +1423,7 @@ void KeepFrom(KnownOffset &list[], const long from) {
    NoteOnlyThisWeek();
 }
 
-// A series that left something out starts again, because that may be known now.
+// A series that left candles out starts again, because their times may be known now.
 void TakeKnown(const KnownOffset &known[]) {
    bool same = ArraySize(known) == ArraySize(g_known);
    for(int i = 0; same && i < ArraySize(known); i++)
@@ -1438,9 +1444,9 @@ void TakeKnown(const KnownOffset &known[]) {
    }
 }
 
-// --- What is measured ---
+// --- Measurements ---
 
-// Remembers it, because it shows when the clock changed once the openings before and after have proven it.
+// Remembers the measurement. It shows when the clock changed, once the openings before and after the change have confirmed it.
 void RememberMeasurement(const long utc) {
    const bool was_set = ClockWasSet(utc);
    NoteBrokerStep(utc);
@@ -1455,7 +1461,7 @@ void RememberMeasurement(const long utc) {
       g_measurements[count - 1].to = utc;
       return;
    }
-   if(count == MEASUREMENTS_KEPT) {
+   if(count == MAX_MEASUREMENTS) {
       for(int i = 1; i < count; i++)
          g_measurements[i - 1] = g_measurements[i];
       ArrayResize(g_measurements, count - 1);
@@ -1464,8 +1470,8 @@ void RememberMeasurement(const long utc) {
    g_evidence_due_at = 0;
 }
 
-// For a broker without Forex: since when the same was measured. What is measured first on a weekend says nothing of the days before
-// it, because clocks change then.
+// For a broker without Forex: notes since when the measured offset is the same. A first measurement on a weekend does not prove
+// the offset of the days before it, because clocks change on weekends.
 void RememberWeek(const long utc, const bool was_set) {
    const int week = WeekOf(utc);
    const bool differs = was_set || g_measured != g_lone_measured;
@@ -1483,21 +1489,24 @@ void ForgetMeasurements() {
    g_clock_proven = false;
 }
 
-// Whether this computer's clock was set since the last measurement: then it may be wrong by as much as the broker's changed.
+// Returns true if this computer's clock was set since the last measurement. It may then be wrong by as much as the broker's clock
+// changed.
 bool ClockWasSet(const long utc) {
    const long step = utc - TickSeconds() - g_clock_start;
    return g_clock_start != FOR_EVER && (step > CLOCK_STEP_SECONDS || step < -CLOCK_STEP_SECONDS);
 }
 
-// An opening says nothing of the time after such a step, even if this computer's clock was changed by as much at the same time. A
-// pause of the ticks, as while some computers sleep, looks like a step, too, but seldom like one of quarters of an hour.
+// Notes a change of the broker's clock. After it, an opening from before proves nothing, even if this computer's clock was
+// changed by as much at the same time. A pause of the tick count, as while some computers sleep, looks like a change, too, but
+// seldom like one of whole quarters of an hour.
 void NoteBrokerStep(const long utc) {
    const long start = (long)TimeTradeServer() - TickSeconds();
    const long step = g_broker_start == FOR_EVER ? 0 : start - g_broker_start;
    const long quarters = (long)MathRound((double)step / 900);
    const long rest = step - quarters * 900;
-   if(quarters != 0 && quarters <= STEP_QUARTERS && quarters >= -STEP_QUARTERS && rest <= STEP_REST && rest >= -STEP_REST) {
-      // The later of what this computer's clock shows and what it would show had it not been set.
+   if(quarters != 0 && quarters <= MAX_STEP_QUARTERS && quarters >= -MAX_STEP_QUARTERS && rest <= MAX_STEP_REST_SECONDS &&
+      rest >= -MAX_STEP_REST_SECONDS) {
+      // The later of this computer's time and the time that it would show if its clock had not been set.
       const long unset = g_clock_start + TickSeconds();
       g_broker_set_at = MathMax(utc, unset);
    }
@@ -1510,8 +1519,8 @@ long TickSeconds() {
 
 // --- Candles ---
 
-// Sends those whose time in UTC is certain. The clocks are looked at after the candles were copied, because they may have changed
-// since the last look.
+// Sends the candles whose time in UTC is certain. The clocks are checked after the candles were copied, because they may have
+// changed since the last check.
 bool SendCertain(Series &series, const MqlRates &rates[], const int first, const int total, const int closed) {
    const datetime utc = TimeGMT();
    if(Measured(utc) != g_measured || ClockWasSet((long)utc)) {
@@ -1520,8 +1529,8 @@ bool SendCertain(Series &series, const MqlRates &rates[], const int first, const
    }
    const datetime newest = rates[first + total - 1].time;
    if((long)newest > (long)TimeTradeServer() + CLOCK_AHEAD_SECONDS) {
-      Tell(series, StringFormat("the candle of %s by the broker's clock is later than now, so nothing is sent; correct this computer's "
-                                "clock", BrokerText(newest)));
+      SetNote(series, StringFormat("the candle of %s by the broker's clock is later than now, so nothing is sent; correct this "
+                                   "computer's clock", BrokerText(newest)));
       return Wait(series, CLOCK_CHECK_SECONDS);
    }
    MqlRates certain[];
@@ -1544,7 +1553,7 @@ bool IsCertain(const Series &series, const long broker) {
    return KnownUtc(broker) != NO_TIME && !IsTwice(broker, series.rests);
 }
 
-// NO_TIME if it is not known.
+// The candle's time in UTC, NO_TIME if it is not known.
 long KnownUtc(const long broker) {
    for(int i = 0; i < ArraySize(g_known); i++) {
       const long utc = broker - g_known[i].minutes * 60;
@@ -1554,8 +1563,8 @@ long KnownUtc(const long broker) {
    return NO_TIME;
 }
 
-// Whether the clock may have shown a time twice, because it went back between two stretches. A symbol that rests has no candles
-// on the weekend on which that happened.
+// Returns true if the clock may have shown a time twice, because it went back between two ranges. A symbol that rests has no
+// candles on the weekend on which that happened.
 bool IsTwice(const long broker, const bool rests) {
    for(int i = 1; i < ArraySize(g_known); i++) {
       const long before = g_known[i - 1].to;
@@ -1567,7 +1576,7 @@ bool IsTwice(const long broker, const bool rests) {
    return false;
 }
 
-// The offset at a time; between two stretches the smaller one, so that a series goes on too early rather than too late.
+// The offset at a time; between two ranges the smaller of both, so that a series resumes too early rather than too late.
 int KnownMinutes(const long utc) {
    int minutes = g_measured;
    for(int i = ArraySize(g_known) - 1; i >= 0; i--) {
@@ -1578,7 +1587,7 @@ int KnownMinutes(const long utc) {
    return minutes;
 }
 
-// Each range is told once, for the first candle in it.
+// Each gap is logged once, for the first candle in it.
 void LeaveOut(Series &series, const datetime time) {
    if(series.left_out_from == 0 || time < series.left_out_from)
       series.left_out_from = time;
@@ -1590,69 +1599,69 @@ void LeaveOut(Series &series, const datetime time) {
       const long to = i == count ? FOR_EVER : g_known[i].from + 60 * MathMax(g_known[i].minutes, g_known[i > 0 ? i - 1 : i].minutes);
       if((long)time < from || (long)time >= to)
          continue;
-      if(Remember(g_gaps_told, (datetime)(i == count ? from : to)))
-         TellGap(series, time, from, to);
+      if(Remember(g_gaps_logged, (datetime)(i == count ? from : to)))
+         LogGap(series, time, from, to);
       return;
    }
 }
 
-void TellGap(const Series &series, const datetime time, const long from, const long to) {
+void LogGap(const Series &series, const datetime time, const long from, const long to) {
    const string since = from == 0 ? "" : StringFormat(" from %s", BrokerText((datetime)from));
    const string until = to == FOR_EVER ? "" : StringFormat(" up to %s", BrokerText((datetime)to));
    Print(StringFormat("candles%s%s by the broker's clock are left out, such as that of %s of %s, because it is not certain how far that "
                       "clock was ahead of UTC; a BrokerClock with a rule sends them", since, until, BrokerText(time), SeriesName(series)));
 }
 
-// In the log once an hour.
-void TellNote() {
+// Logs the note once an hour.
+void LogNote() {
    const ulong now = GetTickCount64();
-   const bool lately = g_clock_note == g_note_told && now < g_note_told_at + (ulong)RECHECK_SECONDS * SECOND;
+   const bool lately = g_clock_note == g_note_logged && now < g_note_logged_at + (ulong)RECHECK_SECONDS * SECOND;
    if(g_clock_note == "" || lately)
       return;
    Print(g_clock_note);
-   g_note_told    = g_clock_note;
-   g_note_told_at = now;
+   g_note_logged    = g_clock_note;
+   g_note_logged_at = now;
 }
 
 //+------------------------------------------------------------------+
-//| What is told: in the log once (a trouble that lasts, hourly), on |
-//| the chart always                                                 |
+//| Messages: in the log once (hourly while a failure lasts), on the |
+//| chart always                                                     |
 //+------------------------------------------------------------------+
-void TellTrouble(const string trouble) {
-   if(trouble == g_told && GetTickCount64() < g_told_at + (ulong)RECHECK_SECONDS * SECOND)
+void LogTrouble(const string trouble) {
+   if(trouble == g_trouble_logged && GetTickCount64() < g_trouble_logged_at + (ulong)RECHECK_SECONDS * SECOND)
       return;
    Print(trouble);
-   g_told    = trouble;
-   g_told_at = GetTickCount64();
+   g_trouble_logged    = trouble;
+   g_trouble_logged_at = GetTickCount64();
 }
 
-void Tell(Series &series, const string note) {
+void SetNote(Series &series, const string note) {
    if(note != series.note)
       Print(StringFormat("%s: %s", SeriesName(series), note));
    series.note = note;
 }
 
-void TellRejections(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+void LogRejections(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
    const string rejected = JsonArray(answer, "rejected", 0);
-   int told = 0;
-   for(int i = NextCandle(rejected, 0, total); i >= 0 && told < REJECTIONS_TOLD; i = NextCandle(rejected, i, total)) {
-      if(TellRejection(series, rates[first + NumberAt(rejected, i)].time, JsonText(rejected, "msg", i)))
-         told++;
+   int logged = 0;
+   for(int i = NextCandle(rejected, 0, total); i >= 0 && logged < MAX_REJECTIONS_LOGGED; i = NextCandle(rejected, i, total)) {
+      if(LogRejection(series, rates[first + NumberAt(rejected, i)].time, JsonText(rejected, "msg", i)))
+         logged++;
    }
-   if(told == REJECTIONS_TOLD)
-      Print(StringFormat("%s: of this request %s candles are not stored", SeriesName(series),
+   if(logged == MAX_REJECTIONS_LOGGED)
+      Print(StringFormat("%s: %s candles of this request are not stored", SeriesName(series),
                          IntegerToString(JsonNumber(answer, "records_rejected"))));
 }
 
-// A candle that is rejected is sent again with the newest ones, but told only once.
-bool TellRejection(Series &series, const datetime time, const string reason) {
+// A rejected candle is sent again with the newest ones, but logged only once.
+bool LogRejection(Series &series, const datetime time, const string reason) {
    if(!Remember(series.rejected, time))
       return false;
    Print(StringFormat("%s: the candle of %s is not stored: %s", SeriesName(series), UtcText(time), reason));
    return true;
 }
 
-// A candle that conflicts is sent again with the newest ones, too, but counts only once.
+// A conflicting candle is sent again with the newest ones, too, but counts only once.
 void NoteConflicts(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
    const string list = JsonArray(answer, "conflicts", 0);
    int named = 0;
@@ -1667,59 +1676,60 @@ void NoteConflicts(Series &series, const MqlRates &rates[], const int first, con
 void NoteConflict(Conflicts &conflicts, const datetime time, const string fields) {
    if(!Remember(conflicts.candles, time))
       return;
-   if(conflicts.untold == 0 || time < conflicts.first_untold) {
-      conflicts.first_untold = time;
-      conflicts.fields       = Listed(fields);
+   if(conflicts.unlogged == 0 || time < conflicts.first_unlogged) {
+      conflicts.first_unlogged = time;
+      conflicts.fields         = Listed(fields);
    }
    conflicts.count++;
-   conflicts.untold++;
+   conflicts.unlogged++;
 }
 
-// At once, and then hourly, because two terminals that feed one name disagree about nearly every candle.
-void TellConflicts(const string series, Conflicts &conflicts) {
+// Logs conflicts at once and then hourly, because two terminals that feed one name disagree about nearly every candle.
+void LogConflicts(const string series, Conflicts &conflicts) {
    const ulong now = GetTickCount64();
-   const bool lately = conflicts.told_at != 0 && now < conflicts.told_at + (ulong)RECHECK_SECONDS * SECOND;
-   if(conflicts.untold == 0 || lately)
+   const bool lately = conflicts.logged_at != 0 && now < conflicts.logged_at + (ulong)RECHECK_SECONDS * SECOND;
+   if(conflicts.unlogged == 0 || lately)
       return;
-   string what = StringFormat("another %s for %s", conflicts.fields, UtcText(conflicts.first_untold));
-   if(conflicts.untold > 1)
-      what = StringFormat("other values for %s candles, the first of %s (%s)", Counted(conflicts.untold, conflicts.cut_off),
-                          UtcText(conflicts.first_untold), conflicts.fields);
-   Print(StringFormat("%s: the service has %s; what it has stays: two terminals feed this name, or this terminal's history changed",
+   string what = StringFormat("another %s for %s", conflicts.fields, UtcText(conflicts.first_unlogged));
+   if(conflicts.unlogged > 1)
+      what = StringFormat("other values for %s candles, the first of %s (%s)", Counted(conflicts.unlogged, conflicts.cut_off),
+                          UtcText(conflicts.first_unlogged), conflicts.fields);
+   Print(StringFormat("%s: the service has %s, and keeps its own: two terminals feed this name, or this terminal's history changed",
                       series, what));
-   conflicts.untold  = 0;
-   conflicts.told_at = now;
+   conflicts.unlogged  = 0;
+   conflicts.logged_at = now;
 }
 
 string Counted(const int count, const bool cut_off) {
    return StringFormat("%s%d", cut_off ? "at least " : "", count);
 }
 
-// A closed candle whose period is not over by the service's clock, told once for a series: such days come twice a year.
-void TellEarly(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
+// Logs a closed candle whose period is not over by the service's clock, once for each series, because such days come twice a
+// year.
+void LogEarly(Series &series, const MqlRates &rates[], const int first, const int total, const string answer) {
    const string early = JsonArray(answer, "early", 0);
-   if(series.early_told || StringLen(early) < StringLen("[0]"))
+   if(series.early_logged || StringLen(early) < StringLen("[0]"))
       return;
    const int index = NumberAt(early, 1);
    if(index < 0 || index >= total)
       return;
-   Print(StringFormat("%s: the candle of %s should last longer by the service's clock, which closes it by itself at its end and "
-                      "keeps it as forming until then; that is normal on days when clocks change, otherwise check BrokerClock and "
+   Print(StringFormat("%s: the candle of %s should last longer by the service's clock, so the service keeps it as forming and closes "
+                      "it at its end; that is normal on days on which clocks change, otherwise check BrokerClock and "
                       "BrokerOffsetMinutes", SeriesName(series), UtcText(rates[first + index].time)));
-   series.early_told = true;
+   series.early_logged = true;
 }
 
-// A broker may have traded volumes for its exchange symbols alone. A series with none at all is told once.
-void TellNoVolume(Series &series, const MqlRates &rates[], const int first, const int closed) {
-   if(VolumeKind != VOLUME_REAL || series.no_volume_told || closed == 0)
+// A broker may have traded volumes for exchange symbols alone. A series without any is logged once.
+void LogNoVolume(Series &series, const MqlRates &rates[], const int first, const int closed) {
+   if(VolumeKind != VOLUME_REAL || series.no_volume_logged || closed == 0)
       return;
    for(int i = 0; i < closed; i++) {
       if(rates[first + i].real_volume != 0)
          return;
    }
-   Print(StringFormat("%s: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks if you want those",
+   Print(StringFormat("%s: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks to store tick volumes",
                       SeriesName(series)));
-   series.no_volume_told = true;
+   series.no_volume_logged = true;
 }
 
 void Forget(Remembered &candles) {
@@ -1727,17 +1737,17 @@ void Forget(Remembered &candles) {
    candles.next = 0;
 }
 
-// Whether a candle was not among them yet.
+// Adds a candle. Returns false if it was among them.
 bool Remember(Remembered &candles, const datetime time) {
    const int count = ArraySize(candles.times);
    for(int i = 0; i < count; i++) {
       if(candles.times[i] == time)
          return false;
    }
-   if(count < CANDLES_REMEMBERED)
+   if(count < MAX_CANDLES_REMEMBERED)
       ArrayResize(candles.times, count + 1);
    candles.times[candles.next] = time;
-   candles.next = (candles.next + 1) % CANDLES_REMEMBERED;
+   candles.next = (candles.next + 1) % MAX_CANDLES_REMEMBERED;
    return true;
 }
 
@@ -1748,10 +1758,10 @@ void ShowStatus() {
    else if(g_clock_note != "")
       status += g_clock_note + "\n";
    const int total = ArraySize(g_series);
-   for(int i = 0; i < total && i < STATUS_LINES; i++)
+   for(int i = 0; i < total && i < MAX_STATUS_LINES; i++)
       status += SeriesStatus(g_series[i]) + "\n";
-   if(total > STATUS_LINES)
-      status += StringFormat("and %d more", total - STATUS_LINES);
+   if(total > MAX_STATUS_LINES)
+      status += StringFormat("and %d more", total - MAX_STATUS_LINES);
    Comment(status);
 }
 
@@ -1759,9 +1769,9 @@ string FeedStatus() {
    if(g_stopped)
       return g_trouble;
    if(!g_has_timer)
-      return "waits for the terminal to have a timer for it";
+      return "waits until the terminal has a timer for it";
    if(!IsConnected())
-      return "waits for the terminal to be connected to its broker";
+      return "waits until the terminal is connected to its broker";
    if(g_clock_warning != "" && BrokerClock == CLOCK_MEASURED)
       return "sends nothing while it is not certain how far the broker's clock is ahead of UTC";
    if(g_clock_warning != "" && !IgnoreClockCheck)
@@ -1769,7 +1779,7 @@ string FeedStatus() {
    const ulong now = GetTickCount64();
    if(now < g_pause_until)
       return StringFormat("tries again in %d s, %s", (int)((g_pause_until - now) / SECOND), g_trouble);
-   return "well";
+   return "running";
 }
 
 string SeriesStatus(const Series &series) {
@@ -1782,7 +1792,7 @@ string SeriesStatus(const Series &series) {
       status += StringFormat(", leaves out candles between %s and %s by the broker's clock (see the log)",
                              BrokerText(series.left_out_from), BrokerText(series.left_out_to));
    if(series.waiting_since != 0)
-      status += ", waits for the terminal to load history";
+      status += ", waits until the terminal has loaded its history";
    else if(series.note != "")
       status += StringFormat(", %s", series.note);
    return status;
@@ -1791,7 +1801,7 @@ string SeriesStatus(const Series &series) {
 string StageText(const Series &series) {
    switch(series.stage) {
       case STAGE_ASK:
-         return "asks where it stands";
+         return "asks for the stored range";
       case STAGE_BEGIN:
          return "begins";
       case STAGE_CATCH_UP:
@@ -1826,7 +1836,8 @@ string BrokerText(const datetime broker) {
 }
 
 //+------------------------------------------------------------------+
-//| Inputs. Each reader returns what is wrong in a sentence, or "".  |
+//| Inputs. Each function returns a sentence that says what is       |
+//| wrong, or "".                                                    |
 //+------------------------------------------------------------------+
 string ReadInputs() {
    string mistake = ReadUrl();
@@ -1851,21 +1862,21 @@ string ReadUrl() {
    if((!https && !http) || StringLen(Host(g_url)) == 0)
       return "Url must be the address of the service, such as https://candles.example.com";
    if(StringFind(g_url, "@") >= 0)
-      return "Url must hold no @: requests cannot carry a name and a password; the key belongs into Key";
+      return "Url must not contain @, because requests cannot carry a name and a password; the key belongs in Key";
    if(StringFind(g_url, "/api/") >= 0)
-      return "Url must be the address of the service alone, without /api/ and what follows";
+      return "Url must be the address of the service alone, without /api/ and the rest";
    if(!http || IsThisComputer(Host(g_url)))
       return "";
    if(!IsPrivate(Host(g_url)))
       return "Url must begin with https://, because everybody on the way can read the key from http://; only this computer "
-             "(http://127.0.0.1) and, with AllowPlainHttp, a private network may do without";
+             "(http://127.0.0.1) and, with AllowPlainHttp, a private network may use http://";
    if(!AllowPlainHttp)
       return "Url must begin with https://, because everybody in this network can read the key from http://; set AllowPlainHttp to "
              "true to accept that";
    return "";
 }
 
-// An address of IPv6 has its brackets.
+// The host without its port. An IPv6 address keeps its brackets.
 string Host(const string url) {
    string host = StringSubstr(url, StringFind(url, "://") + 3);
    const int path = StringFind(host, "/");
@@ -1895,7 +1906,7 @@ bool IsPrivate(const string host) {
       return StringFind(start, "fc") == 0 || StringFind(start, "fd") == 0 ||
              (StringFind(start, "fe") == 0 && (third == "8" || third == "9" || third == "a" || third == "b"));
    }
-   // A number is an address, too, written in an unusual way.
+   // A number is also an address, in an unusual notation.
    const bool bare_name = StringFind(host, ".") < 0 && StringGetCharacter(host, 0) > '9';
    return bare_name || EndsWith(host, ".local") || EndsWith(host, ".lan") ||
           EndsWith(host, ".internal") || EndsWith(host, ".home.arpa");
@@ -1932,11 +1943,11 @@ bool EndsWith(const string text, const string end) {
 string ReadKey() {
    const string key = Trimmed(Key);
    if(StringLen(key) == 0)
-      return "Key is empty; write an ingest key of the service, one of those in its MT5_API_KEY, without the name before it";
+      return "Key is empty; enter an ingest key of the service, one of those in its MT5_API_KEY, without the name before it";
    for(int i = 0; i < StringLen(key); i++) {
       const ushort character = StringGetCharacter(key, i);
       if(character <= ' ' || character > '~')
-         return "Key holds a blank or a character that no key has; copy it once more";
+         return "Key contains a blank or a character that keys cannot have; copy it again";
    }
    g_headers = StringFormat("Content-Type: application/json\r\nX-API-KEY: %s\r\nPrefer: handling=lenient\r\n", key);
    g_headers += StringFormat("User-Agent: CandlewickFeed/%s (MetaTrader 5; build %d)\r\n", VERSION,
@@ -1950,12 +1961,12 @@ string ReadNumbers() {
    mistake += ReadNumber("TimerSeconds", TimerSeconds, 1, 3600);
    mistake += ReadNumber("BatchSize", BatchSize, 1, 10000);
    mistake += ReadNumber("ResendCandles", ResendCandles, 1, 1000000);
-   mistake += ReadNumber("BrokerOffsetMinutes", BrokerOffsetMinutes, LEAST_OFFSET_MINUTES, MOST_OFFSET_MINUTES);
+   mistake += ReadNumber("BrokerOffsetMinutes", BrokerOffsetMinutes, MIN_OFFSET_MINUTES, MAX_OFFSET_MINUTES);
    return Trimmed(mistake);
 }
 
-string ReadNumber(const string name, const int value, const int least, const int most) {
-   return value >= least && value <= most ? "" : StringFormat("%s is %d; it must be %d to %d. ", name, value, least, most);
+string ReadNumber(const string name, const int value, const int min, const int max) {
+   return value >= min && value <= max ? "" : StringFormat("%s is %d; it must be %d to %d. ", name, value, min, max);
 }
 
 string ReadTimeframes(ENUM_TIMEFRAMES &timeframes[]) {
@@ -1965,12 +1976,12 @@ string ReadTimeframes(ENUM_TIMEFRAMES &timeframes[]) {
    for(int i = 0; i < count; i++) {
       ENUM_TIMEFRAMES timeframe = PERIOD_CURRENT;
       if(!FindTimeframe(items[i], timeframe))
-         return StringFormat("Timeframes holds %s; it takes M1 M2 M3 M4 M5 M6 M10 M12 M15 M20 M30 H1 H2 H3 H4 H6 H8 H12 D1 W1 MN1, "
+         return StringFormat("Timeframes contains %s; it accepts M1 M2 M3 M4 M5 M6 M10 M12 M15 M20 M30 H1 H2 H3 H4 H6 H8 H12 D1 W1 MN1, "
                              "with commas between them", items[i]);
       ArrayResize(timeframes, ArraySize(timeframes) + 1);
       timeframes[ArraySize(timeframes) - 1] = timeframe;
    }
-   return count == 0 ? "Timeframes is empty; write for example M1,H1" : "";
+   return count == 0 ? "Timeframes is empty; enter for example M1,H1" : "";
 }
 
 bool FindTimeframe(const string text, ENUM_TIMEFRAMES &timeframe) {
@@ -2002,11 +2013,11 @@ string ReadSymbols(const ENUM_TIMEFRAMES &timeframes[]) {
       const string symbol = equals < 0 ? items[i] : Trimmed(Left(items[i], equals));
       const string name = equals < 0 ? items[i] : Trimmed(StringSubstr(items[i], equals + 1));
       if(StringLen(symbol) == 0 || StringLen(name) == 0 || StringLen(name) > 64 || StringFind(name, "=") >= 0)
-         return StringFormat("Symbols holds %s; write EURUSD, or EURUSD.m=EURUSD to store it under another name of up to 64 "
+         return StringFormat("Symbols contains %s; enter EURUSD, or EURUSD.m=EURUSD to store it under another name of up to 64 "
                              "characters", items[i]);
       for(int j = 0; j < ArraySize(timeframes); j++) {
          if(!AddSeries(symbol, name, timeframes[j]))
-            return StringFormat("%s %s stands there twice; a stored series can have one source only", name,
+            return StringFormat("%s %s is listed twice; a stored series can have only one source", name,
                                 TimeframeName(timeframes[j]));
       }
    }
@@ -2030,7 +2041,7 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].sent_down_to        = 0;
    g_series[count].forming             = 0;
    g_series[count].forming_volume      = 0;
-   g_series[count].most                = BatchSize;
+   g_series[count].max_batch           = BatchSize;
    g_series[count].waiting_since       = 0;
    g_series[count].broken_off          = false;
    g_series[count].loaded_from         = 0;
@@ -2040,10 +2051,10 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    g_series[count].note                = "";
    g_series[count].conflicts.count     = 0;
    g_series[count].conflicts.cut_off   = false;
-   g_series[count].conflicts.untold    = 0;
-   g_series[count].conflicts.told_at   = 0;
-   g_series[count].early_told          = false;
-   g_series[count].no_volume_told      = false;
+   g_series[count].conflicts.unlogged  = 0;
+   g_series[count].conflicts.logged_at = 0;
+   g_series[count].early_logged        = false;
+   g_series[count].no_volume_logged    = false;
    g_series[count].walks_whole         = BrokerClock == CLOCK_MEASURED;
    g_series[count].rests               = false;
    g_series[count].left_out_from       = 0;
@@ -2053,7 +2064,7 @@ bool AddSeries(const string symbol, const string name, const ENUM_TIMEFRAMES tim
    return true;
 }
 
-// The parts between commas or semicolons that are not empty.
+// Splits a text at commas and semicolons, and drops empty parts.
 int SplitList(const string text, string &items[]) {
    string list = text;
    StringReplace(list, ";", ",");
@@ -2070,7 +2081,7 @@ int SplitList(const string text, string &items[]) {
    return ArraySize(items);
 }
 
-// A length of 0 has StringSubstr take all of the text in some builds.
+// In some builds, StringSubstr with a length of 0 returns the whole text.
 string Left(const string text, const int length) {
    return length > 0 ? StringSubstr(text, 0, length) : "";
 }

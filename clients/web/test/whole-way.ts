@@ -189,7 +189,7 @@ async function feeds(what: string): Promise<void> {
   await until(async () => {
     await terminal.tell('advance 5');
     const live = (timeframe: string) => new RegExp(`${timeframe}: live(?!, history)`).test(terminal.comment);
-    return /: well/.test(terminal.comment) && live('H1') && live('D1');
+    return /: running/.test(terminal.comment) && live('H1') && live('D1');
   }, () => `${what}: ${terminal.comment}`);
 }
 

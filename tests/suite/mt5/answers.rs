@@ -15,7 +15,7 @@ fn batches_are_halved_until_accepted(kind: StoreKind) {
         let sizes: Vec<_> = feed.posts().iter().map(|post| post["candles"].as_array().unwrap().len()).collect();
         assert_eq!(sizes[..4], [500, 250, 125, 62]);
         assert!(sizes[4..].iter().all(|size| *size <= 62), "{sizes:?}");
-        assert_eq!(feed.terminal.logged("at most 62 candles are sent at once"), 1);
+        assert_eq!(feed.terminal.logged("requests are limited to 62 candles"), 1);
     });
 }
 
@@ -124,7 +124,7 @@ fn many_bad_bars_are_counted_and_the_first_ones_logged(kind: StoreKind) {
         }
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
         assert_eq!(feed.terminal.logged(" is not stored: "), 3, "{:?}", feed.terminal.log);
-        assert_eq!(feed.terminal.logged("EURUSD M1: of this request 40 candles are not stored"), 1);
+        assert_eq!(feed.terminal.logged("EURUSD M1: 40 candles of this request are not stored"), 1);
     });
 }
 
@@ -268,7 +268,7 @@ fn https_requires_a_trusted_certificate() {
             terminal.tell(&format!("offset {OFFSET}"));
             terminal.tell("init");
             terminal.tell("advance 10");
-            let told = format!("the request to {url} broke off; check its certificate and that it speaks https");
+            let told = format!("the request to {url} was cut off; check the certificate, and that the server speaks https");
             assert_eq!(terminal.logged(&told), usize::from(!trusted), "{:?}", terminal.log);
         }
         assert_eq!(database.closed().await.len(), 49);

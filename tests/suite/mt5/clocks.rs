@@ -179,7 +179,7 @@ fn an_input_allows_candles_by_a_clock_that_does_not_fit(kind: StoreKind) {
         feed.input("IgnoreClockCheck", "true");
         begin(&mut feed, &market);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-        let warning = "candles are sent all the same, as IgnoreClockCheck says, with times that may be wrong";
+        let warning = "candles are sent with times that may be wrong, because IgnoreClockCheck is true";
         assert_eq!(feed.terminal.logged(warning), 1, "{:?}", feed.terminal.log);
         assert!(feed.terminal.comment.contains(warning), "{}", feed.terminal.comment);
     });

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::*;
 
-const STAYS: &str = "; what it has stays: two terminals feed this name, or this terminal's history changed";
+const STAYS: &str = ", and keeps its own: two terminals feed this name, or this terminal's history changed";
 
 /// Changes the close, or the close and the volume, of the closed bars that opened this many minutes ago.
 fn change(feed: &mut Feed, market: &mut Market, minutes: impl Iterator<Item = i64>, volume: i64) {

@@ -38,7 +38,7 @@ fn history_that_loads_late_and_with_holes_is_stored_whole(kind: StoreKind) {
         feed.init();
         feed.advance(30);
         assert!(feed.posts().is_empty(), "there is nothing to send yet");
-        assert!(feed.terminal.comment.contains("waits for the terminal to load history"), "{}", feed.terminal.comment);
+        assert!(feed.terminal.comment.contains("waits until the terminal has loaded its history"), "{}", feed.terminal.comment);
         // The newest candles and some older ones are loaded, with a hole between them.
         feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 100 * 60));
         feed.terminal.tell(&format!("load EURUSD M1 {} {}", BROKER_NOW - 900 * 60, BROKER_NOW - 400 * 60));
@@ -145,6 +145,6 @@ fn candles_that_the_terminal_no_longer_keeps_are_reported_missing(kind: StoreKin
         feed.advance(60);
         let wanted = [before, closed(&market, 149)].concat();
         feed.verify(feed.stored().await, &wanted, &[last_seen, forming(&market)].concat());
-        assert_eq!(feed.terminal.logged("so the service gets a hole there; see Max bars in chart"), 1);
+        assert_eq!(feed.terminal.logged("so the service gets a gap there; see Max bars in chart"), 1);
     });
 }

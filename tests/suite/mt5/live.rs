@@ -58,7 +58,7 @@ fn a_candle_interrupted_by_a_disconnect_is_sent_once_complete(kind: StoreKind) {
         let cut = *market.times().last().unwrap();
         feed.terminal.tell("connected no");
         feed.advance(600);
-        assert!(feed.terminal.comment.contains("waits for the terminal to be connected"), "{}", feed.terminal.comment);
+        assert!(feed.terminal.comment.contains("waits until the terminal is connected"), "{}", feed.terminal.comment);
         // When the connection returns, a new bar comes at once, and the missed bars and ticks come a little later.
         for _ in 0..10 {
             open_next(&mut feed, &mut market);
@@ -122,7 +122,7 @@ fn a_symbol_without_traded_volumes_is_named_once(kind: StoreKind) {
         feed.input("VolumeKind", 1);
         begin(&mut feed, &market);
         feed.advance(3700);
-        let line = "EURUSD M1: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks if you want those";
+        let line = "EURUSD M1: the broker has no traded volume for it, so 0 is stored; set VolumeKind to ticks to store tick volumes";
         assert_eq!(feed.terminal.logged(line), 1, "{:?}", feed.terminal.log);
         assert!(feed.database.closed().await.iter().all(|row| row.ends_with(" 0")));
     });
@@ -168,7 +168,7 @@ fn a_service_killed_during_the_history_gets_the_rest_later(kind: StoreKind) {
             feed.serve(&[]);
         }
         assert!(feed.database.closed().await.len() < 2999, "it was amid the history");
-        assert!(feed.terminal.logged("broke off") > 0, "{:?}", feed.terminal.log);
+        assert!(feed.terminal.logged("was cut off") > 0, "{:?}", feed.terminal.log);
         minute(&mut feed, &mut market);
         feed.advance(300);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));

@@ -85,7 +85,7 @@ fn a_moment_without_candles_is_not_the_end_of_the_history(kind: StoreKind) {
         feed.terminal.tell("shown EURUSD M1 yes");
         feed.advance(120);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-        assert_eq!(feed.terminal.logged("hole"), 0, "{:?}", feed.terminal.log);
+        assert_eq!(feed.terminal.logged("gap"), 0, "{:?}", feed.terminal.log);
     });
 }
 
@@ -96,7 +96,7 @@ fn a_moment_without_candles_is_shown_only_while_it_lasts(kind: StoreKind) {
         feed.show(&market);
         feed.init();
         feed.advance(20);
-        let told = "waits for the terminal to load history";
+        let told = "waits until the terminal has loaded its history";
         feed.terminal.tell("shown EURUSD M1 no");
         feed.advance(600);
         assert!(feed.terminal.comment.contains(told), "{}", feed.terminal.comment);
@@ -104,7 +104,7 @@ fn a_moment_without_candles_is_shown_only_while_it_lasts(kind: StoreKind) {
         minute(&mut feed, &mut market);
         assert!(!feed.terminal.comment.contains(told), "{}", feed.terminal.comment);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-        assert_eq!(feed.terminal.logged("hole"), 0, "{:?}", feed.terminal.log);
+        assert_eq!(feed.terminal.logged("gap"), 0, "{:?}", feed.terminal.log);
     });
 }
 
@@ -195,7 +195,7 @@ fn a_series_that_always_fails_does_not_hold_up_the_others(kind: StoreKind) {
         assert!((5..=20).contains(&failed), "{failed} requests");
         assert_eq!(feed.terminal.logged("answers 500 (something broke)"), 1, "{:?}", feed.terminal.log);
         assert_eq!(feed.terminal.logged("takes candles again"), 0);
-        assert!(feed.terminal.comment.contains("GBPUSD M1: asks where it stands, http"), "{}", feed.terminal.comment);
+        assert!(feed.terminal.comment.contains("GBPUSD M1: asks for the stored range, http"), "{}", feed.terminal.comment);
         for _ in 0..50 {
             minute(&mut feed, &mut market);
         }
@@ -387,7 +387,7 @@ fn a_terminal_without_a_timer_is_asked_for_one_with_each_tick(kind: StoreKind) {
         feed.init();
         assert_eq!(feed.terminal.logged("the terminal has no timer for the feed yet"), 1);
         feed.terminal.tell("tick");
-        assert!(feed.terminal.comment.contains("waits for the terminal to have a timer"), "{}", feed.terminal.comment);
+        assert!(feed.terminal.comment.contains("waits until the terminal has a timer"), "{}", feed.terminal.comment);
         feed.terminal.tell("timers yes");
         feed.terminal.tell("tick");
         feed.advance(20);
@@ -420,7 +420,7 @@ fn a_restart_in_the_same_program_resets_the_state(kind: StoreKind) {
         let posts = feed.posts().len();
         feed.init();
         assert!(
-            feed.terminal.comment.contains(": well | EURUSD M1: asks where it stands"),
+            feed.terminal.comment.contains(": running | EURUSD M1: asks for the stored range"),
             "{}",
             feed.terminal.comment
         );

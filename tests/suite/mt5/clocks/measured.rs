@@ -572,7 +572,7 @@ fn hours_that_load_late_lose_no_candles() {
         broker.feed.terminal.tell(&format!("unload EURUSD H1 {oldest} {newest}"));
         broker.start();
         broker.verify_nothing().await;
-        assert!(broker.says("until the terminal has loaded the hours"), "{}", broker.told());
+        assert!(broker.says("until the terminal has loaded the H1 candles"), "{}", broker.told());
         broker.feed.terminal.tell(&format!("load EURUSD H1 {} {newest}", newest - 4 * DAY));
         broker.run_to(broker.now + 6 * HOUR);
         let week = close_before(broker.now) + 2 * DAY;
