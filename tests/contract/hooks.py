@@ -198,7 +198,7 @@ def epoch(text):
 
 
 def price(value):
-    """The price itself, unless it has more than 28 digits in all or behind the point."""
+    """The price itself, unless it has more than 28 digits in all or after the point."""
     number = decimal(value)
     if (
         number is not None

@@ -29,7 +29,7 @@ export type Series = {
   /** Opening time of the newest candle, in epoch milliseconds. */
   last: number;
   /**
-   * Digits behind the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
+   * Digits after the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
    * may have more.
    */
   price_precision: number;

@@ -103,7 +103,7 @@ impl<'a> Number<'a> {
     pub(crate) fn to_decimal(self) -> Result<Decimal, ValueError> {
         const COEFFICIENT_LIMIT: i128 = 10_i128.pow(28);
         let too_precise =
-            || ValueError::new(Rule::TooPrecise, "has more than 28 digits in all or behind the point; send at most 28");
+            || ValueError::new(Rule::TooPrecise, "has more than 28 digits in all or after the point; send at most 28");
         let scale = self.scale();
         let mut coefficient = 0_i128;
         for digit in self.digits() {

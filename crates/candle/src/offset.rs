@@ -42,11 +42,11 @@ impl UtcOffset {
             None => EXAMPLE.to_owned(),
         };
         if !(-Self::MAX_SECONDS..=Self::MAX_SECONDS).contains(&seconds) {
-            let message = format!("is beyond the 50400 seconds of 14 hours; {}", in_another_unit());
+            let message = format!("is more than 14 hours (50400 seconds); {}", in_another_unit());
             return Err(ValueError::new(Rule::OutOfRange, message));
         }
         if seconds % Self::STEP_SECONDS != 0 {
-            let message = format!("is not a multiple of 900 seconds, as every zone is; {}", in_another_unit());
+            let message = format!("is not a multiple of 900 seconds, as every zone's offset is; {}", in_another_unit());
             return Err(ValueError::new(Rule::NotAQuarterHour, message));
         }
         Ok(Self(seconds))

@@ -80,7 +80,7 @@ impl EpochUnit {
             "ms" => Ok(Self::Milliseconds),
             _ => Err(ValueError::new(
                 Rule::UnknownUnit,
-                "is not a known unit; send s where numbers are epoch seconds, or ms where they are epoch milliseconds",
+                "is not a known unit; send s if numbers are epoch seconds, or ms if they are epoch milliseconds",
             )),
         }
     }
@@ -165,7 +165,7 @@ impl Timestamp {
             None => broker_time(reading, false),
             Some(_) if shift != UtcOffset::ZERO => Err(ValueError::new(
                 Rule::ZoneAndOffset,
-                format!("names its zone, and utc_offset is {} as well; drop one of the two", shift.seconds()),
+                format!("has a zone, and utc_offset is {} as well; drop one of the two", shift.seconds()),
             )),
             Some(zone) => {
                 let time = Self::from_seconds(reading - zone)?;
@@ -317,11 +317,11 @@ fn epoch_millis(number: Number<'_>, unit: Option<EpochUnit>) -> Result<i64, Valu
 /// The error for a `text` that is not a bound, with advice that works in a URL.
 fn not_a_bound(text: &str) -> ValueError {
     let message = if let Some(time) = parse_mt5(text) {
-        format!("is not in the form of a query; send {} if it is UTC", rfc3339(time))
+        format!("is not a form of time that queries accept; send {} if it is UTC", rfc3339(time))
     } else if let Some(midnight) = parse_fixed(text, "0000.00.00") {
-        format!("is not in the form of a query; send {}", midnight.format("%Y-%m-%d"))
+        format!("is not a form of time that queries accept; send {}", midnight.format("%Y-%m-%d"))
     } else if text.rfind(' ').is_some_and(|at| parse_iso(&format!("{}+{}", &text[..at], &text[at + 1..])).is_some()) {
-        "has a blank where its zone's plus was; write %2B for a plus in a URL".to_owned()
+        "has a blank instead of the plus before its zone; write %2B for a plus in a URL".to_owned()
     } else {
         format!(
             "is {}not a time in a known form; send 2025-08-03T10:00:00Z, 2025-08-03, epoch seconds or epoch milliseconds",

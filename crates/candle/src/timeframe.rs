@@ -72,7 +72,7 @@ impl Timeframe {
     /// When `text` is none of these. The message lists the known names.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         if text == "1M" {
-            return Err(ValueError::new(Rule::AmbiguousTimeframe, "could be a minute or a month; send M1 or MN1"));
+            return Err(ValueError::new(Rule::AmbiguousTimeframe, "can mean a minute or a month; send M1 or MN1"));
         }
         let name = match text.split_at_checked("PERIOD_".len()) {
             Some((prefix, name)) if prefix.eq_ignore_ascii_case("PERIOD_") => name,
@@ -88,7 +88,7 @@ impl Timeframe {
         };
         Self::ALL.into_iter().find(same).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(" ");
-            ValueError::new(Rule::UnknownTimeframe, format!("is none of the known timeframes; send one of {names}"))
+            ValueError::new(Rule::UnknownTimeframe, format!("is not a known timeframe; send one of {names}"))
         })
     }
 
@@ -114,7 +114,8 @@ impl Timeframe {
             minutes => format!("multiples of {minutes} minutes"),
         };
         let message = format!(
-            "is not when a candle of {self} opens, which is on {grid} of UTC; send the time at which the candle opened"
+            "is not an opening time of {self} candles, which open on {grid} in UTC; send the time at which the candle \
+             opened"
         );
         Err(ValueError::new(rule, message))
     }

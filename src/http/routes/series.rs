@@ -28,7 +28,7 @@ pub(crate) struct SeriesAnswer {
     /// Opening time of the newest candle, in epoch milliseconds.
     #[schema(example = 1_754_215_200_000_i64)]
     last: i64,
-    /// Digits behind the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
+    /// Digits after the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
     /// may have more.
     #[schema(example = 5)]
     price_precision: u32,
