@@ -115,7 +115,7 @@ fn check_does_not_modify_a_sqlite_file() {
     assert_eq!((code, files(folder.path())), (2, before), "{report}");
     has_row(&report, "wrong", "file", "trader data/c.db cannot be made: its folder");
     assert!(report.contains(&format!("mkdir -p '{}/trader data'", folder.path().display())), "{report}");
-    fs::write(folder.path().join("text.db"), "this is no database, however long one reads in it").unwrap();
+    fs::write(folder.path().join("text.db"), "this text is not a database, even if it is read to the end").unwrap();
     let (code, report) = check(folder.path(), &[("DATABASE_URL", "sqlite://text.db")]);
     assert_eq!(code, 2, "{report}");
     has_row(&report, "wrong", "file", "is not a SQLite database");
@@ -296,7 +296,7 @@ fn an_unreachable_database_is_exit_code_1_within_the_timeout() {
         report.ends_with("Something does not work now and may heal by itself; see what is marked \"failed\".\n"),
         "{report}"
     );
-    // A server that accepts the connection and sends nothing: without a timeout this test would not end.
+    // Without a timeout this test would not end, because the server accepts the connection and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let (code, report) = check(folder.path(), &[("DATABASE_URL", &format!("postgres://u:geheim@{address}/d"))]);

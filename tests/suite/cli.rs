@@ -27,7 +27,7 @@ fn all_configuration_problems_are_reported_at_once() {
     assert_snapshot!("configuration_problems", errors);
     assert!(
         !errors.contains("tiny-secret") && std::fs::read_dir(folder.path()).unwrap().next().is_none(),
-        "nothing was made"
+        "no file was created"
     );
 }
 
@@ -41,13 +41,14 @@ fn a_misspelt_environment_is_treated_as_production() {
     }
     let (code, ..) = output(&mut program(folder.path(), &[("PORT", "none")]));
     assert_eq!(code, 2);
-    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "no keys were made for it");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "no keys were generated");
 }
 
 #[test]
 fn unusable_databases_are_exit_code_2() {
     let folder = folder();
-    std::fs::write(folder.path().join("text.db"), "this is no database, however long one reads in it").unwrap();
+    std::fs::write(folder.path().join("text.db"), "this text is not a database, even if it is read to the end")
+        .unwrap();
     for (url, sentence) in [
         ("mysql://localhost/db", "must start with sqlite:// or postgres://"),
         ("postgres://u:hidden@db.example.com:6543/postgres", "port 6543"),
@@ -123,7 +124,7 @@ fn healthcheck_reports_by_its_exit_code() {
     assert_eq!(check(&[&format!("{}/health/live", serving.url)], "1").0, 0);
     let (code, _, errors) = check(&[&format!("{}/nowhere", serving.url)], "1");
     assert!(code == 1 && errors.contains("404"), "{errors}");
-    assert_eq!(check(&[&serving.url], "1").0, 0, "without a path it asks /health");
+    assert_eq!(check(&[&serving.url], "1").0, 0, "a URL without a path means /health");
     let (_, _, errors) = check(&["http://user:hidden@127.0.0.1:1/"], "1");
     assert!(errors.contains("http://127.0.0.1:1/health does not answer") && !errors.contains("hidden"), "{errors}");
     assert_eq!(check(&["ftp://127.0.0.1/"], "1").0, 2);
@@ -148,7 +149,7 @@ fn healthcheck_takes_the_flags_of_serve() {
     assert_eq!((code, printed), (0, format!("http://127.0.0.1:{port}/health is healthy.\n")), "{errors}");
     let (code, _, errors) = check(&flags[..2]);
     assert!(code == 1 && errors.contains(&format!("http://127.0.0.2:{port}/health does not answer")), "{errors}");
-    assert_eq!(check(&[&serving.url, "--port", "2", "--bind", "192.0.2.1"]).0, 0, "the address as such wins");
+    assert_eq!(check(&[&serving.url, "--port", "2", "--bind", "192.0.2.1"]).0, 0, "the URL overrides the flags");
     let (code, _, errors) = check(&["--port", "80000"]);
     assert!(code == 2 && errors.contains("--port must be a whole number from 0 to 65535"), "{errors}");
     // If a flag selects production, serve does not read .env, and neither does this command.
@@ -185,21 +186,22 @@ fn server(address: &str, answer: &'static [u8]) -> SocketAddr {
 
 #[test]
 fn healthcheck_ignores_proxies_and_redirects_and_times_out() {
-    const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const HEALTHY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     const MOVED: &[u8] =
         b"HTTP/1.1 302 Found\r\nLocation: /health/live\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let folder = folder();
     let check =
         |url: String, variables: &[(&str, &str)]| output(program(folder.path(), variables).args(["healthcheck", &url]));
-    let well = server("127.0.0.1:0", WELL);
+    let healthy = server("127.0.0.1:0", HEALTHY);
     let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let (code, _, errors) = check(format!("http://{well}/health"), &proxies.map(|name| (name, "http://127.0.0.1:1")));
-    assert_eq!(code, 0, "through no proxy: {errors}");
-    let (code, printed, errors) = check(format!("http://localhost:{}/health", well.port()), &[]);
-    assert_eq!((code, printed), (0, format!("http://localhost:{}/health is healthy.\n", well.port())), "{errors}");
-    let well = server("[::1]:0", WELL);
-    let (code, printed, errors) = check(format!("http://{well}"), &[]);
-    assert_eq!((code, printed), (0, format!("http://{well}/health is healthy.\n")), "{errors}");
+    let (code, _, errors) =
+        check(format!("http://{healthy}/health"), &proxies.map(|name| (name, "http://127.0.0.1:1")));
+    assert_eq!(code, 0, "the proxies are ignored: {errors}");
+    let (code, printed, errors) = check(format!("http://localhost:{}/health", healthy.port()), &[]);
+    assert_eq!((code, printed), (0, format!("http://localhost:{}/health is healthy.\n", healthy.port())), "{errors}");
+    let healthy = server("[::1]:0", HEALTHY);
+    let (code, printed, errors) = check(format!("http://{healthy}"), &[]);
+    assert_eq!((code, printed), (0, format!("http://{healthy}/health is healthy.\n")), "{errors}");
 
     let (code, _, errors) = check(format!("http://{}", server("127.0.0.1:0", MOVED)), &[]);
     assert!(code == 1 && errors.contains("/health is unhealthy: HTTP 302 Found."), "{errors}");
@@ -274,7 +276,7 @@ fn dotenv_is_read_only_in_development() {
     assert!(serving.printed.starts_with('{'), "{}", serving.printed);
     drop(serving);
     let serving = Serving::start(folder.path(), &[("INTERNAL_API_TOKEN", "t"), ("LOG_FORMAT", "text")]);
-    assert!(!serving.printed.starts_with('{'), "the environment comes first: {}", serving.printed);
+    assert!(!serving.printed.starts_with('{'), "the environment overrides .env: {}", serving.printed);
     drop(serving);
     let (code, _, errors) =
         output(&mut program(folder.path(), &[("ENVIRONMENT", "staging"), ("DATABASE_URL", "sqlite://x.db")]));

@@ -195,7 +195,7 @@ fn quotes_around_a_key_stop_the_start() {
             }
         }
     }
-    // Quotes inside a key are a part of it.
+    // Quotes inside of a key belong to it.
     production(&[("MT5_API_KEY", r#"some"key'0123456789"#)]).unwrap();
 }
 
@@ -208,9 +208,15 @@ fn development_takes_short_keys_and_warns_of_them() {
     assert!(second.starts_with("INTERNAL_API_TOKEN: entry 1"), "{second}");
     assert!(production(&[]).unwrap().warnings.is_empty());
     let named = [("MT5_API_KEY", "half:secret"), ("INTERNAL_API_TOKEN", "t")];
-    assert!(Config::read(&variables(&named)).unwrap_err().0[0].contains("is shorter than 16"), "half would be logged");
+    assert!(
+        Config::read(&variables(&named)).unwrap_err().0[0].contains("is shorter than 16"),
+        "half would be logged as a name"
+    );
     let dotted = [("MT5_API_KEY", "a.b:short"), ("INTERNAL_API_TOKEN", "t")];
-    assert!(Config::read(&variables(&dotted)).unwrap_err().0[0].contains("has a dot"), "a name is one everywhere");
+    assert!(
+        Config::read(&variables(&dotted)).unwrap_err().0[0].contains("has a dot"),
+        "the rule for names applies in every environment"
+    );
 }
 
 #[test]
@@ -234,7 +240,7 @@ fn secrets_can_be_read_from_files() {
     std::fs::write(&file, " \n").unwrap();
     let problems = production(&[("MT5_API_KEY", ""), ("MT5_API_KEY_FILE", path)]).unwrap_err();
     assert_eq!(problems[0], "MT5_API_KEY_FILE names a file that is empty.");
-    assert!(production(&[("PORT_FILE", path)]).is_ok(), "only secrets");
+    assert!(production(&[("PORT_FILE", path)]).is_ok(), "only secrets can be in files");
 }
 
 #[test]

@@ -268,7 +268,8 @@ fn https_requires_a_trusted_certificate() {
             terminal.tell(&format!("offset {OFFSET}"));
             terminal.tell("init");
             terminal.tell("advance 10");
-            let told = format!("the request to {url} was cut off; check the certificate, and that the server speaks https");
+            let told =
+                format!("the request to {url} was cut off; check the certificate, and that the server speaks https");
             assert_eq!(terminal.logged(&told), usize::from(!trusted), "{:?}", terminal.log);
         }
         assert_eq!(database.closed().await.len(), 49);

@@ -38,7 +38,11 @@ fn history_that_loads_late_and_with_holes_is_stored_whole(kind: StoreKind) {
         feed.init();
         feed.advance(30);
         assert!(feed.posts().is_empty(), "there is nothing to send yet");
-        assert!(feed.terminal.comment.contains("waits until the terminal has loaded its history"), "{}", feed.terminal.comment);
+        assert!(
+            feed.terminal.comment.contains("waits until the terminal has loaded its history"),
+            "{}",
+            feed.terminal.comment
+        );
         // The newest candles and some older ones are loaded, with a hole between them.
         feed.terminal.tell(&format!("load EURUSD M1 {} {BROKER_NOW}", BROKER_NOW - 100 * 60));
         feed.terminal.tell(&format!("load EURUSD M1 {} {}", BROKER_NOW - 900 * 60, BROKER_NOW - 400 * 60));

@@ -195,7 +195,11 @@ fn a_series_that_always_fails_does_not_hold_up_the_others(kind: StoreKind) {
         assert!((5..=20).contains(&failed), "{failed} requests");
         assert_eq!(feed.terminal.logged("answers 500 (something broke)"), 1, "{:?}", feed.terminal.log);
         assert_eq!(feed.terminal.logged("takes candles again"), 0);
-        assert!(feed.terminal.comment.contains("GBPUSD M1: asks for the stored range, http"), "{}", feed.terminal.comment);
+        assert!(
+            feed.terminal.comment.contains("GBPUSD M1: asks for the stored range, http"),
+            "{}",
+            feed.terminal.comment
+        );
         for _ in 0..50 {
             minute(&mut feed, &mut market);
         }
