@@ -34,7 +34,7 @@ select format(
 from generate_series(:first_year, 2040) as year
 \gexec
 
--- Takes what no year does, so that a post is never refused for want of a partition.
+-- Takes what no year does, so that a post is never refused for lack of a partition.
 create table if not exists candlewick_partitions.candles_other partition of market_data_candles default;
 
 -- Supabase's roles get what `candlewick migrate` would have given them on a table of its own making.

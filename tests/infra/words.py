@@ -5,8 +5,8 @@ import pathlib
 import re
 import sys
 
-SUFFIXES = set(".bash .bats .conf .cpp .css .hpp .md .mq5 .py .rs .sed .service .sh .timer .toml .ts .tsx .yml".split())
-NAMES = {"Caddyfile", "Dockerfile", "Makefile"}
+SUFFIXES = set(".bash .bats .conf .cpp .css .hpp .md .mq5 .py .rs .sed .service .sh .snap .sql .timer .toml .ts .tsx .yml".split())
+NAMES = {".env.example", "Caddyfile", "Dockerfile", "Makefile"}
 # Folders of other people's files and of build results.
 SKIPPED = {".git", ".next", "__pycache__", "node_modules", "target"}
 # The API's descriptions, which a script writes into the client.
