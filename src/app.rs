@@ -196,7 +196,6 @@ impl App {
                 Err(unfit.unwrap_or_else(StoreError::internal).into())
             }
             error = self.public.broke() => Err(error),
-            () = self.ingest.ended() => Err(AppError::Upkeep("the task that writes small batches broke".into())),
             Some(ended) = self.upkeep.join_next() => {
                 Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".into(), Into::into)))
             }

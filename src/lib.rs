@@ -2,7 +2,7 @@
 //!
 //! In reading order: the crate [`candle`] defines candles; [`errors`] formats errors; [`clock`] gives the time;
 //! [`config`] reads flags and the environment; [`telemetry`] writes the log, counts and reports failures;
-//! [`detach_on_drop`] finishes work whose caller has gone; [`store`] keeps candles in Postgres or SQLite;
+//! [`deadline`] bounds the work on a post and [`detach_on_drop`] finishes work whose caller has gone; [`store`] keeps candles in Postgres or SQLite;
 //! [`validation`] describes the errors of a request and [`schema`] its valid values; [`ingest`] stores batches and
 //! [`query`] reads pages; [`http`] serves both; [`first_contact`] connects to the store and [`housekeeping`] keeps it
 //! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
@@ -14,6 +14,7 @@ mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod deadline;
 mod detach_on_drop;
 pub mod errors;
 mod first_contact;

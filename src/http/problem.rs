@@ -284,6 +284,11 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Misconfigured(_) => {
                 Self::new(Code::Unavailable, DETAIL)
             }
+            StoreError::Unanswered(_) => Self::new(
+                Code::Unavailable,
+                "The database stopped answering while the batch was written, so it is not known whether it was stored; \
+                 send the same batch again after Retry-After, which is safe.",
+            ),
             StoreError::Missing(what, _) => Self::new(
                 Code::Unavailable,
                 match what {

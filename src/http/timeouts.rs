@@ -15,6 +15,8 @@
 
 use std::time::Duration;
 
+use crate::deadline::ANSWER_WITHIN;
+
 /// From the end of a request to the first byte of the next: longer than Caddy (2 minutes) and nginx (1 minute) keep theirs.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(130);
 /// From a connection's start, or from the first byte of a later request, to the end of the request's head.
@@ -25,6 +27,7 @@ pub(crate) const BODY_PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The work on a request once its body is there. A backstop: the bounds of the parts should end it first.
 pub(crate) const WORK_TIMEOUT: Duration = Duration::from_secs(10);
+const _: () = assert!(ANSWER_WITHIN.as_millis() < WORK_TIMEOUT.as_millis(), "a post is answered before it is given up");
 /// The reading of what is left of a body that was refused.
 pub(crate) const BODY_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client's taking of an answer; of one that streams, or of an upgraded connection, any part of it.

@@ -4,11 +4,12 @@
 //! they differ, two sources disagree about history, and somebody has to look into it.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
+use crate::deadline::Deadline;
 use crate::errors::chain;
 use crate::store::{Store, StoreError, Stored};
 use crate::telemetry::metrics::CONFLICTS;
@@ -52,9 +53,14 @@ impl Conflicts {
 
 /// Compares closed candles, each with its index in the batch, with the stored candles of the same keys. A failure does
 /// not fail the batch, which is stored already.
-pub(super) async fn find(store: &Store, candles: impl Iterator<Item = (usize, Candle)>) -> Conflicts {
+pub(super) async fn find(
+    store: &Store,
+    candles: impl Iterator<Item = (usize, Candle)>,
+    deadline: Deadline,
+) -> Conflicts {
     let (indexes, candles): (Vec<_>, Vec<_>) = candles.unzip();
-    let stored = timeout(COMPARISON_TIMEOUT, store.stored_otherwise(candles.clone())).await;
+    let end = deadline.answer_by().min(Instant::now() + COMPARISON_TIMEOUT);
+    let stored = timeout_at(end.into(), store.stored_otherwise(candles.clone())).await;
     let stored = stored.unwrap_or_else(|_| Err(StoreError::unavailable("the comparison took too long")));
     let stored = match stored {
         Ok(stored) => stored,

@@ -19,15 +19,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use metrics::{Counter, counter};
 use serde::Serialize;
+use tokio::time::timeout_at;
 use utoipa::ToSchema;
 
 use crate::clock::Clock;
+use crate::deadline::Deadline;
 use crate::errors::chain;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, Store, StoreError};
 use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
 use candle::{Rule, Sorted, Timeframe, Timestamp};
 
+pub use coalescer::Poster;
 pub use conflicts::{Conflict, Conflicts};
 pub use malformed::Malformed;
 pub use parse::{BatchFields, CandleFields};
@@ -127,8 +130,7 @@ struct Seen {
 impl Ingest {
     const NEVER: i64 = i64::MIN;
 
-    /// Writes batches of at most `max_candles`, validated by `clock`, to `store`. Starts the task that writes the small
-    /// ones, which [`Self::close`] ends.
+    /// Writes batches of at most `max_candles`, validated by `clock`, to `store`.
     #[must_use]
     pub fn new(store: Store, clock: Clock, max_candles: usize) -> Self {
         for rule in Rule::ALL {
@@ -136,7 +138,7 @@ impl Ingest {
         }
         let seen = Seen { last: AtomicI64::new(Self::NEVER), newest: NewestCandles::default() };
         Self {
-            writer: BatchWriter::start(store.clone()),
+            writer: BatchWriter::new(store.clone()),
             store,
             clock,
             max_candles,
@@ -145,12 +147,14 @@ impl Ingest {
         }
     }
 
-    /// Stores the batch in `body`. When this returns a receipt, what it counts as added or forming is durable.
+    /// Stores the batch in `body`, which has just arrived from `poster`. When this returns a receipt, what it counts as
+    /// added or forming is durable.
     ///
     /// # Errors
-    /// Nothing of the batch was stored, but after [`Refusal::Store`] it may have been. Posting it again is safe in
-    /// every case.
-    pub async fn submit(&self, body: Vec<u8>, handling: Handling) -> Result<Receipt, Refusal> {
+    /// Nothing of the batch was stored and nothing will be, except after [`StoreError::Unanswered`], which leaves it
+    /// open. Posting it again is safe in every case.
+    pub async fn submit(&self, body: Vec<u8>, handling: Handling, poster: &Poster) -> Result<Receipt, Refusal> {
+        let deadline = Deadline::from_now();
         let now = self.clock.now();
         let ValidatedBatch { sorted, received, rejected } = self.parse_pool.check(body, now, self.max_candles).await?;
         let Sorted { batch, closed_indexes, superseded, early } = sorted;
@@ -164,7 +168,7 @@ impl Ingest {
         let newest = newest::of(batch.closed());
         let closed = batch.closed().len();
         let batch = Arc::new(batch);
-        let stored = self.writer.write(Arc::clone(&batch)).await?;
+        let stored = self.writer.write(poster, Arc::clone(&batch), deadline).await?;
         self.seen.last.store(now.seconds(), Ordering::Relaxed);
         for (timeframe, time) in newest {
             self.seen.newest.note(timeframe, time);
@@ -176,7 +180,9 @@ impl Ingest {
         if stored.forming < batch.forming().len() && batch.forming().iter().any(|forming| forming.closes_at().is_some())
         {
             // The stored prices are newer, but the posted closing time still counts.
-            if let Err(error) = self.store.keep_closing_times(Arc::clone(&batch)).await {
+            let kept = timeout_at(deadline.answer_by().into(), self.store.keep_closing_times(Arc::clone(&batch))).await;
+            let late = |_| Err(StoreError::unavailable("it took too long"));
+            if let Err(error) = kept.unwrap_or_else(late) {
                 tracing::warn!(
                     cause = chain(&error).to_string(),
                     "could not store the closing times of forming candles"
@@ -185,7 +191,7 @@ impl Ingest {
         }
         let conflicts = if stored.added < closed || !superseded.is_empty() {
             let closed = closed_indexes.into_iter().zip(Arc::unwrap_or_clone(batch).into_closed());
-            conflicts::find(&self.store, closed.chain(superseded)).await
+            conflicts::find(&self.store, closed.chain(superseded), deadline).await
         } else {
             Conflicts::NONE
         };
@@ -205,15 +211,10 @@ impl Ingest {
         })
     }
 
-    /// Accepts no more batches, and returns when the accepted ones have been written and answered. Does not wait for
-    /// large ones that are being written.
+    /// Accepts no more batches, and returns when the accepted ones have been written and answered. Does not wait for those
+    /// that are written on their own.
     pub async fn close(&self) {
         self.writer.close().await;
-    }
-
-    /// Returns once the task that writes small batches has ended, after [`Self::close`] or by a panic.
-    pub async fn ended(&self) {
-        self.writer.ended().await;
     }
 
     /// The time at which this process last acknowledged a batch.

@@ -1,160 +1,157 @@
-//! Coalesces posts of few candles into statements.
+//! Coalesces concurrent posts into groups, each of which is one statement or one transaction.
 //!
-//! An Expert Advisor posts one candle at a time, and a statement costs a database far more than one row in it. So small
-//! batches wait in a queue while a statement runs, and the next statement takes all of them. If none runs, a batch is
-//! written at once. Each caller is answered after the commit that holds its candles, with the counts that it would have
-//! got alone.
+//! An Expert Advisor posts one candle at a time, and a statement costs a database far more than one row in it. So batches
+//! wait in a queue while a group is being written, and the next group takes what waits. If nothing is being written, a batch
+//! is written at once. Each caller is answered after the commit that holds its candles, with the counts that it would have
+//! got alone. The crate [`coalescer`] decides which batches form a group; this file keeps the time and gives the answers.
 
-use std::collections::{HashMap, VecDeque};
-use std::mem;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use coalescer::{Group, Poster, Queue};
 use futures_util::FutureExt as _;
 use metrics::{Gauge, counter, gauge};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
-use crate::store::{Appended, Store, StoreError};
+use crate::deadline::Deadline;
+use crate::store::{Appended, Grouping, Store, StoreError};
 use crate::telemetry::metrics::{FLUSHED_POSTS, FLUSHES, Shed, WAITING_CANDLES};
 use crate::telemetry::spans;
-use candle::{Batch, Candle, Key};
+use candle::{Batch, Written};
 
-/// The maximum number of candles of a batch that is written together with others. A larger batch gains little by it,
-/// and would make others wait for its rows.
-const MAX_CANDLES_TO_COALESCE: usize = 128;
-/// The maximum number of candles in one statement. More of them would hardly cost less each, and would keep the first
-/// callers waiting.
-const MAX_STATEMENT_CANDLES: usize = 1000;
-/// The maximum number of candles in the queue, which fill sixteen statements. A database that takes a quarter of a
-/// second for each writes them within [`QUEUE_TIMEOUT`]. A slower database could not write more of them in time, so the
-/// rest is refused at once.
-const MAX_QUEUED_CANDLES: usize = 16 * MAX_STATEMENT_CANDLES;
-/// The maximum number of bytes in the queue: somewhat more than [`MAX_QUEUED_CANDLES`] of an ordinary symbol take, and
-/// half of what they take with the longest symbols.
-const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
-/// The maximum number of batches that a statement passes over, because each is examined again for the next statement.
-const MAX_PASSED_OVER_BATCHES: usize = 256;
-/// The maximum time that a batch waits for its statement, because most Expert Advisors give up after 5 s.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
+/// The pause between two looks for overdue batches while a group is being written.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Writes batches. Clones share the queue of the small ones.
+/// A database of candles, as far as groups of batches are written to it.
+pub(super) trait Database: Clone + Send + Sync + 'static {
+    /// The groups in which batches are written to it.
+    fn grouping(&self) -> Grouping;
+
+    /// Stores a batch, if that begins by `write_by`.
+    fn append(&self, batch: Arc<Batch>, write_by: Instant)
+    -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
+    /// Stores all batches or none, if that begins by `write_by`, and returns what each of them changed.
+    fn append_group(
+        &self,
+        batches: Vec<Arc<Batch>>,
+        write_by: Instant,
+    ) -> impl Future<Output = Result<Vec<Written>, StoreError>> + Send;
+}
+
+impl Database for Store {
+    fn grouping(&self) -> Grouping {
+        Self::grouping(self)
+    }
+
+    async fn append(&self, batch: Arc<Batch>, write_by: Instant) -> Result<Appended, StoreError> {
+        Self::append(self, batch, write_by).await
+    }
+
+    async fn append_group(&self, batches: Vec<Arc<Batch>>, write_by: Instant) -> Result<Vec<Written>, StoreError> {
+        Self::append_group(self, batches, write_by).await
+    }
+}
+
+/// Writes batches. Clones share the queue.
 #[derive(Debug, Clone)]
-pub(super) struct BatchWriter {
-    store: Store,
-    queue: Arc<Queue>,
-    ended: CancellationToken,
-}
+pub(super) struct BatchWriter<D = Store>(Arc<Shared<D>>);
 
-impl BatchWriter {
-    /// Starts the task that writes small batches to `store`.
-    pub(super) fn start(store: Store) -> Self {
-        let (writer, flusher) = Self::new(store);
-        tokio::spawn(flusher.run());
-        writer
-    }
-
-    fn new(store: Store) -> (Self, Flusher) {
-        let queue = Arc::new(Queue {
-            state: Mutex::default(),
-            arrival: Notify::new(),
-            waiting_candles: gauge!(WAITING_CANDLES),
-        });
-        let ended = CancellationToken::new();
-        let flusher = Flusher {
-            store: store.clone(),
-            queue: Arc::clone(&queue),
-            waiting: VecDeque::new(),
-            claims: Claims::default(),
-            _ended: ended.clone().drop_guard(),
-        };
-        (Self { store, queue, ended }, flusher)
-    }
-
-    /// Stores a batch as [`Store::append`] does, a small one together with others that come at the same time.
-    pub(super) async fn write(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
-        if batch.len() > MAX_CANDLES_TO_COALESCE {
-            self.queue.is_open()?;
-            // Boxed, because inline its thousands of bytes would be part of the future of a small post too.
-            return Box::pin(self.store.append(batch)).await;
-        }
-        let answer = self.queue.push(batch)?;
-        let broken = || StoreError::internal("the task that writes small batches broke");
-        answer.await.unwrap_or_else(|_| Err(broken()))
-    }
-
-    /// Accepts no more batches, and returns when the queued ones have been written and answered.
-    pub(super) async fn close(&self) {
-        self.queue.lock().closed = true;
-        self.queue.arrival.notify_one();
-        self.ended().await;
-    }
-
-    /// Returns once the task that writes small batches has ended.
-    pub(super) async fn ended(&self) {
-        self.ended.cancelled().await;
-    }
-}
-
-/// The queue of small batches. A caller that adds one holds the lock for a moment and wakes the flusher at most once.
 #[derive(Debug)]
-struct Queue {
-    state: Mutex<QueueState>,
-    /// Notified when an empty queue receives a batch, and when the queue is closed.
-    arrival: Notify,
+struct Shared<D> {
+    database: D,
+    grouping: Grouping,
+    state: Mutex<State>,
+    /// Notified when nothing waits and nothing is being written any more.
+    idle: Notify,
     waiting_candles: Gauge,
 }
 
-#[derive(Debug, Default)]
-struct QueueState {
-    /// The batches that have arrived since the flusher last took them over.
-    entries: VecDeque<QueuedBatch>,
-    /// The size of `entries` and of the batches that the flusher has taken over and not begun to write.
-    waiting: Size,
+#[derive(Debug)]
+struct State {
+    queue: Queue<Ticket>,
+    /// True while a task writes what is in the queue.
+    is_written: bool,
     closed: bool,
 }
 
-/// A batch and the caller that waits for it.
+/// The caller that waits for a batch.
 #[derive(Debug)]
-struct QueuedBatch {
-    batch: Arc<Batch>,
-    size: Size,
-    came: Instant,
+struct Ticket {
     /// The span of its request.
     span: Span,
     answer: oneshot::Sender<Result<Appended, StoreError>>,
 }
 
-/// The size of batches.
-#[derive(Debug, Clone, Copy, Default)]
-struct Size {
-    candles: usize,
-    bytes: usize,
+impl<D: Database> BatchWriter<D> {
+    pub(super) fn new(database: D) -> Self {
+        let grouping = database.grouping();
+        let state = State { queue: Queue::new(grouping.limits), is_written: false, closed: false };
+        let (state, idle) = (Mutex::new(state), Notify::new());
+        Self(Arc::new(Shared { database, grouping, state, idle, waiting_candles: gauge!(WAITING_CANDLES) }))
+    }
+
+    /// Stores a batch as [`Store::append`] does, together with others that come at the same time unless it is too large for
+    /// that.
+    pub(super) async fn write(
+        &self,
+        poster: &Poster,
+        batch: Arc<Batch>,
+        deadline: Deadline,
+    ) -> Result<Appended, StoreError> {
+        if batch.len() > self.0.grouping.max_batch_candles {
+            self.0.is_open()?;
+            // Boxed, because inline its thousands of bytes would be part of the future of a small post too.
+            return Box::pin(self.0.database.append(batch, deadline.write_by())).await;
+        }
+        let answer = self.0.push(poster, batch, deadline)?;
+        answer.await.unwrap_or_else(|_| Err(StoreError::internal("the task that writes batches broke")))
+    }
+
+    /// Accepts no more batches, and returns when the queued ones have been written and answered.
+    pub(super) async fn close(&self) {
+        self.0.lock().closed = true;
+        loop {
+            let mut idle = pin!(self.0.idle.notified());
+            idle.as_mut().enable();
+            if !self.0.lock().is_written {
+                return;
+            }
+            idle.await;
+        }
+    }
 }
 
-impl Queue {
-    fn push(&self, batch: Arc<Batch>) -> Result<oneshot::Receiver<Result<Appended, StoreError>>, StoreError> {
+impl<D: Database> Shared<D> {
+    /// Adds a batch to the queue, and starts the task that writes it unless that is running.
+    fn push(
+        self: &Arc<Self>,
+        poster: &Poster,
+        batch: Arc<Batch>,
+        deadline: Deadline,
+    ) -> Result<oneshot::Receiver<Result<Appended, StoreError>>, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let entry = QueuedBatch { size: Size::of(&batch), batch, came: Instant::now(), span: Span::current(), answer };
+        let ticket = Ticket { span: Span::current(), answer };
         let mut state = self.lock();
         if state.closed {
             return Err(stopping());
         }
-        let waiting = state.waiting.with(entry.size);
-        if waiting.candles > MAX_QUEUED_CANDLES || waiting.bytes > MAX_QUEUED_BYTES {
-            drop(state);
-            Shed::WriteQueue.count(1);
-            return Err(StoreError::unavailable("more candles are queued for it than it would write in time"));
-        }
-        self.set_waiting(&mut state, waiting);
-        let wakes = state.entries.is_empty();
-        state.entries.push_back(entry);
+        let refused = state.queue.push(poster, batch, deadline.write_by(), ticket);
+        let begins = !state.is_written && !state.queue.is_empty();
+        state.is_written |= begins;
+        self.show(&state);
         drop(state);
-        if wakes {
-            self.arrival.notify_one();
+        if begins {
+            tokio::spawn(Arc::clone(self).write_queue());
+        }
+        for ticket in refused {
+            Shed::WriteQueue.count(1);
+            ticket.answer(Err(StoreError::unavailable("more candles are queued for it than it would write in time")));
         }
         Ok(answered)
     }
@@ -163,19 +160,67 @@ impl Queue {
         if self.lock().closed { Err(stopping()) } else { Ok(()) }
     }
 
-    /// Gives back the room of batches that have left the queue.
-    fn release(&self, size: Size) {
+    /// Writes one group after the other until nothing waits.
+    async fn write_queue(self: Arc<Self>) {
+        let end = WritingEnd(&self);
+        while let Some(group) = self.next_group() {
+            counter!(FLUSHES).increment(1);
+            counter!(FLUSHED_POSTS).increment(group.tickets().count() as u64);
+            // A panic fails only the callers whose candles were in the group.
+            let mut writing = pin!(AssertUnwindSafe(self.write(group)).catch_unwind());
+            while timeout(EXPIRY_INTERVAL, &mut writing).await.is_err() {
+                self.expire();
+            }
+        }
+        end.reached();
+    }
+
+    /// Takes the next group out of the queue. If there is none, the next batch starts another task.
+    fn next_group(&self) -> Option<Group<Ticket>> {
+        self.expire();
         let mut state = self.lock();
-        let waiting = state.waiting.without(size);
-        self.set_waiting(&mut state, waiting);
+        let group = state.queue.take();
+        self.show(&state);
+        state.is_written = !group.is_empty();
+        (!group.is_empty()).then_some(group)
     }
 
-    fn set_waiting(&self, state: &mut QueueState, waiting: Size) {
-        state.waiting = waiting;
-        self.waiting_candles.set(u32::try_from(waiting.candles).unwrap_or(u32::MAX));
+    /// Gives up the queued batches that are overdue.
+    fn expire(&self) {
+        let mut state = self.lock();
+        let overdue = state.queue.expire(Instant::now());
+        self.show(&state);
+        drop(state);
+        overdue.into_iter().for_each(Ticket::give_up);
     }
 
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
+    /// Writes a group and answers it. If the database refuses one of its candles, bisects it, so that no caller fails
+    /// another. Any other failure answers all callers, because the database would repeat it for each half: bisecting would
+    /// turn one failing statement into twice as many as there are posts.
+    async fn write(&self, group: Group<Ticket>) {
+        let mut parts = vec![group];
+        while let Some(mut part) = parts.pop() {
+            part.expire(Instant::now()).into_iter().for_each(Ticket::give_up);
+            let Some(write_by) = part.write_by() else { continue };
+            let callers: Vec<_> = part.tickets().map(|ticket| &ticket.span).collect();
+            let span = spans::joined("append", callers.into_iter());
+            let batches = part.batches().cloned().collect();
+            match self.database.append_group(batches, write_by).instrument(span).await {
+                Ok(written) => part.answers(written).for_each(|(ticket, written)| ticket.answer(Ok(written.into()))),
+                Err(error @ StoreError::ConstraintViolated(_)) => match part.split() {
+                    Ok(smaller) => parts.extend(smaller.into_iter().rev()),
+                    Err(whole) => whole.into_tickets().for_each(|ticket| ticket.answer(Err(error.clone()))),
+                },
+                Err(error) => part.into_tickets().for_each(|ticket| ticket.answer(Err(error.clone()))),
+            }
+        }
+    }
+
+    fn show(&self, state: &State) {
+        self.waiting_candles.set(u32::try_from(state.queue.waiting().candles).unwrap_or(u32::MAX));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -184,37 +229,10 @@ fn stopping() -> StoreError {
     StoreError::unavailable("the service is stopping")
 }
 
-impl Size {
-    fn of(batch: &Batch) -> Self {
-        let mut bytes = size_of::<QueuedBatch>();
-        let mut last: Option<&Key> = None;
-        for key in batch.keys() {
-            bytes += size_of::<Candle>();
-            if last.is_none_or(|last| last.symbol() != key.symbol()) {
-                bytes += key.symbol().as_str().len();
-            }
-            last = Some(key);
-        }
-        Self { candles: batch.len(), bytes }
-    }
-
-    fn with(self, other: Self) -> Self {
-        Self { candles: self.candles + other.candles, bytes: self.bytes + other.bytes }
-    }
-
-    fn without(self, other: Self) -> Self {
-        Self { candles: self.candles - other.candles, bytes: self.bytes - other.bytes }
-    }
-}
-
-impl QueuedBatch {
+impl Ticket {
     /// Answers the caller, which may have left.
     fn answer(self, result: Result<Appended, StoreError>) {
         let _ = self.answer.send(result);
-    }
-
-    fn is_overdue(&self) -> bool {
-        self.came.elapsed() >= QUEUE_TIMEOUT
     }
 
     fn give_up(self) {
@@ -222,188 +240,159 @@ impl QueuedBatch {
     }
 }
 
-/// Writes the queued batches, one statement at a time.
-struct Flusher {
-    store: Store,
-    queue: Arc<Queue>,
-    /// The batches taken over from the queue, in the order of their arrival.
-    waiting: VecDeque<QueuedBatch>,
-    claims: Claims,
-    _ended: DropGuard,
-}
+/// Lets no caller wait forever if the task that writes the queue breaks: the queued batches fail, and the next batch starts
+/// another task.
+struct WritingEnd<'s, D: Database>(&'s Shared<D>);
 
-impl Flusher {
-    async fn run(mut self) {
-        let store = self.store.clone();
-        while self.something_waits().await {
-            let entries = self.choose();
-            counter!(FLUSHES).increment(1);
-            counter!(FLUSHED_POSTS).increment(entries.len() as u64);
-            // A panic fails only the callers whose candles were in the statement.
-            let mut writing = Box::pin(AssertUnwindSafe(write(&store, entries)).catch_unwind());
-            loop {
-                // A batch that arrives while this statement runs is overdue no earlier than one that arrives now.
-                let oldest = self.waiting.front().map_or_else(Instant::now, |entry| entry.came);
-                tokio::select! {
-                    _ = &mut writing => break,
-                    () = sleep_until(oldest + QUEUE_TIMEOUT) => { self.take_over(); }
-                }
-            }
-        }
-    }
-
-    /// Waits for batches; false once the queue is closed and empty.
-    async fn something_waits(&mut self) -> bool {
-        loop {
-            let more_may_come = self.take_over();
-            if !self.waiting.is_empty() {
-                return true;
-            }
-            if !more_may_come {
-                return false;
-            }
-            self.queue.arrival.notified().await;
-        }
-    }
-
-    /// Takes over the batches that have arrived, and gives up those that have waited for too long. Returns true if more
-    /// may come.
-    fn take_over(&mut self) -> bool {
-        let mut state = self.queue.lock();
-        self.waiting.append(&mut state.entries);
-        let more_may_come = !state.closed;
-        drop(state);
-        while self.waiting.front().is_some_and(QueuedBatch::is_overdue)
-            && let Some(entry) = self.waiting.pop_front()
-        {
-            self.queue.release(entry.size);
-            entry.give_up();
-        }
-        more_may_come
-    }
-
-    /// Takes the batches that go into one statement, in the order of their arrival, except for those that could not be
-    /// distinguished in it from an earlier batch.
-    fn choose(&mut self) -> Vec<QueuedBatch> {
-        let mut chosen = Vec::with_capacity(self.waiting.len().min(MAX_STATEMENT_CANDLES));
-        let mut size = Size::default();
-        let mut left = Vec::new();
-        self.claims.0.clear();
-        while left.len() < MAX_PASSED_OVER_BATCHES
-            && self.waiting.front().is_some_and(|entry| size.candles + entry.size.candles <= MAX_STATEMENT_CANDLES)
-            && let Some(entry) = self.waiting.pop_front()
-        {
-            if self.claims.admit(&entry.batch) {
-                size = size.with(entry.size);
-                chosen.push(entry);
-            } else {
-                left.push(entry);
-            }
-        }
-        for entry in left.into_iter().rev() {
-            self.waiting.push_front(entry);
-        }
-        self.queue.release(size);
-        chosen
+impl<D: Database> WritingEnd<'_, D> {
+    /// The queue is empty, as [`Shared::next_group`] has noted.
+    fn reached(self) {
+        self.0.idle.notify_waiters();
+        std::mem::forget(self);
     }
 }
 
-impl Drop for Flusher {
-    /// Lets no caller wait forever after a panic, because a caller whose entry is dropped gets an error.
+impl<D: Database> Drop for WritingEnd<'_, D> {
     fn drop(&mut self) {
-        let mut state = self.queue.lock();
-        state.closed = true;
-        let abandoned = mem::take(&mut state.entries);
+        let mut state = self.0.lock();
+        let abandoned = std::mem::replace(&mut state.queue, Queue::new(self.0.grouping.limits));
+        state.is_written = false;
+        self.0.show(&state);
         drop(state);
+        self.0.idle.notify_waiters();
         drop(abandoned);
     }
 }
 
-/// The keys in a statement, and the batches that may still add each of them.
-#[derive(Debug, Default)]
-struct Claims(HashMap<Key, Claim>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    /// Batches with a closed candle of this key. The candle of the first batch counts, as if they were written one
-    /// after the other.
-    Closed,
-    /// No batch, because a forming candle counts or not depending on what is stored when its turn comes.
-    Alone,
-}
-
-impl Claims {
-    /// Returns true if `batch` may go into the statement. If not, later batches that share a key with it may not
-    /// overtake it.
-    fn admit(&mut self, batch: &Batch) -> bool {
-        let admitted = batch.closed().iter().all(|candle| self.0.get(&candle.key) != Some(&Claim::Alone))
-            && batch.forming().iter().all(|forming| !self.0.contains_key(&forming.candle.key));
-        let closed = if admitted { Claim::Closed } else { Claim::Alone };
-        self.0.extend(batch.closed().iter().map(|candle| (candle.key.clone(), closed)));
-        self.0.extend(batch.forming().iter().map(|forming| (forming.candle.key.clone(), Claim::Alone)));
-        admitted
-    }
-}
-
-/// Writes and answers `entries` in one statement. If the database refuses one of their candles, bisects them, so that
-/// no caller fails another. Any other failure answers all callers, because the database would repeat it for each half:
-/// bisecting would turn one failing statement into twice as many as there are posts.
-async fn write(store: &Store, entries: Vec<QueuedBatch>) {
-    let mut parts = vec![entries];
-    while let Some(mut part) = parts.pop() {
-        part.extract_if(.., |entry| entry.is_overdue()).for_each(QueuedBatch::give_up);
-        let span = spans::joined("append", part.iter().map(|entry| &entry.span));
-        match append(store, &part).instrument(span).await {
-            Ok(appended) => part.into_iter().zip(appended).for_each(|(entry, appended)| entry.answer(Ok(appended))),
-            Err(StoreError::ConstraintViolated(_)) if part.len() > 1 => {
-                let later = part.split_off(part.len() / 2);
-                parts.extend([later, part]);
-            }
-            Err(error) => part.into_iter().for_each(|entry| entry.answer(Err(error.clone()))),
-        }
-    }
-}
-
-/// Stores the batches of `entries` in one statement, and returns what each of them changed.
-async fn append(store: &Store, entries: &[QueuedBatch]) -> Result<Vec<Appended>, StoreError> {
-    match entries {
-        [] => return Ok(Vec::new()),
-        [only] => return store.append(Arc::clone(&only.batch)).await.map(|appended| vec![appended]),
-        _ => {}
-    }
-    let mut appended = vec![Appended { added: 0, forming: 0 }; entries.len()];
-    let (batch, origins) = Batch::merge(entries.iter().map(|entry| &*entry.batch));
-    let written = store.append_returning_positions(Arc::new(batch)).await?;
-    for position in written.closed {
-        appended[origins.closed[position]].added += 1;
-    }
-    for position in written.forming {
-        appended[origins.forming[position]].forming += 1;
-    }
-    Ok(appended)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use candle::{BatchBuilder, Candle, Key, Ohlc, Phase, Price, Symbol, Timeframe, Timestamp, Volume};
+    use coalescer::{Limits, Size};
+    use tokio::task::{JoinSet, yield_now};
+
     use super::*;
-    use crate::config::{Config, Variables};
+
+    /// A database in memory that fails in every way.
+    #[derive(Debug, Clone, Default)]
+    struct Unreliable(Arc<UnreliableState>);
+
+    #[derive(Debug, Default)]
+    struct UnreliableState {
+        stored: Mutex<HashSet<Key>>,
+        groups: AtomicUsize,
+    }
+
+    impl Database for Unreliable {
+        fn grouping(&self) -> Grouping {
+            let waiting = Size { candles: 200, bytes: usize::MAX };
+            Grouping { max_batch_candles: 2, limits: Limits { group_candles: 20, waiting, one_batch: true } }
+        }
+
+        async fn append(&self, batch: Arc<Batch>, write_by: Instant) -> Result<Appended, StoreError> {
+            // As the store, which turns panics into errors.
+            let written = AssertUnwindSafe(self.append_group(vec![batch], write_by)).catch_unwind().await;
+            let broke = |_| Err(StoreError::internal("panic"));
+            written.unwrap_or_else(broke).map(|mut written| written.remove(0).into())
+        }
+
+        async fn append_group(&self, batches: Vec<Arc<Batch>>, _: Instant) -> Result<Vec<Written>, StoreError> {
+            let turn = self.0.groups.fetch_add(1, Ordering::Relaxed);
+            for _ in 0..turn % 5 {
+                yield_now().await;
+            }
+            assert!(turn % 13 != 7, "the database's driver broke");
+            let refused = |batch: &Batch| batch.closed().iter().any(|candle| candle.volume.get() == 13);
+            if turn % 11 == 5 {
+                return Err(StoreError::unavailable("away"));
+            }
+            if batches.iter().any(|batch| refused(batch)) {
+                return Err(StoreError::ConstraintViolated(Arc::from(Box::from("thirteen"))));
+            }
+            let mut stored = self.0.stored.lock().unwrap();
+            let closed = |batch: &Batch, stored: &mut HashSet<Key>| {
+                let new = batch.closed().iter().enumerate().filter(|(_, candle)| stored.insert(candle.key.clone()));
+                new.map(|(position, _)| position).collect()
+            };
+            Ok(batches.iter().map(|batch| Written { closed: closed(batch, &mut stored), forming: vec![] }).collect())
+        }
+    }
+
+    fn batch(hours: impl IntoIterator<Item = i64>, volume: i64) -> Arc<Batch> {
+        let mut builder = BatchBuilder::default();
+        for (index, hour) in hours.into_iter().enumerate() {
+            let time = Timestamp::from_seconds(hour * 3600).unwrap();
+            let candle = Candle {
+                key: Key::new(Symbol::parse("EURUSD").unwrap(), Timeframe::H1, time).unwrap(),
+                ohlc: Ohlc::new([Price::parse("1.085").unwrap(); 4]).unwrap(),
+                volume: Volume::parse(&volume.to_string()).unwrap(),
+            };
+            builder.push(index, candle, Phase::Closed.into());
+        }
+        Arc::new(builder.build().batch)
+    }
+
+    /// A soak: posters on several threads, some of whom leave, while groups fail, panic and are refused. Everybody is
+    /// answered, what is answered as added is stored once, and a refusal is of one's own candle.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn everybody_is_answered_whatever_the_database_does() {
+        const POSTERS: i64 = 16;
+        const POSTS: i64 = 500;
+        let database = Unreliable::default();
+        let writer = BatchWriter::new(database.clone());
+        let mut posters = JoinSet::new();
+        for number in 0..POSTERS {
+            let writer = writer.clone();
+            posters.spawn(async move {
+                let poster: Poster = format!("poster {}", number % 5).into();
+                let mut added = 0;
+                for post in 0..POSTS {
+                    let thirteen = (post + number) % 29 == 0;
+                    // Two posters have each hour.
+                    let first = (post * POSTERS + number) / 2 * 3;
+                    let batch = batch(first..first + 1 + post % 3, if thirteen { 13 } else { 1 });
+                    let mut write = Box::pin(writer.write(&poster, batch, Deadline::from_now()));
+                    if post % 17 == 3 {
+                        // Leaves at once, or after the first wait.
+                        let _ = (&mut write).now_or_never();
+                        continue;
+                    }
+                    match write.await {
+                        Ok(appended) => {
+                            assert!(!thirteen);
+                            added += appended.added;
+                        }
+                        Err(StoreError::ConstraintViolated(_)) => assert!(thirteen),
+                        Err(StoreError::Unavailable(_) | StoreError::Internal(_)) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                added
+            });
+        }
+        let mut added = 0;
+        while let Some(poster) = posters.join_next().await {
+            added += poster.unwrap();
+        }
+        writer.close().await;
+        let stored = database.0.stored.lock().unwrap().len();
+        assert!(added > 0 && added <= stored, "{added} of {stored}: those who left stored some, too");
+        assert!(writer.0.lock().queue.is_empty());
+        let late = writer.write(&"late".into(), batch([1], 1), Deadline::from_now()).await;
+        assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+    }
 
     #[tokio::test]
-    async fn no_caller_waits_for_a_broken_flusher() {
-        let config = Config::read(&Variables::from_lookup(|_| Ok(None))).unwrap();
-        let (writer, flusher) = BatchWriter::new(Store::open(&config.database).unwrap());
-        let answered = tokio::spawn({
-            let writer = writer.clone();
-            async move { writer.write(Arc::default()).await }
-        });
-        while writer.queue.lock().entries.is_empty() {
-            tokio::task::yield_now().await;
-        }
-        // A panic drops it, too.
-        drop(flusher);
-        assert!(matches!(answered.await.unwrap(), Err(StoreError::Internal(_))));
-        assert!(matches!(writer.write(Arc::default()).await, Err(StoreError::Unavailable(_))));
-        writer.ended().await;
+    async fn no_caller_waits_for_a_task_that_broke() {
+        let writer = BatchWriter::new(Unreliable::default());
+        let answered = writer.0.push(&"a".into(), batch([1], 1), Deadline::from_now()).unwrap();
+        // As if the task had panicked outside of a group.
+        drop(WritingEnd(&*writer.0));
+        assert!(answered.await.is_err());
+        let next = writer.write(&"a".into(), batch([2], 1), Deadline::from_now()).await;
+        assert_eq!(next.unwrap().added, 1, "the next batch starts another task");
         writer.close().await;
     }
 }

@@ -14,6 +14,9 @@ pub enum StoreError {
     /// The database cannot be reached or is too busy; trying again helps.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
+    /// A write was sent and not answered, so it is not known whether it was stored; trying again is safe.
+    #[error("the database did not answer a write")]
+    Unanswered(#[source] Cause),
     /// The server refuses the login, or has no such database. Only first contact returns this; later it is
     /// [`Self::Unavailable`]. Waiting hardly ever helps unless somebody is about to create the login or the database.
     #[error("the database denies access")]
@@ -67,6 +70,10 @@ impl StoreError {
         Self::Unavailable(Arc::from(cause.into()))
     }
 
+    pub(super) fn unanswered(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unanswered(Arc::from(cause.into()))
+    }
+
     pub(super) fn denied(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Denied(Arc::from(cause.into()))
     }
@@ -86,7 +93,7 @@ impl StoreError {
     /// The error's label in the metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) | Self::Denied(_) | Self::Missing(..) => "unavailable",
+            Self::Unavailable(_) | Self::Unanswered(_) | Self::Denied(_) | Self::Missing(..) => "unavailable",
             Self::ReadOnly(_) => "read_only",
             Self::Misconfigured(_) => "unfit",
             Self::ConstraintViolated(_) => "refused",

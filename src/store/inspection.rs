@@ -57,6 +57,7 @@ impl Findings {
         let severity = match error {
             StoreError::Denied(_) | StoreError::Misconfigured(_) | StoreError::Missing(..) => Severity::MustChange,
             StoreError::Unavailable(_)
+            | StoreError::Unanswered(_)
             | StoreError::ReadOnly(_)
             | StoreError::ConstraintViolated(_)
             | StoreError::Internal(_) => Severity::Unavailable,

@@ -27,7 +27,8 @@ use crate::config::DatabaseConfig;
 use crate::detach_on_drop::detach_on_drop;
 use crate::telemetry::metrics::OPERATION_DURATION;
 use crate::telemetry::{panic_text, spans};
-use candle::{Batch, Candle, Symbol, Timeframe, Timestamp};
+use candle::{Batch, Candle, Symbol, Timeframe, Timestamp, Written};
+use coalescer::Limits;
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use error::{Cause, Missing, StoreError};
@@ -75,13 +76,20 @@ pub struct Appended {
     pub forming: usize,
 }
 
-/// The candles of a batch that changed something, by their positions in the batch, ascending.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Positions in [`Batch::closed`] of the candles that were not stored before.
-    pub closed: Vec<usize>,
-    /// Positions in [`Batch::forming`] of the candles that were stored or replaced an earlier state.
-    pub forming: Vec<usize>,
+impl From<Written> for Appended {
+    fn from(written: Written) -> Self {
+        Self { added: written.closed.len(), forming: written.forming.len() }
+    }
+}
+
+/// The groups in which concurrent batches are written to a database.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouping {
+    /// The maximum number of candles of a batch that is written together with others. A larger batch gains little by it,
+    /// and would make others wait for its rows.
+    pub max_batch_candles: usize,
+    /// The bounds of a group, and of the batches that wait for one.
+    pub limits: Limits,
 }
 
 /// A forming candle that was due to be closed by the clock.
@@ -259,27 +267,38 @@ impl Store {
         unreachable::report(self).await;
     }
 
+    /// The groups in which concurrent batches are to be written by [`Self::append_group`].
+    #[must_use]
+    pub fn grouping(&self) -> Grouping {
+        match &self.database {
+            Database::Postgres(_) => postgres::GROUPING,
+            Database::Sqlite(_) => sqlite::GROUPING,
+        }
+    }
+
     /// Stores a batch durably: all of it or nothing. A closed candle whose key is stored already changes nothing. A
     /// forming candle replaces the stored state under its key, unless a closed candle has that key, or the stored state
     /// has more volume and is at most ten seconds old.
     ///
-    /// Runs to its end even if the caller stops waiting.
+    /// Every statement of it begins by `write_by`, or is not sent. A statement that has begun runs to its end even if the
+    /// caller stops waiting.
     ///
     /// # Errors
-    /// The batch may still have been stored if the connection broke after it was sent.
-    pub async fn append(&self, batch: Arc<Batch>) -> Result<Appended, StoreError> {
-        let bump = self.versions.bump_on_drop(&batch);
-        self.writes
-            .noted(self.measured("append", async { either!(self, store => store.append(batch, bump).await) }).await)
+    /// Nothing was stored, except after [`StoreError::Unanswered`], which leaves it open.
+    pub async fn append(&self, batch: Arc<Batch>, write_by: Instant) -> Result<Appended, StoreError> {
+        let bump = self.versions.bump_on_drop([&*batch]);
+        let append = async { either!(self, store => store.append(batch, bump, write_by).await) };
+        self.writes.noted(self.measured("append", append).await)
     }
 
-    /// Like [`Self::append`], but returns which candles changed something, which costs a little.
+    /// Stores batches durably: all of them or nothing. The changes are those of [`Self::append`] for one batch after the
+    /// other. Returns what each of them changed.
     ///
     /// # Errors
     /// As [`Self::append`].
-    pub async fn append_returning_positions(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
-        let bump = self.versions.bump_on_drop(&batch);
-        let append = async { either!(self, store => store.append_returning_positions(batch, bump).await) };
+    pub async fn append_group(&self, batches: Vec<Arc<Batch>>, write_by: Instant) -> Result<Vec<Written>, StoreError> {
+        let bump = self.versions.bump_on_drop(batches.iter().map(|batch| &**batch));
+        let append = async { either!(self, store => store.append_group(batches, bump, write_by).await) };
         self.writes.noted(self.measured("append", append).await)
     }
 

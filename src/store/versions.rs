@@ -44,14 +44,14 @@ impl SeriesVersions {
         SeriesVersion(counts.fold(0, u64::wrapping_add))
     }
 
-    /// Bumps the version of every series of `batch` when the guard is dropped. The write owns the guard, not its
+    /// Bumps the version of every series of `batches` when the guard is dropped. The write owns the guard, not its
     /// caller, which may be cancelled earlier: a page that is read before the write has ended may hold the old state,
     /// and must not be cached as the new one. A failed write bumps the versions too, because it is not always known
     /// whether its statement has changed something.
-    pub(super) fn bump_on_drop(&self, batch: &Batch) -> BumpOnDrop {
+    pub(super) fn bump_on_drop<'b>(&self, batches: impl IntoIterator<Item = &'b Batch>) -> BumpOnDrop {
         let mut positions: Vec<usize> = Vec::new();
         let mut last = None;
-        for key in batch.keys() {
+        for key in batches.into_iter().flat_map(Batch::keys) {
             if !last.is_some_and(|last| key.same_series(last)) {
                 positions.push(position(key.symbol(), key.timeframe()));
                 last = Some(key);

@@ -48,7 +48,7 @@ impl WriteLog {
 
 fn meaning(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Unavailable(_) | StoreError::Denied(_) => {
+        StoreError::Unavailable(_) | StoreError::Unanswered(_) | StoreError::Denied(_) => {
             "The database was unreachable, too busy, or not writable; the log says which."
         }
         StoreError::Missing(Missing::File, _) => {

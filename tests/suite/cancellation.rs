@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use candle::{Batch, BatchBuilder, Candle, Key, Ohlc, Phase, Price, Symbol, Timeframe, Timestamp, Volume};
+use candlewick::deadline::Deadline;
 use candlewick::store::{Direction, Range, Store};
 use futures_util::FutureExt as _;
 use rstest_reuse::apply;
@@ -28,6 +30,11 @@ fn batch(hours: i64) -> Arc<Batch> {
     let mut builder = BatchBuilder::default();
     builder.push(0, candle, Phase::Closed.into());
     Arc::new(builder.build().batch)
+}
+
+/// The time by which a write has to begin.
+fn soon() -> Instant {
+    Deadline::from_now().write_by()
 }
 
 async fn store(database: &Database, connections: u32) -> Store {
@@ -82,11 +89,11 @@ fn a_cancelled_write_completes_and_then_changes_the_series_version(kind: StoreKi
         let store = store(&database, 2).await;
         // Opens a connection before the lock is needed, because on a busy machine that may take longer than a write
         // waits for one.
-        store.append(batch(9)).await.unwrap();
+        store.append(batch(9), soon()).await.unwrap();
         let change = || store.series_version(&symbol(), Timeframe::parse("H1").unwrap());
         let before = change();
         let mut lock = Lock::take(&database).await;
-        let mut write = Box::pin(store.append(batch(1)));
+        let mut write = Box::pin(store.append(batch(1), soon()));
         lock.is_met_by(write.as_mut()).await;
         drop(write);
         assert!(change() == before, "a page that is read now holds the state before the write");
@@ -102,9 +109,9 @@ fn a_connection_with_an_interrupted_statement_is_not_reused() {
     run(async {
         let database = Database::postgres().await;
         let store = store(&database, 1).await;
-        store.append(batch(9)).await.unwrap();
+        store.append(batch(9), soon()).await.unwrap();
         let mut lock = Lock::take(&database).await;
-        let mut write = Box::pin(store.append(batch(1)));
+        let mut write = Box::pin(store.append(batch(1), soon()));
         lock.is_met_by(write.as_mut()).await;
         assert_eq!(store.pool_use().open, 1);
         // Without a runtime that could finish it, the write is interrupted in the middle of its statement.
@@ -112,7 +119,7 @@ fn a_connection_with_an_interrupted_statement_is_not_reused() {
         assert_eq!(store.pool_use().open, 0, "its connection is closed");
         lock.release().await;
         for hours in 2..5 {
-            assert_eq!(store.append(batch(hours)).await.unwrap().added, 1);
+            assert_eq!(store.append(batch(hours), soon()).await.unwrap().added, 1);
         }
         let range = Range {
             symbol: symbol(),

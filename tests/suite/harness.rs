@@ -90,7 +90,7 @@ pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
     Sqlite,
     Postgres,

@@ -12,7 +12,7 @@ use crate::harness::{
     Answer, Database, Environment, NOW, PgDatabase, Service, TableLock, TestApp, both_stores, candle, eventually,
     plain_server, run, send, with,
 };
-use crate::proxy::Proxy;
+use crate::proxy::{Link, Proxy};
 
 async fn health(service: &Service) -> Answer {
     send(service.request(Method::GET, "/health")).await
@@ -115,6 +115,31 @@ fn a_locked_table_answers_503_until_released() {
         assert_eq!(health(&service).await.status, 200, "the probe has a connection of its own");
         lock.release().await;
         assert_eq!(service.ingest(&[candle(NOW - 7200 * 100)]).await, (1, 0, 0));
+    });
+}
+
+#[test]
+fn a_refusal_says_whether_the_batch_may_be_stored() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let mut proxy = Proxy::to(&database).await;
+        proxy.up().await;
+        let service = Service::start(&Environment::new(&proxy.url(&database))).await;
+        service.ingest(&[candle(NOW)]).await;
+        // Two ways of writing: with others, and alone.
+        for candles in [100_usize, 300] {
+            let batch = json!({"candles": (1..=candles).map(|n| candle(NOW - (n + candles) as i64 * 3600)).collect::<Vec<_>>()});
+            proxy.set(Link::AnswerLost);
+            let detail = service.post(&batch).await.problem(503, "unavailable");
+            assert!(detail.contains("not known whether it was stored"), "{detail}");
+            proxy.set(Link::Open);
+            assert_eq!(service.post(&batch).await.counts(candles), (0, candles as u64, 0), "it was");
+        }
+        proxy.down().await;
+        // The connections that were open are used first, and what is sent on them may arrive.
+        let batch = json!({"candles": [candle(NOW - 3600)]});
+        let is_known = async || !service.post(&batch).await.problem(503, "unavailable").contains("not known");
+        eventually(is_known).await;
     });
 }
 

@@ -65,12 +65,45 @@ impl AsRef<Candle> for Forming {
     }
 }
 
-/// For each candle of a merged batch, the index of the batch that it came from, counted from 0.
+/// The batch that a candle of a merged batch came from, and its position there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The index of the batch, counted from 0.
+    pub batch: usize,
+    /// The position in [`Batch::closed`] or [`Batch::forming`] of that batch.
+    pub position: usize,
+}
+
+/// The origin of each candle of a merged batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     /// The origins of [`Batch::closed`], in the same order.
-    pub closed: Vec<usize>,
+    pub closed: Vec<Origin>,
     /// The origins of [`Batch::forming`], in the same order.
+    pub forming: Vec<Origin>,
+}
+
+impl Origins {
+    /// Divides the changes of a merged batch among the `count` batches that were merged.
+    #[must_use]
+    pub fn divide(&self, written: &Written, count: usize) -> Vec<Written> {
+        let mut divided = vec![Written::default(); count];
+        for origin in written.closed.iter().filter_map(|position| self.closed.get(*position)) {
+            divided[origin.batch].closed.push(origin.position);
+        }
+        for origin in written.forming.iter().filter_map(|position| self.forming.get(*position)) {
+            divided[origin.batch].forming.push(origin.position);
+        }
+        divided
+    }
+}
+
+/// The candles of a batch that changed something in the database, by their positions in the batch, ascending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Positions in [`Batch::closed`] of the candles that were not stored before.
+    pub closed: Vec<usize>,
+    /// Positions in [`Batch::forming`] of the candles that were stored or replaced an earlier state.
     pub forming: Vec<usize>,
 }
 
@@ -84,15 +117,16 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Merges batches, and returns the batch that each candle came from.
+    /// Merges batches, and returns the origin of each candle.
     ///
     /// If several batches hold a closed candle with the same key, the first of them is kept. The key of a forming
     /// candle must not occur twice, because this function cannot decide which of the two to keep.
     pub fn merge<'a>(batches: impl IntoIterator<Item = &'a Self>) -> (Self, Origins) {
         let (mut closed, mut forming) = (Vec::new(), Vec::new());
-        for (origin, batch) in batches.into_iter().enumerate() {
-            closed.extend(batch.closed.iter().map(|candle| (candle.clone(), origin)));
-            forming.extend(batch.forming.iter().map(|forming| (forming.clone(), origin)));
+        for (batch, Self { closed: of_closed, forming: of_forming }) in batches.into_iter().enumerate() {
+            let origin = |position| Origin { batch, position };
+            closed.extend(of_closed.iter().enumerate().map(|(position, candle)| (candle.clone(), origin(position))));
+            forming.extend(of_forming.iter().enumerate().map(|(position, state)| (state.clone(), origin(position))));
         }
         // Stable, so that among equal keys the first batch's candle stays first.
         closed.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));

@@ -14,7 +14,7 @@ mod timeframe;
 use std::fmt;
 use std::sync::Arc;
 
-pub use batch::{Batch, BatchBuilder, Closing, Forming, Origins, Phase, Phases, Sorted};
+pub use batch::{Batch, BatchBuilder, Closing, Forming, Origin, Origins, Phase, Phases, Sorted, Written};
 pub use offset::UtcOffset;
 pub use price::{Ohlc, OhlcField, Price};
 pub use rule::Rule;

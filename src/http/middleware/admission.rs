@@ -129,13 +129,21 @@ pub(crate) async fn admit(
     timeout(body + WORK_TIMEOUT, next(request)).await.unwrap_or_else(|_| given_up().into_response())
 }
 
-/// Runs work on a body that has arrived, within [`WORK_TIMEOUT`].
+/// Runs work that stores a batch whose body has arrived, within [`WORK_TIMEOUT`]. The batch's [`Deadline`] ends it sooner unless
+/// the database does not keep its own bounds, and then nobody knows what it has stored.
+///
+/// [`Deadline`]: crate::deadline::Deadline
 pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Problem> {
-    timeout(WORK_TIMEOUT, work).await.map_err(|_| given_up())
+    const DETAIL: &str = "Writing the batch took too long, so it is not known whether it was stored; send the same batch \
+                          again after Retry-After, which is safe.";
+    timeout(WORK_TIMEOUT, work).await.map_err(|_| timed_out(DETAIL))
 }
 
 /// A request that takes so long is a fault of the service, whatever caused it.
 fn given_up() -> Problem {
-    const DETAIL: &str = "This took too long and was given up; send it again after Retry-After, which is safe.";
-    Problem::new(Code::TimedOut, DETAIL).caused_by("nothing ended it within its time".to_owned())
+    timed_out("This took too long and was given up; send it again after Retry-After, which is safe.")
+}
+
+fn timed_out(detail: &'static str) -> Problem {
+    Problem::new(Code::TimedOut, detail).caused_by("nothing ended it within its time".to_owned())
 }

@@ -32,6 +32,16 @@ pub(crate) enum Identity {
     Misplaced(Arc<Misplaced>),
 }
 
+impl Identity {
+    /// The name of the caller's key. Callers that [`require`] refuses share the empty one.
+    pub(crate) fn name(&self) -> Arc<str> {
+        match self {
+            Self::Known(credential) => Arc::clone(&credential.name),
+            Self::Anonymous(..) | Self::Unknown(_) | Self::Misplaced(_) => Arc::default(),
+        }
+    }
+}
+
 /// The keys that are accepted. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Keyring {

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::detach_on_drop::detach_on_drop;
 use crate::http::middleware::access_log::Rows;
 use crate::http::middleware::admission::{self, AdmissionControl};
+use crate::http::middleware::auth::Identity;
 use crate::http::problem::{GetProblems, PostProblems, Problem};
 use crate::http::routes::batch_body::BatchBody;
 use crate::http::routes::page::{self, JSON, PageRoute};
@@ -129,14 +130,16 @@ pub(crate) struct CandleAnswer {
 )]
 pub(crate) async fn post(
     State(ingest): State<Ingest>,
+    Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     body: BatchBody,
 ) -> Result<Response, Problem> {
     let handling = handling(&headers);
+    let poster = identity.name();
     // The counting and the permit for the memory survive a client that disconnects.
     let work = detach_on_drop(async move {
         let BatchBody { bytes, permits: _permits } = body;
-        ingest.submit(bytes, handling).await
+        ingest.submit(bytes, handling, &poster).await
     });
     let receipt = admission::in_time(work).await??;
     let rows = Rows { received: receipt.received, added: receipt.added };

@@ -52,8 +52,9 @@ pub(super) fn unique_session_name() -> String {
     format!("candlewick-{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// The places in a pool that a connection takes.
-pub(super) type Places = [OwnedSemaphorePermit; 2];
+/// The places in a pool that a connection takes: one of those for large batches, if it writes such a batch; one of those for
+/// readers or writers; and one of all.
+pub(super) type Places = (Option<OwnedSemaphorePermit>, [OwnedSemaphorePermit; 2]);
 
 struct AbandonedBackend {
     backend: Backend,

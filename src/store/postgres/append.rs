@@ -6,9 +6,9 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres as Pg, Row};
 
 use super::binary::{BoundColumn, COPY_HEADER, COPY_TRAILER, CandleColumn, ClosingTimes, write_row};
+use crate::store::Appended;
 use crate::store::error::sql_state;
-use crate::store::{Appended, Written};
-use candle::{Batch, Candle};
+use candle::{Batch, Candle, Written};
 
 /// Binds `$1` to `$8`, the columns of both tables in the order of [`CandleColumn::ALL`].
 const INSERT_CLOSED: &str = include_str!("sql/insert_closed.sql");

@@ -29,8 +29,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use coalescer::{Limits, Size};
+use futures_util::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Semaphore;
@@ -41,15 +43,15 @@ use tracing::debug;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
 use super::{
-    Appended, ClosingOutcome, DueCandle, Findings, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range, StoreError,
-    Stored, StoredCandles, Written, finished, not_prepared, unreadable,
+    Appended, ClosingOutcome, DueCandle, Findings, Grouping, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range,
+    StoreError, Stored, StoredCandles, finished, not_prepared, unreadable,
 };
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::errors::chain;
 use abandoned::Abandoned;
 use append::Copied;
-use candle::{Batch, Candle, Timestamp};
+use candle::{Batch, Candle, Timestamp, Written};
 use contact::Server;
 use copy_hint::WrittenRanges;
 use pool::{Pool, PoolError, Purpose};
@@ -88,6 +90,23 @@ impl fmt::Debug for PostgresShared {
     }
 }
 
+/// The groups of batches of which each is one statement.
+pub(super) const GROUPING: Grouping = Grouping {
+    max_batch_candles: 128,
+    limits: Limits {
+        // More of them would hardly cost less each, and would keep the first callers waiting.
+        group_candles: 1000,
+        waiting: Size {
+            // Sixteen statements. A database that takes a quarter of a second for each writes them in time; a slower one
+            // could not write more, so the rest is refused at once.
+            candles: 16_000,
+            // Somewhat more than these candles take with ordinary symbols, and half of what they take with the longest.
+            bytes: 4 << 20,
+        },
+        one_batch: true,
+    },
+};
+
 /// The minimum number of candles for which COPY, which takes one more round trip, is faster than INSERT.
 const MIN_COPIED_CANDLES: usize = 200;
 
@@ -120,10 +139,10 @@ macro_rules! read_with {
 /// Runs one statement that writes. It is repeated after a conflict with another transaction, each time on a connection
 /// that is acquired anew.
 macro_rules! write_with {
-    ($pool:expr, |$connection:ident| $statement:expr) => {{
+    ($pool:expr, $purpose:expr, |$connection:ident| $statement:expr) => {{
         let mut attempt = 0;
         loop {
-            match $pool.run(Purpose::Write, async |$connection| $statement.await).await {
+            match $pool.run($purpose, async |$connection| $statement.await).await {
                 Err(error) if attempt < MAX_RETRIES && error.is_conflict() => {
                     attempt += 1;
                     debug!(
@@ -176,13 +195,18 @@ impl Postgres {
         Server { options: &self.0.options, setting: &self.0.setting }
     }
 
-    /// Writes a batch with COPY if that is likely to succeed, and with INSERT otherwise.
-    pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
-        let shared = Arc::clone(&self.0);
-        self.on(&self.0.work, move |pool| async move {
+    /// Writes a large batch with COPY if that is likely to succeed, and with INSERT otherwise.
+    pub(super) async fn append(
+        &self,
+        batch: Arc<Batch>,
+        bump: BumpOnDrop,
+        write_by: Instant,
+    ) -> Result<Appended, StoreError> {
+        let (shared, purpose) = (Arc::clone(&self.0), Purpose::WriteLarge { by: write_by });
+        self.write(move |pool| async move {
             let _bump = bump;
             if shared.may_copy(&batch) {
-                match write_with!(pool, |connection| append::copy(connection, batch.closed()))? {
+                match write_with!(pool, purpose, |connection| append::copy(connection, batch.closed()))? {
                     Copied::All(appended) => {
                         shared.copy_hint.note(batch.closed(), true);
                         return Ok(appended);
@@ -191,27 +215,34 @@ impl Postgres {
                     Copied::Nothing => {}
                 }
             }
-            let appended = write_with!(pool, |connection| append::insert(connection, &batch))?;
+            let appended = write_with!(pool, purpose, |connection| append::insert(connection, &batch))?;
             shared.copy_hint.note(batch.closed(), appended.added == batch.closed().len());
             Ok(appended)
         })
         .await
     }
 
-    pub(super) async fn append_returning_positions(
+    /// Writes batches in one statement. They must be distinguishable in it, as those of a [`GROUPING`] are.
+    pub(super) async fn append_group(
         &self,
-        batch: Arc<Batch>,
+        batches: Vec<Arc<Batch>>,
         bump: BumpOnDrop,
-    ) -> Result<Written, StoreError> {
-        let (shared, inserted) = (Arc::clone(&self.0), Arc::clone(&batch));
+        write_by: Instant,
+    ) -> Result<Vec<Written>, StoreError> {
+        let (merged, origins) = Batch::merge(batches.iter().map(|batch| &**batch));
+        let merged = Arc::new(merged);
+        let (shared, inserted) = (Arc::clone(&self.0), Arc::clone(&merged));
         let insert = move |pool: Pool| async move {
             let _bump = bump;
-            let rows = write_with!(pool, |connection| append::insert_returning_positions(connection, &inserted))?;
+            let rows = write_with!(pool, Purpose::Write { by: Some(write_by) }, |connection| {
+                append::insert_returning_positions(connection, &inserted)
+            })?;
             shared.copy_hint.note(inserted.closed(), true);
             Ok(rows)
         };
-        let rows = self.on(&self.0.work, insert).await?;
-        append::written(&batch, &rows).map_err(unreadable)
+        let rows = self.write(insert).await?;
+        let written = append::written(&merged, &rows).map_err(unreadable)?;
+        Ok(origins.divide(&written, batches.len()))
     }
 
     pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
@@ -269,12 +300,14 @@ impl Postgres {
     }
 
     pub(super) async fn keep_newest(&self, rows: Vec<(&'static str, i64)>) -> Result<(), StoreError> {
-        let keep = move |pool: Pool| async move { write_with!(pool, |connection| newest::keep(connection, &rows)) };
+        let keep = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| newest::keep(connection, &rows))
+        };
         self.on(&self.0.work, keep).await
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
-        let delete = |pool: Pool| async move { pool.run(Purpose::Write, closing::delete_hidden).await };
+        let delete = |pool: Pool| async move { pool.run(Purpose::Write { by: None }, closing::delete_hidden).await };
         self.0.work.close_idle().await;
         self.0.probe.close_idle().await;
         match self.on(&self.0.work, delete).await {
@@ -285,8 +318,9 @@ impl Postgres {
     }
 
     pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
-        let close =
-            move |pool: Pool| async move { write_with!(pool, |connection| closing::close_due(connection, now)) };
+        let close = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| closing::close_due(connection, now))
+        };
         match self.on(&self.0.work, close).await {
             // A standby cannot be written, and the primary's service closes.
             Err(StoreError::ReadOnly(_)) => Ok(Vec::new()),
@@ -303,14 +337,16 @@ impl Postgres {
         for key in self.on(&self.0.work, due).await? {
             let one = key.clone();
             let close = move |pool: Pool| async move {
-                write_with!(pool, |connection| closing::close_one(connection, now, &one))
+                write_with!(pool, Purpose::Write { by: None }, |connection| closing::close_one(connection, now, &one))
             };
             match self.on(&self.0.work, close).await {
                 Ok(closed) => candles.extend(closed),
                 Err(StoreError::ConstraintViolated(cause)) => {
                     let (one, later) = (key.clone(), now.plus_seconds(REFUSED_CLOSING_DELAY_SECONDS));
                     let postpone = move |pool: Pool| async move {
-                        write_with!(pool, |connection| closing::postpone(connection, &one, later))
+                        write_with!(pool, Purpose::Write { by: None }, |connection| closing::postpone(
+                            connection, &one, later
+                        ))
                     };
                     self.on(&self.0.work, postpone).await?;
                     candles.push(key.with(ClosingOutcome::Refused(chain(&cause).to_string())));
@@ -322,8 +358,9 @@ impl Postgres {
     }
 
     pub(super) async fn keep_closing_times(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
-        let keep =
-            move |pool: Pool| async move { write_with!(pool, |connection| closing::keep_times(connection, &batch)) };
+        let keep = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| closing::keep_times(connection, &batch))
+        };
         self.on(&self.0.work, keep).await
     }
 
@@ -356,17 +393,32 @@ impl Postgres {
         self.0.probe.close().await;
     }
 
+    /// Runs `work`, which writes batches, to its end, even if the caller stops waiting.
+    async fn write<T, F>(&self, work: impl FnOnce(Pool) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PoolError>> + Send + 'static,
+    {
+        self.finish(work(self.0.work.clone()).map(|done| done.map_err(PoolError::of_write))).await
+    }
+
     /// Runs `work` to its end on `pool`, even if the caller stops waiting.
     async fn on<T, F>(&self, pool: &Pool, work: impl FnOnce(Pool) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, PoolError>> + Send + 'static,
     {
+        self.finish(work(pool.clone()).map(|done| done.map_err(StoreError::from))).await
+    }
+
+    async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
         if !self.0.prepared.load(Ordering::Acquire) {
             return Err(not_prepared());
         }
-        let work = work(pool.clone());
-        finished(&self.0.tasks, async move { work.await.map_err(StoreError::from) }).await
+        finished(&self.0.tasks, work).await
     }
 }
 

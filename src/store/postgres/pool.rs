@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::abandoned::{Abandoned, Backend, Places, unique_session_name};
 use super::outage::Outage;
+use crate::deadline::STATEMENT_TIMEOUT;
 use crate::detach_on_drop::detach_on_drop;
 use crate::store::error::sql_state;
 use crate::store::{PoolUse, StoreError};
@@ -44,7 +45,7 @@ pub(super) struct Patience {
 
 /// For requests. The server cancels a statement after 5 s; a server that does not even do that counts as lost.
 pub(super) const WORK: Patience =
-    Patience { connect: Duration::from_secs(3), answer: Duration::from_millis(5500), counted: true };
+    Patience { connect: Duration::from_secs(3), answer: STATEMENT_TIMEOUT, counted: true };
 /// For probes. A probe must not wait long for the one before, which may have got no answer.
 pub(super) const PROBE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1), counted: false };
@@ -67,15 +68,18 @@ pub(super) enum Purpose {
     /// A repeated read, on a connection that has just answered a ping.
     ReadAgain,
     /// A write. If its connection is lost, we cannot know whether the candles were stored, so a connection that was
-    /// idle is pinged first.
-    Write,
+    /// idle is pinged first. `by` is the time by which it has to begin.
+    Write { by: Option<std::time::Instant> },
+    /// A write of one large batch. These may not take all connections of writers, because the small batches of all others
+    /// share one.
+    WriteLarge { by: std::time::Instant },
 }
 
 impl Purpose {
     fn share(self) -> usize {
         match self {
             Self::Read | Self::ReadAgain => 0,
-            Self::Write => 1,
+            Self::Write { .. } | Self::WriteLarge { .. } => 1,
         }
     }
 
@@ -85,7 +89,17 @@ impl Purpose {
         match self {
             Self::Read => Duration::from_secs(1),
             Self::ReadAgain => Duration::ZERO,
-            Self::Write => Duration::from_millis(100),
+            Self::Write { .. } | Self::WriteLarge { .. } => Duration::from_millis(100),
+        }
+    }
+
+    /// The time that is left until it has to begin.
+    fn time_left(self) -> Duration {
+        match self {
+            Self::Write { by: Some(by) } | Self::WriteLarge { by } => {
+                by.saturating_duration_since(std::time::Instant::now())
+            }
+            Self::Read | Self::ReadAgain | Self::Write { by: None } => Duration::MAX,
         }
     }
 }
@@ -102,6 +116,8 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     /// One permit for each connection that readers may hold at once, and likewise for writers.
     shares: [Arc<Semaphore>; 2],
+    /// One permit for each connection that large batches may hold at once.
+    large: Arc<Semaphore>,
     max_connections: u32,
     patience: Patience,
     abandoned: Abandoned,
@@ -116,7 +132,10 @@ pub(super) enum PoolError {
     /// The statement was sent and not answered.
     #[error("it did not answer a statement in time")]
     NoAnswer,
-    /// The driver or the server reported a failure.
+    /// No connection could be opened.
+    #[error(transparent)]
+    Unreachable(sqlx::Error),
+    /// The driver or the server reported a failure of the statement.
     #[error(transparent)]
     Failed(sqlx::Error),
 }
@@ -139,6 +158,7 @@ impl Pool {
             connections: connections.expect("without time-outs of its own it needs no runtime"),
             permits: permits(max_connections),
             shares: [permits(share), permits(share)],
+            large: permits((share - 1).max(1)),
             max_connections,
             patience,
             abandoned: abandoned.clone(),
@@ -152,6 +172,9 @@ impl Pool {
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, PoolError> {
         let mut loan = self.acquire(purpose).await?;
+        if purpose.time_left().is_zero() {
+            return Err(PoolError::Busy);
+        }
         let Some(kept) = &mut loan.connection else { return Err(PoolError::Busy) };
         loan.in_statement = true;
         let result = match timeout(self.patience.answer, statement(&mut kept.connection)).await {
@@ -167,19 +190,24 @@ impl Pool {
 
     async fn acquire(&self, purpose: Purpose) -> Result<Lease, PoolError> {
         let acquire = async {
-            let share = Arc::clone(&self.shares[purpose.share()]).acquire_owned().await.map_err(|_| PoolError::Busy)?;
-            let place = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PoolError::Busy)?;
+            let permit = async |of: &Arc<Semaphore>| Arc::clone(of).acquire_owned().await.map_err(|_| PoolError::Busy);
+            let large = match purpose {
+                Purpose::WriteLarge { .. } => Some(permit(&self.large).await?),
+                Purpose::Read | Purpose::ReadAgain | Purpose::Write { .. } => None,
+            };
+            let places = (large, [permit(&self.shares[purpose.share()]).await?, permit(&self.permits).await?]);
             let (connections, abandoned) = (self.connections.clone(), self.abandoned.clone());
             // A connection that opens only after this request has given up serves the next one.
             detach_on_drop(async move {
                 let connection = take(&connections, purpose, &abandoned).await?;
-                Ok(Lease { connection: Some(connection), in_statement: false, abandoned, places: Some([share, place]) })
+                Ok(Lease { connection: Some(connection), in_statement: false, abandoned, places: Some(places) })
             })
             .await
         };
         let _pending = self.patience.counted.then(Pending::new);
         let start = Instant::now();
-        let loan = timeout(self.connections.manager().wait(), acquire).await.unwrap_or(Err(PoolError::Busy));
+        let wait = self.connections.manager().wait().min(purpose.time_left());
+        let loan = timeout(wait, acquire).await.unwrap_or(Err(PoolError::Busy));
         if self.patience.counted {
             histogram!(POOL_WAIT).record(start.elapsed());
             counter!(POOL_TIMEOUTS).increment(u64::from(matches!(loan, Err(PoolError::Busy))));
@@ -287,7 +315,7 @@ async fn take(
 ) -> Result<Object<ConnectionManager>, PoolError> {
     loop {
         let mut kept = connections.get().await.map_err(|error| match error {
-            managed::PoolError::Backend(error) => PoolError::Failed(error),
+            managed::PoolError::Backend(error) => PoolError::Unreachable(error),
             _ => PoolError::Busy,
         })?;
         let is_new = Object::metrics(&kept).recycle_count == 0;
@@ -370,34 +398,47 @@ impl PoolError {
 
     /// True if the statement may succeed on another connection.
     pub(super) fn is_of_the_connection(&self) -> bool {
-        matches!(self, Self::Failed(_)) && self.spoils_the_connection()
+        matches!(self, Self::Failed(error) | Self::Unreachable(error) if is_lost(error))
     }
 
     /// True if the server may still be working on the statement.
     fn may_still_run(&self) -> bool {
-        matches!(
-            self,
-            Self::NoAnswer | Self::Failed(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_))
-        )
+        match self {
+            Self::NoAnswer => true,
+            Self::Failed(error) => is_broken(error),
+            Self::Busy | Self::Unreachable(_) => false,
+        }
+    }
+
+    /// The error of a write: if the server may still be working on it, it is not known whether it was stored.
+    pub(super) fn of_write(self) -> StoreError {
+        if self.may_still_run() { StoreError::unanswered(self) } else { StoreError::from(self) }
     }
 
     fn spoils_the_connection(&self) -> bool {
-        match self {
-            // A server that shuts down or has become a standby, because another server took its place; a prepared
-            // statement that is outdated, because a table has changed, or that a pooler has forgotten.
-            Self::Failed(sqlx::Error::Database(error)) => sql_state(error.as_ref())
-                .is_some_and(|state| matches!(state, "25006" | "0A000" | "26000") || state.starts_with("57P")),
-            // A connection whose answer cannot be decoded still works.
-            _ => self.may_still_run(),
-        }
+        self.may_still_run() || matches!(self, Self::Failed(error) if is_lost(error))
     }
+}
+
+/// True if a connection broke.
+fn is_broken(error: &sqlx::Error) -> bool {
+    // A connection whose answer cannot be decoded still works.
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_))
+}
+
+/// True if a connection broke or is of no use any more.
+fn is_lost(error: &sqlx::Error) -> bool {
+    // A server that shuts down or has become a standby, because another server took its place; a prepared statement that
+    // is outdated, because a table has changed, or that a pooler has forgotten.
+    let is_useless = |state: &str| matches!(state, "25006" | "0A000" | "26000") || state.starts_with("57P");
+    is_broken(error) || error.as_database_error().and_then(sql_state).is_some_and(is_useless)
 }
 
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Busy | PoolError::NoAnswer => Self::unavailable(error),
-            PoolError::Failed(error) => Self::from(error),
+            PoolError::Unreachable(error) | PoolError::Failed(error) => Self::from(error),
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::store::Written;
-use candle::{Batch, Candle, Closing, Forming, OhlcField};
+use candle::{Batch, Candle, Closing, Forming, OhlcField, Written};
 
 const INSERT_CLOSED: &str = "
     insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)

@@ -20,8 +20,9 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use coalescer::{Limits, Size};
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor as _, SqlitePool};
@@ -33,17 +34,17 @@ use super::error::sqlite_code;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
 use super::{
-    Appended, DueCandle, Findings, PoolUse, Range, StoreError, Stored, StoredCandles, Written, finished, not_prepared,
+    Appended, DueCandle, Findings, Grouping, PoolUse, Range, StoreError, Stored, StoredCandles, finished, not_prepared,
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
 use crate::telemetry::spans::spawn_blocking;
-use candle::{Batch, Candle, Timestamp};
+use candle::{Batch, Candle, Timestamp, Written};
 
 use file::DatabaseFile;
 use series::SeriesReader;
 use service_lock::ServiceLock;
-use writer::TransactionWriter;
+use writer::WriteConnection;
 
 pub use series::SERIES_STATEMENTS;
 
@@ -56,7 +57,7 @@ struct SqliteShared {
     options: SqliteConnectOptions,
     file: Arc<DatabaseFile>,
     lock: ServiceLock,
-    writer: TransactionWriter,
+    writer: WriteConnection,
     readers: SqlitePool,
     series_reader: SeriesReader,
     probe: SqlitePool,
@@ -65,7 +66,20 @@ struct SqliteShared {
     tasks: TaskTracker,
 }
 
-/// The minimum time for which a lock of another process is waited for.
+/// The groups of batches of which each is one transaction. It waits for the disk before it ends, which takes far longer than
+/// one more batch in it, so batches of every size share one.
+pub(super) const GROUPING: Grouping = Grouping {
+    max_batch_candles: usize::MAX,
+    limits: Limits {
+        // The batches that came first wait for all of them.
+        group_candles: 10_000,
+        // What a fast disk takes within a few seconds. The memory for the bodies of posts is bounded besides.
+        waiting: Size { candles: 400_000, bytes: 64 << 20 },
+        one_batch: false,
+    },
+};
+
+/// The time for which housekeeping waits for a lock of another process.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The maximum time for which a reader waits for a connection.
 const READER_TIMEOUT: Duration = Duration::from_secs(4);
@@ -91,7 +105,7 @@ impl Sqlite {
         };
         let file = Arc::new(DatabaseFile::new(options.get_filename()));
         Self(Arc::new(SqliteShared {
-            writer: TransactionWriter::new(Arc::clone(&file)),
+            writer: WriteConnection::new(Arc::clone(&file)),
             series_reader: SeriesReader::new(options.get_filename().to_owned()),
             file,
             lock: ServiceLock::default(),
@@ -154,20 +168,26 @@ impl Sqlite {
         let _ = timeout(LOCK_TIMEOUT, taking).await;
     }
 
-    pub(super) async fn append(&self, batch: Arc<Batch>, bump: BumpOnDrop) -> Result<Appended, StoreError> {
-        let written = self.append_returning_positions(batch, bump).await?;
-        Ok(Appended { added: written.closed.len(), forming: written.forming.len() })
-    }
-
-    pub(super) async fn append_returning_positions(
+    pub(super) async fn append(
         &self,
         batch: Arc<Batch>,
         bump: BumpOnDrop,
-    ) -> Result<Written, StoreError> {
+        write_by: Instant,
+    ) -> Result<Appended, StoreError> {
+        let written = self.append_group(vec![batch], bump, write_by).await?;
+        Ok(written.into_iter().next().unwrap_or_default().into())
+    }
+
+    pub(super) async fn append_group(
+        &self,
+        batches: Vec<Arc<Batch>>,
+        bump: BumpOnDrop,
+        write_by: Instant,
+    ) -> Result<Vec<Written>, StoreError> {
         let shared = Arc::clone(&self.0);
         self.run(async move {
             let _bump = bump;
-            shared.writer.append(batch).await
+            shared.writer.append(batches, write_by).await
         })
         .await
     }

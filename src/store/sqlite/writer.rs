@@ -1,37 +1,28 @@
-//! The only connection that writes, and the batches that wait for it.
-//!
-//! A transaction waits for the disk before it ends, which takes far longer than one more batch in it. So the caller
-//! that gets the connection writes all waiting batches in one transaction.
+//! The only connection that writes.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument as _, Span};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::file::DatabaseFile;
 use super::{LOCK_TIMEOUT, append, unfinished};
-use crate::store::{StoreError, Written};
-use crate::telemetry::spans::{self, spawn_blocking};
-use candle::Batch;
+use crate::store::StoreError;
+use crate::telemetry::spans::spawn_blocking;
+use candle::{Batch, Written};
 
-/// The maximum time for which a batch waits for others, because most Expert Advisors give up after 5 s.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
-/// The maximum number of candles in one transaction, unless a single batch has more, because the batches that came
-/// first wait for all of them.
-const MAX_TRANSACTION_CANDLES: usize = 10_000;
+/// The maximum time for which work that no request waits for waits for the connection.
+const TURN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Writes to a file, one transaction at a time.
 #[derive(Debug)]
-pub(super) struct TransactionWriter {
+pub(super) struct WriteConnection {
     file: Arc<DatabaseFile>,
-    connection: tokio::sync::Mutex<Slot>,
-    waiting: Mutex<Waiting>,
+    slot: Mutex<Slot>,
 }
 
 #[derive(Debug)]
@@ -42,28 +33,10 @@ enum Slot {
     Closed,
 }
 
-/// Batches in the order in which they came.
-#[derive(Debug, Default)]
-struct Waiting {
-    entries: VecDeque<WaitingBatch>,
-    /// The number of batches that have ever joined.
-    joined: u64,
-}
-
-/// A batch and the channel to its waiting caller.
-#[derive(Debug)]
-struct WaitingBatch {
-    number: u64,
-    batch: Arc<Batch>,
-    came: Instant,
-    span: Span,
-    answer: oneshot::Sender<Result<Written, StoreError>>,
-}
-
-impl TransactionWriter {
+impl WriteConnection {
     /// The file has to exist at the first write, which opens it.
     pub(super) fn new(file: Arc<DatabaseFile>) -> Self {
-        Self { file, connection: tokio::sync::Mutex::new(Slot::Empty), waiting: Mutex::default() }
+        Self { file, slot: Mutex::new(Slot::Empty) }
     }
 
     /// Runs `work` once the connection is free.
@@ -71,48 +44,36 @@ impl TransactionWriter {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut slot = self.turn(Instant::now() + QUEUE_TIMEOUT).await?;
+        let mut slot = self.turn(TURN_TIMEOUT).await?;
         self.run_on(&mut slot, LOCK_TIMEOUT, work).await
     }
 
-    /// Stores a batch, together with those that wait when its turn comes. The future has to be polled to its end,
-    /// because it may be writing batches of other callers.
-    pub(super) async fn append(&self, batch: Arc<Batch>) -> Result<Written, StoreError> {
-        let came = Instant::now();
-        let (number, mut answer) = self.join(batch, came);
-        loop {
-            let turn = tokio::select! {
-                biased;
-                result = &mut answer => return result.unwrap_or_else(|_| Err(broken())),
-                turn = self.turn(came + QUEUE_TIMEOUT) => turn,
-            };
-            match turn {
-                Ok(mut slot) => self.write(&mut slot, self.take()).await,
-                Err(error) if self.leave(number) => return Err(error),
-                // Another caller is writing it.
-                Err(_) => return answer.await.unwrap_or_else(|_| Err(broken())),
-            }
-        }
+    /// Stores batches in one transaction, if that begins by `write_by`, and returns what each of them changed.
+    pub(super) async fn append(&self, batches: Vec<Arc<Batch>>, write_by: Instant) -> Result<Vec<Written>, StoreError> {
+        let time_left = || write_by.saturating_duration_since(Instant::now());
+        let mut slot = self.turn(time_left()).await?;
+        let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
+        self.run_on(&mut slot, time_left(), insert).await
     }
 
     /// The number of open connections, and of idle ones among them.
     pub(super) fn count(&self) -> (u32, u32) {
-        let Ok(slot) = self.connection.try_lock() else { return (1, 0) };
+        let Ok(slot) = self.slot.try_lock() else { return (1, 0) };
         let open = u32::from(matches!(*slot, Slot::Open(_)));
         (open, open)
     }
 
     /// Closes the connection when it is free. Later writes fail.
     pub(super) async fn close(&self) {
-        if let Slot::Open(connection) = mem::replace(&mut *self.connection.lock().await, Slot::Closed) {
+        if let Slot::Open(connection) = mem::replace(&mut *self.slot.lock().await, Slot::Closed) {
             // It may take a moment, because the last connection to a file empties the write-ahead log.
             let _ = spawn_blocking(|| connection.close().is_ok()).await;
         }
     }
 
-    async fn turn(&self, deadline: Instant) -> Result<tokio::sync::MutexGuard<'_, Slot>, StoreError> {
+    async fn turn(&self, wait: Duration) -> Result<tokio::sync::MutexGuard<'_, Slot>, StoreError> {
         let busy = |_| StoreError::unavailable("the connection that writes was not free in time");
-        timeout_at(deadline, self.connection.lock()).await.map_err(busy)
+        timeout(wait, self.slot.lock()).await.map_err(busy)
     }
 
     /// Runs `work`, which waits for a lock of another process for `lock_wait`. A connection on which something failed
@@ -149,78 +110,6 @@ impl TransactionWriter {
         *slot = Slot::Open(connection);
         Ok(result)
     }
-
-    /// Writes and answers `entries` in one transaction. If one of their candles is refused, they are bisected, so that
-    /// no caller makes another one's batch fail. Any other failure goes to all of them, because each half would meet it
-    /// as well.
-    async fn write(&self, slot: &mut Slot, entries: Vec<WaitingBatch>) {
-        let mut parts = vec![entries];
-        while let Some(mut part) = parts.pop() {
-            part.extract_if(.., |entry| entry.time_left().is_zero()).for_each(WaitingBatch::give_up);
-            let Some(oldest) = part.first() else { continue };
-            let lock_wait = LOCK_TIMEOUT.max(oldest.time_left());
-            let batches: Vec<_> = part.iter().map(|entry| Arc::clone(&entry.batch)).collect();
-            let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
-            // Not in the span of the caller that happens to write them.
-            let span = spans::joined("append", part.iter().map(|entry| &entry.span));
-            match self.run_on(slot, lock_wait, insert).instrument(span).await {
-                Ok(written) => part.into_iter().zip(written).for_each(|(entry, written)| entry.answer(Ok(written))),
-                Err(StoreError::ConstraintViolated(_)) if part.len() > 1 => {
-                    let later = part.split_off(part.len() / 2);
-                    parts.extend([later, part]);
-                }
-                Err(error) => part.into_iter().for_each(|entry| entry.answer(Err(error.clone()))),
-            }
-        }
-    }
-
-    fn join(&self, batch: Arc<Batch>, came: Instant) -> (u64, oneshot::Receiver<Result<Written, StoreError>>) {
-        let (answer, answered) = oneshot::channel();
-        let mut waiting = self.lock();
-        waiting.joined += 1;
-        let number = waiting.joined;
-        waiting.entries.push_back(WaitingBatch { number, batch, came, span: Span::current(), answer });
-        (number, answered)
-    }
-
-    /// Takes the batches of the next transaction out of the queue.
-    fn take(&self) -> Vec<WaitingBatch> {
-        let mut waiting = self.lock();
-        let mut candles = 0;
-        let fitting = waiting.entries.iter().take_while(|WaitingBatch { batch, .. }| {
-            let is_first = candles == 0;
-            candles += batch.len();
-            is_first || candles <= MAX_TRANSACTION_CANDLES
-        });
-        let count = fitting.count();
-        waiting.entries.drain(..count).collect()
-    }
-
-    /// Takes a batch out of the queue; false if it is being written.
-    fn leave(&self, number: u64) -> bool {
-        let mut waiting = self.lock();
-        let place = waiting.entries.iter().position(|entry| entry.number == number);
-        place.and_then(|place| waiting.entries.remove(place)).is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl WaitingBatch {
-    /// Sends the result to the caller, which may have stopped waiting.
-    fn answer(self, result: Result<Written, StoreError>) {
-        let _ = self.answer.send(result);
-    }
-
-    fn time_left(&self) -> Duration {
-        QUEUE_TIMEOUT.saturating_sub(self.came.elapsed())
-    }
-
-    fn give_up(self) {
-        self.answer(Err(StoreError::unavailable("too much was written before this batch")));
-    }
 }
 
 /// Opens a connection that writes to an existing file.
@@ -232,8 +121,4 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     // A 201 means durable: the write-ahead log is on disk before COMMIT returns.
     connection.pragma_update(None, "synchronous", "full")?;
     Ok(connection)
-}
-
-fn broken() -> StoreError {
-    StoreError::internal("the task that wrote this batch together with others failed")
 }

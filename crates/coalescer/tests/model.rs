@@ -1,0 +1,328 @@
+//! The queue against a model of it: what is answered, in which order, and how fairly.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use candle::{
+    Batch, BatchBuilder, Candle, Closing, Key, Ohlc, Phase, Price, Symbol, Timeframe, Timestamp, Volume, Written,
+};
+use coalescer::{Group, Limits, Poster, Queue, Size};
+use proptest::prelude::*;
+
+/// A candle of a batch: its hour, its volume, the digits of its price, and whether it is closed.
+type Posted = (i64, i64, usize, bool);
+
+fn batch(candles: &[Posted]) -> Arc<Batch> {
+    let mut builder = BatchBuilder::default();
+    for (index, (hour, volume, digits, closed)) in candles.iter().enumerate() {
+        let price = Price::parse(&format!("1.{}", "0".repeat(*digits + 1))).unwrap();
+        let candle = Candle {
+            key: Key::new(Symbol::parse("S").unwrap(), Timeframe::H1, Timestamp::from_seconds(hour * 3600).unwrap())
+                .unwrap(),
+            ohlc: Ohlc::new([price; 4]).unwrap(),
+            volume: Volume::parse(&volume.to_string()).unwrap(),
+        };
+        let phase = if *closed { Phase::Closed } else { Phase::Forming(Closing::Undecided) };
+        builder.push(index, candle, phase.into());
+    }
+    Arc::new(builder.build().batch)
+}
+
+/// The tables, by opening time.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Tables {
+    closed: BTreeMap<Timestamp, Candle>,
+    forming: BTreeMap<Timestamp, Candle>,
+}
+
+impl Tables {
+    /// Stores a batch as the databases do: a closed candle is stored once, a forming one replaces a state of no more volume
+    /// unless a closed one has its key.
+    fn write(&mut self, batch: &Batch) -> Written {
+        let mut written = Written::default();
+        for (position, candle) in batch.closed().iter().enumerate() {
+            if !self.closed.contains_key(&candle.key.time()) {
+                self.closed.insert(candle.key.time(), candle.clone());
+                written.closed.push(position);
+            }
+        }
+        for (position, forming) in batch.forming().iter().enumerate() {
+            let (time, candle) = (forming.candle.key.time(), &forming.candle);
+            let is_newer = self.forming.get(&time).is_none_or(|stored| stored.volume <= candle.volume);
+            if is_newer && !self.closed.contains_key(&time) {
+                self.forming.insert(time, candle.clone());
+                written.forming.push(position);
+            }
+        }
+        written
+    }
+
+    /// Stores a group as one statement does, which reads the tables as they were before it.
+    fn write_as_one(&mut self, group: &Group<usize>) -> Vec<Written> {
+        let (merged, origins) = Batch::merge(group.batches().map(|batch| &**batch));
+        let keys: BTreeSet<_> = merged.keys().map(Key::time).collect();
+        assert_eq!(keys.len(), merged.len(), "no candle occurs twice in one statement");
+        origins.divide(&self.write(&merged), group.batches().len())
+    }
+}
+
+/// Every forming state with the digits that it was posted with, which equality of prices leaves out.
+fn shown(tables: &Tables) -> String {
+    format!("{:?}", tables)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push { poster: usize, candles: Vec<Posted> },
+    Write,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Few keys and volumes, so that states collide; mostly single forming candles, as terminals send them.
+    let candle = (0..4_i64, 0..4_i64, 0..2_usize, prop::bool::weighted(0.3));
+    let push = (
+        0..3_usize,
+        prop_oneof![
+            3 => prop::collection::vec((0..2_i64, 0..4_i64, 0..2_usize, Just(false)), 1..3),
+            1 => prop::collection::vec(candle, 1..5),
+        ],
+    );
+    let push = push.prop_map(|(poster, candles)| Step::Push { poster, candles });
+    prop::collection::vec(prop_oneof![4 => push, 1 => Just(Step::Write)], 1..60)
+}
+
+fn poster(number: usize) -> Poster {
+    format!("poster {number}").into()
+}
+
+const ROOMY: Size = Size { candles: 100_000, bytes: usize::MAX };
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 400, ..ProptestConfig::default() })]
+
+    /// Every batch is answered once, with what it changed when the batches of a group are written one after the other and
+    /// the riders right after theirs; and the tables hold what that order leads to, though riders are never written.
+    #[test]
+    fn answers_are_those_of_a_serial_order(steps in steps(), one_batch: bool) {
+        let mut queue = Queue::new(Limits { group_candles: 10, waiting: ROOMY, one_batch });
+        let (mut stored, mut serial) = (Tables::default(), Tables::default());
+        let (mut batches, mut answered) = (Vec::new(), BTreeMap::new());
+        let write_by = Instant::now();
+        let last = std::iter::repeat_n(Step::Write, steps.len());
+        for step in steps.iter().cloned().chain(last) {
+            match step {
+                Step::Push { poster: number, candles } => {
+                    let batch = batch(&candles);
+                    batches.push(Arc::clone(&batch));
+                    let refused = queue.push(&poster(number), batch, write_by, batches.len() - 1);
+                    prop_assert!(refused.is_empty());
+                }
+                Step::Write => {
+                    let group = queue.take();
+                    let members: Vec<_> = group.batches().map(Arc::clone).collect();
+                    prop_assert!(members.len() < 2 || members.iter().map(|batch| batch.len()).sum::<usize>() <= 10);
+                    let written = if one_batch {
+                        stored.write_as_one(&group)
+                    } else {
+                        members.iter().map(|batch| stored.write(batch)).collect()
+                    };
+                    let mut left: Vec<(usize, Written)> = group.answers(written).collect();
+                    // The riders of a member are answered before it, and count after it.
+                    for member in &members {
+                        let own = left.iter().position(|(ticket, _)| Arc::ptr_eq(&batches[*ticket], member)).unwrap();
+                        let riders: Vec<_> = left.drain(..=own).collect();
+                        for (ticket, written) in riders.into_iter().rev() {
+                            prop_assert_eq!(&serial.write(&batches[ticket]), &written, "{:?}", &batches[ticket]);
+                            prop_assert!(answered.insert(ticket, written).is_none());
+                        }
+                    }
+                    prop_assert!(left.is_empty());
+                    prop_assert_eq!(shown(&stored), shown(&serial));
+                }
+            }
+        }
+        prop_assert!(queue.is_empty());
+        prop_assert_eq!(queue.waiting(), Size::default());
+        prop_assert_eq!(answered.len(), batches.len());
+    }
+
+    /// A group that is split again and again, as after a refused candle, loses nobody.
+    #[test]
+    fn smaller_groups_hold_everybody(steps in steps()) {
+        let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
+        let mut pushed = 0;
+        for step in steps {
+            let Step::Push { poster: number, candles } = step else { continue };
+            let _ = queue.push(&poster(number), batch(&candles), Instant::now(), pushed);
+            pushed += 1;
+        }
+        let mut tickets = Vec::new();
+        while !queue.is_empty() {
+            let mut parts = vec![queue.take()];
+            while let Some(part) = parts.pop() {
+                match part.split() {
+                    Ok(smaller) => parts.extend(smaller),
+                    Err(whole) => {
+                        prop_assert_eq!((whole.batches().len(), whole.tickets().count()), (1, 1));
+                        tickets.extend(whole.into_tickets());
+                    }
+                }
+            }
+        }
+        tickets.sort_unstable();
+        prop_assert_eq!(tickets, (0..pushed).collect::<Vec<_>>());
+    }
+
+    /// A group has at least a poster's share of its batches, however much the others have waiting. Where batches are larger
+    /// than a share, posters take turns.
+    #[test]
+    fn every_poster_gets_its_share(
+        counts in prop::collection::vec(1..200_usize, 2..8),
+        sizes in prop::collection::vec(1..20_usize, 8),
+    ) {
+        const ROOM: usize = 100;
+        let mut queue = Queue::new(Limits { group_candles: ROOM, waiting: ROOMY, one_batch: true });
+        let mut hour = 0;
+        for (number, (count, size)) in counts.iter().zip(&sizes).enumerate() {
+            for _ in 0..*count {
+                let candles: Vec<_> = (0..*size as i64).map(|offset| (hour + offset, 1, 0, true)).collect();
+                hour += 20;
+                prop_assert!(queue.push(&poster(number), batch(&candles), Instant::now(), number).is_empty());
+            }
+        }
+        let share = ROOM / counts.len();
+        let group: Vec<usize> = queue.take().into_tickets().collect();
+        let mut waiting: BTreeSet<_> = (0..counts.len()).collect();
+        waiting.retain(|number| !group.contains(number));
+        if sizes.iter().all(|size| *size <= share) {
+            for (number, count) in counts.iter().enumerate() {
+                let taken = group.iter().filter(|ticket| **ticket == number).count();
+                prop_assert!(taken >= (*count).min(share / sizes[number]), "{number}: {taken}");
+            }
+        }
+        // Two groups hold one batch of everybody: eight batches of at most twenty candles.
+        for number in queue.take().into_tickets() {
+            waiting.remove(&number);
+        }
+        prop_assert!(waiting.is_empty(), "{waiting:?} waited for a third group");
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// One forming candle.
+fn state(volume: i64) -> Arc<Batch> {
+    batch(&[(0, volume, 0, false)])
+}
+
+#[test]
+fn a_flood_of_states_of_one_candle_is_one_write() {
+    let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
+    for volume in 0..5000 {
+        assert!(queue.push(&poster(0), state(volume), Instant::now(), volume).is_empty());
+    }
+    assert!(queue.push(&poster(1), batch(&[(7, 1, 0, true)]), Instant::now(), -1).is_empty());
+    let group = queue.take();
+    assert_eq!(group.batches().len(), 2, "the newest state and the other poster's candle");
+    assert_eq!(group.tickets().count(), 5001);
+    assert!(queue.is_empty());
+    let answers =
+        group.answers(vec![Written { closed: vec![], forming: vec![0] }, Written { closed: vec![0], forming: vec![] }]);
+    let stored: Vec<_> =
+        answers.filter(|(_, written)| *written != Written::default()).map(|(ticket, _)| ticket).collect();
+    assert_eq!(stored, [4999, -1]);
+}
+
+#[test]
+fn states_that_differ_in_digits_alone_are_both_written() {
+    let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
+    for digits in [0, 1, 1] {
+        assert!(queue.push(&poster(0), batch(&[(0, 5, digits, false)]), Instant::now(), digits).is_empty());
+    }
+    assert_eq!(queue.take().tickets().collect::<Vec<_>>(), [&0]);
+    assert_eq!(queue.take().tickets().collect::<Vec<_>>(), [&1, &1], "identical ones need one write");
+}
+
+#[test]
+fn a_poster_that_fills_the_queue_keeps_nobody_out() {
+    let room = Size { candles: 100, bytes: usize::MAX };
+    let mut queue = Queue::new(Limits { group_candles: 10, waiting: room, one_batch: true });
+    let mut refused = Vec::new();
+    for hour in 0..150 {
+        refused.extend(queue.push(&poster(0), batch(&[(hour, 1, 0, true)]), Instant::now(), (0, hour)));
+    }
+    assert_eq!(refused, (100..150).map(|hour| (0, hour)).collect::<Vec<_>>(), "its own newest");
+    for hour in 200..210 {
+        let gone = queue.push(&poster(1), batch(&[(hour, 1, 0, true)]), Instant::now(), (1, hour));
+        assert_eq!(gone, [(0, 299 - hour)], "the newest of the poster that has more");
+    }
+    assert_eq!(queue.waiting().candles, 100);
+}
+
+#[test]
+fn one_batch_may_wait_whatever_its_size() {
+    let room = Size { candles: 2, bytes: usize::MAX };
+    let mut queue = Queue::new(Limits { group_candles: 2, waiting: room, one_batch: false });
+    let large: Vec<_> = (0..5).map(|hour| (hour, 1, 0, true)).collect();
+    assert!(queue.push(&poster(0), batch(&large), Instant::now(), 'a').is_empty());
+    assert_eq!(queue.push(&poster(0), batch(&large), Instant::now(), 'b'), ['b']);
+    assert_eq!(queue.take().into_tickets().collect::<Vec<_>>(), ['a']);
+}
+
+#[test]
+fn a_batch_as_large_as_a_group_has_its_turn() {
+    let mut queue = Queue::new(Limits { group_candles: 10, waiting: ROOMY, one_batch: false });
+    let large: Vec<_> = (0..10).map(|hour| (hour, 1, 0, true)).collect();
+    let mut turns = 0;
+    assert!(queue.push(&poster(0), batch(&[(1, 1, 0, true)]), Instant::now(), 0).is_empty());
+    assert!(queue.push(&poster(1), batch(&large), Instant::now(), -1).is_empty());
+    for next in 1..10 {
+        // Another small batch has come before each group.
+        assert!(queue.push(&poster(0), batch(&[(next, 1, 0, true)]), Instant::now(), next).is_empty());
+        turns += 1;
+        if queue.take().into_tickets().any(|ticket| ticket == -1) {
+            break;
+        }
+    }
+    assert!(turns <= 2, "{turns}");
+}
+
+#[test]
+fn what_is_overdue_leaves_the_queue_and_the_group() {
+    let start = Instant::now();
+    let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
+    // It came later and has to be written earlier.
+    for (ticket, hours) in [(0, 2), (1, 4), (2, 1), (3, 3)] {
+        let batch = batch(&[(ticket, 1, 0, true)]);
+        assert!(queue.push(&poster(0), batch, start + hours * HOUR, ticket).is_empty());
+    }
+    assert!(queue.expire(start).is_empty());
+    assert_eq!(queue.expire(start + HOUR), [2]);
+    let mut group = queue.take();
+    assert_eq!(group.tickets().collect::<Vec<_>>(), [&0, &3, &1]);
+    assert_eq!(group.write_by(), Some(start + 2 * HOUR));
+    assert_eq!(group.expire(start + 3 * HOUR), [0, 3]);
+    assert_eq!(group.tickets().collect::<Vec<_>>(), [&1]);
+}
+
+#[test]
+fn riders_leave_with_an_overdue_batch_and_before_it() {
+    let start = Instant::now();
+    let group = |newest: u32, riders: [u32; 2]| {
+        let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
+        for (volume, hours) in [(1, riders[0]), (2, riders[1]), (3, newest)] {
+            // Of three posters, because a lane is in the order of time.
+            let refused = queue.push(&poster(volume as usize), state(volume), start + hours * HOUR, volume);
+            assert!(refused.is_empty());
+        }
+        queue.take()
+    };
+    let mut late = group(1, [2, 3]);
+    assert_eq!(late.write_by(), Some(start + HOUR));
+    assert_eq!(late.expire(start + HOUR).len(), 3);
+    assert!(late.is_empty());
+    let mut early = group(9, [1, 5]);
+    assert_eq!(early.expire(start + 4 * HOUR), [1]);
+    assert_eq!(early.tickets().collect::<Vec<_>>(), [&3, &2]);
+}
