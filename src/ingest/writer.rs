@@ -351,7 +351,7 @@ mod tests {
                 for post in 0..POSTS {
                     let thirteen = (post + number) % 29 == 0;
                     // Two posters have each hour.
-                    let first = (post * POSTERS + number) / 2 * 3;
+                    let first = (post * (POSTERS / 2) + number / 2) * 3;
                     let batch = batch(first..first + 1 + post % 3, if thirteen { 13 } else { 1 });
                     let mut write = Box::pin(writer.write(&poster, batch, Deadline::from_now()));
                     if post % 17 == 3 {

@@ -49,19 +49,20 @@ impl<T> Group<T> {
     }
 
     /// The batches to write, in the order in which they count.
+    #[must_use]
     pub fn batches(&self) -> impl ExactSizeIterator<Item = &Arc<Batch>> {
         self.members.iter().map(|member| &member.entry.batch)
     }
 
     /// The tickets of all who wait for this group, riders included.
     pub fn tickets(&self) -> impl Iterator<Item = &T> {
-        self.members.iter().flat_map(|member| member.entries()).map(|entry| &entry.ticket)
+        self.members.iter().flat_map(Member::entries).map(|entry| &entry.ticket)
     }
 
     /// The time by which the writing has to begin, so that it begins in time for everybody.
     #[must_use]
     pub fn write_by(&self) -> Option<Instant> {
-        self.members.iter().flat_map(|member| member.entries()).map(|entry| entry.write_by).min()
+        self.members.iter().flat_map(Member::entries).map(|entry| entry.write_by).min()
     }
 
     /// Takes out the batches that may no longer be written at the time `now`, and returns their tickets. The riders of such

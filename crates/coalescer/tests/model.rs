@@ -1,6 +1,10 @@
 //! The queue against a model of it: what is answered, in which order, and how fairly.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets an error fails")]
+
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,8 +46,8 @@ impl Tables {
     fn write(&mut self, batch: &Batch) -> Written {
         let mut written = Written::default();
         for (position, candle) in batch.closed().iter().enumerate() {
-            if !self.closed.contains_key(&candle.key.time()) {
-                self.closed.insert(candle.key.time(), candle.clone());
+            if let Entry::Vacant(place) = self.closed.entry(candle.key.time()) {
+                place.insert(candle.clone());
                 written.closed.push(position);
             }
         }
@@ -69,7 +73,7 @@ impl Tables {
 
 /// Every forming state with the digits that it was posted with, which equality of prices leaves out.
 fn shown(tables: &Tables) -> String {
-    format!("{:?}", tables)
+    format!("{tables:?}")
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +96,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(prop_oneof![4 => push, 1 => Just(Step::Write)], 1..60)
 }
 
-fn poster(number: usize) -> Poster {
+fn poster(number: impl Display) -> Poster {
     format!("poster {number}").into()
 }
 
@@ -179,19 +183,20 @@ proptest! {
     #[test]
     fn every_poster_gets_its_share(
         counts in prop::collection::vec(1..200_usize, 2..8),
-        sizes in prop::collection::vec(1..20_usize, 8),
+        sizes in prop::collection::vec(1..20_u8, 8),
     ) {
         const ROOM: usize = 100;
         let mut queue = Queue::new(Limits { group_candles: ROOM, waiting: ROOMY, one_batch: true });
         let mut hour = 0;
         for (number, (count, size)) in counts.iter().zip(&sizes).enumerate() {
             for _ in 0..*count {
-                let candles: Vec<_> = (0..*size as i64).map(|offset| (hour + offset, 1, 0, true)).collect();
+                let candles: Vec<_> = (0..i64::from(*size)).map(|offset| (hour + offset, 1, 0, true)).collect();
                 hour += 20;
                 prop_assert!(queue.push(&poster(number), batch(&candles), Instant::now(), number).is_empty());
             }
         }
         let share = ROOM / counts.len();
+        let sizes: Vec<_> = sizes.into_iter().map(usize::from).collect();
         let group: Vec<usize> = queue.take().into_tickets().collect();
         let mut waiting: BTreeSet<_> = (0..counts.len()).collect();
         waiting.retain(|number| !group.contains(number));
@@ -313,7 +318,7 @@ fn riders_leave_with_an_overdue_batch_and_before_it() {
         let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
         for (volume, hours) in [(1, riders[0]), (2, riders[1]), (3, newest)] {
             // Of three posters, because a lane is in the order of time.
-            let refused = queue.push(&poster(volume as usize), state(volume), start + hours * HOUR, volume);
+            let refused = queue.push(&poster(volume), state(volume), start + hours * HOUR, volume);
             assert!(refused.is_empty());
         }
         queue.take()
