@@ -1,12 +1,12 @@
-//! The text of an error: the chain of its causes for the log, and a sentence for people.
+//! Formats errors: with the chain of their causes for the log, and as sentences for people.
 //!
-//! `Display` of an error is a clause in lower case without a stop, and does not repeat its source. The functions here
-//! add the rest when an error is shown.
+//! `Display` of an error begins in lower case, has no full stop, and does not repeat its source. The functions here add
+//! the capital, the full stop and the sources where an error is shown.
 
 use std::error::Error;
 use std::fmt;
 
-/// An error and its causes, each after a colon.
+/// Displays an error and its causes, separated by colons.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a>(&'a (dyn Error + 'a));
 
@@ -21,11 +21,11 @@ impl fmt::Display for Chain<'_> {
         let mut text = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            let said = error.to_string();
+            let cause_text = error.to_string();
             // Errors of other crates, sqlx's among them, often end with the text of their source.
-            if !text.ends_with(&said) {
+            if !text.ends_with(&cause_text) {
                 text.push_str(": ");
-                text.push_str(&said);
+                text.push_str(&cause_text);
             }
             cause = error.source();
         }
@@ -39,8 +39,8 @@ pub fn sentence(error: &dyn Error) -> String {
     to_sentence(&chain(error).to_string())
 }
 
-/// Begins a text with a capital letter, unless its first word is a name or an address, and ends it with a stop, unless
-/// its last line is a command to paste.
+/// Capitalises the first letter and adds a full stop. A first word that is a name or an address stays as it is, and no
+/// stop follows a command that the reader may paste.
 #[must_use]
 pub(crate) fn to_sentence(text: &str) -> String {
     let first_word = text.split(' ').next().unwrap_or_default();
@@ -73,18 +73,18 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_said_once() {
+    fn a_chain_contains_each_cause_once() {
         let cause = || io::Error::other("the disk is gone");
-        let said = "the file cannot be read: the disk is gone";
-        assert_eq!(chain(&Outer::Quiet(cause())).to_string(), said);
-        assert_eq!(chain(&Outer::Repeating(cause())).to_string(), said);
-        assert_eq!(chain(&Outer::Transparent(Box::new(Outer::Quiet(cause())))).to_string(), said);
+        let expected = "the file cannot be read: the disk is gone";
+        assert_eq!(chain(&Outer::Quiet(cause())).to_string(), expected);
+        assert_eq!(chain(&Outer::Repeating(cause())).to_string(), expected);
+        assert_eq!(chain(&Outer::Transparent(Box::new(Outer::Quiet(cause())))).to_string(), expected);
         assert_eq!(chain(&cause()).to_string(), "the disk is gone");
         assert_eq!(sentence(&Outer::Quiet(cause())), "The file cannot be read: the disk is gone.");
     }
 
     #[test]
-    fn a_sentence_has_a_capital_and_a_stop_where_they_belong() {
+    fn sentences_get_a_capital_and_a_full_stop_except_around_names_and_commands() {
         for (text, sentence) in [
             ("the file is gone; restore it", "The file is gone; restore it."),
             ("nothing, as it seems", "Nothing, as it seems."),
