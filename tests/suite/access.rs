@@ -1,4 +1,4 @@
-//! Access by origin, host and transport, and the headers that every answer sends to browsers.
+//! Access by origin, host and transport, and the headers for browsers in every answer.
 
 use reqwest::Method;
 use serde_json::json;
@@ -192,9 +192,10 @@ fn a_host_must_be_a_valid_dns_name() {
             ] {
                 let answer = app.raw(head.as_bytes()).await;
                 assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{head} {answer}");
-                // A text that cannot be the target of a request line is refused earlier, without this code.
-                let is_told = expected == 200 || head.contains("http://") || answer.contains("\"invalid_host\"");
-                assert!(is_told, "{head} {answer}");
+                // If the host makes the target in the request line invalid, the request is refused earlier, without
+                // this code.
+                let has_code = expected == 200 || head.contains("http://") || answer.contains("\"invalid_host\"");
+                assert!(has_code, "{head} {answer}");
             }
         }
     });

@@ -1,6 +1,6 @@
 /**
- * A candle's whole path: a broker's market, the Expert Advisor in its terminal, HTTPS, candlewick, Postgres, the page's
- * server, the chart in a browser. The chart must hold exactly the candles of the market.
+ * Follows candles from a simulated market through the Expert Advisor in its terminal, HTTPS, candlewick, Postgres and
+ * the page's server to the chart in a browser. The chart must show exactly the candles of the market.
  *
  * TEST_DATABASE_URL names a Postgres server on which databases may be created, TEST_TERMINAL the compiled terminal.
  */
@@ -25,7 +25,7 @@ let page: BuiltPage;
 let browser: Browser;
 let tab: Page;
 let terminal: Terminal;
-/** The broker's hours so far: closed candles, and then the forming one. */
+/** The broker's hourly candles so far, oldest first. The last one is forming. */
 let market: Candle[];
 
 before(async () => {
@@ -56,7 +56,7 @@ before(async () => {
     `input Key ${INGEST_KEY}`,
     'input Symbols EURUSD.m=EURUSD',
     'input Timeframes H1,D1',
-    // This is real time, and long, so that a busy machine does not look like an outage.
+    // Requests take real time. The timeout is long, so that a busy machine does not look like an outage.
     'input TimeoutSeconds 60',
   );
   await clock(START + 1000);
@@ -80,9 +80,9 @@ test('the chart holds exactly the candles of the market', async () => {
   await shows(tab, newest(), 'the chart goes back to the first candle, across the end of daylight saving');
   await stored();
   await tab.getByText('D1', { exact: true }).click();
-  await shows(tab, asRead(days()), 'its days begin at the broker\'s midnight, in summer and in winter');
+  await shows(tab, asRead(days()), 'daily candles begin at the broker\'s midnight, in summer and in winter');
   await tab.getByText('H1', { exact: true }).click();
-  await shows(tab, newest(500), 'the newest hours are on the chart again');
+  await shows(tab, newest(500), 'the newest hourly candles are on the chart again');
   // Moves the mouse away from the chart, so that it shows no crosshair.
   await tab.mouse.move(0, 0);
   await screenshot(tab, 'whole-way');
@@ -94,11 +94,11 @@ test('the forming candle moves and closes, and the next one opens', async () => 
   await trade({ ...forming(), close: forming().high, volume: forming().volume + 10 });
   await shows(tab, newest(500), 'the forming candle has moved');
   await nextHour();
-  await shows(tab, newest(501), 'it has closed, and the next one forms');
+  await shows(tab, newest(501), 'the candle has closed, and the next one is forming');
   await stored();
 });
 
-test('an outage of hours leaves no trace in the chart', async () => {
+test('an outage of three hours leaves no gap in the chart', async () => {
   await open();
   await shows(tab, newest(500), 'the newest page is on the chart');
   await service.stop();
@@ -121,7 +121,7 @@ function certify(): { TLS_CERT: string; TLS_KEY: string } {
   return { TLS_CERT, TLS_KEY };
 }
 
-/** Opens the page in a new tab, whose clock is fixed a moment after the market's. */
+/** Opens the page in a new tab, and stops the tab's clock a quarter of an hour after the forming candle opened. */
 async function open(): Promise<void> {
   await tab?.context().close();
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
@@ -134,7 +134,7 @@ function forming(): Candle {
   return market.at(-1)!;
 }
 
-/** The newest hours of the market, as the service returns them. */
+/** The newest `count` hourly candles of the market, as the service returns them. */
 function newest(count = market.length): Candle[] {
   return asRead(market.slice(-count));
 }
@@ -144,7 +144,7 @@ function asRead(candles: Candle[]): Candle[] {
   return candles.with(-1, { ...candles.at(-1)!, complete: false });
 }
 
-/** The broker's days, combined from the hours of the market. */
+/** The broker's daily candles, combined from the hourly ones. */
 function days(): Candle[] {
   const days = new Map<number, Candle>();
   for (const hour of market) {
@@ -162,16 +162,17 @@ function days(): Candle[] {
   return [...days.values()];
 }
 
-/** Replaces the forming candle by `candle`, and runs the timer of the Expert Advisor. */
+/** Replaces the forming candle with `candle`, and runs the timer of the Expert Advisor. */
 async function trade(candle: Candle): Promise<void> {
   market[market.length - 1] = candle;
   await tellForming();
 }
 
-/** Lets an hour pass, so that the next candle opens. */
+/** Lets an hour pass in the market, and opens the next candle. */
 async function nextHour(): Promise<void> {
   const { timestamp, close } = forming();
-  // Not the whole hour, because requests take time, too, and clocks never go back.
+  // Leaves out the last five minutes, because requests advance the terminal's clock as well, and `clock` below must not
+  // set it back.
   await terminal.tell(`advance ${HOUR / 1000 - 300}`);
   market.push({ timestamp: timestamp + HOUR, open: close, high: close + 0.001, low: close, close, volume: 7 });
   market[market.length - 1]!.high = Number(forming().high.toFixed(5));
@@ -179,7 +180,7 @@ async function nextHour(): Promise<void> {
   await tellForming();
 }
 
-/** Sends the forming hour and its day to the terminal, and runs the timer of the Expert Advisor for each. */
+/** Gives the forming candles of H1 and D1 to the terminal, and runs the Expert Advisor's timer so that it posts both. */
 async function tellForming(): Promise<void> {
   await terminal.tell(bar('H1', forming()), bar('D1', days().at(-1)!), 'advance 20');
 }
@@ -193,7 +194,7 @@ async function feeds(what: string): Promise<void> {
   }, () => `${what}: ${terminal.comment}`);
 }
 
-/** Sets the terminal's clock, and the broker's, which is seven hours ahead of New York's. */
+/** Sets the clocks of the terminal and of the broker, which is seven hours ahead of New York. */
 async function clock(utc: number): Promise<void> {
   await terminal.tell(`clock ${utc / 1000}`, `offset ${brokerTime(utc) - utc / 1000}`);
 }
@@ -212,7 +213,7 @@ function brokerTime(utc: number): number {
   return utc / 1000 + (7 + Number(/GMT(-\d+)/.exec(zone)![1])) * 3600;
 }
 
-/** The time at which the broker's day began; the clocks may have changed since then. */
+/** The start of the broker's day that holds `utc`. The broker's offset from UTC may have changed since then. */
 function midnight(utc: number): number {
   const sinceMidnight = (time: number) => (brokerTime(time) % 86_400) * 1000;
   const near = utc - sinceMidnight(utc);
