@@ -1,8 +1,8 @@
--- market_data_candles in one partition a year, for psql. In an empty database it comes before the first `candlewick migrate`,
--- which then takes the table as it is; run it as the login that will own the tables:
+-- Makes market_data_candles with one partition a year. Run it with psql as the login that will own the tables. In an empty
+-- database, run it before the first `candlewick migrate`, which then takes the table as it is:
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/postgres-partitioned.sql
--- Running it again adds what is missing. A table that holds candles is made the first partition before, as
--- docs/operations/partitions-and-extensions.md tells; "-v first_year=2027" then begins where it ends.
+-- Running it again adds the partitions that are missing. If a table already holds candles, make it the first partition before, as
+-- docs/operations/partitions-and-extensions.md says; "-v first_year=2027" then begins where that partition ends.
 
 begin;
 set local client_min_messages = warning;

@@ -46,7 +46,7 @@ pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
         Severity::Fine => "No problem was found: candlewick serve would start.".to_owned(),
         Severity::Warning => "candlewick serve would start; see what is marked \"warning\".".to_owned(),
         Severity::Unavailable => {
-            "Something does not work now and may heal by itself; see what is marked \"failed\".".to_owned()
+            "Something does not work now and may recover by itself; see what is marked \"failed\".".to_owned()
         }
         Severity::MustChange => {
             let number = count(Severity::MustChange);
