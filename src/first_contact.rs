@@ -1,4 +1,5 @@
-//! First contact with the database: the tries, their lines in the log, and the time after which it is given up.
+//! First contact with the database: tries until it succeeds, logs the trouble, and gives up if the server keeps
+//! refusing the login.
 
 use std::time::Duration;
 
@@ -10,15 +11,16 @@ use crate::store::{Store, StoreError};
 
 /// The pause after the first try. Each later pause is twice as long as the one before it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The maximum pause while the server cannot be reached, so that it is used soon after it has started.
+/// The maximum pause while the server cannot be reached. It is short, so that the service uses the server soon after
+/// the server has started.
 const MAX_PAUSE_WHILE_AWAY: Duration = Duration::from_secs(5);
-/// The maximum pause while the server refuses the login. Each try is two logins, which servers count and may answer
-/// with a ban.
+/// The maximum pause while the server refuses the login. It is longer, because each try logs in twice, and servers
+/// count refused logins and may ban a client for them.
 const MAX_PAUSE_WHILE_DENIED: Duration = Duration::from_secs(30);
 /// The time after which the same trouble is logged again.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Prepares the store, however long that takes.
+/// Prepares the store, and tries again after each failure that waiting may end.
 ///
 /// # Errors
 /// [`StoreError::Misconfigured`] when waiting cannot help, or the server has refused the login for `refusal_patience`.
@@ -39,12 +41,12 @@ pub(crate) async fn make(store: &Store, migrate: bool, refusal_patience: Duratio
     }
 }
 
-/// The tries so far. The caller passes their times.
+/// The state of the tries so far. The caller passes the time of each try.
 struct Attempts {
     begun: Instant,
     refusal_patience: Duration,
     tries: u32,
-    /// The pause before the next try, before it is shortened at random.
+    /// The pause before the next try, without the random reduction.
     pause: Duration,
     /// The trouble that was reported last, and when.
     reported: Option<(String, Instant)>,
@@ -60,7 +62,7 @@ struct StillDenied {
     source: StoreError,
 }
 
-/// The consequence of a try that failed.
+/// The pause and the log line that follow a failed try.
 #[derive(Debug, PartialEq, Eq)]
 struct Next {
     pause: Duration,
@@ -80,15 +82,16 @@ impl Attempts {
         Self { begun, refusal_patience, tries: 0, pause: FIRST_PAUSE, reported: None, denied: None }
     }
 
-    /// Records a failed try. `chance`, from 0 to 1, spreads the tries of services that start at the same time.
+    /// Records a failed try. `chance` is a random number from 0 to 1. It varies the pause (jitter), so that services
+    /// that start at the same time do not all try at the same time.
     ///
     /// # Errors
-    /// When that was the last try.
+    /// If that was the last try.
     fn after_failure(&mut self, now: Instant, trouble: StoreError, chance: f64) -> Result<Next, StoreError> {
         self.tries += 1;
         let cause = chain(&trouble).to_string();
         let until_given_up = match trouble {
-            unfit @ StoreError::Misconfigured(_) => return Err(unfit),
+            misconfigured @ StoreError::Misconfigured(_) => return Err(misconfigured),
             denied @ StoreError::Denied(_) => {
                 let since = self.denied_since(&cause, now);
                 let left = self.refusal_patience.saturating_sub(now - since);
@@ -110,7 +113,7 @@ impl Attempts {
         Ok(Next { pause: until_given_up.map_or(pause, |left| pause.min(left)), report: self.report(cause, now) })
     }
 
-    /// The time since which the server has given this refusal and no other answer.
+    /// Returns the time since which the server has given no other answer than this refusal.
     fn denied_since(&mut self, cause: &str, now: Instant) -> Instant {
         match &self.denied {
             Some((same, since)) if same == cause => *since,
@@ -160,8 +163,8 @@ mod tests {
         times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
     }
 
-    /// Advances by the pauses that are returned, until the tries are given up or `end` has passed. Returns the times of
-    /// the tries and of the reports, and the final error.
+    /// Simulates tries, with the returned pauses between them, until one of them is the last or `end` has passed.
+    /// Returns the times of the tries and of the reports, and the final error.
     fn try_until(
         end: Duration,
         chance: f64,
@@ -223,11 +226,11 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_chance_takes_at_most_half_of_them() {
+    fn pauses_grow_and_jitter_shortens_them_by_at_most_half() {
         let pauses = |chance| gaps(&try_until(MINUTE, chance, |_| denied("no")).0);
         let milliseconds = |pauses: &[Duration]| pauses.iter().map(Duration::as_millis).collect::<Vec<_>>();
         assert_eq!(milliseconds(&pauses(1.0)[..6]), [500, 1000, 2000, 4000, 8000, 16_000]);
-        assert_eq!(milliseconds(&pauses(0.0)[..7]), [250, 500, 1000, 2000, 4000, 8000, 15_000], "of 30 s at most");
+        assert_eq!(milliseconds(&pauses(0.0)[..7]), [250, 500, 1000, 2000, 4000, 8000, 15_000], "half of the maximum");
         assert!((0..100).map(|_| random_fraction()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 
