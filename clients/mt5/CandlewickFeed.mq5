@@ -1851,7 +1851,7 @@ string ReadUrl() {
    if((!https && !http) || StringLen(Host(g_url)) == 0)
       return "Url must be the address of the service, such as https://candles.example.com";
    if(StringFind(g_url, "@") >= 0)
-      return "Url must hold no @: requests cannot carry a name and a password; the key belongs into Key";
+      return "Url must hold no @: requests cannot carry a name and a password; the key belongs in Key";
    if(StringFind(g_url, "/api/") >= 0)
       return "Url must be the address of the service alone, without /api/ and what follows";
    if(!http || IsThisComputer(Host(g_url)))

@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-SUFFIXES = set(".bash .bats .conf .cpp .css .hpp .md .mq5 .py .rs .sed .service .sh .timer .toml .ts .tsx .yml".split())
+SUFFIXES = set(".bash .bats .conf .cpp .css .hpp .md .mq5 .py .rs .sed .service .sh .sql .timer .toml .ts .tsx .yml".split())
 NAMES = {"Caddyfile", "Dockerfile", "Makefile"}
 # Folders that hold files of other projects or build results.
 SKIPPED = {".git", ".next", "__pycache__", "node_modules", "target"}

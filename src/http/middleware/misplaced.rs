@@ -95,7 +95,7 @@ impl Misplaced {
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Several, detail }
     }
 
-    /// An unknown key in the header of `place`, in a request that also holds a valid key, that of `holder`.
+    /// An unknown key in the header for credentials of `place`, in a request that also holds a valid key of `holder`.
     pub(crate) fn beside_unknown(holder: Arc<str>, place: Option<Scope>) -> Self {
         let header = header_name(place);
         let detail = format!(

@@ -103,7 +103,7 @@ mod tests {
     use crate::http::problem;
     use crate::telemetry::tests::logged;
 
-    /// The stack around a route that panics, as it stands around every route.
+    /// The stack around a route that panics. It is the same as around every other route.
     fn panicking() -> Router {
         let panics = async || {
             assert!(std::env::args().count() == 0, "the password is hidden");
