@@ -201,7 +201,7 @@ fn dashboard() -> Asked {
     found
 }
 
-/// The names in a PromQL expression.
+/// The names in an expression of Prometheus.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Names {
     /// Selectors of series without their ranges, each with the labels that it matches.
