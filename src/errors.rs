@@ -1,7 +1,7 @@
 //! Formats errors: with the chain of their causes for the log, and as sentences for people.
 //!
-//! `Display` of an error begins in lower case, has no full stop, and does not repeat its source. The functions here add
-//! the capital, the full stop and the sources where an error is shown.
+//! The `Display` text of an error begins in lower case, has no full stop, and does not repeat the error's source. The
+//! functions here add the sources, and for people also a capital and a full stop.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a>(&'a (dyn Error + 'a));
 
-/// The error and its causes, for the log.
+/// Returns the error and its causes, for the log.
 #[must_use]
 pub fn chain<'a>(error: &'a (dyn Error + 'a)) -> Chain<'a> {
     Chain(error)
@@ -33,14 +33,14 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// The error and its causes as a sentence, for people.
+/// Returns the error and its causes as a sentence, for people.
 #[must_use]
 pub fn sentence(error: &dyn Error) -> String {
     to_sentence(&chain(error).to_string())
 }
 
-/// Capitalises the first letter and adds a full stop. A first word that is a name or an address stays as it is, and no
-/// stop follows a command that the reader may paste.
+/// Capitalises the first letter and adds a full stop. A first word that is a name or an address stays as it is. A text
+/// that ends with a command gets no full stop, so that the reader can paste the command.
 #[must_use]
 pub(crate) fn to_sentence(text: &str) -> String {
     let first_word = text.split(' ').next().unwrap_or_default();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_get_a_capital_and_a_full_stop_except_around_names_and_commands() {
+    fn sentences_get_a_capital_and_a_full_stop_but_names_and_commands_stay() {
         for (text, sentence) in [
             ("the file is gone; restore it", "The file is gone; restore it."),
             ("nothing, as it seems", "Nothing, as it seems."),

@@ -2,7 +2,8 @@
  * Follows candles from a simulated market through the Expert Advisor in its terminal, HTTPS, candlewick, Postgres and
  * the page's server to the chart in a browser. The chart must show exactly the candles of the market.
  *
- * TEST_DATABASE_URL names a Postgres server on which databases may be created, TEST_TERMINAL the compiled terminal.
+ * TEST_DATABASE_URL names a Postgres server on which databases may be created. TEST_TERMINAL is the path of the
+ * compiled terminal.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -15,7 +16,7 @@ import { BuiltPage, INGEST_KEY, newFolder, randomWalk, READ_TOKEN, Service, unti
 import { Terminal } from './terminal.ts';
 
 const HOUR = 3_600_000;
-/** Friday noon. Daylight saving ended in Europe twelve days before, and in New York five. */
+/** A Friday at noon UTC, twelve days after daylight saving ended in Europe and five days after it ended in New York. */
 const START = Date.UTC(2025, 10, 7, 12);
 const DATABASE = `candlewick_test_whole_way_${process.pid}`;
 
@@ -30,7 +31,7 @@ let market: Candle[];
 
 before(async () => {
   const { TEST_DATABASE_URL, TEST_TERMINAL } = process.env;
-  assert.ok(TEST_DATABASE_URL && TEST_TERMINAL, 'TEST_DATABASE_URL and TEST_TERMINAL are not set; make e2e sets them');
+  assert.ok(TEST_DATABASE_URL && TEST_TERMINAL, 'TEST_DATABASE_URL or TEST_TERMINAL is not set; make e2e sets both');
   server = new Client(TEST_DATABASE_URL);
   await server.connect();
   await server.query(`create database ${DATABASE}`);
@@ -121,7 +122,7 @@ function certify(): { TLS_CERT: string; TLS_KEY: string } {
   return { TLS_CERT, TLS_KEY };
 }
 
-/** Opens the page in a new tab, and stops the tab's clock a quarter of an hour after the forming candle opened. */
+/** Opens the page in a new tab whose clock always shows a quarter of an hour after the forming candle opened. */
 async function open(): Promise<void> {
   await tab?.context().close();
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
@@ -134,17 +135,17 @@ function forming(): Candle {
   return market.at(-1)!;
 }
 
-/** The newest `count` hourly candles of the market, as the service returns them. */
+/** Returns the newest `count` hourly candles of the market, as the service returns them. */
 function newest(count = market.length): Candle[] {
   return asRead(market.slice(-count));
 }
 
-/** Candles as the service returns them; the last one is forming. */
+/** Returns `candles` as the service returns them, with the last one marked as forming. */
 function asRead(candles: Candle[]): Candle[] {
   return candles.with(-1, { ...candles.at(-1)!, complete: false });
 }
 
-/** The broker's daily candles, combined from the hourly ones. */
+/** Combines the hourly candles into the broker's daily candles. */
 function days(): Candle[] {
   const days = new Map<number, Candle>();
   for (const hour of market) {
@@ -199,7 +200,7 @@ async function clock(utc: number): Promise<void> {
   await terminal.tell(`clock ${utc / 1000}`, `offset ${brokerTime(utc) - utc / 1000}`);
 }
 
-/** The terminal's command for a candle, with every digit. */
+/** Returns the terminal's command that sets a candle, with all five decimals of its prices. */
 function bar(timeframe: string, { timestamp, open, high, low, close, volume }: Candle): string {
   const prices = [open, high, low, close].map((price) => price.toFixed(5));
   return `bar EURUSD.m ${timeframe} ${brokerTime(timestamp)} ${prices.join(' ')} ${volume}`;
@@ -207,20 +208,23 @@ function bar(timeframe: string, { timestamp, open, high, low, close, volume }: C
 
 const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', timeZoneName: 'longOffset' });
 
-/** The time on the broker's clock, seven hours ahead of New York's, as epoch seconds without a zone. */
+/** Returns the time on the broker's clock, seven hours ahead of New York, in seconds since 1970 on that clock. */
 function brokerTime(utc: number): number {
   const zone = NEW_YORK.formatToParts(utc).find(({ type }) => type === 'timeZoneName')!.value;
   return utc / 1000 + (7 + Number(/GMT(-\d+)/.exec(zone)![1])) * 3600;
 }
 
-/** The start of the broker's day that holds `utc`. The broker's offset from UTC may have changed since then. */
+/**
+ * Returns the start of the broker's day that holds `utc`. The second step corrects the first if the broker's offset
+ * from UTC changed in between.
+ */
 function midnight(utc: number): number {
   const sinceMidnight = (time: number) => (brokerTime(time) % 86_400) * 1000;
   const near = utc - sinceMidnight(utc);
   return near - sinceMidnight(near);
 }
 
-/** Checks that Postgres holds the candles of the market to the last digit. */
+/** Checks that Postgres holds exactly the closed candles of the market, with every digit. */
 async function stored(): Promise<void> {
   const url = new URL(process.env.TEST_DATABASE_URL!);
   url.pathname = DATABASE;

@@ -5,10 +5,10 @@ use axum::response::Response;
 
 use crate::http::net::client_address::{Client, Transport};
 
-/// The content security policy of every answer for which the handler has set none: it may load nothing and be in no
-/// frame.
+/// The content security policy of an answer whose handler has set none. A browser that shows the answer loads nothing
+/// for it, and shows it in no frame.
 const CSP_NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// The HSTS header: a browser that has connected over TLS uses only TLS for a year.
+/// The value of the HSTS header: a browser that has connected over TLS uses only TLS for a year.
 const HSTS_ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Adds the security headers to an answer. A content security policy or a `Cache-Control` that a handler has set stays.

@@ -65,7 +65,11 @@ fn an_unavailable_service_is_retried_with_growing_pauses(kind: StoreKind) {
             }
         }
         let waited: Vec<_> = tried.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(waited[..6], [10, 15, 25, 45, 85, 50], "the first timer after 5, 10, 20, 40, 80 and 45 s");
+        assert_eq!(
+            waited[..6],
+            [10, 15, 25, 45, 85, 50],
+            "each try is at the first timer event after 5, 10, 20, 40, 80 and 45 s"
+        );
         assert_eq!(feed.terminal.logged("answers 503 (the database does not answer)"), 1);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
     });
@@ -173,7 +177,7 @@ fn a_wrong_key_stops_the_feed_and_says_what_to_correct(kind: StoreKind) {
         assert_eq!(feed.front.requests().len(), 1, "the EA does not try again");
         assert_eq!(feed.terminal.logged("does not know the key; correct the input Key (Invalid or missing API Key"), 1);
         assert!(feed.terminal.comment.contains("stopped: "), "{}", feed.terminal.comment);
-        // The trader corrects the input, and the terminal starts the EA anew.
+        // The trader corrects the input, and the terminal restarts the EA.
         feed.terminal.tell("deinit 5");
         feed.input("Key", KEY);
         feed.init();
