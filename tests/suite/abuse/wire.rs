@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 
 /// The time-out of an exchange. It is longer than any time-out of the service and the proxies, so an exchange that
 /// lasts longer would never end.
-pub const GENEROUS: Duration = Duration::from_secs(45);
+pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The request that is sent after every attack. It is answered only if the connection is still open and the server has
 /// consumed all bytes of the attack.
@@ -102,7 +102,9 @@ impl Door {
             while more(&mut reading, &mut received).await {}
             Ok(Answers::parse(&received, head, true))
         };
-        tokio::time::timeout(GENEROUS, exchange).await.unwrap_or_else(|_| Err("the connection stays open".to_owned()))
+        tokio::time::timeout(EXCHANGE_TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err("the connection stays open".to_owned()))
     }
 }
 
