@@ -117,8 +117,8 @@ macro_rules! read_with {
     }};
 }
 
-/// Runs one statement that writes. It is repeated after a conflict with another transaction, each time on a connection
-/// that is acquired anew.
+/// Runs one statement that writes. It is repeated after a conflict with another transaction, each time on a newly
+/// acquired connection.
 macro_rules! write_with {
     ($pool:expr, |$connection:ident| $statement:expr) => {{
         let mut attempt = 0;

@@ -118,7 +118,7 @@ async fn a_backup_made_while_posts_arrive_is_a_snapshot(app: TestApp) {
     assert_eq!(counts.len() as i64, stored + 1, "a post is in the backup only if all earlier ones are");
     assert!(
         counts.iter().all(|(symbol, count)| symbol == "MANY0" || *count == SIZE),
-        "a post is in part in the backup: {counts:?}"
+        "the backup holds a part of a post: {counts:?}"
     );
 }
 
