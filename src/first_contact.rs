@@ -139,7 +139,7 @@ impl Attempts {
 /// Returns a random number from 0 to 1.
 fn random_fraction() -> f64 {
     let mut bytes = [0; 4];
-    // If this fails, the bytes stay 0, so each pause is at its minimum.
+    // Without random bytes each pause is at its minimum, which still works.
     let _ = getrandom::fill(&mut bytes);
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }

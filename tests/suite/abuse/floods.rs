@@ -13,7 +13,7 @@ use super::target::Target;
 use super::wire::{Door, EXCHANGE_TIMEOUT, Stream};
 use crate::harness::{Database, eventually, run};
 
-/// More connections than the service allows one address (512).
+/// The number of connections from one address, which is above the limit of 512.
 const FROM_ONE: usize = 600;
 
 async fn started() -> Target {
