@@ -1,9 +1,9 @@
--- Makes a market_data_candles that holds candles the first partition of a partitioned one, for psql, as its owner, while no
--- candlewick runs on it:
+-- Turns an existing table market_data_candles with its candles into the first partition of a new, partitioned table of that
+-- name. The second command adds the other partitions. Run both as the table's owner, while no candlewick uses the database:
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/postgres-partition-existing.sql
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -v first_year=2027 -f docs/postgres-partitioned.sql
--- Put the first year after your newest candle into both, here and on the command line. Nothing is copied; attaching reads the
--- table once.
+-- Replace 2027 with the first year after your newest candle, in this file and in the second command. No candle is copied;
+-- attaching reads the table once.
 
 begin;
 lock table market_data_candles;

@@ -1,8 +1,8 @@
--- market_data_candles in one partition a year, for psql. In an empty database it comes before the first `candlewick migrate`,
--- which then takes the table as it is; run it as the login that will own the tables:
+-- Makes market_data_candles with one partition a year. Run it with psql as the login that will own the tables. In an empty
+-- database, run it before the first `candlewick migrate`, which then takes the table as it is:
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/postgres-partitioned.sql
--- Running it again adds what is missing. A table that holds candles is made the first partition before, as
--- docs/operations/partitions-and-extensions.md tells; "-v first_year=2027" then begins where it ends.
+-- Running it again adds the partitions that are missing. If a table already holds candles, make it the first partition before, as
+-- docs/operations/partitions-and-extensions.md says; "-v first_year=2027" then begins where that partition ends.
 
 begin;
 set local client_min_messages = warning;
@@ -22,8 +22,8 @@ create table if not exists market_data_candles (
 ) partition by range ("timestamp");
 alter table market_data_candles enable row level security;
 
--- In a schema of their own: row security and grants are asked of the table that a statement names, and Supabase publishes
--- every table of the public schema.
+-- The partitions have a schema of their own, because Supabase publishes every table of the public schema, and row security and
+-- grants are checked only on the table that a statement names.
 create schema if not exists candlewick_partitions;
 
 \if :{?first_year} \else \set first_year 2010 \endif
@@ -34,10 +34,10 @@ select format(
 from generate_series(:first_year, 2040) as year
 \gexec
 
--- Takes what no year does, so that a post is never refused for lack of a partition.
+-- Takes the candles of all other years, so that a post is never refused for lack of a partition.
 create table if not exists candlewick_partitions.candles_other partition of market_data_candles default;
 
--- Supabase's roles get what `candlewick migrate` would have given them on a table of its own making.
+-- Supabase's roles get the same rights that `candlewick migrate` gives them on a table that it makes.
 do $$
 begin
     if exists (select from pg_roles where rolname = 'anon') then

@@ -1,5 +1,6 @@
--- Deletes up to 5,000 closed candles of one timeframe that are older than a span from a SQLite file, over the key, and prints
--- how many. Called until that is 0, so that no post waits for long; docs/operations/retention.md has the line.
+-- Deletes up to 5,000 closed candles of one timeframe that are older than :age from a SQLite file, and prints their number. It
+-- finds them by the key. Run it until it prints 0: each run is short, so that no post waits for long. The command is in
+-- docs/operations/retention.md.
 delete from market_data_candles where (symbol, timeframe, timestamp) in (
     with recursive hop(symbol) as (
         select min(symbol) from market_data_candles

@@ -33,8 +33,7 @@ pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
     let (database, addresses) = join!(database(&examined, clock), addresses(&examined));
     let sections = [("Settings", settings(variables, &examined)), ("Database", database), ("This machine", addresses)];
 
-    let mut report =
-        format!("candlewick {}: what a start would meet. Nothing is changed.\n", env!("CARGO_PKG_VERSION"));
+    let mut report = format!("candlewick {}: would a start succeed? Nothing is changed.\n", env!("CARGO_PKG_VERSION"));
     write_settings(&mut report, variables, &examined);
     for (heading, findings) in sections.iter().filter(|(_, findings)| !findings.0.is_empty()) {
         write_findings(&mut report, heading, findings);
@@ -46,7 +45,7 @@ pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
         Severity::Fine => "No problem was found: candlewick serve would start.".to_owned(),
         Severity::Warning => "candlewick serve would start; see what is marked \"warning\".".to_owned(),
         Severity::Unavailable => {
-            "Something does not work now and may heal by itself; see what is marked \"failed\".".to_owned()
+            "Something does not work now and may recover by itself; see what is marked \"failed\".".to_owned()
         }
         Severity::MustChange => {
             let number = count(Severity::MustChange);

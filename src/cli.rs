@@ -40,8 +40,8 @@ enum Command {
     Serve(ServeFlags),
     /// Make or update the database's tables, then exit
     Migrate(DatabaseFlags),
-    /// Look at settings and database, change nothing, and print what serve would meet: exit code 0 if it would start, 1
-    /// if something fails that may heal by waiting, 2 if something must be changed
+    /// Check settings, database and machine, and change nothing: exit code 0 if serve would start, 1 if something fails
+    /// that may recover by itself, 2 if something must be changed
     Check(ServeFlags),
     /// Ask a running service for its health: exit code 0 if it is healthy, 1 if not. Give it the flags that serve was
     /// given

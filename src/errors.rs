@@ -1,16 +1,16 @@
-//! The text of an error: the chain of its causes for the log, and a sentence for people.
+//! Formats errors: with the chain of their causes for the log, and as sentences for people.
 //!
-//! `Display` of an error is a clause in lower case without a stop, and does not repeat its source. The functions here
-//! add the rest when an error is shown.
+//! The `Display` text of an error begins in lower case, has no full stop, and does not repeat the error's source. The
+//! functions here add the sources, and for people also a capital and a full stop.
 
 use std::error::Error;
 use std::fmt;
 
-/// An error and its causes, each after a colon.
+/// Displays an error and its causes, separated by colons.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a>(&'a (dyn Error + 'a));
 
-/// The error and its causes, for the log.
+/// Returns the error and its causes, for the log.
 #[must_use]
 pub fn chain<'a>(error: &'a (dyn Error + 'a)) -> Chain<'a> {
     Chain(error)
@@ -21,11 +21,11 @@ impl fmt::Display for Chain<'_> {
         let mut text = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            let said = error.to_string();
+            let cause_text = error.to_string();
             // Errors of other crates, sqlx's among them, often end with the text of their source.
-            if !text.ends_with(&said) {
+            if !text.ends_with(&cause_text) {
                 text.push_str(": ");
-                text.push_str(&said);
+                text.push_str(&cause_text);
             }
             cause = error.source();
         }
@@ -33,14 +33,14 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// The error and its causes as a sentence, for people.
+/// Returns the error and its causes as a sentence, for people.
 #[must_use]
 pub fn sentence(error: &dyn Error) -> String {
     to_sentence(&chain(error).to_string())
 }
 
-/// Begins a text with a capital letter, unless its first word is a name or an address, and ends it with a stop, unless
-/// its last line is a command to paste.
+/// Capitalises the first letter and adds a full stop. A first word that is a name or an address stays as it is. A text
+/// that ends with a command gets no full stop, so that the reader can paste the command.
 #[must_use]
 pub(crate) fn to_sentence(text: &str) -> String {
     let first_word = text.split(' ').next().unwrap_or_default();
@@ -73,18 +73,18 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_said_once() {
+    fn a_chain_contains_each_cause_once() {
         let cause = || io::Error::other("the disk is gone");
-        let said = "the file cannot be read: the disk is gone";
-        assert_eq!(chain(&Outer::Quiet(cause())).to_string(), said);
-        assert_eq!(chain(&Outer::Repeating(cause())).to_string(), said);
-        assert_eq!(chain(&Outer::Transparent(Box::new(Outer::Quiet(cause())))).to_string(), said);
+        let expected = "the file cannot be read: the disk is gone";
+        assert_eq!(chain(&Outer::Quiet(cause())).to_string(), expected);
+        assert_eq!(chain(&Outer::Repeating(cause())).to_string(), expected);
+        assert_eq!(chain(&Outer::Transparent(Box::new(Outer::Quiet(cause())))).to_string(), expected);
         assert_eq!(chain(&cause()).to_string(), "the disk is gone");
         assert_eq!(sentence(&Outer::Quiet(cause())), "The file cannot be read: the disk is gone.");
     }
 
     #[test]
-    fn a_sentence_has_a_capital_and_a_stop_where_they_belong() {
+    fn sentences_get_a_capital_and_a_full_stop_but_names_and_commands_stay() {
         for (text, sentence) in [
             ("the file is gone; restore it", "The file is gone; restore it."),
             ("nothing, as it seems", "Nothing, as it seems."),

@@ -1,4 +1,5 @@
-//! First contact with the database: the tries, their lines in the log, and the time after which it is given up.
+//! Makes the first contact with the database: tries until one try succeeds, logs the failures, and gives up if the
+//! server keeps refusing the login.
 
 use std::time::Duration;
 
@@ -10,23 +11,25 @@ use crate::store::{Store, StoreError};
 
 /// The pause after the first try. Each later pause is twice as long as the one before it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The maximum pause while the server cannot be reached, so that it is used soon after it has started.
-const MAX_PAUSE_WHILE_AWAY: Duration = Duration::from_secs(5);
-/// The maximum pause while the server refuses the login. Each try is two logins, which servers count and may answer
-/// with a ban.
+/// The maximum pause while the server cannot be reached. It is short, so that the service uses the server soon after
+/// the server has started.
+const MAX_PAUSE_WHILE_UNREACHABLE: Duration = Duration::from_secs(5);
+/// The maximum pause while the server refuses the login. It is longer, because each try logs in twice, and servers
+/// count refused logins and may ban a client for them.
 const MAX_PAUSE_WHILE_DENIED: Duration = Duration::from_secs(30);
-/// The time after which the same trouble is logged again.
+/// The time after which the same failure is logged again.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Prepares the store, however long that takes.
+/// Prepares the store, and tries again after each failure that may pass with time.
 ///
 /// # Errors
-/// [`StoreError::Misconfigured`] when waiting cannot help, or the server has refused the login for `refusal_patience`.
+/// Returns [`StoreError::Misconfigured`] if waiting cannot help, or if the server has refused the login for
+/// `refusal_patience`.
 pub(crate) async fn make(store: &Store, migrate: bool, refusal_patience: Duration) -> Result<(), StoreError> {
     let mut attempts = Attempts::new(Instant::now(), refusal_patience);
     loop {
-        let Err(trouble) = store.prepare(migrate).await else { return Ok(()) };
-        let next = attempts.after_failure(Instant::now(), trouble, random_fraction())?;
+        let Err(failure) = store.prepare(migrate).await else { return Ok(()) };
+        let next = attempts.after_failure(Instant::now(), failure, random_fraction())?;
         if let Some(report) = next.report {
             warn!(
                 cause = report.cause,
@@ -39,14 +42,14 @@ pub(crate) async fn make(store: &Store, migrate: bool, refusal_patience: Duratio
     }
 }
 
-/// The tries so far. The caller passes their times.
+/// The state of the tries so far. The caller passes the time of each try.
 struct Attempts {
     begun: Instant,
     refusal_patience: Duration,
     tries: u32,
-    /// The pause before the next try, before it is shortened at random.
+    /// The pause before the next try, without the random reduction.
     pause: Duration,
-    /// The trouble that was reported last, and when.
+    /// The failure that was reported last, and the time of the report.
     reported: Option<(String, Instant)>,
     /// The last refusal, and the time since which the server has repeated it.
     denied: Option<(String, Instant)>,
@@ -60,7 +63,7 @@ struct StillDenied {
     source: StoreError,
 }
 
-/// The consequence of a try that failed.
+/// The pause and the log line that follow a failed try.
 #[derive(Debug, PartialEq, Eq)]
 struct Next {
     pause: Duration,
@@ -80,15 +83,16 @@ impl Attempts {
         Self { begun, refusal_patience, tries: 0, pause: FIRST_PAUSE, reported: None, denied: None }
     }
 
-    /// Records a failed try. `chance`, from 0 to 1, spreads the tries of services that start at the same time.
+    /// Records a failed try. `chance` is a random number from 0 to 1. It varies the pause (jitter), so that services
+    /// that start at the same time do not all try at the same time.
     ///
     /// # Errors
-    /// When that was the last try.
-    fn after_failure(&mut self, now: Instant, trouble: StoreError, chance: f64) -> Result<Next, StoreError> {
+    /// Returns the final error if there is to be no other try.
+    fn after_failure(&mut self, now: Instant, failure: StoreError, chance: f64) -> Result<Next, StoreError> {
         self.tries += 1;
-        let cause = chain(&trouble).to_string();
-        let until_given_up = match trouble {
-            unfit @ StoreError::Misconfigured(_) => return Err(unfit),
+        let cause = chain(&failure).to_string();
+        let until_given_up = match failure {
+            misconfigured @ StoreError::Misconfigured(_) => return Err(misconfigured),
             denied @ StoreError::Denied(_) => {
                 let since = self.denied_since(&cause, now);
                 let left = self.refusal_patience.saturating_sub(now - since);
@@ -103,14 +107,14 @@ impl Attempts {
                 None
             }
         };
-        let longest = if until_given_up.is_some() { MAX_PAUSE_WHILE_DENIED } else { MAX_PAUSE_WHILE_AWAY };
+        let longest = if until_given_up.is_some() { MAX_PAUSE_WHILE_DENIED } else { MAX_PAUSE_WHILE_UNREACHABLE };
         let pause = self.pause.min(longest);
         self.pause = (pause * 2).min(MAX_PAUSE_WHILE_DENIED);
         let pause = pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
         Ok(Next { pause: until_given_up.map_or(pause, |left| pause.min(left)), report: self.report(cause, now) })
     }
 
-    /// The time since which the server has given this refusal and no other answer.
+    /// Returns the time since which every answer of the server has been this refusal.
     fn denied_since(&mut self, cause: &str, now: Instant) -> Instant {
         match &self.denied {
             Some((same, since)) if same == cause => *since,
@@ -121,7 +125,7 @@ impl Attempts {
         }
     }
 
-    /// Reports new trouble at once, and the same trouble once a minute.
+    /// Reports a new failure at once, and the same failure once a minute.
     fn report(&mut self, cause: String, now: Instant) -> Option<Report> {
         let is_due = |(last, at): &(String, Instant)| *last != cause || now - *at >= REPORT_INTERVAL;
         if !self.reported.as_ref().is_none_or(is_due) {
@@ -132,10 +136,10 @@ impl Attempts {
     }
 }
 
-/// A random number from 0 to 1.
+/// Returns a random number from 0 to 1.
 fn random_fraction() -> f64 {
     let mut bytes = [0; 4];
-    // Without randomness the pauses are at their minimum, which still works.
+    // Without random bytes each pause is at its minimum, which still works.
     let _ = getrandom::fill(&mut bytes);
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
@@ -148,7 +152,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn away(text: &str) -> StoreError {
+    fn unavailable(text: &str) -> StoreError {
         StoreError::unavailable(text)
     }
 
@@ -160,8 +164,8 @@ mod tests {
         times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
     }
 
-    /// Advances by the pauses that are returned, until the tries are given up or `end` has passed. Returns the times of
-    /// the tries and of the reports, and the final error.
+    /// Simulates tries, with the returned pauses between them, until a try returns the final error or `end` has passed.
+    /// Returns the times of the tries and of the reports, and the final error.
     fn try_until(
         end: Duration,
         chance: f64,
@@ -187,7 +191,7 @@ mod tests {
     fn a_refusal_ends_the_service_after_a_minute_of_the_same_answer() {
         for chance in [0.0, 0.3, 1.0] {
             let (tries, reports, end) = try_until(10 * MINUTE, chance, |_| denied("wrong password (28P01)"));
-            assert_eq!(*tries.last().unwrap(), MINUTE, "the last try is at the minute");
+            assert_eq!(*tries.last().unwrap(), MINUTE, "the last try is after exactly a minute");
             assert!(tries.len() <= 12, "{tries:?}");
             assert_eq!(reports, [Duration::ZERO]);
             let end = end.unwrap();
@@ -199,7 +203,11 @@ mod tests {
     fn another_answer_in_between_restarts_the_minute() {
         let database_is_starting = Duration::from_secs(10)..Duration::from_secs(20);
         let (tries, _, end) = try_until(10 * MINUTE, 1.0, |now| {
-            if database_is_starting.contains(&now) { away("starting up") } else { denied("no such database (3D000)") }
+            if database_is_starting.contains(&now) {
+                unavailable("starting up")
+            } else {
+                denied("no such database (3D000)")
+            }
         });
         assert!(end.is_some() && *tries.last().unwrap() > MINUTE, "{tries:?}");
         let mut times = 0;
@@ -207,34 +215,37 @@ mod tests {
             times += 1;
             denied(if times % 2 == 0 { "one" } else { "other" })
         });
-        assert_eq!(end, None, "not the same answer");
+        assert_eq!(end, None, "no answer is repeated for a minute");
     }
 
     #[test]
-    fn a_server_that_is_away_is_retried_and_reported_once_a_minute() {
+    fn an_unreachable_server_is_retried_and_reported_once_a_minute() {
         for chance in [0.0, 1.0] {
-            let (tries, reports, end) = try_until(10 * MINUTE, chance, |_| away("refuses connections"));
+            let (tries, reports, end) = try_until(10 * MINUTE, chance, |_| unavailable("refuses connections"));
             assert_eq!(end, None);
-            assert!(gaps(&tries).into_iter().all(|gap| gap <= MAX_PAUSE_WHILE_AWAY), "{tries:?}");
+            assert!(gaps(&tries).into_iter().all(|gap| gap <= MAX_PAUSE_WHILE_UNREACHABLE), "{tries:?}");
             assert!(reports.len() >= 9 && reports[0].is_zero(), "{reports:?}");
             let minutes = gaps(&reports);
-            assert!(minutes.iter().all(|gap| (MINUTE..=MINUTE + MAX_PAUSE_WHILE_AWAY).contains(gap)), "{reports:?}");
+            assert!(
+                minutes.iter().all(|gap| (MINUTE..=MINUTE + MAX_PAUSE_WHILE_UNREACHABLE).contains(gap)),
+                "{reports:?}"
+            );
         }
     }
 
     #[test]
-    fn pauses_grow_and_chance_takes_at_most_half_of_them() {
+    fn pauses_grow_and_jitter_shortens_them_by_at_most_half() {
         let pauses = |chance| gaps(&try_until(MINUTE, chance, |_| denied("no")).0);
         let milliseconds = |pauses: &[Duration]| pauses.iter().map(Duration::as_millis).collect::<Vec<_>>();
         assert_eq!(milliseconds(&pauses(1.0)[..6]), [500, 1000, 2000, 4000, 8000, 16_000]);
-        assert_eq!(milliseconds(&pauses(0.0)[..7]), [250, 500, 1000, 2000, 4000, 8000, 15_000], "of 30 s at most");
+        assert_eq!(milliseconds(&pauses(0.0)[..7]), [250, 500, 1000, 2000, 4000, 8000, 15_000], "half of the maximum");
         assert!((0..100).map(|_| random_fraction()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 
     #[test]
-    fn new_trouble_is_reported_at_once_and_a_misconfiguration_ends_the_tries() {
+    fn a_new_failure_is_reported_at_once_and_a_misconfiguration_ends_the_tries() {
         let (tries, reports, _) = try_until(Duration::from_secs(20), 1.0, |now| {
-            away(if now < Duration::from_secs(3) { "refuses connections" } else { "starting up" })
+            unavailable(if now < Duration::from_secs(3) { "refuses connections" } else { "starting up" })
         });
         assert_eq!((reports[0], reports.len()), (Duration::ZERO, 2), "{tries:?} {reports:?}");
         let (tries, _, end) = try_until(MINUTE, 1.0, |_| StoreError::misconfigured("too old"));

@@ -39,12 +39,12 @@ pub(crate) async fn run(
 }
 
 async fn go_rounds(store: &Store, ingest: &Ingest) -> Infallible {
-    let (mut rounds, mut last_trouble) = (0_u32, None);
+    let (mut rounds, mut last_failure) = (0_u32, None);
     loop {
         if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
             ingest.share_newest().await;
         }
-        close_due(ingest, &mut last_trouble).await;
+        close_due(ingest, &mut last_failure).await;
         sleep(ROUND_INTERVAL).await;
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
@@ -54,21 +54,21 @@ async fn go_rounds(store: &Store, ingest: &Ingest) -> Infallible {
     }
 }
 
-/// Closes the candles that are due. Trouble that repeats in every round is logged once.
-async fn close_due(ingest: &Ingest, last_trouble: &mut Option<String>) {
+/// Closes the candles that are due. A failure that repeats in every round is logged once.
+async fn close_due(ingest: &Ingest, last_failure: &mut Option<String>) {
     match ingest.close_due().await {
         Ok(closed) => {
-            *last_trouble = None;
+            *last_failure = None;
             if closed > 0 {
                 info!(closed, "closed forming candles whose end has passed");
             }
         }
         Err(error) => {
-            let trouble = chain(&error).to_string();
-            if last_trouble.as_ref() != Some(&trouble) {
-                warn!(cause = trouble, "could not close forming candles whose end has passed; trying again every 10 s");
+            let failure = chain(&error).to_string();
+            if last_failure.as_ref() != Some(&failure) {
+                warn!(cause = failure, "could not close forming candles whose end has passed; trying again every 10 s");
             }
-            *last_trouble = Some(trouble);
+            *last_failure = Some(failure);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::contract::{KEY, TOKEN};
 use crate::process;
-use crate::service::{free_address, is_well};
+use crate::service::{free_address, is_healthy};
 
 /// The running peer, which is stopped when this is dropped.
 pub struct Peer {
@@ -32,7 +32,7 @@ impl Peer {
             .unwrap();
         let mut peer = Self { child, address };
         let began = Instant::now();
-        while !is_well(address).await {
+        while !is_healthy(address).await {
             assert!(began.elapsed() < Duration::from_secs(30), "the peer is not ready after 30 s");
             assert!(peer.child.try_wait().unwrap().is_none(), "the peer ended while it started");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -20,7 +20,7 @@ pub fn executable() -> PathBuf {
 pub struct Service {
     child: Child,
     pub address: SocketAddr,
-    /// The time from the start of the process to the first answer of `/health` that it is healthy.
+    /// The time from the start of the process to the first answer of `/health` that the service is healthy.
     pub ready_after: Duration,
     _folder: TempDir,
 }
@@ -34,7 +34,7 @@ impl Service {
         let began = Instant::now();
         let child = command.spawn().unwrap();
         let mut service = Self { child, address, ready_after: Duration::ZERO, _folder: folder };
-        while !is_well(address).await {
+        while !is_healthy(address).await {
             assert!(began.elapsed() < Duration::from_secs(10), "the service is not ready after 10 s");
             assert!(service.child.try_wait().unwrap().is_none(), "the service ended while it started");
             tokio::time::sleep(Duration::from_micros(500)).await;
@@ -92,7 +92,7 @@ pub fn free_address() -> SocketAddr {
 }
 
 /// Returns whether a service at `address` answers that it is healthy.
-pub async fn is_well(address: SocketAddr) -> bool {
+pub async fn is_healthy(address: SocketAddr) -> bool {
     let Ok(mut connection) = Connection::open(address).await else { return false };
     connection.send(&HEALTH).await.is_ok_and(|status| status.is_success())
 }

@@ -54,7 +54,7 @@ impl Page {
         Self { body: body.into(), etag, before, after, skipped, began }
     }
 
-    /// The same page in another encoding.
+    /// Returns the same page in another encoding.
     pub(super) fn encoded(&self, encoding: Encoding) -> Result<Self, StoreError> {
         let mut body = encoding.encode(&self.body).map_err(StoreError::internal)?;
         // The encoder reserves room for a body that does not get shorter.

@@ -2,7 +2,7 @@
 
 /// The number of newest candles that determine the price precision of a series.
 pub(super) const SAMPLE_CANDLES: usize = 100;
-/// One candle in this many may be an outlier, which has more digits than the rest and does not count.
+/// One candle in this many may be an outlier. An outlier has more digits than the rest and is ignored.
 const CANDLES_PER_OUTLIER: usize = 20;
 /// The minimum number of candles in which an outlier can be distinguished from the rest.
 const MIN_CANDLES_TO_JUDGE: usize = 3;
@@ -17,8 +17,8 @@ pub struct Outliers {
     pub digits: u32,
 }
 
-/// The number of digits that nearly all candles of a sample need, and the outliers that need more. `digits` holds each
-/// candle's maximum number of digits after the point.
+/// Returns the number of digits that nearly all candles of a sample need, and the outliers that need more. `digits`
+/// holds each candle's maximum number of digits after the point.
 pub(super) fn of(mut digits: Vec<u32>) -> (u32, Option<Outliers>) {
     digits.sort_unstable_by(|a, b| b.cmp(a));
     let outliers = if digits.len() < MIN_CANDLES_TO_JUDGE { 0 } else { (digits.len() / CANDLES_PER_OUTLIER).max(1) };
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_twentieth_of_the_candles_and_at_least_one_of_three_may_be_outliers() {
+    fn one_in_twenty_candles_may_be_an_outlier_and_one_of_three_or_more() {
         let of_candles =
             |groups: &[(usize, u32)]| of(groups.iter().flat_map(|(candles, digits)| vec![*digits; *candles]).collect());
         let outliers = |candles, digits| Some(Outliers { candles, digits });

@@ -1,4 +1,5 @@
-"""Finds words that the project does not use: `words.py LIST PATH…`, with files or folders and a list like words.txt."""
+"""Finds words that the project does not use: `words.py LIST PATH…`. LIST is a file like words.txt, and each PATH a file or a
+folder."""
 
 import os
 import pathlib
@@ -7,9 +8,9 @@ import sys
 
 SUFFIXES = set(".bash .bats .conf .cpp .css .hpp .md .mq5 .py .rs .sed .service .sh .snap .sql .timer .toml .ts .tsx .yml".split())
 NAMES = {".env.example", "Caddyfile", "Dockerfile", "Makefile"}
-# Folders of other people's files and of build results.
+# Folders that hold files of other projects or build results.
 SKIPPED = {".git", ".next", "__pycache__", "node_modules", "target"}
-# The API's descriptions, which a script writes into the client.
+# The types in the client, which a script generates with the API's descriptions as comments.
 GENERATED = re.compile(r"^// --- types of .*?^// --- end of the generated types", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#+ ")
 
@@ -39,7 +40,7 @@ def is_prose(path):
 def findings(path, wanted):
     text = GENERATED.sub(lambda block: "\n" * block[0].count("\n"), path.read_text())
     for number, line in enumerate(text.splitlines(), 1):
-        # A heading may be a question in short.
+        # A heading may be a shortened question, such as "What you need".
         line = HEADING.sub("", line) if path.suffix == ".md" else line
         for pattern, advice in wanted:
             if found := pattern.search(line):

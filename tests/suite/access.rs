@@ -1,4 +1,4 @@
-//! Access by origin, host and transport, and the headers that every answer sends to browsers.
+//! Access control by origin, host and transport, and the headers for browsers in every answer.
 
 use reqwest::Method;
 use serde_json::json;
@@ -13,7 +13,8 @@ async fn call(app: &Service, method: Method, path: &str, headers: &[(&str, &str)
     send(request).await
 }
 
-/// Returns whether caches learn that the answer depends on the origin and, if it may be compressed, on Accept-Encoding.
+/// Returns whether `Vary` names the headers that the answer depends on: `Origin`, and also `Accept-Encoding` for a
+/// page, because pages may be compressed.
 fn varies_by_origin(answer: &Answer) -> bool {
     let names: Vec<_> = answer.headers.get_all("vary").iter().collect();
     let is_page = answer.header("x-more-after").is_some();
@@ -40,7 +41,7 @@ fn only_allowed_origins_may_call() {
         for name in ["etag", "link", "x-more-before", "x-more-after", "x-request-id", "retry-after"] {
             assert!(exposed.split(',').any(|exposed| exposed == name), "{name} in {exposed}");
         }
-        // A page can read the reason of a refusal, too.
+        // Pages of an allowed origin can also read why a request was refused.
         let refused = call(&app, Method::GET, CANDLES, &[("Origin", CHART)]).await;
         refused.problem(401, "unauthorized");
         assert_eq!(refused.header("access-control-allow-origin"), Some(CHART));
@@ -75,7 +76,7 @@ fn only_allowed_origins_may_call() {
                 assert!(varies_by_origin(&answer), "{answer:?}");
             }
         }
-        // Two origins count as an invalid one.
+        // A request with two Origin headers is refused, even if both name an allowed origin.
         let two = [("Origin", CHART), ("Origin", CHART), ("Authorization", &*bearer)];
         call(&app, Method::GET, CANDLES, &two).await.problem(403, "foreign_origin");
         // Without an origin, the key alone decides.
@@ -192,9 +193,10 @@ fn a_host_must_be_a_valid_dns_name() {
             ] {
                 let answer = app.raw(head.as_bytes()).await;
                 assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{head} {answer}");
-                // A text that cannot be the target of a request line is refused earlier, without this code.
-                let is_told = expected == 200 || head.contains("http://") || answer.contains("\"invalid_host\"");
-                assert!(is_told, "{head} {answer}");
+                // If the host makes the target in the request line invalid, the request is refused earlier, without
+                // this code.
+                let has_code = expected == 200 || head.contains("http://") || answer.contains("\"invalid_host\"");
+                assert!(has_code, "{head} {answer}");
             }
         }
     });
@@ -304,10 +306,10 @@ fn forwarded_plain_http_is_refused_in_production_and_never_redirected() {
             assert_eq!(answer.status, 200);
             assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{proto:?}");
         }
-        // A proxy that sends no X-Forwarded-Proto.
+        // The proxy sends no X-Forwarded-Proto.
         let answer = get(&[], CANDLES).await;
         assert_eq!((answer.status.as_u16(), answer.header("strict-transport-security")), (200, None));
-        // The service's own page, which the browser loaded over TLS.
+        // A page that the browser loaded from the service over TLS may call.
         let origin = app.url().replace("http:", "https:");
         let headers = [("X-Forwarded-Proto", "https"), ("Origin", origin.as_str())];
         assert_eq!(call(&app, Method::GET, "/api/v1/openapi.json", &headers).await.status, 200);

@@ -242,7 +242,7 @@ fn an_unchanged_page_costs_no_query() {
         let page = || client.get(format!("{}{PATH}", serving.url)).bearer_auth(TOKEN);
         let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
         assert_eq!(send(post.body(json!({"candles": history(30)}).to_string())).await.status, 201);
-        // Repeated where the machine was so slow that the page expired meanwhile.
+        // Repeats if the machine was so slow that the page expired meanwhile.
         loop {
             let before = readings(&admin).await;
             let start = Instant::now();

@@ -293,7 +293,7 @@ fn an_unreachable_database_is_exit_code_1_within_the_timeout() {
     assert_eq!(code, 1, "{report}");
     has_row(&report, "failed", "connection", "refuses connections; start the server");
     assert!(
-        report.ends_with("Something does not work now and may heal by itself; see what is marked \"failed\".\n"),
+        report.ends_with("Something does not work now and may recover by itself; see what is marked \"failed\".\n"),
         "{report}"
     );
     // Without a timeout this test would not end, because the server accepts the connection and sends nothing.

@@ -30,7 +30,7 @@ const HAND_OVERS: usize = 6;
 const POSTING: usize = 5;
 /// Requests that have to be answered between two hand-overs.
 const BETWEEN: usize = 150;
-/// Longer than any answer takes.
+/// The time-out of a request, which is longer than any answer takes.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]

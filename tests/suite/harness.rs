@@ -53,26 +53,27 @@ async fn both_stores(
 #[case::postgres(crate::harness::StoreKind::Postgres)]
 fn both_store_kinds(#[case] kind: StoreKind) {}
 
-/// Runs a test on several threads, as the service does, so that it can hit the service's races.
+/// Runs a test on several threads, as the service runs, so that races in the service can show.
 pub fn run(test: impl Future<Output = ()>) {
     run_within(TEST_TIMEOUT, test);
 }
 
-/// As [`run`], for a test that takes longer.
+/// Like [`run`], with another time limit.
 pub fn run_within(limit: Duration, test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(limit, test).await.expect("the test ends") });
     runtime.shutdown_background();
 }
 
-/// Reports that a test, or a part of one, is skipped because of `reason`. CI has everything, so it is a failure there.
+/// Reports that a test, or a part of one, is skipped because of `reason`. CI has everything that the tests need, so a
+/// skipped test fails there.
 #[track_caller]
 pub fn leave_out(reason: &str) {
-    assert!(std::env::var_os("CI").is_none(), "CI may leave nothing out: {reason}");
+    assert!(std::env::var_os("CI").is_none(), "CI must not skip a test: {reason}");
     println!("left out: {reason}");
 }
 
-/// The program that this variable names; a test that needs it is skipped without it.
+/// Returns the program that `variable` names. If the variable is not set, reports the test that needs it as skipped.
 #[track_caller]
 pub fn program_of(variable: &str) -> Option<String> {
     let program = std::env::var(variable).ok();
@@ -82,8 +83,8 @@ pub fn program_of(variable: &str) -> Option<String> {
     program
 }
 
-/// Polls until the condition holds, with pauses that leave a busy machine to the awaited work. The test's own limit
-/// ends it.
+/// Polls until the condition holds. The pauses leave a busy machine to the awaited work. Only the time limit of the
+/// test ends this earlier.
 pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     while !holds().await {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -105,7 +106,7 @@ impl StoreKind {
     }
 }
 
-/// A database of a test's own, deleted with it.
+/// A database that belongs to one test. It is deleted when this value is dropped.
 pub enum Database {
     Sqlite(TempDir),
     Postgres(PgDatabase),
@@ -127,7 +128,7 @@ impl Database {
         }
     }
 
-    /// The store's operations on this database, whose tables a service has made.
+    /// Opens this database as a store. A service must have made the tables before.
     pub async fn store(&self) -> Store {
         let store = Store::open(&Environment::new(&self.url()).config().database).unwrap();
         store.prepare(false).await.unwrap();
@@ -149,7 +150,7 @@ impl Database {
         }
     }
 
-    /// The result of `select`, one line a row, its columns cast to text and joined by blanks.
+    /// Returns the first column of each row of `select`, which has to be text.
     pub async fn rows(&self, select: &str) -> Vec<String> {
         match self {
             Self::Sqlite(_) => {
@@ -165,12 +166,12 @@ impl Database {
         }
     }
 
-    /// All closed candles, in key order, as `symbol timeframe seconds open high low close volume`.
+    /// All closed candles in the order of their keys, as `symbol timeframe seconds open high low close volume`.
     pub async fn closed(&self) -> Vec<String> {
         self.table("market_data_candles").await
     }
 
-    /// All forming candles, likewise.
+    /// All forming candles, in the same order and form.
     pub async fn forming(&self) -> Vec<String> {
         self.table("market_data_live_candles").await
     }
@@ -188,7 +189,7 @@ impl Database {
     }
 }
 
-/// A Postgres database named `candlewick_test_…`, dropped with this value.
+/// A Postgres database named `candlewick_test_…`. It is dropped together with this value.
 pub struct PgDatabase {
     pub server: String,
     pub name: String,
@@ -225,7 +226,7 @@ impl PgDatabase {
         Self { server: server.to_owned(), name, url: url.into() }
     }
 
-    /// A name for a login of this database, which is dropped with it.
+    /// The name for a login of this database. Such a login is dropped together with the database.
     pub fn login(&self) -> String {
         format!("{}_login", self.name)
     }
@@ -238,7 +239,8 @@ impl PgDatabase {
         self.connect().await.execute(sql).await.unwrap();
     }
 
-    /// Makes the login of docs/postgres-role.sql, once the tables are there, and returns the address with it.
+    /// Makes a login as docs/postgres-role.sql does, and returns the database's URL with that login. The tables must
+    /// exist.
     pub async fn make_login(&self) -> String {
         let login = self.login();
         let role = include_str!("../../docs/postgres-role.sql").replace("candlewick_service", &login);
@@ -250,7 +252,7 @@ impl PgDatabase {
         })
     }
 
-    /// The address with another host, port or login.
+    /// The database's URL with another host, port or login.
     pub fn url_with(&self, change: impl FnOnce(&mut url::Url)) -> String {
         let mut url = url::Url::parse(&self.url).unwrap();
         change(&mut url);
@@ -258,7 +260,7 @@ impl PgDatabase {
     }
 }
 
-/// A lock on the table of closed candles, for which every statement of a service waits.
+/// A lock on the table of closed candles. Every statement of a service on that table waits for it.
 pub struct TableLock {
     holder: PgConnection,
     watch: PgConnection,
@@ -286,7 +288,7 @@ impl TableLock {
 impl Drop for PgDatabase {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
-        // A runtime of its own, because this may run while the test's is unwinding.
+        // This has a thread and a runtime of its own, because the test's may be unwinding.
         let dropping = std::thread::spawn(move || {
             run(async move {
                 let mut connection = PgConnection::connect(&server).await.unwrap();
@@ -298,7 +300,7 @@ impl Drop for PgDatabase {
     }
 }
 
-/// Settings as the environment would hold them.
+/// Environment variables with the service's settings.
 #[derive(Clone)]
 pub struct Environment(HashMap<&'static str, String>);
 
@@ -309,7 +311,7 @@ impl Environment {
             ("PORT", "0".to_owned()),
             ("MT5_API_KEY", format!("terminal:{KEY}")),
             ("INTERNAL_API_TOKEN", format!("chart:{TOKEN}")),
-            // All tests come from one address.
+            // All tests call from one address, and would share its limit.
             ("RATE_LIMIT_ANONYMOUS", "off".to_owned()),
         ]))
     }
@@ -353,7 +355,7 @@ impl TestApp {
     }
 }
 
-/// A running service without its database.
+/// A running service. Its database belongs to somebody else, such as a [`TestApp`].
 pub struct Service {
     address: SocketAddr,
     client: reqwest::Client,
@@ -371,19 +373,19 @@ pub struct Answer {
 }
 
 impl Service {
-    /// Starts and waits until the store has been reached.
+    /// Starts a service and waits until it has reached its store.
     pub async fn start(environment: &Environment) -> Self {
         let (service, mut ready) = Self::launch(environment);
         ready.wait_for(|ready| *ready).await.expect("the store is reached");
         service
     }
 
-    /// Starts without waiting.
+    /// Starts a service without waiting. The receiver becomes true once the service has reached its store.
     pub fn launch(environment: &Environment) -> (Self, tokio::sync::watch::Receiver<bool>) {
         Self::launch_with(&environment.config())
     }
 
-    /// As [`Self::launch`], with values that no variable sets.
+    /// Like [`Self::launch`], for a configuration with values that no variable sets.
     pub fn launch_with(config: &Config) -> (Self, tokio::sync::watch::Receiver<bool>) {
         let clock = Arc::new(AtomicI64::new(NOW));
         let seconds = Arc::clone(&clock);
@@ -451,7 +453,7 @@ impl Service {
         send(request.header("Prefer", "handling=lenient").body(body.to_string())).await
     }
 
-    /// Posts candles and returns the counts: added, duplicate, live.
+    /// Posts candles and returns how many were added, duplicate and live.
     pub async fn ingest(&self, candles: &[Value]) -> (u64, u64, u64) {
         self.post(&json!({ "candles": candles })).await.counts(candles.len())
     }
@@ -460,7 +462,7 @@ impl Service {
         send(self.request(Method::GET, path).bearer_auth(TOKEN)).await
     }
 
-    /// Reads candles of EURUSD H1 unless `query` says otherwise.
+    /// Reads candles of EURUSD H1. `query` holds further parameters, each with an `&` before it.
     pub async fn candles(&self, query: &str) -> Answer {
         self.get(&format!("/api/v1/candles?symbol=EURUSD&timeframe=H1{query}")).await
     }
@@ -482,7 +484,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The whole answer as text, without the parts that differ between runs.
+    /// The whole answer as text, with `[…]` for the parts that differ between runs.
     pub fn shown(&self) -> String {
         let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
         headers.sort_by_key(|(name, _)| *name);
@@ -508,7 +510,7 @@ impl Answer {
         body["detail"].as_str().expect("a detail").to_owned()
     }
 
-    /// The places and kinds of a 422's errors.
+    /// Checks that this is a 422, and returns the `loc` and the `type` of each of its errors.
     #[track_caller]
     pub fn errors(&self) -> Vec<(String, String)> {
         self.problem(422, "invalid_values");
@@ -516,7 +518,8 @@ impl Answer {
         self.json()["errors"].as_array().unwrap().iter().map(text).collect()
     }
 
-    /// Checks that a batch of `received` was stored and that its counts add up, and returns added, duplicate, live.
+    /// Checks that a batch of `received` candles was stored and that its counts add up. Returns how many were added,
+    /// duplicate and live.
     #[track_caller]
     pub fn counts(&self, received: usize) -> (u64, u64, u64) {
         assert_eq!(self.status, StatusCode::CREATED, "{self:?}");
@@ -536,7 +539,7 @@ pub fn candle(time: impl Into<Value>) -> Value {
            "open": "1.08500", "high": "1.08650", "low": "1.08480", "close": "1.08620", "volume": 1200})
 }
 
-/// Changes some fields of a candle.
+/// Sets some fields of a candle.
 pub fn with(mut candle: Value, fields: Value) -> Value {
     let Value::Object(fields) = fields else { panic!("fields are an object") };
     candle.as_object_mut().unwrap().extend(fields);

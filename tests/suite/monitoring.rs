@@ -1,4 +1,4 @@
-//! The shipped rules and dashboard in a real Prometheus, which scrapes the real program while it is used.
+//! Tests the shipped rules and dashboard with a real Prometheus, which scrapes the real program while clients use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,8 +20,9 @@ use crate::telemetry::start_for;
 
 /// The time limit of the whole test.
 const LIFETIME: Duration = Duration::from_secs(180);
-/// The time limit for Prometheus to know something; below it, the interval of the requests.
+/// The time limit until Prometheus knows what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two queries.
 const PAUSE: Duration = Duration::from_millis(300);
 
 fn monitoring(path: &str) -> PathBuf {
@@ -56,7 +57,7 @@ fn rules_and_dashboard_use_only_existing_metrics() {
             labels.extend(names.labels.into_iter().map(|label| (label, place.clone())));
         }
 
-        // Every name in a rule exists, and every query of the dashboard has a result.
+        // Waits until every name in a rule exists and every query of the dashboard has a result.
         let deadline = Instant::now() + PATIENCE;
         loop {
             use_it(&serving).await;
@@ -83,7 +84,8 @@ fn rules_and_dashboard_use_only_existing_metrics() {
             }
             assert!(
                 Instant::now() < deadline,
-                "nothing answers {asked:#?}, there are no series {selectors:#?} and no labels {labels:#?}"
+                "these queries have no result: {asked:#?}, and these series and labels do not exist: {selectors:#?} \
+                 {labels:#?}"
             );
             sleep(PAUSE).await;
         }
@@ -100,7 +102,7 @@ fn rules_and_dashboard_use_only_existing_metrics() {
     });
 }
 
-/// Makes the service fail by renaming a column and back, so that its failures have series.
+/// Makes one request fail by renaming a column for its duration, so that the metrics of failures have series.
 async fn fail_once(serving: &Serving, database: &PgDatabase) {
     let url = format!("{}/api/v1/candles?symbol=EURUSD&timeframe=H1", serving.url);
     database.execute("alter table market_data_candles rename column volume to ticks").await;
@@ -108,7 +110,7 @@ async fn fail_once(serving: &Serving, database: &PgDatabase) {
     database.execute("alter table market_data_candles rename column ticks to volume").await;
 }
 
-/// Sends the requests of terminals, charts and strangers.
+/// Sends requests as terminals and charts do, some of which the service refuses.
 async fn use_it(serving: &Serving) {
     let candles = "/api/v1/candles";
     let page = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
@@ -128,13 +130,14 @@ async fn use_it(serving: &Serving) {
     }
 }
 
-/// The queries and the displayed labels, each with the rule or panel that it belongs to.
+/// Queries and displayed labels, each with the name of its rule or panel.
 struct Asked {
     expressions: Vec<(String, String)>,
     labels: Vec<(String, String)>,
 }
 
-/// The rules, once all of them have been evaluated. The labels in the texts of alerts are collected too.
+/// Waits until Prometheus has evaluated all rules, checks the alerts among them, and returns the queries of the rules
+/// and the labels in the texts of the alerts.
 async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Asked {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let deadline = Instant::now() + PATIENCE;
@@ -148,7 +151,7 @@ async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Ask
         if !rules.is_empty() && rules.iter().all(|rule| rule["health"] == "ok") {
             break rules;
         }
-        assert!(Instant::now() < deadline, "some were never evaluated: {rules:#?}");
+        assert!(Instant::now() < deadline, "some rules were never evaluated: {rules:#?}");
         sleep(PAUSE).await;
     };
     let readme = fs::read_to_string(monitoring("README.md")).unwrap();
@@ -175,7 +178,7 @@ async fn rules_once_evaluated(prometheus: &Prometheus, serving: &Serving) -> Ask
     Asked { expressions: rules.iter().map(|rule| (text(&rule["name"]), text(&rule["query"]))).collect(), labels }
 }
 
-/// The dashboard's panels and annotations.
+/// Returns the queries and labels of the dashboard's panels and annotations.
 fn dashboard() -> Asked {
     let text = fs::read_to_string(monitoring("grafana/dashboards/candlewick.json")).unwrap();
     let content: Value = serde_json::from_str(&text).unwrap();
@@ -198,12 +201,12 @@ fn dashboard() -> Asked {
     found
 }
 
-/// The names in an expression.
+/// The names in an expression of Prometheus.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Names {
     /// Selectors of series without their ranges, each with the labels that it matches.
     selectors: Vec<(String, Vec<String>)>,
-    /// Labels by which it groups or joins.
+    /// Labels by which the expression groups or joins.
     labels: Vec<String>,
 }
 
@@ -270,7 +273,8 @@ fn metric_names_are_extracted_from_expressions() {
     assert_eq!(found, Names { selectors, labels: ["instance", "le", "instance"].map(str::to_owned).to_vec() });
 }
 
-/// Checks that `promtool check metrics` accepts a scrape, except for a name that is OpenTelemetry's.
+/// Checks that `promtool check metrics` accepts a scrape. Its only complaint may be about a name that OpenTelemetry
+/// prescribes.
 async fn check_metrics(admin: &str) {
     let Some(promtool) = program_of("TEST_PROMTOOL") else { return };
     let scrape = send(reqwest::Client::new().get(format!("{admin}/metrics"))).await.body;
@@ -301,7 +305,7 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it, and tries another port if its own was taken in the meantime.
+    /// Starts Prometheus, and tries another port if somebody took the chosen one in the meantime.
     async fn start(program: &str, target: &str) -> Self {
         let shipped = fs::read_to_string(monitoring("prometheus.yml")).unwrap();
         assert!(shipped.contains("job_name: candlewick"), "rules and dashboard rely on this name");
@@ -313,7 +317,7 @@ impl Prometheus {
         });
         loop {
             let own = folder();
-            // JSON is YAML.
+            // Prometheus reads YAML, and every JSON document is YAML.
             fs::write(own.path().join("prometheus.yml"), config.to_string()).unwrap();
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let mut command = Command::new(program);
@@ -328,7 +332,8 @@ impl Prometheus {
         }
     }
 
-    /// Returns whether it got its port; fails if it did not start for another reason.
+    /// Waits until Prometheus is ready. Returns false if its port was taken, and fails if another reason kept it from
+    /// starting.
     async fn is_ready(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -346,7 +351,7 @@ impl Prometheus {
         }
     }
 
-    /// The result of a query to its API.
+    /// Returns the data that Prometheus' API has at `path`.
     async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let mut url = url::Url::parse(&format!("{}/api/v1/{path}", self.url)).unwrap();
         url.query_pairs_mut().extend_pairs(parameters);

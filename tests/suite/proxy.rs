@@ -29,7 +29,7 @@ pub enum Link {
     AnswerLost,
 }
 
-/// More bytes than preparing a statement takes, and fewer than the values of a batch.
+/// A request with more bytes than this holds the values of a batch. Preparing a statement takes fewer bytes.
 const STATEMENT_WITH_VALUES: usize = 1000;
 
 #[derive(Clone)]

@@ -21,7 +21,7 @@ fn start(folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
     start_for(Duration::from_secs(60), folder, variables)
 }
 
-/// As [`start`], for a test that takes longer.
+/// Like [`start`], for a test that takes longer.
 pub fn start_for(lifetime: Duration, folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
     let own = [("PORT", "0"), ("ADMIN_ADDR", "127.0.0.1:0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
     let mut serving = Serving::start_for(lifetime, folder, &[&own[..], variables].concat());

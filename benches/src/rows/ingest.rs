@@ -15,25 +15,27 @@ use crate::table::Line;
 
 const CONNECTIONS: usize = 4;
 const TERMINALS: usize = 64;
-/// The number of connections on which single rows reach their bare limit.
+/// The number of connections on which the bare clients that insert single rows are fastest.
 const BARE_TERMINALS: usize = 16;
 
-/// Work is prepared for this many rows a second. A faster contender is done sooner, which does not change its rate.
+/// A round prepares enough work for this many rows a second. A faster contender is done sooner, which does not change
+/// its rate.
 const MAX_ROWS_PER_SECOND: f64 = 400_000.0;
 const MAX_SINGLES_PER_SECOND: f64 = 60_000.0;
 
-/// The work of a round for each connection, which has its own series: batches that follow those of the round before.
+/// Makes the batches of a round for each connection. A connection has its own series, and its batches continue those of
+/// the round before.
 fn work(bench: &Bench, round: usize, size: usize) -> Vec<Vec<Vec<Candle>>> {
     let count = share(bench, MAX_ROWS_PER_SECOND / size as f64, CONNECTIONS);
     (0..CONNECTIONS).map(|series| batches(series, round * count, count, size)).collect()
 }
 
-/// The number of steps that keep each of `clients` busy for a round at this rate.
+/// The number of steps for each of `clients` that keep all of them busy for a round at this total rate.
 fn share(bench: &Bench, rate: f64, clients: usize) -> usize {
     (rate * bench.plan.length.as_secs_f64() / clients as f64).ceil() as usize
 }
 
-/// Posts of `size` candles that are not stored yet.
+/// Measures posts of `size` candles that are not stored yet.
 pub async fn new_candles(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
     let rates = bench.in_turn(&ALL, async |contender, round| {
         empty(bench.url(contender)).await;
@@ -43,7 +45,7 @@ pub async fn new_candles(bench: &Bench, size: usize, targets: (Option<f64>, Opti
     rates.await.lines(&name, "rows/s", "bare UNNEST", targets)
 }
 
-/// Posts of 1,000 candles of which every second one is stored already.
+/// Measures posts of 1,000 candles, every second one of which is stored already.
 pub async fn duplicates(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     let rates = bench.in_turn(&ALL, async |contender, round| {
@@ -82,7 +84,7 @@ fn posts(work: &[Vec<Vec<Candle>>]) -> Vec<Vec<Prepared>> {
     work.iter().map(|batches| batches.iter().map(|candles| post(candles)).collect()).collect()
 }
 
-/// Posts of one candle each, as Expert Advisors send them.
+/// Measures posts of one candle each, as Expert Advisors send them.
 pub async fn singles(bench: &Bench) -> Vec<Line> {
     let nothing = client::Page { body: Vec::new(), tag: String::new(), coding: "identity".to_owned() };
     let axum = BareServer::start(&nothing);
@@ -108,19 +110,19 @@ pub async fn singles(bench: &Bench) -> Vec<Line> {
     rates.await.lines(&name, "posts/s", "bare single rows, 16 connections", (Some(2.0), Some(12.0)))
 }
 
-/// Posts of 1,000 new candles to a SQLite file.
+/// Measures posts of 1,000 new candles to a SQLite file.
 pub async fn sqlite(bench: &Bench) -> Vec<Line> {
     const SIZE: usize = 1_000;
     let mut most_memory = 0.0_f64;
     let rates = bench.in_turn(&WITHOUT_PEER, async |contender, round| {
-        // A new file each time, on the disk that the other databases are on.
+        // Each measurement gets a new file, on the disk that holds the other databases.
         let folder = tempfile::tempdir_in(bench.folder()).unwrap();
         let file = folder.path().join("bench.db");
         let url = format!("sqlite://{}", file.display());
         service::migrate(&url);
         let work = work(bench, round, SIZE);
         let done = if contender == Contender::Bare {
-            // There is one writer at a time, so more clients would only wait for each other.
+            // SQLite has one writer at a time, so more clients would only wait for each other.
             let batches = work.into_iter().flatten().collect();
             load::run(vec![SqliteBatches::new(&file, batches)], bench.plan.length).await
         } else {

@@ -1,4 +1,4 @@
-//! The rows of the table: the work of each, and what it is compared with.
+//! The rows of the table: the work of each row, and the programs that are compared in it.
 
 mod growth;
 mod ingest;
@@ -54,7 +54,7 @@ pub struct Bench {
     peer: Option<Peer>,
     /// Databases of the service, the bare clients and the peer, each with the same tables.
     urls: [String; 3],
-    /// Dropped after the programs that use it.
+    /// The last field, so that it is dropped after the programs that use it.
     pub postgres: PostgresServer,
 }
 
@@ -75,7 +75,7 @@ impl Bench {
         }
     }
 
-    /// The address of a contender. The bare clients need only the database's server.
+    /// The address of a contender that serves HTTP. The bare clients use only the database's server.
     fn address(&self, contender: Contender) -> SocketAddr {
         match (contender, &self.peer) {
             (Contender::Peer, Some(peer)) => peer.address,
@@ -150,8 +150,8 @@ struct Rates {
 }
 
 impl Rates {
-    /// One line for each other contender that was measured. `targets` are those against the bare limit and against the
-    /// peer.
+    /// Makes a line for each contender that the service is compared with. `targets` are the targets against the bare
+    /// limit and against the peer.
     fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
         let [ours, bare_rates, peer_rates, plain_rates, axum_rates] = self.of;
         let references = [
@@ -194,7 +194,7 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
     }
 }
 
-/// Batches of `size` candles of series `number`, from its `first`th batch on.
+/// Makes `count` batches of `size` candles of series `number`, beginning with batch `first`.
 fn batches(number: usize, first: usize, count: usize, size: usize) -> Vec<Vec<Candle>> {
     let mut series = Series::from_minute(number, first * size);
     (0..count).map(|_| series.by_ref().take(size).collect()).collect()

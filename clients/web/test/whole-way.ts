@@ -1,8 +1,9 @@
 /**
- * A candle's whole path: a broker's market, the Expert Advisor in its terminal, HTTPS, candlewick, Postgres, the page's
- * server, the chart in a browser. The chart must hold exactly the candles of the market.
+ * Follows candles from a simulated market through the Expert Advisor in its terminal, HTTPS, candlewick, Postgres and
+ * the page's server to the chart in a browser. The chart must show exactly the candles of the market.
  *
- * TEST_DATABASE_URL names a Postgres server on which databases may be created, TEST_TERMINAL the compiled terminal.
+ * TEST_DATABASE_URL names a Postgres server on which databases may be created. TEST_TERMINAL is the path of the
+ * compiled terminal.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -15,7 +16,7 @@ import { BuiltPage, INGEST_KEY, newFolder, randomWalk, READ_TOKEN, Service, unti
 import { Terminal } from './terminal.ts';
 
 const HOUR = 3_600_000;
-/** Friday noon. Daylight saving ended in Europe twelve days before, and in New York five. */
+/** A Friday at noon UTC, twelve days after daylight saving ended in Europe and five days after it ended in New York. */
 const START = Date.UTC(2025, 10, 7, 12);
 const DATABASE = `candlewick_test_whole_way_${process.pid}`;
 
@@ -25,12 +26,12 @@ let page: BuiltPage;
 let browser: Browser;
 let tab: Page;
 let terminal: Terminal;
-/** The broker's hours so far: closed candles, and then the forming one. */
+/** The broker's hourly candles so far, oldest first. The last one is forming. */
 let market: Candle[];
 
 before(async () => {
   const { TEST_DATABASE_URL, TEST_TERMINAL } = process.env;
-  assert.ok(TEST_DATABASE_URL && TEST_TERMINAL, 'TEST_DATABASE_URL and TEST_TERMINAL are not set; make e2e sets them');
+  assert.ok(TEST_DATABASE_URL && TEST_TERMINAL, 'TEST_DATABASE_URL or TEST_TERMINAL is not set; make e2e sets both');
   server = new Client(TEST_DATABASE_URL);
   await server.connect();
   await server.query(`create database ${DATABASE}`);
@@ -56,7 +57,7 @@ before(async () => {
     `input Key ${INGEST_KEY}`,
     'input Symbols EURUSD.m=EURUSD',
     'input Timeframes H1,D1',
-    // This is real time, and long, so that a busy machine does not look like an outage.
+    // Requests take real time. The timeout is long, so that a busy machine does not look like an outage.
     'input TimeoutSeconds 60',
   );
   await clock(START + 1000);
@@ -80,9 +81,9 @@ test('the chart holds exactly the candles of the market', async () => {
   await shows(tab, newest(), 'the chart goes back to the first candle, across the end of daylight saving');
   await stored();
   await tab.getByText('D1', { exact: true }).click();
-  await shows(tab, asRead(days()), 'its days begin at the broker\'s midnight, in summer and in winter');
+  await shows(tab, asRead(days()), 'daily candles begin at the broker\'s midnight, in summer and in winter');
   await tab.getByText('H1', { exact: true }).click();
-  await shows(tab, newest(500), 'the newest hours are on the chart again');
+  await shows(tab, newest(500), 'the newest hourly candles are on the chart again');
   // Moves the mouse away from the chart, so that it shows no crosshair.
   await tab.mouse.move(0, 0);
   await screenshot(tab, 'whole-way');
@@ -94,11 +95,11 @@ test('the forming candle moves and closes, and the next one opens', async () => 
   await trade({ ...forming(), close: forming().high, volume: forming().volume + 10 });
   await shows(tab, newest(500), 'the forming candle has moved');
   await nextHour();
-  await shows(tab, newest(501), 'it has closed, and the next one forms');
+  await shows(tab, newest(501), 'the candle has closed, and the next one is forming');
   await stored();
 });
 
-test('an outage of hours leaves no trace in the chart', async () => {
+test('an outage of three hours leaves no gap in the chart', async () => {
   await open();
   await shows(tab, newest(500), 'the newest page is on the chart');
   await service.stop();
@@ -121,7 +122,7 @@ function certify(): { TLS_CERT: string; TLS_KEY: string } {
   return { TLS_CERT, TLS_KEY };
 }
 
-/** Opens the page in a new tab, whose clock is fixed a moment after the market's. */
+/** Opens the page in a new tab whose clock always shows a quarter of an hour after the forming candle opened. */
 async function open(): Promise<void> {
   await tab?.context().close();
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
@@ -134,17 +135,17 @@ function forming(): Candle {
   return market.at(-1)!;
 }
 
-/** The newest hours of the market, as the service returns them. */
+/** Returns the newest `count` hourly candles of the market, as the service returns them. */
 function newest(count = market.length): Candle[] {
   return asRead(market.slice(-count));
 }
 
-/** Candles as the service returns them; the last one is forming. */
+/** Returns `candles` as the service returns them, with the last one marked as forming. */
 function asRead(candles: Candle[]): Candle[] {
   return candles.with(-1, { ...candles.at(-1)!, complete: false });
 }
 
-/** The broker's days, combined from the hours of the market. */
+/** Combines the hourly candles into the broker's daily candles. */
 function days(): Candle[] {
   const days = new Map<number, Candle>();
   for (const hour of market) {
@@ -162,16 +163,17 @@ function days(): Candle[] {
   return [...days.values()];
 }
 
-/** Replaces the forming candle by `candle`, and runs the timer of the Expert Advisor. */
+/** Replaces the forming candle with `candle`, and runs the timer of the Expert Advisor. */
 async function trade(candle: Candle): Promise<void> {
   market[market.length - 1] = candle;
   await tellForming();
 }
 
-/** Lets an hour pass, so that the next candle opens. */
+/** Lets an hour pass in the market, and opens the next candle. */
 async function nextHour(): Promise<void> {
   const { timestamp, close } = forming();
-  // Not the whole hour, because requests take time, too, and clocks never go back.
+  // Leaves out the last five minutes, because requests advance the terminal's clock as well, and `clock` below must not
+  // set it back.
   await terminal.tell(`advance ${HOUR / 1000 - 300}`);
   market.push({ timestamp: timestamp + HOUR, open: close, high: close + 0.001, low: close, close, volume: 7 });
   market[market.length - 1]!.high = Number(forming().high.toFixed(5));
@@ -179,7 +181,7 @@ async function nextHour(): Promise<void> {
   await tellForming();
 }
 
-/** Sends the forming hour and its day to the terminal, and runs the timer of the Expert Advisor for each. */
+/** Gives the forming candles of H1 and D1 to the terminal, and runs the Expert Advisor's timer so that it posts both. */
 async function tellForming(): Promise<void> {
   await terminal.tell(bar('H1', forming()), bar('D1', days().at(-1)!), 'advance 20');
 }
@@ -193,12 +195,12 @@ async function feeds(what: string): Promise<void> {
   }, () => `${what}: ${terminal.comment}`);
 }
 
-/** Sets the terminal's clock, and the broker's, which is seven hours ahead of New York's. */
+/** Sets the clocks of the terminal and of the broker, which is seven hours ahead of New York. */
 async function clock(utc: number): Promise<void> {
   await terminal.tell(`clock ${utc / 1000}`, `offset ${brokerTime(utc) - utc / 1000}`);
 }
 
-/** The terminal's command for a candle, with every digit. */
+/** Returns the terminal's command that sets a candle, with all five decimals of its prices. */
 function bar(timeframe: string, { timestamp, open, high, low, close, volume }: Candle): string {
   const prices = [open, high, low, close].map((price) => price.toFixed(5));
   return `bar EURUSD.m ${timeframe} ${brokerTime(timestamp)} ${prices.join(' ')} ${volume}`;
@@ -206,20 +208,23 @@ function bar(timeframe: string, { timestamp, open, high, low, close, volume }: C
 
 const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', timeZoneName: 'longOffset' });
 
-/** The time on the broker's clock, seven hours ahead of New York's, as epoch seconds without a zone. */
+/** Returns the time on the broker's clock, seven hours ahead of New York, in seconds since 1970 on that clock. */
 function brokerTime(utc: number): number {
   const zone = NEW_YORK.formatToParts(utc).find(({ type }) => type === 'timeZoneName')!.value;
   return utc / 1000 + (7 + Number(/GMT(-\d+)/.exec(zone)![1])) * 3600;
 }
 
-/** The time at which the broker's day began; the clocks may have changed since then. */
+/**
+ * Returns the start of the broker's day that holds `utc`. The second step corrects the first if the broker's offset
+ * from UTC changed in between.
+ */
 function midnight(utc: number): number {
   const sinceMidnight = (time: number) => (brokerTime(time) % 86_400) * 1000;
   const near = utc - sinceMidnight(utc);
   return near - sinceMidnight(near);
 }
 
-/** Checks that Postgres holds the candles of the market to the last digit. */
+/** Checks that Postgres holds exactly the closed candles of the market, with every digit. */
 async function stored(): Promise<void> {
   const url = new URL(process.env.TEST_DATABASE_URL!);
   url.pathname = DATABASE;

@@ -33,7 +33,7 @@ pub struct Phases {
 }
 
 impl From<Phase> for Phases {
-    /// The same phase in both cases.
+    /// Uses `phase` in both cases.
     fn from(phase: Phase) -> Self {
         Self { newest: phase, followed: phase }
     }

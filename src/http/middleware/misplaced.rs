@@ -1,8 +1,8 @@
 //! Valid keys that were sent in a way that does not count: in the wrong header, with their name, in quotes, in the address.
 //!
-//! The refusal says what the holder of a valid key has to change, and does not count as a wrong key unless one came with it. It
-//! reveals nothing to anybody else, because the texts that are compared depend only on what was sent, and all comparisons
-//! take equally long.
+//! The refusal says what the holder of a valid key has to change. It counts as a wrong key only if the request also
+//! holds an unknown one. It reveals nothing to anybody else, because the compared texts depend only on the request, and
+//! all comparisons take equally long.
 
 use std::sync::Arc;
 
@@ -17,11 +17,12 @@ use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scop
 use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
 
-/// The maximum number of layers that are peeled off a value, such as quotes, a word or a name before the key.
+/// The maximum number of layers that are peeled off a value. A layer is quotes, a word or a name around the key.
 const MAX_PEELED_LAYERS: usize = 4;
-/// The maximum number of keys in a list that is recognised as one.
+/// The maximum number of keys in a list that is recognised as a list of keys.
 const MAX_LISTED_KEYS: usize = 8;
-/// The maximum number of values of one request that are compared where it presents no credential. Each comparison is a try.
+/// The maximum number of values that are compared in a request without a credential. There is a limit because each
+/// comparison is one attempt to guess a key.
 const MAX_SEARCHED_VALUES: usize = 8;
 /// A header is searched for a key if its name contains one of these.
 const SEARCHED_HEADERS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
@@ -37,19 +38,19 @@ pub(crate) struct Misplaced {
 /// The mistake that keeps a valid key from counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
-    /// It is in the header for keys of the other scope, or in one that is not read.
+    /// It is in the header for keys of the other scope, or in a header that is not read.
     Header,
     /// It is in the address.
     Query,
-    /// It is in `Authorization` without the word `Bearer`, or after another one.
+    /// It is in `Authorization` without the word `Bearer`, or after another word.
     NotBearer,
     /// It is sent as a user name or password.
     Basic,
     /// A word precedes it, such as `Bearer` in `X-API-KEY`.
     Word,
-    /// Its name, or that of a variable, precedes it.
+    /// Its name, or the name of a variable, precedes it.
     Name,
-    /// Quotes, brackets or blanks stand around it.
+    /// It is in quotes, brackets or blanks.
     Quotes,
     /// It is in a list.
     List,
@@ -78,22 +79,23 @@ impl Misplaced {
             let other = if entry.scope == Scope::Ingest { Scope::Read } else { Scope::Ingest };
             let (other_kind, _, other_header) = words(other);
             let article = if other == Scope::Ingest { "an" } else { "a" };
-            format!("{lead}; it belongs into {header}, and this route takes {article} {other_kind} in {other_header}.")
+            format!("{lead}; it belongs in {header}, and this route takes {article} {other_kind} in {other_header}.")
         };
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Misplaced, detail }
     }
 
-    /// The first of several valid keys, of which the service and a proxy could each take another one.
+    /// Several valid keys in one request, of which the service and a proxy could each take a different one. `entry` is
+    /// one of them.
     pub(crate) fn several(entry: &Credential) -> Self {
         let (_, what, header) = words(entry.scope);
         let detail = format!(
-            "The request holds more than one {what}, and which one counts must not depend on who reads first; send one, \
-             in {header} or after Bearer in Authorization."
+            "The request holds more than one {what}, and a proxy could take another one than the service; send one, in \
+             {header} or after Bearer in Authorization."
         );
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Several, detail }
     }
 
-    /// The valid key of a `holder` who has also sent an unknown one.
+    /// An unknown key in the header for credentials of `place`, in a request that also holds a valid key of `holder`.
     pub(crate) fn beside_unknown(holder: Arc<str>, place: Option<Scope>) -> Self {
         let header = header_name(place);
         let detail = format!(
@@ -108,7 +110,7 @@ impl Misplaced {
         self.kind
     }
 
-    /// The answer to its holder. The log gets the key's name.
+    /// The answer to the key's holder. It carries the key's name for the log.
     pub(crate) fn refusal(&self) -> Response {
         let mut response = Problem::new(Code::Unauthorized, self.detail.clone()).into_response();
         response.extensions_mut().insert(Caller(Arc::clone(&self.name)));
@@ -116,7 +118,7 @@ impl Misplaced {
     }
 }
 
-/// The name of a scope's key, in full and in short, and the header of its own.
+/// The full and the short name of a scope's keys, and the header that only they use.
 fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
     match scope {
         Scope::Ingest => ("ingest key", "key", "X-API-KEY"),
@@ -124,17 +126,18 @@ fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// The header for credentials of a scope, or for any.
+/// The header for credentials of a scope. Without a scope, it is the header for credentials of any.
 fn header_name(place: Option<Scope>) -> &'static str {
     place.map_or("Authorization", |scope| words(scope).2)
 }
 
-/// The answer where a header for credentials is empty and no other holds one.
+/// Refuses a request in which one header for credentials is empty and no other holds a credential.
 pub(crate) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
     let (kind, _, header) = words(scopes.first().copied().unwrap_or(Scope::Read));
     let article = if kind.starts_with('i') { "an" } else { "a" };
     let detail = format!(
-        "{} is empty, as where a variable is not set; send {article} {kind} in {header}, or after Bearer in Authorization.",
+        "{} is empty, perhaps because a variable is not set; send {article} {kind} in {header}, or after Bearer in \
+         Authorization.",
         header_name(place)
     );
     Problem::new(Code::Unauthorized, detail).into_response()
@@ -156,7 +159,7 @@ pub(crate) fn in_header(
     found.map(|(entry, mistake)| Misplaced::new(&entry, mistake, scopes))
 }
 
-/// Looks for a valid key in all other headers and in the address of a request that presents none.
+/// Looks for a valid key in the address and in [`SEARCHED_HEADERS`], for a request that presents no credential.
 pub(crate) fn anywhere(entries: &Credentials, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
     let mut values = 0;
     let mut look_at = |value: &[u8], mistake| {
@@ -177,8 +180,8 @@ pub(crate) fn anywhere(entries: &Credentials, request: &Request, scopes: &[Scope
     found.map(|(entry, mistake)| Misplaced::new(&entry, mistake, scopes))
 }
 
-/// Looks for a valid key in `value`, also below layers that people put around keys. `whole` is the mistake where the value
-/// itself is a key.
+/// Looks for a valid key in `value`, also inside the layers that people put around keys. `whole` is the mistake if the
+/// value as a whole is a key.
 fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Credential>, Mistake)> {
     if let Some(entry) = entries.find(value, None) {
         return Some((entry, whole));
@@ -187,7 +190,7 @@ fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Cred
     let mut rest = value;
     for _ in 0..MAX_PEELED_LAYERS {
         let (mistake, inner) = peel(rest)?;
-        // The refusal names the outermost mistake. In Authorization the word `Bearer` is none.
+        // The refusal names the outermost mistake. In Authorization a word such as `Bearer` is not a mistake.
         let mistake = if mistake == Mistake::Word && whole == Mistake::NotBearer { None } else { Some(mistake) };
         first = first.or(mistake);
         if let Some(entry) = entries.find(inner, None) {
@@ -198,7 +201,7 @@ fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Cred
     None
 }
 
-/// Peels one layer off that people put around keys.
+/// Peels off one of the layers that people put around keys.
 fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
     const PEELED_CHARACTERS: &[u8] = b" \t\"'`<>[]{}";
     let outer = |byte: &u8| PEELED_CHARACTERS.contains(byte);
@@ -217,7 +220,7 @@ fn peel(value: &[u8]) -> Option<(Mistake, &[u8])> {
     after(b":=").map(|inner| (Mistake::Name, inner))
 }
 
-/// Looks for a list of valid keys only, because a list with wrong ones could be used to try keys.
+/// Looks for a list in which every key is valid, because a list with wrong ones could be used to guess keys.
 fn look_for_list(entries: &Credentials, value: &[u8]) -> Option<(Arc<Credential>, Mistake)> {
     let mut parts = value.split(|byte| *byte == b',').enumerate();
     let (_, first) = parts.next()?;
@@ -226,7 +229,7 @@ fn look_for_list(entries: &Credentials, value: &[u8]) -> Option<(Arc<Credential>
     parts.all(valid).then_some((first, Mistake::List))
 }
 
-/// Looks for a valid key in `Basic` credentials: as the whole of them, the user name or the password.
+/// Looks for a valid key in `Basic` credentials: as the whole decoded text, as the user name or as the password.
 fn look_for_basic(entries: &Credentials, value: &[u8]) -> Option<(Arc<Credential>, Mistake)> {
     let (scheme, encoded) = value.split_at_checked("Basic ".len())?;
     let decoded = scheme.eq_ignore_ascii_case(b"Basic ").then(|| BASE64.decode(encoded.trim_ascii()).ok()).flatten()?;

@@ -1,16 +1,17 @@
-//! Headers that tell browsers and caches what not to do with an answer.
+//! Headers that restrict what browsers and caches may do with an answer.
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
 use crate::http::net::client_address::{Client, Transport};
 
-/// The policy of every answer but a page: browsers may do nothing with it.
+/// The content security policy of an answer whose handler has set none. A browser that shows the answer loads nothing
+/// for it, and shows it in no frame.
 const CSP_NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// HSTS: a browser that came over TLS uses nothing else for a year.
+/// The value of the HSTS header: a browser that has connected over TLS uses only TLS for a year.
 const HSTS_ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Completes an answer with the headers of its safety. Those that a handler has set stay.
+/// Adds the security headers to an answer. A content security policy or a `Cache-Control` that a handler has set stays.
 pub(crate) fn secure(client: Client, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

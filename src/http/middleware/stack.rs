@@ -103,7 +103,7 @@ mod tests {
     use crate::http::problem;
     use crate::telemetry::tests::logged;
 
-    /// The stack around a route that panics, as it stands around every route.
+    /// The stack around a route that panics. It is the same as around every other route.
     fn panicking() -> Router {
         let panics = async || {
             assert!(std::env::args().count() == 0, "the password is hidden");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+    async fn a_panic_is_a_problem_without_the_panic_message() {
         let body = call(panicking()).await;
         assert!(body.contains(r#""code":"internal","request_id":"id-1""#) && !body.contains("hidden"), "{body}");
     }

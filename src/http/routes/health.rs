@@ -31,7 +31,7 @@ pub(crate) struct Health {
     store: Store,
     ingest: Ingest,
     started: Instant,
-    /// The same time by the clock.
+    /// The time of `started` as a timestamp.
     started_at: Timestamp,
     stopping: CancellationToken,
     /// True once the store has been reached for the first time.

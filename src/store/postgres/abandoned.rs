@@ -1,9 +1,9 @@
-//! Connections whose statement was given up, and their backend processes on the server.
+//! Asks the server to end the backends of connections whose statement was given up.
 //!
-//! A backend that waits for a synchronous standby, or hangs, does not notice that its client has gone. If its place in
-//! the pool were free at once, another connection would be opened for each statement that is given up, until the server
-//! has no connection left for anybody. So the place is kept until the server has ended the backend. A separate
-//! connection, never more than one at a time, asks the server to do so.
+//! A backend that waits for a synchronous standby, or hangs, does not notice that its client has gone. If the place of
+//! its connection in the pool were free at once, the pool would open another connection for each statement that is
+//! given up, until the server has no connection left for anybody. So the place stays taken until the server has ended
+//! the backend. At any time, at most one separate connection is open on which the server is asked to do so.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -19,10 +19,10 @@ use tracing::{Span, debug, warn};
 
 use crate::errors::chain;
 
-/// The maximum time for reaching the server and asking it once.
+/// The time-out of one request to the server, including the time for connecting.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The maximum time for which a place is kept while the server cannot be asked, because a server that is gone has no
-/// backends either.
+/// The time without an answer from the server after which all places are given back, because a server that is gone has
+/// no backends either.
 const UNANSWERED_HOLD: Duration = Duration::from_secs(1);
 /// The first and the maximum pause before the server is asked again about a backend that it has not ended yet.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -35,8 +35,8 @@ const SLOW_END_DELAY: Duration = Duration::from_secs(10);
 /// itself once it finds their clients' connections dead.
 const MAX_REMEMBERED: usize = 1000;
 
-/// A backend process of the server, as long as it serves our session. Its pid alone does not identify it, because
-/// another process may have the number by now, and a session pooler lends the backend to another client once ours has
+/// Identifies a backend process of the server while it serves our session. The pid alone is not enough, because another
+/// process may have the number by now, and because a session pooler lends the backend to another client once ours has
 /// left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backend {
@@ -47,7 +47,7 @@ pub(super) struct Backend {
     pub(super) session: String,
 }
 
-/// A value for `application_name` that no other session has.
+/// Returns a value for `application_name` that no other session has.
 pub(super) fn unique_session_name() -> String {
     format!("candlewick-{:016x}", RandomState::new().build_hasher().finish())
 }
@@ -87,7 +87,7 @@ impl Abandoned {
         Self(Arc::new(AbandonedShared { options: options.clone(), state, arrival: Notify::new() }))
     }
 
-    /// Keeps `places`, if the connection had any, until the server has ended `backend`.
+    /// Asks the server to end `backend`, and keeps `places`, if the connection had any, until the server has ended it.
     pub(super) fn end(&self, backend: Backend, places: Option<Places>) {
         // Without a runtime, this process is about to exit.
         let Ok(runtime) = Handle::try_current() else { return };
@@ -146,7 +146,7 @@ impl Abandoned {
         }
     }
 
-    /// Asks the server to end these backends, and returns those that were still there.
+    /// Asks the server to end these backends. Returns the connection and the backends that still existed.
     async fn ask(
         &self,
         control: Option<PgConnection>,
@@ -187,8 +187,8 @@ impl Abandoned {
         self.lock().entries.retain(|entry| !has_ended(&entry.backend));
     }
 
-    /// Gives the places back but remembers the backends, so that those that are still there once the server answers are
-    /// ended then.
+    /// Gives the places back but remembers the backends, so that the server is asked again to end those that still
+    /// exist once it answers.
     fn release_places(&self) {
         for entry in &mut self.lock().entries {
             entry.places = None;

@@ -90,7 +90,7 @@ impl fmt::Debug for PostgresShared {
     }
 }
 
-/// The groups of batches of which each is one statement.
+/// The groups of batches, each of which is one statement.
 pub(super) const GROUPING: Grouping = Grouping {
     max_batch_candles: 128,
     limits: Limits {
@@ -136,8 +136,8 @@ macro_rules! read_with {
     }};
 }
 
-/// Runs one statement that writes. It is repeated after a conflict with another transaction, each time on a connection
-/// that is acquired anew.
+/// Runs one statement that writes. It is repeated after a conflict with another transaction, each time on a newly
+/// acquired connection.
 macro_rules! write_with {
     ($pool:expr, $purpose:expr, |$connection:ident| $statement:expr) => {{
         let mut attempt = 0;

@@ -66,14 +66,14 @@ struct SqliteShared {
     tasks: TaskTracker,
 }
 
-/// The groups of batches of which each is one transaction. It waits for the disk before it ends, which takes far longer than
+/// The groups of batches, each of which is one transaction. A transaction waits for the disk before it ends, which takes far longer than
 /// one more batch in it, so batches of every size share one.
 pub(super) const GROUPING: Grouping = Grouping {
     max_batch_candles: usize::MAX,
     limits: Limits {
         // The batches that came first wait for all of them.
         group_candles: 10_000,
-        // What a fast disk takes within a few seconds. The memory for the bodies of posts is bounded besides.
+        // A fast disk takes this many candles within a few seconds. Admission bounds the memory for the bodies of posts as well.
         waiting: Size { candles: 400_000, bytes: 64 << 20 },
         one_batch: false,
     },

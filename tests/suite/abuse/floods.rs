@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use super::attack::get;
 use super::slow::GoodClients;
 use super::target::Target;
-use super::wire::{Door, GENEROUS, Stream};
+use super::wire::{Door, EXCHANGE_TIMEOUT, Stream};
 use crate::harness::{Database, eventually, run};
 
-/// More connections than the service allows one address (512).
+/// The number of connections from one address, which is above the limit of 512.
 const FROM_ONE: usize = 600;
 
 async fn started() -> Target {
@@ -43,7 +43,7 @@ async fn all_closed(streams: Vec<Box<dyn Stream>>) -> (Duration, Duration) {
         closing.spawn(async move {
             let mut rest = Vec::new();
             // An orderly close and a reset are the same here.
-            let _ = timeout(GENEROUS, stream.read_to_end(&mut rest)).await.expect("it is closed");
+            let _ = timeout(EXCHANGE_TIMEOUT, stream.read_to_end(&mut rest)).await.expect("it is closed");
             start.elapsed()
         });
     }
@@ -72,7 +72,7 @@ fn one_address_cannot_take_every_connection() {
         // them.
         let one_more = async || direct.from([127, 0, 4, 1]).exchange(&get("/health", "")).await;
         let refused = eventually(async || one_more().await.is_ok_and(|answers| answers.0.is_empty()));
-        timeout(GENEROUS, refused).await.expect("connections beyond the limit of an address are refused");
+        timeout(EXCHANGE_TIMEOUT, refused).await.expect("connections beyond the limit of an address are refused");
         drop(held);
         target.ends_unharmed(Vec::new()).await;
     });
@@ -117,7 +117,7 @@ fn ten_thousand_idle_connections_cost_little() {
         let start = Instant::now();
         let good = direct.from([127, 0, 7, 1]);
         let is_served = async || good.exchange(&get("/health", "")).await.is_ok_and(|answers| !answers.0.is_empty());
-        timeout(GENEROUS, eventually(is_served)).await.expect("a good client is served while they last");
+        timeout(EXCHANGE_TIMEOUT, eventually(is_served)).await.expect("a good client is served while they last");
         println!("a good client is served {:.1?} later", start.elapsed());
         let (first, last) = all_closed(held).await;
         println!("idle connections closed after {first:.1?} to {last:.1?}");

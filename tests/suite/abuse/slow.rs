@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::attack::{get, key, post, request, token};
 use super::keys::HOST;
 use super::target::Target;
-use super::wire::{Answers, Door, GENEROUS};
+use super::wire::{Answers, Door, EXCHANGE_TIMEOUT};
 use crate::harness::{Database, KEY, candle, run, send, with};
 
 /// The bytes that a slow client sends first (`first`), and then again and again (`drip`).
@@ -72,7 +72,7 @@ impl Slow {
                 () = dripping => {}
             }
         };
-        timeout(GENEROUS, ended).await.unwrap_or_else(|_| panic!("{told}: nobody ended it"));
+        timeout(EXCHANGE_TIMEOUT, ended).await.unwrap_or_else(|_| panic!("{told}: nobody ended it"));
         for answer in Answers::all(&received).0.iter().filter(|answer| answer.body != r#"{"status":"ok"}"#) {
             assert!(self.refused.contains(&answer.status), "{told}: {answer:?}");
         }
@@ -97,7 +97,7 @@ async fn does_not_read(door: Door) -> (String, Duration) {
             ticks.tick().await;
         }
     };
-    timeout(GENEROUS, ended).await.unwrap_or_else(|_| panic!("{told}: nobody ended it"));
+    timeout(EXCHANGE_TIMEOUT, ended).await.unwrap_or_else(|_| panic!("{told}: nobody ended it"));
     (told, start.elapsed())
 }
 

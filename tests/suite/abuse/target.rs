@@ -12,7 +12,7 @@ use crate::harness::{Database, KEY, TOKEN, candle, send, with};
 use crate::program::{Serving, folder, kill};
 use crate::proxies::{self, Proxy};
 
-/// Longer than the service takes to disconnect the slowest clients, by time-outs of up to 35 s.
+/// The time after which the service is killed. It disconnects the slowest clients sooner, by time-outs of up to 35 s.
 const HANGS: Duration = Duration::from_secs(110);
 
 pub struct Target {

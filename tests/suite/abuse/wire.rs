@@ -1,4 +1,4 @@
-//! Raw bytes, sent directly or through a proxy, and the bytes that come back.
+//! Sends raw bytes to the service, directly or through a proxy, and parses the answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,19 +11,20 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-/// Longer than any time-out of the service and the proxies: an exchange that lasts longer would never end.
-pub const GENEROUS: Duration = Duration::from_secs(45);
+/// The time-out of an exchange. It is longer than any time-out of the service and the proxies, so an exchange that
+/// lasts longer would never end.
+pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Sent after every attack. It is answered only if the connection is still open and no bytes of the attack are left
-/// before it.
+/// The request that is sent after every attack. It is answered only if the connection is still open and the server has
+/// consumed all bytes of the attack.
 const LAST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// A way to the service.
+/// An address at which the service is reached, directly or through a proxy, with or without TLS.
 #[derive(Clone)]
 pub struct Door {
     pub name: &'static str,
     pub address: SocketAddr,
-    /// The client's source address, so that it can differ from the proxies'.
+    /// The address from which the client connects. It can differ from the address of the proxies.
     pub from: [u8; 4],
     tls: Option<TlsConnector>,
 }
@@ -43,7 +44,7 @@ impl Door {
         Self { tls: Some(TlsConnector::from(Arc::new(config))), ..Self::plain(name, address) }
     }
 
-    /// The same way, used by a client at another address.
+    /// Returns a copy for a client that connects from another address.
     pub fn from(&self, from: [u8; 4]) -> Self {
         Self { from, ..self.clone() }
     }
@@ -52,7 +53,7 @@ impl Door {
         self.wrap(self.socket(None).await?).await
     }
 
-    /// A connection without TLS, with a receive buffer of this many bytes if one is given.
+    /// Connects without TLS. If `buffer` is given, the receive buffer has this many bytes.
     pub async fn socket(&self, buffer: Option<u32>) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         if let Some(bytes) = buffer {
@@ -65,7 +66,7 @@ impl Door {
         Ok(stream)
     }
 
-    /// Adds TLS if this way has it.
+    /// Starts TLS on the connection if this address expects it.
     pub async fn wrap(&self, stream: TcpStream) -> std::io::Result<Box<dyn Stream>> {
         Ok(match &self.tls {
             None => Box::new(stream),
@@ -73,7 +74,7 @@ impl Door {
         })
     }
 
-    /// Sends `bytes`, then a request that ends the connection, and returns all answers.
+    /// Sends `bytes` and then a request that ends the connection, and returns all answers.
     pub async fn exchange(&self, bytes: &[u8]) -> Result<Answers, String> {
         let exchange = async {
             let stream = self.connect().await.map_err(|error| format!("no connection: {error}"))?;
@@ -101,11 +102,13 @@ impl Door {
             while more(&mut reading, &mut received).await {}
             Ok(Answers::parse(&received, head, true))
         };
-        tokio::time::timeout(GENEROUS, exchange).await.unwrap_or_else(|_| Err("the connection stays open".to_owned()))
+        tokio::time::timeout(EXCHANGE_TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err("the connection stays open".to_owned()))
     }
 }
 
-/// Reads on, and returns false at the end or after a reset.
+/// Reads more bytes into `received`. Returns false at the end of the connection or after a reset.
 async fn more(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> bool {
     stream.read_buf(received).await.is_ok_and(|read| read > 0)
 }
@@ -115,12 +118,12 @@ async fn more(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> 
 pub struct Answers(pub Vec<Answer>);
 
 impl Answers {
-    /// Parses complete answers. If the connection has ended, the last one is complete too.
+    /// Parses complete answers. An answer without a length is complete once the connection has ended.
     fn parse(mut bytes: &[u8], head: bool, ended: bool) -> Self {
         let mut answers = Vec::new();
         while let Some((answer, rest)) = Answer::parse(bytes, head && answers.is_empty(), ended) {
             bytes = rest;
-            // 100 Continue announces the real answer.
+            // 100 Continue is followed by the real answer.
             if answer.status >= 200 {
                 answers.push(answer);
             }
@@ -132,12 +135,12 @@ impl Answers {
         self.0.is_empty()
     }
 
-    /// All answers of a connection that has ended.
+    /// Parses all answers of a connection that has ended.
     pub fn all(bytes: &[u8]) -> Self {
         Self::parse(bytes, false, true)
     }
 
-    /// The answers to the attack itself, without the answer to the request that follows it.
+    /// Returns the answers to the attack itself, without the answer to the request that follows it.
     pub fn to_attack(&self) -> &[Answer] {
         match self.0.as_slice() {
             [attack @ .., last] if last.status == 200 && last.body == r#"{"status":"ok"}"# => attack,
@@ -187,7 +190,7 @@ impl Answer {
         self.headers.iter().filter(|(header, _)| header == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The code of a problem.
+    /// Returns the `code` of a problem document.
     pub fn code(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
         body["code"].as_str().map(str::to_owned)

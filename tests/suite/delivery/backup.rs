@@ -1,4 +1,4 @@
-//! Making backups, on both stores.
+//! Tests of `deploy/backup.sh` on both stores.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,9 +20,9 @@ async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
     fill_much(&app, 2).await;
     let url = app.database.url();
     let deadline = Instant::now() + DEADLINE;
-    // Repeated until one was killed while it wrote.
+    // Repeats until a backup was killed while it wrote its file.
     loop {
-        assert!(Instant::now() < deadline, "each backup was faster than this test");
+        assert!(Instant::now() < deadline, "each backup ended before it could be killed");
         let mut killed = Group::spawn(&mut backups.command(&url));
         while backups.files().is_empty() && killed.runs() {}
         drop(killed);
@@ -38,7 +38,7 @@ async fn a_killed_backup_leaves_no_file_that_looks_complete(app: TestApp) {
     assert_eq!(backups.check(), 1);
 
     backups.make(&url);
-    assert_eq!(backups.files(), backups.complete(), "the next one cleans up");
+    assert_eq!(backups.files(), backups.complete(), "the next backup removes the unfinished file");
     assert_eq!(backups.check(), 0);
 }
 
@@ -58,7 +58,7 @@ async fn concurrent_backups_run_one_after_the_other(app: TestApp) {
 #[apply(both_stores)]
 async fn old_backups_are_deleted_except_the_newest(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
-    assert_eq!(backups.check(), 1, "there is none yet");
+    assert_eq!(backups.check(), 1, "there is no backup yet");
     let url = app.database.url();
     let first = backups.make(&url);
     let second = backups.make(&url);
@@ -87,7 +87,7 @@ async fn old_backups_are_deleted_except_the_newest(app: TestApp) {
 }
 
 #[apply(both_stores)]
-async fn a_backup_is_a_snapshot_although_posts_arrive(app: TestApp) {
+async fn a_backup_made_while_posts_arrive_is_a_snapshot(app: TestApp) {
     const SIZE: i64 = 500;
     let Some(backups) = Backups::of(&app.database) else { return };
     let url = app.database.url();
@@ -114,19 +114,22 @@ async fn a_backup_is_a_snapshot_although_posts_arrive(app: TestApp) {
         .collect();
     assert_eq!(counts["MANY0"], 10_000);
     let stored = (1..=during).take_while(|batch| counts.contains_key(&format!("MANY{batch}"))).count() as i64;
-    println!("{during} posts while it was made, {stored} of them in it");
-    assert_eq!(counts.len() as i64, stored + 1, "no later post without the earlier ones");
-    assert!(counts.iter().all(|(symbol, count)| symbol == "MANY0" || *count == SIZE), "no half post: {counts:?}");
+    println!("{during} posts during the backup, {stored} of them are in it");
+    assert_eq!(counts.len() as i64, stored + 1, "a post is in the backup only if all earlier ones are");
+    assert!(
+        counts.iter().all(|(symbol, count)| symbol == "MANY0" || *count == SIZE),
+        "the backup holds a part of a post: {counts:?}"
+    );
 }
 
 #[apply(both_stores)]
-async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
+async fn the_nightly_backup_runs_at_the_start_and_ends_on_sigterm(app: TestApp) {
     let Some(backups) = Backups::of(&app.database) else { return };
     fill(&app).await;
     let mut nightly = Group::spawn(backups.command(&app.database.url()).arg("--nightly"));
     let deadline = Instant::now() + DEADLINE;
     eventually(async || {
-        assert!(nightly.runs() && Instant::now() < deadline, "it makes one");
+        assert!(nightly.runs() && Instant::now() < deadline, "a backup is made");
         !backups.complete().is_empty()
     })
     .await;
@@ -135,7 +138,7 @@ async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
     assert_eq!(ended.code(), Some(0));
     drop(nightly);
 
-    // A restart makes no backup while the newest is younger than the interval, and otherwise makes one.
+    // After a restart, a backup is made at once only if the newest would be too old for `--check` when the next is due.
     touch(&backups.files()[0], "5 hours ago");
     for (due, count) in [("1 hour", 1), ("1 hour ago", 2)] {
         let (_, time, _) = output(Command::new("date").args(["-u", "+%H:%M", "-d", due]));
@@ -143,11 +146,11 @@ async fn the_nightly_backup_runs_at_the_start_and_stops_at_once(app: TestApp) {
         let mut nightly = Group::spawn(command.arg("--nightly").env("BACKUP_AT", time.trim()));
         let deadline = Instant::now() + DEADLINE;
         eventually(async || {
-            assert!(nightly.runs() && Instant::now() < deadline, "it waits for the night");
+            assert!(nightly.runs() && Instant::now() < deadline, "the script waits for BACKUP_AT");
             sleeps(&nightly)
         })
         .await;
-        assert_eq!(backups.files().len(), count, "due in {due}");
+        assert_eq!(backups.files().len(), count, "BACKUP_AT is {due}");
     }
 }
 
@@ -164,7 +167,7 @@ async fn a_full_disk_is_reported(app: TestApp) {
     let (code, _, said) = output(command.env("BACKUP_DIR", disk.path()));
     assert_eq!(code, 1);
     assert!(said.contains("is full; nothing was kept"), "{said}");
-    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "only the file that filled the disk");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1, "the folder holds only the file that filled the disk");
 }
 
 #[test]
@@ -216,7 +219,7 @@ fn the_password_of_the_database_is_in_no_command_line() {
         assert!(
             lines.iter().any(|line| line.contains("pg_dump") && line.contains(backups.folder.path().to_str().unwrap()))
         );
-        assert!(lines.iter().all(|line| !line.contains(&password)), "a command line shows it");
+        assert!(lines.iter().all(|line| !line.contains(&password)), "a command line shows the password");
         let deadline = Instant::now() + DEADLINE;
         eventually(async || {
             assert!(Instant::now() < deadline);
@@ -259,7 +262,7 @@ fn touch(file: &Path, age: &str) {
     assert!(status.success());
 }
 
-/// Returns whether the script has reached its sleep.
+/// Returns true while the script waits in `sleep`.
 fn sleeps(group: &Group) -> bool {
     let children = format!("/proc/{0}/task/{0}/children", group.0.id());
     let children = fs::read_to_string(children).unwrap_or_default();

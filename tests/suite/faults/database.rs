@@ -5,7 +5,7 @@ use super::rounds;
 use super::scenario::on_postgres;
 
 #[test]
-fn the_server_crashes_and_is_started() {
+fn the_server_crashes_and_is_started_again() {
     on_postgres("server stopped (immediate)", async |scenario, server| {
         for _ in 0..rounds(1, 4) {
             scenario.random_point().await;

@@ -13,7 +13,7 @@ use super::Random;
 use super::batch::Batch;
 use crate::harness::KEY;
 
-/// More than the pool has connections, so that some wait for one.
+/// The number of tasks that post. The pool has fewer connections, so that some of the posts wait for one.
 pub const WORKERS: usize = 6;
 /// The service answers within 10 s of a whole request; the rest is room for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! The service's answers, and how the EA handles them.
+//! The EA's reaction to each kind of answer from the service.
 
 use super::*;
 
@@ -30,13 +30,13 @@ fn a_rate_limited_feed_waits_for_retry_after(kind: StoreKind) {
         feed.init();
         feed.advance(5);
         let requests = feed.front.requests();
-        assert_eq!(requests.len(), 3, "two are let through at once");
+        assert_eq!(requests.len(), 3, "the rate limit admits two requests before it refuses one");
         let refused = &requests[2].answer;
         assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
         let wait: i64 = header(refused, "retry-after").unwrap().parse().unwrap();
         feed.serve(&[]);
         feed.advance(wait - 2);
-        assert_eq!(feed.front.requests().len(), 3, "before {wait} s");
+        assert_eq!(feed.front.requests().len(), 3, "no request before {wait} s have passed");
         minute(&mut feed, &mut market);
         feed.advance(60);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
@@ -53,8 +53,8 @@ fn an_unavailable_service_is_retried_with_growing_pauses(kind: StoreKind) {
             "",
             r#"{"detail":"the database does not answer","code":"unavailable"}"#,
         );
-        let told = Fate::Answered("503 Service Unavailable", "RETRY-AFTER: 45\r\n", "");
-        feed.front.next(&[vec![unavailable; 5], vec![told]].concat());
+        let with_retry_after = Fate::Answered("503 Service Unavailable", "RETRY-AFTER: 45\r\n", "");
+        feed.front.next(&[vec![unavailable; 5], vec![with_retry_after]].concat());
         let mut tried = Vec::new();
         open_next(&mut feed, &mut market);
         for second in (0..260).step_by(5) {
@@ -65,7 +65,11 @@ fn an_unavailable_service_is_retried_with_growing_pauses(kind: StoreKind) {
             }
         }
         let waited: Vec<_> = tried.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(waited[..6], [10, 15, 25, 45, 85, 50], "at the first timer after 5, 10, 20, 40, 80 and 45 s");
+        assert_eq!(
+            waited[..6],
+            [10, 15, 25, 45, 85, 50],
+            "each try is at the first timer event after 5, 10, 20, 40, 80 and 45 s"
+        );
         assert_eq!(feed.terminal.logged("answers 503 (the database does not answer)"), 1);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
     });
@@ -129,7 +133,7 @@ fn many_bad_bars_are_counted_and_the_first_ones_logged(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_candle_that_gets_its_batch_refused_is_found_and_skipped(kind: StoreKind) {
+fn a_candle_that_the_service_refuses_is_found_and_skipped(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(700));
         let bad = BROKER_NOW - 321 * 60;
@@ -156,8 +160,8 @@ fn a_web_page_does_not_count_as_an_answer(kind: StoreKind) {
         feed.init();
         feed.advance(300);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
-        for told in ["not as candlewick does; correct Url", "answers 400", "answers 404", "answers 502"] {
-            assert_eq!(feed.terminal.logged(told), 1, "{told}: {:?}", feed.terminal.log);
+        for message in ["not as candlewick does; correct Url", "answers 400", "answers 404", "answers 502"] {
+            assert_eq!(feed.terminal.logged(message), 1, "{message}: {:?}", feed.terminal.log);
         }
     });
 }
@@ -170,10 +174,10 @@ fn a_wrong_key_stops_the_feed_and_says_what_to_correct(kind: StoreKind) {
         feed.input("Key", "another-key-for-tests");
         feed.init();
         feed.advance(3600);
-        assert_eq!(feed.front.requests().len(), 1, "it is not tried again");
+        assert_eq!(feed.front.requests().len(), 1, "the EA does not try again");
         assert_eq!(feed.terminal.logged("does not know the key; correct the input Key (Invalid or missing API Key"), 1);
         assert!(feed.terminal.comment.contains("stopped: "), "{}", feed.terminal.comment);
-        // The trader corrects the input, and the terminal starts the EA anew.
+        // The trader corrects the input, and the terminal restarts the EA.
         feed.terminal.tell("deinit 5");
         feed.input("Key", KEY);
         feed.init();
@@ -191,20 +195,20 @@ fn a_wrong_key_stops_the_feed_and_says_what_to_correct(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn an_address_is_called_once_the_terminal_allows_it(kind: StoreKind) {
+fn the_ea_waits_until_the_terminal_allows_the_address(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, market) = (feed, minutes(100));
         feed.show(&market);
-        // Another name for this machine.
+        // Another name of this machine, which is not on the terminal's list.
         let url = format!("http://localhost:{}", feed.front.address.port());
         feed.input("Url", &url);
         feed.init();
         feed.advance(60);
         assert!(feed.front.requests().is_empty());
-        let told = format!(
+        let message = format!(
             "the terminal may not call {url}; add it under Tools > Options > Expert Advisors > Allow WebRequest"
         );
-        assert_eq!(feed.terminal.logged(&told), 1);
+        assert_eq!(feed.terminal.logged(&message), 1);
         feed.terminal.tell(&format!("allow {url}"));
         feed.advance(20);
         feed.verify(feed.stored().await, &closed(&market, ALL), &forming(&market));
@@ -212,7 +216,7 @@ fn an_address_is_called_once_the_terminal_allows_it(kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
-fn a_silent_service_costs_one_timeout_at_a_time(kind: StoreKind) {
+fn a_feed_resumes_after_timeouts_and_refused_connections(kind: StoreKind) {
     with_feed(kind, async |feed: Feed| {
         let (mut feed, mut market) = (feed, minutes(100));
         feed.show(&market);

@@ -1,4 +1,4 @@
-//! Several symbols, and the names that they are stored under.
+//! Several symbols, and the names under which their candles are stored.
 
 use super::*;
 
@@ -26,7 +26,8 @@ fn symbols_keep_their_names_unless_renamed(kind: StoreKind) {
         let live: Vec<_> = markets.iter().flat_map(forming).collect();
         feed.verify(feed.stored().await, &wanted, &live);
         assert!(feed.terminal.comment.contains("EURUSD.m as EURUSD.icm H1: live"), "{}", feed.terminal.comment);
-        // The service is asked for the same names as were posted, so the EA finds them again.
+        // The EA asks the service for the names under which it posted. So it finds what is stored, and posts each
+        // series only once.
         let posts = feed.posts().len();
         feed.terminal.tell("deinit 9");
         feed.init();
