@@ -36,11 +36,11 @@ pub const WRITE_ERROR_TIME: &str = "candlewick_last_write_error_timestamp_second
 pub const REJECTED: &str = "candlewick_candles_rejected_total";
 /// Closed candles posted again with values other than the stored ones.
 pub const CONFLICTS: &str = "candlewick_candles_conflicting_total";
-/// Groups of coalesced small posts, each written in one statement unless one of its candles was refused.
+/// Groups of coalesced posts, each written in one statement or transaction unless one of its candles was refused.
 pub const FLUSHES: &str = "candlewick_flushes_total";
 /// Posts in these groups.
 pub const FLUSHED_POSTS: &str = "candlewick_flushed_posts_total";
-/// Candles of small posts waiting for a statement.
+/// Candles of posts that wait for a group.
 pub const WAITING_CANDLES: &str = "candlewick_waiting_candles";
 /// Age of the newest closed candle by `timeframe`: seconds since it opened.
 pub const NEWEST_AGE: &str = "candlewick_newest_candle_age_seconds";
@@ -211,9 +211,9 @@ fn describe() {
     describe_gauge!(WRITE_ERROR_TIME, Unit::Seconds, "Time of the last failed write to the store, in epoch seconds.");
     describe_counter!(REJECTED, "Candles rejected, by the first rule that each broke.");
     describe_counter!(CONFLICTS, "Closed candles posted again with values other than the stored ones.");
-    describe_counter!(FLUSHES, "Groups of small posts, each of which shares a statement.");
-    describe_counter!(FLUSHED_POSTS, "Small posts that were written in groups.");
-    describe_gauge!(WAITING_CANDLES, "Candles of small posts waiting for a statement.");
+    describe_counter!(FLUSHES, "Groups of posts, each of which shares a statement or a transaction.");
+    describe_counter!(FLUSHED_POSTS, "Posts that were written in groups.");
+    describe_gauge!(WAITING_CANDLES, "Candles of posts that wait for a group.");
     describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest closed candle of a timeframe opened.");
     describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter tracks.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
