@@ -134,6 +134,10 @@ impl App {
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
+        upkeep.spawn({
+            let store = store.clone();
+            async move { store.follow_standby().await }
+        });
         let mut admin = None;
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {
             let hosts = AdminHosts::new(&config.admin_hosts, address.ip());

@@ -26,10 +26,21 @@ pub struct DatabaseConfig {
     pub setting: Cow<'static, str>,
     /// The maximum number of connections in the pool.
     pub max_connections: u32,
+    /// A standby that reads may go to.
+    pub standby: Option<StandbyConfig>,
     /// True if `serve` creates and migrates the tables.
     pub migrate_on_start: bool,
     /// The time for which the server may refuse the login at the start before the service exits. No variable sets it.
     pub refusal_patience: Duration,
+}
+
+/// The address of a standby.
+#[derive(Debug, Clone)]
+pub struct StandbyConfig {
+    /// `postgres://…`, with its password.
+    pub url: SecretString,
+    /// The name of the setting that holds the URL, for messages.
+    pub setting: Cow<'static, str>,
 }
 
 impl DatabaseConfig {
@@ -39,6 +50,7 @@ impl DatabaseConfig {
             url: SecretString::from(url.into()),
             setting: Cow::Borrowed("DATABASE_URL"),
             max_connections: 10,
+            standby: None,
             migrate_on_start: true,
             refusal_patience: REFUSED_LOGIN_TIMEOUT,
         }
@@ -124,10 +136,11 @@ impl Reader<'_> {
         let database = DatabaseConfig {
             setting: setting.clone(),
             max_connections: self.size("DATABASE_MAX_CONNECTIONS", default.max_connections, 1..=1000),
+            standby: self.standby(url),
             migrate_on_start: self.flag("MIGRATE_ON_START", default.migrate_on_start),
             ..default
         };
-        if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        if !url.starts_with("sqlite://") && !is_postgres(url) {
             self.refuse("DATABASE_URL", " must start with sqlite:// or postgres://.");
         } else if let Some(Err(problem)) = database.sqlite_file() {
             self.problems.push(format!("{problem}."));
@@ -141,6 +154,27 @@ impl Reader<'_> {
         }
         database
     }
+}
+
+impl Reader<'_> {
+    fn standby(&mut self, primary: &str) -> Option<StandbyConfig> {
+        let url = self.variables.get("DATABASE_READ_URL")?;
+        if !is_postgres(url) {
+            self.refuse("DATABASE_READ_URL", " must start with postgres://.");
+        } else if !is_postgres(primary) {
+            self.refuse(
+                "DATABASE_READ_URL",
+                " names a standby, and only Postgres has standbys; remove it, or name the Postgres that it follows in \
+                 DATABASE_URL.",
+            );
+        }
+        let (url, setting) = (SecretString::from(url.to_owned()), self.variables.label("DATABASE_READ_URL"));
+        Some(StandbyConfig { url, setting })
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 fn holds_password(url: &str) -> bool {

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use secrecy::SecretString;
 
-pub use database::{DatabaseConfig, MissingFolder};
+pub use database::{DatabaseConfig, MissingFolder, StandbyConfig};
 pub use env::{Flags, Source, Variables};
 pub use environment::Environment;
 pub use key_file::strong_key;

@@ -40,9 +40,10 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 26] = [
+pub const VARIABLES: [Variable; 27] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
+    secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
     plain("BIND_ADDR", "127.0.0.1", "IP address to listen on"),
     plain("PORT", "8000", "port to listen on"),
     plain("ADMIN_ADDR", "", "ADDRESS:PORT of a second listener that serves only /metrics and health"),

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use cache::{PageKey, Pages, Question};
 use series::OutlierLog;
 
-use crate::store::{Range, SeriesSelection, Store, StoreError};
+use crate::store::{Range, Reading, SeriesSelection, Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 
@@ -97,10 +97,11 @@ impl Query {
         let selection = Selection::parse(query, self.max_limit).map_err(QueryError::Invalid)?;
         // Taken before the read, so that a page from before a change is never cached under the version after it.
         let series_version = self.store.series_version(&selection.range.symbol, selection.range.timeframe);
-        let read = || Box::pin(read(self.store.clone(), selection.clone(), arrived));
+        let reading = self.store.reading(&selection.range.symbol, selection.range.timeframe);
+        let read = || Box::pin(read(self.store.clone(), selection.clone(), reading));
         let question = Question::Candles(selection.clone());
         let key = PageKey { question, series_version, encoding: Encoding::Identity };
-        let page = self.pages.get(&key, arrived, arrived, read).await?;
+        let page = self.pages.get(&key, arrived, reading.as_of().min(arrived), read).await?;
         Ok(QueryAnswer { page, key, arrived })
     }
 
@@ -124,28 +125,29 @@ impl Query {
         let arrived = Instant::now();
         let selection = series::parse(query).map_err(QueryError::Invalid)?;
         let series_version = self.store.series_version_of(&selection.symbols, selection.timeframe);
-        let list = || Box::pin(list(self.lists.clone(), self.store.clone(), selection.clone(), arrived));
+        let reading = self.store.reading_of(&selection.symbols, selection.timeframe);
+        let list = || Box::pin(list(self.lists.clone(), self.store.clone(), selection.clone(), reading));
         let question = Question::Series(selection.clone());
         let key = PageKey { question, series_version, encoding: Encoding::Identity };
-        let page = self.pages.get(&key, arrived, arrived, list).await?;
+        let page = self.pages.get(&key, arrived, reading.as_of().min(arrived), list).await?;
         Ok(QueryAnswer { page, key, arrived })
     }
 }
 
-async fn read(store: Store, selection: Selection, began: Instant) -> Result<Page, StoreError> {
+async fn read(store: Store, selection: Selection, reading: Reading) -> Result<Page, StoreError> {
     // One row more than asked for shows whether there are more.
     let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
-    Ok(Page::new(&selection, &store.range(range).await?, began))
+    Ok(Page::new(&selection, &store.range_from(reading, range).await?, reading.as_of()))
 }
 
-async fn list(lists: Lists, store: Store, selection: SeriesSelection, began: Instant) -> Result<Page, StoreError> {
+async fn list(lists: Lists, store: Store, selection: SeriesSelection, reading: Reading) -> Result<Page, StoreError> {
     let kib = u32::try_from(series::max_bytes(&selection).div_ceil(1024)).unwrap_or(u32::MAX);
     let busy = || StoreError::unavailable("too many lists of series are being read");
     let memory = timeout(LIST_MEMORY_TIMEOUT, lists.memory.acquire_many(kib)).await.ok().and_then(Result::ok);
     let _memory = memory.ok_or_else(busy)?;
-    let list = store.series(&selection).await?;
+    let list = store.series_from(reading, &selection).await?;
     lists.outliers.name(&list);
-    series::page(&selection, &list, began)
+    series::page(&selection, &list, reading.as_of())
 }
 
 async fn compress(places: Arc<Semaphore>, page: Arc<Page>, encoding: Encoding) -> Result<Page, StoreError> {

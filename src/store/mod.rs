@@ -5,6 +5,7 @@ mod error;
 mod inspection;
 pub mod postgres;
 mod precision;
+mod reading;
 mod series;
 pub mod sqlite;
 mod unreachable;
@@ -34,6 +35,7 @@ pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
 pub use precision::Outliers;
+pub use reading::Reading;
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
@@ -177,7 +179,6 @@ macro_rules! either {
         }
     };
 }
-use either;
 
 impl Store {
     /// Creates a store for the database that the configuration names, without touching the database.
@@ -328,8 +329,22 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
+        self.range_from(Reading::from_primary(), range).await
+    }
+
+    /// Like [`Self::range`], but reads where `reading` says.
+    ///
+    /// # Errors
+    /// As [`Self::range`].
+    pub async fn range_from(&self, reading: Reading, range: Range) -> Result<StoredCandles, StoreError> {
         let (symbol, timeframe) = (range.symbol.clone(), range.timeframe);
-        let candles = self.measured("range", async { either!(self, store => store.range(range).await) }).await?;
+        let read = async {
+            match &self.database {
+                Database::Postgres(postgres) => postgres.range(reading.server, range).await,
+                Database::Sqlite(sqlite) => sqlite.range(range).await,
+            }
+        };
+        let candles = self.measured("range", read).await?;
         self.unreadable.report(&symbol, timeframe, &candles);
         Ok(candles)
     }

@@ -7,7 +7,8 @@
 use std::time::{Duration, Instant};
 
 use super::precision::{self, Outliers, SAMPLE_CANDLES};
-use super::{Database, Store, StoreError, either};
+use super::reading::{ReadServer, Reading};
+use super::{Database, Store, StoreError};
 use candle::{Symbol, Timeframe};
 
 /// The first millisecond of the year 1 and of the year 10000. Requests reach only candles between them.
@@ -164,12 +165,28 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn series(&self, selection: &SeriesSelection) -> Result<SeriesPage, StoreError> {
-        self.measured("series", Walk::new(self, selection).run()).await
+        self.series_from(Reading::from_primary(), selection).await
+    }
+
+    /// Like [`Self::series`], but reads where `reading` says.
+    ///
+    /// # Errors
+    /// As [`Self::series`].
+    pub async fn series_from(&self, reading: Reading, selection: &SeriesSelection) -> Result<SeriesPage, StoreError> {
+        self.measured("series", Walk::new(self, reading.server, selection).run()).await
     }
 
     /// Reads the names of the series after a place, at most `most`. If there are fewer, these are the last ones.
-    pub(super) async fn keys_after(&self, position: Position, most: usize) -> Result<Vec<Position>, StoreError> {
-        either!(self, store => store.keys_after(position, most).await)
+    pub(super) async fn keys_after(
+        &self,
+        server: ReadServer,
+        position: Position,
+        most: usize,
+    ) -> Result<Vec<Position>, StoreError> {
+        match &self.database {
+            Database::Postgres(postgres) => postgres.keys_after(server, position, most).await,
+            Database::Sqlite(sqlite) => sqlite.keys_after(position, most).await,
+        }
     }
 }
 
@@ -186,6 +203,7 @@ struct StepOutcome {
 /// A walk through the catalogue.
 struct Walk<'a> {
     store: &'a Store,
+    server: ReadServer,
     selection: &'a SeriesSelection,
     found: Vec<Series>,
     examined: usize,
@@ -193,8 +211,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(store: &'a Store, selection: &'a SeriesSelection) -> Self {
-        Self { store, selection, found: Vec::new(), examined: 0, began: Instant::now() }
+    fn new(store: &'a Store, server: ReadServer, selection: &'a SeriesSelection) -> Self {
+        Self { store, server, selection, found: Vec::new(), examined: 0, began: Instant::now() }
     }
 
     async fn run(mut self) -> Result<SeriesPage, StoreError> {
@@ -263,7 +281,10 @@ impl<'a> Walk<'a> {
 
     /// Reads `count` rows, and takes the series that end among them.
     async fn scan(&mut self, position: &mut Position, count: usize) -> Result<StepOutcome, StoreError> {
-        let rows = either!(self.store, store => store.rows_after(position.clone(), count).await)?;
+        let rows = match &self.store.database {
+            Database::Postgres(postgres) => postgres.rows_after(self.server, position.clone(), count).await?,
+            Database::Sqlite(sqlite) => sqlite.rows_after(position.clone(), count).await?,
+        };
         let is_last = rows.len() < count;
         let mut series: Vec<&[SeriesRow]> = rows.chunk_by(|one, next| one.position == next.position).collect();
         if !is_last {
@@ -286,7 +307,12 @@ impl<'a> Walk<'a> {
     /// Hops over some series, and reads the candles of those that are wanted.
     async fn hop(&mut self, position: &mut Position, hops: usize) -> Result<StepOutcome, StoreError> {
         let (series, keys, is_last) = if let Some(timeframe) = self.selection.timeframe {
-            let symbols = either!(self.store, store => store.symbols_after(position.symbol.clone(), hops).await)?;
+            let symbols = match &self.store.database {
+                Database::Postgres(postgres) => {
+                    postgres.symbols_after(self.server, position.symbol.clone(), hops).await?
+                }
+                Database::Sqlite(sqlite) => sqlite.symbols_after(position.symbol.clone(), hops).await?,
+            };
             let is_last = symbols.len() < hops;
             // The wanted series of the symbol that was reached may still follow.
             let reached = std::mem::take(&mut position.symbol);
@@ -302,7 +328,7 @@ impl<'a> Walk<'a> {
             position.timeframe = timeframe.name().into();
             (symbols.len(), keys, is_last)
         } else {
-            let positions = self.store.keys_after(position.clone(), hops).await?;
+            let positions = self.store.keys_after(self.server, position.clone(), hops).await?;
             if let Some(last) = positions.last() {
                 *position = last.clone();
             }
@@ -318,7 +344,10 @@ impl<'a> Walk<'a> {
         if keys.is_empty() {
             return Ok(0);
         }
-        let samples = either!(self.store, store => store.samples(keys.clone()).await)?;
+        let samples = match &self.store.database {
+            Database::Postgres(postgres) => postgres.samples(self.server, keys.clone()).await?,
+            Database::Sqlite(sqlite) => sqlite.samples(keys.clone()).await?,
+        };
         let candles = samples.iter().flatten().map(|sample| sample.digits.len()).sum();
         for (key, sample) in keys.into_iter().zip(samples) {
             self.found.extend(sample.map(|sample| sample.describe(key)));

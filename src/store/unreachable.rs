@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::reading::ReadServer;
 use super::series::{MAX_HOPS, Position};
 use super::{Database, Store, StoreError};
 use candle::{Symbol, Timeframe};
@@ -53,7 +54,7 @@ impl UnreachableNames {
     async fn search(&mut self, store: &Store) -> Result<(), StoreError> {
         let mut position = Position::default();
         loop {
-            let keys = store.keys_after(position, MAX_HOPS).await?;
+            let keys = store.keys_after(ReadServer::Primary, position, MAX_HOPS).await?;
             self.series += keys.len();
             let is_last = keys.len() < MAX_HOPS;
             let Some(last) = keys.last().cloned() else { return Ok(()) };

@@ -6,14 +6,23 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::time::Instant;
+
 use candle::{Batch, Symbol, Timeframe};
 
 /// Series share counters by hash; a collision costs one unnecessary cache miss.
 const COUNTERS: usize = 4096;
 
-/// Counts the writes to each series. Clones share the counters.
+/// Counts the writes to each series, and knows the time of the last one. Clones share the counters.
 #[derive(Clone)]
-pub(super) struct SeriesVersions(Arc<[AtomicU64; COUNTERS]>);
+pub(super) struct SeriesVersions(Arc<Counters>);
+
+struct Counters {
+    writes: [AtomicU64; COUNTERS],
+    /// The end of the last write, in nanoseconds since `base`.
+    changed: [AtomicU64; COUNTERS],
+    base: Instant,
+}
 
 /// The version of a series, or of several together. It differs after every write of this process to one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +30,8 @@ pub struct SeriesVersion(u64);
 
 impl Default for SeriesVersions {
     fn default() -> Self {
-        Self(Arc::new(std::array::from_fn(|_| AtomicU64::new(0))))
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
+        Self(Arc::new(Counters { writes: zeros(), changed: zeros(), base: Instant::now() }))
     }
 }
 
@@ -33,7 +43,27 @@ impl fmt::Debug for SeriesVersions {
 
 impl SeriesVersions {
     pub(super) fn current(&self, symbol: &Symbol, timeframe: Timeframe) -> SeriesVersion {
-        SeriesVersion(self.0[position(symbol, timeframe)].load(Ordering::Acquire))
+        SeriesVersion(self.0.writes[position(symbol, timeframe)].load(Ordering::Acquire))
+    }
+
+    /// True if no write of this process to the series has ended since `moment`.
+    pub(super) fn is_unchanged_since(&self, symbol: &Symbol, timeframe: Timeframe, moment: Instant) -> bool {
+        self.0.changed[position(symbol, timeframe)].load(Ordering::Acquire) < self.0.since_base(moment)
+    }
+
+    /// True if no write of this process to these series has ended since `moment`. For no symbols, all series count.
+    pub(super) fn are_unchanged_since(
+        &self,
+        symbols: &[Symbol],
+        timeframe: Option<Timeframe>,
+        moment: Instant,
+    ) -> bool {
+        if symbols.is_empty() {
+            let moment = self.0.since_base(moment);
+            return self.0.changed.iter().all(|changed| changed.load(Ordering::Acquire) < moment);
+        }
+        let timeframes = timeframe.as_ref().map_or(&Timeframe::ALL[..], std::slice::from_ref);
+        symbols.iter().all(|symbol| timeframes.iter().all(|it| self.is_unchanged_since(symbol, *it, moment)))
     }
 
     /// The version of several series. Counters only grow, so their sum differs after a write to any of them.
@@ -61,6 +91,12 @@ impl SeriesVersions {
     }
 }
 
+impl Counters {
+    fn since_base(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.base).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 fn position(symbol: &Symbol, timeframe: Timeframe) -> usize {
     let mut hasher = DefaultHasher::new();
     (symbol, timeframe).hash(&mut hasher);
@@ -75,8 +111,12 @@ pub(super) struct BumpOnDrop {
 
 impl Drop for BumpOnDrop {
     fn drop(&mut self) {
+        let Counters { writes, changed, .. } = &*self.versions.0;
+        let now = self.versions.0.since_base(Instant::now());
         for &position in &self.positions {
-            self.versions.0[position].fetch_add(1, Ordering::Release);
+            // Before the version, so that a read that sees the new version knows this time, too.
+            changed[position].store(now, Ordering::Release);
+            writes[position].fetch_add(1, Ordering::Release);
         }
     }
 }

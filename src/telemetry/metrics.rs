@@ -44,6 +44,8 @@ pub const FLUSHED_POSTS: &str = "candlewick_flushed_posts_total";
 pub const WAITING_CANDLES: &str = "candlewick_waiting_candles";
 /// Age of the newest closed candle by `timeframe`: seconds since it opened.
 pub const NEWEST_AGE: &str = "candlewick_newest_candle_age_seconds";
+/// Seconds since the moment of which the standby is known to hold everything. Absent without DATABASE_READ_URL.
+pub const STANDBY_AGE: &str = "candlewick_standby_age_seconds";
 /// Client addresses that the rate limiter tracks.
 pub const LIMITER_ADDRESSES: &str = "candlewick_rate_limiter_addresses";
 /// Open client connections, by `listener`: `public` or `admin`.
@@ -110,6 +112,11 @@ counters! {
         Query = "query",
         Anonymous = "anonymous",
         WrongKey = "wrong_key",
+    }
+    /// Reads that went to the standby, by whether it answered. The primary answers the others.
+    StandbyReads = "candlewick_standby_reads_total" by "outcome" {
+        Answered = "answered",
+        Failed = "failed",
     }
     /// Requests refused for lack of capacity.
     Shed = "candlewick_load_shed_total" by "reason" {
@@ -215,6 +222,11 @@ fn describe() {
     describe_counter!(FLUSHED_POSTS, "Posts that were written in groups.");
     describe_gauge!(WAITING_CANDLES, "Candles of posts that wait for a group.");
     describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest closed candle of a timeframe opened.");
+    describe_gauge!(
+        STANDBY_AGE,
+        Unit::Seconds,
+        "Seconds since the moment of which the standby is known to hold everything."
+    );
     describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter tracks.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");

@@ -226,6 +226,13 @@ impl PgDatabase {
         Self { server: server.to_owned(), name, url: url.into() }
     }
 
+    /// The same database on a server that has taken over from its own.
+    pub fn move_to(&mut self, server: &str) {
+        let mut url = url::Url::parse(server).unwrap();
+        url.set_path(&self.name);
+        (self.server, self.url) = (server.to_owned(), url.into());
+    }
+
     /// The name for a login of this database. Such a login is dropped together with the database.
     pub fn login(&self) -> String {
         format!("{}_login", self.name)

@@ -54,6 +54,7 @@ mod sqlite_file;
 mod sqlite_neighbours;
 mod sqlite_start;
 mod standby;
+mod standby_reads;
 mod telemetry;
 mod times;
 mod tls;

@@ -47,11 +47,16 @@ pub struct Proxy {
     running: Option<JoinHandle<()>>,
 }
 
+/// Host and port of a database's address.
+fn target(url: &str) -> String {
+    let url = url::Url::parse(url).unwrap();
+    format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432))
+}
+
 impl Proxy {
     /// Reserves a port on which nothing listens yet.
     pub async fn to(database: &PgDatabase) -> Self {
-        let url = url::Url::parse(&database.url).unwrap();
-        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let target = target(&database.url);
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let controls = Controls {
             link: watch::Sender::new(Link::Open),
@@ -97,6 +102,13 @@ impl Proxy {
 
     pub fn set(&self, link: Link) {
         self.controls.link.send_replace(link);
+    }
+
+    /// Leads to another server from now on. The connections to the former one are cut.
+    pub async fn lead_to(&mut self, url: &str) {
+        self.down().await;
+        self.target = target(url);
+        self.up().await;
     }
 
     /// Resets every connection; new ones are accepted.

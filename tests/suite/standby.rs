@@ -23,7 +23,8 @@ pub fn server(place: &Path, settings: &[&str]) -> Option<DatabaseServer> {
     }
 }
 
-fn at(server: &DatabaseServer, database: &PgDatabase) -> String {
+/// The address of a database on a standby of its server.
+pub fn at(server: &DatabaseServer, database: &PgDatabase) -> String {
     server.url.replace("/postgres?", "/").trim_end_matches("/postgres").to_owned() + "/" + &database.name
 }
 

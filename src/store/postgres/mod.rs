@@ -24,6 +24,7 @@ mod pooler;
 mod read;
 mod series;
 mod setup;
+mod standby;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -40,6 +41,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
 use super::{
@@ -49,12 +51,14 @@ use super::{
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::errors::chain;
+use crate::telemetry::metrics::StandbyReads;
 use abandoned::Abandoned;
 use append::Copied;
 use candle::{Batch, Candle, Timestamp, Written};
 use contact::Server;
 use copy_hint::WrittenRanges;
 use pool::{Pool, PoolError, Purpose};
+use standby::Standby;
 
 pub use series::SERIES_STATEMENTS;
 
@@ -69,6 +73,8 @@ struct PostgresShared {
     work: Pool,
     /// A pool of one connection, so that a probe never waits for work.
     probe: Pool,
+    /// A standby that reads may go to.
+    standby: Option<Standby>,
     prepared: AtomicBool,
     /// True if COPY may write into the table.
     takes_copy: AtomicBool,
@@ -165,6 +171,7 @@ impl Postgres {
         Ok(Self(Arc::new(PostgresShared {
             work: Pool::new(&options, max_connections, pool::WORK, &abandoned),
             probe: Pool::new(&options, 1, pool::PROBE, &abandoned),
+            standby: config.standby.as_ref().map(|standby| Standby::new(standby, max_connections)).transpose()?,
             options,
             setting,
             prepared: AtomicBool::new(false),
@@ -181,6 +188,9 @@ impl Postgres {
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
         let takes_copy = setup::prepare(self.server(), migrate).await?;
+        if let Some(standby) = &self.0.standby {
+            standby.prepare(&self.0.probe).await?;
+        }
         self.0.takes_copy.store(takes_copy, Ordering::Release);
         self.0.prepared.store(true, Ordering::Release);
         Ok(())
@@ -245,54 +255,118 @@ impl Postgres {
         Ok(origins.divide(&written, batches.len()))
     }
 
-    pub(super) async fn range(&self, range: Range) -> Result<StoredCandles, StoreError> {
+    pub(super) async fn range(&self, server: ReadServer, range: Range) -> Result<StoredCandles, StoreError> {
         let direction = range.direction;
-        let select = move |pool: Pool| async move { read_with!(pool, |connection| read::range(connection, &range)) };
-        read::candles(&self.on(&self.0.work, select).await?, direction)
+        let select = move |pool: Pool| {
+            let range = range.clone();
+            async move { read_with!(pool, |connection| read::range(connection, &range)) }
+        };
+        read::candles(&self.read(server, select).await?, direction)
     }
 
-    pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<SeriesRow>, StoreError> {
-        let read = self.read_series(move |pool| async move {
-            read_with!(pool, |connection| series::rows_after(connection, &position, most))
-        });
-        series::rows(&read.await?)
+    pub(super) async fn rows_after(
+        &self,
+        server: ReadServer,
+        position: Position,
+        most: usize,
+    ) -> Result<Vec<SeriesRow>, StoreError> {
+        let select = move |pool: Pool| {
+            let position = position.clone();
+            async move { read_with!(pool, |connection| series::rows_after(connection, &position, most)) }
+        };
+        series::rows(&self.read_series(server, select).await?)
     }
 
-    pub(super) async fn keys_after(&self, position: Position, most: usize) -> Result<Vec<Position>, StoreError> {
-        let read = self.read_series(move |pool| async move {
-            read_with!(pool, |connection| series::keys_after(connection, &position, most))
-        });
-        series::positions(&read.await?)
+    pub(super) async fn keys_after(
+        &self,
+        server: ReadServer,
+        position: Position,
+        most: usize,
+    ) -> Result<Vec<Position>, StoreError> {
+        let select = move |pool: Pool| {
+            let position = position.clone();
+            async move { read_with!(pool, |connection| series::keys_after(connection, &position, most)) }
+        };
+        series::positions(&self.read_series(server, select).await?)
     }
 
-    pub(super) async fn symbols_after(&self, symbol: Vec<u8>, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let read = self.read_series(move |pool| async move {
-            read_with!(pool, |connection| series::symbols_after(connection, &symbol, most))
-        });
-        series::symbols(&read.await?)
+    pub(super) async fn symbols_after(
+        &self,
+        server: ReadServer,
+        symbol: Vec<u8>,
+        most: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let select = move |pool: Pool| {
+            let symbol = symbol.clone();
+            async move { read_with!(pool, |connection| series::symbols_after(connection, &symbol, most)) }
+        };
+        series::symbols(&self.read_series(server, select).await?)
     }
 
-    pub(super) async fn samples(&self, keys: Vec<SeriesKey>) -> Result<Vec<Option<Sample>>, StoreError> {
+    pub(super) async fn samples(
+        &self,
+        server: ReadServer,
+        keys: Vec<SeriesKey>,
+    ) -> Result<Vec<Option<Sample>>, StoreError> {
         let asked = keys.len();
-        let read = self
-            .read_series(move |pool| async move { read_with!(pool, |connection| series::samples(connection, &keys)) });
-        series::found(&read.await?, asked)
+        let select = move |pool: Pool| {
+            let keys = keys.clone();
+            async move { read_with!(pool, |connection| series::samples(connection, &keys)) }
+        };
+        series::found(&self.read_series(server, select).await?, asked)
     }
 
     /// Runs one step of a list of series once it gets a permit. It keeps the permit until it ends, even if the caller
     /// stops waiting.
-    async fn read_series<T, F>(&self, work: impl FnOnce(Pool) -> F + Send + 'static) -> Result<T, StoreError>
+    async fn read_series<T, F>(
+        &self,
+        server: ReadServer,
+        work: impl Fn(Pool) -> F + Clone + Send + 'static,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, PoolError>> + Send + 'static,
     {
         let turn = timeout(SERIES_READER_TIMEOUT, Arc::clone(&self.0.series_readers).acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or(PoolError::Busy)?;
-        self.on(&self.0.work, move |pool| async move {
-            let _turn = turn;
-            work(pool).await
+        let turn = Arc::new(turn.ok().and_then(Result::ok).ok_or(PoolError::Busy)?);
+        self.read(server, move |pool| {
+            let (turn, work) = (Arc::clone(&turn), work(pool));
+            async move {
+                let _turn = turn;
+                work.await
+            }
         })
         .await
+    }
+
+    /// Runs `work` on the standby if `server` says so, and on the primary otherwise or if the standby does not answer.
+    async fn read<T, F>(&self, server: ReadServer, work: impl Fn(Pool) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PoolError>> + Send + 'static,
+    {
+        if let (ReadServer::Standby, Some(standby)) = (server, &self.0.standby) {
+            match self.on(&standby.pool, &work).await {
+                Ok(read) => {
+                    StandbyReads::Answered.count(1);
+                    return Ok(read);
+                }
+                Err(error) => Standby::note_failure(&error),
+            }
+        }
+        self.on(&self.0.work, work).await
+    }
+
+    /// The moment of which the standby is known to hold everything, if there is one.
+    pub(super) fn standby_as_of(&self) -> Option<tokio::time::Instant> {
+        self.0.standby.as_ref()?.as_of()
+    }
+
+    /// Keeps track of how far the standby is, if there is one.
+    pub(super) async fn follow_standby(&self) {
+        if let Some(standby) = &self.0.standby {
+            standby.follow(&self.0.probe).await;
+        }
     }
 
     pub(super) async fn newest(&self) -> Result<Vec<(String, i64)>, StoreError> {
@@ -310,6 +384,9 @@ impl Postgres {
         let delete = |pool: Pool| async move { pool.run(Purpose::Write { by: None }, closing::delete_hidden).await };
         self.0.work.close_idle().await;
         self.0.probe.close_idle().await;
+        if let Some(standby) = &self.0.standby {
+            standby.pool.close_idle().await;
+        }
         match self.on(&self.0.work, delete).await {
             // A standby cannot be written, and the primary's service sweeps.
             Err(StoreError::ReadOnly(_)) => Ok(0),
@@ -391,6 +468,9 @@ impl Postgres {
         self.0.tasks.wait().await;
         self.0.work.close().await;
         self.0.probe.close().await;
+        if let Some(standby) = &self.0.standby {
+            standby.pool.close().await;
+        }
     }
 
     /// Runs `work`, which writes batches, to its end, even if the caller stops waiting.

@@ -49,6 +49,9 @@ pub(super) const WORK: Patience =
 /// For probes. A probe must not wait long for the one before, which may have got no answer.
 pub(super) const PROBE: Patience =
     Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1), counted: false };
+/// For reads on a standby, which the primary answers if the standby does not.
+pub(super) const STANDBY: Patience =
+    Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(2), counted: false };
 
 /// The settings of a connection, followed by a query of its backend. Without these settings no statement is bounded and
 /// no 201 is durable; docs/postgres-role.sql sets them for the login as well.

@@ -1,8 +1,10 @@
 //! PostgreSQL is stopped, crashes, restarts, freezes, and ends sessions.
 
+use sqlx::Executor as _;
+
 use super::database_server::{end_sessions, kill_a_session};
 use super::rounds;
-use super::scenario::on_postgres;
+use super::scenario::{on_a_pair, on_postgres};
 
 #[test]
 fn the_server_crashes_and_is_started_again() {
@@ -64,5 +66,18 @@ fn the_server_freezes() {
             drop(frozen);
             scenario.heals().await;
         }
+    });
+}
+
+#[test]
+fn a_standby_takes_over() {
+    on_a_pair("primary lost, standby promoted", async |scenario, primary, standby, proxy| {
+        scenario.random_point().await;
+        primary.stop("immediate");
+        scenario.lasts(200..1000, 3000).await;
+        standby.connect().await.execute("select pg_promote()").await.unwrap();
+        proxy.lead_to(&standby.url).await;
+        scenario.moves_to(standby);
+        scenario.heals().await;
     });
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sqlx::Executor as _;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
@@ -68,6 +69,28 @@ pub fn on_a_link(
         let url = proxy.url(&database);
         let mut running = Scenario::start(name, Database::Postgres(database), url, connections);
         scenario(&mut running, &server, &proxy).await;
+        running.end().await;
+    });
+}
+
+/// Runs a scenario on a PostgreSQL server with a synchronous standby, behind a proxy that leads to the primary.
+pub fn on_a_pair(
+    name: &'static str,
+    scenario: impl AsyncFnOnce(&mut Scenario, &DatabaseServer, &DatabaseServer, &mut Proxy),
+) {
+    run_within(limit(), async {
+        let Some((primary, database)) = postgres(name, Path::new("/tmp")).await else { return };
+        let standby = primary.standby(Path::new("/tmp"));
+        // Set after the standby was copied, so that the standby waits for nobody once it is promoted.
+        let mut watch = primary.connect().await;
+        for change in ["alter system set synchronous_standby_names = '*'", "select pg_reload_conf()"] {
+            watch.execute(change).await.unwrap();
+        }
+        let mut proxy = Proxy::to(&database).await;
+        proxy.up().await;
+        let url = proxy.url(&database);
+        let mut running = Scenario::start(name, Database::Postgres(database), url, ENOUGH);
+        scenario(&mut running, &primary, &standby, &mut proxy).await;
         running.end().await;
     });
 }
@@ -142,6 +165,12 @@ impl Scenario {
     pub fn postgres(&self) -> &PgDatabase {
         let Database::Postgres(database) = &self.database else { panic!("the scenario is not on PostgreSQL") };
         database
+    }
+
+    /// The database is on this server from now on.
+    pub fn moves_to(&mut self, server: &DatabaseServer) {
+        let Database::Postgres(database) = &mut self.database else { panic!("the scenario is not on PostgreSQL") };
+        database.move_to(&server.url);
     }
 
     /// Waits for a point of the load that the seed chooses, for the next fault.

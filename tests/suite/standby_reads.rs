@@ -1,0 +1,182 @@
+//! Reads on a standby (`DATABASE_READ_URL`): what was posted is in the next page, whatever the standby does.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candlewick::config::{Config, Variables};
+use candlewick::store::{Store, StoreError};
+use serde_json::Value;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::faults::database_server::DatabaseServer;
+use crate::harness::{Environment, NOW, PgDatabase, Service, candle, eventually, run};
+use crate::standby::{at, server};
+
+/// A primary, its standby, and a service that reads from the standby.
+struct Pair {
+    /// Runs until the test ends.
+    _primary: DatabaseServer,
+    standby: DatabaseServer,
+    database: PgDatabase,
+    environment: Environment,
+    service: Service,
+}
+
+impl Pair {
+    /// `None` if this machine cannot run servers.
+    async fn start() -> Option<Self> {
+        let place = std::env::temp_dir();
+        let primary = server(&place, &[])?;
+        let database = PgDatabase::create(&primary.url).await;
+        let standby = primary.standby(&place);
+        let environment = Environment::new(&database.url).with("DATABASE_READ_URL", at(&standby, &database));
+        let service = Service::start(&environment).await;
+        Some(Self { _primary: primary, standby, database, environment, service })
+    }
+
+    /// The number of the service's sessions on the standby that have read candles.
+    async fn readers(&self) -> i64 {
+        const READERS: &str = "
+            select count(*) from pg_stat_activity
+            where application_name like 'candlewick%' and query like '%market_data_candles%'";
+        let mut watch = self.standby.connect().await;
+        sqlx::query_scalar(READERS).fetch_one(&mut watch).await.unwrap()
+    }
+
+    /// Returns once the service reads from the standby.
+    async fn reads_there(&self) {
+        eventually(async || {
+            self.newest(&self.service).await;
+            self.readers().await > 0
+        })
+        .await;
+    }
+
+    async fn newest(&self, service: &Service) -> Vec<Value> {
+        // Each page is another one, so that none comes from memory.
+        static LIMIT: AtomicU64 = AtomicU64::new(0);
+        let limit = 100 + LIMIT.fetch_add(1, Ordering::Relaxed) % 9000;
+        service.candles(&format!("&limit={limit}")).await.json().as_array().unwrap().clone()
+    }
+}
+
+#[test]
+fn a_posted_candle_is_in_the_next_page() {
+    run(async {
+        let Some(pair) = Pair::start().await else { return };
+        pair.service.ingest(&[candle(NOW - 400 * 3600)]).await;
+        pair.reads_there().await;
+        for posted in 1..=100 {
+            pair.service.ingest(&[candle(NOW - (102 - posted) * 3600)]).await;
+            assert_eq!(pair.newest(&pair.service).await.len() as i64, posted + 1);
+            let series = pair.service.get("/api/v1/series?symbol=EURUSD").await.json();
+            assert_eq!(series[0]["last"], (NOW - (102 - posted) * 3600) * 1000, "{series}");
+        }
+        assert!(pair.readers().await > 0);
+    });
+}
+
+#[test]
+fn a_standby_that_lags_is_not_read() {
+    run(async {
+        let Some(pair) = Pair::start().await else { return };
+        pair.service.ingest(&[candle(NOW - 400 * 3600)]).await;
+        pair.reads_there().await;
+        let mut standby = pair.standby.connect().await;
+        standby.execute("select pg_wal_replay_pause()").await.unwrap();
+        // Another process's post, of which this one knows nothing.
+        let other = Service::start(&Environment::new(&pair.database.url)).await;
+        other.ingest(&[candle(NOW - 3600)]).await;
+        eventually(async || pair.newest(&pair.service).await.len() == 2).await;
+        standby.execute("select pg_wal_replay_resume()").await.unwrap();
+        // A session that reads there again is one that the pause has not seen.
+        standby
+            .execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'candlewick%'")
+            .await
+            .unwrap();
+        pair.reads_there().await;
+    });
+}
+
+#[test]
+fn reads_survive_a_standby_that_goes_and_one_that_is_promoted() {
+    run(async {
+        let Some(pair) = Pair::start().await else { return };
+        pair.service.ingest(&[candle(NOW - 400 * 3600)]).await;
+        pair.reads_there().await;
+        for (change, first) in [("stop", 300), ("start", 250), ("promote", 200)] {
+            match change {
+                "stop" => pair.standby.stop("immediate"),
+                "start" => {
+                    pair.standby.start_again().await;
+                    pair.reads_there().await;
+                }
+                _ => {
+                    pair.standby.connect().await.execute("select pg_promote()").await.unwrap();
+                }
+            }
+            for n in 0..20 {
+                let hours = first - n;
+                pair.service.ingest(&[candle(NOW - hours * 3600)]).await;
+                let newest = pair.newest(&pair.service).await;
+                assert_eq!(newest.last().unwrap()["timestamp"], (NOW - hours * 3600) * 1000, "{change}");
+            }
+        }
+        // What somebody writes into the promoted server is not this service's history.
+        let stray = "insert into market_data_candles (symbol, timeframe, \"timestamp\", open, high, low, close, volume)
+            values ('EURUSD', 'H1', to_timestamp(0), 1, 1, 1, 1, 1)";
+        let mut promoted = PgConnection::connect(&at(&pair.standby, &pair.database)).await.unwrap();
+        promoted.execute(stray).await.unwrap();
+        eventually(async || pair.newest(&pair.service).await.len() == 61).await;
+    });
+}
+
+#[test]
+fn a_service_starts_without_its_standby() {
+    run(async {
+        let Some(pair) = Pair::start().await else { return };
+        pair.standby.stop("immediate");
+        let service = Service::start(&pair.environment).await;
+        service.ingest(&[candle(NOW - 3600)]).await;
+        assert_eq!(pair.newest(&service).await.len(), 1);
+        pair.standby.start_again().await;
+        eventually(async || {
+            pair.newest(&service).await;
+            pair.readers().await > 0
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_server_of_another_cluster_is_refused() {
+    run(async {
+        let place = std::env::temp_dir();
+        let Some(primary) = server(&place, &[]) else { return };
+        let Some(other) = server(&place, &[]) else { return };
+        let database = PgDatabase::create(&primary.url).await;
+        let config = Environment::new(&database.url).with("DATABASE_READ_URL", &other.url).config();
+        let store = Store::open(&config.database).unwrap();
+        let refused = store.prepare(true).await;
+        let Err(StoreError::Misconfigured(cause)) = refused else { panic!("{refused:?}") };
+        let sentence = cause.to_string();
+        assert!(sentence.starts_with("DATABASE_READ_URL names a server of another database cluster"), "{sentence}");
+        store.close().await;
+    });
+}
+
+#[test]
+fn only_postgres_has_standbys() {
+    let problems = |url: &str, read_url: &str| {
+        let lookup = |name: &str| match name {
+            "DATABASE_URL" => Some(url.to_owned()),
+            "DATABASE_READ_URL" => Some(read_url.to_owned()),
+            _ => None,
+        };
+        Config::read(&Variables::from_lookup(|name| Ok(lookup(name)))).unwrap_err().to_string()
+    };
+    let problem = problems("sqlite://candlewick.db", "postgres://u:secret@h/d");
+    assert!(problem.contains("DATABASE_READ_URL names a standby, and only Postgres has standbys"), "{problem}");
+    assert!(!problem.contains("secret"), "{problem}");
+    let problem = problems("postgres://u:p@h/d", "sqlite://other.db");
+    assert!(problem.contains("DATABASE_READ_URL must start with postgres://"), "{problem}");
+}
