@@ -132,7 +132,7 @@ async fn look_at_address(
             if is_served(address, with_tls).await {
                 findings.warn(
                     subject,
-                    format!("a service answers on {address} as candlewick does; no second one can listen there"),
+                    format!("a service on {address} answers as candlewick does; a second one cannot listen there"),
                 );
             } else {
                 let text = format!("another program listens on {address}; stop it, or change {setting}");

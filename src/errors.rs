@@ -22,7 +22,7 @@ impl fmt::Display for Chain<'_> {
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let cause_text = error.to_string();
-            // Errors of other crates, sqlx's among them, often end with the text of their source.
+            // Errors of other crates, such as sqlx, often end with the text of their source.
             if !text.ends_with(&cause_text) {
                 text.push_str(": ");
                 text.push_str(&cause_text);

@@ -254,8 +254,9 @@ impl Store {
         }
     }
 
-    /// Shows other services on the same SQLite file that this one uses it, and logs a warning if another one does. Has
-    /// to be repeated, because the other one may end. Does nothing on Postgres, which any number of services may share.
+    /// Shows other services on the same SQLite file that this service uses it, and logs a warning if another service
+    /// uses it. The call has to be repeated, because the other service may end. It does nothing on Postgres, which any
+    /// number of services may share.
     pub async fn claim(&self) {
         if let Database::Sqlite(sqlite) = &self.database {
             sqlite.claim().await;

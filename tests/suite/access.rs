@@ -193,8 +193,8 @@ fn a_host_must_be_a_valid_dns_name() {
             ] {
                 let answer = app.raw(head.as_bytes()).await;
                 assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{head} {answer}");
-                // If the host makes the target in the request line invalid, the request is refused earlier, without
-                // this code.
+                // If the host makes the target in the request line invalid, the request is refused earlier, without the
+                // code `invalid_host`.
                 let has_code = expected == 200 || head.contains("http://") || answer.contains("\"invalid_host\"");
                 assert!(has_code, "{head} {answer}");
             }

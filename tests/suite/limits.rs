@@ -19,7 +19,7 @@ async fn get(app: &Service, path: &str, headers: &[(&str, &str)]) -> Answer {
 }
 
 #[track_caller]
-fn standing(answer: &Answer) -> (u32, u32, u32) {
+fn rate_limit(answer: &Answer) -> (u32, u32, u32) {
     let number = |name: &str| answer.header(name).unwrap_or_else(|| panic!("{name} in {answer:?}")).parse().unwrap();
     (number("ratelimit-limit"), number("ratelimit-remaining"), number("ratelimit-reset"))
 }
@@ -27,7 +27,7 @@ fn standing(answer: &Answer) -> (u32, u32, u32) {
 #[track_caller]
 fn is_refused(answer: &Answer) {
     answer.problem(429, "rate_limited");
-    let (_, remaining, reset) = standing(answer);
+    let (_, remaining, reset) = rate_limit(answer);
     let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!(remaining == 0 && (1..=reset).contains(&wait), "{answer:?}");
 }
@@ -47,18 +47,18 @@ fn each_key_and_token_has_its_own_limit() {
             let body = json!({"candles": [candle(NOW - 7200)]}).to_string();
             send(app.request(Method::POST, "/api/v1/candles").header("X-API-KEY", key).body(body)).await
         };
-        // Twice the limit at once, then no more; a refused post is not stored.
+        // Twice the limit may come at once, and the next post is refused.
         for left in (0..4).rev() {
             let answer = post(KEY).await;
             assert_eq!(answer.status, 201);
-            let (limit, remaining, reset) = standing(&answer);
+            let (limit, remaining, reset) = rate_limit(&answer);
             assert_eq!((limit, remaining), (4, left));
             assert!(reset <= (4 - left) * 30, "{reset}");
         }
         let refused = post(KEY).await;
         is_refused(&refused);
-        assert!(standing(&refused).2 <= 4 * 30, "all of them are there again when four were used up: {refused:?}");
-        // Every route and every way to send the key count against it.
+        assert!(rate_limit(&refused).2 <= 4 * 30, "RateLimit-Reset is at most 30 s for each used request: {refused:?}");
+        // A request counts against the key's limit on every route and with the key in either header.
         is_refused(&get(&app, "/api/v1/series", &[("Authorization", &format!("Bearer {KEY}"))]).await);
         is_refused(&get(&app, "/nowhere", &[("X-API-KEY", KEY)]).await);
         // Other keys are not affected.
@@ -70,7 +70,7 @@ fn each_key_and_token_has_its_own_limit() {
         assert_eq!(get(&app, CANDLES, &[("X-Internal-Token", "another-read-token-0")]).await.status, 200);
         assert_eq!(get(&app, "/api/v1/openapi.json", &[]).await.status, 200);
         // A refusal for another reason has the rate-limit headers, too.
-        assert_eq!(standing(&get(&app, CANDLES, &[("X-API-KEY", "another-ingest-key-0")]).await).1, 2);
+        assert_eq!(rate_limit(&get(&app, CANDLES, &[("X-API-KEY", "another-ingest-key-0")]).await).1, 2);
     });
 }
 
@@ -81,7 +81,7 @@ fn anonymous_requests_are_limited_per_address() {
         for path in ["/api/v1/openapi.json", "/nowhere", CANDLES, "/api/docs/start.js", "/api/docs", "/api/v1/series"] {
             let answer = get(&app, path, &[]).await;
             assert_ne!(answer.status, 429);
-            assert_eq!(standing(&answer).0, 6);
+            assert_eq!(rate_limit(&answer).0, 6);
         }
         is_refused(&get(&app, "/api/docs", &[]).await);
         is_refused(&get(&app, CANDLES, &[]).await);
@@ -101,20 +101,20 @@ fn wrong_keys_are_limited_without_limiting_valid_ones_from_the_same_address() {
         let two = [("X-Internal-Token", TOKEN), ("X-API-KEY", "guess")];
         let mut tried = 0;
         for n in 0..40 {
-            // On every route, even those that need no key.
+            // A wrong key counts on every route, even if the route needs no key.
             let path = [CANDLES, "/nowhere", "/api/v1/openapi.json", "/api/v1/health/detailed"][n % 4];
             let guess = format!("guess-{n}");
             let headers = if n % 2 == 0 { &[("X-Internal-Token", &*guess)][..] } else { &two };
             let answer = get(&app, path, headers).await;
             if answer.status == 429 {
                 is_refused(&answer);
-                assert_eq!(standing(&answer).0, 10);
+                assert_eq!(rate_limit(&answer).0, 10);
             } else {
                 tried += 1;
             }
             assert_eq!(app.candles("").await.status, 200);
         }
-        // Ten at once, and one more every six seconds.
+        // Ten wrong keys may come at once, and one more every six seconds.
         assert!((10..=11 + start.elapsed().as_secs() / 6).contains(&tried), "{tried} in {:?}", start.elapsed());
         // A request without a key does not count as a guess.
         get(&app, CANDLES, &[]).await.problem(401, "unauthorized");
@@ -124,7 +124,7 @@ fn wrong_keys_are_limited_without_limiting_valid_ones_from_the_same_address() {
 #[test]
 fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
     run(async {
-        // From an untrusted peer the headers are ignored: one bucket.
+        // Headers from an untrusted peer are ignored, so that all these requests count for the peer's address.
         let app = limited(|environment| environment).await;
         for n in 0..6 {
             let spoofed = format!("203.0.113.{n}");
@@ -133,7 +133,8 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
         }
         is_refused(&get(&app, "/nowhere", &[("X-Forwarded-For", "198.51.100.1")]).await);
 
-        // From a trusted peer: the last address in all lines that is not a trusted proxy.
+        // If the peer is trusted, the request counts for the last address in all lines of the header that is not a trusted
+        // proxy.
         let trusting =
             |environment: Environment| environment.with("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8, fd00::/8");
         let app = limited(trusting).await;
@@ -162,12 +163,12 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
             is_used_up(same).await;
         }
         use_up(&["203.0.113.1, 203.0.113.2"]).await;
-        // The 2^64 addresses of an IPv6 network are one client; its neighbour is another.
+        // The 2^64 addresses of an IPv6 network count as one client, and the next network as another.
         use_up(&["2001:db8::1"]).await;
         is_used_up(&["2001:db8::ffff:1:2:3"]).await;
         is_used_up(&["[2001:db8::5]:443"]).await;
         use_up(&["2001:db8:0:1::1"]).await;
-        // A text that is not an address is the proxy's own fault, and counts for the proxy.
+        // If the proxy sends a text that is not an address, the request counts for the proxy's own address.
         use_up(&["not an address"]).await;
         is_used_up(&["203.0.113.9, unknown"]).await;
         is_used_up(&[]).await;

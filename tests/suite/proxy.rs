@@ -116,7 +116,7 @@ impl Proxy {
         self.controls.resets.send_modify(|resets| *resets += 1);
     }
 
-    /// Makes every connection silent for ever, as a firewall that forgets them does; new ones work.
+    /// Makes every connection silent for ever, as a firewall does that has forgotten them. New connections work.
     pub fn forget(&self) {
         self.controls.forgotten.send_modify(|times| *times += 1);
     }

@@ -121,7 +121,7 @@ fn reads_survive_a_standby_that_goes_and_one_that_is_promoted() {
                 assert_eq!(newest.last().unwrap()["timestamp"], (NOW - hours * 3600) * 1000, "{change}");
             }
         }
-        // What somebody writes into the promoted server is not this service's history.
+        // A row that somebody writes into the promoted server is not part of this service's history.
         let stray = "insert into market_data_candles (symbol, timeframe, \"timestamp\", open, high, low, close, volume)
             values ('EURUSD', 'H1', to_timestamp(0), 1, 1, 1, 1, 1)";
         let mut promoted = PgConnection::connect(&at(&pair.standby, &pair.database)).await.unwrap();

@@ -29,8 +29,8 @@ export type Series = {
   /** Opening time of the newest candle, in epoch milliseconds. */
   last: number;
   /**
-   * Digits after the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
-   * may have more.
+   * Digits after the point that nearly all of the newest 100 candles need. If there are 3 or more candles, one in twenty
+   * of them, and at least one, may have more.
    */
   price_precision: number;
   symbol: string;
@@ -76,18 +76,18 @@ export type CandlesQuery = {
   /** Only candles after this time; not with `from` or `before`. */
   after?: number | string;
   /**
-   * What the numbers among the times count: seconds or milliseconds.
+   * The unit of the times that are numbers: seconds or milliseconds.
    * @enum {string}
    */
   unit?: "s" | "ms";
-  /** Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given. */
+  /** The maximum number of candles, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` if both `from` and `to` are given. */
   limit?: number;
 };
 export type SeriesQuery = {
   /** Only series of this symbol; may be repeated, up to 100 times. */
   symbol?: string[];
   timeframe?: string;
-  /** Most series to answer; 10000 if absent. */
+  /** The maximum number of series; 10000 if absent. */
   limit?: number;
   /** Only series after this one, `TIMEFRAME:SYMBOL`, which need not be stored. */
   after?: string;
@@ -185,7 +185,7 @@ export class Candlewick {
     let count = 0;
     do {
       const rest = limit - count;
-      // A service that does not know pages does not know the limit either.
+      // Sends a limit only if it is smaller than a page, because a service without pages does not know `limit` either.
       const part = { ...selection, after, limit: rest < PAGE_OF_SERIES ? rest : undefined };
       const page = await this.#get('series', part, signal, this.#listed.pages[pages.length]);
       pages.push(page);
@@ -223,8 +223,8 @@ export class Candlewick {
     try {
       response = await fetch(`${this.#base}/${route}?${asked}`, {
         headers: { ...this.#headers, ...(etag && { 'if-none-match': etag }) },
-        // Always asks the service. Without our own tag, the browser sends the tag of its cached page, and uses that if
-        // nothing has changed.
+        // Always asks the service. Without our own tag, the browser sends the tag of its cached page, and uses that
+        // page if nothing has changed.
         cache: etag ? 'no-store' : 'no-cache',
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       });
@@ -254,9 +254,9 @@ export class Candlewick {
 }
 
 /**
- * The key after which the next page begins, if there is one. The header `Link` has it, and it need not be the page's last
- * series if the query leaves out most of them. Without that header, which a server in between may have dropped, it is the
- * last series.
+ * Returns the key after which the next page begins, if there is a next page. The header `Link` names this key. It need
+ * not be the key of the page's last series, because the query may leave out most series. Without the header, which a
+ * server in between may have dropped, the key of the last series is used.
  */
 function nextAfter({ body, headers }: Answer<Series>): string | undefined {
   if (headers.get('x-more-after') !== 'true') return undefined;
@@ -327,7 +327,7 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A time for a query, as text, because the service would read the small milliseconds around 1970 as seconds. */
+/** Formats a time for a query as RFC 3339, because the service would read milliseconds around 1970 as seconds. */
 function rfc3339(timestamp: number): string {
   return new Date(timestamp).toISOString();
 }
@@ -382,7 +382,7 @@ export class CandleLoader {
   readonly #onFeed: (feed: Feed) => void;
   readonly #pageSize: number;
   readonly #interval: number;
-  /** False once the service has refused pages of `#pageSize`; it then chooses their size. */
+  /** False once the service has refused pages of `#pageSize` candles. From then on, the service chooses their size. */
   #setsLimit = true;
   /** Aborts when the chart turns to another series; answers that come later are dropped. */
   #stay = new AbortController();
@@ -405,7 +405,7 @@ export class CandleLoader {
   getBars = (request: BarsRequest): void => {
     // Throws for a period that candlewick cannot have, because the chart would otherwise load for ever.
     const series = toSeries(request);
-    // The newest page comes first and subscribeBar brings newer candles, so nothing is left in that direction.
+    // The chart asks for newer candles. There are none, because it got the newest page first and subscribeBar adds to it.
     if (request.type === 'backward') return request.callback([]);
     if (request.type === 'init') {
       this.stop();
@@ -434,8 +434,8 @@ export class CandleLoader {
       before: timestamp === null ? undefined : rfc3339(timestamp),
       limit: this.#pageSize,
     };
-    // A chart gets its symbol and its period one after the other and asks for candles after each; this sends only the last
-    // request.
+    // A chart gets its symbol and its period one after the other, and asks for candles after each. Because of this
+    // pause, the second request aborts the first one before it is sent.
     if (type === 'init') await sleep(0, signal);
     else if (timestamp === null) await this.#pace.wait(signal);
     while (!signal.aborted) {
@@ -445,11 +445,11 @@ export class CandleLoader {
       if (page) this.#report();
       // Always says that there is more, because otherwise the chart never asks again, and older candles may be stored later.
       if (page && page.candles.length > 0) return callback(page.candles, { forward: true });
-      // Takes the candles of another series off the chart, which then asks for older candles without a time: the newest
-      // page.
+      // Removes the candles of another series from the chart. The chart then asks for older candles without a time, and
+      // gets the newest page.
       if (type === 'init') return callback([], { forward: true });
       if (page && timestamp !== null) {
-        // While it shows the first candle, the chart asks again as soon as it has its answer, so this waits.
+        // While the chart shows the first candle, it asks again as soon as it has an answer, so the answer is delayed.
         await sleep(LONGEST_PAUSE, signal);
         return signal.aborted ? undefined : callback([], { forward: true });
       }
@@ -473,7 +473,8 @@ export class CandleLoader {
       if (!page) continue;
       const newest = this.#recent.at(-1)!;
       this.#merge(page.candles, callback);
-      // More candles than a page were stored between the known ones, so the next page would be the same again.
+      // If more candles than a page were stored between the known ones, the next page would be the same again, so the
+      // next request begins at the newest known candle.
       if (more && this.#recent.at(-1) === newest) this.#recent = [newest];
       this.#report();
     }

@@ -72,7 +72,7 @@ test('an empty store is explained, and the first candle that is posted appears',
   await screenshot('empty');
   const [example] = /\d{4}-\d\d-\d\dT[\d:]+Z/.exec(await tab.locator('.notice pre').innerText())!;
   assert.equal(new Date(example).getUTCDay(), 0, 'the example is on a Sunday');
-  assert.ok(new Date(example).getUTCHours() < 21, 'when no market is open');
+  assert.ok(new Date(example).getUTCHours() < 21, 'the example is at an hour at which no market is open');
   await service.post('XAUUSD', 'H1', pounds.slice(0, 1));
   await shows(pounds.slice(0, 1), 'the first candle is on the chart');
   assert.equal(new URL(tab.url()).search, '?symbol=XAUUSD&timeframe=H1');
@@ -120,7 +120,7 @@ test('the forming candle is hollow on the chart, and a closed one is not', async
     ].map((dataIndex) => {
       const { open, close } = candles[dataIndex]!;
       const { x, y } = chart.convertToPixel({ dataIndex, value: (open + close) / 2 }, { paneId: 'candle_pane' });
-      // Beside the middle, where the grid may draw a line.
+      // Reads a pixel beside the middle, because the grid may draw a line through the middle.
       const { data } = canvas.getContext('2d')!.getImageData(Math.round((x - 1) * scale), Math.round(y * scale), 1, 1);
       return [...data.slice(0, 3)];
     });
@@ -134,11 +134,14 @@ test('scrolling back loads older pages until the first candle, without gaps or d
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
   for (const older of [walk.slice(-999), walk]) {
     await browsing.scrollBack(tab, older.length + 1);
-    await shows([...older, forming], 'it fits');
+    await shows([...older, forming], 'the older page is on the chart too');
   }
 });
 
-/** The range of candles in view, without and with the empty places beside them, and the number of all candles. */
+/**
+ * Returns the range of candles in view without the empty places beside them (`from`, `to`) and with them (`realFrom`,
+ * `realTo`), and the number of all candles.
+ */
 const visible = () =>
   tab.evaluate(() => {
     type Range = { from: number; to: number; realFrom: number; realTo: number };
@@ -195,14 +198,14 @@ test('a symbol and a timeframe can be picked, and the address keeps them', async
   await tab.reload();
   await shows(pounds, 'a reload shows the same');
   await tab.goBack();
-  await shows(minutes, 'the way back leads to the first series');
+  await shows(minutes, 'going back shows the first series again');
   await tab.getByLabel('H4', { exact: true }).focus();
   await tab.keyboard.press('ArrowLeft');
   await shows([...walk.slice(-499), forming], 'the keyboard picks a timeframe');
   assert.equal(new URL(tab.url()).search, '?symbol=EURUSD&timeframe=H1');
 });
 
-test('a day that opened on the evening before is labelled with its hour', async () => {
+test('a daily candle that opened on the evening before is labelled with its opening time', async () => {
   const day = { ...end, timestamp: Date.UTC(2025, 6, 31, 22) };
   await service.post('JP225', 'D1', [day]);
   await open('/?symbol=EURUSD&timeframe=H1');
@@ -219,7 +222,7 @@ test('a day that opened on the evening before is labelled with its hour', async 
   await shows([day], 'the day is on the chart');
   const times = () =>
     tab.evaluate(() => (window as unknown as { written: string[] }).written.filter((it) => it.startsWith('2025-07')));
-  await until(async () => (await times()).length > 1, 'the day is written below the chart and on top of it');
+  await until(async () => (await times()).length > 1, 'the opening time is written below the chart and above it');
   assert.deepEqual([...new Set(await times())], ['2025-07-31 22:00']);
 });
 
@@ -239,11 +242,11 @@ test('the forming candle moves and closes, and the next one appears', async () =
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
   const moved = { ...forming, close: forming.open, volume: 950 };
   await service.post('EURUSD', 'H1', [moved]);
-  await shows([...walk.slice(-499), moved], 'it has moved');
+  await shows([...walk.slice(-499), moved], 'the forming candle has moved');
   const { complete: _, ...closed } = { ...moved, volume: 1000 };
   const next = { ...forming, timestamp: forming.timestamp + HOUR, volume: 1 };
   await service.post('EURUSD', 'H1', [closed, next]);
-  await shows([...walk.slice(-499), closed, next], 'it is closed, and the next one forms');
+  await shows([...walk.slice(-499), closed, next], 'the candle is closed, and the next one is forming');
 });
 
 test('typing finds one of thousands of series, and only pages that have changed are sent again', async () => {
@@ -260,13 +263,13 @@ test('typing finds one of thousands of series, and only pages that have changed 
     if (new URL(response.url()).pathname === '/api/series') statuses.push(response.status());
   });
   await tab.reload();
-  const came = (wanted: string) => until(() => statuses.join() === wanted, () => `${wanted} came, not ${statuses}`);
+  const came = (wanted: string) => until(() => statuses.join() === wanted, () => `statuses ${statuses} are ${wanted}`);
   await came('200,200,304,304');
   // The first page has EURUSD and 9,999 others.
   statuses = [];
   await service.post('ZAR', 'D1', [end]);
   await until(() => statuses.includes(200), 'the page that has changed is sent');
-  assert.equal(statuses.slice(0, statuses.indexOf(200)).length % 2, 1, 'and it is the second');
+  assert.equal(statuses.slice(0, statuses.indexOf(200)).length % 2, 1, 'the page that has changed is the second');
   assert.ok((await tab.getByLabel('Symbol').locator('option').count()) < 400, 'the list stays short');
   const filter = tab.getByLabel('Filter');
   await filter.fill('m119');
@@ -274,12 +277,12 @@ test('typing finds one of thousands of series, and only pages that have changed 
   await shows([end], 'a symbol of the second page is on the chart');
   await filter.fill('zar');
   await filter.press('Enter');
-  await until(() => new URL(tab.url()).search === '?symbol=ZAR&timeframe=D1', 'the one that was found is chosen');
+  await until(() => new URL(tab.url()).search === '?symbol=ZAR&timeframe=D1', 'the symbol that was found is chosen');
   assert.equal(await filter.inputValue(), '');
   await screenshot('many-series');
 });
 
-test('an outage is an error that keeps the chart, and disappears when the service is back', async () => {
+test('during an outage the page keeps the chart and shows an error, which disappears afterwards', async () => {
   await service.empty();
   await service.post('EURUSD', 'H1', [...walk, forming]);
   await open('/?symbol=EURUSD&timeframe=H1');
@@ -296,7 +299,7 @@ test('an outage is an error that keeps the chart, and disappears when the servic
   await seen('Live');
 });
 
-test('an outage while the page opens is an error, and the chart then appears by itself', async () => {
+test('the page shows an error if it opens during an outage, and the chart then appears by itself', async () => {
   await service.stop();
   await open();
   await seen('candlewick does not answer');
@@ -305,7 +308,7 @@ test('an outage while the page opens is an error, and the chart then appears by 
   await until(async () => (await charted()).length === 500, 'the chart is there');
 });
 
-test('a token that is not accepted is explained with the variable that holds it', async () => {
+test('if the token is not accepted, the page names the variable that holds it', async () => {
   await service.restart({ INTERNAL_API_TOKEN: 'a-token-that-the-page-does-not-know' });
   await open('/', { colorScheme: 'dark' });
   await seen('The token is not accepted');
@@ -418,15 +421,15 @@ test('neither the token nor the address of the service reaches a browser', async
   });
   await tab.reload();
   await seen('Live');
-  await until(() => received.some((text) => text.includes('klinecharts')), 'the chart was among what was received');
-  await until(() => received.some((text) => text.startsWith('[{"timestamp"')), 'candles were too');
+  await until(() => received.some((text) => text.includes('klinecharts')), 'the browser has received the chart');
+  await until(() => received.some((text) => text.startsWith('[{"timestamp"')), 'the browser has received candles');
   const folder = fileURLToPath(new URL('../.next/static/', import.meta.url));
   const built = (readdirSync(folder, { recursive: true }) as string[])
     .filter((name) => statSync(folder + name).isFile())
     .map((name) => readFileSync(folder + name, 'utf8'));
   assert.ok(
     built.some((text) => text.includes('klinecharts')),
-    'the chart is among what was built',
+    'the build contains the chart',
   );
   for (const text of [...received, ...built]) {
     for (const secret of secrets) assert.ok(!text.includes(secret), `${secret} is in ${text.slice(0, 200)}`);

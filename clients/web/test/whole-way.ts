@@ -216,7 +216,7 @@ function brokerTime(utc: number): number {
 
 /**
  * Returns the start of the broker's day that holds `utc`. The second step corrects the first if the broker's offset
- * from UTC changed in between.
+ * from UTC changed during that day.
  */
 function midnight(utc: number): number {
   const sinceMidnight = (time: number) => (brokerTime(time) % 86_400) * 1000;

@@ -6,7 +6,7 @@ use axum::response::Response;
 use crate::http::net::client_address::{Client, Transport};
 
 /// The content security policy of an answer whose handler has set none. A browser that shows the answer loads nothing
-/// for it, and shows it in no frame.
+/// for it, and never shows it in a frame.
 const CSP_NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// The value of the HSTS header: a browser that has connected over TLS uses only TLS for a year.
 const HSTS_ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");

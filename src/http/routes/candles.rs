@@ -154,8 +154,9 @@ pub(crate) async fn post(
 
 /// Read candles
 ///
-/// Answers candles of one series in ascending order. `before` reads down from there and `after` up from there; without
-/// them `from` reads up, and otherwise the newest are read, down from `to` if given. Answers HEAD too.
+/// Answers candles of one series in ascending order. If more fit than `limit`, the answer holds the last ones before
+/// `before` or the first ones after `after`. With neither, it holds the first ones from `from` on, and without `from` the
+/// newest ones, up to `to` if that is given. Answers HEAD too.
 #[utoipa::path(
     get, path = "/api/v1/candles", tag = "Candles", operation_id = "get_candles",
     security(("internal_token" = []), ("bearer" = [])),
@@ -166,12 +167,12 @@ pub(crate) async fn post(
         ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
         ("before" = inline(Option<Bound>), Query, description = "Only candles before this time; not with `to` or `after`."),
         ("after" = inline(Option<Bound>), Query, description = "Only candles after this time; not with `from` or `before`."),
-        ("unit" = inline(Option<UnitParameter>), Query, description = "What the numbers among the times count: seconds or milliseconds."),
+        ("unit" = inline(Option<UnitParameter>), Query, description = "The unit of the times that are numbers: seconds or milliseconds."),
         ("limit" = Option<u64>, Query, minimum = 1,
-         description = "Most candles to answer, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` where both `from` and `to` are given."),
+         description = "The maximum number of candles, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` if both `from` and `to` are given."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
-         description = "`zstd` and `gzip` are served, `zstd` where both are as welcome; answers below 1 KiB stay plain."),
+         description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight. Answers below 1 KiB stay plain."),
     ),
     responses(
         (status = 200, description = "Candles in ascending order, each time once; `[]` for an unknown series.",

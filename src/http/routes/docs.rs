@@ -81,9 +81,13 @@ pub(crate) fn complete(document: &mut Document) {
             let mut say = |name: &str, kind, meaning| response.headers.insert(name.to_owned(), header(kind, meaning));
             say("x-request-id", Type::String, "The request's id: the one it came with, or else a new one.");
             if !probe && status != "403" && status != "500" && status != "503" {
-                say("ratelimit-limit", Type::Integer, "Most requests at once, where requests are limited.");
+                say(
+                    "ratelimit-limit",
+                    Type::Integer,
+                    "The maximum number of requests at once, if requests are limited.",
+                );
                 say("ratelimit-remaining", Type::Integer, "Requests left now.");
-                say("ratelimit-reset", Type::Integer, "Seconds until all of them are.");
+                say("ratelimit-reset", Type::Integer, "Seconds until all requests are available again.");
             }
         }
     }

@@ -28,8 +28,8 @@ pub(crate) struct SeriesAnswer {
     /// Opening time of the newest candle, in epoch milliseconds.
     #[schema(example = 1_754_215_200_000_i64)]
     last: i64,
-    /// Digits after the point that nearly all of the newest 100 candles need: of 3 or more, a twentieth, and at least one,
-    /// may have more.
+    /// Digits after the point that nearly all of the newest 100 candles need. If there are 3 or more candles, one in twenty
+    /// of them, and at least one, may have more.
     #[schema(example = 5)]
     price_precision: u32,
 }
@@ -46,12 +46,12 @@ pub(crate) struct SeriesAnswer {
          description = "Only series of this symbol; may be repeated, up to 100 times."),
         ("timeframe" = inline(Option<TimeframeParameter>), Query, example = "H1"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 10_000,
-         description = "Most series to answer; 10000 if absent."),
+         description = "The maximum number of series; 10000 if absent."),
         ("after" = inline(Option<SeriesAfter>), Query, example = "H1:EURUSD",
          description = "Only series after this one, `TIMEFRAME:SYMBOL`, which need not be stored."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
-         description = "`zstd` and `gzip` are served, `zstd` where both are as welcome; answers below 1 KiB stay plain."),
+         description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight. Answers below 1 KiB stay plain."),
     ),
     responses(
         (status = 200, description = "The series that have closed candles, by the bytes of symbol and timeframe. There may be \

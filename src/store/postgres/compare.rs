@@ -7,15 +7,15 @@ use super::append::{bind, bind_values};
 use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, Stored, unreadable};
 use candle::{Candle, Key, Timestamp};
 
-/// Selects the rows whose values differ from those of the candle with their key, with the text of each field that
-/// differs. NaN and null differ from every number.
+/// Selects the stored rows whose values differ from those of the candle with the same key, and the text of each field
+/// that differs. NaN and null differ from every number.
 const SELECT_DIFFERING: &str = include_str!("sql/differing_candles.sql");
 
-/// True if any of some candles of one series is not stored with the same values. Used for candles that lie close
-/// together, because one scan of their range costs half of looking up each of them.
+/// Selects whether at least one of the given candles, all of one series, is not stored with the same values. It is used
+/// for candles that lie close together, because one scan of their range costs half as much as looking up each of them.
 ///
-/// At most `$11` rows are read. If the range holds more rows than the series has periods, as with candles of a month
-/// that open each minute, the result is therefore true, and each candle is looked up.
+/// The statement reads at most `$11` rows. If a range holds more rows, as when the rows of a monthly series open every
+/// minute, the result may be true although all candles are stored. Each candle is then looked up.
 const IS_ANY_OTHER: &str = include_str!("sql/is_any_other.sql");
 
 /// Reads the stored candles that have the keys of `candles` but other values, for [`stored`].
@@ -40,8 +40,8 @@ struct KeyRange<'a> {
 
 impl<'a> KeyRange<'a> {
     fn of(candles: &'a [Candle]) -> Option<Self> {
-        /// The maximum number of periods in the range for each candle. Nights and weekends make it three to five for a
-        /// stock.
+        /// The maximum number of periods per candle in the range. A stock has three to five, because of nights and
+        /// weekends.
         const MAX_PERIODS_PER_CANDLE: i64 = 6;
         let keys = || candles.iter().map(|candle| &candle.key);
         let first = keys().min_by_key(|key| key.time())?;

@@ -69,7 +69,7 @@ impl Inspection<'_> {
             Some(tls) => self.findings.fine(
                 "encryption",
                 format!(
-                    "{tls}; the server's certificate is not verified, which sslmode=verify-full with sslrootcert does"
+                    "{tls}; the server's certificate is not verified; sslmode=verify-full with sslrootcert verifies it"
                 ),
             ),
             None if is_local(self.server.options) => {

@@ -17,11 +17,11 @@ const ROWS_AFTER: &str = include_str!("sql/rows_after.sql");
 /// Selects the series after a position with a loose index scan, which seeks from each key to the next.
 const KEYS_AFTER: &str = include_str!("sql/keys_after.sql");
 
-/// Selects the symbols after one, likewise.
+/// Selects the symbols after a given symbol, also with a loose index scan.
 const SYMBOLS_AFTER: &str = include_str!("sql/symbols_after.sql");
 
-/// Selects the first and the last time of each of some series, and the digits of its newest candles. A series that is
-/// not stored has no row. The years are those in which a candle may open, which leaves out infinite times.
+/// Selects, for each of the given series, its first and last time and the digits of its newest candles. A series that
+/// is not stored has no row. Only times in the years 1 to 9999 count, which leaves out infinite times.
 const SAMPLES: &str = include_str!("sql/samples.sql");
 
 /// All statements of this file, so that a test can ask the server for their plans.
@@ -57,7 +57,7 @@ pub(super) fn rows(row: &PgRow) -> Result<Vec<SeriesRow>, StoreError> {
 }
 
 /// Checks that the rows of each series are adjacent and ascend by time. The order of the series is not checked, because
-/// it depends on the collation, which may be any in an adopted table.
+/// it depends on the collation, and an adopted table may have any collation.
 fn check_order(rows: &[SeriesRow]) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
     let in_order = rows

@@ -59,7 +59,7 @@ impl Standby {
         self.as_of.get()
     }
 
-    /// Makes first contact. A standby that cannot be reached, or that has been promoted, is no reason not to start.
+    /// Makes first contact. The service starts without a standby that cannot be reached or has been promoted.
     ///
     /// # Errors
     /// When it is a standby of another database.
@@ -155,7 +155,7 @@ impl Standby {
                 );
             }
             Err(Behind::Promoted) => {
-                warn!(standby, "the server of {} is no standby (any more); reads go to the primary", self.setting);
+                warn!(standby, "the server of {} is not a standby (any more); reads go to the primary", self.setting);
             }
             Err(Behind::Foreign) => {
                 warn!(standby, "{} names a server of another database cluster; reads go to the primary", self.setting);
@@ -204,7 +204,7 @@ async fn written(connection: &mut PgConnection) -> sqlx::Result<Position> {
     sqlx::query_scalar("select (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint").fetch_one(connection).await
 }
 
-/// The position up to which the standby has replayed the log; `None` if it is no standby.
+/// The position up to which the standby has replayed the log; `None` if it is not a standby.
 async fn replayed(connection: &mut PgConnection) -> sqlx::Result<Option<Position>> {
     const REPLAYED: &str =
         "select case when pg_is_in_recovery() then (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint end";
