@@ -129,7 +129,7 @@ fn a_port_in_use_is_attributed_to_its_owner() {
     let port = serving.url.rsplit(':').next().unwrap().to_owned();
     let (code, report) = check_with(folder.path(), &["--port", &port], &[]);
     assert_eq!(code, 0, "{report}");
-    has_row(&report, "warning", "port", "a service answers on 127.0.0.1:");
+    has_row(&report, "warning", "port", "a service on 127.0.0.1:");
     has_row(&report, "ok", "tables", "up to date");
     assert!(report.contains("generated, in candlewick.keys"), "{report}");
     serving.signal("TERM");
