@@ -136,7 +136,7 @@ impl App {
         upkeep.spawn(query.maintain());
         upkeep.spawn({
             let store = store.clone();
-            async move { store.follow_standby().await }
+            async move { match store.follow_standby().await {} }
         });
         let mut admin = None;
         if let (Some(address), Some(metrics)) = (config.admin, metrics) {

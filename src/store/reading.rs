@@ -1,5 +1,6 @@
 //! Where a read goes, decided before it begins, so that the age of its answer is known.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -67,7 +68,7 @@ impl Store {
     }
 
     /// Keeps track of how far the standby is, if there is one. Never returns.
-    pub async fn follow_standby(&self) {
+    pub async fn follow_standby(&self) -> Infallible {
         if let Database::Postgres(postgres) = &self.database {
             postgres.follow_standby().await;
         }

@@ -134,7 +134,10 @@ impl Standby {
                 *is_known = false;
                 return Err(Behind::Promoted);
             };
-            while let Some((moment, _)) = positions.pop_front_if(|(_, position)| *position <= replayed) {
+            while let Some(&(moment, position)) = positions.front()
+                && position <= replayed
+            {
+                positions.pop_front();
                 self.as_of.set(moment);
             }
             if positions.is_empty() {
