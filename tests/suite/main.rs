@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the servers to test against are named by the environment")]
 
 mod harness;
+mod pgbouncer;
 mod pooler;
 mod program;
 mod proxies;

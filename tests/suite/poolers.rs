@@ -1,16 +1,12 @@
 //! Poolers between the service and its database: one that lends connections for a transaction is detected on any port,
 //! and one that lends them for a session is accepted.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::{Child, Command, Stdio};
-
 use candlewick::errors::chain;
 use candlewick::store::StoreError;
 use sqlx::{Connection, PgConnection};
 
-use crate::harness::{
-    Environment, NOW, PgDatabase, Service, TableLock, candle, eventually, plain_server, program_of, run,
-};
+use crate::harness::{Environment, NOW, PgDatabase, Service, TableLock, candle, eventually, plain_server, run};
+use crate::pgbouncer::PgBouncer;
 use crate::pooler::{ANOTHER, Choice, Pooler};
 use crate::postgres::{prepare, unfit};
 
@@ -99,55 +95,6 @@ fn a_session_reassigned_by_a_pooler_is_not_terminated() {
         .await;
         assert_eq!(sqlx::query_scalar::<_, i64>(LENT).bind(ANOTHER).fetch_one(&mut watch).await.unwrap(), 1);
     });
-}
-
-/// PgBouncer in front of a database's server, or `None` where this machine has none.
-struct PgBouncer {
-    process: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl PgBouncer {
-    async fn start(database: &PgDatabase, mode: &str, size: usize) -> Option<Self> {
-        Self::start_with(database, mode, size, "").await
-    }
-
-    async fn start_with(database: &PgDatabase, mode: &str, size: usize, setting: &str) -> Option<Self> {
-        let program = program_of("TEST_PGBOUNCER")?;
-        let server = url::Url::parse(&database.url).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
-        let (settings, users) = (folder.path().join("pgbouncer.ini"), folder.path().join("users.txt"));
-        std::fs::write(&users, format!("\"{}\" \"{}\"\n", server.username(), server.password().unwrap())).unwrap();
-        std::fs::write(
-            &settings,
-            format!(
-                "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-                 unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = {mode}\ndefault_pool_size = {size}\n{setting}\n",
-                server.port().unwrap(),
-                users.display()
-            ),
-        )
-        .unwrap();
-        let mut command = Command::new(program);
-        // PgBouncer refuses to run as root.
-        if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
-            command.args(["-u", "nobody"]);
-        }
-        let process = command.arg(&settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let url = database.url_with(|url| url.set_port(Some(port)).unwrap());
-        let bouncer = Self { process, url, _folder: folder };
-        eventually(async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
-        Some(bouncer)
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod capacity;
 mod combined;
 mod database;
 mod network;
+mod pgbouncer;
 mod service;
 mod sqlite;
 

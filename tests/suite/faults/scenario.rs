@@ -17,6 +17,7 @@ use super::report::{Figures, left_out};
 use super::small_disk::SmallDisk;
 use super::{Random, full};
 use crate::harness::{Database, KEY, PgDatabase, TOKEN, run_within};
+use crate::pgbouncer::PgBouncer;
 use crate::program::{Serving, folder};
 use crate::proxy::Proxy;
 
@@ -91,6 +92,19 @@ pub fn on_a_pair(
         let url = proxy.url(&database);
         let mut running = Scenario::start(name, Database::Postgres(database), url, ENOUGH);
         scenario(&mut running, &primary, &standby, &mut proxy).await;
+        running.end().await;
+    });
+}
+
+/// Runs a scenario with PgBouncer between the service and its PostgreSQL server, as docs/operations/postgres.md sets it up.
+pub fn on_pgbouncer(name: &'static str, scenario: impl AsyncFnOnce(&mut Scenario, &DatabaseServer, &mut PgBouncer)) {
+    run_within(limit(), async {
+        let Some((server, database)) = postgres(name, Path::new("/tmp")).await else { return };
+        let settings = "server_login_retry = 1";
+        let Some(mut bouncer) = PgBouncer::start_with(&database, "session", 20, settings).await else { return };
+        let url = bouncer.url.clone();
+        let mut running = Scenario::start(name, Database::Postgres(database), url, FEW);
+        scenario(&mut running, &server, &mut bouncer).await;
         running.end().await;
     });
 }
