@@ -73,6 +73,30 @@ from_package() {
 
 find_program() { on_this_machine "$1" || from_package "$@"; }
 
+# Writes a script that runs the unpacked program at path $1 with the libraries of the packages $2…, and prints the script's path.
+with_libraries() {
+    local program=$1 folder wrapper=$packages/${1##*/}-with-libraries libraries='' package
+    shift
+    for package in "$@"; do
+        folder=$(unpack "$package") || return 1
+        libraries=$libraries:$(dirname "$(find "$folder" -name '*.so.*' | head -n 1)")
+    done
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "${libraries#:}" "$program" >"$wrapper"
+    chmod 755 "$wrapper"
+    echo "$wrapper"
+}
+
+# Prints the path of a Redis or Valkey server that runs. Debian's redis-server is a link to a program in redis-tools, which acts by
+# the name that it is called by.
+find_redis() {
+    local folder program
+    if ! program=$(on_this_machine redis-server || on_this_machine valkey-server); then
+        folder=$(unpack redis-tools) && program=$folder/usr/bin/redis-server && ln -sf redis-check-rdb "$program" &&
+            program=$(with_libraries "$program" libatomic1 libjemalloc2 liblzf1) || return 1
+    fi
+    "$program" --version >/dev/null 2>&1 && echo "$program"
+}
+
 # Prints the folder of the virtual environment that has the Python packages of the tests.
 python_tools() {
     local root

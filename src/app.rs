@@ -21,6 +21,7 @@ use crate::housekeeping;
 use crate::http::admin;
 use crate::http::middleware::auth::Keyring;
 use crate::http::middleware::host::AdminHosts;
+use crate::http::middleware::shared_limits::SharedLimits;
 use crate::http::net::listener::{ConnectionLimiter, MAX_ADMIN_CONNECTIONS};
 use crate::http::net::tls::CertificateError;
 use crate::http::net::{listener, tls};
@@ -89,6 +90,9 @@ pub enum AppError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The address of the Redis server that shares the rate limits cannot be used.
+    #[error("RATE_LIMIT_REDIS_URL cannot be used")]
+    SharedLimits(#[source] Box<dyn Error + Send + Sync>),
     /// The database cannot be used until an operator changes something.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -128,8 +132,10 @@ impl App {
         let query = Query::new(store.clone(), config.limits.max_limit);
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
+        let shared = SharedLimits::start(config.shared_limits.as_ref());
+        let shared = shared.map_err(|error| AppError::SharedLimits(error.into()))?;
         let states = (ready.clone(), stopping.clone());
-        let service = Service::new(config, started_at, store.clone(), ingest.clone(), query.clone(), states);
+        let service = Service::new(config, started_at, store.clone(), ingest.clone(), query.clone(), shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();

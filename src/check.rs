@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{ApiKey, Config, Environment, Examined, Source, VARIABLES, Variable, Variables};
 use crate::errors;
 use crate::healthcheck::{ask, own_url};
+use crate::http::middleware::shared_limits;
 use crate::http::net::{listener, tls};
 use crate::store::{Finding, Findings, Severity, Store};
 
@@ -30,8 +31,14 @@ pub(crate) struct CheckReport {
 /// Checks everything, in little more than [`DATABASE_TIMEOUT`] at most.
 pub(crate) async fn check(variables: &Variables, clock: &Clock) -> CheckReport {
     let examined = Config::examine(variables);
-    let (database, addresses) = join!(database(&examined, clock), addresses(&examined));
-    let sections = [("Settings", settings(variables, &examined)), ("Database", database), ("This machine", addresses)];
+    let (database, limits, addresses) =
+        join!(database(&examined, clock), shared_limits(&examined), addresses(&examined));
+    let sections = [
+        ("Settings", settings(variables, &examined)),
+        ("Database", database),
+        ("Shared limits", limits),
+        ("This machine", addresses),
+    ];
 
     let mut report = format!("candlewick {}: would a start succeed? Nothing is changed.\n", env!("CARGO_PKG_VERSION"));
     write_settings(&mut report, variables, &examined);
@@ -93,6 +100,24 @@ async fn database(examined: &Examined, clock: &Clock) -> Findings {
     if timeout(DATABASE_TIMEOUT, store.inspect(config.migrate_on_start, clock, &mut findings)).await.is_err() {
         let seconds = DATABASE_TIMEOUT.as_secs();
         findings.add("database", Severity::Unavailable, format!("it did not answer everything within {seconds} s"));
+    }
+    findings
+}
+
+/// Asks the Redis server as a request would. A start does not need it, so what fails here is a warning.
+async fn shared_limits(examined: &Examined) -> Findings {
+    let mut findings = Findings::default();
+    if let Some(config) = &examined.config.shared_limits {
+        match shared_limits::test(config).await {
+            Ok(()) => findings.fine("redis", "it decides in time, so replicas share their rate limits"),
+            Err(error) => findings.warn(
+                "redis",
+                format!(
+                    "it does not decide ({}); until it does, each replica limits requests alone",
+                    errors::chain(&error).to_string().escape_debug()
+                ),
+            ),
+        }
     }
     findings
 }

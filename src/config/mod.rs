@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod network;
 mod reader;
+mod shared_limits;
 mod unknown;
 mod variables;
 
@@ -28,6 +29,7 @@ pub use limits::Limits;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
+pub use shared_limits::SharedLimitsConfig;
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub access: Access,
     /// The rate limits of requests.
     pub rate_limits: RateLimits,
+    /// The Redis server that shares the rate limits among replicas, if there is one.
+    pub shared_limits: Option<SharedLimitsConfig>,
     /// The limits on one request.
     pub limits: Limits,
     /// The settings of the log.
@@ -139,6 +143,7 @@ impl Reader<'_> {
         let tls = self.tls();
         let access = self.access(environment);
         let rate_limits = self.rate_limits();
+        let shared_limits = self.shared_limits();
         let limits = self.limits();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
@@ -158,6 +163,7 @@ impl Reader<'_> {
             read_tokens,
             access,
             rate_limits,
+            shared_limits,
             limits,
             log,
             sentry_dsn,

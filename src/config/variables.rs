@@ -40,7 +40,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 27] = [
+pub const VARIABLES: [Variable; 28] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -77,6 +77,11 @@ pub const VARIABLES: [Variable; 27] = [
         "RATE_LIMIT_ANONYMOUS",
         "10/s",
         "the same for each client address, for requests without a valid key; off also lifts the limit on wrong keys",
+    ),
+    secret(
+        "RATE_LIMIT_REDIS_URL",
+        "",
+        "redis://…, rediss://… or unix:///… of a Redis or Valkey server, by which replicas share these limits",
     ),
     plain("TLS_CERT", "", "PEM file of the certificate and its chain, to serve HTTPS directly"),
     plain("TLS_KEY", "", "PEM file of the certificate's private key"),

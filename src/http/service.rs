@@ -23,6 +23,7 @@ use crate::http::middleware::cors::OriginPolicy;
 use crate::http::middleware::credentials::Scope;
 use crate::http::middleware::rate_limit::{self, Limiter};
 use crate::http::middleware::request_metrics::RequestMetrics;
+use crate::http::middleware::shared_limits::SharedLimits;
 use crate::http::middleware::stack::Stack;
 use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
@@ -75,19 +76,20 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Builds the routes. `/health` answers 503 until the store is `reached`, and again once `stopping` is cancelled.
+    /// Builds the routes. `shared` holds the rate limits that replicas share. `/health` answers 503 until the store is `reached`, and again once `stopping` is cancelled.
     pub(crate) fn new(
         config: &Config,
         started_at: Timestamp,
         store: Store,
         ingest: Ingest,
         query: Query,
+        shared: SharedLimits,
         (reached, stopping): (watch::Receiver<bool>, CancellationToken),
     ) -> Self {
         let access = &config.access;
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
-        let limiter = Limiter::new(&config.rate_limits);
-        let health = Health::new(store, ingest.clone(), started_at, stopping.clone(), reached);
+        let limiter = Limiter::new(&config.rate_limits, shared.clone());
+        let health = Health::new(store, ingest.clone(), shared.clone(), started_at, stopping.clone(), reached);
         let admission = Arc::new(AdmissionControl::new());
         let state = AppState(Arc::new(Parts {
             ingest,
@@ -110,8 +112,8 @@ impl Service {
         } else {
             routes.route("/", get(index::without_docs))
         };
-        let keyring =
-            Keyring::new(&config.ingest_keys, &config.read_tokens, rate_limit::of_wrong_keys(&config.rate_limits));
+        let searches = rate_limit::of_wrong_keys(&config.rate_limits);
+        let keyring = Keyring::new(&config.ingest_keys, &config.read_tokens, searches, shared);
         let layers = Stack {
             listener: Listener { proxies: proxies.clone(), stopping: stopping.clone(), metrics: Some(metrics) },
             origins: OriginPolicy::new(access),

@@ -48,6 +48,10 @@ pub const NEWEST_AGE: &str = "candlewick_newest_candle_age_seconds";
 pub const STANDBY_AGE: &str = "candlewick_standby_age_seconds";
 /// Client addresses that the rate limiter tracks.
 pub const LIMITER_ADDRESSES: &str = "candlewick_rate_limiter_addresses";
+/// 1 while replicas share rate limits by Redis, 0 while this one limits alone. Absent where no Redis is configured.
+pub const LIMITER_SHARED: &str = "candlewick_rate_limiter_shared";
+/// Requests that this replica decided alone because Redis did not.
+pub const LIMITER_FALLBACKS: &str = "candlewick_rate_limiter_fallbacks_total";
 /// Open client connections, by `listener`: `public` or `admin`.
 pub const CONNECTIONS: &str = "candlewick_connections_open";
 /// Log lines dropped because they were not read in time.
@@ -198,6 +202,7 @@ fn register_at_zero() {
     counter!(CONFLICTS).increment(0);
     counter!(FLUSHES).increment(0);
     counter!(FLUSHED_POSTS).increment(0);
+    counter!(LIMITER_FALLBACKS).increment(0);
     gauge!(WAITING_CANDLES).set(0);
     gauge!(ACTIVE_REQUESTS).set(0);
     gauge!(POOL_PENDING).set(0);
@@ -228,6 +233,8 @@ fn describe() {
         "Seconds since the moment of which the standby is known to hold everything."
     );
     describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter tracks.");
+    describe_gauge!(LIMITER_SHARED, "1 while replicas share rate limits by Redis, 0 while this one limits alone.");
+    describe_counter!(LIMITER_FALLBACKS, "Requests that this replica decided alone because Redis did not.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels identify the build.");

@@ -268,6 +268,7 @@ fn network_settings_are_read() {
         ("TLS_CERT", "/etc/cert.pem"),
         ("TLS_KEY", "/etc/key.pem"),
         ("SENTRY_DSN", "https://hidden-key@sentry.example.com/42"),
+        ("RATE_LIMIT_REDIS_URL", "rediss://login:hidden@redis.example.com:6380/2"),
     ])
     .unwrap();
     assert_eq!(config.admin, Some("127.0.0.1:9100".parse().unwrap()));
@@ -285,7 +286,7 @@ fn network_settings_are_read() {
     let limits = config.rate_limits;
     assert_eq!((limits.ingest, limits.query, limits.anonymous), (per(30, 60), RateLimit::Off, per(10, 1)));
     assert_eq!(config.tls.as_ref().unwrap().cert.to_str(), Some("/etc/cert.pem"));
-    assert!(config.sentry_dsn.is_some());
+    assert!(config.sentry_dsn.is_some() && config.shared_limits.is_some());
     assert!(!format!("{config:?}").contains("hidden"), "{config:?}");
 
     let development = Config::read(&variables(&[("MT5_API_KEY", "k"), ("INTERNAL_API_TOKEN", "t")])).unwrap();
@@ -320,12 +321,18 @@ fn unsafe_or_meaningless_network_settings_stop_the_start() {
         ("ADMIN_ADDR", "9100", "must be an IP address and a port"),
         ("TLS_CERT", "cert.pem", "TLS_CERT and TLS_KEY belong together"),
         ("SENTRY_DSN", "https://sentry.example.com/hidden", "is not a DSN"),
+        ("RATE_LIMIT_REDIS_URL", "hidden.example.com:6379", "must be the URL of a Redis server"),
+        ("RATE_LIMIT_REDIS_URL", "https://:hidden@redis.example.com", "must be the URL of a Redis server"),
+        ("RATE_LIMIT_REDIS_URL", "redis://:hidden@redis.example.com/first", "write it as redis://HOST:PORT/0"),
+        ("RATE_LIMIT_REDIS_URL", "redis://:hidden@0.0.0.0", "write it as redis://HOST:PORT/0"),
+        ("RATE_LIMIT_REDIS_URL", "redis://:hid#den@redis.example.com", "write a # of a password as %23"),
+        ("RATE_LIMIT_REDIS_URL", "rediss://:hidden@redis.example.com#insecure", "write a # of a password as %23"),
     ] {
         let problems = production(&[(name, value)]).unwrap_err();
         assert!(
             problems.len() == 1 && problems[0].contains(said) && problems[0].contains(name),
             "{value}: {problems:?}"
         );
-        assert!(name != "SENTRY_DSN" || !problems[0].contains("hidden"), "{problems:?}");
+        assert!(!problems[0].contains("hidden") && !problems[0].contains("hid#den"), "{problems:?}");
     }
 }

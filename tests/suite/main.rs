@@ -12,6 +12,7 @@ mod pooler;
 mod program;
 mod proxies;
 mod proxy;
+mod redis_server;
 
 mod abuse;
 mod access;
@@ -51,6 +52,7 @@ mod query;
 mod reload;
 mod series;
 mod serving;
+mod shared_limits;
 mod sqlite_file;
 mod sqlite_neighbours;
 mod sqlite_start;

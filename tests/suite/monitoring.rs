@@ -35,7 +35,9 @@ fn rules_and_dashboard_use_only_existing_metrics() {
     run_within(LIFETIME, async {
         let database = PgDatabase::create(&plain_server()).await;
         let own = folder();
-        let (serving, admin) = start_for(LIFETIME, own.path(), &[("DATABASE_URL", &database.url)]);
+        // Nothing listens there, so the limits are not shared, and the rules see that.
+        let variables = [("DATABASE_URL", &*database.url), ("RATE_LIMIT_REDIS_URL", "redis://127.0.0.1:1")];
+        let (serving, admin) = start_for(LIFETIME, own.path(), &variables);
         fail_once(&serving, &database).await;
         let prometheus = Prometheus::start(&program, admin.trim_start_matches("http://")).await;
 

@@ -1,4 +1,4 @@
-//! A port in front of a database; a test decides what the link does with the bytes.
+//! A port in front of a database or another server; a test decides what the link does with the bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +27,8 @@ pub enum Link {
     CutAfter(usize),
     /// A statement with its values reaches the database, and the connection is reset when the answer comes.
     AnswerLost,
+    /// These bytes arrive in place of each of the server's answers.
+    Nonsense(&'static str),
 }
 
 /// A request with more bytes than this holds the values of a batch. Preparing a statement takes fewer bytes.
@@ -54,9 +56,13 @@ fn target(url: &str) -> String {
 }
 
 impl Proxy {
-    /// Reserves a port on which nothing listens yet.
+    /// Reserves a port for a way to the database's server. Nothing listens there yet.
     pub async fn to(database: &PgDatabase) -> Self {
-        let target = target(&database.url);
+        Self::to_address(target(&database.url)).await
+    }
+
+    /// As [`Self::to`], in front of any server.
+    pub async fn to_address(target: String) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let controls = Controls {
             link: watch::Sender::new(Link::Open),
@@ -72,6 +78,10 @@ impl Proxy {
             url.set_host(Some("127.0.0.1")).unwrap();
             url.set_port(Some(self.address.port())).unwrap();
         })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub async fn up(&mut self) {
@@ -196,6 +206,7 @@ impl Connection {
         let asked = std::mem::take(&mut self.unanswered);
         match self.link() {
             Link::AnswerLost if asked > STATEMENT_WITH_VALUES => Ok(self.cut()),
+            Link::Nonsense(text) => self.pass(Link::Open, client, text.as_bytes()).await,
             Link::Delayed(by) => {
                 sleep(by).await;
                 self.pass(Link::Open, client, bytes).await

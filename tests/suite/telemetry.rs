@@ -41,7 +41,7 @@ async fn post(serving: &Serving, body: Value) -> Answer {
 }
 
 /// Every sample of a scrape, by its name and labels.
-async fn scrape(admin: &str) -> BTreeMap<String, f64> {
+pub async fn scrape(admin: &str) -> BTreeMap<String, f64> {
     let answer = get(&format!("{admin}/metrics")).await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
@@ -82,6 +82,7 @@ fn metrics_count_events_without_symbol_labels() {
         assert!(count("candlewick_connections_open{listener=\"admin\"}") >= 1.0, "the reader of the metrics has one");
         assert_eq!(count("http_server_active_requests"), 0.0, "reading the metrics is none");
         assert_eq!(count("candlewick_rate_limiter_addresses"), 1.0);
+        assert!(!samples.contains_key("candlewick_rate_limiter_shared"), "no Redis is configured");
         let requests = "http_server_request_duration_seconds_count";
         let labels = "http_request_method=\"POST\",http_route=\"/api/v1/candles\",http_response_status_code=\"201\"";
         assert_eq!(count(&format!("{requests}{{{labels}}}")), 1.0);
@@ -174,6 +175,7 @@ fn counters_start_at_zero() {
             "candlewick_log_lines_dropped_total",
             "candlewick_flushes_total",
             "candlewick_flushed_posts_total",
+            "candlewick_rate_limiter_fallbacks_total",
             "candlewick_waiting_candles",
             "candlewick_write_failing",
             "db_client_connection_timeouts_total",

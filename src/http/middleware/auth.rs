@@ -14,6 +14,7 @@ use crate::config::{ApiKey, RateLimit};
 use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scope};
 use crate::http::middleware::keyed_limiter::AddressLimiter;
 use crate::http::middleware::misplaced::{self, Misplaced};
+use crate::http::middleware::shared_limits::{Bucket, SharedLimits};
 use crate::http::net::client_address::Client;
 use crate::http::problem::{Code, Problem};
 use crate::telemetry::metrics::AuthFailures;
@@ -48,6 +49,7 @@ pub(crate) struct Keyring {
     entries: Arc<RwLock<Arc<Credentials>>>,
     /// The rate at which the requests of a client without a credential are searched for one. Each search tries keys.
     searches: Arc<AddressLimiter>,
+    shared: SharedLimits,
 }
 
 /// The scopes of the keys that each operation takes. Operations that are not listed take none.
@@ -79,9 +81,9 @@ impl Guards {
 
 impl Keyring {
     /// `searches` limits how often the requests of one address are searched for a misplaced key.
-    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit) -> Self {
+    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit, shared: SharedLimits) -> Self {
         let entries = Arc::new(RwLock::new(Arc::new(Credentials::new(ingest, read))));
-        Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)) }
+        Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)), shared }
     }
 
     /// Replaces the keys from the next request on.
@@ -89,9 +91,13 @@ impl Keyring {
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Credentials::new(ingest, read));
     }
 
-    /// A valid key in a place where keys are not read. `None` as well once `client` is over its limit of searches.
-    fn search(&self, client: Client, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
-        self.searches.take(client).ok()?;
+    /// True unless `client` is over its limit of searches.
+    async fn may_search(&self, client: Client) -> bool {
+        self.shared.confirm(Bucket::Searches(client.group()), self.searches.take(client)).await.is_ok()
+    }
+
+    /// A valid key in a place where keys are not read.
+    fn search(&self, request: &Request, scopes: &[Scope]) -> Option<Misplaced> {
         misplaced::anywhere(&self.entries(), request, scopes)
     }
 
@@ -177,7 +183,8 @@ pub(crate) async fn require(
         Identity::Misplaced(misplaced) => return misplaced.refusal(),
         Identity::Unknown(holder) => return holder.map_or_else(unauthorized, |holder| holder.refusal()),
         Identity::Anonymous(keyring, client) => {
-            let misplaced = keyring.search(client, &request, scopes);
+            let may_search = keyring.may_search(client).await;
+            let misplaced = if may_search { keyring.search(&request, scopes) } else { None };
             misplaced.as_ref().map_or(AuthFailures::Missing, Misplaced::kind).count(1);
             return misplaced.map_or_else(|| missing(request.headers(), scopes), |misplaced| misplaced.refusal());
         }

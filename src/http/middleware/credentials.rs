@@ -29,6 +29,13 @@ pub(crate) struct Credential {
     pub(crate) scope: Scope,
 }
 
+impl Credential {
+    /// The first 64 bits of the key's digest, by which replicas know that they mean the same key.
+    pub(crate) fn digest_start(&self) -> &[u8] {
+        &self.digest[..8]
+    }
+}
+
 /// The accepted keys as digests, so that a comparison takes equally long whatever was sent.
 #[derive(Debug)]
 pub(crate) struct Credentials(Vec<Arc<Credential>>);

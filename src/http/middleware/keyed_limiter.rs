@@ -25,13 +25,14 @@ const MAX_KEYS: usize = 100_000;
 const TIDY_INTERVAL_SECONDS: u64 = 10;
 
 /// The state of a caller's quota: how many requests it may make at once, how many are left, the time until all of them are
-/// available again, and the time until the next one is.
+/// available again, the time until the next one is, and the time in which one comes back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RateLimitState {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
     pub(crate) reset: Duration,
     pub(crate) wait: Duration,
+    pub(crate) interval: Duration,
 }
 
 impl RateLimitState {
@@ -39,8 +40,9 @@ impl RateLimitState {
         let limit = quota.burst_size().get();
         // A caller that has to wait gets one request at the end of the wait.
         let missing = limit.saturating_sub(remaining + u32::from(!wait.is_zero()));
-        let reset = wait + quota.replenish_interval() * missing;
-        Self { limit, remaining, reset, wait }
+        let interval = quota.replenish_interval();
+        let reset = wait + interval * missing;
+        Self { limit, remaining, reset, wait, interval }
     }
 }
 

@@ -13,4 +13,5 @@ pub(crate) mod panic;
 pub(crate) mod rate_limit;
 pub(crate) mod request_metrics;
 pub(crate) mod security_headers;
+pub(crate) mod shared_limits;
 pub(crate) mod stack;

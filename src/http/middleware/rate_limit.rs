@@ -13,6 +13,7 @@ use crate::config::{RateLimit, RateLimits};
 use crate::http::middleware::auth::Identity;
 use crate::http::middleware::credentials::{Credential, Scope};
 use crate::http::middleware::keyed_limiter::{AddressLimiter, KeyedLimiter, RateLimitState};
+use crate::http::middleware::shared_limits::{Bucket, SharedLimits};
 use crate::http::net::client_address::Client;
 use crate::http::probes;
 use crate::http::problem::{Code, Problem};
@@ -40,47 +41,48 @@ struct Limiters {
     query: KeyedLimiter<Arc<str>>,
     anonymous: AddressLimiter,
     wrong_keys: AddressLimiter,
+    shared: SharedLimits,
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &RateLimits) -> Self {
+    pub(crate) fn new(limits: &RateLimits, shared: SharedLimits) -> Self {
         let wrong_keys = of_wrong_keys(limits);
         Self(Arc::new(Limiters {
             ingest: KeyedLimiter::new(limits.ingest, 2),
             query: KeyedLimiter::new(limits.query, 2),
             anonymous: AddressLimiter::new(limits.anonymous, 2),
             wrong_keys: AddressLimiter::new(wrong_keys, 1),
+            shared,
         }))
     }
 
     /// Takes a request from its caller's quota.
-    fn take(&self, identity: &Identity, client: Client) -> Result<Option<RateLimitState>, RateLimitExceeded> {
+    async fn take(&self, identity: &Identity, client: Client) -> Result<Option<RateLimitState>, RateLimitExceeded> {
+        let Limiters { anonymous, wrong_keys, shared, .. } = &*self.0;
         let mut of_wrong_keys = None;
         match identity {
-            Identity::Known(key) => return self.take_of(key),
+            Identity::Known(key) => return self.take_of(key).await,
             Identity::Anonymous(..) => {}
             Identity::Misplaced(misplaced) => misplaced.kind().count(1),
             Identity::Unknown(_) => {
                 AuthFailures::Unknown.count(1);
                 let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
-                of_wrong_keys = self
-                    .0
-                    .wrong_keys
-                    .take(client)
+                of_wrong_keys = shared
+                    .confirm(Bucket::WrongKeys(client.group()), wrong_keys.take(client))
+                    .await
                     .map_err(|state| RateLimitExceeded::new(RateLimited::WrongKey, detail, state))?;
             }
         }
         let detail = "Too many requests without a valid key came from this address; wait for Retry-After.";
-        let state = self
-            .0
-            .anonymous
-            .take(client)
+        let state = shared
+            .confirm(Bucket::Anonymous(client.group()), anonymous.take(client))
+            .await
             .map_err(|state| RateLimitExceeded::new(RateLimited::Anonymous, detail, state))?;
         Ok(of_wrong_keys.into_iter().chain(state).min_by_key(|state| state.remaining))
     }
 
     /// Takes a request from a key's quota.
-    fn take_of(&self, key: &Credential) -> Result<Option<RateLimitState>, RateLimitExceeded> {
+    async fn take_of(&self, key: &Credential) -> Result<Option<RateLimitState>, RateLimitExceeded> {
         let (buckets, scope, detail) = match key.scope {
             Scope::Ingest => (
                 &self.0.ingest,
@@ -93,7 +95,8 @@ impl Limiter {
                 "This token reads too often; wait for Retry-After, and ask for more candles at a time.",
             ),
         };
-        buckets.take(&key.name).map_err(|state| RateLimitExceeded::new(scope, detail, state))
+        let verdict = self.0.shared.confirm(Bucket::Key(key), buckets.take(&key.name)).await;
+        verdict.map_err(|state| RateLimitExceeded::new(scope, detail, state))
     }
 
     /// Sets the gauge of the addresses that are tracked.
@@ -114,7 +117,7 @@ pub(crate) async fn meter(
     if probes::is_probe(&request) {
         return next(request).await;
     }
-    match limiter.take(identity, client) {
+    match limiter.take(identity, client).await {
         Err(exceeded) => exceeded.into_response(),
         Ok(state) => {
             let mut response = next(request).await;

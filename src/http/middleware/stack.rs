@@ -99,6 +99,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Access, LogFormat, RateLimit, RateLimits};
+    use crate::http::middleware::shared_limits::SharedLimits;
     use crate::http::net::client_address::Proxies;
     use crate::http::problem;
     use crate::telemetry::tests::logged;
@@ -120,9 +121,9 @@ mod tests {
         let layers = Stack {
             listener: Listener { proxies, stopping: CancellationToken::new(), metrics: None },
             origins: OriginPolicy::new(&access),
-            keyring: Keyring::new(&[], &[], RateLimit::Off),
+            keyring: Keyring::new(&[], &[], RateLimit::Off, SharedLimits::default()),
             guards: Guards::default(),
-            limiter: Limiter::new(&unlimited),
+            limiter: Limiter::new(&unlimited, SharedLimits::default()),
             admission: Arc::new(AdmissionControl::new()),
         };
         layers.around(Router::new().route("/", get(panics)))

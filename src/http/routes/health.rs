@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use utoipa::openapi::RefOr;
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::http::middleware::shared_limits::SharedLimits;
 use crate::http::problem::{self, Code};
 use crate::http::timeouts::PROBE_TIMEOUT;
 use crate::ingest::Ingest;
@@ -30,6 +31,7 @@ const PROBE_TTL: Duration = Duration::from_secs(1);
 pub(crate) struct Health {
     store: Store,
     ingest: Ingest,
+    shared_limits: SharedLimits,
     started: Instant,
     /// The time of `started` as a timestamp.
     started_at: Timestamp,
@@ -51,11 +53,21 @@ impl Health {
     pub(crate) fn new(
         store: Store,
         ingest: Ingest,
+        shared_limits: SharedLimits,
         started_at: Timestamp,
         stopping: CancellationToken,
         reached: watch::Receiver<bool>,
     ) -> Self {
-        Self { store, ingest, started: Instant::now(), started_at, stopping, reached, last: Arc::default() }
+        Self {
+            store,
+            ingest,
+            shared_limits,
+            started: Instant::now(),
+            started_at,
+            stopping,
+            reached,
+            last: Arc::default(),
+        }
     }
 
     /// Returns true if the service can do its work.
@@ -131,6 +143,10 @@ pub(crate) struct Details {
     last_ingest: Option<i64>,
     /// The last write of this process that failed; null if none has.
     last_write_error: Option<WriteErrorDetails>,
+    /// `ok` while replicas share their rate limits by Redis, `unavailable` while each limits alone because Redis does not
+    /// decide; null where no Redis is configured.
+    #[schema(example = "ok")]
+    shared_limits: Option<&'static str>,
 }
 
 /// A write that failed.
@@ -170,6 +186,10 @@ impl IntoResponses for DetailProblems {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         problem::responses(&[Code::Unauthorized, Code::WrongScope, Code::Internal])
     }
+}
+
+fn state(ok: bool) -> &'static str {
+    if ok { "ok" } else { "unavailable" }
 }
 
 fn status(ok: bool) -> Response {
@@ -232,7 +252,7 @@ pub(crate) async fn detailed(State(health): State<Health>) -> Json<Details> {
     let probe = health.probe().await;
     let pool = health.store.pool_use();
     Json(Details {
-        status: if probe.latency.is_some() { "ok" } else { "unavailable" },
+        status: state(probe.latency.is_some()),
         version: env!("CARGO_PKG_VERSION"),
         revision: REVISION,
         store: StoreDetails {
@@ -247,5 +267,6 @@ pub(crate) async fn detailed(State(health): State<Health>) -> Json<Details> {
         memory_bytes: metrics_process::collector::collect().resident_memory_bytes,
         last_ingest: health.ingest.last().map(Timestamp::millis),
         last_write_error: health.store.last_write_error().map(|error| health.write_error_details(error)),
+        shared_limits: health.shared_limits.are_shared().map(state),
     })
 }
