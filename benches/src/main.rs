@@ -25,6 +25,7 @@ mod peer;
 mod plan;
 mod postgres_server;
 mod process;
+mod redis_server;
 mod rows;
 mod service;
 mod table;

@@ -27,10 +27,16 @@ pub struct Service {
 
 impl Service {
     pub async fn start(database_url: &str) -> Self {
+        Self::start_with(database_url, &[]).await
+    }
+
+    /// As [`Self::start`], with other values of some variables.
+    pub async fn start_with(database_url: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
         let mut command = program(database_url);
-        command.current_dir(folder.path()).env("PORT", address.port().to_string()).stdout(Stdio::null());
+        command.current_dir(folder.path()).env("PORT", address.port().to_string());
+        command.envs(variables.iter().copied()).stdout(Stdio::null());
         let began = Instant::now();
         let child = command.spawn().unwrap();
         let mut service = Self { child, address, ready_after: Duration::ZERO, _folder: folder };

@@ -2,6 +2,7 @@
 
 mod growth;
 mod ingest;
+mod limits;
 mod mixed;
 mod process;
 mod read;
@@ -21,7 +22,7 @@ use crate::service::Service;
 use crate::table::{Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 24] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -36,6 +37,8 @@ pub const NAMES: [&str; 22] = [
     "hot-10000",
     "hot-gzip",
     "not-modified",
+    "shared-hot",
+    "shared-refused",
     "series",
     "idle",
     "peak",
@@ -183,6 +186,8 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "hot-10000" => read::hot(bench, 10_000, (None, None)).await,
         "hot-gzip" => read::hot_gzip(bench).await,
         "not-modified" => read::not_modified(bench).await,
+        "shared-hot" => limits::hot(bench).await,
+        "shared-refused" => limits::refused(bench).await,
         "series" => series::measure(bench).await,
         "idle" => process::idle(bench).await,
         "peak" => process::peak(bench).await,
