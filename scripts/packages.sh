@@ -73,7 +73,7 @@ from_package() {
 
 find_program() { on_this_machine "$1" || from_package "$@"; }
 
-# Writes a script that runs the unpacked program at path $1 with the libraries of the packages $2…, and prints the script's path.
+# Writes a script that runs the unpacked program at path $1 with the libraries of the packages $2…, and prints its path.
 with_libraries() {
     local program=$1 folder wrapper=$packages/${1##*/}-with-libraries libraries='' package
     shift
@@ -86,8 +86,8 @@ with_libraries() {
     echo "$wrapper"
 }
 
-# Prints the path of a Redis or Valkey server that runs. Debian's redis-server is a link to a program in redis-tools, which acts by
-# the name that it is called by.
+# Prints the path of a Redis or Valkey server that runs. Debian's redis-server is a link to a program in redis-tools,
+# which acts by the name that it is called by.
 find_redis() {
     local folder program
     if ! program=$(on_this_machine redis-server || on_this_machine valkey-server); then

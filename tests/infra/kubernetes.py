@@ -1,7 +1,8 @@
 """Checks Kubernetes manifests without a cluster: `kubernetes.py SETTINGS FILE…`, where SETTINGS is .env.example.
 
-Each object has to fit the schema of each listed version. Schemas do not see that a name leads nowhere, so labels, ports, keys of
-secrets and names of settings are compared as well, and every container has to be as confined as the image allows.
+Each object has to fit the schema of each listed version. Schemas do not see that a name leads nowhere, so labels,
+ports, keys of secrets and names of settings are compared as well, and every container has to be as confined as the image
+allows.
 """
 
 import pathlib
@@ -24,18 +25,22 @@ def schema_faults(name, document):
             kubernetes_validate.validate(document, version, strict=True)
         except kubernetes_validate.ValidationError as error:
             yield f"{name}: {error.message} at {'.'.join(map(str, error.path)) or 'the top'} (Kubernetes {version})"
+            return
+
+
+def unconfined(name, context, wanted):
+    wrong = ((key, value) for key, value in wanted.items() if context.get(key) != value)
+    return (f"{name}: securityContext.{key} is not {value}" for key, value in wrong)
 
 
 def pod_faults(name, pod, secrets, settings):
     """Faults of a pod's own, and of what it reads."""
-    context = pod.get("securityContext", {})
-    yield from (f"{name}: the pod's securityContext.{key} is not {value}" for key, value in POD.items() if context.get(key) != value)
+    yield from unconfined(f"{name}, the pod", pod.get("securityContext", {}), POD)
     if pod.get("automountServiceAccountToken") is not False or pod.get("enableServiceLinks") is not False:
         yield f"{name}: automountServiceAccountToken and enableServiceLinks have to be false"
     volumes = {volume["name"]: volume["secret"]["secretName"] for volume in pod.get("volumes", [])}
     for container in pod["containers"]:
-        context = container.get("securityContext", {})
-        yield from (f"{name}: securityContext.{key} is not {value}" for key, value in CONTAINER.items() if context.get(key) != value)
+        yield from unconfined(f"{name}, the container", container.get("securityContext", {}), CONTAINER)
         if "memory" not in container.get("resources", {}).get("limits", {}):
             yield f"{name}: the container has no limit of memory"
         mounts = {mount["mountPath"]: volumes.get(mount["name"]) for mount in container.get("volumeMounts", [])}
@@ -45,14 +50,19 @@ def pod_faults(name, pod, secrets, settings):
                 yield f"{name}: {variable['name']} is not a setting"
             if variable["name"] != setting:
                 folder, key = variable["value"].rsplit("/", 1)
-                if key not in secrets.get(mounts.get(folder), {}):
-                    yield f"{name}: {variable['name']} names {key}, which is not in the mounted Secret {mounts.get(folder)}"
+                secret = mounts.get(folder)
+                if key not in secrets.get(secret, {}):
+                    yield f"{name}: {variable['name']} names {key}, which is not in the mounted Secret {secret}"
 
 
 def main(example, *paths):
     settings = set(re.findall(r"^# ([A-Z0-9_]+)=", pathlib.Path(example).read_text(), re.MULTILINE))
-    documents = [(pathlib.Path(path).name, document) for path in paths for document in YAML(typ="safe").load_all(pathlib.Path(path))]
-    of_kind = lambda kind: [(name, document) for name, document in documents if document.get("kind") == kind]
+    files = map(pathlib.Path, paths)
+    documents = [(path.name, document) for path in files for document in YAML(typ="safe").load_all(path)]
+
+    def of_kind(kind):
+        return [(name, document) for name, document in documents if document.get("kind") == kind]
+
     faults = [fault for name, document in documents for fault in schema_faults(name, document)]
     if faults:
         return faults, documents
@@ -62,17 +72,21 @@ def main(example, *paths):
     for config in configs.values():
         faults += [f"the ConfigMap's {key} is not a setting" for key in config if key not in settings]
     [(_, deployment)], [(_, job)], [(_, service)] = of_kind("Deployment"), of_kind("Job"), of_kind("Service")
-    pods = [(name, document["spec"]["template"]["spec"]) for kind in ("Deployment", "Job") for name, document in of_kind(kind)]
+    templates = [*of_kind("Deployment"), *of_kind("Job")]
+    pods = [(name, document["spec"]["template"]["spec"]) for name, document in templates]
     for name, pod in pods:
         faults += pod_faults(name, pod, secrets, settings)
     if len({container["image"] for _, pod in pods for container in pod["containers"]}) != 1:
         faults.append("the Deployment and the Job have different images")
 
     labels = deployment["spec"]["template"]["metadata"]["labels"]
-    selectors = [("Deployment", deployment["spec"]["selector"]["matchLabels"]), ("Service", service["spec"]["selector"])]
-    selectors += [("PodDisruptionBudget", document["spec"]["selector"]["matchLabels"]) for _, document in of_kind("PodDisruptionBudget")]
-    selectors += [("NetworkPolicy", document["spec"]["podSelector"]["matchLabels"]) for _, document in of_kind("NetworkPolicy")]
-    for kind, selector in selectors:
+    [(_, budget)], [(_, policy)] = of_kind("PodDisruptionBudget"), of_kind("NetworkPolicy")
+    for kind, selector in [
+        ("Deployment", deployment["spec"]["selector"]["matchLabels"]),
+        ("Service", service["spec"]["selector"]),
+        ("PodDisruptionBudget", budget["spec"]["selector"]["matchLabels"]),
+        ("NetworkPolicy", policy["spec"]["podSelector"]["matchLabels"]),
+    ]:
         if selector != labels:
             faults.append(f"the {kind} selects {selector}, and the pods have {labels}")
     if job["spec"]["template"]["metadata"]["labels"] == labels:
@@ -85,16 +99,17 @@ def main(example, *paths):
     ports = {port["name"] for port in container["ports"]}
     used = [port["targetPort"] for port in service["spec"]["ports"]]
     used += [container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
-    used += [port["port"] for _, policy in of_kind("NetworkPolicy") for rule in policy["spec"]["ingress"] for port in rule["ports"]]
+    used += [port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]]
     faults += [f"the container has no port {port}" for port in used if port not in ports]
-    for _, ingress in of_kind("Ingress"):
-        for rule in ingress["spec"]["rules"]:
-            for path in rule["http"]["paths"]:
-                backend = path["backend"]["service"]
-                if backend["name"] != service["metadata"]["name"] or backend["port"]["name"] not in {port["name"] for port in service["spec"]["ports"]}:
-                    faults.append(f"the Ingress leads to {backend}, which is not the Service")
-            if rule["host"] not in configs[references[0]]["ALLOWED_HOSTS"].split(","):
-                faults.append(f"the Ingress serves {rule['host']}, which ALLOWED_HOSTS does not list")
+    name = service["metadata"]["name"]
+    targets = [{"name": name, "port": {"name": port["name"]}} for port in service["spec"]["ports"]]
+    hosts = configs[references[0]].get("ALLOWED_HOSTS", "").split(",")
+    [(_, ingress)] = of_kind("Ingress")
+    for rule in ingress["spec"]["rules"]:
+        if rule["host"] not in hosts:
+            faults.append(f"the Ingress serves {rule['host']}, which ALLOWED_HOSTS does not list")
+        backends = [path["backend"]["service"] for path in rule["http"]["paths"]]
+        faults += [f"the Ingress leads to {other}, not to the Service" for other in backends if other not in targets]
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     if pod["terminationGracePeriodSeconds"] < pause + STOP_SECONDS:
         faults.append(f"a pod is killed before the {pause} + {STOP_SECONDS} s in which it stops")

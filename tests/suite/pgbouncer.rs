@@ -18,7 +18,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Lends at most `size` connections to the server of `database`, or returns `None` where this machine has no PgBouncer.
+    /// Lends at most `size` connections to the server of `database`. `None` where this machine has no PgBouncer.
     pub async fn start(database: &PgDatabase, mode: &str, size: usize) -> Option<Self> {
         Self::start_with(database, mode, size, "").await
     }
@@ -35,7 +35,8 @@ impl PgBouncer {
             folder.path().join("pgbouncer.ini"),
             format!(
                 "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-                 unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = {mode}\ndefault_pool_size = {size}\n{settings}\n",
+                 unix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = {mode}\n\
+                 default_pool_size = {size}\n{settings}\n",
                 server.port().unwrap(),
                 users.display()
             ),

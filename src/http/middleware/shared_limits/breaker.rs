@@ -1,4 +1,5 @@
-//! A circuit breaker around a connection: after a failure nobody uses the server for a while, and then one request probes it.
+//! A circuit breaker around a connection: after a failure nobody uses the server for a while, and then one request
+//! probes it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -119,8 +120,8 @@ mod tests {
         assert_eq!(breaker.enter(now), Entry::Use("connection", 1));
         assert!(breaker.failed(1, now) && !breaker.is_closed());
         for (probe, seconds) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
-            assert_eq!(breaker.enter(now + SECOND * seconds - Duration::from_millis(1)), Entry::Skip, "{probe}");
-            now += SECOND * seconds;
+            assert_eq!(breaker.enter(now + Duration::from_millis(seconds * 1000 - 1)), Entry::Skip, "{probe}");
+            now += Duration::from_secs(seconds);
             assert_eq!(breaker.enter(now), Entry::Probe, "{probe}");
             assert!(!breaker.probed(None, now), "it was known to be away");
         }

@@ -12,7 +12,7 @@ local capacity = interval * tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
--- The time until it is full. A bucket is never emptier than empty, even if the clock was set back or the limit was raised.
+-- The time until it is full. A bucket is never emptier than empty, even if the clock was set back or the limit raised.
 local missing = (tonumber(redis.call('GET', KEYS[1]) or 0) or 0) - now
 missing = math.min(math.max(0, missing), capacity)
 

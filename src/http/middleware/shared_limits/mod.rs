@@ -1,8 +1,8 @@
 //! Rate limits that replicas share, by one bucket for each key and each address in a Redis or Valkey server.
 //!
-//! The local bucket comes first. What it refuses is refused without a trip, and what it lets through Redis decides. If Redis
-//! gives no sensible answer in time, the local verdict stands and a [`breaker`] keeps requests away from Redis for a while. So
-//! without Redis each replica limits alone, as it does where none is configured.
+//! The local bucket comes first. A request that it refuses makes no trip, and one that it lets through is decided by
+//! Redis. If Redis gives no sensible answer in time, the local verdict stands and a [`breaker`] keeps requests away
+//! from Redis for a while. So without Redis each replica limits alone, as it does where none is configured.
 
 mod breaker;
 
@@ -80,8 +80,8 @@ pub(crate) enum UndecidedError {
     Redis(#[from] RedisError),
 }
 
-/// The script's answer: 1 or 0 for passed or refused, requests left, microseconds until the bucket is full, and those until the
-/// next request.
+/// The script's answer: 1 or 0 for passed or refused, requests left, microseconds until the bucket is full, and those
+/// until the next request.
 type Answer = (u8, u32, u64, u64);
 
 impl SharedLimits {
@@ -186,8 +186,8 @@ impl Server {
         tokio::spawn(probe.in_current_span());
     }
 
-    /// A connection on which the server has decided in time. The decision includes a write, which a server that is full or only
-    /// readable refuses.
+    /// A connection on which the server has decided in time. The decision includes a write, which a server that is full
+    /// or only readable refuses.
     async fn probe(&self) -> Result<MultiplexedConnection, UndecidedError> {
         let mut connection = self.connect().await?;
         self.ask(&mut connection, Bucket::Probe, Duration::from_micros(1), 1).await?;
