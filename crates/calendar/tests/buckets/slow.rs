@@ -1,26 +1,26 @@
 //! A slow model of the calendar: it looks the wall clock up at every step of a stretch of time, and takes days, weeks and
 //! months from what it saw. It shares no code with the crate.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Weekday};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
 /// What a wall clock showed.
-pub struct Clock {
+pub(crate) struct Clock {
     /// The instants, in seconds, and what the clock showed at each.
     seen: Vec<(i64, NaiveDateTime)>,
 }
 
 /// A day as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeenDay {
-    pub start: i64,
-    pub end: i64,
-    pub date: NaiveDate,
+pub(crate) struct SeenDay {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) date: NaiveDate,
 }
 
 /// The zone of a name of the IANA database, or of an offset in seconds.
-pub fn zone(name: &str) -> TimeZone {
+pub(crate) fn zone(name: &str) -> TimeZone {
     match name.parse() {
         Ok(seconds) => TimeZone::fixed(Offset::from_seconds(seconds).unwrap()),
         Err(_) => TimeZone::get(name).unwrap(),
@@ -29,12 +29,13 @@ pub fn zone(name: &str) -> TimeZone {
 
 impl Clock {
     /// Looks at the clock of `zone` every `step` seconds.
-    pub fn watch(zone: &TimeZone, from: i64, to: i64, step: i64) -> Self {
+    pub(crate) fn watch(zone: &TimeZone, from: i64, to: i64, step: i64) -> Self {
         let look = |second: i64| {
             let shown = zone.to_datetime(Timestamp::from_second(second).unwrap());
-            let date = NaiveDate::from_ymd_opt(shown.year().into(), shown.month() as u32, shown.day() as u32).unwrap();
-            let time = (shown.hour() as u32, shown.minute() as u32, shown.second() as u32);
-            (second, date.and_hms_opt(time.0, time.1, time.2).unwrap())
+            let [month, day, hour, minute, second_of_minute] =
+                [shown.month(), shown.day(), shown.hour(), shown.minute(), shown.second()].map(i8::cast_unsigned);
+            let date = NaiveDate::from_ymd_opt(shown.year().into(), month.into(), day.into()).unwrap();
+            (second, date.and_hms_opt(hour.into(), minute.into(), second_of_minute.into()).unwrap())
         };
         let steps = (to - from) / step;
         Self { seen: (0..=steps).map(|n| look(from + n * step)).collect() }
@@ -42,20 +43,22 @@ impl Clock {
 
     /// The days that lie wholly in what was seen, if each begins when the clock shows `hour`:`minute`: at the first such
     /// instant if there are two, and at the first instant after the gap if there is none.
-    pub fn days(&self, hour: u32, minute: u32) -> Vec<SeenDay> {
+    pub(crate) fn days(&self, hour: u32, minute: u32) -> Vec<SeenDay> {
         let (first, last) = (self.seen[0].1.date(), self.seen.last().unwrap().1.date());
         let mut starts = Vec::new();
+        let time = NaiveTime::from_hms_opt(hour, minute, 0).unwrap();
+        let at_that_time: Vec<_> = self.seen.iter().filter(|(_, shown)| shown.time() == time).collect();
+        let jumps = |pair: &&[(i64, NaiveDateTime)]| (pair[1].1 - pair[0].1).num_seconds() > pair[1].0 - pair[0].0;
+        let jumps: Vec<_> = self.seen.windows(2).filter(jumps).collect();
         for date in first.iter_days().take_while(|&date| date <= last) {
-            let start = date.and_hms_opt(hour, minute, 0).unwrap();
+            let start = date.and_time(time);
             // What lies before the first look is not known.
             if start <= self.seen[0].1 {
                 continue;
             }
-            let shows_it = self.seen.iter().find(|&&(_, shown)| shown == start);
-            let after_the_gap = || {
-                let mut pairs = self.seen.windows(2);
-                pairs.find(|pair| pair[0].1 < start && start < pair[1].1).map(|pair| &pair[1])
-            };
+            let shows_it = at_that_time.iter().find(|(_, shown)| *shown == start).copied();
+            let after_the_gap =
+                || jumps.iter().find(|jump| jump[0].1 < start && start < jump[1].1).map(|jump| &jump[1]);
             starts.extend(shows_it.or_else(after_the_gap).map(|&(second, _)| second));
         }
         starts.sort_unstable();
@@ -72,7 +75,7 @@ impl Clock {
 }
 
 /// The bucket of `length` seconds, counted from the day's start and cut at its end, that holds `second`.
-pub fn part_of_day(days: &[SeenDay], second: i64, length: i64) -> Option<(i64, i64)> {
+pub(crate) fn part_of_day(days: &[SeenDay], second: i64, length: i64) -> Option<(i64, i64)> {
     let day = days.iter().find(|day| day.start <= second && second < day.end)?;
     let mut start = day.start;
     while start + length <= second {
@@ -92,7 +95,7 @@ fn run_of_days<K: PartialEq>(days: &[SeenDay], second: i64, key: impl Fn(NaiveDa
 }
 
 /// The week that holds `second`, by trading dates.
-pub fn week(days: &[SeenDay], second: i64, begins: Weekday) -> Option<(i64, i64)> {
+pub(crate) fn week(days: &[SeenDay], second: i64, begins: Weekday) -> Option<(i64, i64)> {
     let first_date = |mut date: NaiveDate| {
         while date.weekday() != begins {
             date = date.pred_opt().unwrap();
@@ -103,6 +106,6 @@ pub fn week(days: &[SeenDay], second: i64, begins: Weekday) -> Option<(i64, i64)
 }
 
 /// The month that holds `second`, by trading dates.
-pub fn month(days: &[SeenDay], second: i64) -> Option<(i64, i64)> {
+pub(crate) fn month(days: &[SeenDay], second: i64) -> Option<(i64, i64)> {
     run_of_days(days, second, |date| (date.year(), date.month()))
 }
