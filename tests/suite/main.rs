@@ -48,6 +48,7 @@ mod postgres;
 mod properties;
 mod query;
 mod reload;
+mod resample;
 mod series;
 mod serving;
 mod sqlite_file;

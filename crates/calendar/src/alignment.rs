@@ -107,9 +107,9 @@ impl Alignment {
     /// Days begin at midnight in UTC.
     pub const UTC: Self = Self { zone: Zone::Fixed(0), day_start: 0 };
 
-    /// Parses `utc`, `ny17`, a zone of the IANA database (`Europe/Athens`) or an offset (`+03:00`), the last two also with
-    /// the time at which a day begins (`America/New_York@17:00`). Without one it begins at midnight. Letters may have any
-    /// case.
+    /// Parses `utc`, `ny17`, a zone of the IANA database (`Europe/Athens`) or an offset (`+03:00`), the last two also
+    /// with the time at which a day begins (`America/New_York@17:00`). Without one it begins at midnight. Letters may
+    /// have any case.
     ///
     /// # Errors
     /// When `text` is none of these. The error says what is meant if that can be guessed.

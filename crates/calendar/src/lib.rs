@@ -1,20 +1,20 @@
 //! Where the days, weeks and months of a market begin, and the buckets of longer candles within them.
 //!
 //! An [`Alignment`] says when a day begins: at midnight in UTC, at 17:00 in New York, at any time in any zone. A
-//! [`Calendar`] adds the weekday with which weeks begin. Its [`Walker`] finds the [`Bucket`] of a timeframe that holds an
-//! instant, and [`Grid`] holds many of them in a few numbers, for a database.
+//! [`Calendar`] adds the weekday with which weeks begin. Its [`Walker`] finds the [`Bucket`] of a timeframe that holds
+//! an instant, and [`Grid`] holds many of them in a few numbers, for a database.
 //!
 //! # Days
 //!
 //! A day goes from one local day start to the next, which is 23, 24 or 25 hours in most zones. If the clocks skip the
-//! start, it is the first instant after the gap; if it comes twice, it is the first of the two. The **trading date** of a
-//! day is the local date one second before the day ends. The day of a market that trades from Sunday 17:00 to Monday
+//! start, it is the first instant after the gap; if it comes twice, it is the first of the two. The **trading date** of
+//! a day is the local date one second before the day ends. The day of a market that trades from Sunday 17:00 to Monday
 //! 17:00 is therefore Monday's.
 //!
 //! # Buckets
 //!
-//! Minutes and hours are counted in elapsed time from the start of the day, and cut at its end: on a day of 23 hours, the
-//! last bucket of four hours has three. Weeks and months are whole days, put together by their trading dates.
+//! Minutes and hours are counted in elapsed time from the start of the day, and cut at its end: on a day of 23 hours,
+//! the last bucket of four hours has three. Weeks and months are whole days, put together by their trading dates.
 //!
 //! ```
 //! use calendar::{Alignment, Calendar, Weekday};
@@ -32,9 +32,9 @@
 //!
 //! # Instants
 //!
-//! All instants are epoch milliseconds, as the service answers them. The rules of a zone are known from the year −9999 to
-//! 9999, and before and after that its clock runs on as it did. Instants more than 250,000 years from 1970 are taken for
-//! the last one before that.
+//! All instants are epoch milliseconds, as the service answers them. The rules of a zone are known from the year −9999
+//! to 9999, and before and after that its clock runs on as it did. Instants more than 250,000 years from 1970 are taken
+//! for the last one before that.
 
 mod alignment;
 mod grid;
@@ -128,8 +128,8 @@ impl Calendar {
         Walker::new(self, timeframe)
     }
 
-    /// The buckets of a timeframe from an instant on, as a few numbers: the parts of `wholes` days, or so many days, weeks
-    /// or months. The first of these days, weeks or months holds `time`.
+    /// The buckets of a timeframe from an instant on, as a few numbers: the parts of `wholes` days, or so many days,
+    /// weeks or months. The first of these days, weeks or months holds `time`.
     ///
     /// ```
     /// use calendar::{Alignment, Calendar, Weekday};

@@ -140,7 +140,8 @@ impl Walker {
         day
     }
 
-    /// The first second at which the clock shows the start of the day `number`, counted from 1970-01-01, or a later time.
+    /// The first second at which the clock shows the start of the day `number`, counted from 1970-01-01, or a later
+    /// time.
     fn day_start(&mut self, number: i64) -> i64 {
         let shown = number * DAY_SECONDS + self.alignment.day_start_seconds();
         let mut segment = self.segment(shown - MAX_OFFSET_SECONDS);

@@ -1,5 +1,5 @@
-//! A slow model of the calendar: it looks the wall clock up at every step of a stretch of time, and takes days, weeks and
-//! months from what it saw. It shares no code with the crate.
+//! A slow model of the calendar: it looks the wall clock up at every step of a stretch of time, and takes days, weeks
+//! and months from what it saw. It shares no code with the crate.
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
 use jiff::Timestamp;
@@ -41,8 +41,8 @@ impl Clock {
         Self { seen: (0..=steps).map(|n| look(from + n * step)).collect() }
     }
 
-    /// The days that lie wholly in what was seen, if each begins when the clock shows `hour`:`minute`: at the first such
-    /// instant if there are two, and at the first instant after the gap if there is none.
+    /// The days that lie wholly in what was seen, if each begins when the clock shows `hour`:`minute`: at the first
+    /// such instant if there are two, and at the first instant after the gap if there is none.
     pub(crate) fn days(&self, hour: u32, minute: u32) -> Vec<SeenDay> {
         let (first, last) = (self.seen[0].1.date(), self.seen.last().unwrap().1.date());
         let mut starts = Vec::new();
