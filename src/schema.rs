@@ -18,6 +18,10 @@ const DATE: &str = r"^[0-9]{4}-[01][0-9]-[0-3][0-9]$";
 const BROKER_DATE: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9]$";
 /// A timeframe's name and a symbol. `Timeframe::parse` accepts other spellings too.
 const SERIES: &str = r"^(M([1-6]|10|12|15|20|30)|H([1-468]|12)|D1|W1|MN1):\S(.{0,62}\S)?$";
+/// A zone or an offset, with or without a time of day. A pattern cannot say which zones there are.
+const ALIGNMENT: &str =
+    r"^([A-Za-z][A-Za-z0-9_+/-]*|[+-](0[0-9]|1[0-3]):(00|15|30|45)|[+-]14:00)(@([01][0-9]|2[0-3]):[0-5][0-9])?$";
+const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const BROKER_TIME: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9] [0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$";
 
 /// The first second of the year 1.
@@ -44,6 +48,14 @@ pub struct Bound;
 /// The parameter `unit` of a query.
 #[derive(Debug)]
 pub struct UnitParameter;
+
+/// The parameter `align` of a query.
+#[derive(Debug)]
+pub struct AlignParameter;
+
+/// The parameter `week` of a query.
+#[derive(Debug)]
+pub struct WeekParameter;
 
 /// The parameter `after` of the list of series.
 #[derive(Debug)]
@@ -80,6 +92,20 @@ impl PartialSchema for UnitParameter {
     }
 }
 
+impl PartialSchema for AlignParameter {
+    fn schema() -> RefOr<Schema> {
+        string().pattern(Some(ALIGNMENT)).into()
+    }
+}
+
+impl PartialSchema for WeekParameter {
+    fn schema() -> RefOr<Schema> {
+        string().enum_values(Some(WEEKDAYS)).into()
+    }
+}
+
+impl ToSchema for AlignParameter {}
+impl ToSchema for WeekParameter {}
 impl ToSchema for SeriesAfter {}
 impl ToSchema for SymbolParameter {}
 impl ToSchema for TimeframeParameter {}

@@ -291,6 +291,7 @@ fn assert_same_series(one: &Selection, other: &Selection) {
     assert_eq!(one.range.symbol, other.range.symbol);
     assert_eq!(one.range.timeframe, other.range.timeframe);
     assert_eq!(one.range.limit, other.range.limit);
+    assert_eq!(one.resampling, other.resampling);
 }
 
 fn check_canonical(price: Price) {

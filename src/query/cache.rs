@@ -14,7 +14,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::{Encoding, Page, Selection};
+use super::{Encoding, Page, QueryError, Selection};
 use crate::detach_on_drop::detach_on_drop;
 use crate::store::{SeriesSelection, SeriesVersion, StoreError};
 use crate::telemetry::panic_text;
@@ -55,14 +55,17 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// True if work on the answer is cancelled once no request waits for it. Candles are read in one short statement
-    /// that is finished in any case; a list of series takes many.
+    /// True if work on the answer is cancelled once no request waits for it. Stored candles are read in one short
+    /// statement that is finished in any case; a list of series takes many, and so may candles that are built.
     fn ends_unawaited(&self) -> bool {
-        matches!(self, Self::Series(_))
+        match self {
+            Self::Candles(selection) => selection.resampling.is_some(),
+            Self::Series(_) => true,
+        }
     }
 }
 
-type Made = Result<Arc<Page>, StoreError>;
+type Made = Result<Arc<Page>, QueryError>;
 
 /// The outcome of making a page.
 #[derive(Debug, Clone)]
@@ -152,12 +155,12 @@ impl Default for Pages {
 }
 
 /// Nobody receives this error, because every waiter has left.
-fn abandoned() -> StoreError {
-    StoreError::unavailable("nobody waited for the answer")
+fn abandoned() -> QueryError {
+    StoreError::unavailable("nobody waited for the answer").into()
 }
 
-fn broken() -> StoreError {
-    StoreError::internal("the task that makes a page broke")
+fn broken() -> QueryError {
+    StoreError::internal("the task that makes a page broke").into()
 }
 
 impl Pages {
@@ -165,15 +168,9 @@ impl Pages {
     /// flight will be fresh, `make` makes one from data that is read after `began`. Single flight: waiters survive
     /// cancellation of the request that started the read, and share its error so that a failing database is not asked
     /// once per waiter. A list of series is abandoned once all requests for it have left.
-    pub(super) async fn get<M>(
-        &self,
-        key: &PageKey,
-        arrived: Instant,
-        began: Instant,
-        make: impl Fn() -> M,
-    ) -> Result<Arc<Page>, StoreError>
+    pub(super) async fn get<M>(&self, key: &PageKey, arrived: Instant, began: Instant, make: impl Fn() -> M) -> Made
     where
-        M: Future<Output = Result<Page, StoreError>> + Send + 'static,
+        M: Future<Output = Result<Page, QueryError>> + Send + 'static,
     {
         loop {
             let mut new = None;
@@ -213,7 +210,7 @@ impl Pages {
         began: Instant,
         announce: watch::Sender<Option<Outcome>>,
         waiters: Waiters,
-        making: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
+        making: impl Future<Output = Result<Page, QueryError>> + Send + 'static,
     ) -> Made {
         let pages = Arc::clone(&self.0);
         let making = detach_on_drop(async move {
@@ -227,7 +224,7 @@ impl Pages {
                     return Err(abandoned());
                 }
             };
-            let made = made.unwrap_or_else(|panic| Err(StoreError::internal(panic_text(&*panic)))).map(Arc::new);
+            let made = made.unwrap_or_else(|panic| Err(StoreError::internal(panic_text(&*panic)).into())).map(Arc::new);
             match &made {
                 Ok(page) if weight(page) <= MAX_ENTRY_BYTES && began.elapsed() <= PAGE_TTL => {
                     pages.insert(key, CacheEntry::Cached { began, page: Arc::clone(page) });
@@ -295,12 +292,12 @@ mod tests {
             Self { begun: Arc::default(), may: Arc::new(Semaphore::new(pages)) }
         }
 
-        fn make(&self, result: Result<usize, ()>) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+        fn make(&self, result: Result<usize, ()>) -> impl Future<Output = Result<Page, QueryError>> + Send + 'static {
             self.begun.fetch_add(1, Ordering::SeqCst);
             let may = Arc::clone(&self.may);
             async move {
                 may.acquire().await.unwrap().forget();
-                result.map(page).map_err(|()| StoreError::unavailable("it is away"))
+                result.map(page).map_err(|()| StoreError::unavailable("it is away").into())
             }
         }
 
@@ -316,7 +313,7 @@ mod tests {
         arrived: Instant,
         make: impl Fn() -> Result<usize, ()> + Send + Sync + 'static,
         maker: &Maker,
-    ) -> tokio::task::JoinHandle<Result<Arc<Page>, StoreError>> {
+    ) -> tokio::task::JoinHandle<Result<Arc<Page>, QueryError>> {
         let (pages, key, maker) = (pages.clone(), key.clone(), maker.clone());
         let (asks, asked) = oneshot::channel();
         let asking = tokio::spawn(async move {
@@ -372,7 +369,7 @@ mod tests {
         assert_eq!(maker.begun(), 1);
         maker.may.add_permits(2);
         for failed in [first, joined] {
-            assert!(matches!(failed.await.unwrap(), Err(StoreError::Unavailable(_))));
+            assert!(matches!(failed.await.unwrap(), Err(QueryError::Store(StoreError::Unavailable(_)))));
         }
         assert_eq!(maker.begun(), 1);
         assert!(pages.0.is_empty(), "a failure is not cached");
@@ -408,8 +405,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_of_one_request() {
         let (pages, key, maker, now) = (Pages::default(), key(""), Maker::new(1), Instant::now());
-        let broken = async || -> Result<Page, StoreError> { panic!("while it is made") };
-        assert!(matches!(pages.get(&key, now, now, broken).await, Err(StoreError::Internal(_))));
+        let broken = async || -> Result<Page, QueryError> { panic!("while it is made") };
+        assert!(matches!(pages.get(&key, now, now, broken).await, Err(QueryError::Store(StoreError::Internal(_)))));
         assert!(pages.0.is_empty());
         assert_eq!(ask(&pages, &key, now, || Ok(2), &maker).await.await.unwrap().unwrap().body.len(), 2);
     }

@@ -1,9 +1,11 @@
-//! Queries for candles and lists of series: their parameters ([`selection`], [`series`]), the encoding of their answers
-//! ([`page`], [`compression`]), and the cache of these ([`cache`]).
+//! Queries for candles and lists of series: their parameters ([`selection`], [`series`]), candles that are built from
+//! shorter ones ([`resample`]), the encoding of answers ([`page`], [`compression`]), and the cache of these
+//! ([`cache`]).
 
 mod cache;
 mod compression;
 mod page;
+mod resample;
 mod selection;
 mod series;
 
@@ -23,6 +25,7 @@ use crate::validation::FieldError;
 
 pub use compression::Encoding;
 pub use page::Page;
+pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
 
@@ -63,7 +66,7 @@ const LIST_MEMORY_KIB: usize = 16 * 1024;
 const LIST_MEMORY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The reason for which a query was not answered.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {
     /// Its parameters break rules.
     #[error("the query is not valid: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
@@ -96,8 +99,9 @@ impl Query {
         let arrived = Instant::now();
         let selection = Selection::parse(query, self.max_limit).map_err(QueryError::Invalid)?;
         // Taken before the read, so that a page from before a change is never cached under the version after it.
-        let series_version = self.store.series_version(&selection.range.symbol, selection.range.timeframe);
-        let reading = self.store.reading(&selection.range.symbol, selection.range.timeframe);
+        let stored = selection.resampling.as_ref().map_or(selection.range.timeframe, |resampling| resampling.source);
+        let series_version = self.store.series_version(&selection.range.symbol, stored);
+        let reading = self.store.reading(&selection.range.symbol, stored);
         let read = || Box::pin(read(self.store.clone(), selection.clone(), reading));
         let question = Question::Candles(selection.clone());
         let key = PageKey { question, series_version, encoding: Encoding::Identity };
@@ -113,7 +117,7 @@ impl Query {
         let QueryAnswer { page, key, arrived } = found;
         let key = PageKey { encoding, ..key };
         let compress = || Box::pin(compress(Arc::clone(&self.compressing), Arc::clone(&page), encoding));
-        Ok(self.pages.get(&key, arrived, page.began, compress).await?)
+        self.pages.get(&key, arrived, page.began, compress).await
     }
 
     /// Lists stored series, from the cache if it holds a fresh list. Writes of this process are visible at once if the
@@ -134,26 +138,30 @@ impl Query {
     }
 }
 
-async fn read(store: Store, selection: Selection, reading: Reading) -> Result<Page, StoreError> {
+async fn read(store: Store, selection: Selection, reading: Reading) -> Result<Page, QueryError> {
+    if let Some(resampling) = &selection.resampling {
+        let built = resampling.read(&store, reading, &selection).await?;
+        return Ok(Page::of_built(&selection, &built, reading.as_of()));
+    }
     // One row more than asked for shows whether there are more.
     let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
     Ok(Page::new(&selection, &store.range_from(reading, range).await?, reading.as_of()))
 }
 
-async fn list(lists: Lists, store: Store, selection: SeriesSelection, reading: Reading) -> Result<Page, StoreError> {
+async fn list(lists: Lists, store: Store, selection: SeriesSelection, reading: Reading) -> Result<Page, QueryError> {
     let kib = u32::try_from(series::max_bytes(&selection).div_ceil(1024)).unwrap_or(u32::MAX);
     let busy = || StoreError::unavailable("too many lists of series are being read");
     let memory = timeout(LIST_MEMORY_TIMEOUT, lists.memory.acquire_many(kib)).await.ok().and_then(Result::ok);
     let _memory = memory.ok_or_else(busy)?;
     let list = store.series_from(reading, &selection).await?;
     lists.outliers.name(&list);
-    series::page(&selection, &list, reading.as_of())
+    Ok(series::page(&selection, &list, reading.as_of())?)
 }
 
-async fn compress(places: Arc<Semaphore>, page: Arc<Page>, encoding: Encoding) -> Result<Page, StoreError> {
+async fn compress(places: Arc<Semaphore>, page: Arc<Page>, encoding: Encoding) -> Result<Page, QueryError> {
     if page.body.len() <= MAX_INLINE_COMPRESSION_BYTES {
-        return page.encoded(encoding);
+        return Ok(page.encoded(encoding)?);
     }
     let _place = places.acquire().await.map_err(StoreError::internal)?;
-    spawn_blocking(move || page.encoded(encoding)).await.map_err(StoreError::internal)?
+    Ok(spawn_blocking(move || page.encoded(encoding)).await.map_err(StoreError::internal)??)
 }

@@ -1,9 +1,12 @@
 //! The bytes of a page, and the encoding of candles in JSON.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::resample::BuiltCandles;
 use super::{Encoding, Selection};
 use crate::store::{Direction, StoreError, StoredCandle, StoredCandles};
 
@@ -39,6 +42,26 @@ impl Page {
             Direction::Ascending => 0..candles.len().min(limit),
             Direction::Descending => candles.len().saturating_sub(limit)..candles.len(),
         };
+        let skipped: Vec<_> = candles.unreadable_times(page.clone()).collect();
+        Self::encode(selection, candles, page, more, &skipped, began)
+    }
+
+    /// Encodes the candles that were built for `selection` since `began`. Buckets without a candle count towards the
+    /// limit, as rows that are not candles do.
+    pub(super) fn of_built(selection: &Selection, built: &BuiltCandles, began: Instant) -> Self {
+        Self::encode(selection, &built.candles, 0..built.candles.len(), built.more, &built.skipped, began)
+    }
+
+    /// Encodes the rows at the positions of `page`. `more` says whether there are others at the end towards which they
+    /// are counted.
+    fn encode(
+        selection: &Selection,
+        candles: &StoredCandles,
+        page: Range<usize>,
+        more: bool,
+        skipped: &[i64],
+        began: Instant,
+    ) -> Self {
         let (mut before, mut after) = (None, None);
         if more {
             match selection.range.direction {
@@ -47,8 +70,8 @@ impl Page {
             }
         }
         let mut body = Vec::with_capacity(length(candles.range(page.clone())));
-        write(&mut body, candles.range(page.clone()));
-        let skipped: Vec<_> = candles.unreadable_times(page).take(MAX_SKIPPED).map(|time| time.to_string()).collect();
+        write(&mut body, candles.range(page));
+        let skipped: Vec<_> = skipped.iter().take(MAX_SKIPPED).map(ToString::to_string).collect();
         let skipped = (!skipped.is_empty()).then(|| skipped.join(","));
         let etag = tag(&body, before.as_deref(), after.as_deref(), skipped.as_deref());
         Self { body: body.into(), etag, before, after, skipped, began }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
+use super::resample::{self, Resampling, Unbuildable};
 use crate::store::{Direction, Range};
 use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
+use calendar::{Alignment, AlignmentError, Weekday, parse_weekday};
 use candle::{EpochUnit, Rule, Symbol, Timeframe, ValueError, format_bound, parse_bound};
 
 /// The limit of a query that names none.
@@ -14,8 +16,10 @@ pub const DEFAULT_LIMIT: usize = 1000;
 /// A valid query. It also builds the query strings of the neighbouring pages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Selection {
-    /// The range to read. Its limit is that of the page.
+    /// The range of the candles. Its limit is that of the page.
     pub range: Range,
+    /// What the candles are built from; `None` if they are stored.
+    pub resampling: Option<Resampling>,
     from: Option<i64>,
     to: Option<i64>,
 }
@@ -24,21 +28,35 @@ pub struct Selection {
 const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
 const END_MILLISECOND: i64 = 253_402_300_800_000;
 
+/// The parameters of a query for candles.
+const PARAMETERS: [&str; 11] =
+    ["symbol", "timeframe", "source", "align", "week", "from", "to", "before", "after", "unit", "limit"];
+
 impl Selection {
-    /// Parses a query string. `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and `after`
-    /// exclusive, `unit` says what their numbers count, and `limit` is at most `max_limit`.
+    /// Parses a query string. `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and
+    /// `after` exclusive, `unit` says what their numbers count, and `limit` is at most `max_limit`. With `source`,
+    /// candles are built from those of a shorter timeframe; `align` and `week` then say where their days and weeks
+    /// begin.
     ///
     /// # Errors
     /// All errors of the query.
     pub fn parse(query: &str, max_limit: usize) -> Result<Self, Vec<FieldError>> {
-        let mut parameters =
-            Parameters::read(query, &["symbol", "timeframe", "from", "to", "before", "after", "unit", "limit"]);
+        let mut parameters = Parameters::read(query, &PARAMETERS);
         let symbol = parameters.required("symbol", Symbol::parse);
         let timeframe = parameters.required("timeframe", Timeframe::parse);
+        let resampling = parameters.resampling(timeframe);
         let unit = parameters.optional("unit", EpochUnit::parse);
         let [from, to, before, after] =
             ["from", "to", "before", "after"].map(|name| parameters.optional(name, |text| parse_bound(text, unit)));
-        let limit = parameters.optional("limit", |text| parse_limit(text, max_limit));
+        let builds = resampling.as_ref().zip(timeframe).map(|(resampling, timeframe)| (resampling.source, timeframe));
+        let most =
+            builds.map_or(max_limit, |(source, timeframe)| resample::max_candles(source, timeframe).min(max_limit));
+        let limit = parameters.optional("limit", |text| {
+            parse_limit(text, most).map_err(|refusal| match builds.filter(|_| most < max_limit) {
+                Some((source, timeframe)) => too_many_to_build(text, most, source, timeframe),
+                None => refusal,
+            })
+        });
         for (one, other) in [("from", "after"), ("to", "before"), ("before", "after")] {
             if parameters.has(one) && parameters.has(other) {
                 let message = format!("cannot be combined with {other}; send one of the two");
@@ -56,11 +74,10 @@ impl Selection {
         } else {
             Direction::Descending
         };
-        let limit =
-            limit.unwrap_or(if from.is_some() && to.is_some() { max_limit } else { DEFAULT_LIMIT.min(max_limit) });
+        let limit = limit.unwrap_or(if from.is_some() && to.is_some() { most } else { DEFAULT_LIMIT.min(most) });
         match (symbol, timeframe) {
             (Some(symbol), Some(timeframe)) if parameters.field_errors.is_empty() => {
-                Ok(Self { range: Range { symbol, timeframe, start, end, direction, limit }, from, to })
+                Ok(Self { range: Range { symbol, timeframe, start, end, direction, limit }, resampling, from, to })
             }
             _ => Err(parameters.refusal()),
         }
@@ -80,16 +97,36 @@ impl Selection {
 
     fn beyond(&self, name: &str, edge: i64, kept: Option<(&str, i64)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query
-            .append_pair("symbol", self.range.symbol.as_str())
-            .append_pair("timeframe", self.range.timeframe.name())
-            .append_pair(name, &format_bound(edge));
+        query.append_pair("symbol", self.range.symbol.as_str()).append_pair("timeframe", self.range.timeframe.name());
+        if let Some(Resampling { source, calendar }) = &self.resampling {
+            query.append_pair("source", source.name());
+            if *calendar.alignment() != Alignment::UTC {
+                query.append_pair("align", &calendar.alignment().to_string());
+            }
+            if calendar.week() != Weekday::Mon {
+                query.append_pair("week", calendar::weekday_name(calendar.week()));
+            }
+        }
+        query.append_pair(name, &format_bound(edge));
         if let Some((name, bound)) = kept {
             query.append_pair(name, &format_bound(bound));
         }
         query.append_pair("limit", &self.range.limit.to_string());
         query.finish()
     }
+}
+
+/// The refusal of a limit beyond which too many stored candles would be read.
+fn too_many_to_build(text: &str, most: usize, source: Timeframe, timeframe: Timeframe) -> ValueError {
+    let limit = text.parse().unwrap_or(usize::MAX);
+    let advice = resample::better_source(source, timeframe, limit);
+    let advice = advice.map(|better| format!(", or source={better} if that is stored")).unwrap_or_default();
+    let message = format!(
+        "must be a whole number from 1 to {most}, because one answer is built from at most {} candles; page through the \
+         rest{advice}",
+        resample::MAX_SOURCE_CANDLES
+    );
+    ValueError::new(Rule::OutOfRange, message)
 }
 
 /// Parses a whole number from 1 to `max_limit`.
@@ -99,6 +136,35 @@ pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueEr
         return Err(invalid());
     }
     text.parse().ok().filter(|limit| (1..=max_limit).contains(limit)).ok_or_else(invalid)
+}
+
+/// The refusal of a parameter's value.
+pub(super) trait Refusal {
+    /// The stable name of the rule that was broken.
+    fn kind(&self) -> &'static str;
+
+    /// A clause whose subject is the value.
+    fn message(self) -> String;
+}
+
+impl Refusal for ValueError {
+    fn kind(&self) -> &'static str {
+        self.rule.name()
+    }
+
+    fn message(self) -> String {
+        self.message
+    }
+}
+
+impl Refusal for AlignmentError {
+    fn kind(&self) -> &'static str {
+        self.rule()
+    }
+
+    fn message(self) -> String {
+        self.to_string()
+    }
 }
 
 /// The decoded parameters, and their errors so far.
@@ -164,9 +230,48 @@ impl<'a> Parameters<'a> {
         parsed
     }
 
-    pub(super) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
+    pub(super) fn optional<T, E: Refusal>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let parsed = parse(&self.pairs.iter().find(|(present, _)| present == name)?.1);
-        parsed.map_err(|invalid| self.refuse(name, invalid.rule.name(), invalid.message)).ok()
+        parsed.map_err(|invalid| self.refuse(name, invalid.kind(), invalid.message())).ok()
+    }
+
+    /// What candles of `timeframe` are built from, if `source` says so.
+    fn resampling(&mut self, timeframe: Option<Timeframe>) -> Option<Resampling> {
+        let source = self.optional("source", Timeframe::parse);
+        let alignment = self.optional("align", Alignment::parse);
+        let week = self.optional("week", parse_weekday);
+        if !self.has("source") {
+            for name in ["align", "week"].into_iter().filter(|name| self.has(name)).collect::<Vec<_>>() {
+                let message =
+                    format!("is missing beside {name}; send the timeframe to build from, such as M1, or drop {name}");
+                self.refuse("source", Rule::Missing.name(), message);
+            }
+        }
+        let (source, timeframe) = (source?, timeframe?);
+        let names = || resample::sources(timeframe).map(Timeframe::name).collect::<Vec<_>>().join(" ");
+        match resample::check(source, timeframe) {
+            Ok(()) => return Some(Resampling::new(source, alignment, week)),
+            Err(_) if names().is_empty() => {
+                let message = format!("cannot stand beside timeframe {timeframe}, the shortest one; drop it");
+                self.refuse("source", "not_shorter", message);
+            }
+            Err(Unbuildable::NotShorter) => {
+                let message = format!(
+                    "is not shorter than timeframe {timeframe}; send one of {}, or drop it to read {timeframe} as stored",
+                    names()
+                );
+                self.refuse("source", "not_shorter", message);
+            }
+            Err(Unbuildable::NotAMultiple) => {
+                let message = format!("does not divide timeframe {timeframe}; send one of {}", names());
+                self.refuse("source", "not_a_divisor", message);
+            }
+        }
+        None
     }
 
     fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {

@@ -1,3 +1,6 @@
+use super::StoreError;
+use super::error::unreadable;
+
 /// A candle as it is stored. Its text and numbers are answered unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredCandle<'a> {
@@ -93,6 +96,15 @@ impl StoredCandles {
         Ok(Self { text, rows, unreadable })
     }
 
+    /// Rows with the opening times `times` and the lines of `text`, each of which is open, high, low, close, volume,
+    /// and 1 or 0, separated by one blank.
+    ///
+    /// # Errors
+    /// When there are more or fewer lines than times.
+    pub fn of_lines(times: impl ExactSizeIterator<Item = i64>, text: String) -> Result<Self, StoreError> {
+        Self::parse(times, text).map_err(unreadable)
+    }
+
     /// Reverses rows that were read in descending order.
     pub(super) fn reversed(mut self) -> Self {
         self.rows.reverse();
@@ -147,13 +159,39 @@ impl StoredCandles {
     }
 }
 
+/// Parses the values of one row.
+pub(super) fn parse_columns(
+    time: i64,
+    prices: [&[u8]; 4],
+    volume: i64,
+    closed: bool,
+) -> Result<StoredCandle<'_>, UnreadableRow> {
+    let text = prices.map(|price| std::str::from_utf8(price).ok().filter(|price| is_price(price)));
+    if let [Some(open), Some(high), Some(low), Some(close)] = text {
+        return Ok(StoredCandle { time, prices: [open, high, low, close], volume, closed });
+    }
+    let column = text.iter().position(Option::is_none).unwrap_or_default();
+    Err(UnreadableRow::of(time, PRICE_COLUMNS[column], &String::from_utf8_lossy(prices[column])))
+}
+
+/// Parses one line of the text that [`StoredCandles::parse`] takes.
+pub(super) fn parse_line(time: i64, line: &str) -> Result<StoredCandle<'_>, UnreadableRow> {
+    let (Packed { volume, bounds, closed }, _) =
+        packed(line.as_bytes(), 0).map_err(|column| UnreadableRow::new(time, line, column))?;
+    let price = |n: usize| &line[bounds[n] as usize..bounds[n + 1] as usize - 1];
+    Ok(StoredCandle { time, prices: [price(0), price(1), price(2), price(3)], volume, closed })
+}
+
 impl UnreadableRow {
     fn new(time: i64, line: &str, column: MisshapenColumn) -> Self {
         let (field, value) = match column {
             MisshapenColumn::Price(n) => (PRICE_COLUMNS[n], line.split(' ').nth(n)),
             MisshapenColumn::Other => ("row", Some(line)),
         };
-        let mut value = value.unwrap_or_default();
+        Self::of(time, field, value.unwrap_or_default())
+    }
+
+    fn of(time: i64, field: &'static str, mut value: &str) -> Self {
         if let Some(end) = (0..=MAX_QUOTED_BYTES).rev().find(|&end| value.is_char_boundary(end))
             && value.len() > MAX_QUOTED_BYTES
         {
@@ -218,12 +256,20 @@ fn plain_decimal(text: &[u8]) -> usize {
     end
 }
 
+/// True for the text of a price that pages answer.
+pub(super) fn is_price(text: &str) -> bool {
+    is_price_text(text.as_bytes())
+}
+
+fn is_price_text(text: &[u8]) -> bool {
+    plain_decimal(text) == text.len() && (1..=MAX_PRICE_BYTES).contains(&text.len())
+}
+
 /// The number of digits after the point of a stored price; `None` if it is not a price, so that pages leave out its
 /// row.
 pub(super) fn fraction_digits(price: &[u8]) -> Option<u32> {
-    let is_price = plain_decimal(price) == price.len() && (1..=MAX_PRICE_BYTES).contains(&price.len());
     let point = price.iter().position(|&byte| byte == b'.');
-    if is_price { u32::try_from(point.map_or(0, |point| price.len() - point - 1)).ok() } else { None }
+    if is_price_text(price) { u32::try_from(point.map_or(0, |point| price.len() - point - 1)).ok() } else { None }
 }
 
 #[cfg(test)]

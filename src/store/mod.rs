@@ -1,11 +1,13 @@
 //! The store of candles. [`postgres`] and [`sqlite`] behave alike, and only these two modules hold SQL.
 
 mod candles;
+mod decimal;
 mod error;
 mod inspection;
 pub mod postgres;
 mod precision;
 mod reading;
+mod resample;
 mod series;
 pub mod sqlite;
 mod unreachable;
@@ -19,14 +21,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use metrics::histogram;
+use metrics::{counter, histogram};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use crate::detach_on_drop::detach_on_drop;
-use crate::telemetry::metrics::OPERATION_DURATION;
+use crate::telemetry::metrics::{OPERATION_DURATION, RESAMPLED};
 use crate::telemetry::{panic_text, spans};
 use candle::{Batch, Candle, Symbol, Timeframe, Timestamp, Written};
 use coalescer::Limits;
@@ -36,6 +38,7 @@ pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
 pub use precision::Outliers;
 pub use reading::Reading;
+pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
@@ -346,8 +349,27 @@ impl Store {
             }
         };
         let candles = self.measured("range", read).await?;
-        self.unreadable.report(&symbol, timeframe, &candles);
+        self.unreadable.report(&symbol, timeframe, candles.unreadable());
         Ok(candles)
+    }
+
+    /// Builds candles from those of a shorter timeframe, where `reading` says: for each bucket that holds a row, closed
+    /// or forming, what its candles add up to at one moment. Logs each row that is not a candle, once.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn resample_from(&self, reading: Reading, range: ResampleRange) -> Result<Resampled, StoreError> {
+        let (symbol, source) = (range.symbol.clone(), range.source);
+        let build = async {
+            match &self.database {
+                Database::Postgres(postgres) => postgres.resample(reading.server, range).await,
+                Database::Sqlite(sqlite) => sqlite.resample(range).await,
+            }
+        };
+        let built = self.measured("resample", build).await?;
+        counter!(RESAMPLED).increment(built.rows);
+        self.unreadable.report(&symbol, source, &built.unreadable);
+        Ok(built)
     }
 
     /// Reads the opening times of the newest closed candles that [`Self::keep_newest`] has stored, in epoch

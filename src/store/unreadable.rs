@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::warn;
 
-use super::StoredCandles;
+use super::UnreadableRow;
 use candle::{Symbol, Timeframe, format_millis};
 
 /// The maximum number of rows that a process logs: enough to find a mistake, and a bound if a table is full of them.
@@ -24,13 +24,13 @@ struct LoggedRows {
 }
 
 impl UnreadableRows {
-    /// Logs those unreadable rows of `candles` that were not logged before.
-    pub(super) fn report(&self, symbol: &Symbol, timeframe: Timeframe, candles: &StoredCandles) {
-        if candles.unreadable().is_empty() {
+    /// Logs those of the `rows` of a series that were not logged before.
+    pub(super) fn report(&self, symbol: &Symbol, timeframe: Timeframe, rows: &[UnreadableRow]) {
+        if rows.is_empty() {
             return;
         }
         let mut logged = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in candles.unreadable() {
+        for row in rows {
             if logged.len() > MAX_LOGGED {
                 return;
             }

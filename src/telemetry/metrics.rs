@@ -40,6 +40,8 @@ pub const CONFLICTS: &str = "candlewick_candles_conflicting_total";
 pub const FLUSHES: &str = "candlewick_flushes_total";
 /// Posts in these groups.
 pub const FLUSHED_POSTS: &str = "candlewick_flushed_posts_total";
+/// Stored candles that were added up into candles of a longer timeframe.
+pub const RESAMPLED: &str = "candlewick_resampled_source_candles_total";
 /// Candles of posts that wait for a group.
 pub const WAITING_CANDLES: &str = "candlewick_waiting_candles";
 /// Age of the newest closed candle by `timeframe`: seconds since it opened.
@@ -203,6 +205,7 @@ fn register_at_zero() {
     counter!(FLUSHES).increment(0);
     counter!(FLUSHED_POSTS).increment(0);
     counter!(LIMITER_FALLBACKS).increment(0);
+    counter!(RESAMPLED).increment(0);
     gauge!(WAITING_CANDLES).set(0);
     gauge!(ACTIVE_REQUESTS).set(0);
     gauge!(POOL_PENDING).set(0);
@@ -226,6 +229,7 @@ fn describe() {
     describe_counter!(FLUSHES, "Groups of posts, each of which shares a statement or a transaction.");
     describe_counter!(FLUSHED_POSTS, "Posts that were written in groups.");
     describe_gauge!(WAITING_CANDLES, "Candles of posts that wait for a group.");
+    describe_counter!(RESAMPLED, "Stored candles that were added up into candles of a longer timeframe.");
     describe_gauge!(NEWEST_AGE, Unit::Seconds, "Seconds since the newest closed candle of a timeframe opened.");
     describe_gauge!(
         STANDBY_AGE,

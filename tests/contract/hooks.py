@@ -26,6 +26,11 @@ FIRST_MILLISECONDS = 10**10
 # The first and the last second of the past, which begins in 1700, each a day inwards, because zones and `utc_offset` move a
 # time by less than a day.
 EARLIEST, LATEST = -8_520_336_000 + 86_400, int(time.time()) - 86_400
+# Zones that a query may name, and timeframes that can be built from M1.
+ALIGNMENTS = ("utc", "ny17", "Europe/Athens", "America/New_York@17:00", "Australia/Lord_Howe", "+03:00", "-03:30@09:15")
+BUILT_FROM_M1 = ("M5", "H1", "H4", "D1", "W1", "MN1")
+# The most months that are built from minutes at once, which is the smallest of these limits.
+MAX_BUILT = 44
 MINUTES = re.compile(r"^(?:period_)?m(\d+)$|^(\d+)m$", re.IGNORECASE)
 HOURS = re.compile(r"^(period_)?h\d+$|^\d+h$", re.IGNORECASE)
 RFC3339 = re.compile(r"^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d+)?(Z|[+-]\d{2}:\d{2})$")
@@ -242,6 +247,7 @@ def keep_query_rules(query):
         query["symbol"] = UNPRINTABLE.sub("x", query["symbol"])
     if "limit" in query and int(query["limit"]) > MAX_LIMIT:
         query["limit"] = MAX_LIMIT
+    keep_source_rules(query)
     for one, other in (("from", "after"), ("to", "before"), ("before", "after")):
         if one in query and other in query:
             del query[other]
@@ -261,6 +267,21 @@ def keep_query_rules(query):
             query[lower], query[upper] = query[upper], query[lower]
         if bound(query[lower], unit) == bound(query[upper], unit):
             del query[upper]
+
+
+def keep_source_rules(query):
+    """A source that is shorter than the timeframe, and a zone that exists."""
+    if "source" not in query:
+        query.pop("align", None)
+        query.pop("week", None)
+        return
+    choice = zlib.crc32(repr(sorted(query.items())).encode(errors="replace"))
+    query["source"] = "M1"
+    query["timeframe"] = BUILT_FROM_M1[choice % len(BUILT_FROM_M1)]
+    if "align" in query:
+        query["align"] = ALIGNMENTS[choice % len(ALIGNMENTS)]
+    if "limit" in query and int(query["limit"]) > MAX_BUILT:
+        query["limit"] = MAX_BUILT
 
 
 def bound(value, unit):

@@ -50,6 +50,7 @@ mod postgres;
 mod properties;
 mod query;
 mod reload;
+mod resample;
 mod series;
 mod serving;
 mod shared_limits;

@@ -527,7 +527,7 @@ fn postgres_statements_read_only_the_rows_they_need() {
     });
 }
 
-fn visit(node: &Value, see: &mut impl FnMut(&Value)) {
+pub fn visit(node: &Value, see: &mut impl FnMut(&Value)) {
     see(node);
     for child in node["Plans"].as_array().into_iter().flatten() {
         visit(child, see);

@@ -70,6 +70,9 @@ fn a_posted_candle_is_in_the_next_page() {
             assert_eq!(pair.newest(&pair.service).await.len() as i64, posted + 1);
             let series = pair.service.get("/api/v1/series?symbol=EURUSD").await.json();
             assert_eq!(series[0]["last"], (NOW - (102 - posted) * 3600) * 1000, "{series}");
+            let days = pair.service.get("/api/v1/candles?symbol=EURUSD&timeframe=D1&source=H1").await.json();
+            let volumes = days.as_array().unwrap().iter().map(|day| day["volume"].as_i64().unwrap());
+            assert_eq!(volumes.sum::<i64>(), 1200 * (posted + 1), "{days}");
         }
     });
 }

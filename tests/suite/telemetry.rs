@@ -176,6 +176,7 @@ fn counters_start_at_zero() {
             "candlewick_flushes_total",
             "candlewick_flushed_posts_total",
             "candlewick_rate_limiter_fallbacks_total",
+            "candlewick_resampled_source_candles_total",
             "candlewick_waiting_candles",
             "candlewick_write_failing",
             "db_client_connection_timeouts_total",
@@ -189,6 +190,27 @@ fn counters_start_at_zero() {
                 let name = format!("http_server_request_duration_seconds_count{labels}");
                 assert_eq!(samples.get(&name), Some(&0.0), "{name}");
             }
+        }
+    });
+}
+
+#[test]
+fn the_candles_that_built_ones_are_added_up_from_are_counted() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        for variables in [&[][..], &[("DATABASE_URL", &*database.url)]] {
+            let folder = folder();
+            let (serving, admin) = start(folder.path(), variables);
+            let minute = |n: i64| with(candle(1_754_265_600 + n * 60), json!({"timeframe": "M1"}));
+            let forming = with(minute(4), json!({"complete": false}));
+            let candles = [minute(0), minute(1), minute(60), minute(61)];
+            assert_eq!(post(&serving, json!({ "candles": candles })).await.status, 201);
+            assert_eq!(post(&serving, json!({ "candles": [forming] })).await.status, 201);
+            let url = format!("{}/api/v1/candles?symbol=EURUSD&timeframe=H1&source=M1", serving.url);
+            let answer = send(reqwest::Client::new().get(url).bearer_auth(TOKEN)).await;
+            assert_eq!(answer.json().as_array().map(Vec::len), Some(2), "{answer:?}");
+            let samples = scrape(&admin).await;
+            assert_eq!(samples.get("candlewick_resampled_source_candles_total"), Some(&5.0), "{samples:#?}");
         }
     });
 }

@@ -6,6 +6,7 @@ mod limits;
 mod mixed;
 mod process;
 mod read;
+mod resample;
 mod series;
 
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use crate::service::Service;
 use crate::table::{Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 24] = [
+pub const NAMES: [&str; 26] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -39,6 +40,8 @@ pub const NAMES: [&str; 24] = [
     "not-modified",
     "shared-hot",
     "shared-refused",
+    "resample-page",
+    "resample-year",
     "series",
     "idle",
     "peak",
@@ -72,7 +75,7 @@ impl Bench {
 
     fn url(&self, contender: Contender) -> &str {
         match contender {
-            Contender::Ours | Contender::Plain | Contender::Axum => &self.urls[0],
+            Contender::Ours | Contender::Plain | Contender::Axum | Contender::Stored => &self.urls[0],
             Contender::Bare => &self.urls[1],
             Contender::Peer => &self.urls[2],
         }
@@ -139,6 +142,8 @@ enum Contender {
     Plain,
     /// A bare axum handler that takes the same posts and stores nothing.
     Axum,
+    /// The service again, with pages of stored candles, in a row that measures built ones.
+    Stored,
 }
 
 const ALL: [Contender; 3] = [Contender::Ours, Contender::Bare, Contender::Peer];
@@ -147,7 +152,7 @@ const WITHOUT_PEER: [Contender; 2] = [Contender::Ours, Contender::Bare];
 /// The rate of each contender in each round.
 #[derive(Default)]
 struct Rates {
-    of: [Vec<f64>; 5],
+    of: [Vec<f64>; 6],
     /// The service's peak memory, in MiB.
     memory: f64,
 }
@@ -156,12 +161,14 @@ impl Rates {
     /// Makes a line for each contender that the service is compared with. `targets` are the targets against the bare
     /// limit and against the peer.
     fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
-        let [ours, bare_rates, peer_rates, plain_rates, axum_rates] = self.of;
+        let [ours, bare_rates, peer_rates, plain_rates, axum_rates, stored_rates] = self.of;
         let references = [
             Reference { name: bare, target: targets.0, rates: bare_rates },
             Reference { name: PEER, target: targets.1, rates: peer_rates },
             Reference { name: "without gzip", target: None, rates: plain_rates },
             Reference { name: "axum, storing nothing", target: None, rates: axum_rates },
+            // A built page may take twenty times as long as a stored one.
+            Reference { name: "stored page", target: Some(0.05), rates: stored_rates },
         ];
         let measured = references.iter().filter(|reference| !reference.rates.is_empty());
         measured.map(|reference| compared(name, unit, &ours, reference).with_memory(self.memory)).collect()
@@ -188,6 +195,8 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "not-modified" => read::not_modified(bench).await,
         "shared-hot" => limits::hot(bench).await,
         "shared-refused" => limits::refused(bench).await,
+        "resample-page" => resample::page(bench).await,
+        "resample-year" => resample::year(bench).await,
         "series" => series::measure(bench).await,
         "idle" => process::idle(bench).await,
         "peak" => process::peak(bench).await,

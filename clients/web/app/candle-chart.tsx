@@ -12,7 +12,7 @@ const DARK = '(prefers-color-scheme: dark)';
 
 export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed: (feed: Feed) => void }) {
   const { client, choice, onFeed } = props;
-  const { symbol, timeframe, precision } = choice;
+  const { symbol, timeframe, source, precision } = choice;
   const host = useRef<Host>(null);
 
   useEffect(() => {
@@ -49,9 +49,9 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
 
   useEffect(() => {
     const { chart } = host.current!;
-    chart!.setSymbol({ ticker: symbol, pricePrecision: precision, volumePrecision: 0 });
+    chart!.setSymbol({ ticker: symbol, source, pricePrecision: precision, volumePrecision: 0 });
     chart!.setPeriod(toPeriod(timeframe));
-  }, [symbol, timeframe, precision, client, onFeed]);
+  }, [symbol, timeframe, source, precision, client, onFeed]);
 
   const move = (event: KeyboardEvent) => {
     const chart = host.current!.chart!;

@@ -1,8 +1,8 @@
 import { useMemo, useState, type KeyboardEvent } from 'react';
-import { toPeriod, type Series } from '../lib/candlewick';
+import { minutesOf, sourceOf, type Series } from '../lib/candlewick';
 
-/** The series on the chart, and the number of digits of its prices. */
-export type Choice = { symbol: string; timeframe: string; precision: number };
+/** The series on the chart, the stored timeframe that it is built from if it is not stored, and the digits of its prices. */
+export type Choice = { symbol: string; timeframe: string; source?: string; precision: number };
 
 /** The digits of most currency pairs, for a series without a closed candle that would show them. */
 const USUAL_PRECISION = 5;
@@ -10,7 +10,8 @@ const USUAL_PRECISION = 5;
 const MIN_FILTERED_SYMBOLS = 30;
 /** The maximum number of symbols in the list, because a browser needs seconds to lay out tens of thousands. */
 const MAX_LISTED_SYMBOLS = 300;
-const MINUTES = { minute: 1, hour: 60, day: 1440, week: 10_080, month: 43_200 };
+/** The timeframes that the page offers for a symbol that does not have them but a shorter one. */
+const BUILT_TIMEFRAMES = ['M5', 'M15', 'M30', 'H1', 'H4', 'D1', 'W1', 'MN1'];
 
 /** The series that the address names; without a symbol the first one, without a timeframe H1 if there is one. */
 export function choose(series: Series[], symbol: string | null, timeframe: string | null): Choice | undefined {
@@ -19,8 +20,10 @@ export function choose(series: Series[], symbol: string | null, timeframe: strin
   const offered = timeframesOf(series, chosenSymbol);
   const chosenTimeframe =
     timeframe && isTimeframe(timeframe) ? timeframe : offered.includes('H1') ? 'H1' : (offered[0] ?? 'H1');
-  const known = series.find((it) => it.symbol === chosenSymbol && it.timeframe === chosenTimeframe);
-  return { symbol: chosenSymbol, timeframe: chosenTimeframe, precision: known?.price_precision ?? USUAL_PRECISION };
+  const source = sourceOf(chosenTimeframe, offered);
+  const known = series.find((it) => it.symbol === chosenSymbol && it.timeframe === (source ?? chosenTimeframe));
+  const precision = known?.price_precision ?? USUAL_PRECISION;
+  return { symbol: chosenSymbol, timeframe: chosenTimeframe, source, precision };
 }
 
 export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick: (choice: Choice) => void }) {
@@ -30,11 +33,13 @@ export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick:
   const found = useMemo(() => matching(symbols, filter), [symbols, filter]);
   const options = useMemo(() => listed(found, choice?.symbol), [found, choice?.symbol]);
   if (!choice) return <h1>candlewick</h1>;
-  const timeframes = [...new Set([...timeframesOf(series, choice.symbol), choice.timeframe])].sort(byLength);
-  // Shows another symbol in the same timeframe if it has that.
+  const stored = timeframesOf(series, choice.symbol);
+  const timeframes = [...new Set([...withBuilt(stored), choice.timeframe])].sort(byLength);
+  // Shows another symbol in the same timeframe if it has that or a shorter one.
   const pickSymbol = (symbol: string) => {
     setFilter('');
-    onPick(choose(series, symbol, timeframesOf(series, symbol).find((it) => it === choice.timeframe) ?? null)!);
+    const offered = withBuilt(timeframesOf(series, symbol));
+    onPick(choose(series, symbol, offered.find((it) => it === choice.timeframe) ?? null)!);
   };
   // A symbol that is not listed may be stored all the same, because the list is limited.
   const pickFiltered = ({ key }: KeyboardEvent) => {
@@ -61,7 +66,7 @@ export function SeriesPicker(props: { series: Series[]; choice?: Choice; onPick:
       <fieldset>
         <legend>Timeframe</legend>
         {timeframes.map((timeframe) => (
-          <label key={timeframe}>
+          <label key={timeframe} title={builtFrom(timeframe, stored)}>
             <input
               type="radio"
               name="timeframe"
@@ -107,18 +112,23 @@ function timeframesOf(series: Series[], symbol: string): string[] {
   return series.flatMap((it) => (it.symbol === symbol ? [it.timeframe] : [])).sort(byLength);
 }
 
-function byLength(one: string, other: string): number {
-  return minutes(one) - minutes(other);
+/** The stored timeframes of a symbol, and those that can be built from them. */
+function withBuilt(stored: string[]): string[] {
+  return [...stored, ...BUILT_TIMEFRAMES.filter((it) => sourceOf(it, stored))];
 }
 
-function minutes(timeframe: string): number {
-  const { type, span } = toPeriod(timeframe);
-  return MINUTES[type] * span;
+function builtFrom(timeframe: string, stored: string[]): string | undefined {
+  const source = sourceOf(timeframe, stored);
+  return source && `Built from ${source}; days begin at midnight UTC`;
+}
+
+function byLength(one: string, other: string): number {
+  return minutesOf(one) - minutesOf(other);
 }
 
 function isTimeframe(text: string): boolean {
   try {
-    return minutes(text) > 0;
+    return minutesOf(text) > 0;
   } catch {
     return false;
   }

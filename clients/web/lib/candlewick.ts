@@ -15,7 +15,7 @@ export type Candle = {
   high: number;
   /** Lowest price of the period. */
   low: number;
-  /** First price of the period, with the digits it was posted with. */
+  /** First price of the period, with the digits it was posted with, or without trailing zeros if it was built. */
   open: number;
   /** When the candle opened, in epoch milliseconds. */
   timestamp: number;
@@ -67,6 +67,15 @@ export type Step = string | number;
 export type CandlesQuery = {
   symbol: string;
   timeframe: string;
+  /** A shorter stored timeframe from which candles are built; minutes and hours have to be a multiple of it. */
+  source?: string;
+  /** Where the days of built candles begin: `utc` (default), `ny17`, a zone such as `Europe/Athens`, an offset such as `+03:00`, or one of these with a time, such as `America/New_York@17:00`. Only with `source`. */
+  align?: string;
+  /**
+   * Weekday of the trading date with which weeks of built candles begin; `monday` if absent. Only with `source`.
+   * @enum {string}
+   */
+  week?: "monday" | "tuesday" | "wednesday" | "thursday" | "friday" | "saturday" | "sunday";
   /** First opening time: epoch seconds, epoch milliseconds (from 10^10, or by `unit`), RFC 3339, or a date for its midnight in UTC. */
   from?: number | string;
   /** Last opening time. */
@@ -80,7 +89,7 @@ export type CandlesQuery = {
    * @enum {string}
    */
   unit?: "s" | "ms";
-  /** The maximum number of candles, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` if both `from` and `to` are given. */
+  /** The maximum number of candles, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` if both `from` and `to` are given. Built candles have a lower bound, by the 2,000,000 stored candles from which one answer is built. */
   limit?: number;
 };
 export type SeriesQuery = {
@@ -342,6 +351,30 @@ export function toPeriod(timeframe: string): { type: (typeof UNITS)[Unit]; span:
   return { type: UNITS[unit as Unit], span: Number(span) };
 }
 
+const MINUTES = { minute: 1, hour: 60, day: 1440, week: 10_080, month: 43_200 };
+
+/** The minutes in a timeframe; a month has 30 days. */
+export function minutesOf(timeframe: string): number {
+  const { type, span } = toPeriod(timeframe);
+  return MINUTES[type] * span;
+}
+
+/**
+ * The stored timeframe from which candles of `timeframe` are best built: the longest one up to H1 that divides it, because
+ * longer ones open where the broker's day does, or else the shortest other one. `undefined` if it is stored or cannot be built.
+ */
+export function sourceOf(timeframe: string, stored: string[]): string | undefined {
+  const length = minutesOf(timeframe);
+  const divides = (source: string) => {
+    const minutes = minutesOf(source);
+    const inDays = length >= MINUTES.day && minutes <= MINUTES.day;
+    return minutes < length && (inDays || (minutes < MINUTES.day && length % minutes === 0));
+  };
+  if (stored.includes(timeframe)) return undefined;
+  const sources = stored.filter(divides).sort((one, other) => minutesOf(one) - minutesOf(other));
+  return sources.findLast((it) => minutesOf(it) <= MINUTES.hour) ?? sources[0];
+}
+
 /** The timeframe of a klinecharts period. */
 export function toTimeframe({ type, span }: { type: string; span: number }): string {
   const unit = Object.keys(UNITS).find((unit) => UNITS[unit as Unit] === type);
@@ -357,7 +390,7 @@ export type Feed =
   | { state: 'error'; error: CandlewickError; last?: Candle };
 
 // The arguments of a klinecharts data loader, declared here so that this file needs none of its types.
-type ChartSeries = { symbol: { ticker: string }; period: { type: string; span: number } };
+type ChartSeries = { symbol: { ticker: string; source?: unknown }; period: { type: string; span: number } };
 type More = { forward: boolean };
 type BarsRequest = ChartSeries & {
   type: string;
@@ -366,14 +399,16 @@ type BarsRequest = ChartSeries & {
 };
 type Subscription = ChartSeries & { callback: (candle: Candle) => void };
 
-type SeriesName = { symbol: string; timeframe: string };
+type SeriesName = { symbol: string; timeframe: string; source?: string };
 
 function toSeries({ symbol, period }: ChartSeries): SeriesName {
-  return { symbol: symbol.ticker, timeframe: toTimeframe(period) };
+  const source = typeof symbol.source === 'string' ? symbol.source : undefined;
+  return { symbol: symbol.ticker, timeframe: toTimeframe(period), source };
 }
 
 /**
- * A data loader for klinecharts 10, whose `ticker` is candlewick's symbol. It loads the newest page, older pages when the
+ * A data loader for klinecharts 10, whose `ticker` is candlewick's symbol. If the chart's symbol has a `source`, candles are
+ * built from that stored timeframe. It loads the newest page, older pages when the
  * chart asks for them, and then new candles. It repeats a failed request until it succeeds or the chart turns to another
  * series, and reports each state to `onFeed`. Call `stop` before you dispose of the chart.
  */

@@ -4,7 +4,15 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import { Candlewick, CandlewickError, toPeriod, toTimeframe, type Candle, type Series } from '../lib/candlewick.ts';
+import {
+  Candlewick,
+  CandlewickError,
+  sourceOf,
+  toPeriod,
+  toTimeframe,
+  type Candle,
+  type Series,
+} from '../lib/candlewick.ts';
 import { withTypes } from '../scripts/types.ts';
 import { freePort, INGEST_KEY, randomWalk, READ_TOKEN, Service } from './support.ts';
 
@@ -324,6 +332,23 @@ test('timeframes and periods of the chart are converted into each other', () => 
   assert.deepEqual(toPeriod('MN1'), { type: 'month', span: 1 });
   assert.throws(() => toPeriod('1h'), /1h is not a timeframe/);
   assert.throws(() => toTimeframe({ type: 'second', span: 5 }), /no candles of 5 second/);
+});
+
+test('candles that are not stored are built from the longest source up to an hour', () => {
+  for (const [timeframe, stored, source] of [
+    ['H4', ['M1', 'M5', 'H1', 'D1'], 'H1'],
+    ['H4', ['M1', 'H3'], 'M1'],
+    ['D1', ['M1', 'H1', 'H4'], 'H1'],
+    ['D1', ['H4'], 'H4'],
+    ['MN1', ['W1', 'D1'], 'D1'],
+    ['M15', ['M4', 'M5', 'M10'], 'M5'],
+    ['H1', ['M1', 'H1'], undefined],
+    ['MN1', ['W1'], undefined],
+    ['M1', ['M5'], undefined],
+    ['H1', [], undefined],
+  ] as const) {
+    assert.equal(sourceOf(timeframe, [...stored]), source, `${timeframe} from ${stored.join(' ')}`);
+  }
 });
 
 test('the types are those of docs/openapi.json; `npm run types` writes them', async () => {

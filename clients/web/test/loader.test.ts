@@ -10,7 +10,7 @@ import {
   type CandlesQuery,
   type Feed,
 } from '../lib/candlewick.ts';
-import { Gate, randomWalk, READ_TOKEN, Service, until } from './support.ts';
+import { addedUp, Gate, randomWalk, READ_TOKEN, Service, until } from './support.ts';
 
 const HOUR = 3_600_000;
 const PAGE = 25;
@@ -27,7 +27,10 @@ class ChartModel {
   more = false;
   readonly feeds: Feed[] = [];
   readonly loader: CandleLoader;
-  #series = { symbol: { ticker: '' }, period: toPeriod('H1') };
+  #series: { symbol: { ticker: string; source?: string }; period: ReturnType<typeof toPeriod> } = {
+    symbol: { ticker: '' },
+    period: toPeriod('H1'),
+  };
   #loading = false;
 
   constructor(base: string, pageSize: number) {
@@ -35,9 +38,9 @@ class ChartModel {
     this.loader = new CandleLoader({ client, pageSize, interval: 10, onFeed: (feed) => this.feeds.push(feed) });
   }
 
-  show(ticker: string, timeframe = 'H1'): void {
+  show(ticker: string, timeframe = 'H1', source?: string): void {
     this.loader.unsubscribeBar();
-    this.#series = { symbol: { ticker }, period: toPeriod(timeframe) };
+    this.#series = { symbol: { ticker, source }, period: toPeriod(timeframe) };
     this.#loading = false;
     this.#ask('init', null);
   }
@@ -123,6 +126,23 @@ test('paging back ends at the first candle, without gaps or duplicates', async (
   assert.deepEqual(chart.list, walk);
   assert.deepEqual(chart.feeds[0], { state: 'loading' });
   assert.deepEqual(chart.feeds[1], { state: 'ok', last: end });
+});
+
+test('candles that are not stored are built from their source, page by page, and follow it', async () => {
+  const built = addedUp(walk, 4 * HOUR);
+  built.at(-1)!.complete = false;
+  chart = open(gate.url, 6);
+  chart.show('EURUSD', 'H4', 'H1');
+  await until(holds(chart, built.slice(-6)), 'the newest page is built');
+  chart.scrollBack();
+  await until(holds(chart, built.slice(-12)), 'older candles are built');
+  await service.post('EURUSD', 'H1', [later(1, { complete: false })]);
+  const added = addedUp([...walk, later(1)], 4 * HOUR).at(-1)!;
+  await until(() => chart.list.at(-1)?.timestamp === added.timestamp, 'the newest candle moves');
+  await until(
+    () => JSON.stringify({ ...chart.list.at(-1), complete: undefined }) === JSON.stringify(added),
+    'it holds what was posted',
+  );
 });
 
 test('older candles that are stored after the first page was loaded are found by scrolling back', async () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { Candle } from '../lib/candlewick.ts';
 import * as browsing from './browser.ts';
-import { BuiltPage, randomWalk, READ_TOKEN, Service, until } from './support.ts';
+import { addedUp, BuiltPage, randomWalk, READ_TOKEN, Service, until } from './support.ts';
 
 const HOUR = 3_600_000;
 const START = Date.UTC(2025, 7, 1, 13);
@@ -203,6 +203,18 @@ test('a symbol and a timeframe can be picked, and the address keeps them', async
   await tab.keyboard.press('ArrowLeft');
   await shows([...walk.slice(-499), forming], 'the keyboard picks a timeframe');
   assert.equal(new URL(tab.url()).search, '?symbol=EURUSD&timeframe=H1');
+});
+
+test('a timeframe that is not stored is built from a shorter one', async () => {
+  await open('/?symbol=GBPUSD.raw&timeframe=H1');
+  await shows(pounds, 'what is stored is on the chart');
+  await tab.getByLabel('H1', { exact: true }).focus();
+  await tab.keyboard.press('ArrowRight');
+  const built = addedUp(pounds, 4 * HOUR);
+  // The last hour of the four is missing.
+  await shows([...built.slice(0, -1), { ...built.at(-1)!, complete: false }], 'four hours are added up');
+  assert.equal(new URL(tab.url()).search, '?symbol=GBPUSD.raw&timeframe=H4');
+  assert.deepEqual(await tab.getByTitle('Built from H1').allInnerTexts(), ['H4', 'D1', 'W1', 'MN1']);
 });
 
 test('a daily candle that opened on the evening before is labelled with its opening time', async () => {

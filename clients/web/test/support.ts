@@ -321,3 +321,21 @@ function isTraded(time: Date): boolean {
   const [day, hour] = [time.getUTCDay(), time.getUTCHours()];
   return day !== 6 && (day !== 0 || hour >= 21) && (day !== 5 || hour < 21);
 }
+
+/** The candles of a longer timeframe, whose length is in milliseconds, that shorter ones add up to. */
+export function addedUp(candles: Candle[], length: number): Candle[] {
+  const built = new Map<number, Candle>();
+  for (const candle of candles) {
+    const timestamp = Math.floor(candle.timestamp / length) * length;
+    const known = built.get(timestamp);
+    if (!known) {
+      built.set(timestamp, { ...candle, timestamp });
+      continue;
+    }
+    known.high = Math.max(known.high, candle.high);
+    known.low = Math.min(known.low, candle.low);
+    known.close = candle.close;
+    known.volume += candle.volume;
+  }
+  return [...built.values()];
+}

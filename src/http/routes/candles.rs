@@ -18,7 +18,7 @@ use crate::http::routes::batch_body::BatchBody;
 use crate::http::routes::page::{self, JSON, PageRoute};
 use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Ingest, Receipt, Rejection};
 use crate::query::Query;
-use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
+use crate::schema::{AlignParameter, Bound, SymbolParameter, TimeframeParameter, UnitParameter, WeekParameter};
 
 /// The result of a batch: received = added + duplicate + live, and + rejected if that is there.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,7 +87,7 @@ pub(crate) struct CandleAnswer {
     /// When the candle opened, in epoch milliseconds.
     #[schema(example = 1_691_020_800_000_i64)]
     timestamp: i64,
-    /// First price of the period, with the digits it was posted with.
+    /// First price of the period, with the digits it was posted with, or without trailing zeros if it was built.
     #[schema(value_type = f64, format = "decimal", example = 1.085)]
     open: String,
     /// Highest price of the period.
@@ -156,20 +156,27 @@ pub(crate) async fn post(
 ///
 /// Answers candles of one series in ascending order. If more fit than `limit`, the answer holds the last ones before
 /// `before` or the first ones after `after`. With neither, it holds the first ones from `from` on, and without `from` the
-/// newest ones, up to `to` if that is given. Answers HEAD too.
+/// newest ones, up to `to` if that is given. With `source`, candles are built from stored ones of a shorter timeframe, and
+/// their time is the start of their bucket. Answers HEAD too.
 #[utoipa::path(
     get, path = "/api/v1/candles", tag = "Candles", operation_id = "get_candles",
     security(("internal_token" = []), ("bearer" = [])),
     params(
         ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
         ("timeframe" = inline(TimeframeParameter), Query, example = "H1"),
+        ("source" = inline(Option<TimeframeParameter>), Query,
+         description = "A shorter stored timeframe from which candles are built; minutes and hours have to be a multiple of it."),
+        ("align" = inline(Option<AlignParameter>), Query,
+         description = "Where the days of built candles begin: `utc` (default), `ny17`, a zone such as `Europe/Athens`, an offset such as `+03:00`, or one of these with a time, such as `America/New_York@17:00`. Only with `source`."),
+        ("week" = inline(Option<WeekParameter>), Query,
+         description = "Weekday of the trading date with which weeks of built candles begin; `monday` if absent. Only with `source`."),
         ("from" = inline(Option<Bound>), Query, description = "First opening time: epoch seconds, epoch milliseconds (from 10^10, or by `unit`), RFC 3339, or a date for its midnight in UTC."),
         ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
         ("before" = inline(Option<Bound>), Query, description = "Only candles before this time; not with `to` or `after`."),
         ("after" = inline(Option<Bound>), Query, description = "Only candles after this time; not with `from` or `before`."),
         ("unit" = inline(Option<UnitParameter>), Query, description = "The unit of the times that are numbers: seconds or milliseconds."),
         ("limit" = Option<u64>, Query, minimum = 1,
-         description = "The maximum number of candles, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` if both `from` and `to` are given."),
+         description = "The maximum number of candles, up to `MAX_LIMIT`; 1000 if absent, or `MAX_LIMIT` if both `from` and `to` are given. Built candles have a lower bound, by the 2,000,000 stored candles from which one answer is built."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
          description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight. Answers below 1 KiB stay plain."),

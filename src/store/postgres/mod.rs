@@ -1,8 +1,8 @@
 //! Candles in PostgreSQL. [`setup`] makes first [`contact`]: it refuses a [`pooler`] in transaction mode, checks
 //! whether an existing table can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`].
 //! [`inspect`] makes the same checks and changes nothing. [`pool`] lends connections, for which requests wait less
-//! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`append`] writes and [`read`]
-//! reads on them. This file puts the parts together.
+//! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`append`] writes, and [`read`]
+//! and [`resample`] read on them. This file puts the parts together.
 
 mod abandoned;
 mod access;
@@ -22,6 +22,7 @@ mod outage;
 mod pool;
 mod pooler;
 mod read;
+mod resample;
 mod series;
 mod setup;
 mod standby;
@@ -46,7 +47,7 @@ use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
 use super::{
     Appended, ClosingOutcome, DueCandle, Findings, Grouping, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range,
-    StoreError, Stored, StoredCandles, finished, not_prepared, unreadable,
+    ResampleRange, Resampled, StoreError, Stored, StoredCandles, finished, not_prepared, unreadable,
 };
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
@@ -58,8 +59,10 @@ use candle::{Batch, Candle, Timestamp, Written};
 use contact::Server;
 use copy_hint::WrittenRanges;
 use pool::{Pool, PoolError, Purpose};
+use resample::Added;
 use standby::Standby;
 
+pub use resample::resample_statement;
 pub use series::SERIES_STATEMENTS;
 
 /// A PostgreSQL database. Clones share its connections.
@@ -81,6 +84,8 @@ struct PostgresShared {
     copy_hint: WrittenRanges,
     /// A permit for each list of series that may be read at once, so that lists never take all connections from pages.
     series_readers: Arc<Semaphore>,
+    /// Likewise for each statement that builds candles, which takes as long as a hundred pages.
+    resamplers: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
@@ -120,8 +125,10 @@ const MIN_COPIED_CANDLES: usize = 200;
 /// one.
 const MAX_SERIES_READERS: usize = 2;
 const SMALL_POOL_CONNECTIONS: u32 = 4;
+/// The part of the connections that build candles at once.
+const CONNECTIONS_PER_RESAMPLER: usize = 3;
 /// The maximum time for which such a statement waits for others.
-const SERIES_READER_TIMEOUT: Duration = Duration::from_secs(4);
+const TURN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The maximum number of times that a statement is repeated after the server cancelled it because of another
 /// transaction.
@@ -182,6 +189,7 @@ impl Postgres {
             } else {
                 1
             })),
+            resamplers: Arc::new(Semaphore::new((max_connections as usize).div_ceil(CONNECTIONS_PER_RESAMPLER))),
             tasks,
         })))
     }
@@ -264,6 +272,27 @@ impl Postgres {
         read::candles(&self.read(server, select).await?, direction)
     }
 
+    /// Builds candles on the server, or here if the server found rows that are not candles.
+    pub(super) async fn resample(&self, server: ReadServer, range: ResampleRange) -> Result<Resampled, StoreError> {
+        let (direction, asked) = (range.direction, range.clone());
+        let build = move |pool: Pool| {
+            let range = asked.clone();
+            async move { read_with!(pool, |connection| resample::resample(connection, &range)) }
+        };
+        let row = self.read_in_turn(&self.0.resamplers, server, build).await?;
+        match resample::added(&row, direction)? {
+            Added::Up(resampled) => Ok(resampled),
+            Added::NotAll(span, newest) => {
+                let asked = ResampleRange { start: span.start, end: span.end, ..range };
+                let fold = move |pool: Pool| {
+                    let range = asked.clone();
+                    async move { read_with!(pool, |connection| resample::fold(connection, &range, newest)) }
+                };
+                self.read_in_turn(&self.0.resamplers, server, fold).await
+            }
+        }
+    }
+
     pub(super) async fn rows_after(
         &self,
         server: ReadServer,
@@ -316,8 +345,7 @@ impl Postgres {
         series::found(&self.read_series(server, select).await?, asked)
     }
 
-    /// Runs one step of a list of series once it gets a permit. It keeps the permit until it ends, even if the caller
-    /// stops waiting.
+    /// Runs one step of a list of series once it gets a permit.
     async fn read_series<T, F>(
         &self,
         server: ReadServer,
@@ -327,7 +355,21 @@ impl Postgres {
         T: Send + 'static,
         F: Future<Output = Result<T, PoolError>> + Send + 'static,
     {
-        let turn = timeout(SERIES_READER_TIMEOUT, Arc::clone(&self.0.series_readers).acquire_owned()).await;
+        self.read_in_turn(&self.0.series_readers, server, work).await
+    }
+
+    /// Runs one long read once it gets a permit. It keeps the permit until it ends, even if the caller stops waiting.
+    async fn read_in_turn<T, F>(
+        &self,
+        permits: &Arc<Semaphore>,
+        server: ReadServer,
+        work: impl Fn(Pool) -> F + Clone + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PoolError>> + Send + 'static,
+    {
+        let turn = timeout(TURN_TIMEOUT, Arc::clone(permits).acquire_owned()).await;
         let turn = Arc::new(turn.ok().and_then(Result::ok).ok_or(PoolError::Busy)?);
         self.read(server, move |pool| {
             let (turn, work) = (Arc::clone(&turn), work(pool));

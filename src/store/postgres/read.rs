@@ -45,6 +45,6 @@ pub(super) fn candles(row: &PgRow, direction: Direction) -> Result<StoredCandles
     Ok(if direction == Direction::Descending { candles.reversed() } else { candles })
 }
 
-fn at(millis: i64) -> DateTime<Utc> {
+pub(super) fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -1,9 +1,9 @@
-//! Candles in a SQLite file: one connection writes, several read candles, two read lists of series, and one probes.
-//! [`writer`] has the first of these, on which [`append`] writes; [`read`] and [`series`] read on the others. This file
-//! puts the parts together.
+//! Candles in a SQLite file: one connection writes, several read candles, two build candles, two read lists of
+//! series, and one probes. [`writer`] has the first of these, on which [`append`] writes; [`read`], [`resample`] and
+//! [`series`] read on the others. This file puts the parts together.
 //!
-//! The connections that write and that read lists are rusqlite's, because sqlx runs each statement on a thread of the
-//! connection's own, and half of the time was spent waiting for that thread.
+//! The connections that write, that build candles and that read lists are rusqlite's, because sqlx runs each statement
+//! on a thread of the connection's own, and half of the time was spent waiting for that thread.
 
 mod append;
 mod closing;
@@ -12,6 +12,8 @@ mod file;
 mod inspect;
 mod newest;
 mod read;
+mod resample;
+mod row_reader;
 mod series;
 mod service_lock;
 mod tables;
@@ -34,7 +36,8 @@ use super::error::sqlite_code;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
 use super::{
-    Appended, DueCandle, Findings, Grouping, PoolUse, Range, StoreError, Stored, StoredCandles, finished, not_prepared,
+    Appended, DueCandle, Findings, Grouping, PoolUse, Range, ResampleRange, Resampled, StoreError, Stored,
+    StoredCandles, finished, not_prepared,
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
@@ -42,10 +45,12 @@ use crate::telemetry::spans::spawn_blocking;
 use candle::{Batch, Candle, Timestamp, Written};
 
 use file::DatabaseFile;
+use row_reader::RowReader;
 use series::SeriesReader;
 use service_lock::ServiceLock;
 use writer::WriteConnection;
 
+pub use resample::resample_statements;
 pub use series::SERIES_STATEMENTS;
 
 /// A SQLite file. Clones share its connections.
@@ -60,20 +65,22 @@ struct SqliteShared {
     writer: WriteConnection,
     readers: SqlitePool,
     series_reader: SeriesReader,
+    resampler: RowReader,
     probe: SqlitePool,
     max_readers: u32,
     prepared: AtomicBool,
     tasks: TaskTracker,
 }
 
-/// The groups of batches, each of which is one transaction. A transaction waits for the disk before it ends, which takes far longer than
-/// one more batch in it, so batches of every size share one.
+/// The groups of batches, each of which is one transaction. A transaction waits for the disk before it ends, which
+/// takes far longer than one more batch in it, so batches of every size share one.
 pub(super) const GROUPING: Grouping = Grouping {
     max_batch_candles: usize::MAX,
     limits: Limits {
         // The batches that came first wait for all of them.
         group_candles: 10_000,
-        // A fast disk takes this many candles within a few seconds. Admission bounds the memory for the bodies of posts as well.
+        // A fast disk takes this many candles within a few seconds. Admission bounds the memory for the bodies of posts
+        // as well.
         waiting: Size { candles: 400_000, bytes: 64 << 20 },
         one_batch: false,
     },
@@ -107,6 +114,7 @@ impl Sqlite {
         Self(Arc::new(SqliteShared {
             writer: WriteConnection::new(Arc::clone(&file)),
             series_reader: SeriesReader::new(options.get_filename().to_owned()),
+            resampler: RowReader::new(options.get_filename().to_owned(), "too many candles are being built from it"),
             file,
             lock: ServiceLock::default(),
             readers: pool(max_connections, READER_TIMEOUT).connect_lazy_with(reader.clone()),
@@ -197,6 +205,12 @@ impl Sqlite {
         self.read(async move { read::range(&readers, &range).await }).await
     }
 
+    pub(super) async fn resample(&self, range: ResampleRange) -> Result<Resampled, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let build = move |connection: &rusqlite::Connection| resample::resample(connection, &range);
+        self.read(async move { shared.resampler.run(build).await }).await
+    }
+
     pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<SeriesRow>, StoreError> {
         let shared = Arc::clone(&self.0);
         self.read(async move { shared.series_reader.rows_after(position, most).await }).await
@@ -273,6 +287,7 @@ impl Sqlite {
         self.0.tasks.wait().await;
         self.0.readers.close().await;
         self.0.series_reader.close();
+        self.0.resampler.close();
         self.0.probe.close().await;
         self.0.writer.close().await;
         self.0.lock.release();

@@ -1,25 +1,17 @@
 //! The catalogue of series in a SQLite file, read in steps.
 //!
-//! Lists have connections of their own, so that they take none from pages. These are rusqlite's, because sqlx passes
-//! each row through a channel.
+//! Lists have connections of their own, so that they take none from pages.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row as SqliteRow, ToSql, named_params};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use rusqlite::{Connection, OptionalExtension as _, Row as SqliteRow, ToSql, named_params};
 
-use super::{LOCK_TIMEOUT, READER_CACHE, READER_TIMEOUT, unfinished};
+use super::row_reader::RowReader;
 use crate::store::StoreError;
 use crate::store::candles::fraction_digits;
 use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{END_TIME_MILLISECONDS, FIRST_TIME_MILLISECONDS, Position, Sample, SeriesKey, SeriesRow};
-use crate::telemetry::spans::spawn_blocking;
-
-/// The maximum number of steps that run at once.
-const MAX_READERS: usize = 2;
 
 // Each of the next two statements has two parts, because SQLite compares `(symbol, timeframe) > (?, ?)` row by row from
 // the first candle of that series on.
@@ -46,109 +38,72 @@ pub const SERIES_STATEMENTS: [&str; 5] = [ROWS_AFTER, KEY_AFTER, SYMBOL_AFTER, N
 
 /// Connections that read lists of series.
 #[derive(Debug)]
-pub(super) struct SeriesReader {
-    file: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    places: Semaphore,
-}
+pub(super) struct SeriesReader(RowReader);
 
 impl SeriesReader {
     /// The file has to exist at the first read, which opens it.
     pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, idle: Mutex::default(), places: Semaphore::new(MAX_READERS) }
+        Self(RowReader::new(file, "too many lists of its series are being read"))
     }
 
     pub(super) async fn rows_after(&self, position: Position, count: usize) -> Result<Vec<SeriesRow>, StoreError> {
-        self.run(move |connection| {
-            let (symbol, timeframe) = (Text(&position.symbol), Text(&position.timeframe));
-            let mut statement = connection.prepare_cached(ROWS_AFTER)?;
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe, ":count": count};
-            let rows = statement.query_map(parameters, |row| {
-                let position = Position { symbol: text(row, 0)?, timeframe: text(row, 1)? };
-                Ok(SeriesRow { position, time: Some(row.get(2)?), digits: digits(row, 3)? })
-            })?;
-            rows.collect()
-        })
-        .await
+        self.0
+            .run(move |connection| {
+                let (symbol, timeframe) = (Text(&position.symbol), Text(&position.timeframe));
+                let mut statement = connection.prepare_cached(ROWS_AFTER)?;
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe, ":count": count};
+                let rows = statement.query_map(parameters, |row| {
+                    let position = Position { symbol: text(row, 0)?, timeframe: text(row, 1)? };
+                    Ok(SeriesRow { position, time: Some(row.get(2)?), digits: digits(row, 3)? })
+                })?;
+                rows.collect()
+            })
+            .await
     }
 
     pub(super) async fn keys_after(&self, mut position: Position, count: usize) -> Result<Vec<Position>, StoreError> {
-        self.run(move |connection| {
-            let mut statement = connection.prepare_cached(KEY_AFTER)?;
-            let mut keys = Vec::new();
-            while keys.len() < count {
-                let (symbol, timeframe) = (Text(&position.symbol), Text(&position.timeframe));
-                let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe};
-                let next = |row: &SqliteRow<'_>| Ok(Position { symbol: text(row, 0)?, timeframe: text(row, 1)? });
-                let Some(next) = statement.query_row(parameters, next).optional()? else { break };
-                position = next;
-                keys.push(position.clone());
-            }
-            Ok(keys)
-        })
-        .await
+        self.0
+            .run(move |connection| {
+                let mut statement = connection.prepare_cached(KEY_AFTER)?;
+                let mut keys = Vec::new();
+                while keys.len() < count {
+                    let (symbol, timeframe) = (Text(&position.symbol), Text(&position.timeframe));
+                    let parameters = named_params! {":symbol": symbol, ":timeframe": timeframe};
+                    let next = |row: &SqliteRow<'_>| Ok(Position { symbol: text(row, 0)?, timeframe: text(row, 1)? });
+                    let Some(next) = statement.query_row(parameters, next).optional()? else { break };
+                    position = next;
+                    keys.push(position.clone());
+                }
+                Ok(keys)
+            })
+            .await
     }
 
     pub(super) async fn symbols_after(&self, mut symbol: Vec<u8>, count: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.run(move |connection| {
-            let mut statement = connection.prepare_cached(SYMBOL_AFTER)?;
-            let mut symbols = Vec::new();
-            while symbols.len() < count {
-                let next = statement.query_row([Text(&symbol)], |row| text(row, 0)).optional()?;
-                let Some(next) = next else { break };
-                symbol = next;
-                symbols.push(symbol.clone());
-            }
-            Ok(symbols)
-        })
-        .await
+        self.0
+            .run(move |connection| {
+                let mut statement = connection.prepare_cached(SYMBOL_AFTER)?;
+                let mut symbols = Vec::new();
+                while symbols.len() < count {
+                    let next = statement.query_row([Text(&symbol)], |row| text(row, 0)).optional()?;
+                    let Some(next) = next else { break };
+                    symbol = next;
+                    symbols.push(symbol.clone());
+                }
+                Ok(symbols)
+            })
+            .await
     }
 
     pub(super) async fn samples(&self, keys: Vec<SeriesKey>) -> Result<Vec<Option<Sample>>, StoreError> {
-        self.run(move |connection| keys.iter().map(|key| sample(connection, key)).collect()).await
+        self.0.run(move |connection| keys.iter().map(|key| sample(connection, key)).collect()).await
     }
 
     /// Closes the idle connections, and lends none any more.
     pub(super) fn close(&self) {
-        self.places.close();
-        self.idle().clear();
+        self.0.close();
     }
-
-    /// Runs `work` on a connection that nothing else uses. A connection on which something failed is not used again.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let busy = || StoreError::unavailable("too many lists of its series are being read");
-        let place = timeout(READER_TIMEOUT, self.places.acquire()).await.map_err(|_| busy())?;
-        let _place = place.map_err(|_| StoreError::unavailable("its connections are closed"))?;
-        let (idle, file) = (self.idle().pop(), self.file.clone());
-        let working = spawn_blocking(move || {
-            let connection = idle.map_or_else(|| open(file), Ok)?;
-            let result = work(&connection)?;
-            Ok::<_, rusqlite::Error>((connection, result))
-        });
-        let (connection, result) = match working.await {
-            Ok(done) => done?,
-            Err(error) => return Err(unfinished(error)),
-        };
-        self.idle().push(connection);
-        Ok(result)
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn open(file: PathBuf) -> rusqlite::Result<Connection> {
-    let connection =
-        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(LOCK_TIMEOUT)?;
-    connection.pragma_update(None, "query_only", "on")?;
-    connection.pragma_update(None, "cache_size", READER_CACHE)?;
-    Ok(connection)
 }
 
 fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<Sample>> {
