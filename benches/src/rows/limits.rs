@@ -18,6 +18,8 @@ use crate::table::{Line, Reference, compared};
 
 const CONNECTIONS: usize = 4;
 const SIZE: usize = 1_000;
+/// The number of measurements in which Redis was too slow, after which the row is left out.
+const MAX_DISTURBED: usize = 20;
 const SHARED: &str = "candlewick_rate_limiter_shared";
 const FALLBACKS: &str = "candlewick_rate_limiter_fallbacks_total";
 
@@ -55,21 +57,34 @@ async fn measure(bench: &Bench, name: &str, unit: &str, limit: &str, expected: S
             connection.send(&request).await.unwrap();
         }
     }
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let (mut with, mut without, mut disturbed) = (Vec::new(), Vec::new(), 0);
     for round in 0..=bench.plan.rounds {
         let mut sides = [(&sharing, &mut with), (&alone, &mut without)];
         sides.rotate_left(round % 2);
         for (service, rates) in sides {
-            let fallbacks = figure(admin, FALLBACKS).await;
-            let requests = (0..CONNECTIONS).map(|_| iter::repeat(request.clone()));
-            let clients = senders(service.address, requests, expected).await;
-            let done = load::run(clients, bench.plan.length).await;
-            let fallbacks = figure(admin, FALLBACKS).await - fallbacks;
-            eprintln!("bench:   round {round}: {:.0}/s, {fallbacks:.0} of {} without Redis", done.rate(), done.steps);
-            // A service that decides alone is faster, so the figure would be too good.
-            assert!(fallbacks < 0.01 * done.steps as f64, "the machine is too busy: Redis took more than 20 ms");
+            let rate = loop {
+                let fallbacks = figure(admin, FALLBACKS).await;
+                let requests = (0..CONNECTIONS).map(|_| iter::repeat(request.clone()));
+                let clients = senders(service.address, requests, expected).await;
+                let done = load::run(clients, bench.plan.length).await;
+                let fallbacks = figure(admin, FALLBACKS).await - fallbacks;
+                eprintln!(
+                    "bench:   round {round}: {:.0}/s, {fallbacks:.0} of {} without Redis",
+                    done.rate(),
+                    done.steps
+                );
+                // A service that decides alone is faster, so such a figure would be too good.
+                if fallbacks < 0.01 * done.steps as f64 {
+                    break done.rate();
+                }
+                disturbed += 1;
+                if disturbed == MAX_DISTURBED {
+                    eprintln!("bench:   left out, because Redis takes more than 20 ms on a machine this busy");
+                    return Vec::new();
+                }
+            };
             if round > 0 {
-                rates.push(done.rate());
+                rates.push(rate);
             }
         }
     }
