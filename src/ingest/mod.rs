@@ -151,8 +151,8 @@ impl Ingest {
     /// added or forming is durable.
     ///
     /// # Errors
-    /// Nothing of the batch was stored and nothing will be, except after [`StoreError::Unanswered`], which leaves it
-    /// open. Posting it again is safe in every case.
+    /// Nothing of the batch was stored and nothing will be, unless [`Store::append`] leaves it open. Posting it again is
+    /// safe in every case.
     pub async fn submit(&self, body: Vec<u8>, handling: Handling, poster: &Poster) -> Result<Receipt, Refusal> {
         let deadline = Deadline::from_now();
         let now = self.clock.now();

@@ -3,8 +3,9 @@
 //! An Expert Advisor posts one candle at a time, and a statement costs a database far more than one row in it. So batches
 //! wait in a queue while a group is being written, and the next group takes what waits. If nothing is being written, a batch
 //! is written at once. Each caller is answered after the commit that holds its candles, with the counts that it would have
-//! got alone. The crate [`coalescer`] decides which batches form a group; this file keeps the time and gives the answers.
+//! got if the batches had been written one after the other. The crate [`coalescer`] decides which batches form a group; this file keeps the time and gives the answers.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -26,6 +27,10 @@ use candle::{Batch, Written};
 
 /// The pause between two looks for overdue batches while a group is being written.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The maximum number of refused statements in the writing of a group. The rest of it waits for the next group, so that a
+/// poster of refused candles cannot keep the others waiting.
+const MAX_REFUSALS: usize = 64;
 
 /// A database of candles, as far as groups of batches are written to it.
 pub(super) trait Database: Clone + Send + Sync + 'static {
@@ -194,12 +199,19 @@ impl<D: Database> Shared<D> {
         overdue.into_iter().for_each(Ticket::give_up);
     }
 
-    /// Writes a group and answers it. If the database refuses one of its candles, bisects it, so that no caller fails
-    /// another. Any other failure answers all callers, because the database would repeat it for each half: bisecting would
-    /// turn one failing statement into twice as many as there are posts.
+    /// Writes a group and answers it. If the database refuses one of its candles, writes it in smaller parts, so that no
+    /// caller fails another. Any other failure answers all callers, because the database would repeat it for each part:
+    /// bisecting would turn one failing statement into twice as many as there are posts.
     async fn write(&self, group: Group<Ticket>) {
-        let mut parts = vec![group];
-        while let Some(mut part) = parts.pop() {
+        let mut parts = VecDeque::from([group]);
+        // Parts of one poster each. They are bisected once those of all other posters are written.
+        let mut bisected: Vec<Group<Ticket>> = Vec::new();
+        let mut refusals = 0;
+        while let Some(mut part) = parts.pop_front().or_else(|| bisected.pop()) {
+            if refusals >= MAX_REFUSALS {
+                self.lock().queue.put_back(part);
+                continue;
+            }
             part.expire(Instant::now()).into_iter().for_each(Ticket::give_up);
             let Some(write_by) = part.write_by() else { continue };
             let callers: Vec<_> = part.tickets().map(|ticket| &ticket.span).collect();
@@ -207,11 +219,20 @@ impl<D: Database> Shared<D> {
             let batches = part.batches().cloned().collect();
             match self.database.append_group(batches, write_by).instrument(span).await {
                 Ok(written) => part.answers(written).for_each(|(ticket, written)| ticket.answer(Ok(written.into()))),
-                Err(error @ StoreError::ConstraintViolated(_)) => match part.split() {
-                    Ok(smaller) => parts.extend(smaller.into_iter().rev()),
-                    Err(whole) => whole.into_tickets().for_each(|ticket| ticket.answer(Err(error.clone()))),
-                },
-                Err(error) => part.into_tickets().for_each(|ticket| ticket.answer(Err(error.clone()))),
+                Err(error @ StoreError::ConstraintViolated(_)) => {
+                    refusals += 1;
+                    let is_of_one_poster = part.is_of_one_poster();
+                    match part.split() {
+                        Ok(smaller) if is_of_one_poster => bisected.extend(smaller.into_iter().rev()),
+                        Ok(smaller) => parts.extend(smaller),
+                        Err(whole) => fail(whole, &error),
+                    }
+                }
+                // Nothing was stored because one of them was late, and the others have time left.
+                Err(StoreError::Unavailable(_)) if write_by <= Instant::now() && part.has_time(Instant::now()) => {
+                    parts.push_front(part);
+                }
+                Err(error) => fail(part, &error),
             }
         }
     }
@@ -223,6 +244,10 @@ impl<D: Database> Shared<D> {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn fail(group: Group<Ticket>, error: &StoreError) {
+    group.into_tickets().for_each(|ticket| ticket.answer(Err(error.clone())));
 }
 
 fn stopping() -> StoreError {

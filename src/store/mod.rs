@@ -289,7 +289,8 @@ impl Store {
     /// caller stops waiting.
     ///
     /// # Errors
-    /// Nothing was stored, except after [`StoreError::Unanswered`], which leaves it open.
+    /// Nothing was stored and nothing will be, except after [`StoreError::Unanswered`], which leaves it open, as do a file
+    /// that is lost or a disk that fails during the write ([`StoreError::Missing`], [`StoreError::Internal`]).
     pub async fn append(&self, batch: Arc<Batch>, write_by: Instant) -> Result<Appended, StoreError> {
         let bump = self.versions.bump_on_drop([&*batch]);
         let append = async { either!(self, store => store.append(batch, bump, write_by).await) };

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::{Database, Store};
 use candle::{Symbol, Timeframe};
 
-/// The maximum age of what a standby is known to hold. Reads agree with the primary within a second.
-pub(super) const MAX_STANDBY_AGE: Duration = Duration::from_secs(1);
+/// The maximum age of what a standby is known to hold. Pages agree with the primary within a second, which leaves the rest of
+/// it for the time that a page stays in memory.
+pub(super) const MAX_STANDBY_AGE: Duration = Duration::from_millis(700);
 
 /// The server that a read goes to, and the moment of which it holds every write.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +44,7 @@ impl Reading {
 
 impl Store {
     /// Decides where to read a series: on the standby if it is known to hold everything that this process has written to
-    /// the series, and everything that anybody had written a second ago.
+    /// the series, and everything that anybody had written shortly before.
     #[must_use]
     pub fn reading(&self, symbol: &Symbol, timeframe: Timeframe) -> Reading {
         self.reading_if(|as_of| self.versions.is_unchanged_since(symbol, timeframe, as_of))

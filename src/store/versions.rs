@@ -115,7 +115,8 @@ impl Drop for BumpOnDrop {
         let now = self.versions.0.since_base(Instant::now());
         for &position in &self.positions {
             // Before the version, so that a read that sees the new version knows this time, too.
-            changed[position].store(now, Ordering::Release);
+            // The maximum, because a write that ended earlier may come here later.
+            changed[position].fetch_max(now, Ordering::Release);
             writes[position].fetch_add(1, Ordering::Release);
         }
     }

@@ -9,6 +9,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::faults::database_server::DatabaseServer;
 use crate::harness::{Environment, NOW, PgDatabase, Service, candle, eventually, run};
+use crate::postgres::prepare;
 use crate::standby::{at, server};
 
 /// A primary, its standby, and a service that reads from the standby.
@@ -149,20 +150,53 @@ fn a_service_starts_without_its_standby() {
     });
 }
 
+/// The sentence with which first contact refuses a standby.
+async fn refusal(database: &PgDatabase, read_url: &str) -> String {
+    let config = Environment::new(&database.url).with("DATABASE_READ_URL", read_url).config();
+    let store = Store::open(&config.database).unwrap();
+    let refused = store.prepare(true).await;
+    store.close().await;
+    let Err(StoreError::Misconfigured(cause)) = refused else { panic!("{refused:?}") };
+    cause.to_string()
+}
+
 #[test]
-fn a_server_of_another_cluster_is_refused() {
+fn a_server_with_other_candles_is_refused() {
     run(async {
         let place = std::env::temp_dir();
         let Some(primary) = server(&place, &[]) else { return };
         let Some(other) = server(&place, &[]) else { return };
+        let own = PgDatabase::create(&primary.url).await;
+        let (staging, elsewhere) = (PgDatabase::create(&primary.url).await, PgDatabase::create(&other.url).await);
+        for database in [&staging, &elsewhere] {
+            prepare(&database.url, true).await.unwrap();
+            let sentence = refusal(&own, &database.url).await;
+            assert!(sentence.starts_with("DATABASE_READ_URL names another database"), "{sentence}");
+        }
+    });
+}
+
+#[test]
+fn a_login_that_sees_no_rows_is_refused() {
+    run(async {
+        let place = std::env::temp_dir();
+        let Some(primary) = server(&place, &[]) else { return };
         let database = PgDatabase::create(&primary.url).await;
-        let config = Environment::new(&database.url).with("DATABASE_READ_URL", &other.url).config();
-        let store = Store::open(&config.database).unwrap();
-        let refused = store.prepare(true).await;
-        let Err(StoreError::Misconfigured(cause)) = refused else { panic!("{refused:?}") };
-        let sentence = cause.to_string();
-        assert!(sentence.starts_with("DATABASE_READ_URL names a server of another database cluster"), "{sentence}");
-        store.close().await;
+        prepare(&database.url, true).await.unwrap();
+        let standby = primary.standby(&place);
+        let login = database.login();
+        database
+            .execute(&format!(
+                "create role {login} login password 'blind-reader-0123';
+                 grant select on market_data_candles, market_data_live_candles to {login}"
+            ))
+            .await;
+        let mut url = url::Url::parse(&at(&standby, &database)).unwrap();
+        url.set_username(&login).unwrap();
+        url.set_password(Some("blind-reader-0123")).unwrap();
+        eventually(async || PgConnection::connect(url.as_str()).await.is_ok()).await;
+        let sentence = refusal(&database, url.as_str()).await;
+        assert!(sentence.contains("row security on market_data_candles would silently hide rows"), "{sentence}");
     });
 }
 

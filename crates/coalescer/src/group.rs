@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use candle::{Batch, Key, Written};
 
-use crate::queue::Size;
-use crate::states::{Relation, is_of_states, relate, stored_again};
+use crate::queue::{Poster, Size};
+use crate::states::{Relation, is_of_states, relate, stored_with};
 
 /// Batches that are written together, each with the tickets of those that wait for it.
 ///
@@ -29,6 +29,7 @@ struct Member<T> {
 /// A waiting batch.
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
+    pub(crate) poster: Poster,
     pub(crate) batch: Arc<Batch>,
     pub(crate) size: Size,
     pub(crate) write_by: Instant,
@@ -65,28 +66,47 @@ impl<T> Group<T> {
         self.members.iter().flat_map(Member::entries).map(|entry| entry.write_by).min()
     }
 
-    /// Takes out the batches that may no longer be written at the time `now`, and returns their tickets. The riders of such
-    /// a batch leave with it, because their answers depend on its writing.
+    /// True if a batch may still be written at the time `now`.
+    #[must_use]
+    pub fn has_time(&self, now: Instant) -> bool {
+        self.members.iter().flat_map(Member::entries).any(|entry| !entry.is_overdue(now))
+    }
+
+    /// Takes out the batches that may no longer be written at the time `now`, and returns their tickets. The newest rider
+    /// takes the place of such a batch.
     pub fn expire(&mut self, now: Instant) -> Vec<T> {
-        let mut expired = Vec::new();
-        for member in self.members.extract_if(.., |member| member.entry.is_overdue(now)) {
-            expired.extend(member.into_entries().map(|entry| entry.ticket));
+        let is_anybody_overdue = self.members.iter().flat_map(Member::entries).any(|entry| entry.is_overdue(now));
+        if !is_anybody_overdue {
+            return Vec::new();
         }
-        for member in &mut self.members {
+        let mut expired = Vec::new();
+        for mut member in mem::take(&mut self.members) {
             expired.extend(member.riders.extract_if(.., |rider| rider.is_overdue(now)).map(|rider| rider.ticket));
+            if !member.entry.is_overdue(now) {
+                self.members.push(member);
+                continue;
+            }
+            expired.push(member.entry.ticket);
+            let (group, others) = Assembly::of_riders(member.riders);
+            self.members.extend(group.members);
+            // One statement cannot hold the states that neither of two makes unnecessary.
+            expired.extend(others.into_iter().map(|other| other.ticket));
         }
         expired
     }
 
-    /// Splits a group of which a candle was refused into smaller ones, in order, so that in the end it fails only its own
-    /// batch: in halves, and a single batch from its riders, which have candles of their own.
+    /// Splits a group of which a candle was refused into smaller ones, so that in the end it fails only its own batch: by
+    /// posters, so that a poster of refused candles delays nobody else; then in halves; and a single batch from its riders,
+    /// which have candles of their own.
     ///
     /// # Errors
     /// The group itself, if one batch without riders is left.
     pub fn split(mut self) -> Result<Vec<Self>, Self> {
-        if self.members.len() > 1 {
-            let later = self.members.split_off(self.members.len() / 2);
-            return Ok(vec![self, Self { members: later }]);
+        if let [first, _, ..] = self.members.as_slice() {
+            let poster = Arc::clone(&first.entry.poster);
+            let (of_first, of_others): (Vec<_>, Vec<_>) =
+                self.members.into_iter().partition(|member| member.entry.poster == poster);
+            return Ok(if of_others.is_empty() { halves(of_first) } else { by_poster(of_first, of_others) });
         }
         let mut riders = self.members.first_mut().map(|member| mem::take(&mut member.riders)).unwrap_or_default();
         if riders.is_empty() {
@@ -94,11 +114,21 @@ impl<T> Group<T> {
         }
         let mut parts = vec![self];
         while !riders.is_empty() {
-            let mut part = Assembly::new(usize::MAX, true);
-            riders = riders.into_iter().filter_map(|rider| part.offer(rider).left()).collect();
-            parts.push(part.finish());
+            let (part, others) = Assembly::of_riders(riders);
+            parts.push(part);
+            riders = others;
         }
         Ok(parts)
+    }
+
+    /// True if all batches are of one poster.
+    #[must_use]
+    pub fn is_of_one_poster(&self) -> bool {
+        self.members.windows(2).all(|pair| pair[0].entry.poster == pair[1].entry.poster)
+    }
+
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry<T>> {
+        self.members.into_iter().flat_map(Member::into_entries)
     }
 
     /// Everybody's ticket with the candles that their batch changed, given those that each of [`Self::batches`] changed.
@@ -106,7 +136,7 @@ impl<T> Group<T> {
         self.members.into_iter().zip(written).flat_map(|(Member { entry, riders }, written)| {
             let changed_by = |rider: &Entry<T>| Written {
                 closed: Vec::new(),
-                forming: stored_again(&rider.batch, &entry.batch, &written.forming),
+                forming: stored_with(&rider.batch, &entry.batch, &written.forming),
             };
             let mut answers = Vec::with_capacity(1 + riders.len());
             for rider in riders {
@@ -120,8 +150,23 @@ impl<T> Group<T> {
 
     /// The tickets of all who wait for this group.
     pub fn into_tickets(self) -> impl Iterator<Item = T> {
-        self.members.into_iter().flat_map(Member::into_entries).map(|entry| entry.ticket)
+        self.into_entries().map(|entry| entry.ticket)
     }
+}
+
+fn halves<T>(mut members: Vec<Member<T>>) -> Vec<Group<T>> {
+    let later = members.split_off(members.len() / 2);
+    vec![Group { members }, Group { members: later }]
+}
+
+fn by_poster<T>(first: Vec<Member<T>>, mut others: Vec<Member<T>>) -> Vec<Group<T>> {
+    let mut parts = vec![Group { members: first }];
+    while let Some(poster) = others.first().map(|member| Arc::clone(&member.entry.poster)) {
+        let (members, rest) = others.into_iter().partition(|member| member.entry.poster == poster);
+        parts.push(Group { members });
+        others = rest;
+    }
+    parts
 }
 
 impl<T> Member<T> {
@@ -182,6 +227,13 @@ impl<T> Offer<T> {
 impl<T> Assembly<T> {
     pub(crate) fn new(max_candles: usize, one_batch: bool) -> Self {
         Self { members: Vec::new(), candles: 0, max_candles, one_batch, claims: HashMap::new() }
+    }
+
+    /// Puts states of the same candles into a group, as far as they can be in one, and returns the others.
+    fn of_riders(riders: Vec<Entry<T>>) -> (Group<T>, Vec<Entry<T>>) {
+        let mut group = Self::new(usize::MAX, true);
+        let others = riders.into_iter().filter_map(|rider| group.offer(rider).left()).collect();
+        (group.finish(), others)
     }
 
     pub(crate) fn finish(self) -> Group<T> {

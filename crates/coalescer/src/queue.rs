@@ -76,13 +76,8 @@ impl<T> Queue<T> {
     /// keeps nobody else out.
     #[must_use = "these batches are not in the queue"]
     pub fn push(&mut self, poster: &Poster, batch: Arc<Batch>, write_by: Instant, ticket: T) -> Vec<T> {
-        let position = self.lanes.iter().position(|lane| lane.poster == *poster).unwrap_or_else(|| {
-            self.lanes.push_back(Lane { poster: Arc::clone(poster), entries: VecDeque::new(), size: Size::default() });
-            self.lanes.len() - 1
-        });
         let size = Size::of(&batch);
-        self.waiting = self.waiting.plus(size);
-        self.lanes[position].insert(Entry { batch, size, write_by, ticket });
+        self.insert(Entry { poster: Arc::clone(poster), batch, size, write_by, ticket });
         let mut refused = Vec::new();
         while self.is_overfull()
             && let Some(ticket) = self.drop_newest_of_largest()
@@ -90,6 +85,21 @@ impl<T> Queue<T> {
             refused.push(ticket);
         }
         refused
+    }
+
+    /// Puts the batches of a group back that was not written. They keep their places in their lanes.
+    pub fn put_back(&mut self, group: Group<T>) {
+        group.into_entries().for_each(|entry| self.insert(entry));
+    }
+
+    fn insert(&mut self, entry: Entry<T>) {
+        let position = self.lanes.iter().position(|lane| lane.poster == entry.poster).unwrap_or_else(|| {
+            let poster = Arc::clone(&entry.poster);
+            self.lanes.push_back(Lane { poster, entries: VecDeque::new(), size: Size::default() });
+            self.lanes.len() - 1
+        });
+        self.waiting = self.waiting.plus(entry.size);
+        self.lanes[position].insert(entry);
     }
 
     /// Takes out the batches that may no longer be written at the time `now`, and returns their tickets.

@@ -5,27 +5,30 @@ use candle::{Batch, Candle, Closing, Forming, OhlcField};
 /// The relation of two batches of forming candles of the same keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relation {
-    /// The one changes nothing if it is written right after the other.
+    /// The later batch need not be written if the earlier one is.
     Unnecessary,
-    /// The other changes nothing if it is written right after the one.
+    /// The earlier batch need not be written if the later one is.
     Decisive,
     /// Both have to be written.
     Unrelated,
 }
 
-/// Relates `one` to `other`.
+/// Relates the batch `later` to one that came before it.
 ///
-/// A forming candle replaces the stored state unless that has more volume. So a state with less volume than the one that
-/// was written right before it changes nothing, and an identical one leaves everything as it is. That is known without
-/// asking the database, so the batch whose every state has less volume or is identical needs no writing.
-pub(crate) fn relate(one: &Batch, other: &Batch) -> Relation {
-    let (ours, theirs) = (one.forming(), other.forming());
+/// A forming candle replaces the stored state unless that has more volume. So without asking the database it is known
+/// that a state changes nothing if it is written right after one of more volume, or after an identical one; and that a state
+/// of the same volume, written right before, is stored exactly if the later one is, which then replaces it. The second holds
+/// for batches of one candle: of several, some could have to come before and others after.
+pub(crate) fn relate(later: &Batch, earlier: &Batch) -> Relation {
+    let (ours, theirs) = (later.forming(), earlier.forming());
     let same_keys = ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a.candle.key == b.candle.key);
-    if !is_of_states(one) || !is_of_states(other) || !same_keys {
-        Relation::Unrelated
-    } else if ours.iter().zip(theirs).all(|(ours, theirs)| follows(ours, theirs)) {
+    if !is_of_states(later) || !is_of_states(earlier) || !same_keys {
+        return Relation::Unrelated;
+    }
+    let all = |rule: fn(&Forming, &Forming) -> bool| ours.iter().zip(theirs).all(|(ours, theirs)| rule(ours, theirs));
+    if all(changes_nothing_after) {
         Relation::Unnecessary
-    } else if theirs.iter().zip(ours).all(|(theirs, ours)| follows(theirs, ours)) {
+    } else if all(|later, earlier| changes_nothing_after(earlier, later)) || (ours.len() == 1 && all(replaces)) {
         Relation::Decisive
     } else {
         Relation::Unrelated
@@ -37,25 +40,28 @@ pub(crate) fn is_of_states(batch: &Batch) -> bool {
     batch.closed().is_empty() && !batch.forming().is_empty()
 }
 
-/// The positions in `state` of the candles that a write of it right after `written` would also have stored, given the
-/// positions that were stored of `written`: the identical ones, because a state of the same volume replaces the stored one.
-pub(crate) fn stored_again(state: &Batch, written: &Batch, stored: &[usize]) -> Vec<usize> {
-    let is_identical = |position: &usize| {
-        let pair = state.forming().get(*position).zip(written.forming().get(*position));
-        pair.is_some_and(|(state, written)| is_identical(&state.candle, &written.candle))
-    };
-    stored.iter().copied().filter(is_identical).collect()
+/// The positions of the candles in `rider` that a write of it beside `written` would have stored, given the positions that
+/// were stored of `written`: those of the same volume. The others have less.
+pub(crate) fn stored_with(rider: &Batch, written: &Batch, stored: &[usize]) -> Vec<usize> {
+    let volume = |batch: &Batch, position: usize| batch.forming().get(position).map(|state| state.candle.volume);
+    stored.iter().copied().filter(|&position| volume(rider, position) == volume(written, position)).collect()
 }
 
-/// True if `state` changes nothing when it is written right after `written`.
-fn follows(state: &Forming, written: &Forming) -> bool {
-    // The time at which the clock may close the candle counts even if the prices do not.
-    let closes = state.closes_at().is_some();
+/// True if `state` changes nothing when it is written right after `written`. The time at which the clock may close a candle
+/// counts even if its prices do not.
+fn changes_nothing_after(state: &Forming, written: &Forming) -> bool {
+    let adds_a_time = state.closing != written.closing && state.closes_at().is_some();
     if state.candle.volume < written.candle.volume {
-        return !closes;
+        return !adds_a_time;
     }
-    let decides_no_more = state.closing == Closing::Undecided || state.closing == written.closing;
-    is_identical(&state.candle, &written.candle) && decides_no_more && !closes
+    let keeps_the_time = matches!(state.closing, Closing::Undecided) || state.closing == written.closing;
+    is_identical(&state.candle, &written.candle) && keeps_the_time
+}
+
+/// True if `later` replaces `earlier`, which has the same volume, with its time.
+fn replaces(later: &Forming, earlier: &Forming) -> bool {
+    let replaces_the_time = later.closing != Closing::Undecided || earlier.closing == Closing::Undecided;
+    later.candle.volume == earlier.candle.volume && replaces_the_time
 }
 
 /// True if two candles are stored alike, digit by digit: 1.1 is not 1.10.

@@ -14,12 +14,15 @@ use candle::{
 use coalescer::{Group, Limits, Poster, Queue, Size};
 use proptest::prelude::*;
 
-/// A candle of a batch: its hour, its volume, the digits of its price, and whether it is closed.
-type Posted = (i64, i64, usize, bool);
+/// A candle of a batch: its hour, its volume, the digits of its price, and its phase.
+type Posted = (i64, i64, usize, Phase);
+
+/// The phase of a candle that a terminal sends without saying whether it is complete.
+const FORMING: Phase = Phase::Forming(Closing::Undecided);
 
 fn batch(candles: &[Posted]) -> Arc<Batch> {
     let mut builder = BatchBuilder::default();
-    for (index, (hour, volume, digits, closed)) in candles.iter().enumerate() {
+    for (index, (hour, volume, digits, phase)) in candles.iter().enumerate() {
         let price = Price::parse(&format!("1.{}", "0".repeat(*digits + 1))).unwrap();
         let candle = Candle {
             key: Key::new(Symbol::parse("S").unwrap(), Timeframe::H1, Timestamp::from_seconds(hour * 3600).unwrap())
@@ -27,8 +30,7 @@ fn batch(candles: &[Posted]) -> Arc<Batch> {
             ohlc: Ohlc::new([price; 4]).unwrap(),
             volume: Volume::parse(&volume.to_string()).unwrap(),
         };
-        let phase = if *closed { Phase::Closed } else { Phase::Forming(Closing::Undecided) };
-        builder.push(index, candle, phase.into());
+        builder.push(index, candle, (*phase).into());
     }
     Arc::new(builder.build().batch)
 }
@@ -37,7 +39,7 @@ fn batch(candles: &[Posted]) -> Arc<Batch> {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Tables {
     closed: BTreeMap<Timestamp, Candle>,
-    forming: BTreeMap<Timestamp, Candle>,
+    forming: BTreeMap<Timestamp, (Candle, Option<Closing>)>,
 }
 
 impl Tables {
@@ -53,13 +55,27 @@ impl Tables {
         }
         for (position, forming) in batch.forming().iter().enumerate() {
             let (time, candle) = (forming.candle.key.time(), &forming.candle);
-            let is_newer = self.forming.get(&time).is_none_or(|stored| stored.volume <= candle.volume);
+            let stored = self.forming.get(&time).cloned();
+            let is_newer = stored.as_ref().is_none_or(|(stored, _)| stored.volume <= candle.volume);
             if is_newer && !self.closed.contains_key(&time) {
-                self.forming.insert(time, candle.clone());
+                let decided = Some(forming.closing).filter(|closing| *closing != Closing::Undecided);
+                self.forming.insert(time, (candle.clone(), decided.or(stored.and_then(|(_, closing)| closing))));
                 written.forming.push(position);
             }
         }
         written
+    }
+
+    /// Keeps the times of states that were not stored, as posters ask for after their answer.
+    fn keep_times(&mut self, batch: &Batch, written: &Written) {
+        for (position, forming) in batch.forming().iter().enumerate() {
+            if let Some((_, closing)) = self.forming.get_mut(&forming.candle.key.time())
+                && forming.closes_at().is_some()
+                && !written.forming.contains(&position)
+            {
+                *closing = Some(forming.closing);
+            }
+        }
     }
 
     /// Stores a group as one statement does, which reads the tables as they were before it.
@@ -84,11 +100,19 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Few keys and volumes, so that states collide; mostly single forming candles, as terminals send them.
-    let candle = (0..4_i64, 0..4_i64, 0..2_usize, prop::bool::weighted(0.3));
+    let ended = Timestamp::from_seconds(7200).unwrap();
+    let phase = || {
+        prop_oneof![
+            6 => Just(FORMING),
+            1 => Just(Phase::Forming(Closing::Never)),
+            1 => Just(Phase::Forming(Closing::Ended(ended))),
+        ]
+    };
+    let candle = (0..4_i64, 0..4_i64, 0..2_usize, prop_oneof![3 => phase(), 1 => Just(Phase::Closed)]);
     let push = (
         0..3_usize,
         prop_oneof![
-            3 => prop::collection::vec((0..2_i64, 0..4_i64, 0..2_usize, Just(false)), 1..3),
+            3 => prop::collection::vec((0..2_i64, 0..3_i64, 0..3_usize, phase()), 1..3),
             1 => prop::collection::vec(candle, 1..5),
         ],
     );
@@ -132,16 +156,27 @@ proptest! {
                         members.iter().map(|batch| stored.write(batch)).collect()
                     };
                     let mut left: Vec<(usize, Written)> = group.answers(written).collect();
-                    // The riders of a member are answered before it, and count after it.
+                    let answers = left.clone();
+                    // The riders of a member are answered before it. Those of the same volume count before it, too, and the
+                    // others after it.
                     for member in &members {
                         let own = left.iter().position(|(ticket, _)| Arc::ptr_eq(&batches[*ticket], member)).unwrap();
-                        let riders: Vec<_> = left.drain(..=own).collect();
-                        for (ticket, written) in riders.into_iter().rev() {
+                        let (mut order, later): (Vec<_>, Vec<_>) = left.drain(..own).partition(|(ticket, _)| {
+                            let (rider, member) = (batches[*ticket].forming(), member.forming());
+                            rider.len() == 1 && rider[0].candle.volume == member[0].candle.volume
+                        });
+                        order.extend(left.drain(..1));
+                        order.extend(later);
+                        for (ticket, written) in order {
                             prop_assert_eq!(&serial.write(&batches[ticket]), &written, "{:?}", &batches[ticket]);
                             prop_assert!(answered.insert(ticket, written).is_none());
                         }
                     }
                     prop_assert!(left.is_empty());
+                    for (ticket, written) in &answers {
+                        stored.keep_times(&batches[*ticket], written);
+                        serial.keep_times(&batches[*ticket], written);
+                    }
                     prop_assert_eq!(shown(&stored), shown(&serial));
                 }
             }
@@ -190,7 +225,7 @@ proptest! {
         let mut hour = 0;
         for (number, (count, size)) in counts.iter().zip(&sizes).enumerate() {
             for _ in 0..*count {
-                let candles: Vec<_> = (0..i64::from(*size)).map(|offset| (hour + offset, 1, 0, true)).collect();
+                let candles: Vec<_> = (0..i64::from(*size)).map(|offset| (hour + offset, 1, 0, Phase::Closed)).collect();
                 hour += 20;
                 prop_assert!(queue.push(&poster(number), batch(&candles), Instant::now(), number).is_empty());
             }
@@ -218,7 +253,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// One forming candle.
 fn state(volume: i64) -> Arc<Batch> {
-    batch(&[(0, volume, 0, false)])
+    batch(&[(0, volume, 0, FORMING)])
 }
 
 #[test]
@@ -227,7 +262,7 @@ fn a_flood_of_states_of_one_candle_is_one_write() {
     for volume in 0..5000 {
         assert!(queue.push(&poster(0), state(volume), Instant::now(), volume).is_empty());
     }
-    assert!(queue.push(&poster(1), batch(&[(7, 1, 0, true)]), Instant::now(), -1).is_empty());
+    assert!(queue.push(&poster(1), batch(&[(7, 1, 0, Phase::Closed)]), Instant::now(), -1).is_empty());
     let group = queue.take();
     assert_eq!(group.batches().len(), 2, "the newest state and the other poster's candle");
     assert_eq!(group.tickets().count(), 5001);
@@ -240,13 +275,36 @@ fn a_flood_of_states_of_one_candle_is_one_write() {
 }
 
 #[test]
-fn states_that_differ_in_digits_alone_are_both_written() {
+fn of_states_with_the_same_volume_the_latest_is_written() {
     let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
-    for digits in [0, 1, 1] {
-        assert!(queue.push(&poster(0), batch(&[(0, 5, digits, false)]), Instant::now(), digits).is_empty());
+    for digits in [0, 1, 2] {
+        assert!(queue.push(&poster(0), batch(&[(0, 5, digits, FORMING)]), Instant::now(), digits).is_empty());
     }
-    assert_eq!(queue.take().tickets().collect::<Vec<_>>(), [&0]);
-    assert_eq!(queue.take().tickets().collect::<Vec<_>>(), [&1, &1], "identical ones need one write");
+    let group = queue.take();
+    let written = group.batches().next().unwrap().forming()[0].candle.ohlc.get(candle::OhlcField::Open).to_string();
+    assert_eq!((group.batches().len(), written.as_str()), (1, "1.000"));
+    let answers = group.answers(vec![Written { closed: vec![], forming: vec![0] }]);
+    assert!(answers.into_iter().all(|(_, written)| written.forming == [0]), "each was stored and replaced by the next");
+}
+
+#[test]
+fn a_refused_poster_is_bisected_alone() {
+    let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
+    for ticket in 0..30 {
+        let batch = batch(&[(ticket, 1, 0, Phase::Closed)]);
+        assert!(queue.push(&poster(ticket % 3), batch, Instant::now(), ticket).is_empty());
+    }
+    let parts = queue.take().split().unwrap();
+    assert_eq!(parts.len(), 3);
+    for part in parts {
+        assert!(part.is_of_one_poster());
+        let of = part.tickets().next().unwrap() % 3;
+        assert_eq!(part.tickets().filter(|ticket| **ticket % 3 == of).count(), 10);
+        queue.put_back(part);
+    }
+    assert_eq!(queue.waiting().candles, 30);
+    assert_eq!(queue.take().tickets().count(), 30);
+    assert!(queue.is_empty());
 }
 
 #[test]
@@ -255,11 +313,11 @@ fn a_poster_that_fills_the_queue_keeps_nobody_out() {
     let mut queue = Queue::new(Limits { group_candles: 10, waiting: room, one_batch: true });
     let mut refused = Vec::new();
     for hour in 0..150 {
-        refused.extend(queue.push(&poster(0), batch(&[(hour, 1, 0, true)]), Instant::now(), (0, hour)));
+        refused.extend(queue.push(&poster(0), batch(&[(hour, 1, 0, Phase::Closed)]), Instant::now(), (0, hour)));
     }
     assert_eq!(refused, (100..150).map(|hour| (0, hour)).collect::<Vec<_>>(), "its own newest");
     for hour in 200..210 {
-        let gone = queue.push(&poster(1), batch(&[(hour, 1, 0, true)]), Instant::now(), (1, hour));
+        let gone = queue.push(&poster(1), batch(&[(hour, 1, 0, Phase::Closed)]), Instant::now(), (1, hour));
         assert_eq!(gone, [(0, 299 - hour)], "the newest of the poster that has more");
     }
     assert_eq!(queue.waiting().candles, 100);
@@ -269,7 +327,7 @@ fn a_poster_that_fills_the_queue_keeps_nobody_out() {
 fn one_batch_may_wait_whatever_its_size() {
     let room = Size { candles: 2, bytes: usize::MAX };
     let mut queue = Queue::new(Limits { group_candles: 2, waiting: room, one_batch: false });
-    let large: Vec<_> = (0..5).map(|hour| (hour, 1, 0, true)).collect();
+    let large: Vec<_> = (0..5).map(|hour| (hour, 1, 0, Phase::Closed)).collect();
     assert!(queue.push(&poster(0), batch(&large), Instant::now(), 'a').is_empty());
     assert_eq!(queue.push(&poster(0), batch(&large), Instant::now(), 'b'), ['b']);
     assert_eq!(queue.take().into_tickets().collect::<Vec<_>>(), ['a']);
@@ -278,13 +336,13 @@ fn one_batch_may_wait_whatever_its_size() {
 #[test]
 fn a_batch_as_large_as_a_group_has_its_turn() {
     let mut queue = Queue::new(Limits { group_candles: 10, waiting: ROOMY, one_batch: false });
-    let large: Vec<_> = (0..10).map(|hour| (hour, 1, 0, true)).collect();
+    let large: Vec<_> = (0..10).map(|hour| (hour, 1, 0, Phase::Closed)).collect();
     let mut turns = 0;
-    assert!(queue.push(&poster(0), batch(&[(1, 1, 0, true)]), Instant::now(), 0).is_empty());
+    assert!(queue.push(&poster(0), batch(&[(1, 1, 0, Phase::Closed)]), Instant::now(), 0).is_empty());
     assert!(queue.push(&poster(1), batch(&large), Instant::now(), -1).is_empty());
     for next in 1..10 {
         // Another small batch has come before each group.
-        assert!(queue.push(&poster(0), batch(&[(next, 1, 0, true)]), Instant::now(), next).is_empty());
+        assert!(queue.push(&poster(0), batch(&[(next, 1, 0, Phase::Closed)]), Instant::now(), next).is_empty());
         turns += 1;
         if queue.take().into_tickets().any(|ticket| ticket == -1) {
             break;
@@ -299,7 +357,7 @@ fn what_is_overdue_leaves_the_queue_and_the_group() {
     let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
     // It came later and has to be written earlier.
     for (ticket, hours) in [(0, 2), (1, 4), (2, 1), (3, 3)] {
-        let batch = batch(&[(ticket, 1, 0, true)]);
+        let batch = batch(&[(ticket, 1, 0, Phase::Closed)]);
         assert!(queue.push(&poster(0), batch, start + hours * HOUR, ticket).is_empty());
     }
     assert!(queue.expire(start).is_empty());
@@ -312,22 +370,22 @@ fn what_is_overdue_leaves_the_queue_and_the_group() {
 }
 
 #[test]
-fn riders_leave_with_an_overdue_batch_and_before_it() {
+fn the_newest_rider_takes_the_place_of_an_overdue_batch() {
     let start = Instant::now();
-    let group = |newest: u32, riders: [u32; 2]| {
-        let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
-        for (volume, hours) in [(1, riders[0]), (2, riders[1]), (3, newest)] {
-            // Of three posters, because a lane is in the order of time.
-            let refused = queue.push(&poster(volume), state(volume), start + hours * HOUR, volume);
-            assert!(refused.is_empty());
-        }
-        queue.take()
-    };
-    let mut late = group(1, [2, 3]);
-    assert_eq!(late.write_by(), Some(start + HOUR));
-    assert_eq!(late.expire(start + HOUR).len(), 3);
-    assert!(late.is_empty());
-    let mut early = group(9, [1, 5]);
-    assert_eq!(early.expire(start + 4 * HOUR), [1]);
-    assert_eq!(early.tickets().collect::<Vec<_>>(), [&3, &2]);
+    let mut queue = Queue::new(Limits { group_candles: 1000, waiting: ROOMY, one_batch: true });
+    for (volume, hours) in [(1, 2), (2, 3), (3, 1), (0, 1)] {
+        // Of four posters, because a lane is in the order of time.
+        let refused = queue.push(&poster(volume), state(volume), start + hours * HOUR, volume);
+        assert!(refused.is_empty());
+    }
+    let mut group = queue.take();
+    assert_eq!((group.batches().len(), group.write_by()), (1, Some(start + HOUR)));
+    let mut expired = group.expire(start + HOUR);
+    expired.sort_unstable();
+    assert_eq!(expired, [0, 3]);
+    assert!(group.has_time(start + HOUR));
+    let written = group.batches().next().unwrap().forming()[0].candle.volume.get();
+    assert_eq!((written, group.tickets().count()), (2, 2));
+    assert_eq!(group.expire(start + 3 * HOUR).len(), 2);
+    assert!(group.is_empty());
 }

@@ -10,9 +10,28 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
         select coalesce(bool_and(has_sequence_privilege(s.oid, 'usage')), true)
         from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
         where d.refobjid = 'market_data_candles'::regclass and d.deptype = 'a'";
+    let user = check_commands(connection, |_| true).await?;
+    let may_count: bool = sqlx::query_scalar(SEQUENCE).fetch_one(connection).await?;
+    if may_count {
+        return Ok(());
+    }
+    Err(StoreError::misconfigured(format!(
+        "the login {user} may not use the sequence of market_data_candles.id; \
+         run: grant usage on all sequences in schema public to {user};"
+    )))
+}
+
+/// Like [`check`], for a login that only reads.
+pub(super) async fn check_reading(connection: &mut PgConnection) -> Result<(), StoreError> {
+    check_commands(connection, |command| command == "select").await.map(drop)
+}
+
+/// Checks the commands that are wanted, and returns the login.
+async fn check_commands(connection: &mut PgConnection, is_wanted: impl Fn(&str) -> bool) -> Result<String, StoreError> {
     let user: String = sqlx::query_scalar("select current_user::text").fetch_one(&mut *connection).await?;
     let needed = sqlx::query_as::<_, (String, String, bool, bool)>(include_str!("sql/access.sql"));
-    for (table, command, granted, all_rows) in needed.fetch_all(&mut *connection).await? {
+    let needed = needed.fetch_all(&mut *connection).await?;
+    for (table, command, granted, all_rows) in needed.into_iter().filter(|(_, command, ..)| is_wanted(command)) {
         if !granted {
             return Err(StoreError::misconfigured(format!(
                 "the login {user} may not {command} on {table}; \
@@ -26,12 +45,5 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
             )));
         }
     }
-    let may_count: bool = sqlx::query_scalar(SEQUENCE).fetch_one(connection).await?;
-    if may_count {
-        return Ok(());
-    }
-    Err(StoreError::misconfigured(format!(
-        "the login {user} may not use the sequence of market_data_candles.id; \
-         run: grant usage on all sequences in schema public to {user};"
-    )))
+    Ok(user)
 }

@@ -7,6 +7,7 @@ use super::connect::is_local;
 use super::contact::Server;
 use super::pooler::{Proof, connect_past_poolers};
 use super::setup::{self, DOUBT, Mode};
+use super::standby::Standby;
 use super::{access, adopt, migrate};
 use crate::clock::Clock;
 use crate::errors::chain;
@@ -42,6 +43,16 @@ pub(super) async fn inspect(server: Server<'_>, may_migrate: bool, clock: &Clock
     };
     if let Err(error) = looked.await {
         look.findings.fail("database", &error);
+    }
+}
+
+/// Reports what first contact would find at the standby.
+pub(super) async fn inspect_standby(standby: &Standby, findings: &mut Findings) {
+    match standby.check().await {
+        Ok(()) => findings.fine("standby", format!("{} can be read", standby.server().place())),
+        // The service works without it.
+        Err(error @ StoreError::Unavailable(_)) => findings.warn("standby", chain(&error).to_string()),
+        Err(error) => findings.fail("standby", &error),
     }
 }
 

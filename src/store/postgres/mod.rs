@@ -178,7 +178,10 @@ impl Postgres {
         Ok(Self(Arc::new(PostgresShared {
             work: Pool::new(&options, max_connections, pool::WORK, &abandoned),
             probe: Pool::new(&options, 1, pool::PROBE, &abandoned),
-            standby: config.standby.as_ref().map(|standby| Standby::new(standby, max_connections)).transpose()?,
+            standby: match &config.standby {
+                Some(standby) => Some(Standby::new(standby, max_connections, (&options, &abandoned))?),
+                None => None,
+            },
             options,
             setting,
             prepared: AtomicBool::new(false),
@@ -197,7 +200,7 @@ impl Postgres {
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
         let takes_copy = setup::prepare(self.server(), migrate).await?;
         if let Some(standby) = &self.0.standby {
-            standby.prepare(&self.0.probe).await?;
+            standby.prepare().await?;
         }
         self.0.takes_copy.store(takes_copy, Ordering::Release);
         self.0.prepared.store(true, Ordering::Release);
@@ -207,6 +210,9 @@ impl Postgres {
     /// Inspects the database as [`Self::prepare`] would use it, and changes nothing.
     pub(super) async fn inspect(&self, migrate: bool, clock: &Clock, findings: &mut Findings) {
         inspect::inspect(self.server(), migrate, clock, findings).await;
+        if let Some(standby) = &self.0.standby {
+            inspect::inspect_standby(standby, findings).await;
+        }
     }
 
     fn server(&self) -> Server<'_> {
@@ -393,7 +399,7 @@ impl Postgres {
                     StandbyReads::Answered.count(1);
                     return Ok(read);
                 }
-                Err(error) => Standby::note_failure(&error),
+                Err(error) => standby.note_failure(&error),
             }
         }
         self.on(&self.0.work, work).await
@@ -407,7 +413,7 @@ impl Postgres {
     /// Keeps track of how far the standby is, if there is one.
     pub(super) async fn follow_standby(&self) {
         if let Some(standby) = &self.0.standby {
-            standby.follow(&self.0.probe).await;
+            match standby.follow().await {}
         }
     }
 
@@ -427,7 +433,7 @@ impl Postgres {
         self.0.work.close_idle().await;
         self.0.probe.close_idle().await;
         if let Some(standby) = &self.0.standby {
-            standby.pool.close_idle().await;
+            standby.close_idle().await;
         }
         match self.on(&self.0.work, delete).await {
             // A standby cannot be written, and the primary's service sweeps.
@@ -511,7 +517,7 @@ impl Postgres {
         self.0.work.close().await;
         self.0.probe.close().await;
         if let Some(standby) = &self.0.standby {
-            standby.pool.close().await;
+            standby.close().await;
         }
     }
 

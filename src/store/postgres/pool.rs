@@ -119,7 +119,7 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     /// One permit for each connection that readers may hold at once, and likewise for writers.
     shares: [Arc<Semaphore>; 2],
-    /// One permit for each connection that large batches may hold at once.
+    /// One permit for each connection that large batches may hold at once: one less than writers, if these have several.
     large: Arc<Semaphore>,
     max_connections: u32,
     patience: Patience,
@@ -427,6 +427,13 @@ impl PoolError {
 fn is_broken(error: &sqlx::Error) -> bool {
     // A connection whose answer cannot be decoded still works.
     matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_))
+        || error.as_database_error().and_then(sql_state).is_some_and(is_of_a_broken_session)
+}
+
+/// True for the SQLSTATEs by which a pooler reports that it has lost its server, and of a statement whose completion is
+/// unknown (PostgreSQL documentation, appendix A).
+fn is_of_a_broken_session(state: &str) -> bool {
+    state.starts_with("08") || state == "40003"
 }
 
 /// True if a connection broke or is of no use any more.

@@ -45,15 +45,14 @@ impl WriteConnection {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let mut slot = self.turn(TURN_TIMEOUT).await?;
-        self.run_on(&mut slot, LOCK_TIMEOUT, work).await
+        self.run_on(&mut slot, LockWait::For(LOCK_TIMEOUT), work).await
     }
 
     /// Stores batches in one transaction, if that begins by `write_by`, and returns what each of them changed.
     pub(super) async fn append(&self, batches: Vec<Arc<Batch>>, write_by: Instant) -> Result<Vec<Written>, StoreError> {
-        let time_left = || write_by.saturating_duration_since(Instant::now());
-        let mut slot = self.turn(time_left()).await?;
+        let mut slot = self.turn(write_by.saturating_duration_since(Instant::now())).await?;
         let insert = move |connection: &mut _| append::insert(connection, batches.iter().map(|batch| &**batch));
-        self.run_on(&mut slot, time_left(), insert).await
+        self.run_on(&mut slot, LockWait::Until(write_by), insert).await
     }
 
     /// The number of open connections, and of idle ones among them.
@@ -76,13 +75,13 @@ impl WriteConnection {
         timeout(wait, self.slot.lock()).await.map_err(busy)
     }
 
-    /// Runs `work`, which waits for a lock of another process for `lock_wait`. A connection on which something failed
+    /// Runs `work`, which waits for a lock of another process as `lock_wait` says. A connection on which something failed
     /// is closed, because after a disk failure its cache may differ from the file. Nothing is written into a file that
     /// is not at its path, and a write during which the file went away is not reported as stored.
     async fn run_on<T: Send + 'static>(
         &self,
         slot: &mut Slot,
-        lock_wait: Duration,
+        lock_wait: LockWait,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let connection = match mem::replace(slot, Slot::Empty) {
@@ -97,7 +96,8 @@ impl WriteConnection {
         let working = spawn_blocking(move || {
             file.check()?;
             let mut connection = connection.map_or_else(|| open(file.path()), Ok)?;
-            connection.busy_timeout(lock_wait)?;
+            // Only now, because the disk may have taken long until here.
+            connection.busy_timeout(lock_wait.left()?)?;
             let result = work(&mut connection);
             // Checked before the result, because a lost file explains a failure as well.
             file.check()?;
@@ -109,6 +109,27 @@ impl WriteConnection {
         };
         *slot = Slot::Open(connection);
         Ok(result)
+    }
+}
+
+/// The time for which a lock of another process is waited for.
+#[derive(Debug, Clone, Copy)]
+enum LockWait {
+    For(Duration),
+    /// Until this time, after which nothing begins.
+    Until(Instant),
+}
+
+impl LockWait {
+    fn left(self) -> Result<Duration, StoreError> {
+        match self {
+            Self::For(wait) => Ok(wait),
+            Self::Until(time) => {
+                let left = time.saturating_duration_since(Instant::now());
+                let late = || StoreError::unavailable("the file could not be opened in time");
+                (!left.is_zero()).then_some(left).ok_or_else(late)
+            }
+        }
     }
 }
 
