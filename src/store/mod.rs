@@ -361,16 +361,16 @@ impl Store {
     /// When the database cannot be read.
     pub async fn resample_from(&self, reading: Reading, range: ResampleRange) -> Result<Resampled, StoreError> {
         let (symbol, source) = (range.symbol.clone(), range.source);
-        let build = async {
+        let building = async {
             match &self.database {
                 Database::Postgres(postgres) => postgres.resample(reading.server, range).await,
                 Database::Sqlite(sqlite) => sqlite.resample(range).await,
             }
         };
-        let built = self.measured("resample", build).await?;
-        counter!(RESAMPLED).increment(built.rows);
-        self.unreadable.report(&symbol, source, &built.unreadable);
-        Ok(built)
+        let resampled = self.measured("resample", building).await?;
+        counter!(RESAMPLED).increment(resampled.rows);
+        self.unreadable.report(&symbol, source, &resampled.unreadable);
+        Ok(resampled)
     }
 
     /// Reads the opening times of the newest closed candles that [`Self::keep_newest`] has stored, in epoch

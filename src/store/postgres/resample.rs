@@ -36,7 +36,7 @@ impl Directed {
     }
 }
 
-/// Builds the candles. [`buckets`] decodes the row.
+/// Builds the candles. [`added`] decodes the row.
 static RESAMPLE: LazyLock<Directed> = LazyLock::new(|| {
     Directed::of(|direction| {
         let [edge, other, first, last, order, reverse, nearer, beyond] = match direction {
