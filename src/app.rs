@@ -128,8 +128,8 @@ impl App {
         let most_connections = listener::raise_open_file_limit();
         let store = Store::open(&config.database)?;
         let started_at = clock.now();
-        let ingest = Ingest::new(store.clone(), clock, config.limits.max_batch);
-        let query = Query::new(store.clone(), config.limits.max_limit);
+        let ingest = Ingest::new(store.clone(), clock.clone(), config.limits.max_batch);
+        let query = Query::new(store.clone(), clock, config.limits.max_limit);
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
         let shared = SharedLimits::start(config.shared_limits.as_ref());

@@ -29,7 +29,7 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, index, series};
+use crate::http::routes::{candles, freshness, index, latest, series};
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
@@ -151,8 +151,11 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(health::live))
         .routes(routes!(health::healthz));
     let ingest = OpenApiRouter::new().routes(routes!(candles::post));
-    let read = OpenApiRouter::new().routes(routes!(candles::get)).routes(routes!(health::detailed));
-    let either = OpenApiRouter::new().routes(routes!(series::get));
+    let read = OpenApiRouter::new()
+        .routes(routes!(candles::get))
+        .routes(routes!(latest::get))
+        .routes(routes!(health::detailed));
+    let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));
     let routes = open
         .merge(guarded(ingest, &[Scope::Ingest]))
         .merge(guarded(read, &[Scope::Read]))

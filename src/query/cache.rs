@@ -52,15 +52,17 @@ pub(super) enum Question {
     Candles(Selection),
     /// Series of the catalogue.
     Series(SeriesSelection),
+    /// The newest candles of series.
+    Latest(SeriesSelection),
 }
 
 impl Question {
     /// True if work on the answer is cancelled once no request waits for it. Stored candles are read in one short
-    /// statement that is finished in any case; a list of series takes many, and so may candles that are built.
+    /// statement that is finished in any case; lists take many, and so may candles that are built.
     fn ends_unawaited(&self) -> bool {
         match self {
             Self::Candles(selection) => selection.resampling.is_some(),
-            Self::Series(_) => true,
+            Self::Series(_) | Self::Latest(_) => true,
         }
     }
 }

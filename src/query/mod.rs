@@ -1,9 +1,11 @@
-//! Queries for candles and lists of series: their parameters ([`selection`], [`series`]), candles that are built from
-//! shorter ones ([`resample`]), the encoding of answers ([`page`], [`compression`]), and the cache of these
-//! ([`cache`]).
+//! Queries for candles, lists of series and the newest candles: their parameters ([`selection`], [`series`]), candles that are
+//! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and the cache of
+//! these ([`cache`]). [`freshness`] judges the age of the newest candles.
 
 mod cache;
 mod compression;
+mod freshness;
+mod latest;
 mod page;
 mod resample;
 mod selection;
@@ -13,17 +15,19 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use cache::{PageKey, Pages, Question};
 use series::OutlierLog;
 
+use crate::clock::Clock;
 use crate::store::{Range, Reading, SeriesSelection, Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 
 pub use compression::Encoding;
+pub use freshness::{Freshness, Worst};
 pub use page::Page;
 pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
@@ -33,6 +37,7 @@ pub use series::{MAX_SERIES, MAX_SYMBOLS};
 #[derive(Debug, Clone)]
 pub struct Query {
     store: Store,
+    clock: Clock,
     max_limit: usize,
     pages: Pages,
     /// One permit per core, because each compression takes up to a megabyte of its own.
@@ -79,10 +84,11 @@ pub enum QueryError {
 impl Query {
     /// Reads from `store`, at most `max_limit` candles at a time.
     #[must_use]
-    pub fn new(store: Store, max_limit: usize) -> Self {
+    pub fn new(store: Store, clock: Clock, max_limit: usize) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
         let lists = Lists { memory: Arc::new(Semaphore::new(LIST_MEMORY_KIB)), outliers: OutlierLog::default() };
-        Self { store, max_limit, pages: Pages::default(), compressing: Arc::new(Semaphore::new(cores)), lists }
+        let compressing = Arc::new(Semaphore::new(cores));
+        Self { store, clock, max_limit, pages: Pages::default(), compressing, lists }
     }
 
     /// Removes stale pages from the cache. Never returns.
@@ -130,11 +136,55 @@ impl Query {
         let selection = series::parse(query).map_err(QueryError::Invalid)?;
         let series_version = self.store.series_version_of(&selection.symbols, selection.timeframe);
         let reading = self.store.reading_of(&selection.symbols, selection.timeframe);
-        let list = || Box::pin(list(self.lists.clone(), self.store.clone(), selection.clone(), reading));
+        let list = || Box::pin(list_series(self.lists.clone(), self.store.clone(), selection.clone(), reading));
         let question = Question::Series(selection.clone());
         let key = PageKey { question, series_version, encoding: Encoding::Identity };
         let page = self.pages.get(&key, arrived, reading.as_of().min(arrived), list).await?;
         Ok(QueryAnswer { page, key, arrived })
+    }
+
+    /// Reads the newest candle of each series, from the cache if it holds a fresh list. As fresh as [`Self::series`].
+    ///
+    /// # Errors
+    /// When the parameters are invalid or the store cannot be read.
+    pub async fn latest(&self, query: &str) -> Result<QueryAnswer, QueryError> {
+        let arrived = Instant::now();
+        let selection = series::parse(query).map_err(QueryError::Invalid)?;
+        let series_version = self.store.series_version_of(&selection.symbols, selection.timeframe);
+        let list = || Box::pin(list_latest(self.lists.clone(), self.store.clone(), selection.clone(), arrived));
+        let question = Question::Latest(selection.clone());
+        let key = PageKey { question, series_version, encoding: Encoding::Identity };
+        let page = self.pages.get(&key, arrived, arrived, list).await?;
+        Ok(QueryAnswer { page, key, arrived })
+    }
+
+    /// Judges whether every series that a query string selects received a candle a short time ago.
+    ///
+    /// # Errors
+    /// When the parameters are invalid or the store cannot be read.
+    pub async fn freshness(&self, query: &str) -> Result<Freshness, QueryError> {
+        let asked = freshness::parse(query).map_err(QueryError::Invalid)?;
+        let mut selection = asked.selection.clone();
+        let mut ages = freshness::Ages::default();
+        let _memory = self.lists.reserve(latest::max_bytes(&selection)).await?;
+        loop {
+            let page = self.store.latest(&selection).await?;
+            let now = self.clock.now();
+            page.candles.iter().for_each(|candle| ages.add(candle, now));
+            match page.next {
+                Some(_) => selection.after = page.next,
+                None => return Ok(ages.judge(asked.max_age)),
+            }
+        }
+    }
+}
+
+impl Lists {
+    /// Waits for a part of the memory that lists may take together.
+    async fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, StoreError> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let memory = timeout(LIST_MEMORY_TIMEOUT, self.memory.acquire_many(kib)).await.ok().and_then(Result::ok);
+        memory.ok_or_else(|| StoreError::unavailable("too many lists of series are being read"))
     }
 }
 
@@ -148,14 +198,27 @@ async fn read(store: Store, selection: Selection, reading: Reading) -> Result<Pa
     Ok(Page::new(&selection, &store.range_from(reading, range).await?, reading.as_of()))
 }
 
-async fn list(lists: Lists, store: Store, selection: SeriesSelection, reading: Reading) -> Result<Page, QueryError> {
-    let kib = u32::try_from(series::max_bytes(&selection).div_ceil(1024)).unwrap_or(u32::MAX);
-    let busy = || StoreError::unavailable("too many lists of series are being read");
-    let memory = timeout(LIST_MEMORY_TIMEOUT, lists.memory.acquire_many(kib)).await.ok().and_then(Result::ok);
-    let _memory = memory.ok_or_else(busy)?;
+async fn list_series(
+    lists: Lists,
+    store: Store,
+    selection: SeriesSelection,
+    reading: Reading,
+) -> Result<Page, QueryError> {
+    let _memory = lists.reserve(series::max_series(&selection) * series::MAX_BYTES_A_SERIES).await?;
     let list = store.series_from(reading, &selection).await?;
     lists.outliers.name(&list);
     Ok(series::page(&selection, &list, reading.as_of())?)
+}
+
+async fn list_latest(
+    lists: Lists,
+    store: Store,
+    selection: SeriesSelection,
+    began: Instant,
+) -> Result<Page, QueryError> {
+    let _memory = lists.reserve(latest::max_bytes(&selection)).await?;
+    let list = store.latest(&selection).await?;
+    Ok(latest::page(&selection, &list, began)?)
 }
 
 async fn compress(places: Arc<Semaphore>, page: Arc<Page>, encoding: Encoding) -> Result<Page, QueryError> {

@@ -97,29 +97,37 @@ pub(super) fn tag(body: &[u8], before: Option<&str>, after: Option<&str>, skippe
     format!("W/\"{:032x}\"", hash.digest128())
 }
 
-const START: &[u8] = br#"{"timestamp":"#;
+const START: &[u8] = br#""timestamp":"#;
 const PRICES: [&[u8]; 4] = [br#","open":"#, br#","high":"#, br#","low":"#, br#","close":"#];
 const VOLUME: &[u8] = br#","volume":"#;
-const CLOSED: &[u8] = b"}";
-const FORMING: &[u8] = br#","complete":false}"#;
+const CLOSED: &[u8] = b"";
+const FORMING: &[u8] = br#","complete":false"#;
 
-/// Writes prices as JSON numbers with their stored digits. Serializers cannot, because they convert numbers to floats.
-fn write<'a>(json: &mut Vec<u8>, candles: impl Iterator<Item = StoredCandle<'a>>) {
+/// Appends the fields of a candle, without the braces around them. Prices are JSON numbers with their stored digits.
+/// Serializers cannot write these, because they convert numbers to floats.
+pub(super) fn write_fields(json: &mut Vec<u8>, candle: StoredCandle<'_>) {
     let mut number = itoa::Buffer::new();
+    json.extend_from_slice(START);
+    json.extend_from_slice(number.format(candle.time).as_bytes());
+    for (name, price) in PRICES.iter().zip(candle.prices) {
+        json.extend_from_slice(name);
+        json.extend_from_slice(price.as_bytes());
+    }
+    json.extend_from_slice(VOLUME);
+    json.extend_from_slice(number.format(candle.volume).as_bytes());
+    json.extend_from_slice(if candle.closed { CLOSED } else { FORMING });
+}
+
+/// Appends candles as a JSON array.
+fn write<'a>(json: &mut Vec<u8>, candles: impl Iterator<Item = StoredCandle<'a>>) {
     json.push(b'[');
     for (position, candle) in candles.enumerate() {
         if position > 0 {
             json.push(b',');
         }
-        json.extend_from_slice(START);
-        json.extend_from_slice(number.format(candle.time).as_bytes());
-        for (name, price) in PRICES.iter().zip(candle.prices) {
-            json.extend_from_slice(name);
-            json.extend_from_slice(price.as_bytes());
-        }
-        json.extend_from_slice(VOLUME);
-        json.extend_from_slice(number.format(candle.volume).as_bytes());
-        json.extend_from_slice(if candle.closed { CLOSED } else { FORMING });
+        json.push(b'{');
+        write_fields(json, candle);
+        json.push(b'}');
     }
     json.push(b']');
 }
@@ -136,8 +144,9 @@ fn length<'a>(candles: impl Iterator<Item = StoredCandle<'a>>) -> usize {
         let end = if candle.closed { CLOSED } else { FORMING };
         names + digits(candle.time) + prices + digits(candle.volume) + end.len()
     };
-    // A comma follows each candle but the last one, which a bracket follows, and a bracket precedes them all.
-    candles.map(|each| candle(each) + 1).sum::<usize>().max(1) + 1
+    // Braces are around each candle. A comma follows each but the last one, which a bracket follows, and a bracket
+    // precedes them all.
+    candles.map(|each| candle(each) + 3).sum::<usize>().max(1) + 1
 }
 
 #[cfg(test)]

@@ -274,7 +274,7 @@ impl<'a> Parameters<'a> {
         None
     }
 
-    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
+    pub(super) fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
         if !self.has(name) {
             self.refuse(name, Rule::Missing.name(), "is missing");
         }

@@ -54,7 +54,7 @@ fn parse_after(text: &str) -> Result<SeriesKey, ValueError> {
 }
 
 /// The query string for the series after `last` that `selection` selects.
-fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
+pub(super) fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for symbol in &selection.symbols {
         query.append_pair("symbol", symbol.as_str());
@@ -68,15 +68,17 @@ fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
     query.finish()
 }
 
-/// The maximum number of bytes of memory that a list takes while it is read and written.
-pub(super) fn max_bytes(selection: &SeriesSelection) -> usize {
-    /// A symbol at four bytes a character, once as it was read and once as JSON, and the text around it.
-    const MAX_BYTES_A_SERIES: usize = 2 * 4 * Symbol::MAX_CHARS + 256;
+/// A symbol at four bytes a character, once as it was read and once as JSON, and the text around it: the maximum number
+/// of bytes of memory that one series of a list takes while the list is read and written.
+pub(super) const MAX_BYTES_A_SERIES: usize = 2 * 4 * Symbol::MAX_CHARS + 256;
+
+/// The maximum number of series in the list that `selection` selects.
+pub(super) fn max_series(selection: &SeriesSelection) -> usize {
     let of_symbols = match selection.symbols.len() {
         0 => usize::MAX,
         symbols => symbols * selection.timeframe.map_or(Timeframe::ALL.len(), |_| 1),
     };
-    selection.limit.min(of_symbols) * MAX_BYTES_A_SERIES
+    selection.limit.min(of_symbols)
 }
 
 /// A series in an answer.

@@ -4,6 +4,7 @@ mod candles;
 mod decimal;
 mod error;
 mod inspection;
+mod latest;
 pub mod postgres;
 mod precision;
 mod reading;
@@ -36,6 +37,7 @@ use coalescer::Limits;
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
 pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
+pub use latest::{LatestCandle, LatestPage};
 pub use precision::Outliers;
 pub use reading::Reading;
 pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};
@@ -182,6 +184,7 @@ macro_rules! either {
         }
     };
 }
+use either;
 
 impl Store {
     /// Creates a store for the database that the configuration names, without touching the database.

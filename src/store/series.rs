@@ -17,18 +17,18 @@ pub(super) const END_TIME_MILLISECONDS: i64 = 253_402_300_800_000;
 
 /// A list ends early, and returns the place to go on from, once this number of series was examined or this much time
 /// has passed, because a filter that hardly any series matches must not cost more than any other list.
-const MAX_EXAMINED_SERIES: usize = 20_000;
-const LIST_TIME_BUDGET: Duration = Duration::from_secs(2);
+pub(super) const MAX_EXAMINED_SERIES: usize = 20_000;
+pub(super) const LIST_TIME_BUDGET: Duration = Duration::from_secs(2);
 /// The deadline of a list that cannot end early, because since [`LIST_TIME_BUDGET`] it has found only series that a
 /// request cannot name as the place to go on from.
-const LIST_TIMEOUT: Duration = Duration::from_secs(4);
+pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The number of rows of a step that reads the key row by row. The first step finds out how long the series are.
 const MIN_ROWS: usize = 64;
 const MAX_FIRST_ROWS: usize = 1_000;
 const MAX_ROWS: usize = 12_000;
 /// The number of series of a step that hops.
-const MIN_HOPS: usize = 8;
+pub(super) const MIN_HOPS: usize = 8;
 pub(super) const MAX_HOPS: usize = 500;
 /// The length of a series from which hopping costs less than reading every row (measured on both stores).
 const CANDLES_WORTH_A_HOP: usize = 8;
@@ -67,6 +67,20 @@ pub struct SeriesSelection {
     pub limit: usize,
 }
 
+impl SeriesSelection {
+    /// The series that the named symbols may have after the place where the list begins, in the order of the key.
+    pub(super) fn keys(&self) -> Vec<SeriesKey> {
+        let mut timeframes: Vec<Timeframe> = self.timeframe.map_or(Timeframe::ALL.into(), |one| vec![one]);
+        timeframes.sort_unstable_by_key(|timeframe| timeframe.name());
+        let of_symbol = |symbol: &Symbol| {
+            let symbol = symbol.clone();
+            timeframes.iter().map(move |&timeframe| SeriesKey { symbol: symbol.clone(), timeframe })
+        };
+        let is_wanted = |key: &SeriesKey| self.after.as_ref().is_none_or(|after| key > after);
+        self.symbols.iter().flat_map(of_symbol).filter(is_wanted).collect()
+    }
+}
+
 /// A series, described by its closed candles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
@@ -94,20 +108,20 @@ pub struct SeriesPage {
 
 /// A place in the order of the key: after the last candle of a series. In a table that other programs write, a request
 /// may not be able to name that series.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Position {
     pub(super) symbol: Vec<u8>,
     pub(super) timeframe: Vec<u8>,
 }
 
 impl Position {
-    fn after(key: &SeriesKey) -> Self {
+    pub(super) fn after(key: &SeriesKey) -> Self {
         let SeriesKey { symbol, timeframe } = key;
         Self { symbol: symbol.as_str().into(), timeframe: timeframe.name().into() }
     }
 
     /// The series, if a request can name it.
-    fn key(&self) -> Option<SeriesKey> {
+    pub(super) fn key(&self) -> Option<SeriesKey> {
         let symbol = parse_symbol(&self.symbol)?;
         let timeframe = std::str::from_utf8(&self.timeframe).ok().and_then(Timeframe::named)?;
         Some(SeriesKey { symbol, timeframe })
@@ -229,14 +243,7 @@ impl<'a> Walk<'a> {
 
     /// Looks up each series that the wanted symbols may have. Returns the place to go on from if it ends early.
     async fn by_symbols(&mut self) -> Result<Option<SeriesKey>, StoreError> {
-        let mut timeframes: Vec<Timeframe> = self.selection.timeframe.map_or(Timeframe::ALL.into(), |one| vec![one]);
-        timeframes.sort_unstable_by_key(|timeframe| timeframe.name());
-        let of_symbol = |symbol: &Symbol| {
-            let symbol = symbol.clone();
-            timeframes.iter().map(move |&timeframe| SeriesKey { symbol: symbol.clone(), timeframe })
-        };
-        let is_wanted = |key: &SeriesKey| self.selection.after.as_ref().is_none_or(|after| key > after);
-        let keys: Vec<_> = self.selection.symbols.iter().flat_map(of_symbol).filter(is_wanted).collect();
+        let keys = self.selection.keys();
         let (mut rest, mut count) = (&*keys, self.hops());
         while !rest.is_empty() && !self.is_full() {
             let (asked, later) = rest.split_at(count.min(rest.len()));

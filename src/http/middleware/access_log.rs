@@ -30,6 +30,10 @@ pub(crate) struct Rows {
     pub(crate) added: usize,
 }
 
+/// Marks a 503 that answers a monitor's question about the data. It is not a failure of the service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verdict;
+
 /// The properties of a listener that [`observe`] uses.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -178,7 +182,7 @@ impl LogLine<'_> {
             };
         }
         match response.status() {
-            status if status.is_server_error() => write_at!(error),
+            status if status.is_server_error() && response.extensions().get::<Verdict>().is_none() => write_at!(error),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => write_at!(warn),
             _ if self.probe || self.metrics.is_none() => write_at!(debug),
             _ => write_at!(info),

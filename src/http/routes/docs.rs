@@ -23,7 +23,7 @@ use crate::http::problem::{self, Code, Problem};
     info(
         title = "candlewick",
         description = "Keeps OHLCV candles from MetaTrader 5 and serves them to charts. \
-            Every answer carries `x-request-id`. Every failure but that of `/health` is an `application/problem+json`. \
+            Every answer carries `x-request-id`. Every failure but those of `/health` and the verdicts of `/api/v1/freshness` is an `application/problem+json`. \
             GET routes answer HEAD too.",
     ),
     tags((name = "Candles"), (name = "Series"), (name = "Health"), (name = "Documentation")),

@@ -1,4 +1,4 @@
-//! The answer with a page of candles or of series: its headers, `304`, and encodings.
+//! The answer with a page of candles, of series or of newest candles: its headers, `304`, and encodings.
 
 use axum::http::header::{self, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -15,6 +15,8 @@ pub(crate) enum PageRoute {
     Candles,
     /// A list, which links to a next page but to no previous one.
     Series,
+    /// A list likewise.
+    Latest,
 }
 
 impl PageRoute {
@@ -22,6 +24,7 @@ impl PageRoute {
         match self {
             Self::Candles => "/api/v1/candles",
             Self::Series => "/api/v1/series",
+            Self::Latest => "/api/v1/latest",
         }
     }
 }

@@ -16,6 +16,7 @@ mod contact;
 mod copy_hint;
 mod exact_volume;
 mod inspect;
+mod latest;
 mod migrate;
 mod newest;
 mod outage;
@@ -42,6 +43,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::latest::LatestRow;
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
@@ -349,6 +351,22 @@ impl Postgres {
             async move { read_with!(pool, |connection| series::samples(connection, &keys)) }
         };
         series::found(&self.read_series(server, select).await?, asked)
+    }
+
+    pub(super) async fn latest_after(&self, position: Position, most: usize) -> Result<Vec<LatestRow>, StoreError> {
+        let select = move |pool: Pool| {
+            let position = position.clone();
+            async move { read_with!(pool, |connection| latest::after(connection, &position, most)) }
+        };
+        latest::rows(&self.read_series(ReadServer::Primary, select).await?)
+    }
+
+    pub(super) async fn latest_of(&self, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
+        let select = move |pool: Pool| {
+            let keys = keys.clone();
+            async move { read_with!(pool, |connection| latest::of(connection, &keys)) }
+        };
+        latest::rows(&self.read_series(ReadServer::Primary, select).await?)
     }
 
     /// Runs one step of a list of series once it gets a permit.

@@ -27,11 +27,11 @@ const SAMPLES: &str = include_str!("sql/samples.sql");
 /// All statements of this file, so that a test can ask the server for their plans.
 pub const SERIES_STATEMENTS: [&str; 4] = [ROWS_AFTER, KEYS_AFTER, SYMBOLS_AFTER, SAMPLES];
 
-fn text(bytes: &[u8]) -> sqlx::Result<&str> {
+pub(super) fn text(bytes: &[u8]) -> sqlx::Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-fn count(count: usize) -> i64 {
+pub(super) fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

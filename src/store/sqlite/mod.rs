@@ -10,6 +10,7 @@ mod closing;
 mod compare;
 mod file;
 mod inspect;
+mod latest;
 mod newest;
 mod read;
 mod resample;
@@ -33,6 +34,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
+use super::latest::LatestRow;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
 use super::{
@@ -229,6 +231,18 @@ impl Sqlite {
     pub(super) async fn samples(&self, keys: Vec<SeriesKey>) -> Result<Vec<Option<Sample>>, StoreError> {
         let shared = Arc::clone(&self.0);
         self.read(async move { shared.series_reader.samples(keys).await }).await
+    }
+
+    pub(super) async fn latest_after(&self, position: Position, most: usize) -> Result<Vec<LatestRow>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let after = move |connection: &rusqlite::Connection| latest::after(connection, position, most);
+        self.read(async move { shared.series_reader.run(after).await }).await
+    }
+
+    pub(super) async fn latest_of(&self, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let of = move |connection: &rusqlite::Connection| latest::of(connection, &keys);
+        self.read(async move { shared.series_reader.run(of).await }).await
     }
 
     pub(super) async fn newest(&self) -> Result<Vec<(String, i64)>, StoreError> {

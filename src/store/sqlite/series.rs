@@ -20,7 +20,7 @@ use crate::store::series::{END_TIME_MILLISECONDS, FIRST_TIME_MILLISECONDS, Posit
 const ROWS_AFTER: &str = include_str!("sql/rows_after.sql");
 
 /// The series after a given one.
-const KEY_AFTER: &str = include_str!("sql/key_after.sql");
+pub(super) const KEY_AFTER: &str = include_str!("sql/key_after.sql");
 
 const SYMBOL_AFTER: &str = "select symbol from market_data_candles where symbol > ?1 order by symbol limit 1";
 
@@ -104,6 +104,14 @@ impl SeriesReader {
     pub(super) fn close(&self) {
         self.0.close();
     }
+
+    /// Runs `work` on a connection that nothing else uses.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.0.run(work).await
+    }
 }
 
 fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<Sample>> {
@@ -135,7 +143,7 @@ fn sample(connection: &Connection, key: &SeriesKey) -> rusqlite::Result<Option<S
 
 /// Text as bytes, because text that other programs have written may not be UTF-8 but has a place in the order of the
 /// key.
-struct Text<'a>(&'a [u8]);
+pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
 impl ToSql for Text<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -143,7 +151,7 @@ impl ToSql for Text<'_> {
     }
 }
 
-fn text(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+pub(super) fn text(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
     Ok(row.get_ref(column)?.as_bytes()?.to_vec())
 }
 

@@ -1,0 +1,115 @@
+//! Judges how long ago series received something, for monitors.
+
+use serde::Serialize;
+
+use super::selection::Parameters;
+use super::series::{MAX_SERIES, MAX_SYMBOLS};
+use crate::store::{LatestCandle, SeriesKey, SeriesSelection};
+use crate::validation::FieldError;
+use candle::{Rule, Symbol, Timeframe, Timestamp, ValueError};
+
+/// The maximum of `max_age`: a year, because monitors ask for minutes, and a larger number counts something else.
+const MAX_AGE_LIMIT_SECONDS: i64 = 366 * 24 * 3600;
+
+/// A monitor's question.
+#[derive(Debug)]
+pub(super) struct FreshnessSelection {
+    /// The series that have to be fresh.
+    pub(super) selection: SeriesSelection,
+    /// The maximum age of a fresh one, in seconds.
+    pub(super) max_age: i64,
+}
+
+/// The answer to a monitor's question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum Freshness {
+    /// Every series received something within the time.
+    Fresh {
+        /// Seconds since the last series received something.
+        age: i64,
+        /// The number of series.
+        series: usize,
+    },
+    /// A series did not.
+    Stale {
+        /// Seconds since it received something.
+        age: i64,
+        /// The series that has waited longest.
+        worst: Worst,
+    },
+    /// No series was selected.
+    Empty {},
+}
+
+/// The series that has waited longest for a candle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Worst {
+    /// The instrument.
+    pub symbol: String,
+    /// The length of its period.
+    pub timeframe: &'static str,
+}
+
+/// Reads a query string in which `max_age` is required and the filters are optional.
+///
+/// # Errors
+/// Every error in it.
+pub(super) fn parse(query: &str) -> Result<FreshnessSelection, Vec<FieldError>> {
+    let mut parameters = Parameters::read_with(query, &["max_age", "symbol", "timeframe"], &["symbol"]);
+    let max_age = parameters.required("max_age", parse_max_age);
+    let mut symbols = parameters.all("symbol", Symbol::parse);
+    if symbols.len() > MAX_SYMBOLS {
+        let message = format!("is given {} times, and at most {MAX_SYMBOLS} are accepted; ask in parts", symbols.len());
+        parameters.refuse("symbol", Rule::OutOfRange.name(), message);
+    }
+    let timeframe = parameters.optional("timeframe", Timeframe::parse);
+    symbols.sort_unstable();
+    symbols.dedup();
+    let selection = SeriesSelection { symbols, timeframe, after: None, limit: MAX_SERIES };
+    parameters.valid(FreshnessSelection { selection, max_age: max_age.unwrap_or_default() })
+}
+
+fn parse_max_age(text: &str) -> Result<i64, ValueError> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=MAX_AGE_LIMIT_SECONDS).contains(seconds));
+    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    seconds.filter(|_| all_digits).ok_or_else(|| {
+        let message = format!("must be a whole number of seconds from 1 to {MAX_AGE_LIMIT_SECONDS}");
+        ValueError::new(Rule::OutOfRange, message)
+    })
+}
+
+/// The ages of series, of which only the number and the greatest are kept.
+#[derive(Debug, Default)]
+pub(super) struct Ages {
+    series: usize,
+    worst: Option<(i64, SeriesKey)>,
+}
+
+impl Ages {
+    /// Adds a series by its newest candle. Where the database does not keep when a candle was stored, the end of its
+    /// period is taken instead.
+    pub(super) fn add(&mut self, latest: &LatestCandle, now: Timestamp) {
+        let opened = latest.opened().div_euclid(1000);
+        let end = Timestamp::from_seconds(opened)
+            .map_or(opened, |opened| latest.key.timeframe.nominal_end(opened, None).seconds());
+        let received = latest.received.map_or(end, |millis| millis.div_euclid(1000));
+        // The clocks of the database and of this machine may differ.
+        let age = (now.seconds() - received).max(0);
+        self.series += 1;
+        if self.worst.as_ref().is_none_or(|(worst, _)| age > *worst) {
+            self.worst = Some((age, latest.key.clone()));
+        }
+    }
+
+    pub(super) fn judge(self, max_age: i64) -> Freshness {
+        match self.worst {
+            None => Freshness::Empty {},
+            Some((age, _)) if age <= max_age => Freshness::Fresh { age, series: self.series },
+            Some((age, SeriesKey { symbol, timeframe })) => {
+                let worst = Worst { symbol: symbol.as_str().to_owned(), timeframe: timeframe.name() };
+                Freshness::Stale { age, worst }
+            }
+        }
+    }
+}
