@@ -111,8 +111,8 @@ install_python_packages() { alone install_python_packages_once "$@"; }
 install_python_packages_once() {
     local folder=$1 requirements=$2 pip=(-m pip)
     ! cmp -s "$requirements" "$folder/installed.txt" || return 0
-    if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && ! install_packages python3; then
-        say 'Python 3.10 or newer is needed; install it (on Debian: apt-get install python3)'
+    if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && ! install_packages python3; then
+        say 'Python 3.11 or newer is needed; install it (on Debian: apt-get install python3)'
         return 1
     fi
     say "getting the packages that $requirements pins"

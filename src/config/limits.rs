@@ -13,6 +13,8 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// The maximum number of candles in an answer.
     pub max_limit: usize,
+    /// The maximum number of exports at once.
+    pub max_exports: usize,
 }
 
 /// The maximum of `MAX_BATCH`. An otherwise idle database stores such a batch in about a second (docs/performance.md),
@@ -24,6 +26,8 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// The maximum of `MAX_LIMIT`. A candle takes some 100 bytes in an answer, so a page of this size takes a quarter of
 /// the 40 MiB that all answers share.
 const MAX_LIMIT: usize = 100_000;
+/// The maximum of `MAX_EXPORTS`. An export takes some 10 MiB of memory, and a core while its client takes it in at full speed.
+const MAX_EXPORTS: usize = 16;
 
 impl Reader<'_> {
     pub(super) fn limits(&mut self) -> Limits {
@@ -45,6 +49,12 @@ impl Reader<'_> {
                 10_000,
                 1..=MAX_LIMIT,
                 "a larger page would take most of the memory that all answers share",
+            ),
+            max_exports: self.bounded(
+                "MAX_EXPORTS",
+                2,
+                1..=MAX_EXPORTS,
+                "more exports at once would take more memory than the service promises to stay within",
             ),
         }
     }

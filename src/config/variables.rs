@@ -40,7 +40,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 28] = [
+pub const VARIABLES: [Variable; 29] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -88,6 +88,7 @@ pub const VARIABLES: [Variable; 28] = [
     plain("MAX_BATCH", "10000", "maximum number of candles in a post"),
     plain("MAX_BODY_BYTES", "4194304", "maximum size of a post's body in bytes"),
     plain("MAX_LIMIT", "10000", "maximum number of candles in an answer"),
+    plain("MAX_EXPORTS", "2", "maximum number of exports at once"),
     secret("SENTRY_DSN", "", "DSN of the Sentry project that failures are reported to"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     plain("LOG_FORMAT", "text", "text or json; json is the default in production"),

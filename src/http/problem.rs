@@ -270,6 +270,7 @@ impl From<QueryError> for Problem {
         let said = sentence(&error);
         match error {
             QueryError::Invalid(field_errors) => Self::invalid(said, field_errors),
+            QueryError::TooManyExports(_) => Self::new(Code::Overloaded, said),
             QueryError::Store(error) => error.into(),
         }
     }

@@ -29,7 +29,7 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, freshness, index, latest, series};
+use crate::http::routes::{candles, export, freshness, index, latest, series};
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
@@ -154,6 +154,9 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
     let read = OpenApiRouter::new()
         .routes(routes!(candles::get))
         .routes(routes!(latest::get))
+        .routes(routes!(export::csv))
+        .routes(routes!(export::ndjson))
+        .routes(routes!(export::parquet))
         .routes(routes!(health::detailed));
     let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));
     let routes = open

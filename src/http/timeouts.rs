@@ -9,6 +9,7 @@
 //! | a pause within its body | [`BODY_PAUSE_TIMEOUT`] |
 //! | its body as a whole | [`BODY_TIMEOUT`] |
 //! | the work on it | [`WORK_TIMEOUT`] |
+//! | the first piece of an export, before its head is sent | [`FIRST_PIECE_TIMEOUT`] |
 //! | the rest of a body that was refused | [`BODY_DRAIN_TIMEOUT`] |
 //! | a client's taking of the answer | [`ANSWER_TIMEOUT`] |
 //! | a probe's question to the store | [`PROBE_TIMEOUT`] |
@@ -28,9 +29,12 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The work on a request once its body is there. A backstop: the bounds of the parts should end it first.
 pub(crate) const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 const _: () = assert!(ANSWER_WITHIN.as_millis() < WORK_TIMEOUT.as_millis(), "a post is answered before it is given up");
+/// The first piece of an export. A failure until then is a problem; if the piece takes longer, the head of the answer is sent
+/// without it, because [`WORK_TIMEOUT`] would end the request.
+pub(crate) const FIRST_PIECE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The reading of what is left of a body that was refused.
 pub(crate) const BODY_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// A client's taking of an answer; of one that streams, or of an upgraded connection, any part of it.
+/// A client's taking of an answer; of one that streams, such as an export, or of an upgraded connection, any part of it.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The store's answer to a probe. Monitors give up after a few seconds.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

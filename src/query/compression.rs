@@ -27,8 +27,8 @@ pub enum Encoding {
 /// | level 2 | 513 µs | 21.0 % | level 2 | 324 µs | 18.5 % |
 /// | level 3 | 922 µs | 19.1 % | level 3 | 380 µs | 18.5 % |
 /// | level 6 | 2.3 ms | 18.3 % |         |        |        |
-const GZIP_LEVEL: u32 = 2;
-const ZSTD_LEVEL: i32 = 1;
+pub(super) const GZIP_LEVEL: u32 = 2;
+pub(super) const ZSTD_LEVEL: i32 = 1;
 
 impl Encoding {
     /// The encoding's name in `Accept-Encoding` and `Content-Encoding`.

@@ -1,9 +1,11 @@
 //! Queries for candles, lists of series and the newest candles: their parameters ([`selection`], [`series`]), candles that are
 //! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and the cache of
-//! these ([`cache`]). [`freshness`] judges the age of the newest candles.
+//! these ([`cache`]). [`freshness`] judges the age of the newest candles, and [`export`]
+//! writes series as files.
 
 mod cache;
 mod compression;
+mod export;
 mod freshness;
 mod latest;
 mod page;
@@ -19,6 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use cache::{PageKey, Pages, Question};
+use export::{ExportSelection, Exports};
 use series::OutlierLog;
 
 use crate::clock::Clock;
@@ -27,6 +30,7 @@ use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 
 pub use compression::Encoding;
+pub use export::{Export, ExportError, FileFormat, FileName};
 pub use freshness::{Freshness, Worst};
 pub use page::Page;
 pub use resample::Resampling;
@@ -43,6 +47,7 @@ pub struct Query {
     /// One permit per core, because each compression takes up to a megabyte of its own.
     compressing: Arc<Semaphore>,
     lists: Lists,
+    exports: Exports,
 }
 
 /// The state that lists of series share while they are read.
@@ -76,19 +81,23 @@ pub enum QueryError {
     /// Its parameters break rules.
     #[error("the query is not valid: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Invalid(Vec<FieldError>),
+    /// No more exports are made now.
+    #[error("as many exports and reports are under way as MAX_EXPORTS ({0}) allows; try again once one has ended")]
+    TooManyExports(usize),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Query {
-    /// Reads from `store`, at most `max_limit` candles at a time.
+    /// Reads from `store`, at most `max_limit` candles at a time, and makes at most `max_exports` exports at once.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, max_limit: usize) -> Self {
+    pub fn new(store: Store, clock: Clock, max_limit: usize, max_exports: usize) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
+        let exports = Exports::new(max_exports, max_limit);
         let lists = Lists { memory: Arc::new(Semaphore::new(LIST_MEMORY_KIB)), outliers: OutlierLog::default() };
         let compressing = Arc::new(Semaphore::new(cores));
-        Self { store, clock, max_limit, pages: Pages::default(), compressing, lists }
+        Self { store, clock, max_limit, pages: Pages::default(), compressing, lists, exports }
     }
 
     /// Removes stale pages from the cache. Never returns.
@@ -156,6 +165,15 @@ impl Query {
         let key = PageKey { question, series_version, encoding: Encoding::Identity };
         let page = self.pages.get(&key, arrived, arrived, list).await?;
         Ok(QueryAnswer { page, key, arrived })
+    }
+
+    /// Begins to export what a query string selects.
+    ///
+    /// # Errors
+    /// When the parameters are invalid, or too many exports are under way.
+    pub fn export(&self, query: &str, format: FileFormat, encoding: Encoding) -> Result<Export, QueryError> {
+        let selection = ExportSelection::parse(query, format).map_err(QueryError::Invalid)?;
+        self.exports.begin(self.store.clone(), selection, encoding)
     }
 
     /// Judges whether every series that a query string selects received a candle a short time ago.

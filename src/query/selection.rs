@@ -25,8 +25,8 @@ pub struct Selection {
 }
 
 /// The first milliseconds of the years 1 and 10000: the bounds of a query that names none.
-const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
-const END_MILLISECOND: i64 = 253_402_300_800_000;
+pub(super) const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
+pub(super) const END_MILLISECOND: i64 = 253_402_300_800_000;
 
 /// The parameters of a query for candles.
 const PARAMETERS: [&str; 11] =
@@ -175,7 +175,7 @@ pub(super) struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     /// Refuses parameters that are not `known` or occur twice.
-    fn read(query: &'a str, known: &[&str]) -> Self {
+    pub(super) fn read(query: &'a str, known: &[&str]) -> Self {
         Self::read_with(query, known, &[])
     }
 
@@ -201,9 +201,14 @@ impl<'a> Parameters<'a> {
     }
 
     /// The errors, up to the number that an answer lists.
-    fn refusal(mut self) -> Vec<FieldError> {
+    pub(super) fn refusal(mut self) -> Vec<FieldError> {
         self.field_errors.truncate(MAX_REPORTED_ERRORS);
         self.field_errors
+    }
+
+    /// True if there are no errors so far.
+    pub(super) fn is_valid(&self) -> bool {
+        self.field_errors.is_empty()
     }
 
     fn has(&self, name: &str) -> bool {

@@ -2,6 +2,7 @@
 
 mod candles;
 mod decimal;
+mod digits;
 mod error;
 mod inspection;
 mod latest;
@@ -35,6 +36,7 @@ use candle::{Batch, Candle, Symbol, Timeframe, Timestamp, Written};
 use coalescer::Limits;
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
+pub use digits::PriceDigits;
 pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
 pub use latest::{LatestCandle, LatestPage};

@@ -56,6 +56,8 @@ pub const LIMITER_SHARED: &str = "candlewick_rate_limiter_shared";
 pub const LIMITER_FALLBACKS: &str = "candlewick_rate_limiter_fallbacks_total";
 /// Open client connections, by `listener`: `public` or `admin`.
 pub const CONNECTIONS: &str = "candlewick_connections_open";
+/// Exports and reports under way.
+pub const EXPORTS_ACTIVE: &str = "candlewick_exports_active";
 /// Log lines dropped because they were not read in time.
 pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
 /// Always 1; its labels are the build's `version` and `revision`.
@@ -129,7 +131,14 @@ counters! {
         Requests = "requests",
         BodyMemory = "body_memory",
         AnswerMemory = "answer_memory",
+        Exports = "exports",
         WriteQueue = "write_queue",
+    }
+    /// Exports that ended: whole, broken off by a failure, or left by the client or by a stop of the service.
+    ExportsEnded = "candlewick_exports_total" by "result" {
+        Finished = "finished",
+        BrokenOff = "broken_off",
+        Left = "left",
     }
     /// Client connections closed at once because there were too many.
     ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
@@ -208,6 +217,7 @@ fn register_at_zero() {
     counter!(RESAMPLED).increment(0);
     gauge!(WAITING_CANDLES).set(0);
     gauge!(ACTIVE_REQUESTS).set(0);
+    gauge!(EXPORTS_ACTIVE).set(0);
     gauge!(POOL_PENDING).set(0);
     gauge!(WRITE_FAILING).set(0);
     drop(histogram!(POOL_WAIT));
@@ -239,6 +249,7 @@ fn describe() {
     describe_gauge!(LIMITER_ADDRESSES, "Client addresses that the rate limiter tracks.");
     describe_gauge!(LIMITER_SHARED, "1 while replicas share rate limits by Redis, 0 while this one limits alone.");
     describe_counter!(LIMITER_FALLBACKS, "Requests that this replica decided alone because Redis did not.");
+    describe_gauge!(EXPORTS_ACTIVE, "Exports and reports under way.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels identify the build.");

@@ -111,6 +111,8 @@ fn invalid_values_are_refused() {
         ("MAX_BODY_BYTES", "16777217"),
         ("MAX_BODY_BYTES", "1023"),
         ("MAX_LIMIT", "100001"),
+        ("MAX_EXPORTS", "0"),
+        ("MAX_EXPORTS", "17"),
         ("LOG_LEVEL", "verbose"),
         ("LOG_FORMAT", "xml"),
         ("MIGRATE_ON_START", "yes"),

@@ -21,10 +21,11 @@ async fn call(app: &TestApp, method: Method, path: &str, headers: &[(&'static st
 #[apply(both_stores)]
 async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
     let bearer = |secret: &str| format!("Bearer {secret}");
-    let (post, get, latest, series, fresh, detailed) = (
+    let (post, get, latest, export, series, fresh, detailed) = (
         (Method::POST, "/api/v1/candles"),
         (Method::GET, GET_CANDLES),
         (Method::GET, "/api/v1/latest"),
+        (Method::GET, "/api/v1/export.csv?symbol=EURUSD&timeframe=H1"),
         (Method::GET, "/api/v1/series"),
         (Method::GET, "/api/v1/freshness?max_age=31622400"),
         (Method::GET, "/api/v1/health/detailed"),
@@ -45,6 +46,8 @@ async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
         (&get, ("X-API-KEY", TOKEN.to_owned()), 401),
         (&latest, ("Authorization", bearer(TOKEN)), 200),
         (&latest, ("X-API-KEY", KEY.to_owned()), 403),
+        (&export, ("Authorization", bearer(TOKEN)), 200),
+        (&export, ("X-API-KEY", KEY.to_owned()), 403),
         (&series, ("X-API-KEY", KEY.to_owned()), 200),
         (&series, ("Authorization", bearer(TOKEN)), 200),
         (&fresh, ("X-API-KEY", KEY.to_owned()), 200),
@@ -232,6 +235,10 @@ fn the_openapi_document_is_complete() {
     );
     assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/latest"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
+    for format in ["csv", "ndjson", "parquet"] {
+        let name = format!("get /api/v1/export.{format}");
+        assert_eq!(statuses(&name), ["200", "400", "401", "403", "422", "429", "500", "503"], "{name}");
+    }
     assert_eq!(statuses("get /api/v1/freshness"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/series"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "400", "401", "403", "429", "500", "503"]);
@@ -241,7 +248,7 @@ fn the_openapi_document_is_complete() {
     assert_eq!(statuses("get /health/live"), ["200", "400", "500"]);
     assert_eq!(statuses("get /healthz"), ["200", "400", "500"]);
     assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "400", "403", "429", "500", "503"]);
-    assert_eq!(operations.len(), 11);
+    assert_eq!(operations.len(), 14);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {
@@ -257,6 +264,9 @@ fn the_openapi_document_is_complete() {
                 "503" if name.contains("health") && !name.contains("detailed") => Some("application/json"),
                 // Beside the problem.
                 "503" if name.contains("freshness") => Some("application/json"),
+                "200" if name.ends_with(".csv") => Some("text/csv"),
+                "200" if name.ends_with(".ndjson") => Some("application/x-ndjson"),
+                "200" if name.ends_with(".parquet") => Some("application/vnd.apache.parquet"),
                 status if status.starts_with('2') => Some("application/json"),
                 _ => Some("application/problem+json"),
             };

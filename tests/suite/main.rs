@@ -28,6 +28,7 @@ mod conflicts;
 mod copying;
 mod credentials;
 mod delivery;
+mod exports;
 mod faults;
 mod first_contact;
 mod flags;

@@ -159,7 +159,8 @@ fn counters_start_at_zero() {
             ("candlewick_candles_total{result", &["added", "duplicate", "live", "rejected"][..]),
             ("candlewick_auth_failures_total{kind", &["misplaced", "missing", "several", "unknown", "wrong_scope"]),
             ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
-            ("candlewick_load_shed_total{reason", &["answer_memory", "body_memory", "requests", "write_queue"]),
+            ("candlewick_load_shed_total{reason", &["answer_memory", "body_memory", "exports", "requests", "write_queue"]),
+            ("candlewick_exports_total{result", &["broken_off", "finished", "left"]),
             ("candlewick_connections_refused_total{reason", &["address", "all"]),
             ("candlewick_connections_timed_out_total{phase", &["answer", "head"]),
             (refusals, &Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),
@@ -173,6 +174,7 @@ fn counters_start_at_zero() {
         }
         for name in [
             "candlewick_log_lines_dropped_total",
+            "candlewick_exports_active",
             "candlewick_flushes_total",
             "candlewick_flushed_posts_total",
             "candlewick_rate_limiter_fallbacks_total",

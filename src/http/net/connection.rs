@@ -127,8 +127,9 @@ where
     }
 }
 
-/// An answer of unknown length. It ends when the service stops, because it would delay the stop to its deadline. The client
-/// then asks again, and reaches the process that has taken over.
+/// An answer of unknown length. It breaks off when the service stops, because it would delay the stop to its deadline: without
+/// its last chunk, so that no client takes it for whole. The client then asks again, and reaches the process that has taken
+/// over.
 struct StreamingBody {
     body: Body,
     activity: Arc<Activity>,
@@ -141,7 +142,7 @@ impl HttpBody for StreamingBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.stopping.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+            return Poll::Ready(Some(Err(axum::Error::new("the service stops"))));
         }
         Pin::new(&mut self.body).poll_frame(cx)
     }

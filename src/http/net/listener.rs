@@ -323,8 +323,9 @@ mod tests {
         // Without a deadline: nothing is left to wait for.
         served.handle.graceful_shutdown(None);
         let (mut streamed, mut echoed) = (Vec::new(), Vec::new());
-        streaming.read_to_end(&mut streamed).await.unwrap();
-        assert!(streamed.ends_with(b"\r\n0\r\n\r\n"), "it ends as a whole answer does");
+        // The connection may be reset, because not all that was written has been read.
+        let _ = streaming.read_to_end(&mut streamed).await;
+        assert!(!streamed.ends_with(b"\r\n0\r\n\r\n"), "it does not end as a whole answer does");
         upgraded.read_to_end(&mut echoed).await.unwrap();
         assert_eq!(echoed, b"bye", "the program that took the connection over writes last");
         served.server.await.unwrap().unwrap();

@@ -4,6 +4,7 @@ mod accept_encoding;
 pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod docs;
+pub(crate) mod export;
 pub(crate) mod freshness;
 pub(crate) mod health;
 pub(crate) mod index;

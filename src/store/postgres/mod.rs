@@ -14,6 +14,7 @@ mod compare;
 mod connect;
 mod contact;
 mod copy_hint;
+mod digits;
 mod exact_volume;
 mod inspect;
 mod latest;
@@ -43,6 +44,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::digits::{CandleTable, CountedDigits};
 use super::latest::LatestRow;
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
@@ -299,6 +301,14 @@ impl Postgres {
                 self.read_in_turn(&self.0.resamplers, server, fold).await
             }
         }
+    }
+
+    pub(super) async fn count_digits(&self, range: Range, table: CandleTable) -> Result<CountedDigits, StoreError> {
+        let select = move |pool: Pool| {
+            let range = range.clone();
+            async move { read_with!(pool, |connection| digits::count(connection, &range, table)) }
+        };
+        self.read(ReadServer::Primary, select).await
     }
 
     pub(super) async fn rows_after(

@@ -8,6 +8,7 @@
 mod append;
 mod closing;
 mod compare;
+mod digits;
 mod file;
 mod inspect;
 mod latest;
@@ -34,6 +35,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::error::sqlite_code;
+use super::digits::{CandleTable, CountedDigits};
 use super::latest::LatestRow;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
@@ -211,6 +213,12 @@ impl Sqlite {
         let shared = Arc::clone(&self.0);
         let build = move |connection: &rusqlite::Connection| resample::resample(connection, &range);
         self.read(async move { shared.resampler.run(build).await }).await
+    }
+
+    pub(super) async fn count_digits(&self, range: Range, table: CandleTable) -> Result<CountedDigits, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let count = move |connection: &rusqlite::Connection| digits::count(connection, &range, table);
+        self.read(async move { shared.series_reader.run(count).await }).await
     }
 
     pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<SeriesRow>, StoreError> {

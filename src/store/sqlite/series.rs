@@ -155,11 +155,16 @@ pub(super) fn text(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Vec<u
     Ok(row.get_ref(column)?.as_bytes()?.to_vec())
 }
 
+/// The text of a price.
+pub(super) fn price<'a>(row: &'a SqliteRow<'_>, column: usize) -> rusqlite::Result<&'a [u8]> {
+    Ok(row.get_ref(column)?.as_bytes()?)
+}
+
 /// The maximum number of decimal places among the four prices from `column` on; `None` if one of them is not a price.
 fn digits(row: &SqliteRow<'_>, column: usize) -> rusqlite::Result<Option<u32>> {
     let mut most = 0;
     for column in column..column + 4 {
-        let Some(digits) = fraction_digits(row.get_ref(column)?.as_bytes()?) else { return Ok(None) };
+        let Some(digits) = fraction_digits(price(row, column)?) else { return Ok(None) };
         most = most.max(digits);
     }
     Ok(Some(most))

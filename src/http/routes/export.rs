@@ -1,0 +1,196 @@
+//! A series as a file: `/api/v1/export.csv`, `.ndjson` and `.parquet`.
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::header::{self, InvalidHeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::http::problem::{GetProblems, Problem};
+use crate::http::routes::accept_encoding;
+use crate::http::timeouts::FIRST_PIECE_TIMEOUT;
+use crate::query::{Encoding, FileFormat, Query};
+use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
+
+const PARQUET: &str = "application/vnd.apache.parquet";
+
+/// The bytes of a Parquet file.
+struct ParquetBytes;
+
+impl ToSchema for ParquetBytes {}
+
+impl PartialSchema for ParquetBytes {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).content_media_type(PARQUET).into()
+    }
+}
+
+/// Defines the schema of a parameter that is one of several words.
+macro_rules! words {
+    ($name:ident, $($word:literal),+) => {
+        #[derive(Debug)]
+        struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some([$($word),+])).into()
+            }
+        }
+    };
+}
+words!(Forming, "true", "false");
+words!(TimeForm, "iso", "ms", "s");
+words!(PriceType, "decimal", "double", "text");
+
+/// Export a series as CSV
+///
+/// A line of names, then a line for each candle, oldest first. The file may be of any length; an answer that could not be finished
+/// ends without its last chunk, which clients report as an error. Answers HEAD too.
+#[utoipa::path(
+    get, path = "/api/v1/export.csv", tag = "Exports", operation_id = "export_csv",
+    security(("internal_token" = []), ("bearer" = [])),
+    params(
+        ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
+        ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("from" = inline(Option<Bound>), Query, description = "First opening time, as with `GET /api/v1/candles`."),
+        ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
+        ("unit" = inline(Option<UnitParameter>), Query, description = "What the numbers among the times count: seconds or milliseconds."),
+        ("forming" = inline(Option<Forming>), Query, description = "`true` adds forming candles, and the column `complete`."),
+        ("time" = inline(Option<TimeForm>), Query, description = "How times are written: as RFC 3339 (`iso`, the default), epoch milliseconds or epoch seconds."),
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
+         description = "`zstd` and `gzip` are served, `zstd` where both are as welcome."),
+    ),
+    responses(
+        (status = 200, description = "The file; of an unknown series, the line of names alone.", content_type = "text/csv", body = String,
+         headers(
+            ("content-disposition" = String, description = "The name of the file, made of symbol, timeframe and range."),
+            ("cache-control" = String, description = "`private, no-store`."),
+            ("vary" = String, description = "`accept-encoding` and `origin`."),
+            ("content-encoding" = String, description = "`zstd` or `gzip`; absent on a plain answer."),
+         )),
+        GetProblems,
+    )
+)]
+pub(crate) async fn csv(
+    State(query): State<Query>,
+    RawQuery(parameters): RawQuery,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let encoding = accept_encoding::choose(&headers, usize::MAX);
+    answer(&query, parameters, &method, (FileFormat::Csv, encoding)).await
+}
+
+/// Export a series as NDJSON
+///
+/// A candle of `GET /api/v1/candles` on each line, oldest first. The file may be of any length; an answer that could not be
+/// finished ends without its last chunk, which clients report as an error. Answers HEAD too.
+#[utoipa::path(
+    get, path = "/api/v1/export.ndjson", tag = "Exports", operation_id = "export_ndjson",
+    security(("internal_token" = []), ("bearer" = [])),
+    params(
+        ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
+        ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("from" = inline(Option<Bound>), Query, description = "First opening time, as with `GET /api/v1/candles`."),
+        ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
+        ("unit" = inline(Option<UnitParameter>), Query, description = "What the numbers among the times count: seconds or milliseconds."),
+        ("forming" = inline(Option<Forming>), Query, description = "`true` adds forming candles, which have `\"complete\":false`."),
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
+         description = "`zstd` and `gzip` are served, `zstd` where both are as welcome."),
+    ),
+    responses(
+        (status = 200, description = "The file; of an unknown series, nothing.", content_type = "application/x-ndjson", body = String,
+         headers(
+            ("content-disposition" = String, description = "The name of the file, made of symbol, timeframe and range."),
+            ("cache-control" = String, description = "`private, no-store`."),
+            ("vary" = String, description = "`accept-encoding` and `origin`."),
+            ("content-encoding" = String, description = "`zstd` or `gzip`; absent on a plain answer."),
+         )),
+        GetProblems,
+    )
+)]
+pub(crate) async fn ndjson(
+    State(query): State<Query>,
+    RawQuery(parameters): RawQuery,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let encoding = accept_encoding::choose(&headers, usize::MAX);
+    answer(&query, parameters, &method, (FileFormat::Ndjson, encoding)).await
+}
+
+/// Export a series as Parquet
+///
+/// Columns `timestamp` (milliseconds in UTC), `open`, `high`, `low`, `close` and `volume`, oldest first, in row groups of 65,536
+/// candles, compressed by zstd. An answer that could not be finished ends without its last chunk and without the file's footer.
+/// Answers HEAD too.
+#[utoipa::path(
+    get, path = "/api/v1/export.parquet", tag = "Exports", operation_id = "export_parquet",
+    security(("internal_token" = []), ("bearer" = [])),
+    params(
+        ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
+        ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("from" = inline(Option<Bound>), Query, description = "First opening time, as with `GET /api/v1/candles`."),
+        ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
+        ("unit" = inline(Option<UnitParameter>), Query, description = "What the numbers among the times count: seconds or milliseconds."),
+        ("forming" = inline(Option<Forming>), Query, description = "`true` adds forming candles, and the column `complete`."),
+        ("prices" = inline(Option<PriceType>), Query, description = "The type of prices: exact decimals (the default), doubles, or the posted text."),
+    ),
+    responses(
+        (status = 200, description = "The file; of an unknown series, one without rows.", content_type = "application/vnd.apache.parquet",
+         body = inline(ParquetBytes),
+         headers(
+            ("content-disposition" = String, description = "The name of the file, made of symbol, timeframe and range."),
+            ("cache-control" = String, description = "`private, no-store`."),
+         )),
+        GetProblems,
+    )
+)]
+pub(crate) async fn parquet(
+    State(query): State<Query>,
+    RawQuery(parameters): RawQuery,
+    method: Method,
+) -> Result<Response, Problem> {
+    answer(&query, parameters, &method, (FileFormat::Parquet, Encoding::Identity)).await
+}
+
+/// Answers with the file. Its first piece is waited for, so that most failures are answered as problems.
+async fn answer(
+    query: &Query,
+    parameters: Option<String>,
+    method: &Method,
+    (format, encoding): (FileFormat, Encoding),
+) -> Result<Response, Problem> {
+    let export = query.export(parameters.as_deref().unwrap_or_default(), format, encoding)?;
+    let headers = describe(&export.file_name.disposition(), format, encoding);
+    let headers = headers.map_err(|error| Problem::internal(error.to_string()))?;
+    if method == Method::HEAD {
+        return Ok((headers, Body::from_stream(stream::empty::<std::io::Result<Vec<u8>>>())).into_response());
+    }
+    let export = export.begun(FIRST_PIECE_TIMEOUT).await?;
+    Ok((headers, Body::from_stream(export)).into_response())
+}
+
+fn describe(disposition: &str, format: FileFormat, encoding: Encoding) -> Result<HeaderMap, InvalidHeaderValue> {
+    let content_type = match format {
+        FileFormat::Csv => "text/csv; charset=utf-8; header=present",
+        FileFormat::Ndjson => "application/x-ndjson",
+        FileFormat::Parquet => PARQUET,
+    };
+    let value = HeaderValue::from_static;
+    let mut headers = HeaderMap::with_capacity(24);
+    headers.insert(header::CONTENT_TYPE, value(content_type));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(disposition)?);
+    headers.insert(header::CACHE_CONTROL, value("private, no-store"));
+    if format != FileFormat::Parquet {
+        headers.insert(header::VARY, value("accept-encoding"));
+    }
+    if encoding != Encoding::Identity {
+        headers.insert(header::CONTENT_ENCODING, value(encoding.name()));
+    }
+    Ok(headers)
+}
