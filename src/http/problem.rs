@@ -38,6 +38,7 @@ pub(crate) enum Code {
     TooLarge,
     UnsupportedEncoding,
     InvalidValues,
+    TooLittleHistory,
     RateLimited,
     Internal,
     Unavailable,
@@ -78,6 +79,11 @@ impl Code {
             Self::InvalidValues => {
                 ("invalid_values", StatusCode::UNPROCESSABLE_ENTITY, "Values break rules; errors lists the first 100.")
             }
+            Self::TooLittleHistory => (
+                "too_little_history",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Fewer than 8 of the 26 weeks before the end of the range hold candles, so that no week can be learned.",
+            ),
             Self::RateLimited => (
                 "rate_limited",
                 StatusCode::TOO_MANY_REQUESTS,
@@ -133,6 +139,10 @@ impl Code {
                     format!("Nothing was stored: {} {msg}.", field_error.path()),
                     vec![field_error],
                 );
+            }
+            Self::TooLittleHistory => {
+                "Only 3 of the 26 weeks before the end hold candles, and a week is learned from 8 at least; send \
+                 session=24x7, or the session in which the market trades."
             }
             Self::RateLimited => "This key posts too often; wait for Retry-After, and put more candles into each post.",
             Self::Internal => {
@@ -271,6 +281,7 @@ impl From<QueryError> for Problem {
         match error {
             QueryError::Invalid(field_errors) => Self::invalid(said, field_errors),
             QueryError::TooManyExports(_) => Self::new(Code::Overloaded, said),
+            QueryError::TooLittleHistory { .. } => Self::new(Code::TooLittleHistory, said),
             QueryError::Store(error) => error.into(),
         }
     }
@@ -373,5 +384,21 @@ pub(crate) struct GetProblems;
 impl IntoResponses for GetProblems {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         responses(&[Code::Unauthorized, Code::WrongScope, Code::InvalidValues, Code::Internal, Code::Unavailable])
+    }
+}
+
+/// The problems of reading with a learned week.
+pub(crate) struct GapProblems;
+
+impl IntoResponses for GapProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::InvalidValues,
+            Code::TooLittleHistory,
+            Code::Internal,
+            Code::Unavailable,
+        ])
     }
 }

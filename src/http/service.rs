@@ -29,7 +29,7 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, export, freshness, index, latest, series};
+use crate::http::routes::{candles, export, freshness, gaps, index, latest, series};
 use crate::ingest::Ingest;
 use crate::query::Query;
 use crate::store::Store;
@@ -157,6 +157,7 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(export::csv))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::parquet))
+        .routes(routes!(gaps::get))
         .routes(routes!(health::detailed));
     let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));
     let routes = open

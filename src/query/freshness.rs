@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::gaps::{DEFAULT_ZONE, parse_timeframe, parse_zone};
 use super::selection::Parameters;
 use super::series::{MAX_SERIES, MAX_SYMBOLS};
 use crate::store::{LatestCandle, SeriesKey, SeriesSelection};
 use crate::validation::FieldError;
+use calendar::Alignment;
 use candle::{Rule, Symbol, Timeframe, Timestamp, ValueError};
 
 /// The maximum of `max_age`: a year, because monitors ask for minutes, and a larger number counts something else.
@@ -18,6 +20,8 @@ pub(super) struct FreshnessSelection {
     pub(super) selection: SeriesSelection,
     /// The maximum age of a fresh one, in seconds.
     pub(super) max_age: i64,
+    /// The series whose learned week decides which time counts, and the zone of that week.
+    pub(super) of_session: Option<(SeriesKey, Alignment)>,
 }
 
 /// The answer to a monitor's question.
@@ -29,6 +33,13 @@ pub enum Freshness {
         /// Seconds since the last series received something.
         age: i64,
         /// The number of series.
+        series: usize,
+    },
+    /// The series did, as far as its learned week expects candles, and expects none now.
+    Closed {
+        /// Seconds of expected periods since the series received something.
+        age: i64,
+        /// The number of series: 1.
         series: usize,
     },
     /// A series did not.
@@ -56,7 +67,8 @@ pub struct Worst {
 /// # Errors
 /// Every error in it.
 pub(super) fn parse(query: &str) -> Result<FreshnessSelection, Vec<FieldError>> {
-    let mut parameters = Parameters::read_with(query, &["max_age", "symbol", "timeframe"], &["symbol"]);
+    let mut parameters =
+        Parameters::read_with(query, &["max_age", "symbol", "timeframe", "session", "tz"], &["symbol"]);
     let max_age = parameters.required("max_age", parse_max_age);
     let mut symbols = parameters.all("symbol", Symbol::parse);
     if symbols.len() > MAX_SYMBOLS {
@@ -66,8 +78,29 @@ pub(super) fn parse(query: &str) -> Result<FreshnessSelection, Vec<FieldError>> 
     let timeframe = parameters.optional("timeframe", Timeframe::parse);
     symbols.sort_unstable();
     symbols.dedup();
+    let learned = parameters.optional("session", |text| match text {
+        "learned" => Ok(()),
+        _ => Err(ValueError::new(Rule::WrongType, "must be learned")),
+    });
+    let zone = parameters.optional("tz", parse_zone);
+    let mut of_session = None;
+    if learned.is_some() {
+        match (&*symbols, timeframe) {
+            ([symbol], Some(timeframe)) => {
+                parameters.optional("timeframe", parse_timeframe);
+                let zone = zone.or_else(|| parse_zone(DEFAULT_ZONE).ok());
+                of_session = zone.map(|zone| (SeriesKey { symbol: symbol.clone(), timeframe }, zone));
+            }
+            _ => {
+                let message = "learned is about one series; send its symbol and its timeframe, too";
+                parameters.refuse("session", Rule::Missing.name(), message);
+            }
+        }
+    } else if zone.is_some() {
+        parameters.refuse("tz", "conflict", "is the zone of a learned week; send session=learned, too");
+    }
     let selection = SeriesSelection { symbols, timeframe, after: None, limit: MAX_SERIES };
-    parameters.valid(FreshnessSelection { selection, max_age: max_age.unwrap_or_default() })
+    parameters.valid(FreshnessSelection { selection, max_age: max_age.unwrap_or_default(), of_session })
 }
 
 fn parse_max_age(text: &str) -> Result<i64, ValueError> {
@@ -86,16 +119,37 @@ pub(super) struct Ages {
     worst: Option<(i64, SeriesKey)>,
 }
 
+/// The time at which a series received its newest candle, in epoch milliseconds. Where the database does not keep it, the
+/// end of the candle's period is taken instead.
+pub(super) fn received(latest: &LatestCandle) -> i64 {
+    let opened = latest.opened();
+    let end = || {
+        Timestamp::from_seconds(opened.div_euclid(1000))
+            .map_or(opened, |opened| latest.key.timeframe.nominal_end(opened, None).millis())
+    };
+    latest.received.unwrap_or_else(end)
+}
+
+/// The verdict on one series, of whose learned week `age` seconds have passed.
+pub(super) fn judge_session(key: &SeriesKey, age: i64, max_age: i64, is_open: bool) -> Freshness {
+    match (age <= max_age, is_open) {
+        (true, true) => Freshness::Fresh { age, series: 1 },
+        (true, false) => Freshness::Closed { age, series: 1 },
+        (false, _) => Freshness::Stale { age, worst: Worst::of(key) },
+    }
+}
+
+impl Worst {
+    fn of(SeriesKey { symbol, timeframe }: &SeriesKey) -> Self {
+        Self { symbol: symbol.as_str().to_owned(), timeframe: timeframe.name() }
+    }
+}
+
 impl Ages {
-    /// Adds a series by its newest candle. Where the database does not keep when a candle was stored, the end of its
-    /// period is taken instead.
+    /// Adds a series by its newest candle.
     pub(super) fn add(&mut self, latest: &LatestCandle, now: Timestamp) {
-        let opened = latest.opened().div_euclid(1000);
-        let end = Timestamp::from_seconds(opened)
-            .map_or(opened, |opened| latest.key.timeframe.nominal_end(opened, None).seconds());
-        let received = latest.received.map_or(end, |millis| millis.div_euclid(1000));
         // The clocks of the database and of this machine may differ.
-        let age = (now.seconds() - received).max(0);
+        let age = (now.seconds() - received(latest).div_euclid(1000)).max(0);
         self.series += 1;
         if self.worst.as_ref().is_none_or(|(worst, _)| age > *worst) {
             self.worst = Some((age, latest.key.clone()));
@@ -106,10 +160,7 @@ impl Ages {
         match self.worst {
             None => Freshness::Empty {},
             Some((age, _)) if age <= max_age => Freshness::Fresh { age, series: self.series },
-            Some((age, SeriesKey { symbol, timeframe })) => {
-                let worst = Worst { symbol: symbol.as_str().to_owned(), timeframe: timeframe.name() };
-                Freshness::Stale { age, worst }
-            }
+            Some((age, key)) => Freshness::Stale { age, worst: Worst::of(&key) },
         }
     }
 }

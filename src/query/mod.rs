@@ -1,12 +1,13 @@
 //! Queries for candles, lists of series and the newest candles: their parameters ([`selection`], [`series`]), candles that are
 //! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and the cache of
-//! these ([`cache`]). [`freshness`] judges the age of the newest candles, and [`export`]
-//! writes series as files.
+//! these ([`cache`]). [`freshness`] judges the age of the newest candles, [`export`]
+//! writes series as files, and [`gaps`] finds their gaps.
 
 mod cache;
 mod compression;
 mod export;
 mod freshness;
+mod gaps;
 mod latest;
 mod page;
 mod resample;
@@ -21,17 +22,21 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use cache::{PageKey, Pages, Question};
+use calendar::Alignment;
 use export::{ExportSelection, Exports};
+use freshness::FreshnessSelection;
+use gaps::{GapSelection, LearnedSessions};
 use series::OutlierLog;
 
 use crate::clock::Clock;
-use crate::store::{Range, Reading, SeriesSelection, Store, StoreError};
+use crate::store::{Range, Reading, SeriesKey, SeriesSelection, Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 
 pub use compression::Encoding;
 pub use export::{Export, ExportError, FileFormat, FileName};
 pub use freshness::{Freshness, Worst};
+pub use gaps::GapsAnswer;
 pub use page::Page;
 pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
@@ -48,6 +53,7 @@ pub struct Query {
     compressing: Arc<Semaphore>,
     lists: Lists,
     exports: Exports,
+    learned: LearnedSessions,
 }
 
 /// The state that lists of series share while they are read.
@@ -84,6 +90,17 @@ pub enum QueryError {
     /// No more exports are made now.
     #[error("as many exports and reports are under way as MAX_EXPORTS ({0}) allows; try again once one has ended")]
     TooManyExports(usize),
+    /// The weeks before the end of a range hold too few candles to learn from.
+    #[error(
+        "only {weeks} of the 26 weeks before the end hold candles, and a week is learned from {needed} at least; send \
+         session=24x7, or the session in which the market trades"
+    )]
+    TooLittleHistory {
+        /// The number of weeks with candles.
+        weeks: u32,
+        /// The minimum.
+        needed: u32,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -97,7 +114,16 @@ impl Query {
         let exports = Exports::new(max_exports, max_limit);
         let lists = Lists { memory: Arc::new(Semaphore::new(LIST_MEMORY_KIB)), outliers: OutlierLog::default() };
         let compressing = Arc::new(Semaphore::new(cores));
-        Self { store, clock, max_limit, pages: Pages::default(), compressing, lists, exports }
+        Self {
+            store,
+            clock,
+            max_limit,
+            pages: Pages::default(),
+            compressing,
+            lists,
+            exports,
+            learned: LearnedSessions::default(),
+        }
     }
 
     /// Removes stale pages from the cache. Never returns.
@@ -176,12 +202,26 @@ impl Query {
         self.exports.begin(self.store.clone(), selection, encoding)
     }
 
+    /// Reports the gaps of what a query string selects.
+    ///
+    /// # Errors
+    /// When the parameters are invalid, too many exports and reports are under way, there is too little history to learn
+    /// from, or the store cannot be read.
+    pub async fn gaps(&self, query: &str) -> Result<GapsAnswer, QueryError> {
+        let selection = GapSelection::parse(query).map_err(QueryError::Invalid)?;
+        let _place = self.exports.place()?;
+        gaps::report(&self.store, selection, self.exports.page_candles()).await
+    }
+
     /// Judges whether every series that a query string selects received a candle a short time ago.
     ///
     /// # Errors
     /// When the parameters are invalid or the store cannot be read.
     pub async fn freshness(&self, query: &str) -> Result<Freshness, QueryError> {
         let asked = freshness::parse(query).map_err(QueryError::Invalid)?;
+        if let Some(series) = &asked.of_session {
+            return self.session_freshness(&asked, series).await;
+        }
         let mut selection = asked.selection.clone();
         let mut ages = freshness::Ages::default();
         let _memory = self.lists.reserve(latest::max_bytes(&selection)).await?;
@@ -194,6 +234,23 @@ impl Query {
                 None => return Ok(ages.judge(asked.max_age)),
             }
         }
+    }
+}
+
+impl Query {
+    /// Judges a series by the time in which its learned week expects candles.
+    async fn session_freshness(
+        &self,
+        asked: &FreshnessSelection,
+        (key, zone): &(SeriesKey, Alignment),
+    ) -> Result<Freshness, QueryError> {
+        let latest = self.store.latest(&asked.selection).await?;
+        let Some(candle) = latest.candles.first() else { return Ok(Freshness::Empty {}) };
+        let now = self.clock.now().millis();
+        let session = self.learned.of(&self.store, (key, zone), now, self.exports.page_candles()).await?;
+        let since = freshness::received(candle);
+        let age = session.expected_time(since, now, asked.max_age * 1000) / 1000;
+        Ok(freshness::judge_session(key, age, asked.max_age, session.is_open(now)))
     }
 }
 

@@ -21,11 +21,12 @@ async fn call(app: &TestApp, method: Method, path: &str, headers: &[(&'static st
 #[apply(both_stores)]
 async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
     let bearer = |secret: &str| format!("Bearer {secret}");
-    let (post, get, latest, export, series, fresh, detailed) = (
+    let (post, get, latest, export, gaps, series, fresh, detailed) = (
         (Method::POST, "/api/v1/candles"),
         (Method::GET, GET_CANDLES),
         (Method::GET, "/api/v1/latest"),
         (Method::GET, "/api/v1/export.csv?symbol=EURUSD&timeframe=H1"),
+        (Method::GET, "/api/v1/gaps?symbol=EURUSD&timeframe=H1&from=2025-08-01&to=2025-08-02&session=24x7"),
         (Method::GET, "/api/v1/series"),
         (Method::GET, "/api/v1/freshness?max_age=31622400"),
         (Method::GET, "/api/v1/health/detailed"),
@@ -48,6 +49,8 @@ async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
         (&latest, ("X-API-KEY", KEY.to_owned()), 403),
         (&export, ("Authorization", bearer(TOKEN)), 200),
         (&export, ("X-API-KEY", KEY.to_owned()), 403),
+        (&gaps, ("Authorization", bearer(TOKEN)), 200),
+        (&gaps, ("X-API-KEY", KEY.to_owned()), 403),
         (&series, ("X-API-KEY", KEY.to_owned()), 200),
         (&series, ("Authorization", bearer(TOKEN)), 200),
         (&fresh, ("X-API-KEY", KEY.to_owned()), 200),
@@ -239,6 +242,7 @@ fn the_openapi_document_is_complete() {
         let name = format!("get /api/v1/export.{format}");
         assert_eq!(statuses(&name), ["200", "400", "401", "403", "422", "429", "500", "503"], "{name}");
     }
+    assert_eq!(statuses("get /api/v1/gaps"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/freshness"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/series"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "400", "401", "403", "429", "500", "503"]);
@@ -248,7 +252,7 @@ fn the_openapi_document_is_complete() {
     assert_eq!(statuses("get /health/live"), ["200", "400", "500"]);
     assert_eq!(statuses("get /healthz"), ["200", "400", "500"]);
     assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "400", "403", "429", "500", "503"]);
-    assert_eq!(operations.len(), 14);
+    assert_eq!(operations.len(), 15);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {

@@ -33,6 +33,7 @@ mod faults;
 mod first_contact;
 mod flags;
 mod freshness;
+mod gaps;
 mod handover;
 mod health;
 mod http;

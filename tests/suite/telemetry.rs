@@ -159,7 +159,10 @@ fn counters_start_at_zero() {
             ("candlewick_candles_total{result", &["added", "duplicate", "live", "rejected"][..]),
             ("candlewick_auth_failures_total{kind", &["misplaced", "missing", "several", "unknown", "wrong_scope"]),
             ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
-            ("candlewick_load_shed_total{reason", &["answer_memory", "body_memory", "exports", "requests", "write_queue"]),
+            (
+                "candlewick_load_shed_total{reason",
+                &["answer_memory", "body_memory", "exports", "requests", "write_queue"],
+            ),
             ("candlewick_exports_total{result", &["broken_off", "finished", "left"]),
             ("candlewick_connections_refused_total{reason", &["address", "all"]),
             ("candlewick_connections_timed_out_total{phase", &["answer", "head"]),

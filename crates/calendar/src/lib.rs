@@ -37,6 +37,7 @@
 //! for the last one before that.
 
 mod alignment;
+mod clock;
 mod grid;
 mod walker;
 mod zone;
@@ -47,6 +48,7 @@ pub use chrono::Weekday;
 use candle::Timeframe;
 
 pub use alignment::{Alignment, AlignmentError, parse_weekday, weekday_name};
+pub use clock::LocalClock;
 pub use grid::Grid;
 pub use walker::Walker;
 

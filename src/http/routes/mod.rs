@@ -6,6 +6,7 @@ pub(crate) mod candles;
 pub(crate) mod docs;
 pub(crate) mod export;
 pub(crate) mod freshness;
+pub(crate) mod gaps;
 pub(crate) mod health;
 pub(crate) mod index;
 pub(crate) mod latest;

@@ -29,9 +29,13 @@ const PRICES: [&str; 4] = ["open", "high", "low", "close"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PriceColumns {
     /// The integer `price × 10^scale` in 64 bits.
-    Short { scale: u32 },
+    Short {
+        scale: u32,
+    },
     /// The same in 128 bits.
-    Long { scale: u32 },
+    Long {
+        scale: u32,
+    },
     Double,
     Text,
 }

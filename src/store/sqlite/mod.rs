@@ -34,8 +34,8 @@ use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::error::sqlite_code;
 use super::digits::{CandleTable, CountedDigits};
+use super::error::sqlite_code;
 use super::latest::LatestRow;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
