@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{self, ApiKey, Config, ConfigErrors, Environment, Flags, VARIABLES, Variables};
 use crate::errors::{chain, to_sentence};
 use crate::healthcheck::{AskError, ask, own_url};
+use crate::history::{self, ExportFlags, Exported, GapsFlags, HistoryError, Remote, ServiceFlags, Source};
 use crate::reload::{self, ReloadRequests};
 use crate::store::{Severity, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -52,6 +53,20 @@ enum Command {
         listen: ListenFlags,
         #[command(flatten)]
         environment: EnvironmentFlag,
+    },
+    /// Write a series into a file, or all of them into a folder
+    Export {
+        #[command(flatten)]
+        export: ExportFlags,
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+    /// Report the gaps of a series
+    Gaps {
+        #[command(flatten)]
+        gaps: GapsFlags,
+        #[command(flatten)]
+        database: DatabaseFlags,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -126,6 +141,8 @@ enum CommandError {
     Config(#[from] ConfigErrors),
     #[error(transparent)]
     App(#[from] AppError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
     #[error("cannot start")]
     Runtime(#[source] io::Error),
     #[error("cannot set up the metrics")]
@@ -162,14 +179,15 @@ impl CommandError {
             let _ = write!(text, "; {remedy}");
         }
         complain(&to_sentence(&text));
-        let must_change = matches!(
-            self,
+        let must_change = match self {
             Self::Config(_)
-                | Self::BadQuestion(_)
-                | Self::App(
-                    AppError::Certificate(_) | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_))
-                )
-        );
+            | Self::BadQuestion(_)
+            | Self::App(
+                AppError::Certificate(_) | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
+            ) => true,
+            Self::History(error) => error.must_change(),
+            _ => false,
+        };
         ExitCode::from(if must_change { 2 } else { 1 })
     }
 }
@@ -201,6 +219,8 @@ pub fn run() -> ExitCode {
             Command::Healthcheck { url, listen, environment } => {
                 healthcheck(url, &Variables::from_process(&listen.add_to(environment.flags()))).await
             }
+            Command::Export { export, database } => export_history(&export, database).await,
+            Command::Gaps { gaps, database } => report_gaps(&gaps, database).await,
             Command::Openapi => print(&http::openapi()),
             Command::Keygen => keygen(),
         }
@@ -303,6 +323,47 @@ async fn check(variables: &Variables) -> Result<(), CommandError> {
         Severity::Fine | Severity::Warning => Ok(()),
         severity @ (Severity::Unavailable | Severity::MustChange) => Err(CommandError::Reported(severity)),
     }
+}
+
+/// The service that is named, or else the database of the configuration.
+async fn history_source(service: &ServiceFlags, database: DatabaseFlags) -> Result<Source, CommandError> {
+    if let (Some(url), Some(key_file)) = (&service.url, &service.key_file) {
+        if database.database_url.is_some() {
+            return Err(HistoryError::Usage("--url and --database-url cannot be combined; give one of the two").into());
+        }
+        return Ok(Source::Service(Remote::new(url, key_file)?));
+    }
+    let (config, _, warnings) = Config::read_for_migration(&Variables::from_process(&database.flags()))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Source::database(&config).await?)
+}
+
+async fn export_history(flags: &ExportFlags, database: DatabaseFlags) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let format = flags.file_format()?;
+    let source = history_source(&flags.service, database).await?;
+    if flags.all {
+        let (symbol, timeframe) = flags.filters()?;
+        let report = |Exported { path, bytes }: &Exported| complain(&format!("{}  {bytes} bytes", path.display()));
+        let filters = (symbol.as_ref(), timeframe);
+        let parameters = flags.of_every_series();
+        let files = history::export_all(&source, filters, &parameters, format, &flags.folder(), report).await?;
+        complain(&format!("{files} files in {}", flags.folder().display()));
+    } else {
+        history::export_series(&source, &flags.of_series(), format, &flags.target()).await?;
+    }
+    source.close().await;
+    Ok(())
+}
+
+async fn report_gaps(flags: &GapsFlags, database: DatabaseFlags) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let source = history_source(&flags.service, database).await?;
+    let report = history::gaps_json(&source, &flags.parameters()).await?;
+    source.close().await;
+    print(&if flags.json { report.to_string() } else { history::gaps_table(&report) })
 }
 
 fn keygen() -> Result<(), CommandError> {

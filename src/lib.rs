@@ -6,6 +6,7 @@
 //! [`validation`] describes the errors of a request and [`schema`] its valid values; [`ingest`] stores batches and
 //! [`query`] reads pages; [`http`] serves both; [`first_contact`] connects to the store and [`housekeeping`] keeps it
 //! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
+//! [`history`] writes series into files and reports their gaps;
 //! [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
 //! [`cli`] runs the commands. Imports point from the end of this list to its beginning.
 
@@ -19,6 +20,7 @@ mod detach_on_drop;
 pub mod errors;
 mod first_contact;
 mod healthcheck;
+mod history;
 mod housekeeping;
 pub mod http;
 pub mod ingest;

@@ -106,7 +106,7 @@ impl Config {
         Examined { config, problems: reader.problems, faulty: reader.faulty }
     }
 
-    /// Reads the configuration of `migrate`, and the warnings for its log.
+    /// Reads the configuration of `migrate` and of other commands that use the database, and the warnings for their log.
     ///
     /// # Errors
     /// All problems, not only the first.

@@ -78,23 +78,20 @@ pub(super) fn parse(query: &str) -> Result<FreshnessSelection, Vec<FieldError>> 
     let timeframe = parameters.optional("timeframe", Timeframe::parse);
     symbols.sort_unstable();
     symbols.dedup();
-    let learned = parameters.optional("session", |text| match text {
-        "learned" => Ok(()),
-        _ => Err(ValueError::new(Rule::WrongType, "must be learned")),
+    let learned = parameters.optional("session", |text| {
+        if text == "learned" { Ok(()) } else { Err(ValueError::new(Rule::WrongType, "must be learned")) }
     });
     let zone = parameters.optional("tz", parse_zone);
     let mut of_session = None;
     if learned.is_some() {
-        match (&*symbols, timeframe) {
-            ([symbol], Some(timeframe)) => {
-                parameters.optional("timeframe", parse_timeframe);
-                let zone = zone.or_else(|| parse_zone(DEFAULT_ZONE).ok());
-                of_session = zone.map(|zone| (SeriesKey { symbol: symbol.clone(), timeframe }, zone));
-            }
-            _ => {
-                let message = "learned is about one series; send its symbol and its timeframe, too";
-                parameters.refuse("session", Rule::Missing.name(), message);
-            }
+        if let ([symbol], Some(timeframe)) = (&*symbols, timeframe) {
+            // Refuses months.
+            parameters.optional("timeframe", parse_timeframe);
+            let zone = zone.or_else(|| parse_zone(DEFAULT_ZONE).ok());
+            of_session = zone.map(|zone| (SeriesKey { symbol: symbol.clone(), timeframe }, zone));
+        } else {
+            let message = "is about one series; send its symbol and its timeframe, too";
+            parameters.refuse("session", Rule::Missing.name(), message);
         }
     } else if zone.is_some() {
         parameters.refuse("tz", "conflict", "is the zone of a learned week; send session=learned, too");

@@ -215,7 +215,7 @@ fn learned_since(to: i64) -> i64 {
 fn examine(selection: GapSelection, openings: &[i64]) -> Result<GapsAnswer, QueryError> {
     let GapSelection { key, from, to, session, zone, min, limit } = selection;
     let months = || QueryError::Store(StoreError::internal("months have no place in the week"));
-    let mut series = SeriesPeriods::new(key.timeframe, &zone, openings).ok_or_else(months)?;
+    let series = SeriesPeriods::new(key.timeframe, &zone, openings).ok_or_else(months)?;
     let (source, hours, weeks, week) = match session {
         Session::Learned => {
             let learned = series.learn(to, openings)?;
@@ -229,7 +229,9 @@ fn examine(selection: GapSelection, openings: &[i64]) -> Result<GapsAnswer, Quer
     let session =
         SessionAnswer { source, hours, timezone: zone.to_string(), weeks, expected_per_week: week.expected_per_week() };
     let mut gaps = Gaps::new(&week, series.grid(), (from, to), min, limit);
-    openings.iter().filter(|opened| **opened >= from).for_each(|opened| gaps.add(*opened));
+    for opened in openings.iter().filter(|opened| **opened >= from) {
+        gaps.add(*opened);
+    }
     let report = gaps.finish();
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^53 periods")]
     let share = || (report.stored as f64 / report.expected as f64 * 100_000.0).round() / 100_000.0;
@@ -266,16 +268,18 @@ impl SeriesPeriods {
         Some(Self { timeframe, phase, clock })
     }
 
-    fn grid(&mut self) -> Grid<impl FnMut(i64) -> i64> {
+    fn grid(&self) -> Grid<impl FnMut(i64) -> i64> {
         let mut clock = self.clock.clone();
         Grid::new(self.timeframe, self.phase, move |time| clock.ahead_of_utc(time)).expect("it is not a month")
     }
 
     /// Learns the week from the openings until `to`.
-    fn learn(&mut self, to: i64, openings: &[i64]) -> Result<sessions::LearnedWeek, QueryError> {
+    fn learn(&self, to: i64, openings: &[i64]) -> Result<sessions::LearnedWeek, QueryError> {
         let mut grid = self.grid();
         let mut presence = Presence::before(to + 1, &grid);
-        openings.iter().for_each(|opened| presence.add(*opened, &mut grid));
+        for opened in openings {
+            presence.add(*opened, &mut grid);
+        }
         presence.learned().map_err(|weeks| QueryError::TooLittleHistory { weeks, needed: MIN_LEARNED_WEEKS })
     }
 }
@@ -290,19 +294,24 @@ pub(super) struct LearnedSession {
 impl LearnedSession {
     /// True if the period that holds `now` is expected.
     pub(super) fn is_open(&self, now: i64) -> bool {
-        self.week.expects(now, &mut self.periods.clone().grid())
+        self.week.expects(now, &mut self.periods.grid())
     }
 
     /// The milliseconds of expected periods between two instants. Stops to count beyond `enough`.
     pub(super) fn expected_time(&self, since: i64, until: i64, enough: i64) -> i64 {
-        self.week.expected_time((since, until), enough, &mut self.periods.clone().grid())
+        self.week.expected_time((since, until), enough, &mut self.periods.grid())
     }
 }
+
+/// A series, and the zone of its week.
+type SessionKey = (SeriesKey, String);
+/// A learned week, and the time at which it was learned.
+type KeptSession = (Instant, Arc<LearnedSession>);
 
 /// The learned weeks of the last hour. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LearnedSessions {
-    kept: Arc<Mutex<HashMap<(SeriesKey, String), (Instant, Arc<LearnedSession>)>>>,
+    kept: Arc<Mutex<HashMap<SessionKey, KeptSession>>>,
     /// One week is learned at a time, because that takes a second of the database's time.
     learning: Arc<tokio::sync::Mutex<()>>,
 }
@@ -328,7 +337,7 @@ impl LearnedSessions {
         let (timeframe, zone) = (key.timeframe, zone.clone());
         let learn = move || {
             let months = || StoreError::internal("months have no place in the week");
-            let mut periods = SeriesPeriods::new(timeframe, &zone, &openings).ok_or_else(months)?;
+            let periods = SeriesPeriods::new(timeframe, &zone, &openings).ok_or_else(months)?;
             let week = periods.learn(now, &openings)?.week;
             Ok::<_, QueryError>(Arc::new(LearnedSession { week, periods }))
         };
@@ -341,7 +350,7 @@ impl LearnedSessions {
         Ok(session)
     }
 
-    fn kept(&self, name: &(SeriesKey, String)) -> Option<Arc<LearnedSession>> {
+    fn kept(&self, name: &SessionKey) -> Option<Arc<LearnedSession>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (learned, session) = kept.get(name)?;
         (learned.elapsed() < LEARNED_WEEK_TTL).then(|| Arc::clone(session))

@@ -40,9 +40,18 @@ pub struct LogGuard {
 /// Starts the log: one line per event on standard output, for people or for programs. A reader that stops reading does
 /// not stop the service: lines are dropped and counted instead.
 pub fn init(config: LogConfig) -> LogGuard {
-    let (writer, worker) = tracing_appender::non_blocking(std::io::stdout());
+    start(config, std::io::stdout(), is_terminal())
+}
+
+/// Starts the log of a command whose standard output holds its result: warnings and errors, on standard error.
+pub fn init_on_stderr() -> LogGuard {
+    start(LogConfig { level: LogLevel::Warn, format: LogFormat::Text }, std::io::stderr(), false)
+}
+
+fn start(config: LogConfig, output: impl std::io::Write + Send + 'static, shows_colours: bool) -> LogGuard {
+    let (writer, worker) = tracing_appender::non_blocking(output);
     let dropped = writer.error_counter();
-    subscriber(config, writer, is_terminal()).init();
+    subscriber(config, writer, shows_colours).init();
     log_panics();
     LogGuard { _worker: worker, dropped }
 }

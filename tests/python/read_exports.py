@@ -31,7 +31,7 @@ FILES = {
     "milliseconds.csv": ("double", float),
     "candles.ndjson": ("double", float),
 }
-# Files whose readers infer the types, as which numbers of 28 digits are no doubles to all of them.
+# Files whose readers infer the types, and not all of them take numbers of 28 digits for doubles.
 INFERRED = ("milliseconds.csv", "candles.ndjson")
 
 

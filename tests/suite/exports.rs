@@ -337,7 +337,7 @@ fn an_export_that_nobody_takes_ends() {
 /// The memory of a process that exports does not grow with the length of the file.
 #[test]
 fn memory_stays_flat() {
-    /// What an export may take above the idle service.
+    /// The maximum that an export may take above the idle service.
     const MOST: u64 = 32 * 1024 * 1024;
     run_within(Duration::from_secs(240), async {
         let (own, database) = (folder(), Database::sqlite());
@@ -401,7 +401,7 @@ async fn other_programs_read_the_stored_candles(app: TestApp) {
             let number = |at: usize| values[at].parse::<i64>().unwrap();
             json!([number(0) * 1000, values[1], values[2], values[3], values[4], number(5)])
         });
-        std::fs::write(own.path().join("expected.json"), Value::from_iter(stored).to_string()).unwrap();
+        std::fs::write(own.path().join("expected.json"), Value::Array(stored.collect()).to_string()).unwrap();
         let symbol = url::form_urlencoded::Serializer::new(String::new()).append_pair("symbol", symbol).finish();
         for (name, format, query) in [
             ("decimal.parquet", "parquet", ""),

@@ -11,8 +11,8 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
-/// Friday 2026-02-27 22:00 UTC, 17:00 in New York, where no clock changed in the weeks before: the end of a Forex week.
-const FRIDAY: i64 = 1_772_229_600;
+/// Friday 2025-10-24 21:00 UTC, 17:00 in New York, where no clock changed in the 30 weeks before: the end of a Forex week.
+const FRIDAY: i64 = 1_761_339_600;
 
 async fn execute(database: &Database, sql: &str) {
     match database {
@@ -91,7 +91,7 @@ async fn a_report_has_the_gaps_of_the_learned_week(app: TestApp) {
         "source": "given", "hours": "1700-1700:23456", "timezone": "America/New_York", "expected_per_week": 1440
     });
     assert_eq!((&given["session"], &given["gaps"]), (&session, &expected["gaps"]));
-    let elsewhere = gaps(&app, &format!("{query}&session=2200-2200&tz=utc")).await.json();
+    let elsewhere = gaps(&app, &format!("{query}&session=2100-2100&tz=utc")).await.json();
     assert_eq!((&elsewhere["session"]["timezone"], &elsewhere["gaps"]), (&json!("utc"), &expected["gaps"]));
     let always = gaps(&app, &format!("{query}&session=24x7")).await.json();
     assert_eq!(always["session"]["expected_per_week"], 2016);
@@ -124,7 +124,7 @@ async fn reports_without_sense_are_refused(app: TestApp) {
     fill(&app.database, "YOUNG", 7, &[]).await;
     let of_young = format!("symbol=YOUNG&timeframe=M5&from={}&to={FRIDAY}", FRIDAY - WEEK);
     let detail = gaps(&app, &of_young).await.problem(422, "too_little_history");
-    assert!(detail.contains("only 7 of the 26 weeks") && detail.contains("session=24x7"), "{detail}");
+    assert!(detail.contains("Only 7 of the 26 weeks") && detail.contains("session=24x7"), "{detail}");
     assert_eq!(gaps(&app, &format!("{of_young}&session=24x7")).await.status, 200);
     // Nothing is stored, and everything is missing.
     let nothing = gaps(&app, "symbol=NONE&timeframe=H1&from=2026-01-01&to=2026-01-02&session=24x7").await.json();
@@ -177,7 +177,7 @@ async fn a_learned_week_does_not_age_a_series_while_its_market_is_shut(app: Test
     let worst = json!({"symbol": "EURUSD", "timeframe": "M5"});
     let (status, stale) = verdict(FRIDAY + 2 * DAY + 201, 300).await;
     assert_eq!((status, &stale["status"], &stale["worst"]), (503, &json!("stale"), &worst));
-    // What was lost before the weekend is not excused by it.
+    // A loss before the weekend is not excused by it.
     received(FRIDAY - HOUR).await;
     assert_eq!(verdict(FRIDAY + DAY, 300).await.0, 503);
     // The ingest key may ask, too.
@@ -195,7 +195,7 @@ async fn a_learned_week_does_not_age_a_series_while_its_market_is_shut(app: Test
         assert_eq!(errors, [(format!("[\"query\",\"{place}\"]"), kind.to_owned())], "{query}");
     }
     app.set_clock(NOW);
-    app.ingest(&[with(candle(NOW - HOUR), json!({"symbol": "NEW"}))]).await;
+    app.ingest(&[with(candle(NOW - HOUR), json!({"symbol": "NEW", "complete": true}))]).await;
     let young = app.get("/api/v1/freshness?max_age=5&symbol=NEW&timeframe=H1&session=learned").await;
     young.problem(422, "too_little_history");
     let none = app.get("/api/v1/freshness?max_age=5&symbol=NONE&timeframe=H1&session=learned").await;

@@ -36,6 +36,7 @@ mod freshness;
 mod gaps;
 mod handover;
 mod health;
+mod history;
 mod http;
 mod index;
 mod ingest;

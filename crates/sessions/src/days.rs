@@ -56,13 +56,13 @@ mod tests {
     #[test]
     fn a_long_run_is_cut_from_its_end() {
         // Hours, from Monday 00:00: Sunday 17:00 to Friday 17:00.
-        let expected: Vec<bool> = (0..168).map(|hour| hour < 4 * 24 + 17 || hour >= 6 * 24 + 17).collect();
+        let expected: Vec<bool> = (0..168).map(|hour| !(4 * 24 + 17..6 * 24 + 17).contains(&hour)).collect();
         let days = trading_days(&expected, HOUR);
         assert_eq!(lengths(&days, &expected), [24; 5]);
         assert_eq!(days[6 * 24 + 17], days[16], "Sunday evening belongs to Monday");
         assert_ne!(days[16], days[17]);
         // Without the first and the last hour of the week.
-        let expected: Vec<bool> = (0..168).map(|hour| hour < 4 * 24 + 16 || hour >= 6 * 24 + 18).collect();
+        let expected: Vec<bool> = (0..168).map(|hour| !(4 * 24 + 16..6 * 24 + 18).contains(&hour)).collect();
         assert_eq!(lengths(&trading_days(&expected, HOUR), &expected), [22, 24, 24, 24, 24]);
     }
 
@@ -74,10 +74,10 @@ mod tests {
         assert_eq!(lengths(&trading_days(&all, HOUR), &all), [24; 7]);
         let none = vec![false; 168];
         assert_eq!(trading_days(&none, HOUR).len(), 168);
-        // Two minutes at the end of each day are no pause.
+        // Two minutes at the end of each day do not count as a pause.
         let minutes: Vec<bool> = (0..10_080)
             .map(|minute| {
-                let is_open = minute < 4 * 1440 + 1020 || minute >= 6 * 1440 + 1020;
+                let is_open = !(4 * 1440 + 1020..6 * 1440 + 1020).contains(&minute);
                 is_open && !(1020..1022).contains(&(minute % 1440))
             })
             .collect();

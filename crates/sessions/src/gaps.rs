@@ -1,6 +1,6 @@
 use super::{Grid, Week};
 
-/// What a gap looks like.
+/// The look of a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapKind {
     /// A trading day is missing, or at least the last quarter of one: what holidays look like.
@@ -18,7 +18,7 @@ pub struct Gap {
     pub to: i64,
     /// The number of its periods.
     pub missing: u64,
-    /// What it looks like.
+    /// Its look.
     pub kind: GapKind,
 }
 
@@ -129,7 +129,7 @@ impl<'a, C: FnMut(i64) -> i64> Gaps<'a, C> {
 
     fn end_gap(&mut self) {
         let Some(OpenGap { mut gap, newest, day, of_day }) = self.open.take() else { return };
-        // Whether it reaches the end of the day shows by the next expected slot.
+        // The next expected slot shows whether the gap reaches the end of the day.
         let slots = self.week.expected.len();
         let last = self.grid.slot(newest);
         let next = (1..slots).map(|later| (last + later) % slots).find(|&slot| self.week.expected[slot]);

@@ -45,7 +45,7 @@ impl Hours {
     /// Parses a session.
     ///
     /// # Errors
-    /// When `text` is not one, or a minute of the week stands in two spans.
+    /// When `text` is not one, or a minute of the week is in two spans.
     pub fn parse(text: &str) -> Result<Self, HoursError> {
         let mut of_days: Vec<(char, Vec<(i64, i64)>)> = Vec::new();
         for part in text.split('|') {

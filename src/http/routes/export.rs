@@ -169,6 +169,7 @@ async fn answer(
     let headers = describe(&export.file_name.disposition(), format, encoding);
     let headers = headers.map_err(|error| Problem::internal(error.to_string()))?;
     if method == Method::HEAD {
+        export.head_only();
         return Ok((headers, Body::from_stream(stream::empty::<std::io::Result<Vec<u8>>>())).into_response());
     }
     let export = export.begun(FIRST_PIECE_TIMEOUT).await?;

@@ -40,7 +40,7 @@ pub(crate) struct GapsAnswer {
     coverage: Option<f64>,
     /// Runs of expected periods without a candle, oldest first.
     gaps: Vec<GapAnswer>,
-    /// Whether there are more than `limit`.
+    /// True if there are more than `limit`.
     more: bool,
 }
 
@@ -105,8 +105,8 @@ pub(crate) struct GapAnswer {
         ("tz" = Option<String>, Query, nullable = false, example = "America/New_York",
          description = "The zone by which the week is counted: of the IANA database, `utc`, or an offset such as `+03:00`; \
             `America/New_York` if absent."),
-        ("min" = Option<u64>, Query, minimum = 1, maximum = 600_000, description = "Least number of periods of a gap that is listed; 1 if absent."),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 10_000, description = "Most gaps to list; 1000 if absent."),
+        ("min" = Option<u64>, Query, minimum = 1, maximum = 600_000, description = "Minimum number of periods of a gap that is listed; 1 if absent."),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 10_000, description = "Maximum number of gaps to list; 1000 if absent."),
     ),
     responses(
         (status = 200, description = "The report.", body = GapsAnswer,

@@ -26,9 +26,9 @@ pub(super) struct Encoder {
 enum File {
     Lines {
         lines: Lines,
-        /// What was not compressed yet.
+        /// The text that was not compressed yet.
         text: Vec<u8>,
-        compressor: Compressor,
+        compressor: Box<Compressor>,
     },
     Parquet(Box<ParquetFile>),
 }
@@ -43,7 +43,7 @@ impl Encoder {
     ) -> Result<Self, ExportError> {
         let file = if let Some(lines) = Lines::of(selection) {
             let compressor = Compressor::new(encoding).map_err(ExportError::encoding)?;
-            File::Lines { lines, text: lines.header().into(), compressor }
+            File::Lines { lines, text: lines.header().into(), compressor: Box::new(compressor) }
         } else {
             let digits = match selection.prices {
                 PriceType::Decimal => store.price_digits(&selection.range, selection.forming).await?,

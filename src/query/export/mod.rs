@@ -116,7 +116,7 @@ impl Exports {
         let worker = Worker { store, range, selection, encoding, encoder: None };
         let span = Span::current();
         let next = tokio::spawn(worker.step().instrument(span.clone()));
-        Ok(Export { file_name, first: None, next: Some(next), span, outcome: ExportsEnded::Left, _place: place })
+        Ok(Export { file_name, first: None, next: Some(next), span, outcome: Some(ExportsEnded::Left), _place: place })
     }
 }
 
@@ -140,7 +140,8 @@ pub struct Export {
     first: Option<Bytes>,
     next: Option<JoinHandle<Result<Piece, ExportError>>>,
     span: Span,
-    outcome: ExportsEnded,
+    /// The outcome to count; `None` if nothing of the file was sent.
+    outcome: Option<ExportsEnded>,
     _place: Place,
 }
 
@@ -159,9 +160,14 @@ impl Export {
     pub async fn begun(mut self, patience: Duration) -> Result<Self, QueryError> {
         let first = std::future::poll_fn(|context| Pin::new(&mut self).poll_piece(context));
         if let Ok(first) = timeout(patience, first).await {
-            self.first = first.transpose()?;
+            self.first = first.transpose().inspect_err(|_| self.outcome = None)?;
         }
         Ok(self)
+    }
+
+    /// Ends an export of which only the head is sent.
+    pub fn head_only(mut self) {
+        self.outcome = None;
     }
 
     fn poll_piece(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ExportError>>> {
@@ -172,7 +178,7 @@ impl Export {
             let Piece { bytes, rest } = match piece.map_err(ExportError::encoding).and_then(|piece| piece) {
                 Ok(piece) => piece,
                 Err(error) => {
-                    self.outcome = ExportsEnded::BrokenOff;
+                    self.outcome = Some(ExportsEnded::BrokenOff);
                     return Poll::Ready(Some(Err(error)));
                 }
             };
@@ -181,7 +187,7 @@ impl Export {
                     let span = self.span.clone();
                     self.next = Some(tokio::spawn(worker.step().instrument(span)));
                 }
-                None => self.outcome = ExportsEnded::Finished,
+                None => self.outcome = Some(ExportsEnded::Finished),
             }
             // An encoder may keep a whole page to itself.
             if !bytes.is_empty() {
@@ -212,7 +218,9 @@ impl Drop for Export {
         if let Some(next) = &self.next {
             next.abort();
         }
-        self.outcome.count(1);
+        if let Some(outcome) = self.outcome {
+            outcome.count(1);
+        }
     }
 }
 
