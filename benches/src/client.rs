@@ -1,5 +1,5 @@
-//! A minimal HTTP client, because it runs on the same cores as the server that it measures. Requests are prepared
-//! bytes. Answers are read into one buffer per connection, where their bodies are counted and overwritten.
+//! Requests as prepared bytes, and a client that sends them one at a time, when its caller says so. Where a row measures
+//! how many requests a server answers, [`crate::generator`] sends them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +9,12 @@ use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::answer::Answer;
 use crate::candles::{self, Candle};
 use crate::contract::{KEY, Prepared, TOKEN};
-use crate::load::Client;
 
-/// Room for the head of an answer and for as much of a body as is read at a time.
-const BUFFER: usize = 64 * 1024;
 /// Room for the largest page.
 const WHOLE_PAGE: usize = 4 * 1024 * 1024;
-const MAX_HEADERS: usize = 32;
 
 /// A post of a batch.
 pub fn post(candles: &[Candle]) -> Prepared {
@@ -69,26 +66,15 @@ fn read(path: &str, query: &str, header: &str) -> Prepared {
 /// A keep-alive connection.
 pub struct Connection {
     stream: TcpStream,
-    /// The head of the last answer, followed by the last part of its body.
-    buffer: Vec<u8>,
-    head: Head,
-}
-
-/// The fields of an answer's head that the client needs.
-#[derive(Clone, Copy, Default)]
-struct Head {
-    status: StatusCode,
-    /// Bytes of the head itself.
-    length: usize,
-    /// Bytes of the body behind it.
-    body: usize,
+    /// The last answer.
+    answer: Answer,
 }
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; BUFFER], head: Head::default() })
+        Ok(Self { stream, answer: Answer::new() })
     }
 
     /// Sends a request and reads its answer to the end.
@@ -102,9 +88,13 @@ impl Connection {
             // A server that answers before the end of a request refuses it.
             seen = reader.peek(&mut first) => { seen?; }
         }
-        let filled = self.read_head().await?;
-        self.read_body(filled).await?;
-        Ok(self.head.status)
+        self.answer.clear();
+        loop {
+            let count = self.stream.read(self.answer.room()).await?;
+            if self.answer.received(count)? {
+                return self.answer.status().ok_or_else(|| io::ErrorKind::InvalidData.into());
+            }
+        }
     }
 
     /// Sends a request and panics unless the answer has the status `expected`, because a figure that counts refusals
@@ -116,80 +106,8 @@ impl Connection {
 
     /// Panics with the body of the last answer, unless it has this status.
     pub fn expect(&self, status: StatusCode) {
-        assert_eq!(self.head.status, status, "{}", String::from_utf8_lossy(self.body()));
+        self.answer.expect(status);
     }
-
-    /// The last answer's body, or the last part of one that is larger than the buffer.
-    fn body(&self) -> &[u8] {
-        let end = self.head.length + self.head.body;
-        &self.buffer[self.head.length..end.min(self.buffer.len())]
-    }
-
-    /// A header of the last answer.
-    fn header(&self, name: &str) -> Option<String> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        httparse::Response::new(&mut headers).parse(&self.buffer[..self.head.length]).unwrap();
-        let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
-        Some(String::from_utf8_lossy(header.value).into_owned())
-    }
-
-    /// Reads until the head is complete, and returns how many bytes have come.
-    async fn read_head(&mut self) -> io::Result<usize> {
-        let mut filled = 0;
-        loop {
-            filled += self.read(filled).await?;
-            if let Some(head) = parse(&self.buffer[..filled])? {
-                self.head = head;
-                return Ok(filled);
-            }
-        }
-    }
-
-    /// Reads the rest of the body. When the buffer is full, it overwrites earlier parts of the body.
-    async fn read_body(&mut self, mut filled: usize) -> io::Result<()> {
-        let mut count = filled - self.head.length;
-        while count < self.head.body {
-            if filled == self.buffer.len() {
-                filled = self.head.length;
-            }
-            let more = self.read(filled).await?;
-            filled += more;
-            count += more;
-        }
-        if count == self.head.body { Ok(()) } else { Err(unfit("more came than the answer's content-length says")) }
-    }
-
-    /// Reads the next bytes into the buffer.
-    async fn read(&mut self, filled: usize) -> io::Result<usize> {
-        match self.stream.read(&mut self.buffer[filled..]).await? {
-            0 if filled == self.buffer.len() => Err(unfit("an answer's head is too long")),
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            count => Ok(count),
-        }
-    }
-}
-
-/// Parses a head; `None` while it is incomplete.
-fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut answer = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(length) = answer.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
-    let status = StatusCode::from_u16(answer.code.unwrap_or_default()).map_err(io::Error::other)?;
-    let mut body = (status == StatusCode::NOT_MODIFIED).then_some(0);
-    for header in answer.headers.iter() {
-        if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err(unfit("the answer comes in chunks, which this client cannot read"));
-        }
-        if body.is_none() && header.name.eq_ignore_ascii_case("content-length") {
-            body = std::str::from_utf8(header.value).ok().and_then(|digits| digits.parse().ok());
-        }
-    }
-    let body = body.ok_or_else(|| unfit("the answer does not say how long it is"))?;
-    Ok(Some(Head { status, length, body }))
-}
-
-fn unfit(problem: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
 /// A page as the server sent it.
@@ -204,44 +122,13 @@ pub struct Page {
 /// The page that `request` asks for, over a connection of its own.
 pub async fn page(address: SocketAddr, request: &Prepared) -> Page {
     let mut connection = Connection::open(address).await.unwrap();
-    connection.buffer.resize(WHOLE_PAGE, 0);
+    connection.answer = Answer::with_room(WHOLE_PAGE);
     connection.send_expecting(request, StatusCode::OK).await;
-    assert!(connection.head.length + connection.head.body <= WHOLE_PAGE, "a page has more than {WHOLE_PAGE} bytes");
+    let answer = connection.answer;
+    assert!(answer.is_whole(), "a page has more than {WHOLE_PAGE} bytes");
     Page {
-        body: connection.body().to_vec(),
-        tag: connection.header("etag").unwrap_or_default(),
-        coding: connection.header("content-encoding").unwrap_or_else(|| "identity".to_owned()),
+        body: answer.body().to_vec(),
+        tag: answer.header("etag").unwrap_or_default(),
+        coding: answer.header("content-encoding").unwrap_or_else(|| "identity".to_owned()),
     }
-}
-
-/// Sends one request after the other over a connection of its own.
-pub struct Sender<R> {
-    connection: Connection,
-    requests: R,
-    expected: StatusCode,
-}
-
-impl<R: Iterator<Item = Prepared> + Send + 'static> Client for Sender<R> {
-    async fn step(&mut self) -> bool {
-        let Some(request) = self.requests.next() else { return false };
-        self.connection.send_expecting(&request, self.expected).await;
-        true
-    }
-}
-
-/// One client for each list of requests, all of which must get the status `expected`.
-pub async fn senders<L>(
-    address: SocketAddr,
-    lists: impl IntoIterator<Item = L>,
-    expected: StatusCode,
-) -> Vec<Sender<L::IntoIter>>
-where
-    L: IntoIterator<Item = Prepared>,
-{
-    let mut clients = Vec::new();
-    for requests in lists {
-        let connection = Connection::open(address).await.unwrap();
-        clients.push(Sender { connection, requests: requests.into_iter(), expected });
-    }
-    clients
 }

@@ -14,11 +14,14 @@
     reason = "the numbers of benches are small and above 0"
 )]
 
+mod answer;
 mod bare;
 mod bare_server;
 mod candles;
 mod client;
 mod contract;
+mod generator;
+mod influx;
 mod load;
 mod machine;
 mod peer;

@@ -19,10 +19,11 @@ fn status(id: u32, field: &str) -> f64 {
     line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
 }
 
+/// The unit of the kernel's figures, on every Linux.
+const TICKS_A_SECOND: f64 = 100.0;
+
 /// The processor time that a process and its descendants have used.
 pub fn cpu_seconds(id: u32) -> f64 {
-    /// The unit of the kernel's figures, on every Linux.
-    const TICKS_A_SECOND: f64 = 100.0;
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     // A process that has ended in the meantime cannot be read and is skipped.
@@ -38,6 +39,11 @@ pub fn cpu_seconds(id: u32) -> f64 {
     };
     let ticks: f64 = processes.iter().filter(|(other, _)| belongs(**other)).map(|(_, (_, ticks))| ticks).sum();
     ticks / TICKS_A_SECOND
+}
+
+/// The processor time that a process has used itself.
+pub fn own_cpu_seconds(id: u32) -> f64 {
+    parent_and_ticks(id).unwrap().1 / TICKS_A_SECOND
 }
 
 fn parent_and_ticks(id: u32) -> Option<(u32, f64)> {

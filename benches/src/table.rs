@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 /// The name of the peer in the table.
 pub const PEER: &str = "FastAPI peer";
+/// The name of InfluxDB in the table.
+pub const INFLUX: &str = "InfluxDB 1.6";
 
 /// A line of the table.
 pub struct Line {

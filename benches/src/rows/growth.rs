@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 use super::Bench;
 use crate::candles::{Candle, Random, Series, TIMEFRAME, beginning, symbol};
-use crate::client::{get, post, senders};
+use crate::client::{get, post};
 use crate::contract::Prepared;
-use crate::load;
+use crate::generator;
 use crate::postgres_server::{empty, settle};
 use crate::service::{self, Service};
 use crate::table::{Line, Reference, compared};
@@ -99,11 +99,13 @@ async fn store_in_postgres(url: &str, shape: Shape, series: usize, minutes: usiz
         Shape::InOneGo => (format!("{number}, {minute}"), "number, minute"),
         Shape::MinuteByMinute => (format!("{minute}, {number}"), "minute, number"),
     };
+    // Prices differ, because the bytes of a number in PostgreSQL depend on its digits.
+    let price = "1.08 + ((minute * 7919 + number * 104729) % 30000)::numeric / 1000000";
     let insert = format!(
         r#"insert into market_data_candles (symbol, timeframe, "timestamp", open, high, low, close, volume)
            select 'BENCH' || lpad(number::text, 3, '0'), 'M1', $3 + minute * interval '1 minute',
-               1.08500, 1.08650, 1.08480, 1.08620, 1200
-           from {from} order by {order}"#
+               price, price + 0.00032, price - 0.00028, price + 0.00011, 1200
+           from (select minute, number, round({price}, 5) as price from {from}) candle order by {order}"#
     );
     let mut connection = PgConnection::connect(url).await.unwrap();
     let query = sqlx::query(&insert).bind(series as i64).bind(minutes as i64).bind(beginning());
@@ -145,7 +147,7 @@ async fn pages(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) ->
             let symbol = symbol(usize::try_from(random.below(series as i64)).unwrap());
             Some(get(&format!("symbol={symbol}&timeframe={TIMEFRAME}&before={before}&limit={PAGE}")))
         });
-        load::run(senders(database.service.address, [requests], StatusCode::OK).await, bench.plan.length).await.rate()
+        generator::run(database.service.address, [requests], StatusCode::OK, bench.plan.length).rate()
     });
     // At most 1.3 times the time is at least 1/1.3 of the rate.
     against_the_first(databases, &rates.await, "page of 100 out of", "pages/s", shape, store, 0.77)
@@ -165,8 +167,8 @@ async fn ingest(bench: &Bench, store: &str, shape: Shape, databases: &[Grown]) -
         let requests: Vec<Vec<Prepared>> = (0..CONNECTIONS)
             .map(|client| work(shape, database.size, client, round, posts * POST).chunks(POST).map(post).collect())
             .collect();
-        let clients = senders(database.service.address, requests, StatusCode::CREATED).await;
-        load::run(clients, bench.plan.length).await.rate() * POST as f64
+        let done = generator::run(database.service.address, requests, StatusCode::CREATED, bench.plan.length);
+        done.rate() * POST as f64
     });
     against_the_first(databases, &rates.await, "ingest, 1000 a post, beside", "rows/s", shape, store, 0.7)
 }

@@ -8,9 +8,9 @@ use hyper::StatusCode;
 
 use super::{Bench, Contender, batches, fill};
 use crate::candles::{TIMEFRAME, symbol};
-use crate::client::{Connection, get, page, senders};
+use crate::client::{Connection, get, page};
 use crate::contract::Prepared;
-use crate::load;
+use crate::generator;
 use crate::postgres_server::{empty, settle};
 use crate::redis_server::RedisServer;
 use crate::service::{Service, free_address};
@@ -65,8 +65,7 @@ async fn measure(bench: &Bench, name: &str, unit: &str, limit: &str, expected: S
             let rate = loop {
                 let fallbacks = figure(admin, FALLBACKS).await;
                 let requests = (0..CONNECTIONS).map(|_| iter::repeat(request.clone()));
-                let clients = senders(service.address, requests, expected).await;
-                let done = load::run(clients, bench.plan.length).await;
+                let done = generator::run(service.address, requests, expected, bench.plan.length);
                 let fallbacks = figure(admin, FALLBACKS).await - fallbacks;
                 eprintln!(
                     "bench:   round {round}: {:.0}/s, {fallbacks:.0} of {} without Redis",

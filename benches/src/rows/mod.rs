@@ -1,5 +1,6 @@
 //! The rows of the table: the work of each row, and the programs that are compared in it.
 
+mod client;
 mod growth;
 mod ingest;
 mod limits;
@@ -15,15 +16,16 @@ use std::time::Duration;
 
 use crate::bare::{Batches, Columns};
 use crate::candles::{Candle, Series};
+use crate::influx::Influx;
 use crate::load;
 use crate::peer::Peer;
 use crate::plan::Plan;
 use crate::postgres_server::PostgresServer;
 use crate::service::Service;
-use crate::table::{Line, PEER, Reference, compared};
+use crate::table::{INFLUX, Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 27] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -50,6 +52,7 @@ pub const NAMES: [&str; 26] = [
     "mixed",
     "mixed-10",
     "growth",
+    "client",
 ];
 
 /// The programs and databases that every row needs.
@@ -58,6 +61,7 @@ pub struct Bench {
     /// Started again for each row, so that no row is affected by an earlier one.
     service: Service,
     peer: Option<Peer>,
+    influx: Option<Influx>,
     /// Databases of the service, the bare clients and the peer, each with the same tables.
     urls: [String; 3],
     /// The last field, so that it is dropped after the programs that use it.
@@ -70,12 +74,15 @@ impl Bench {
         let urls = [postgres.database("ours").await, postgres.database("bare").await, postgres.database("peer").await];
         let service = Service::start(&urls[0]).await;
         let peer = Peer::start(&urls[2]).await;
-        Self { plan, service, peer, urls, postgres }
+        let influx = Influx::start(postgres.folder()).await;
+        Self { plan, service, peer, influx, urls, postgres }
     }
 
     fn url(&self, contender: Contender) -> &str {
         match contender {
-            Contender::Ours | Contender::Plain | Contender::Axum | Contender::Stored => &self.urls[0],
+            Contender::Ours | Contender::Plain | Contender::Axum | Contender::Stored | Contender::Influx => {
+                &self.urls[0]
+            }
             Contender::Bare => &self.urls[1],
             Contender::Peer => &self.urls[2],
         }
@@ -119,12 +126,16 @@ impl Bench {
         rates
     }
 
-    /// The contenders in the order of a round, without the peer if that is skipped.
+    /// The contenders in the order of a round, without those that are skipped.
     fn turns(&self, contenders: &[Contender], round: usize) -> Vec<Contender> {
         let mut order: Vec<Contender> = contenders
             .iter()
             .copied()
-            .filter(|contender| *contender != Contender::Peer || self.peer.is_some())
+            .filter(|contender| match contender {
+                Contender::Peer => self.peer.is_some(),
+                Contender::Influx => self.influx.is_some(),
+                _ => true,
+            })
             .collect();
         let first = round % order.len();
         order.rotate_left(first);
@@ -144,6 +155,7 @@ enum Contender {
     Axum,
     /// The service again, with pages of stored candles, in a row that measures built ones.
     Stored,
+    Influx,
 }
 
 const ALL: [Contender; 3] = [Contender::Ours, Contender::Bare, Contender::Peer];
@@ -152,19 +164,27 @@ const WITHOUT_PEER: [Contender; 2] = [Contender::Ours, Contender::Bare];
 /// The rate of each contender in each round.
 #[derive(Default)]
 struct Rates {
-    of: [Vec<f64>; 6],
+    of: [Vec<f64>; 7],
     /// The service's peak memory, in MiB.
     memory: f64,
 }
 
+/// The minimum ratios of a row, where it has any.
+#[derive(Clone, Copy, Default)]
+struct Targets {
+    bare: Option<f64>,
+    peer: Option<f64>,
+    influx: Option<f64>,
+}
+
 impl Rates {
-    /// Makes a line for each contender that the service is compared with. `targets` are the targets against the bare
-    /// limit and against the peer.
-    fn lines(self, name: &str, unit: &str, bare: &'static str, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
-        let [ours, bare_rates, peer_rates, plain_rates, axum_rates, stored_rates] = self.of;
+    /// Makes a line for each contender that the service is compared with.
+    fn lines(self, name: &str, unit: &str, bare: &'static str, targets: Targets) -> Vec<Line> {
+        let [ours, bare_rates, peer_rates, plain_rates, axum_rates, stored_rates, influx_rates] = self.of;
         let references = [
-            Reference { name: bare, target: targets.0, rates: bare_rates },
-            Reference { name: PEER, target: targets.1, rates: peer_rates },
+            Reference { name: bare, target: targets.bare, rates: bare_rates },
+            Reference { name: PEER, target: targets.peer, rates: peer_rates },
+            Reference { name: INFLUX, target: targets.influx, rates: influx_rates },
             Reference { name: "without gzip", target: None, rates: plain_rates },
             Reference { name: "axum, storing nothing", target: None, rates: axum_rates },
             // A built page may take twenty times as long as a stored one.
@@ -178,19 +198,20 @@ impl Rates {
 /// Measures the row with this name.
 pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
     bench.service = Service::start(bench.url(Contender::Ours)).await;
+    let targets = |bare, peer| Targets { bare: Some(bare), peer: Some(peer), ..Targets::default() };
     match name {
-        "ingest-1000" => ingest::new_candles(bench, 1_000, (Some(1.2), Some(4.0))).await,
-        "ingest-10000" => ingest::new_candles(bench, 10_000, (None, None)).await,
+        "ingest-1000" => ingest::new_candles(bench, 1_000, Targets { influx: Some(1.0), ..targets(1.2, 4.0) }).await,
+        "ingest-10000" => ingest::new_candles(bench, 10_000, Targets::default()).await,
         "duplicates" => ingest::duplicates(bench).await,
         "singles" => ingest::singles(bench).await,
         "sqlite" => ingest::sqlite(bench).await,
-        "get-100" => read::uncached(bench, 100, (None, None)).await,
-        "get-1000" => read::uncached(bench, 1_000, (Some(1.0), Some(5.0))).await,
-        "get-10000" => read::uncached(bench, 10_000, (None, None)).await,
+        "get-100" => read::uncached(bench, 100, Targets::default()).await,
+        "get-1000" => read::uncached(bench, 1_000, targets(1.0, 5.0)).await,
+        "get-10000" => read::uncached(bench, 10_000, Targets::default()).await,
         "get-gzip" => read::uncached_gzip(bench).await,
-        "hot-100" => read::hot(bench, 100, (None, None)).await,
-        "hot-1000" => read::hot(bench, 1_000, (Some(0.6), Some(50.0))).await,
-        "hot-10000" => read::hot(bench, 10_000, (None, None)).await,
+        "hot-100" => read::hot(bench, 100, Targets::default()).await,
+        "hot-1000" => read::hot(bench, 1_000, targets(0.6, 50.0)).await,
+        "hot-10000" => read::hot(bench, 10_000, Targets::default()).await,
         "hot-gzip" => read::hot_gzip(bench).await,
         "not-modified" => read::not_modified(bench).await,
         "shared-hot" => limits::hot(bench).await,
@@ -203,6 +224,7 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "start" => process::start(bench).await,
         "mixed" => mixed::beside_peer(bench).await,
         "mixed-10" => mixed::ten_times_as_fast(bench).await,
+        "client" => client::measure(bench),
         "growth" => growth::measure(bench).await,
         _ => process::size(),
     }

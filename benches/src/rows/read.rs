@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use chrono::TimeDelta;
 use hyper::StatusCode;
 
-use super::{ALL, Bench, Contender, WITHOUT_PEER, batches, fill};
+use super::{ALL, Bench, Contender, Targets, WITHOUT_PEER, batches, fill};
 use crate::bare::{Pages, Place};
 use crate::bare_server::{self, BareServer};
 use crate::candles::{Random, TIMEFRAME, beginning, symbol};
-use crate::client::{Page, get, get_again, get_gzip, page, senders};
+use crate::client::{Page, get, get_again, get_gzip, page};
 use crate::contract::Prepared;
-use crate::load;
 use crate::postgres_server::{empty, settle};
 use crate::table::Line;
+use crate::{generator, load};
 
 const CONNECTIONS: usize = 4;
 /// The stored data: this many series of this many candles.
@@ -60,7 +60,7 @@ fn newest(size: usize) -> String {
 }
 
 /// Pages of `size` candles that are not in any cache.
-pub async fn uncached(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
+pub async fn uncached(bench: &Bench, size: usize, targets: Targets) -> Vec<Line> {
     store(bench).await;
     let rates = bench.in_turn(&ALL, async |contender, round| random_pages(bench, contender, round, size, get).await);
     let name = format!("GET of {size} candles, uncached, {CONNECTIONS} connections");
@@ -77,7 +77,7 @@ pub async fn uncached_gzip(bench: &Bench) -> Vec<Line> {
         random_pages(bench, contender, round, SIZE, request).await
     });
     let name = format!("GET of {SIZE} candles, uncached, {}, {CONNECTIONS} connections", on_request(&sample));
-    rates.await.lines(&name, "pages/s", "bare row fetch", (None, None))
+    rates.await.lines(&name, "pages/s", "bare row fetch", Targets::default())
 }
 
 async fn random_pages(
@@ -96,19 +96,19 @@ async fn random_pages(
         load::run(clients, bench.plan.length).await
     } else {
         let requests = places.map(|places| places.map(move |place| request(&page_at(&place, candles))));
-        load::run(senders(bench.address(contender), requests, StatusCode::OK).await, bench.plan.length).await
+        generator::run(bench.address(contender), requests, StatusCode::OK, bench.plan.length)
     };
     done.rate()
 }
 
 /// The same page again and again.
-pub async fn hot(bench: &Bench, size: usize, targets: (Option<f64>, Option<f64>)) -> Vec<Line> {
+pub async fn hot(bench: &Bench, size: usize, targets: Targets) -> Vec<Line> {
     store(bench).await;
     let request = get(&newest(size));
     let bare = BareServer::start(&page(bench.address(Contender::Ours), &request).await);
     let rates = bench.in_turn(&ALL, async |contender, _| {
         let address = if contender == Contender::Bare { bare.address } else { bench.address(contender) };
-        repeated(bench, address, &request, StatusCode::OK).await
+        repeated(bench, address, &request, StatusCode::OK)
     });
     let name = format!("GET of {size} candles, hot, {CONNECTIONS} connections");
     rates.await.lines(&name, "pages/s", BARE_HANDLER, targets)
@@ -123,10 +123,10 @@ pub async fn hot_gzip(bench: &Bench) -> Vec<Line> {
     let rates = bench.in_turn(&GZIP, async |contender, _| {
         let address = if contender == Contender::Bare { bare.address } else { bench.address(contender) };
         let request = if contender == Contender::Plain { get(&newest(SIZE)) } else { get_gzip(&newest(SIZE)) };
-        repeated(bench, address, &request, StatusCode::OK).await
+        repeated(bench, address, &request, StatusCode::OK)
     });
     let name = format!("GET of {SIZE} candles, hot, {}, {CONNECTIONS} connections", on_request(&sample));
-    rates.await.lines(&name, "pages/s", BARE_HANDLER, (None, None))
+    rates.await.lines(&name, "pages/s", BARE_HANDLER, Targets::default())
 }
 
 /// The encoding and the size of the page that a request for gzip got.
@@ -145,13 +145,13 @@ pub async fn not_modified(bench: &Bench) -> Vec<Line> {
             Contender::Bare => (bare.address, bare_server::TAG),
             _ => (bench.address(contender), held.tag.as_str()),
         };
-        repeated(bench, address, &get_again(&newest(SIZE), tag), StatusCode::NOT_MODIFIED).await
+        repeated(bench, address, &get_again(&newest(SIZE), tag), StatusCode::NOT_MODIFIED)
     });
     let name = format!("304 for {SIZE} candles, {CONNECTIONS} connections");
-    rates.await.lines(&name, "answers/s", BARE_HANDLER, (Some(0.5), None))
+    rates.await.lines(&name, "answers/s", BARE_HANDLER, Targets { bare: Some(0.5), ..Targets::default() })
 }
 
-async fn repeated(bench: &Bench, address: SocketAddr, request: &Prepared, expected: StatusCode) -> f64 {
+fn repeated(bench: &Bench, address: SocketAddr, request: &Prepared, expected: StatusCode) -> f64 {
     let requests = (0..CONNECTIONS).map(|_| iter::repeat(request.clone()));
-    load::run(senders(address, requests, expected).await, bench.plan.length).await.rate()
+    generator::run(address, requests, expected, bench.plan.length).rate()
 }

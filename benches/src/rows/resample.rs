@@ -5,13 +5,13 @@ use std::iter;
 use chrono::TimeDelta;
 use hyper::StatusCode;
 
-use super::{Bench, Contender, batches, fill};
+use super::{Bench, Contender, Targets, batches, fill};
 use crate::bare::Years;
 use crate::candles::{Random, TIMEFRAME, beginning, symbol};
-use crate::client::{get, senders};
-use crate::load;
+use crate::client::get;
 use crate::postgres_server::{empty, settle};
 use crate::table::Line;
+use crate::{generator, load};
 
 const CONNECTIONS: usize = 4;
 /// The candles of a page.
@@ -48,10 +48,10 @@ pub async fn page(bench: &Bench) -> Vec<Line> {
             _ => ("timeframe=M1", 1),
         };
         let requests = (0..CONNECTIONS).map(|client| pages(query, minutes, client * 1_000 + round));
-        load::run(senders(bench.address(contender), requests, StatusCode::OK).await, bench.plan.length).await.rate()
+        generator::run(bench.address(contender), requests, StatusCode::OK, bench.plan.length).rate()
     });
     let name = format!("GET of {SIZE} H1 built from {TIMEFRAME}, uncached, {CONNECTIONS} connections");
-    rates.await.lines(&name, "pages/s", "bare row fetch", (None, None))
+    rates.await.lines(&name, "pages/s", "bare row fetch", Targets::default())
 }
 
 /// A year of days, beside the statement that a query tool would send.
@@ -68,9 +68,8 @@ pub async fn year(bench: &Bench) -> Vec<Line> {
             let from = first.timestamp_millis() - (round as i64 * 10_000 + n) - 1;
             get(&format!("symbol={}&timeframe=D1&source=M1&from={from}&limit={DAYS}", symbol(0)))
         });
-        let clients = senders(bench.address(contender), iter::once(requests), StatusCode::OK).await;
-        load::run(clients, bench.plan.length).await.rate()
+        generator::run(bench.address(contender), iter::once(requests), StatusCode::OK, bench.plan.length).rate()
     });
     let name = format!("{DAYS} D1 built from {TIMEFRAME}, uncached, 1 connection");
-    rates.await.lines(&name, "pages/s", "date_trunc and array_agg", (Some(2.0), None))
+    rates.await.lines(&name, "pages/s", "date_trunc and array_agg", Targets { bare: Some(2.0), ..Targets::default() })
 }

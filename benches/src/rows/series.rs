@@ -6,9 +6,9 @@ use hyper::StatusCode;
 use sqlx::{Connection, PgConnection};
 
 use super::Bench;
-use crate::client::{Connection as Client, list, list_again, page, senders};
+use crate::client::{Connection as Client, list, list_again, page};
 use crate::contract::Prepared;
-use crate::load;
+use crate::generator;
 use crate::postgres_server::settle;
 use crate::service::{self, Service};
 use crate::table::{Line, measured};
@@ -50,7 +50,7 @@ async fn cold_pages(bench: &Bench, store: &str, url: &str) -> Vec<Line> {
         let pages = 10;
         let requests = (0..pages).map(|n| list(&format!("after=H1:S{:07}", (10 * round + n) * 17_431 % 980_000)));
         let requests: Vec<Prepared> = requests.collect();
-        let done = load::run(senders(service.address, [requests], StatusCode::OK).await, bench.plan.length).await;
+        let done = generator::run(service.address, [requests], StatusCode::OK, bench.plan.length);
         if round > 0 {
             figures.push(1_000.0 / done.rate());
         }
@@ -87,7 +87,7 @@ async fn everyday(bench: &Bench, store: &str, url: &str) -> Vec<Line> {
             (&mut unchanged, list_again("", &held.tag), StatusCode::NOT_MODIFIED),
         ] {
             let clients = vec![std::iter::repeat(request); CONNECTIONS];
-            let rate = load::run(senders(service.address, clients, status).await, bench.plan.length).await.rate();
+            let rate = generator::run(service.address, clients, status, bench.plan.length).rate();
             if round > 0 {
                 rates.push(rate);
             }
