@@ -26,6 +26,7 @@ mod coalescing;
 mod config;
 mod conflicts;
 mod copying;
+mod covering_key;
 mod credentials;
 mod delivery;
 mod exports;

@@ -10,24 +10,24 @@ use crate::postgres::{ADOPTED, prepare, unfit};
 use crate::program::{Serving, folder, output, program};
 
 /// A running `migrate`, and its output.
-struct Migrating {
+pub struct Migrating {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Migrating {
-    fn start(place: &std::path::Path, url: &str) -> Self {
+    pub fn start(place: &std::path::Path, url: &str) -> Self {
         let mut command = program(place, &[("DATABASE_URL", url)]);
         let mut child = command.arg("migrate").stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    fn line_with(&mut self, text: &str) {
+    pub fn line_with(&mut self, text: &str) {
         assert!(self.lines.by_ref().any(|line| line.unwrap().contains(text)), "{text}");
     }
 
-    fn ends_well(mut self) {
+    pub fn ends_well(mut self) {
         self.line_with("The tables are up to date.");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }

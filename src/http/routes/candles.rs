@@ -143,8 +143,9 @@ pub(crate) async fn post(
     });
     let receipt = admission::in_time(work).await??;
     let rows = Rows { received: receipt.received, added: receipt.added };
-    let body = serde_json::to_vec(&Ingested::new(receipt, handling));
-    let body = body.map_err(|error| Problem::internal(error.to_string()))?;
+    let mut body = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut body, &Ingested::new(receipt, handling))
+        .map_err(|error| Problem::internal(error.to_string()))?;
     let mut response = (StatusCode::CREATED, Extension(rows), [JSON], body).into_response();
     if handling == Handling::Lenient {
         response.headers_mut().insert("preference-applied", HeaderValue::from_static("handling=lenient"));
@@ -216,6 +217,9 @@ pub(crate) async fn get(
     let found = query.candles(parameters.as_deref().unwrap_or_default()).await?;
     page::answer((&query, &admission), PageRoute::Candles, &headers, found).await
 }
+
+/// Capacity for the answer to a batch of which nothing has to be listed.
+const ANSWER_BYTES: usize = 256;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 

@@ -1,21 +1,16 @@
 //! Makes and updates the tables, without a limit on the time that this takes.
 
-use std::time::Duration;
-
 use sqlx::migrate::{Migrate as _, MigrateError, Migration};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::info;
 
-use super::connect::connect;
+use super::covering_key;
+use super::watch::{FIRST_REPORT, Watch};
 use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 
-/// The time after which a running step is first reported, and the interval of further reports.
-const FIRST_REPORT: Duration = Duration::from_secs(1);
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-/// The maximum time for asking the server about a running step.
-const WATCH_QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// The version of the migration for which an index is built beforehand.
+const COVERING_KEY_MIGRATION: i64 = 4;
 
 /// The advice if the login may not make tables.
 pub(super) const MAY_NOT_CREATE: &str = "the login may not create tables; run candlewick migrate with one that may, \
@@ -28,31 +23,38 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
     const NO_LIMITS: &str =
         "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0";
     connection.execute(NO_LIMITS).await?;
-    let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *connection).await?;
-    let watch = Watch { options, pid };
-
-    let waiting = "waiting for another process that migrates the same database";
-    watch.over(waiting, connection.lock()).await?;
+    let watch = Watch::start(connection, options).await?;
+    lock(connection, &watch).await?;
     // After a rollback to the release before, newer migrations stay in place; they only ever add. So applied migrations
     // that this release does not know are ignored.
     connection.ensure_migrations_table().await.map_err(store_error)?;
     if let Some(version) = connection.dirty_version().await.map_err(store_error)? {
         return Err(store_error(MigrateError::Dirty(version)));
     }
-    let applied = connection.list_applied_migrations().await.map_err(store_error)?;
+    let mut applied = connection.list_applied_migrations().await.map_err(store_error)?;
     for migration in sqlx::migrate!("migrations/postgres").iter() {
+        if migration.version == COVERING_KEY_MIGRATION
+            && applied.iter().all(|applied| applied.version != migration.version)
+        {
+            connection.unlock().await.map_err(store_error)?;
+            covering_key::build(connection, &watch).await?;
+            lock(connection, &watch).await?;
+            // Another process may have run it meanwhile.
+            applied = connection.list_applied_migrations().await.map_err(store_error)?;
+        }
         match applied.iter().find(|applied| applied.version == migration.version) {
             Some(applied) if applied.checksum != migration.checksum => {
                 return Err(StoreError::misconfigured(changed_migration(migration.version)));
             }
             Some(_) if migration.version == NEWEST_CANDLES_MIGRATION && lacks_newest_candles(connection).await? => {
                 info!("market_data_newest_candles, which was dropped, is made again");
-                watch.over("market_data_newest_candles is being made again", rerun(connection, migration)).await?;
+                let again = watch.over("market_data_newest_candles is being made again", rerun(connection, migration));
+                again.await?.map_err(store_error)?;
             }
             Some(_) => {}
             None => {
                 let name = format!("migration {} ({}) is running", migration.version, migration.description);
-                let took = watch.over(&name, connection.apply(migration)).await?;
+                let took = watch.over(&name, connection.apply(migration)).await?.map_err(store_error)?;
                 // A migration that was reported while it ran is reported at its end, too.
                 if took >= FIRST_REPORT {
                     info!(version = migration.version, seconds = took.as_secs(), "migrated");
@@ -61,6 +63,11 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
         }
     }
     connection.unlock().await.map_err(store_error)
+}
+
+async fn lock(connection: &mut PgConnection, watch: &Watch<'_>) -> Result<(), StoreError> {
+    let waiting = "waiting for another process that migrates the same database";
+    watch.over(waiting, connection.lock()).await?.map_err(store_error)
 }
 
 /// Names the migrations that have not run, and runs none. Returns `None` if the login may not see which have run.
@@ -101,48 +108,6 @@ async fn rerun(connection: &mut PgConnection, migration: &Migration) -> Result<(
     let mut transaction = connection.begin().await?;
     transaction.execute(&*migration.sql).await?;
     Ok(transaction.commit().await?)
-}
-
-/// Watches the connection on which migrations run.
-struct Watch<'a> {
-    options: &'a PgConnectOptions,
-    pid: i32,
-}
-
-impl Watch<'_> {
-    /// Waits for a step, and logs how long it has taken so far.
-    async fn over<T>(&self, name: &str, step: impl Future<Output = Result<T, MigrateError>>) -> Result<T, StoreError> {
-        let start = Instant::now();
-        let mut step = std::pin::pin!(step);
-        let (mut pause, mut was_idle) = (FIRST_REPORT, false);
-        loop {
-            tokio::select! {
-                result = &mut step => return result.map_err(store_error),
-                () = sleep(pause) => {}
-            }
-            info!(seconds = start.elapsed().as_secs(), "{name}");
-            pause = REPORT_INTERVAL;
-            // If the server cannot be asked, nothing is known.
-            let Ok(Ok(state)) = timeout(WATCH_QUERY_TIMEOUT, self.state()).await else { continue };
-            let is_idle = state.as_deref() == Some("idle");
-            // One idle state proves nothing, because the answer may be on its way.
-            if state.is_none() || (is_idle && was_idle) {
-                warn!("the server no longer works on this step");
-                return Err(StoreError::unavailable("the connection was lost during its migration"));
-            }
-            was_idle = is_idle;
-        }
-    }
-
-    /// The state of the backend, if it is there.
-    async fn state(&self) -> Result<Option<String>, StoreError> {
-        const STATE: &str = "select coalesce(state, 'unknown') from pg_stat_activity where pid = $1";
-        let mut connection = connect(self.options).await?;
-        let state = sqlx::query_scalar(STATE).bind(self.pid).fetch_optional(&mut connection).await?;
-        // The outcome does not matter, because the connection is not used again.
-        let _ = connection.close().await;
-        Ok(state)
-    }
 }
 
 /// A failure to make or update the tables.

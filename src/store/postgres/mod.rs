@@ -14,6 +14,7 @@ mod compare;
 mod connect;
 mod contact;
 mod copy_hint;
+mod covering_key;
 mod digits;
 mod exact_volume;
 mod inspect;
@@ -28,6 +29,7 @@ mod resample;
 mod series;
 mod setup;
 mod standby;
+mod watch;
 
 use std::borrow::Cow;
 use std::fmt;
