@@ -10,8 +10,7 @@ lock table market_data_candles;
 alter table market_data_candles rename to candles_until_2027;
 alter index market_data_candles_pkey rename to candles_until_2027_pkey;
 create table market_data_candles (
-    like candles_until_2027 including defaults,
-    primary key (symbol, timeframe, "timestamp")
+    like candles_until_2027 including defaults including indexes
 ) partition by range ("timestamp");
 alter sequence market_data_candles_id_seq owned by market_data_candles.id;
 create schema candlewick_partitions;

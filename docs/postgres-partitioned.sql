@@ -18,7 +18,8 @@ create table if not exists market_data_candles (
     close numeric not null,
     volume bigint not null,
     created_at timestamptz not null default now(),
-    primary key (symbol, timeframe, "timestamp")
+    -- With the values, so that pages are read from the index alone.
+    primary key (symbol, timeframe, "timestamp") include (open, high, low, close, volume)
 ) partition by range ("timestamp");
 alter table market_data_candles enable row level security;
 
@@ -29,13 +30,15 @@ create schema if not exists candlewick_partitions;
 \if :{?first_year} \else \set first_year 2010 \endif
 select format(
     'create table if not exists candlewick_partitions.candles_%s partition of market_data_candles
-         for values from (%L) to (%L)',
+         for values from (%L) to (%L)
+         with (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000)',
     year, make_timestamptz(year, 1, 1, 0, 0, 0, 'UTC'), make_timestamptz(year + 1, 1, 1, 0, 0, 0, 'UTC'))
 from generate_series(:first_year, 2040) as year
 \gexec
 
 -- Takes the candles of all other years, so that a post is never refused for lack of a partition.
-create table if not exists candlewick_partitions.candles_other partition of market_data_candles default;
+create table if not exists candlewick_partitions.candles_other partition of market_data_candles default
+    with (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000);
 
 -- Supabase's roles get the same rights that `candlewick migrate` gives them on a table that it makes.
 do $$
