@@ -52,7 +52,7 @@ where
 struct Connection<R> {
     stream: TcpStream,
     requests: R,
-    /// What is left to send of the request. `None` between the last answer and the end of the run.
+    /// The part of the request that is not sent yet. `None` between the last answer and the end of the run.
     request: Option<Prepared>,
     answer: Answer,
 }

@@ -13,7 +13,7 @@ begin
     if key is null then
         return;
     end if;
-    -- Whoever waits for the table's lock holds up everybody who comes after, so it is waited for only briefly, again and again.
+    -- A statement that waits for the table's lock holds up all that come after it, so each wait is short and repeated.
     perform set_config('lock_timeout', '1s', true);
     loop
         begin

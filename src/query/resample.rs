@@ -22,7 +22,7 @@ const MIN_WHOLES: usize = 1500;
 const MAX_WHOLES: usize = 10_000;
 const DAY_SECONDS: i64 = 86_400;
 
-/// What candles are built from, and where their days and weeks begin.
+/// The candles that others are built from, and the calendar of their days and weeks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Resampling {
     /// The stored timeframe that is read.

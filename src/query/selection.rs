@@ -18,7 +18,7 @@ pub const DEFAULT_LIMIT: usize = 1000;
 pub struct Selection {
     /// The range of the candles. Its limit is that of the page.
     pub range: Range,
-    /// What the candles are built from; `None` if they are stored.
+    /// The source of built candles; `None` if they are stored.
     pub resampling: Option<Resampling>,
     from: Option<i64>,
     to: Option<i64>,
@@ -244,7 +244,7 @@ impl<'a> Parameters<'a> {
         parsed.map_err(|invalid| self.refuse(name, invalid.kind(), invalid.message())).ok()
     }
 
-    /// What candles of `timeframe` are built from, if `source` says so.
+    /// The source of candles of `timeframe`, if `source` names one.
     fn resampling(&mut self, timeframe: Option<Timeframe>) -> Option<Resampling> {
         let source = self.optional("source", Timeframe::parse);
         let alignment = self.optional("align", Alignment::parse);
@@ -261,7 +261,7 @@ impl<'a> Parameters<'a> {
         match resample::check(source, timeframe) {
             Ok(()) => return Some(Resampling::new(source, alignment, week)),
             Err(_) if names().is_empty() => {
-                let message = format!("cannot stand beside timeframe {timeframe}, the shortest one; drop it");
+                let message = format!("cannot be given with timeframe {timeframe}, the shortest one; drop it");
                 self.refuse("source", "not_shorter", message);
             }
             Err(Unbuildable::NotShorter) => {

@@ -47,11 +47,11 @@ pub struct Resampled {
 pub struct ResampledBucket {
     /// Its time.
     pub bucket: Bucket,
-    /// What its rows add up to; `None` if none of them is a candle.
+    /// The sum of its rows; `None` if none of them is a candle.
     pub sum: Option<Sum>,
 }
 
-/// What the candles of a bucket add up to. Prices are plain decimals without trailing zeros.
+/// The sum of the candles of a bucket. Prices are plain decimals without trailing zeros.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sum {
     /// The open of the first candle.

@@ -130,8 +130,8 @@ impl Calendar {
         Walker::new(self, timeframe)
     }
 
-    /// The buckets of a timeframe from an instant on, as a few numbers: the parts of `wholes` days, or so many days,
-    /// weeks or months. The first of these days, weeks or months holds `time`.
+    /// The buckets of a timeframe from an instant on, as a few numbers: the parts of `wholes` days, or as many whole
+    /// days, weeks or months. The first of these days, weeks or months holds `time`.
     ///
     /// ```
     /// use calendar::{Alignment, Calendar, Weekday};

@@ -35,10 +35,10 @@ pub struct Walker {
     segment: Option<Segment>,
 }
 
-/// What a bucket is.
+/// The span of a bucket.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
-    /// A part of a day, of so many milliseconds.
+    /// A part of a day, of this length in milliseconds.
     Part(i64),
     Day,
     Week,

@@ -11,7 +11,7 @@ static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundl
 /// A clock on a wall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Zone {
-    /// Always so many seconds ahead of UTC.
+    /// Ahead of UTC by this number of seconds, always.
     Fixed(i64),
     /// As the IANA database has it.
     Named(TimeZone),

@@ -279,7 +279,7 @@ async fn identity(connection: &mut PgConnection) -> sqlx::Result<(i64, String)> 
 struct Place {
     /// The cluster (PostgreSQL documentation, "Control Data Functions").
     system: i64,
-    /// The history, of which each promotion begins another.
+    /// The history. Each promotion begins another one.
     timeline: i32,
     position: Position,
 }

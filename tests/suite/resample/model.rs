@@ -1,5 +1,5 @@
 //! A slow model of resampling: it looks at a clock every minute, and adds candles up one by one. The clocks are written
-//! out here, so that the model knows nothing of the service's zones.
+//! out here, so that the model does not share the service's zones.
 
 use std::collections::BTreeMap;
 

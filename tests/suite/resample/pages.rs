@@ -173,7 +173,7 @@ fn link(answer: &Answer) -> Option<String> {
     answer.header("link").map(|link| link[1..link.find('>').unwrap()].to_owned())
 }
 
-/// A series with a candle in every so many days, weeks and years takes no more than a few statements.
+/// A series whose candles lie days, weeks and years apart takes no more than a few statements.
 #[apply(both_store_kinds)]
 fn candles_that_lie_far_apart_are_found(kind: StoreKind) {
     crate::harness::run(async move {

@@ -5,7 +5,7 @@ use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
-/// What a wall clock showed.
+/// The times that a wall clock showed.
 pub(crate) struct Clock {
     /// The instants, in seconds, and what the clock showed at each.
     seen: Vec<(i64, NaiveDateTime)>,
@@ -52,7 +52,7 @@ impl Clock {
         let jumps: Vec<_> = self.seen.windows(2).filter(jumps).collect();
         for date in first.iter_days().take_while(|&date| date <= last) {
             let start = date.and_time(time);
-            // What lies before the first look is not known.
+            // Days before the first look are not known.
             if start <= self.seen[0].1 {
                 continue;
             }
