@@ -126,7 +126,10 @@ fn store_error(error: MigrateError) -> StoreError {
             match state.as_deref() {
                 Some("42501") => StoreError::misconfigured(MAY_NOT_CREATE),
                 // Another object in the database has a name that we need, or is not what we expect under that name.
-                Some(state) if state.starts_with("42") => StoreError::misconfigured(MigrationFailure::Make(error)),
+                // An extension refuses a statement for tables of its own.
+                Some(state) if state.starts_with("42") || state.starts_with("0A") => {
+                    StoreError::misconfigured(MigrationFailure::Make(error))
+                }
                 _ => StoreError::from(error),
             }
         }
