@@ -24,9 +24,6 @@ else
     say "there is no $backup.sha256, so only the content of the file can be checked"
 fi
 
-# Succeeds if the backup starts with $1, which identifies its format.
-starts_with() { [ "$(head -c "${#1}" -- "$backup" | tr -d '\0')" = "$1" ]; }
-
 # Prints the statements for psql: one transaction, which is committed only if every row has been read from the backup.
 statements() {
     cat <<'SQL'
@@ -71,11 +68,14 @@ SQL
 
 restore_postgres() {
     local found errors
-    needs psql pg_restore
-    starts_with PGDMP || die "$backup is not a dump of a Postgres database, but DATABASE_URL names a Postgres database"
-    errors=$(pg_restore --list -- "$backup" 2>&1 >/dev/null) || true
-    [[ $errors != *'unsupported version'* ]] ||
-        die "$backup was made by a newer pg_dump; nothing was touched. Restore with PostgreSQL's programs of at least its version"
+    needs psql pg_restore gzip
+    starts_with "$backup" "$PG_DUMP" || starts_with "$backup" "$GZIP" ||
+        die "$backup is not a dump of a Postgres database, but DATABASE_URL names a Postgres database"
+    if starts_with "$backup" "$PG_DUMP"; then
+        errors=$(pg_restore --list -- "$backup" 2>&1 >/dev/null) || true
+        [[ $errors != *'unsupported version'* ]] ||
+            die "$backup was made by a newer pg_dump; nothing was touched. Restore with PostgreSQL's programs of at least its version"
+    fi
     counts=$(count_dumped "$backup") || die "$backup is damaged, or not a backup of candlewick; nothing was touched. Take another one"
     found=$(ask_postgres "select to_regclass('market_data_candles') is not null
         and to_regclass('market_data_live_candles') is not null") || die 'the database cannot be reached; nothing was touched'
@@ -90,7 +90,7 @@ restore_postgres() {
 restore_sqlite() {
     local target=$sqlite_file folder file
     needs sqlite3
-    starts_with 'SQLite format 3' || die "$backup is not a SQLite database, but DATABASE_URL names one"
+    starts_with "$backup" 'SQLite format 3' || die "$backup is not a SQLite database, but DATABASE_URL names one"
     for file in "$target" "$target-wal" "$target-shm" "$target-journal"; do
         [ ! -e "$file" ] || die "$file is there already; nothing was touched. Stop the service and move it away first"
     done
