@@ -35,7 +35,7 @@ set client_encoding = 'UTF8';
 begin;
 lock table market_data_candles, market_data_live_candles in share row exclusive mode;
 do $$ begin
-    if exists (select from market_data_candles) or exists (select from market_data_live_candles) then
+    if exists (select 1 from market_data_candles) or exists (select 1 from market_data_live_candles) then
         raise exception 'the tables are no longer empty';
     end if;
 end $$;
@@ -80,7 +80,7 @@ restore_postgres() {
     found=$(ask_postgres "select to_regclass('market_data_candles') is not null
         and to_regclass('market_data_live_candles') is not null") || die 'the database cannot be reached; nothing was touched'
     [ "$found" = t ] || die 'the database has no tables yet; run "candlewick migrate" on it, then this again'
-    found=$(ask_postgres 'select exists (select from market_data_candles) or exists (select from market_data_live_candles)') ||
+    found=$(ask_postgres 'select exists (select 1 from market_data_candles) or exists (select 1 from market_data_live_candles)') ||
         die 'the tables cannot be read; nothing was touched'
     [ "$found" = f ] || die 'the database holds candles already; nothing was touched. Restore into an empty one'
     statements | psql -X -q -w -o /dev/null -v ON_ERROR_STOP=1 ||

@@ -2,6 +2,7 @@
 //! stores on one of them instead of on plain Postgres.
 
 use candlewick::store::{Store, StoreError};
+use futures_util::future::join_all;
 use sqlx::{Connection, Executor, PgConnection, Row};
 
 use crate::harness::{Environment, PgDatabase};
@@ -35,39 +36,7 @@ impl Engine {
     /// Creates a database with the extension and without tables.
     pub async fn empty_database(self, server: &str) -> PgDatabase {
         match self {
-            Self::Citus => {
-                let mut main = PgConnection::connect(server).await.unwrap();
-                // Adding a server copies all logins to it, which must not happen twice at the same time.
-                main.execute("select pg_advisory_lock(hashtext('candlewick tests'))").await.unwrap();
-                let nodes = main.fetch_all(NODES).await.unwrap();
-                let nodes: Vec<(bool, String, i32)> =
-                    nodes.iter().map(|node| (node.get(0), node.get(1), node.get(2))).collect();
-                let mut database = PgDatabase::create(server).await;
-                // Tests make statements fail by triggers.
-                let triggers = format!("alter database {} set citus.enable_unsafe_triggers = on", database.name);
-                database.execute(&triggers).await;
-                database.execute("create extension citus").await;
-                for (is_coordinator, host, port) in &nodes {
-                    if *is_coordinator {
-                        database.execute(&format!("select citus_set_coordinator_host('{host}', {port})")).await;
-                        continue;
-                    }
-                    let address = |url: &str| {
-                        let mut url = url::Url::parse(url).unwrap();
-                        url.set_host(Some(host)).unwrap();
-                        url.set_port(Some((*port).try_into().unwrap())).unwrap();
-                        String::from(url)
-                    };
-                    database.workers.push(address(server));
-                    let mut worker = PgConnection::connect(&address(server)).await.unwrap();
-                    worker.execute(&*format!("create database {} template template0", database.name)).await.unwrap();
-                    let mut worker = PgConnection::connect(&address(&database.url)).await.unwrap();
-                    worker.execute("create extension citus").await.unwrap();
-                    database.execute(&format!("select citus_add_node('{host}', {port})")).await;
-                }
-                main.close().await.unwrap();
-                database
-            }
+            Self::Citus => citus_database(server).await,
             Self::Timescale => {
                 let database = PgDatabase::create(server).await;
                 database.execute("create extension timescaledb").await;
@@ -85,6 +54,42 @@ impl Engine {
             })
             .await;
     }
+}
+
+/// Creates a database on each server of a cluster, and joins them.
+async fn citus_database(server: &str) -> PgDatabase {
+    let mut main = PgConnection::connect(server).await.unwrap();
+    let nodes = main.fetch_all(NODES).await.unwrap();
+    let nodes: Vec<(bool, String, i32)> = nodes.iter().map(|node| (node.get(0), node.get(1), node.get(2))).collect();
+    let mut database = PgDatabase::create(server).await;
+    for (_, host, port) in nodes.iter().filter(|(is_coordinator, ..)| !is_coordinator) {
+        let mut worker = url::Url::parse(server).unwrap();
+        worker.set_host(Some(host)).unwrap();
+        worker.set_port(Some((*port).try_into().unwrap())).unwrap();
+        database.workers.push(worker.into());
+    }
+    join_all(database.workers.iter().map(async |worker| {
+        let mut connection = PgConnection::connect(worker).await.unwrap();
+        connection.execute(&*format!("create database {} template template0", database.name)).await.unwrap();
+    }))
+    .await;
+    // Tests make statements fail by triggers.
+    database.execute(&format!("alter database {} set citus.enable_unsafe_triggers = on", database.name)).await;
+    join_all([server].into_iter().chain(database.workers.iter().map(String::as_str)).map(async |server| {
+        let mut url = url::Url::parse(server).unwrap();
+        url.set_path(&database.name);
+        let mut connection = PgConnection::connect(url.as_str()).await.unwrap();
+        connection.execute("create extension citus").await.unwrap();
+    }))
+    .await;
+    // Adding a server copies all logins to it, which must not happen twice at the same time.
+    main.execute("select pg_advisory_lock(hashtext('candlewick tests'))").await.unwrap();
+    for (is_coordinator, host, port) in nodes {
+        let add = if is_coordinator { "citus_set_coordinator_host" } else { "citus_add_node" };
+        database.execute(&format!("select {add}('{host}', {port})")).await;
+    }
+    main.close().await.unwrap();
+    database
 }
 
 /// The servers of a cluster: whether each is the coordinator, its host and its port.

@@ -86,12 +86,12 @@ async fn posts_are_counted(app: &TestApp) {
     assert_eq!(answer.counts(3), (1, 2, 0));
     assert_eq!(answer.json()["records_conflicting"], 1, "{answer:?}");
     let hours = |symbol: &str| -> Vec<Value> {
-        (0..300).map(|n| with(candle(NOW - (n + 1) * 3600), json!({"symbol": symbol}))).collect()
+        (0..300).map(|n| with(candle(NOW - (n + 2) * 3600), json!({"symbol": symbol}))).collect()
     };
     assert_eq!(app.ingest(&hours("LARGE")).await, (300, 0, 0));
     assert_eq!(app.ingest(&[hours("LARGE"), hours("SYM1")].concat()).await, (300, 300, 0));
     let forming = |volume: i64| with(candle(NOW), json!({"symbol": "SYM1", "complete": false, "volume": volume}));
-    assert_eq!(app.ingest(&[forming(5), with(candle(NOW - 3600), json!({"symbol": "SYM1"}))]).await, (0, 1, 1));
+    assert_eq!(app.ingest(&[forming(5), with(candle(NOW - 2 * 3600), json!({"symbol": "SYM1"}))]).await, (0, 1, 1));
     assert_eq!(app.ingest(&[forming(4)]).await, (0, 1, 0), "an older state");
     let count = "select (count(*) - count(distinct (symbol, timeframe, timestamp)))::text from market_data_candles";
     assert_eq!(app.database.rows(count).await, ["0"], "no candle twice");
@@ -212,7 +212,7 @@ mod timescale {
 
     /// Posts what is stored, on compressed chunks.
     async fn posts_are_the_same_again(app: &TestApp) {
-        let hours = (0..300).map(|n| with(candle(NOW - (n + 1) * 3600), json!({"symbol": "LARGE"})));
+        let hours = (0..300).map(|n| with(candle(NOW - (n + 2) * 3600), json!({"symbol": "LARGE"})));
         assert_eq!(app.ingest(&hours.collect::<Vec<_>>()).await, (0, 300, 0));
     }
 }

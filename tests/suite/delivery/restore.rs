@@ -143,7 +143,8 @@ fn a_dump_of_a_newer_server_is_recognised() {
 /// The stored rows, once the server has rolled back or committed the statement of a killed client.
 async fn settled(database: &Database) -> Vec<String> {
     const OTHERS: &str = "select count(*)::text from pg_stat_activity
-        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+        and application_name not like 'citus%'";
     eventually(async || database.rows(OTHERS).await == ["0"]).await;
     everything(database).await
 }
