@@ -107,6 +107,7 @@ starts_with() { cmp -s -n "$(printf %b "$2" | wc -c)" -- "$1" <(printf %b "$2");
 
 # The formats of pg_dump, and of the compressed COPY statements in which backup.sh writes the rows of tables of which pg_dump
 # would miss some.
+# shellcheck disable=SC2034  # restore.sh uses both
 readonly PG_DUMP=PGDMP GZIP='\0037\0213'
 
 # Prints the rows of a backup as COPY statements for our two tables, and nothing else that a dump may contain. The statements do

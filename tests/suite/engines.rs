@@ -56,7 +56,7 @@ const HISTORY: &str = "
     select 'SYM' || s, t, timestamptz '2025-01-01 00:00Z' + n * interval '10 days', 1.085, 1.086, 1.084, 1.0855, n
     from generate_series(1, 30) n, generate_series(1, 30) s, unnest(array['D1', 'H1', 'M5']) t";
 
-/// What clients see of [`HISTORY`]: lists of series with filters, and pages.
+/// The answers that clients get about [`HISTORY`]: lists of series with filters, and pages.
 async fn answers(app: &TestApp) -> Vec<String> {
     let mut answers = Vec::new();
     for path in [

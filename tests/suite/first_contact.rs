@@ -151,16 +151,16 @@ fn an_unreachable_server_is_reported_with_what_to_check() {
 
 #[test]
 fn a_certificate_that_cannot_be_used_stops_the_start() {
+    /// Of X.509 version 1, as Citus makes one. The server's own user has to own the key.
+    const MAKE: &str = "copy (select) to program 'exec 2>&1 >/dev/null; cat; \
+        openssl req -new -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr && \
+        openssl x509 -req -in server.csr -signkey server.key -out server.crt && chmod 600 server.key'";
     run(async {
         let server = match DatabaseServer::start(&std::env::temp_dir(), &[]) {
             Ok(server) => server,
             Err(reason) => return leave_out(&reason),
         };
         let mut connection = server.connect().await;
-        // Of X.509 version 1, as Citus makes one. The server's own user has to own the key.
-        const MAKE: &str = "copy (select) to program 'exec 2>&1 >/dev/null; cat; \
-            openssl req -new -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr && \
-            openssl x509 -req -in server.csr -signkey server.key -out server.crt && chmod 600 server.key'";
         for statement in [MAKE, "alter system set ssl = on", "select pg_reload_conf()"] {
             connection.execute(statement).await.unwrap();
         }

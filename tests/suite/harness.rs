@@ -143,16 +143,19 @@ impl Database {
 
     /// Makes the forming candles of a symbol older by `seconds`.
     pub async fn age_forming(&self, symbol: &str, seconds: i64) {
-        let update = |age: &str| {
-            format!("update market_data_live_candles set updated_at = updated_at - {age} where symbol = '{symbol}'")
-        };
+        let update =
+            |time: &str| format!("update market_data_live_candles set updated_at = {time} where symbol = '{symbol}'");
         match self {
             Self::Sqlite(_) => {
                 let pool = SqlitePool::connect(&self.url()).await.unwrap();
-                pool.execute(&*update(&seconds.to_string())).await.unwrap();
+                pool.execute(&*update(&format!("updated_at - {seconds}"))).await.unwrap();
                 pool.close().await;
             }
-            Self::Postgres(database) => database.execute(&update(&format!("interval '{seconds} seconds'"))).await,
+            // Citus updates with immutable functions only, which the difference of a time with a zone and an interval is not.
+            Self::Postgres(database) => {
+                let age = format!("(updated_at at time zone 'UTC' - interval '{seconds} seconds') at time zone 'UTC'");
+                database.execute(&update(&age)).await;
+            }
         }
     }
 

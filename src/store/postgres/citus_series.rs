@@ -17,7 +17,8 @@ const NEXT_SYMBOL: &str = include_str!("sql/citus_next_symbol.sql");
 const TIMEFRAMES_AFTER: &str = include_str!("sql/citus_timeframes_after.sql");
 const SAMPLES: &str = include_str!("sql/citus_samples.sql");
 
-async fn next_symbol(connection: &mut PgConnection, symbol: &[u8]) -> sqlx::Result<Option<String>> {
+/// The symbol after one that has closed candles.
+pub(super) async fn next_symbol(connection: &mut PgConnection, symbol: &[u8]) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(NEXT_SYMBOL).bind(text(symbol)?).fetch_optional(connection).await
 }
 

@@ -34,7 +34,7 @@ struct Distribution {
     fits: bool,
 }
 
-/// Finds the engine of the tables, which must exist.
+/// Finds the engine of the tables. Tables that are not made yet are plain.
 ///
 /// # Errors
 /// [`StoreError::Misconfigured`] if Citus distributes the tables in a way in which no statement of ours works.
@@ -47,7 +47,7 @@ pub(super) async fn find(connection: &mut PgConnection) -> Result<Engine, StoreE
     const IS_HYPERTABLE: &str = "
         select coalesce(current_setting('timescaledb.license', true), '') = 'timescale' and exists (
             select from timescaledb_information.hypertables
-            where format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'market_data_candles'::regclass)";
+            where format('%I.%I', hypertable_schema, hypertable_name)::regclass = to_regclass('market_data_candles'))";
     let Extensions { has_citus, has_timescale } = sqlx::query_as(EXTENSIONS).fetch_one(&mut *connection).await?;
     if has_citus {
         let Distribution { managed, fits } =

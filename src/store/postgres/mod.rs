@@ -11,6 +11,7 @@ mod adopt;
 mod append;
 mod binary;
 mod citus_append;
+mod citus_latest;
 mod citus_series;
 mod closing;
 mod compare;
@@ -355,19 +356,27 @@ impl Postgres {
     }
 
     pub(super) async fn latest_after(&self, position: Position, most: usize) -> Result<Vec<LatestRow>, StoreError> {
+        if self.engine()? == Engine::Citus {
+            let select = move |pool: Pool| citus_latest::after(pool, position.clone(), most);
+            return latest::rows(&self.read_series(ReadServer::Primary, select).await?);
+        }
         let select = move |pool: Pool| {
             let position = position.clone();
             async move { read_with!(pool, |connection| latest::after(connection, &position, most)) }
         };
-        latest::rows(&self.read_series(ReadServer::Primary, select).await?)
+        latest::rows([&self.read_series(ReadServer::Primary, select).await?])
     }
 
     pub(super) async fn latest_of(&self, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
+        if self.engine()? == Engine::Citus {
+            let select = move |pool: Pool| citus_latest::of(pool, keys.clone());
+            return latest::rows(&self.read_series(ReadServer::Primary, select).await?);
+        }
         let select = move |pool: Pool| {
             let keys = keys.clone();
             async move { read_with!(pool, |connection| latest::of(connection, &keys)) }
         };
-        latest::rows(&self.read_series(ReadServer::Primary, select).await?)
+        latest::rows([&self.read_series(ReadServer::Primary, select).await?])
     }
 
     /// Runs one step of a list of series once it gets a permit.

@@ -21,7 +21,7 @@ pub(super) const DOUBT: &str =
 /// The first release in which `extract` is exact, and which the oldest supported distributions ship.
 const MIN_SERVER_VERSION: i32 = 140_000;
 
-/// What first contact has found out about the table of closed candles.
+/// The facts that first contact has found out about the table of closed candles.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Prepared {
     pub(super) engine: Engine,
