@@ -1,4 +1,4 @@
-.PHONY: run test built abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
+.PHONY: run test test-citus test-timescale built abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
 
 # The command that runs the tests. .ci/run replaces it with one that measures line coverage.
 CARGO_TEST ?= cargo test --locked --workspace
@@ -13,6 +13,12 @@ run:
 
 test:
 	scripts/with-programs scripts/with-postgres $(CARGO_TEST)
+
+# The tests that are about Postgres as a store, on tables that Citus distributes or that TimescaleDB keeps.
+engine_tests := case_2_postgres engines:: delivery::backup delivery::restore
+test-citus test-timescale: test-%:
+	scripts/with-engine $* scripts/with-programs scripts/with-postgres \
+		$(CARGO_TEST) --test suite -- $(engine_tests) --include-ignored
 
 # The attack tests alone, with floods that need thousands of open files. They run one at a time, because each of them measures.
 abuse:

@@ -53,11 +53,22 @@ tables_to_dump() {
 }
 
 backup_postgres() {
-    local listed tables errors
+    local kind
     # The rows of a hypertable are in tables that inherit from it, which pg_dump would silently omit.
-    [ "$(ask_postgres "select exists (select from pg_inherits join pg_class on pg_class.oid = inhparent
-        where inhparent = to_regclass('market_data_candles') and relkind = 'r')")" != t ] ||
-        die 'no backup was made: market_data_candles is a hypertable; back it up as TimescaleDB says'
+    kind=$(ask_postgres "select case
+        when exists (select from pg_extension where extname = 'timescaledb') or exists (
+            select from pg_inherits join pg_class on pg_class.oid = inhparent
+            where inhparent = to_regclass('market_data_candles') and relkind = 'r') then 'rows'
+        when exists (select from pg_extension where extname = 'citus') then 'citus'
+        else 'dump' end") || die 'no backup was made: the database cannot be asked; psql said why above'
+    # One connection to each server of a cluster, so that both tables of a server are read from one snapshot.
+    [ "$kind" != citus ] || export PGOPTIONS="${PGOPTIONS:-} -c citus.max_adaptive_executor_pool_size=1"
+    if [ "$kind" = rows ]; then copy_rows "$1"; else dump_tables "$1"; fi
+    counts=$(count_dumped "$1") || die 'no backup was made: the file that was written cannot be read to its end'
+}
+
+dump_tables() {
+    local listed tables errors
     listed=$(tables_to_dump) || die 'no backup was made: the tables of candlewick could not be found; psql said why above'
     mapfile -t tables <<<"$listed"
     # Dumps both tables, closed and forming, from one snapshot. The rows name the table and not its partitions, so that a
@@ -69,7 +80,36 @@ backup_postgres() {
     # The dump would lack the rows of a partition that was created after the first listing and before pg_dump's.
     [ "$(tables_to_dump)" = "$listed" ] ||
         die 'no backup was made: a partition of market_data_candles came or went meanwhile; start another one'
-    counts=$(count_dumped "$1") || die 'no backup was made: pg_dump wrote a file that pg_restore cannot read to its end'
+}
+
+# Writes the rows of both tables, closed and forming, from one snapshot, as compressed COPY statements. It fails if row-level
+# security would hide rows from the login.
+copy_rows() {
+    local errors
+    errors=$({ psql -X -q -w -A -t -v ON_ERROR_STOP=1 <<'SQL' | gzip >"$1"; } 2>&1
+set statement_timeout = 0;
+set idle_in_transaction_session_timeout = 0;
+set lock_timeout = '60s';
+set client_encoding = 'UTF8';
+set datestyle = 'ISO, YMD';
+set row_security = off;
+begin isolation level repeatable read read only;
+select string_agg(quote_ident(attname), ', ' order by attnum) filter (where attrelid = 'market_data_candles'::regclass) as closed,
+       string_agg(quote_ident(attname), ', ' order by attnum)
+           filter (where attrelid = 'market_data_live_candles'::regclass) as forming
+from pg_attribute
+where attrelid in ('market_data_candles'::regclass, 'market_data_live_candles'::regclass)
+  and attnum > 0 and not attisdropped and attgenerated = '' \gset
+\qecho COPY market_data_live_candles (:forming) FROM stdin;
+copy (select :forming from market_data_live_candles) to stdout;
+\qecho '\\.'
+\qecho COPY market_data_candles (:closed) FROM stdin;
+copy (select :closed from market_data_candles) to stdout;
+\qecho '\\.'
+commit;
+SQL
+    ) || failed "$errors" 'psql said why above; log in as the owner of the tables, who can read all rows of both'
+    [ -z "$errors" ] || printf '%s\n' "$errors" >&2
 }
 
 backup_sqlite() {
@@ -168,6 +208,6 @@ if [ "${1:-}" = --check ]; then
 fi
 [ -w "$folder" ] || refuse "BACKUP_DIR names $folder, which this user cannot write to"
 read_database_url
-if [ "$store" = postgres ]; then needs psql pg_dump pg_restore; else needs sqlite3; fi
+if [ "$store" = postgres ]; then needs psql pg_dump pg_restore gzip; else needs sqlite3; fi
 needs flock
 if [ "${1:-}" = --nightly ]; then nightly; else make_backup; fi

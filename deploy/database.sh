@@ -102,11 +102,19 @@ ask_postgres() { psql -X -A -t -q -w -v ON_ERROR_STOP=1 -c "$1"; }
 # Prints one value from the SQLite file $1.
 ask_sqlite() { sqlite3 -batch -bail -init /dev/null -cmd '.timeout 5000' "$1" "$2"; }
 
-# Prints the rows of a dump as COPY statements for our two tables, and nothing else that the dump may contain. The statements do
+# Succeeds if file $1 starts with $2, in which \0NNN stands for a byte. That identifies its format.
+starts_with() { cmp -s -n "$(printf %b "$2" | wc -c)" -- "$1" <(printf %b "$2"); }
+
+# The formats of pg_dump, and of the compressed COPY statements in which backup.sh writes the rows of tables of which pg_dump
+# would miss some.
+# shellcheck disable=SC2034  # restore.sh uses both
+readonly PG_DUMP=PGDMP GZIP='\0037\0213'
+
+# Prints the rows of a backup as COPY statements for our two tables, and nothing else that a dump may contain. The statements do
 # not name a schema, so that the rows go to the tables that the service sees. Each partition has its own statement. Fails unless
-# both tables are in the dump completely.
+# both tables are in the backup completely.
 dumped_rows() {
-    pg_restore --data-only --file=- -- "$1" | LC_ALL=C awk '
+    if starts_with "$1" "$GZIP"; then gzip -dc -- "$1"; else pg_restore --data-only --file=- -- "$1"; fi | LC_ALL=C awk '
         inside { print; if ($0 == "\\.") inside = 0; next }
         /^COPY [^ ]*market_data_(live_)?candles \(/ {
             sub(/^COPY ([^ ]*[.])?/, "COPY ")

@@ -24,9 +24,6 @@ else
     say "there is no $backup.sha256, so only the content of the file can be checked"
 fi
 
-# Succeeds if the backup starts with $1, which identifies its format.
-starts_with() { [ "$(head -c "${#1}" -- "$backup" | tr -d '\0')" = "$1" ]; }
-
 # Prints the statements for psql: one transaction, which is committed only if every row has been read from the backup.
 statements() {
     cat <<'SQL'
@@ -38,7 +35,7 @@ set client_encoding = 'UTF8';
 begin;
 lock table market_data_candles, market_data_live_candles in share row exclusive mode;
 do $$ begin
-    if exists (select from market_data_candles) or exists (select from market_data_live_candles) then
+    if exists (select 1 from market_data_candles) or exists (select 1 from market_data_live_candles) then
         raise exception 'the tables are no longer empty';
     end if;
 end $$;
@@ -71,16 +68,19 @@ SQL
 
 restore_postgres() {
     local found errors
-    needs psql pg_restore
-    starts_with PGDMP || die "$backup is not a dump of a Postgres database, but DATABASE_URL names a Postgres database"
-    errors=$(pg_restore --list -- "$backup" 2>&1 >/dev/null) || true
-    [[ $errors != *'unsupported version'* ]] ||
-        die "$backup was made by a newer pg_dump; nothing was touched. Restore with PostgreSQL's programs of at least its version"
+    needs psql pg_restore gzip
+    starts_with "$backup" "$PG_DUMP" || starts_with "$backup" "$GZIP" ||
+        die "$backup is not a dump of a Postgres database, but DATABASE_URL names a Postgres database"
+    if starts_with "$backup" "$PG_DUMP"; then
+        errors=$(pg_restore --list -- "$backup" 2>&1 >/dev/null) || true
+        [[ $errors != *'unsupported version'* ]] ||
+            die "$backup was made by a newer pg_dump; nothing was touched. Restore with PostgreSQL's programs of at least its version"
+    fi
     counts=$(count_dumped "$backup") || die "$backup is damaged, or not a backup of candlewick; nothing was touched. Take another one"
     found=$(ask_postgres "select to_regclass('market_data_candles') is not null
         and to_regclass('market_data_live_candles') is not null") || die 'the database cannot be reached; nothing was touched'
     [ "$found" = t ] || die 'the database has no tables yet; run "candlewick migrate" on it, then this again'
-    found=$(ask_postgres 'select exists (select from market_data_candles) or exists (select from market_data_live_candles)') ||
+    found=$(ask_postgres 'select exists (select 1 from market_data_candles) or exists (select 1 from market_data_live_candles)') ||
         die 'the tables cannot be read; nothing was touched'
     [ "$found" = f ] || die 'the database holds candles already; nothing was touched. Restore into an empty one'
     statements | psql -X -q -w -o /dev/null -v ON_ERROR_STOP=1 ||
@@ -90,7 +90,7 @@ restore_postgres() {
 restore_sqlite() {
     local target=$sqlite_file folder file
     needs sqlite3
-    starts_with 'SQLite format 3' || die "$backup is not a SQLite database, but DATABASE_URL names one"
+    starts_with "$backup" 'SQLite format 3' || die "$backup is not a SQLite database, but DATABASE_URL names one"
     for file in "$target" "$target-wal" "$target-shm" "$target-journal"; do
         [ ! -e "$file" ] || die "$file is there already; nothing was touched. Stop the service and move it away first"
     done

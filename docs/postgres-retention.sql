@@ -1,6 +1,6 @@
 -- Deletes closed candles of one timeframe that are older than a span, for psql, as the owner of the tables:
 --     psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -v timeframe=M1 -v keep='2 years' -f docs/postgres-retention.sql
--- Series by series over the key's index, and 10,000 candles a transaction, so that no post waits for long. By key rather than
+-- Symbol by symbol over the key's index, and 10,000 candles a transaction, so that no post waits for long. By key rather than
 -- by ctid, which does not tell rows of different partitions apart.
 
 -- A block cannot see psql's variables.
@@ -9,24 +9,22 @@ select set_config('candlewick.timeframe', :'timeframe', false), set_config('cand
 do $$
 declare
     oldest timestamptz := now() - current_setting('candlewick.keep')::interval;
-    series record;
+    series text;
     deleted bigint;
     deleted_in_all bigint := 0;
 begin
-    for series in
-        with recursive hop as (
-            (select symbol from market_data_candles order by symbol limit 1)
-            union all
-            select (select c.symbol from market_data_candles c where c.symbol > hop.symbol order by c.symbol limit 1)
-            from hop where hop.symbol is not null
-        )
-        select symbol from hop where symbol is not null
     loop
+        -- The next symbol. A recursive query would do the same, but not where Citus distributes the table.
+        series := (
+            select c.symbol from market_data_candles c
+            where c.symbol > coalesce(series, '') order by c.symbol limit 1);
+        exit when series is null;
         loop
+            -- The first condition leads Citus to the server that has the symbol.
             delete from market_data_candles
-            where (symbol, timeframe, "timestamp") in (
+            where symbol = series and (symbol, timeframe, "timestamp") in (
                 select symbol, timeframe, "timestamp" from market_data_candles
-                where symbol = series.symbol and timeframe = current_setting('candlewick.timeframe') and "timestamp" < oldest
+                where symbol = series and timeframe = current_setting('candlewick.timeframe') and "timestamp" < oldest
                 limit 10000);
             get diagnostics deleted = row_count;
             commit;

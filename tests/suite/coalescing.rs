@@ -302,10 +302,14 @@ impl Database {
                     Failing::Internally => " using errcode = 'XX000'",
                     Failing::ByRefusal => "",
                 };
-                format!(
+                // On Citus each statement goes to the other servers by itself.
+                self.execute(&format!(
                     "create function fail() returns trigger language plpgsql as
-                    $$ begin raise exception 'not this one'{class}; end $$;
-                    create trigger failing before insert on market_data_candles for each row
+                    $$ begin raise exception 'not this one'{class}; end $$"
+                ))
+                .await;
+                format!(
+                    "create trigger failing before insert on market_data_candles for each row
                     when (new.symbol = '{symbol}') execute function fail()"
                 )
             }

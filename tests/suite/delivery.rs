@@ -1,7 +1,7 @@
 //! The scripts of `deploy/` that a deployment depends on, run as shipped: the smoke test, backups and restores.
 
 mod backup;
-mod backups;
+pub mod backups;
 mod restore;
 mod shapes;
 mod smoke;

@@ -6,9 +6,11 @@ use std::time::Duration;
 use candlewick::app::AppError;
 use candlewick::errors::sentence;
 use candlewick::store::StoreError;
+use sqlx::Executor;
 use url::Url;
 
-use crate::harness::{Environment, PgDatabase, Service, plain_server, run};
+use crate::faults::database_server::DatabaseServer;
+use crate::harness::{Environment, PgDatabase, Service, eventually, leave_out, plain_server, run};
 use crate::postgres::{prepare, scalar};
 use crate::program::{Serving, folder, output, program};
 
@@ -107,7 +109,7 @@ fn a_refused_service_retries_and_serves_once_admitted() {
         // The database is created while the service waits for it.
         let name = format!("{}_late", database.name);
         let url = database.url_with(|url| url.set_path(&name));
-        let late = PgDatabase { server: database.server.clone(), name, url };
+        let late = PgDatabase { server: database.server.clone(), workers: Vec::new(), name, url };
         let mut serving = Serving::start(place.path(), &[("PORT", "0"), ("DATABASE_URL", &late.url)]);
         assert!(serving.first_line_with("not ready").contains("3D000"));
         database.execute(&format!("create database {} template template0", late.name)).await;
@@ -144,6 +146,42 @@ fn an_unreachable_server_is_reported_with_what_to_check() {
             let said = unavailable(&database.url_with(|url| url.set_query(Some("sslmode=verify-full")))).await;
             assert!(said.contains("TLS with") && said.contains("sslrootcert"), "{said}");
         }
+    });
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_stops_the_start() {
+    /// Of X.509 version 1, as Citus makes one. The server's own user has to own the key.
+    const MAKE: &str = "copy (select) to program 'exec 2>&1 >/dev/null; cat; \
+        openssl req -new -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr && \
+        openssl x509 -req -in server.csr -signkey server.key -out server.crt && chmod 600 server.key'";
+    run(async {
+        let server = match DatabaseServer::start(&std::env::temp_dir(), &[]) {
+            Ok(server) => server,
+            Err(reason) => return leave_out(&reason),
+        };
+        let mut connection = server.connect().await;
+        for statement in [MAKE, "alter system set ssl = on", "select pg_reload_conf()"] {
+            connection.execute(statement).await.unwrap();
+        }
+        let tls = format!("{}?sslmode=require", server.url);
+        let mut said = String::new();
+        eventually(async || match prepare(&tls, false).await {
+            Err(StoreError::Misconfigured(cause)) => {
+                said = cause.to_string();
+                true
+            }
+            // The server has not read its settings again yet.
+            other => {
+                assert!(matches!(other, Err(StoreError::Unavailable(_))), "{other:?}");
+                false
+            }
+        })
+        .await;
+        assert!(said.contains("UnsupportedCertVersion") && said.contains("sslmode=disable to DATABASE_URL"), "{said}");
+        let place = folder();
+        let (code, _, errors) = output(&mut program(place.path(), &[("DATABASE_URL", &tls), ("PORT", "0")]));
+        assert!(code == 2 && errors.contains("a certificate that cannot be used"), "{errors}");
     });
 }
 

@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::engine::Engine;
+
 pub const KEY: &str = "ingest-key-for-tests";
 pub const TOKEN: &str = "read-token-for-tests";
 
@@ -117,8 +119,12 @@ impl Database {
         Self::Sqlite(tempfile::tempdir().unwrap())
     }
 
+    /// On plain Postgres, or with the engine of this run in its place.
     pub async fn postgres() -> Self {
-        Self::Postgres(PgDatabase::create(&plain_server()).await)
+        Self::Postgres(match Engine::of_this_run() {
+            Some((engine, server)) => engine.database(&server).await,
+            None => PgDatabase::create(&plain_server()).await,
+        })
     }
 
     pub fn url(&self) -> String {
@@ -137,16 +143,19 @@ impl Database {
 
     /// Makes the forming candles of a symbol older by `seconds`.
     pub async fn age_forming(&self, symbol: &str, seconds: i64) {
-        let update = |age: &str| {
-            format!("update market_data_live_candles set updated_at = updated_at - {age} where symbol = '{symbol}'")
-        };
+        let update =
+            |time: &str| format!("update market_data_live_candles set updated_at = {time} where symbol = '{symbol}'");
         match self {
             Self::Sqlite(_) => {
                 let pool = SqlitePool::connect(&self.url()).await.unwrap();
-                pool.execute(&*update(&seconds.to_string())).await.unwrap();
+                pool.execute(&*update(&format!("updated_at - {seconds}"))).await.unwrap();
                 pool.close().await;
             }
-            Self::Postgres(database) => database.execute(&update(&format!("interval '{seconds} seconds'"))).await,
+            // Citus updates with immutable functions only, which the difference of a time with a zone and an interval is not.
+            Self::Postgres(database) => {
+                let age = format!("(updated_at at time zone 'UTC' - interval '{seconds} seconds') at time zone 'UTC'");
+                database.execute(&update(&age)).await;
+            }
         }
     }
 
@@ -192,6 +201,8 @@ impl Database {
 /// A Postgres database named `candlewick_test_…`. It is dropped together with this value.
 pub struct PgDatabase {
     pub server: String,
+    /// The servers over which Citus distributes it.
+    pub workers: Vec<String>,
     pub name: String,
     pub url: String,
 }
@@ -223,7 +234,7 @@ impl PgDatabase {
         connection.close().await.unwrap();
         let mut url = url::Url::parse(server).unwrap();
         url.set_path(&name);
-        Self { server: server.to_owned(), name, url: url.into() }
+        Self { server: server.to_owned(), workers: Vec::new(), name, url: url.into() }
     }
 
     /// The same database on a server that has taken over from its own.
@@ -294,13 +305,15 @@ impl TableLock {
 
 impl Drop for PgDatabase {
     fn drop(&mut self) {
-        let (server, name) = (self.server.clone(), self.name.clone());
+        let (name, servers) = (self.name.clone(), [vec![self.server.clone()], self.workers.clone()].concat());
         // This has a thread and a runtime of its own, because the test's may be unwinding.
         let dropping = std::thread::spawn(move || {
             run(async move {
-                let mut connection = PgConnection::connect(&server).await.unwrap();
-                connection.execute(&*format!("drop database {name} with (force)")).await.unwrap();
-                connection.execute(&*format!("drop role if exists {name}_login")).await.unwrap();
+                for server in servers {
+                    let mut connection = PgConnection::connect(&server).await.unwrap();
+                    connection.execute(&*format!("drop database {name} with (force)")).await.unwrap();
+                    connection.execute(&*format!("drop role if exists {name}_login")).await.unwrap();
+                }
             });
         });
         let _ = dropping.join();

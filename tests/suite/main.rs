@@ -6,6 +6,7 @@
 #![expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 #![expect(clippy::disallowed_methods, reason = "the servers to test against are named by the environment")]
 
+mod engine;
 mod harness;
 mod pgbouncer;
 mod pooler;
@@ -29,6 +30,7 @@ mod copying;
 mod covering_key;
 mod credentials;
 mod delivery;
+mod engines;
 mod exports;
 mod faults;
 mod first_contact;

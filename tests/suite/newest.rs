@@ -56,8 +56,11 @@ async fn newest_times_are_saved_at_shutdown_and_never_decrease(app: TestApp) {
 
     // Another process has meanwhile saved a later time for one timeframe.
     let mut service = Service::start(&Environment::new(&database.url())).await;
-    let later =
-        if matches!(database, Database::Sqlite(_)) { "timestamp + 7200000" } else { "timestamp + interval '2 hours'" };
+    let later = if matches!(database, Database::Sqlite(_)) {
+        "timestamp + 7200000"
+    } else {
+        "(timestamp at time zone 'UTC' + interval '2 hours') at time zone 'UTC'"
+    };
     execute(&database, &format!("update market_data_newest_candles set timestamp = {later} where timeframe = 'H1'"))
         .await;
     service.ingest(&[of(4, "H1"), of(29, "D1")]).await;

@@ -1,14 +1,16 @@
 //! Writes candles: with COPY if every candle is likely to be new, else with one INSERT that skips stored candles.
 
-use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres as Pg, Row};
 
-use super::binary::{BoundColumn, COPY_HEADER, COPY_TRAILER, CandleColumn, ClosingTimes, write_row};
+use super::binary::{COPY_HEADER, COPY_TRAILER, ClosingTimes, write_row};
+use super::citus_append;
+use super::engine::Engine;
+use super::rows::{bind, written};
 use crate::store::Appended;
 use crate::store::error::sql_state;
-use candle::{Batch, Candle, Written};
+use candle::{Batch, Candle};
 
 /// Binds `$1` to `$8`, the columns of both tables in the order of [`CandleColumn::ALL`].
 const INSERT_CLOSED: &str = include_str!("sql/insert_closed.sql");
@@ -41,7 +43,11 @@ fn counts(added: u64, forming: u64) -> Appended {
 }
 
 /// Inserts closed candles that are not stored yet, and inserts or replaces forming ones.
-pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<Appended> {
+pub(super) async fn insert(connection: &mut PgConnection, engine: Engine, batch: &Batch) -> sqlx::Result<Appended> {
+    if engine == Engine::Citus {
+        let rows = citus_append::insert(connection, batch).await?;
+        return Ok(written(batch, &rows)?.into());
+    }
     if batch.forming().is_empty() {
         let done = bind(sqlx::query(INSERT_CLOSED), batch.closed()).execute(connection).await?;
         return Ok(counts(done.rows_affected(), 0));
@@ -54,8 +60,12 @@ pub(super) async fn insert(connection: &mut PgConnection, batch: &Batch) -> sqlx
 /// Like [`insert`], but returns the keys of the changed candles, for [`written`].
 pub(super) async fn insert_returning_positions(
     connection: &mut PgConnection,
+    engine: Engine,
     batch: &Batch,
 ) -> sqlx::Result<Vec<PgRow>> {
+    if engine == Engine::Citus {
+        return citus_append::insert(connection, batch).await;
+    }
     let query = if batch.forming().is_empty() {
         bind(sqlx::query(INSERT_CLOSED_RETURNING_KEYS), batch.closed())
     } else {
@@ -109,49 +119,6 @@ async fn send_copy(connection: &mut PgConnection, candles: &[Candle]) -> sqlx::R
     copy.finish().await
 }
 
-/// Binds the columns of `candles` in the order of [`CandleColumn::ALL`].
-pub(super) fn bind<'q, C: AsRef<Candle> + Sync>(
-    query: Query<'q, Pg, PgArguments>,
-    candles: &'q [C],
-) -> Query<'q, Pg, PgArguments> {
-    CandleColumn::ALL.into_iter().fold(query, |query, column| query.bind(BoundColumn(column, candles)))
-}
-
-/// Binds the columns after symbol and timeframe, for candles of one series.
-pub(super) fn bind_values<'q>(query: Query<'q, Pg, PgArguments>, candles: &'q [Candle]) -> Query<'q, Pg, PgArguments> {
-    let columns = CandleColumn::ALL
-        .into_iter()
-        .skip_while(|column| matches!(column, CandleColumn::Symbol | CandleColumn::Timeframe));
-    columns.fold(query, |query, column| query.bind(BoundColumn(column, candles)))
-}
-
 fn bind_both<'q>(query: Query<'q, Pg, PgArguments>, batch: &'q Batch) -> Query<'q, Pg, PgArguments> {
     bind(bind(query, batch.closed()), batch.forming()).bind(ClosingTimes(batch.forming()))
-}
-
-/// Finds the positions in `batch` of the candles that were written.
-pub(super) fn written(batch: &Batch, rows: &[PgRow]) -> sqlx::Result<Written> {
-    let mut written = Written::default();
-    for row in rows {
-        let is_closed = if row.len() > 3 { row.try_get(3)? } else { true };
-        let time: DateTime<Utc> = row.try_get(2)?;
-        let theirs: (&str, &str, i64) = (row.try_get(0)?, row.try_get(1)?, time.timestamp());
-        if is_closed {
-            written.closed.extend(position_of(theirs, batch.closed()));
-        } else {
-            written.forming.extend(position_of(theirs, batch.forming()));
-        }
-    }
-    written.closed.sort_unstable();
-    written.forming.sort_unstable();
-    Ok(written)
-}
-
-/// The position of the candle with this symbol, timeframe and opening second.
-fn position_of<C: AsRef<Candle>>(key: (&str, &str, i64), candles: &[C]) -> Option<usize> {
-    let found = candles.binary_search_by(|candle| {
-        let own = &candle.as_ref().key;
-        (own.symbol().as_str(), own.timeframe().name(), own.time().seconds()).cmp(&key)
-    });
-    found.ok()
 }

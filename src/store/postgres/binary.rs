@@ -124,6 +124,31 @@ impl<C> sqlx::Type<Pg> for BoundColumn<'_, C> {
     }
 }
 
+/// A column of one candle, as a value to bind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BoundValue<'a>(pub(super) CandleColumn, pub(super) &'a Candle);
+
+impl sqlx::Type<Pg> for BoundValue<'_> {
+    /// Unused, because [`Encode::produces`] returns the type of each value.
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(CandleColumn::Symbol.type_oids().0))
+    }
+}
+
+impl Encode<'_, Pg> for BoundValue<'_> {
+    fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let start = bytes.len();
+        self.0.write(self.1, bytes);
+        // The caller writes the length of a value itself.
+        bytes.drain(start..start + size_of::<i32>());
+        Ok(IsNull::No)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::with_oid(Oid(self.0.type_oids().0)))
+    }
+}
+
 /// Appends the header of an array of `count` elements of the type with the OID `element` (PostgreSQL: `array_recv`).
 fn write_array_header(element: u32, count: usize, has_nulls: bool, bytes: &mut PgArgumentBuffer) {
     const DIMENSIONS: i32 = 1;
@@ -169,13 +194,39 @@ impl Encode<'_, Pg> for ClosingTimes<'_> {
         const NULL: i32 = -1;
         write_array_header(CandleColumn::Timestamp.type_oids().0, self.0.len(), true, bytes);
         for Forming { closing, .. } in self.0 {
-            match closing {
-                Closing::Undecided => bytes.extend_from_slice(&NULL.to_be_bytes()),
-                Closing::Never => write_bytes(&i64::MAX.to_be_bytes(), bytes),
-                Closing::Ended(time) | Closing::Early(time) => write_bytes(&micros(*time).to_be_bytes(), bytes),
+            match closing_micros(*closing) {
+                None => bytes.extend_from_slice(&NULL.to_be_bytes()),
+                Some(micros) => write_bytes(&micros.to_be_bytes(), bytes),
             }
         }
         Ok(IsNull::No)
+    }
+}
+
+/// The column `closes_at` of one forming candle, as a value to bind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClosingTime<'a>(pub(super) &'a Forming);
+
+impl sqlx::Type<Pg> for ClosingTime<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(CandleColumn::Timestamp.type_oids().0))
+    }
+}
+
+impl Encode<'_, Pg> for ClosingTime<'_> {
+    fn encode_by_ref(&self, bytes: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let Some(micros) = closing_micros(self.0.closing) else { return Ok(IsNull::Yes) };
+        bytes.extend_from_slice(&micros.to_be_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+/// The value of `closes_at`, if a post changes it.
+fn closing_micros(closing: Closing) -> Option<i64> {
+    match closing {
+        Closing::Undecided => None,
+        Closing::Never => Some(i64::MAX),
+        Closing::Ended(time) | Closing::Early(time) => Some(micros(time)),
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use super::engine::Engine;
 use crate::store::error::sql_state;
 use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE};
 use candle::{Batch, Timestamp};
@@ -22,11 +23,20 @@ const IS_ANY_DUE: &str =
 /// waits for a writer's lock for less than the server takes to detect a deadlock (1 s), because a post may be waiting
 /// for it meanwhile.
 static CLOSE_DUE: LazyLock<String> = LazyLock::new(|| close(""));
+static CLOSE_SYMBOL: LazyLock<String> = LazyLock::new(|| close("and symbol = $3"));
 static CLOSE_ONE: LazyLock<String> =
     LazyLock::new(|| close(r#"and symbol = $3 and timeframe = $4 and "timestamp" = $5"#));
 
 fn close(filter: &str) -> String {
     include_str!("sql/close_due.sql").replace("{filter}", filter)
+}
+
+/// The due candles that one statement closes.
+#[derive(Debug, Clone)]
+pub(super) enum Extent {
+    All,
+    Symbol(String),
+    Candle(DueKey),
 }
 
 const DUE: &str = r#"
@@ -53,6 +63,13 @@ const DELETE_HIDDEN: &str = r#"
             where c.symbol = l.symbol and c.timeframe = l.timeframe and c."timestamp" = l."timestamp")
         for update skip locked)"#;
 
+/// Citus locks rows for no statement that runs on several servers. A deadlock with a writer is resolved there by a retry
+/// of the writer, or by the next sweep.
+const DELETE_HIDDEN_ON_CITUS: &str = r#"
+    delete from market_data_live_candles l where exists (
+        select from market_data_candles c
+        where c.symbol = l.symbol and c.timeframe = l.timeframe and c."timestamp" = l."timestamp")"#;
+
 /// The key of a candle that is due, as it is stored.
 #[derive(Debug, Clone)]
 pub(super) struct DueKey {
@@ -66,6 +83,10 @@ impl DueKey {
         Ok(Self { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, time: row.try_get(2)? })
     }
 
+    pub(super) fn symbol(&self) -> &str {
+        &self.symbol
+    }
+
     pub(super) fn with(self, outcome: ClosingOutcome) -> DueCandle {
         DueCandle { symbol: self.symbol, timeframe: self.timeframe, time: self.time.timestamp_millis(), outcome }
     }
@@ -76,14 +97,28 @@ fn candle(row: &PgRow) -> sqlx::Result<DueCandle> {
     DueKey::read(row).map(|key| key.with(outcome))
 }
 
-/// Closes the forming candles that are due, in their last state, all or none. If a writer keeps one of them locked for
-/// too long, none is closed before the next round.
-pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueCandle>> {
-    if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(now.to_chrono()).fetch_one(&mut *connection).await? {
-        return Ok(Vec::new());
-    }
-    let rows = match sqlx::query(&CLOSE_DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await
-    {
+/// Closes forming candles that are due, in their last state, all or none, at most [`MAX_CLOSED_AT_ONCE`]. If a writer
+/// keeps one of them locked for too long, none is closed before the next round.
+pub(super) async fn close_due(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    extent: &Extent,
+) -> sqlx::Result<Vec<DueCandle>> {
+    let close = match extent {
+        Extent::All => {
+            if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(now.to_chrono()).fetch_one(&mut *connection).await? {
+                return Ok(Vec::new());
+            }
+            sqlx::query(&CLOSE_DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE)
+        }
+        Extent::Symbol(symbol) => {
+            sqlx::query(&CLOSE_SYMBOL).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).bind(symbol)
+        }
+        Extent::Candle(DueKey { symbol, timeframe, time }) => {
+            sqlx::query(&CLOSE_ONE).bind(now.to_chrono()).bind(1_i64).bind(symbol).bind(timeframe).bind(time)
+        }
+    };
+    let rows = match close.fetch_all(connection).await {
         Err(error) if is_lock_timeout(&error) => return Ok(Vec::new()),
         rows => rows?,
     };
@@ -94,20 +129,6 @@ pub(super) async fn close_due(connection: &mut PgConnection, now: Timestamp) -> 
 pub(super) async fn due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueKey>> {
     let rows = sqlx::query(DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
     rows.iter().map(DueKey::read).collect()
-}
-
-/// Closes one candle, if it is still due and no writer has locked it.
-pub(super) async fn close_one(
-    connection: &mut PgConnection,
-    now: Timestamp,
-    key: &DueKey,
-) -> sqlx::Result<Option<DueCandle>> {
-    let statement = sqlx::query(&CLOSE_ONE).bind(now.to_chrono()).bind(1_i64);
-    let statement = statement.bind(&key.symbol).bind(&key.timeframe).bind(key.time);
-    match statement.fetch_optional(connection).await {
-        Err(error) if is_lock_timeout(&error) => Ok(None),
-        row => row?.as_ref().map(candle).transpose(),
-    }
 }
 
 /// Makes a candle due again at `time`.
@@ -138,6 +159,7 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
 }
 
 /// Deletes forming candles that are also stored as closed, and returns their number.
-pub(super) async fn delete_hidden(connection: &mut PgConnection) -> sqlx::Result<u64> {
-    sqlx::query(DELETE_HIDDEN).execute(connection).await.map(|done| done.rows_affected())
+pub(super) async fn delete_hidden(connection: &mut PgConnection, engine: Engine) -> sqlx::Result<u64> {
+    let delete = if engine == Engine::Citus { DELETE_HIDDEN_ON_CITUS } else { DELETE_HIDDEN };
+    sqlx::query(delete).execute(connection).await.map(|done| done.rows_affected())
 }

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::append::{bind, bind_values};
+use super::rows::{bind, bind_values};
 use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, Stored, unreadable};
 use candle::{Candle, Key, Timestamp};
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 
+use rustls::CertificateError;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 
@@ -81,6 +82,13 @@ impl Server<'_> {
             };
             return StoreError::denied(format!("{place} says: {message} ({state}); {remedy}"));
         }
+        if let Some(fault) = unusable_certificate(&error) {
+            return StoreError::misconfigured(format!(
+                "{place} has a certificate that cannot be used under any sslmode but disable: {fault}; give the server a \
+                 certificate of X.509 version 3 (openssl req -x509 makes one), or, if nobody can listen on the way, add \
+                 sslmode=disable to {setting}"
+            ));
+        }
         let text = match &error {
             sqlx::Error::Io(error) if is_look_up_failure(error) => {
                 let host = self.options.get_host();
@@ -100,11 +108,7 @@ impl Server<'_> {
                  way, add sslmode=disable"
             ),
             sqlx::Error::Tls(error) => self.tls_failure(error),
-            sqlx::Error::Io(error)
-                if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
-            {
-                self.tls_failure(error)
-            }
+            sqlx::Error::Io(failure) if tls_error(&error).is_some() => self.tls_failure(failure),
             _ => match StoreError::from(error) {
                 StoreError::Unavailable(source) => return StoreError::unavailable(ContactFailure { place, source }),
                 other => return other,
@@ -119,6 +123,31 @@ impl Server<'_> {
             "TLS with {place} failed: {error}; set sslrootcert in {setting} to the certificate of the server's \
              authority"
         )
+    }
+}
+
+/// The failure of TLS behind an error, if it is one.
+fn tls_error(error: &sqlx::Error) -> Option<&rustls::Error> {
+    match error {
+        sqlx::Error::Tls(error) => error.downcast_ref(),
+        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// The fault of a certificate that the TLS library cannot read or cannot check signatures of. It does so even if the
+/// address asks for no verification. A new certificate is needed, and waiting does not bring one. Citus makes such a
+/// certificate, of X.509 version 1, when its extension is created.
+fn unusable_certificate(error: &sqlx::Error) -> Option<&CertificateError> {
+    match tls_error(error)? {
+        rustls::Error::InvalidCertificate(
+            fault @ (CertificateError::BadEncoding
+            | CertificateError::UnhandledCriticalExtension
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+            | CertificateError::Other(_)),
+        ) => Some(fault),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@ use sqlx::{Executor as _, PgConnection};
 
 use super::connect::is_local;
 use super::contact::Server;
+use super::engine::{self, Engine};
 use super::pooler::{Proof, connect_past_poolers};
 use super::setup::{self, DOUBT, Mode};
 use super::standby::Standby;
@@ -149,6 +150,11 @@ impl Inspection<'_> {
         }
         access::check(self.connection).await?;
         self.findings.fine("access", "the login may do what the service does, and sees every row");
+        match engine::find(self.connection).await? {
+            Engine::Plain => {}
+            Engine::Timescale => self.findings.fine("engine", "market_data_candles is a hypertable of TimescaleDB"),
+            Engine::Citus => self.findings.fine("engine", "Citus distributes the tables by symbol"),
+        }
         Ok(())
     }
 

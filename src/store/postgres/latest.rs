@@ -10,8 +10,8 @@ use crate::store::latest::LatestRow;
 use crate::store::series::{Position, SeriesKey};
 use crate::store::{StoreError, unreadable};
 
-const ROWS: &str = include_str!("sql/latest_rows.sql");
-const NEWEST_CANDLE: &str = include_str!("sql/newest_candle.sql");
+pub(super) const ROWS: &str = include_str!("sql/latest_rows.sql");
+pub(super) const NEWEST_CANDLE: &str = include_str!("sql/newest_candle.sql");
 
 /// Selects the series after a position that have closed or forming candles, by a loose index scan over both tables, and the
 /// newest candle of each.
@@ -36,9 +36,10 @@ pub(super) async fn of(connection: &mut PgConnection, keys: &[SeriesKey]) -> sql
     sqlx::query(&OF).bind(symbols).bind(timeframes).fetch_one(connection).await
 }
 
-/// Decodes the row of [`after`] or [`of`].
-pub(super) fn rows(row: &PgRow) -> Result<Vec<LatestRow>, StoreError> {
-    decoded(row).map_err(unreadable)
+/// Decodes the rows of [`after`] or [`of`].
+pub(super) fn rows<'a>(rows: impl IntoIterator<Item = &'a PgRow>) -> Result<Vec<LatestRow>, StoreError> {
+    let rows = rows.into_iter().map(decoded).collect::<sqlx::Result<Vec<_>>>().map_err(unreadable)?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 fn decoded(row: &PgRow) -> sqlx::Result<Vec<LatestRow>> {

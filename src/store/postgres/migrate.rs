@@ -6,6 +6,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tracing::info;
 
 use super::covering_key;
+use super::engine::{self, Engine};
 use super::watch::{FIRST_REPORT, Watch};
 use crate::store::{NEWEST_CANDLES_MIGRATION, StoreError, changed_migration};
 
@@ -32,8 +33,12 @@ pub(super) async fn run(connection: &mut PgConnection, options: &PgConnectOption
         return Err(store_error(MigrateError::Dirty(version)));
     }
     let mut applied = connection.list_applied_migrations().await.map_err(store_error)?;
+    let engine = engine::find(connection).await;
     for migration in sqlx::migrate!("migrations/postgres").iter() {
+        let migration = &if matches!(engine, Ok(Engine::Citus)) { on_citus(migration) } else { migration.clone() };
         if migration.version == COVERING_KEY_MIGRATION
+            // Neither Citus nor TimescaleDB lets another index take the place of a key's.
+            && matches!(engine, Ok(Engine::Plain))
             && applied.iter().all(|applied| applied.version != migration.version)
         {
             connection.unlock().await.map_err(store_error)?;
@@ -110,6 +115,19 @@ async fn rerun(connection: &mut PgConnection, migration: &Migration) -> Result<(
     Ok(transaction.commit().await?)
 }
 
+/// The migration in a wording that Citus can run, under the checksum of the usual one. That of the newest candles hops
+/// over the key of all series, which Citus does for no distributed table.
+fn on_citus(migration: &Migration) -> Migration {
+    const FILL: &str = "insert into market_data_newest_candles";
+    let mut on_citus = migration.clone();
+    if let Some((before, fill)) = migration.sql.find(FILL).map(|start| migration.sql.split_at(start))
+        && let Some((_, after)) = fill.split_once(';')
+    {
+        on_citus.sql = format!("{before}{}{after}", include_str!("sql/citus_newest_candles.sql")).into();
+    }
+    on_citus
+}
+
 /// A failure to make or update the tables.
 #[derive(Debug, thiserror::Error)]
 enum MigrationFailure {
@@ -126,7 +144,10 @@ fn store_error(error: MigrateError) -> StoreError {
             match state.as_deref() {
                 Some("42501") => StoreError::misconfigured(MAY_NOT_CREATE),
                 // Another object in the database has a name that we need, or is not what we expect under that name.
-                Some(state) if state.starts_with("42") => StoreError::misconfigured(MigrationFailure::Make(error)),
+                // An extension refuses a statement for tables of its own.
+                Some(state) if state.starts_with("42") || state.starts_with("0A") => {
+                    StoreError::misconfigured(MigrationFailure::Make(error))
+                }
                 _ => StoreError::from(error),
             }
         }

@@ -1,5 +1,6 @@
 //! Candles in PostgreSQL. [`setup`] makes first [`contact`]: it refuses a [`pooler`] in transaction mode, checks
-//! whether an existing table can be [`adopt`]ed, has [`migrate`] make the tables, and checks the login's [`access`].
+//! whether an existing table can be [`adopt`]ed, has [`migrate`] make the tables, checks the login's [`access`], and finds
+//! the [`engine`] of the tables.
 //! [`inspect`] makes the same checks and changes nothing. [`pool`] lends connections, for which requests wait less
 //! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`append`] writes, and [`read`]
 //! and [`resample`] read on them. This file puts the parts together.
@@ -9,6 +10,9 @@ mod access;
 mod adopt;
 mod append;
 mod binary;
+mod citus_append;
+mod citus_latest;
+mod citus_series;
 mod closing;
 mod compare;
 mod connect;
@@ -16,6 +20,7 @@ mod contact;
 mod copy_hint;
 mod covering_key;
 mod digits;
+mod engine;
 mod exact_volume;
 mod inspect;
 mod latest;
@@ -26,6 +31,8 @@ mod pool;
 mod pooler;
 mod read;
 mod resample;
+mod retry;
+mod rows;
 mod series;
 mod setup;
 mod standby;
@@ -33,8 +40,8 @@ mod watch;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use coalescer::{Limits, Size};
@@ -44,7 +51,6 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
 
 use super::digits::{CandleTable, CountedDigits};
 use super::latest::LatestRow;
@@ -64,8 +70,11 @@ use append::Copied;
 use candle::{Batch, Candle, Timestamp, Written};
 use contact::Server;
 use copy_hint::WrittenRanges;
+use engine::Engine;
 use pool::{Pool, PoolError, Purpose};
 use resample::Added;
+use retry::{read_with, write_with};
+use setup::Prepared;
 use standby::Standby;
 
 pub use resample::resample_statement;
@@ -84,7 +93,8 @@ struct PostgresShared {
     probe: Pool,
     /// A standby that reads may go to.
     standby: Option<Standby>,
-    prepared: AtomicBool,
+    /// The engine of the tables. First contact finds it, and until then no statement is sent.
+    engine: OnceLock<Engine>,
     /// True if COPY may write into the table.
     takes_copy: AtomicBool,
     copy_hint: WrittenRanges,
@@ -136,45 +146,6 @@ const CONNECTIONS_PER_RESAMPLER: usize = 3;
 /// The maximum time for which such a statement waits for others.
 const TURN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The maximum number of times that a statement is repeated after the server cancelled it because of another
-/// transaction.
-const MAX_RETRIES: usize = 3;
-
-/// Runs one statement that reads. It runs once more if the server had closed the connection, which is not pinged before
-/// every statement, or if a standby cancelled the statement because it conflicted with changes from the primary. A
-/// macro, because the compiler cannot prove that a function that takes such a closure by reference is `Send`.
-macro_rules! read_with {
-    ($pool:expr, |$connection:ident| $statement:expr) => {{
-        match $pool.run(Purpose::Read, async |$connection| $statement.await).await {
-            Err(error) if error.is_of_the_connection() || error.is_conflict() => {
-                debug!(cause = chain(&error).to_string(), "trying the statement again");
-                $pool.run(Purpose::ReadAgain, async |$connection| $statement.await).await
-            }
-            result => result,
-        }
-    }};
-}
-
-/// Runs one statement that writes. It is repeated after a conflict with another transaction, each time on a newly
-/// acquired connection.
-macro_rules! write_with {
-    ($pool:expr, $purpose:expr, |$connection:ident| $statement:expr) => {{
-        let mut attempt = 0;
-        loop {
-            match $pool.run($purpose, async |$connection| $statement.await).await {
-                Err(error) if attempt < MAX_RETRIES && error.is_conflict() => {
-                    attempt += 1;
-                    debug!(
-                        cause = chain(&error).to_string(),
-                        attempt, "trying the statement again, because another transaction was in its way"
-                    );
-                }
-                result => break result,
-            }
-        }
-    }};
-}
-
 impl Postgres {
     pub(super) fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let (setting, max_connections) = (config.setting.clone(), config.max_connections);
@@ -190,7 +161,7 @@ impl Postgres {
             },
             options,
             setting,
-            prepared: AtomicBool::new(false),
+            engine: OnceLock::new(),
             takes_copy: AtomicBool::new(false),
             copy_hint: WrittenRanges::default(),
             series_readers: Arc::new(Semaphore::new(if max_connections > SMALL_POOL_CONNECTIONS {
@@ -204,12 +175,12 @@ impl Postgres {
     }
 
     pub(super) async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        let takes_copy = setup::prepare(self.server(), migrate).await?;
+        let Prepared { engine, takes_copy } = setup::prepare(self.server(), migrate).await?;
         if let Some(standby) = &self.0.standby {
             standby.prepare().await?;
         }
         self.0.takes_copy.store(takes_copy, Ordering::Release);
-        self.0.prepared.store(true, Ordering::Release);
+        self.0.engine.get_or_init(|| engine);
         Ok(())
     }
 
@@ -219,6 +190,11 @@ impl Postgres {
         if let Some(standby) = &self.0.standby {
             inspect::inspect_standby(standby, findings).await;
         }
+    }
+
+    /// The engine of the tables, once first contact has found it.
+    fn engine(&self) -> Result<Engine, StoreError> {
+        self.0.engine.get().copied().ok_or_else(not_prepared)
     }
 
     fn server(&self) -> Server<'_> {
@@ -232,7 +208,7 @@ impl Postgres {
         bump: BumpOnDrop,
         write_by: Instant,
     ) -> Result<Appended, StoreError> {
-        let (shared, purpose) = (Arc::clone(&self.0), Purpose::WriteLarge { by: write_by });
+        let (shared, purpose, engine) = (Arc::clone(&self.0), Purpose::WriteLarge { by: write_by }, self.engine()?);
         self.write(move |pool| async move {
             let _bump = bump;
             if shared.may_copy(&batch) {
@@ -245,7 +221,7 @@ impl Postgres {
                     Copied::Nothing => {}
                 }
             }
-            let appended = write_with!(pool, purpose, |connection| append::insert(connection, &batch))?;
+            let appended = write_with!(pool, purpose, |connection| append::insert(connection, engine, &batch))?;
             shared.copy_hint.note(batch.closed(), appended.added == batch.closed().len());
             Ok(appended)
         })
@@ -260,18 +236,18 @@ impl Postgres {
         write_by: Instant,
     ) -> Result<Vec<Written>, StoreError> {
         let (merged, origins) = Batch::merge(batches.iter().map(|batch| &**batch));
-        let merged = Arc::new(merged);
+        let (merged, engine) = (Arc::new(merged), self.engine()?);
         let (shared, inserted) = (Arc::clone(&self.0), Arc::clone(&merged));
         let insert = move |pool: Pool| async move {
             let _bump = bump;
             let rows = write_with!(pool, Purpose::Write { by: Some(write_by) }, |connection| {
-                append::insert_returning_positions(connection, &inserted)
+                append::insert_returning_positions(connection, engine, &inserted)
             })?;
             shared.copy_hint.note(inserted.closed(), true);
             Ok(rows)
         };
         let rows = self.write(insert).await?;
-        let written = append::written(&merged, &rows).map_err(unreadable)?;
+        let written = rows::written(&merged, &rows).map_err(unreadable)?;
         Ok(origins.divide(&written, batches.len()))
     }
 
@@ -319,9 +295,10 @@ impl Postgres {
         position: Position,
         most: usize,
     ) -> Result<Vec<SeriesRow>, StoreError> {
+        let engine = self.engine()?;
         let select = move |pool: Pool| {
             let position = position.clone();
-            async move { read_with!(pool, |connection| series::rows_after(connection, &position, most)) }
+            async move { read_with!(pool, |connection| series::rows_after(connection, engine, &position, most)) }
         };
         series::rows(&self.read_series(server, select).await?)
     }
@@ -332,9 +309,14 @@ impl Postgres {
         position: Position,
         most: usize,
     ) -> Result<Vec<Position>, StoreError> {
+        let engine = self.engine()?;
+        if engine == Engine::Citus {
+            let select = move |pool: Pool| citus_series::keys_after(pool, position.clone(), most);
+            return self.read_series(server, select).await;
+        }
         let select = move |pool: Pool| {
             let position = position.clone();
-            async move { read_with!(pool, |connection| series::keys_after(connection, &position, most)) }
+            async move { read_with!(pool, |connection| series::keys_after(connection, engine, &position, most)) }
         };
         series::positions(&self.read_series(server, select).await?)
     }
@@ -345,6 +327,10 @@ impl Postgres {
         symbol: Vec<u8>,
         most: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if self.engine()? == Engine::Citus {
+            let select = move |pool: Pool| citus_series::symbols_after(pool, symbol.clone(), most);
+            return self.read_series(server, select).await;
+        }
         let select = move |pool: Pool| {
             let symbol = symbol.clone();
             async move { read_with!(pool, |connection| series::symbols_after(connection, &symbol, most)) }
@@ -358,6 +344,10 @@ impl Postgres {
         keys: Vec<SeriesKey>,
     ) -> Result<Vec<Option<Sample>>, StoreError> {
         let asked = keys.len();
+        if self.engine()? == Engine::Citus {
+            let select = move |pool: Pool| citus_series::samples(pool, keys.clone());
+            return series::found(&self.read_series(server, select).await?, asked);
+        }
         let select = move |pool: Pool| {
             let keys = keys.clone();
             async move { read_with!(pool, |connection| series::samples(connection, &keys)) }
@@ -366,19 +356,27 @@ impl Postgres {
     }
 
     pub(super) async fn latest_after(&self, position: Position, most: usize) -> Result<Vec<LatestRow>, StoreError> {
+        if self.engine()? == Engine::Citus {
+            let select = move |pool: Pool| citus_latest::after(pool, position.clone(), most);
+            return latest::rows(&self.read_series(ReadServer::Primary, select).await?);
+        }
         let select = move |pool: Pool| {
             let position = position.clone();
             async move { read_with!(pool, |connection| latest::after(connection, &position, most)) }
         };
-        latest::rows(&self.read_series(ReadServer::Primary, select).await?)
+        latest::rows([&self.read_series(ReadServer::Primary, select).await?])
     }
 
     pub(super) async fn latest_of(&self, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
+        if self.engine()? == Engine::Citus {
+            let select = move |pool: Pool| citus_latest::of(pool, keys.clone());
+            return latest::rows(&self.read_series(ReadServer::Primary, select).await?);
+        }
         let select = move |pool: Pool| {
             let keys = keys.clone();
             async move { read_with!(pool, |connection| latest::of(connection, &keys)) }
         };
-        latest::rows(&self.read_series(ReadServer::Primary, select).await?)
+        latest::rows([&self.read_series(ReadServer::Primary, select).await?])
     }
 
     /// Runs one step of a list of series once it gets a permit.
@@ -459,7 +457,11 @@ impl Postgres {
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
-        let delete = |pool: Pool| async move { pool.run(Purpose::Write { by: None }, closing::delete_hidden).await };
+        let engine = self.engine()?;
+        let delete = move |pool: Pool| async move {
+            pool.run(Purpose::Write { by: None }, async |connection| closing::delete_hidden(connection, engine).await)
+                .await
+        };
         self.0.work.close_idle().await;
         self.0.probe.close_idle().await;
         if let Some(standby) = &self.0.standby {
@@ -473,28 +475,54 @@ impl Postgres {
     }
 
     pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
-        let close = move |pool: Pool| async move {
-            write_with!(pool, Purpose::Write { by: None }, |connection| closing::close_due(connection, now))
+        let close = async {
+            if self.engine()? == Engine::Citus {
+                return self.close_by_symbol(now).await;
+            }
+            match self.close_candles(now, closing::Extent::All).await {
+                Err(StoreError::ConstraintViolated(_)) => self.close_one_by_one(now, self.due(now).await?).await,
+                result => result,
+            }
         };
-        match self.on(&self.0.work, close).await {
+        match close.await {
             // A standby cannot be written, and the primary's service closes.
             Err(StoreError::ReadOnly(_)) => Ok(Vec::new()),
-            Err(StoreError::ConstraintViolated(_)) => self.close_one_by_one(now).await,
             result => result,
         }
     }
 
-    /// Closes each due candle in a statement of its own, so that a refused candle does not keep the others from being
-    /// closed.
-    async fn close_one_by_one(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
+    async fn close_candles(&self, now: Timestamp, extent: closing::Extent) -> Result<Vec<DueCandle>, StoreError> {
+        let close = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| closing::close_due(connection, now, &extent))
+        };
+        self.on(&self.0.work, close).await
+    }
+
+    async fn due(&self, now: Timestamp) -> Result<Vec<closing::DueKey>, StoreError> {
         let due = move |pool: Pool| async move { read_with!(pool, |connection| closing::due(connection, now)) };
+        self.on(&self.0.work, due).await
+    }
+
+    /// Closes the due candles of each symbol in a statement of their own, because Citus locks rows on one server only.
+    async fn close_by_symbol(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
         let mut candles = Vec::new();
-        for key in self.on(&self.0.work, due).await? {
-            let one = key.clone();
-            let close = move |pool: Pool| async move {
-                write_with!(pool, Purpose::Write { by: None }, |connection| closing::close_one(connection, now, &one))
-            };
-            match self.on(&self.0.work, close).await {
+        for keys in self.due(now).await?.chunk_by(|one, next| one.symbol() == next.symbol()) {
+            match self.close_candles(now, closing::Extent::Symbol(keys[0].symbol().to_owned())).await {
+                Err(StoreError::ConstraintViolated(_)) => {
+                    candles.extend(self.close_one_by_one(now, keys.to_vec()).await?);
+                }
+                closed => candles.extend(closed?),
+            }
+        }
+        Ok(candles)
+    }
+
+    /// Closes each of these candles in a statement of its own, so that a refused candle does not keep the others from
+    /// being closed.
+    async fn close_one_by_one(&self, now: Timestamp, keys: Vec<closing::DueKey>) -> Result<Vec<DueCandle>, StoreError> {
+        let mut candles = Vec::new();
+        for key in keys {
+            match self.close_candles(now, closing::Extent::Candle(key.clone())).await {
                 Ok(closed) => candles.extend(closed),
                 Err(StoreError::ConstraintViolated(cause)) => {
                     let (one, later) = (key.clone(), now.plus_seconds(REFUSED_CLOSING_DELAY_SECONDS));
@@ -573,9 +601,7 @@ impl Postgres {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if !self.0.prepared.load(Ordering::Acquire) {
-            return Err(not_prepared());
-        }
+        self.engine()?;
         finished(&self.0.tasks, work).await
     }
 }

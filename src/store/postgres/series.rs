@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
+use super::engine::Engine;
 use crate::store::precision::SAMPLE_CANDLES;
 use crate::store::series::{Position, Sample, SeriesKey, SeriesRow};
 use crate::store::{StoreError, unreadable};
@@ -16,6 +17,10 @@ const ROWS_AFTER: &str = include_str!("sql/rows_after.sql");
 
 /// Selects the series after a position with a loose index scan, which seeks from each key to the next.
 const KEYS_AFTER: &str = include_str!("sql/keys_after.sql");
+
+/// The same on hypertables, whose compressed chunks check the comparison of pairs row by row.
+const ROWS_AFTER_ON_TIMESCALE: &str = include_str!("sql/timescale_rows_after.sql");
+const KEYS_AFTER_ON_TIMESCALE: &str = include_str!("sql/timescale_keys_after.sql");
 
 /// Selects the symbols after a given symbol, also with a loose index scan.
 const SYMBOLS_AFTER: &str = include_str!("sql/symbols_after.sql");
@@ -37,11 +42,13 @@ pub(super) fn count(count: usize) -> i64 {
 
 pub(super) async fn rows_after(
     connection: &mut PgConnection,
+    engine: Engine,
     position: &Position,
     limit: usize,
 ) -> sqlx::Result<PgRow> {
     let (symbol, timeframe) = (text(&position.symbol)?, text(&position.timeframe)?);
-    sqlx::query(ROWS_AFTER).bind(symbol).bind(timeframe).bind(count(limit)).fetch_one(connection).await
+    let select = if engine == Engine::Timescale { ROWS_AFTER_ON_TIMESCALE } else { ROWS_AFTER };
+    sqlx::query(select).bind(symbol).bind(timeframe).bind(count(limit)).fetch_one(connection).await
 }
 
 /// Decodes the row of [`rows_after`].
@@ -68,11 +75,13 @@ fn check_order(rows: &[SeriesRow]) -> Result<(), StoreError> {
 
 pub(super) async fn keys_after(
     connection: &mut PgConnection,
+    engine: Engine,
     position: &Position,
     limit: usize,
 ) -> sqlx::Result<PgRow> {
     let (symbol, timeframe) = (text(&position.symbol)?, text(&position.timeframe)?);
-    sqlx::query(KEYS_AFTER).bind(symbol).bind(timeframe).bind(count(limit)).fetch_one(connection).await
+    let select = if engine == Engine::Timescale { KEYS_AFTER_ON_TIMESCALE } else { KEYS_AFTER };
+    sqlx::query(select).bind(symbol).bind(timeframe).bind(count(limit)).fetch_one(connection).await
 }
 
 /// Decodes the row of [`keys_after`].

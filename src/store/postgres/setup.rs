@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::contact::Server;
+use super::engine::{self, Engine};
 use super::pooler::{Proof, connect_past_poolers};
 use super::{access, adopt, migrate};
 use crate::store::StoreError;
@@ -20,13 +21,21 @@ pub(super) const DOUBT: &str =
 /// The first release in which `extract` is exact, and which the oldest supported distributions ship.
 const MIN_SERVER_VERSION: i32 = 140_000;
 
+/// The facts that first contact has found out about the table of closed candles.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prepared {
+    pub(super) engine: Engine,
+    /// True if COPY may write into it. Row security forbids COPY, rules do not apply to it, and it writes into partitions
+    /// one after the other instead of in the order of the keys.
+    pub(super) takes_copy: bool,
+}
+
 /// Checks that the database can be used and, if `migrate`, makes or updates its tables. All this happens on a
 /// connection that belongs to no pool, because a failed migration keeps its lock for as long as its connection lives
 /// (sqlx). A read-only database is not migrated.
 ///
-/// Returns true if COPY may write into the table. Row security forbids COPY, rules do not apply to it, and it writes
-/// into partitions one after the other instead of in the order of the keys.
-pub(super) async fn prepare(server: Server<'_>, migrate: bool) -> Result<bool, StoreError> {
+/// Returns what later statements depend on.
+pub(super) async fn prepare(server: Server<'_>, migrate: bool) -> Result<Prepared, StoreError> {
     let (mut connection, proof) = in_time(connect_past_poolers(server)).await?;
     if proof == Proof::Doubt {
         warn!("{DOUBT}; the service goes on with the connections that it gets");
@@ -42,7 +51,7 @@ async fn in_time<T>(checks: impl Future<Output = Result<T, StoreError>>) -> Resu
     timeout(CHECK_TIMEOUT, checks).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: bool) -> Result<bool, StoreError> {
+async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: bool) -> Result<Prepared, StoreError> {
     const TAKES_COPY: &str = "
         select not row_security_active(oid) and not relhasrules and relkind = 'r'
         from pg_class where oid = 'market_data_candles'::regclass";
@@ -55,14 +64,16 @@ async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: 
     if migrate && mode == Mode::Writable {
         migrate::run(connection, server.options).await?;
     }
-    let takes_copy = in_time(async {
+    let prepared = in_time(async {
         check_tables(connection, mode).await?;
         access::check(connection).await?;
-        Ok(sqlx::query_scalar(TAKES_COPY).fetch_one(connection).await?)
+        let engine = engine::find(connection).await?;
+        let takes_copy = sqlx::query_scalar(TAKES_COPY).fetch_one(connection).await?;
+        Ok(Prepared { engine, takes_copy })
     });
-    let takes_copy = takes_copy.await?;
+    let prepared = prepared.await?;
     mode.report();
-    Ok(takes_copy)
+    Ok(prepared)
 }
 
 /// The access that the database gives.

@@ -15,10 +15,10 @@ use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, event
 use crate::program::{folder, output};
 
 /// The time limit of every wait.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The folders of the programs that the scripts need for this store, or `None` where they are missing.
-pub(super) fn programs(database: &Database) -> Option<Vec<PathBuf>> {
+pub fn programs(database: &Database) -> Option<Vec<PathBuf>> {
     let found = match database {
         Database::Sqlite(_) => std::env::var_os("TEST_SQLITE3").map(|program| vec![parent(Path::new(&program))]),
         Database::Postgres(_) => match std::env::var_os("TEST_POSTGRES_BIN") {
@@ -32,28 +32,28 @@ pub(super) fn programs(database: &Database) -> Option<Vec<PathBuf>> {
     found
 }
 
-pub(super) fn parent(path: &Path) -> PathBuf {
+pub fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap().to_owned()
 }
 
 /// A folder for backups, and the commands that make and restore them.
-pub(super) struct Backups {
-    pub(super) programs: Vec<PathBuf>,
-    pub(super) folder: TempDir,
+pub struct Backups {
+    pub programs: Vec<PathBuf>,
+    pub folder: TempDir,
 }
 
 impl Backups {
-    pub(super) fn of(database: &Database) -> Option<Self> {
+    pub fn of(database: &Database) -> Option<Self> {
         Some(Self { programs: programs(database)?, folder: folder() })
     }
 
-    pub(super) fn command(&self, url: &str) -> Command {
+    pub fn command(&self, url: &str) -> Command {
         let folder = self.folder.path().to_str().unwrap();
         script("backup.sh", &self.programs, &[("DATABASE_URL", url), ("BACKUP_DIR", folder)])
     }
 
     /// Makes a backup and returns its file.
-    pub(super) fn make(&self, url: &str) -> PathBuf {
+    pub fn make(&self, url: &str) -> PathBuf {
         let before = self.files();
         let (code, _, said) = output(&mut self.command(url));
         assert_eq!(code, 0, "{said}");
@@ -62,18 +62,18 @@ impl Backups {
         new.remove(0)
     }
 
-    pub(super) fn restore(&self, url: &str, file: &Path) -> (i32, String) {
+    pub fn restore(&self, url: &str, file: &Path) -> (i32, String) {
         let (code, _, said) = output(script("restore.sh", &self.programs, &[("DATABASE_URL", url)]).arg(file));
         (code, said)
     }
 
-    pub(super) fn check(&self) -> i32 {
+    pub fn check(&self) -> i32 {
         let folder = self.folder.path().to_str().unwrap();
         output(script("backup.sh", &self.programs, &[("BACKUP_DIR", folder)]).arg("--check")).0
     }
 
     /// Everything in the folder but checksums, in order.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         let mut files: Vec<PathBuf> = files.filter(|file| file.extension() != Some("sha256".as_ref())).collect();
         files.sort();
@@ -81,7 +81,7 @@ impl Backups {
     }
 
     /// The files that look like complete backups.
-    pub(super) fn complete(&self) -> Vec<PathBuf> {
+    pub fn complete(&self) -> Vec<PathBuf> {
         self.files()
             .into_iter()
             .filter(|file| file.extension().is_some_and(|end| end == "dump" || end == "db"))
@@ -90,7 +90,7 @@ impl Backups {
 }
 
 /// An empty database of the same kind, with its tables on Postgres.
-pub(super) async fn empty_like(database: &Database) -> Database {
+pub async fn empty_like(database: &Database) -> Database {
     match database {
         Database::Sqlite(_) => Database::sqlite(),
         Database::Postgres(_) => {
@@ -101,13 +101,13 @@ pub(super) async fn empty_like(database: &Database) -> Database {
     }
 }
 
-pub(super) async fn migrate(database: &Database) {
+pub async fn migrate(database: &Database) {
     let mut service = Service::start(&Environment::new(&database.url())).await;
     service.stop().await.unwrap();
 }
 
 /// Every column of every row of both tables.
-pub(super) async fn everything(database: &Database) -> Vec<String> {
+pub async fn everything(database: &Database) -> Vec<String> {
     let columns = "symbol, timeframe, timestamp, open, high, low, close, volume";
     let mut rows = Vec::new();
     for (table, time) in [("market_data_candles", "created_at"), ("market_data_live_candles", "updated_at")] {
@@ -123,11 +123,11 @@ pub(super) async fn everything(database: &Database) -> Vec<String> {
 }
 
 /// Symbols that a format might not keep.
-pub(super) const SYMBOLS: [&str; 8] =
+pub const SYMBOLS: [&str; 8] =
     ["EURUSD", "Ünïcode€📈", "\\.", "\\N", "A'B\"C;--", "COPY market_data_candles (x) FROM stdin;", "x|y,z", "null"];
 
 /// Stores closed and forming candles with digits of every kind.
-pub(super) async fn fill(app: &Service) {
+pub async fn fill(app: &Service) {
     let prices = [
         ["1.08500", "1.08650", "1.08480", "1.08620"],
         ["-37.63", "0", "-40.3200", "-0.01"],
@@ -148,13 +148,13 @@ pub(super) async fn fill(app: &Service) {
 }
 
 /// Many closed candles, so that a backup takes a while.
-pub(super) async fn fill_much(app: &Service, batches: i64) {
+pub async fn fill_much(app: &Service, batches: i64) {
     for batch in 0..batches {
         app.ingest(&many(batch, 10_000)).await;
     }
 }
 
-pub(super) fn many(batch: i64, size: i64) -> Vec<Value> {
+pub fn many(batch: i64, size: i64) -> Vec<Value> {
     let minute = |n: i64| {
         let digits = (batch * size + n) * 7_919 % 100_000;
         let fields = json!({"symbol": format!("MANY{batch}"), "timeframe": "M1", "complete": true, "volume": digits,
@@ -165,7 +165,7 @@ pub(super) fn many(batch: i64, size: i64) -> Vec<Value> {
 }
 
 /// The service's answers for all series.
-pub(super) async fn answers(app: &Service) -> Vec<String> {
+pub async fn answers(app: &Service) -> Vec<String> {
     let mut answers = vec![app.get("/api/v1/series").await.body];
     for symbol in SYMBOLS {
         let symbol: String = url::form_urlencoded::byte_serialize(symbol.as_bytes()).collect();
@@ -177,7 +177,7 @@ pub(super) async fn answers(app: &Service) -> Vec<String> {
 }
 
 /// Backs `source` up and restores it into `target`, then compares rows and answers of the two.
-pub(super) async fn travels(source: Database, target: Database) {
+pub async fn travels(source: Database, target: Database) {
     let Some(backups) = Backups::of(&source) else { return };
     let app = TestApp::start(source).await;
     fill(&app).await;
@@ -205,7 +205,7 @@ pub(super) async fn travels(source: Database, target: Database) {
 }
 
 /// Returns once a backup waits for a lock.
-pub(super) async fn waits(database: &Database) {
+pub async fn waits(database: &Database) {
     const WAITING: &str = "select count(*)::text from pg_stat_activity
         where datname = current_database() and application_name = 'candlewick-backup' and wait_event_type = 'Lock'";
     let deadline = Instant::now() + DEADLINE;
@@ -217,14 +217,14 @@ pub(super) async fn waits(database: &Database) {
 }
 
 /// A script and everything that it starts, killed with this value.
-pub(super) struct Group(pub(super) Child);
+pub struct Group(pub(super) Child);
 
 impl Group {
-    pub(super) fn spawn(command: &mut Command) -> Self {
+    pub fn spawn(command: &mut Command) -> Self {
         Self(command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    pub(super) fn runs(&mut self) -> bool {
+    pub fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
 }

@@ -1,0 +1,218 @@
+//! Answers are the same where an extension keeps the tables. `make test-citus` and `make test-timescale` run these tests.
+
+use std::path::Path;
+use std::process::Command;
+
+use candlewick::store::StoreError;
+use serde_json::{Value, json};
+
+use crate::delivery::backups::{Backups, everything};
+use crate::engine::{Engine, prepare};
+use crate::harness::{Database, KEY, NOW, PgDatabase, TOKEN, TestApp, candle, plain_server, run, with};
+use crate::program::{folder, output, program};
+
+/// An empty database with the tables of a service, not converted.
+async fn migrated(engine: Engine) -> PgDatabase {
+    let (this, server) = Engine::of_this_run().expect("make test-citus or make test-timescale runs it");
+    assert_eq!(this, engine);
+    let database = this.empty_database(&server).await;
+    prepare(&database).await.unwrap();
+    database
+}
+
+/// The report of `candlewick check`.
+fn check(database: &PgDatabase) -> String {
+    let folder = folder();
+    let settings =
+        [("DATABASE_URL", &*database.url), ("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
+    let (_, printed, _) = output(program(folder.path(), &settings).arg("check"));
+    printed
+}
+
+/// Runs docs/postgres-retention.sql for candles of H1 that are older than a day, by the database's clock.
+fn delete_older_h1(database: &PgDatabase) {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/postgres-retention.sql");
+    let psql = std::env::var_os("TEST_POSTGRES_BIN").map_or("psql".into(), |bin| Path::new(&bin).join("psql"));
+    let mut command = Command::new(psql);
+    command.args([
+        "-X",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-v",
+        "timeframe=H1",
+        "-v",
+        "keep=1 day",
+        "-f",
+        SCRIPT,
+        &database.url,
+    ]);
+    let (code, _, said) = output(&mut command);
+    assert_eq!(code, 0, "{said}");
+}
+
+/// Candles of 30 symbols in three timeframes over ten months: 30 in each series.
+const HISTORY: &str = "
+    insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+    select 'SYM' || s, t, timestamptz '2025-01-01 00:00Z' + n * interval '10 days', 1.085, 1.086, 1.084, 1.0855, n
+    from generate_series(1, 30) n, generate_series(1, 30) s, unnest(array['D1', 'H1', 'M5']) t";
+
+/// The answers that clients get about [`HISTORY`]: lists of series with filters, and pages.
+async fn answers(app: &TestApp) -> Vec<String> {
+    let mut answers = Vec::new();
+    for path in [
+        "/api/v1/series",
+        "/api/v1/series?limit=7",
+        "/api/v1/series?timeframe=H1",
+        "/api/v1/series?symbol=SYM7&symbol=SYM12",
+        "/api/v1/candles?symbol=SYM3&timeframe=H1",
+        "/api/v1/candles?symbol=SYM3&timeframe=H1&from=2025-03-01&to=2025-06-01",
+    ] {
+        let answer = app.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answers.push(answer.body);
+    }
+    answers
+}
+
+/// Posts candles of which some are stored, some differ from what is stored, and some are new.
+async fn posts_are_counted(app: &TestApp) {
+    let stored = |n: i64, volume: i64| {
+        json!({"symbol": format!("SYM{n}"), "timeframe": "H1", "timestamp": "2025-03-02T00:00:00Z", "open": "1.085",
+               "high": "1.086", "low": "1.084", "close": "1.0855", "volume": volume})
+    };
+    let candles: Vec<Value> = (1..=20).map(|n| stored(n, 6)).collect();
+    assert_eq!(app.ingest(&candles).await, (0, 20, 0), "all are stored");
+    let answer = app.post(&json!({ "candles": [stored(1, 6), stored(2, 7), stored(31, 6)] })).await;
+    assert_eq!(answer.counts(3), (1, 2, 0));
+    assert_eq!(answer.json()["records_conflicting"], 1, "{answer:?}");
+    let hours = |symbol: &str| -> Vec<Value> {
+        (0..300).map(|n| with(candle(NOW - (n + 2) * 3600), json!({"symbol": symbol}))).collect()
+    };
+    assert_eq!(app.ingest(&hours("LARGE")).await, (300, 0, 0));
+    assert_eq!(app.ingest(&[hours("LARGE"), hours("SYM1")].concat()).await, (300, 300, 0));
+    let forming = |volume: i64| with(candle(NOW), json!({"symbol": "SYM1", "complete": false, "volume": volume}));
+    assert_eq!(app.ingest(&[forming(5), with(candle(NOW - 2 * 3600), json!({"symbol": "SYM1"}))]).await, (0, 1, 1));
+    assert_eq!(app.ingest(&[forming(4)]).await, (0, 1, 0), "an older state");
+    let count = "select (count(*) - count(distinct (symbol, timeframe, timestamp)))::text from market_data_candles";
+    assert_eq!(app.database.rows(count).await, ["0"], "no candle twice");
+}
+
+/// The number of candles by timeframe.
+async fn counts(app: &TestApp) -> Vec<String> {
+    let counts = "select timeframe || ' ' || count(*) from market_data_candles group by timeframe order by timeframe";
+    app.database.rows(counts).await
+}
+
+mod citus {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs Citus: make test-citus"]
+    fn tables_are_refused_until_both_are_distributed_by_symbol() {
+        run(async {
+            let database = migrated(Engine::Citus).await;
+            assert!(!check(&database).contains("Citus distributes"), "not yet");
+            for distribution in [
+                "select create_distributed_table('market_data_candles', 'symbol')",
+                "select create_distributed_table('market_data_live_candles', 'symbol', colocate_with => 'none')",
+            ] {
+                database.execute(distribution).await;
+                let Err(StoreError::Misconfigured(said)) = prepare(&database).await else { panic!("{distribution}") };
+                assert!(said.to_string().contains("colocate_with => 'market_data_candles'"), "{said}");
+            }
+            database.execute("select undistribute_table('market_data_live_candles')").await;
+            database.execute("select undistribute_table('market_data_candles')").await;
+            prepare(&database).await.unwrap();
+            Engine::Citus.convert(&database).await;
+            prepare(&database).await.unwrap();
+            let report = check(&database);
+            assert!(report.contains("Citus distributes the tables by symbol"), "{report}");
+        });
+    }
+
+    #[test]
+    #[ignore = "needs Citus: make test-citus"]
+    fn series_pages_and_posts_are_those_of_plain_tables() {
+        run(async {
+            let app = TestApp::start(Database::Postgres(migrated(Engine::Citus).await)).await;
+            let Database::Postgres(database) = &app.database else { unreachable!() };
+            database.execute(HISTORY).await;
+            let before = answers(&app).await;
+            let TestApp { service, database } = app;
+            drop(service);
+            let Database::Postgres(database) = database else { unreachable!() };
+            Engine::Citus.convert(&database).await;
+            let app = TestApp::start(Database::Postgres(database)).await;
+            assert_eq!(answers(&app).await, before);
+            posts_are_counted(&app).await;
+            let Database::Postgres(database) = &app.database else { unreachable!() };
+            delete_older_h1(database);
+            assert_eq!(counts(&app).await, ["D1 900", "M5 900"]);
+        });
+    }
+}
+
+mod timescale {
+    use super::*;
+
+    const ENABLE_COLUMNSTORE: &str = "
+        alter table market_data_candles disable row level security;
+        alter table market_data_candles set (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol, timeframe',
+                                             timescaledb.orderby = '\"timestamp\" desc')";
+    const COMPRESS: &str = "
+        do $$
+        declare
+            chunk regclass;
+        begin
+            for chunk in select show_chunks('market_data_candles') loop
+                call convert_to_columnstore(chunk, if_not_columnstore => true);
+            end loop;
+        end
+        $$";
+
+    #[test]
+    #[ignore = "needs TimescaleDB: make test-timescale"]
+    fn compressed_chunks_are_read_and_written_as_a_plain_table() {
+        run(async {
+            let app = TestApp::start(Database::Postgres(migrated(Engine::Timescale).await)).await;
+            let Database::Postgres(database) = &app.database else { unreachable!() };
+            assert!(!check(database).contains("hypertable"), "not yet");
+            database.execute(HISTORY).await;
+            let before = answers(&app).await;
+            let TestApp { service, database } = app;
+            drop(service);
+            let Database::Postgres(database) = database else { unreachable!() };
+            Engine::Timescale.convert(&database).await;
+            database.execute(ENABLE_COLUMNSTORE).await;
+            database.execute(COMPRESS).await;
+            let app = TestApp::start(Database::Postgres(database)).await;
+            let Database::Postgres(database) = &app.database else { unreachable!() };
+            assert!(check(database).contains("market_data_candles is a hypertable of TimescaleDB"));
+            let compressed = "select count(*)::text from timescaledb_information.chunks where is_compressed";
+            assert_eq!(app.database.rows(compressed).await, ["11"]);
+            assert_eq!(answers(&app).await, before);
+            posts_are_counted(&app).await;
+            database.execute(COMPRESS).await;
+            posts_are_the_same_again(&app).await;
+
+            let Some(backups) = Backups::of(&app.database) else { return };
+            let file = backups.make(&app.database.url());
+            for target in
+                [Engine::Timescale.database(&database.server).await, PgDatabase::create(&plain_server()).await]
+            {
+                prepare(&target).await.unwrap();
+                let (code, said) = backups.restore(&target.url, &file);
+                assert_eq!(code, 0, "{said}");
+                assert_eq!(everything(&Database::Postgres(target)).await, everything(&app.database).await);
+            }
+            delete_older_h1(database);
+            assert_eq!(counts(&app).await, ["D1 900", "M5 900"]);
+        });
+    }
+
+    /// Posts what is stored, on compressed chunks.
+    async fn posts_are_the_same_again(app: &TestApp) {
+        let hours = (0..300).map(|n| with(candle(NOW - (n + 2) * 3600), json!({"symbol": "LARGE"})));
+        assert_eq!(app.ingest(&hours.collect::<Vec<_>>()).await, (0, 300, 0));
+    }
+}
