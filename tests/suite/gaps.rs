@@ -36,7 +36,7 @@ async fn fill(database: &Database, symbol: &str, weeks: i64, lost: &[(i64, i64)]
         ("'1.1'", format!("1000 * ({start} + 300 * n)"), numbers, "timestamp / 1000")
     } else {
         let numbers = format!("generate_series(0, {count}::bigint - 1) n");
-        ("1.1", format!("to_timestamp({start} + 300 * n)"), numbers, "extract(epoch from timestamp)")
+        ("1.1", format!("to_timestamp({start} + 300 * n)"), numbers, "extract(epoch from timestamp at time zone 'UTC')")
     };
     execute(
         database,
