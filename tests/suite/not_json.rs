@@ -115,7 +115,7 @@ async fn words_in_place_of_other_values_are_refused_by_name(app: TestApp) {
         ("symbol", "GER40.cash", "stands without quotes"),
         ("symbol", "", "is empty"),
         ("timeframe", "H1", "stands without quotes"),
-        ("timeframe", "PERIOD_CURRENT", "is none of the known"),
+        ("timeframe", "PERIOD_CURRENT", "is not a known timeframe"),
         ("timestamp", "2025.08.03 10:00:00", "stands without quotes"),
         ("timestamp", "2025-08-03T10:00:00Z", "stands without quotes"),
         ("timestamp", "", "not a time"),
