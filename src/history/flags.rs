@@ -12,7 +12,7 @@ use candle::{Symbol, Timeframe};
 /// A running service to ask in place of the database.
 #[derive(Debug, Args)]
 pub(crate) struct ServiceFlags {
-    /// Ask this service, such as https://candles.example.com, in place of the database
+    /// Ask the service at this address in place of the database
     #[arg(long, requires = "key_file")]
     pub(crate) url: Option<String>,
     /// File that holds a read token of the service

@@ -12,7 +12,8 @@ use crate::store::Appended;
 use crate::store::error::sql_state;
 use candle::{Batch, Candle};
 
-/// Binds `$1` to `$8`, the columns of both tables in the order of [`CandleColumn::ALL`].
+/// Binds `$1` to `$8`, the columns of both tables in the order of
+/// [`CandleColumn::ALL`](super::binary::CandleColumn::ALL).
 const INSERT_CLOSED: &str = include_str!("sql/insert_closed.sql");
 const INSERT_CLOSED_RETURNING_KEYS: &str =
     concat!(include_str!("sql/insert_closed.sql"), r#"returning symbol, timeframe, "timestamp""#);
