@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use candle::{Batch, Key, Written};
 
-use crate::queue::{Poster, Size};
+use crate::entry::Entry;
 use crate::states::{Relation, is_of_states, relate, stored_with};
 
 /// Batches that are written together, each with the tickets of those that wait for it.
 ///
-/// A batch of forming candles may carry riders: other waiting states of the same candles, which change nothing once it is
-/// written. A rider is answered with its batch and never written.
+/// A batch of forming candles may carry riders: other waiting states of the same candles, which need not be written if it
+/// is. A rider is answered with its batch and never written.
 #[derive(Debug)]
 pub struct Group<T> {
     members: Vec<Member<T>>,
@@ -24,22 +24,6 @@ pub struct Group<T> {
 struct Member<T> {
     entry: Entry<T>,
     riders: Vec<Entry<T>>,
-}
-
-/// A waiting batch.
-#[derive(Debug)]
-pub(crate) struct Entry<T> {
-    pub(crate) poster: Poster,
-    pub(crate) batch: Arc<Batch>,
-    pub(crate) size: Size,
-    pub(crate) write_by: Instant,
-    pub(crate) ticket: T,
-}
-
-impl<T> Entry<T> {
-    fn is_overdue(&self, now: Instant) -> bool {
-        self.write_by <= now
-    }
 }
 
 impl<T> Group<T> {

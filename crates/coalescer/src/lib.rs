@@ -9,7 +9,7 @@
 //! - **Which batches share a group.** Where a group is written as one batch, a key of a forming candle occurs in it once,
 //!   because one statement cannot store two states of one candle.
 //! - **Which states need no writing.** Of several waiting states of the same forming candles, only the newest is written. The
-//!   others [ride](Group) with it and get the answer that they would have got right after it.
+//!   others [ride](Group) with it and get the answer that they would have got right before or after it.
 //! - **What each batch changed**, as if the batches of a group had been written one after the other.
 //!
 //! ```
@@ -48,9 +48,11 @@
 //! # }
 //! ```
 
+mod entry;
 mod group;
 mod queue;
 mod states;
 
+pub use entry::{Poster, Size};
 pub use group::Group;
-pub use queue::{Limits, Poster, Queue, Size};
+pub use queue::{Limits, Queue};

@@ -4,15 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle::{Batch, Candle, Key};
+use candle::Batch;
 
-use crate::group::{Assembly, Entry, Group, Offer};
+use crate::entry::{Entry, Poster, Size};
+use crate::group::{Assembly, Group, Offer};
 
 /// The maximum number of batches of one poster that a group passes over, because each is examined again for the next group.
 const MAX_PASSED_OVER_BATCHES: usize = 64;
-
-/// The name of a poster.
-pub type Poster = Arc<str>;
 
 /// The bounds of a queue and of its groups.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +22,6 @@ pub struct Limits {
     /// True if a group is written as one batch, in which no forming candle may occur twice. False if its batches are
     /// written one after the other.
     pub one_batch: bool,
-}
-
-/// The size of batches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Number of candles.
-    pub candles: usize,
-    /// Bytes of memory.
-    pub bytes: usize,
 }
 
 /// Batches that wait to be written, each with the ticket `T` of its poster.
@@ -206,29 +195,5 @@ impl<T> Lane<T> {
                 }
             }
         }
-    }
-}
-
-impl Size {
-    /// The size of a batch, with what the queue keeps of it.
-    fn of(batch: &Batch) -> Self {
-        let mut bytes = size_of::<Entry<[usize; 8]>>();
-        let mut last: Option<&Key> = None;
-        for key in batch.keys() {
-            bytes += size_of::<Candle>();
-            if last.is_none_or(|last| last.symbol() != key.symbol()) {
-                bytes += key.symbol().as_str().len();
-            }
-            last = Some(key);
-        }
-        Self { candles: batch.len(), bytes }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self { candles: self.candles + other.candles, bytes: self.bytes + other.bytes }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self { candles: self.candles - other.candles, bytes: self.bytes - other.bytes }
     }
 }
