@@ -265,7 +265,7 @@ impl Lists {
 
 async fn read(store: Store, selection: Selection, reading: Reading) -> Result<Page, QueryError> {
     if let Some(resampling) = &selection.resampling {
-        let built = resampling.read(&store, reading, &selection).await?;
+        let built = resampling.read(&store, reading, &selection.range).await?;
         return Ok(Page::of_built(&selection, &built, reading.as_of()));
     }
     // One row more than asked for shows whether there are more.

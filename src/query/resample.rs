@@ -7,7 +7,6 @@ use calendar::{Alignment, Bucket, Calendar, Grid, Weekday};
 use candle::{Timeframe, format_millis};
 
 use super::QueryError;
-use super::selection::Selection;
 use crate::store::{Direction, Range, Reading, ResampleRange, ResampledBucket, Store, StoredCandles};
 use crate::validation::FieldError;
 
@@ -132,9 +131,8 @@ impl Resampling {
         &self,
         store: &Store,
         reading: Reading,
-        selection: &Selection,
+        range: &Range,
     ) -> Result<BuiltCandles, QueryError> {
-        let range = &selection.range;
         let Bucket { mut start, mut end } = self.span(range);
         // One bucket more than asked for shows whether there are more.
         let wanted = range.limit + 1;
