@@ -57,6 +57,10 @@ pub(super) const STANDBY: Patience =
 /// no 201 is durable; docs/postgres-role.sql sets them for the login as well.
 const STATEMENT_SETTINGS: &str = include_str!("sql/session_settings.sql");
 
+/// The minimum number of writers' connections of which one is kept for groups of small batches. Where a silent link swallows
+/// statements, each of fewer connections counts for recovering before the first statement is given up.
+const MIN_SHARE_TO_DIVIDE: u32 = 4;
+
 /// The maximum age of a connection, because the state that a server keeps for it only grows.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// The time after which a connection that nobody uses is closed.
@@ -119,7 +123,7 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     /// One permit for each connection that readers may hold at once, and likewise for writers.
     shares: [Arc<Semaphore>; 2],
-    /// One permit for each connection that large batches may hold at once: one less than writers, if these have several.
+    /// One permit for each connection that large batches may hold at once: one less than writers, unless these have few.
     large: Arc<Semaphore>,
     max_connections: u32,
     patience: Patience,
@@ -161,7 +165,7 @@ impl Pool {
             connections: connections.expect("without time-outs of its own it needs no runtime"),
             permits: permits(max_connections),
             shares: [permits(share), permits(share)],
-            large: permits((share - 1).max(1)),
+            large: permits(if share < MIN_SHARE_TO_DIVIDE { share } else { share - 1 }),
             max_connections,
             patience,
             abandoned: abandoned.clone(),
