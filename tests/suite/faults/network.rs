@@ -38,6 +38,8 @@ fn the_link_forgets_idle_connections() {
         for _ in 0..rounds(2, 10) {
             // While idle, as at night.
             let pause = scenario.load.pause().await;
+            // A connection that was used within the last 0.1 s is not pinged before a write.
+            scenario.lasts(150..300, 300).await;
             proxy.forget();
             drop(pause);
             scenario.heals().await;
