@@ -98,7 +98,7 @@ pub(crate) struct GapAnswer {
         ("timeframe" = inline(TimeframeParameter), Query, example = "M1", description = "W1 or shorter."),
         ("from" = inline(Bound), Query, description = "First opening time, as with `GET /api/v1/candles`."),
         ("to" = inline(Bound), Query, description = "Last opening time, at most 600,000 periods after `from`."),
-        ("unit" = inline(Option<UnitParameter>), Query, description = "What the numbers among the times count: seconds or milliseconds."),
+        ("unit" = inline(Option<UnitParameter>), Query, description = "The unit of the times that are numbers: seconds or milliseconds."),
         ("session" = Option<String>, Query, nullable = false, example = "24x7",
          description = "When candles are expected: `learned` from the 26 weeks before `to` (the default), `24x7`, or a session in \
             TradingView's notation such as `1700-1700:23456`."),

@@ -65,7 +65,7 @@ pub(crate) struct LatestAnswer {
          description = "Only series after this one, `TIMEFRAME:SYMBOL`, which need not be stored."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
-         description = "`zstd` and `gzip` are served, `zstd` where both are as welcome; answers below 1 KiB stay plain."),
+         description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight. Answers below 1 KiB stay plain."),
     ),
     responses(
         (status = 200, description = "One candle for each series that has closed or forming ones, by the bytes of symbol and \
