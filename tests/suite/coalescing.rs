@@ -21,8 +21,8 @@ use sqlx::{Connection, Executor};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Database, Environment, KEY, NOW, StoreKind, TableLock, TestApp, both_store_kinds, both_stores, candle, eventually,
-    send, with,
+    Database, Environment, KEY, NOW, PgDatabase, StoreKind, TableLock, TestApp, both_store_kinds, both_stores, candle,
+    eventually, send, with,
 };
 
 const HOUR: i64 = 3600;
@@ -468,18 +468,27 @@ fn posts_that_arrive_during_a_statement_share_the_next_one() {
     });
 }
 
+/// Makes the insertion of each closed candle that meets `condition` take a time.
+async fn slow_down(database: &PgDatabase, condition: &str, seconds: f64) {
+    let trigger = format!(
+        "create function sleep() returns trigger language plpgsql as
+        $$ begin perform pg_sleep({seconds}); return new; end $$;
+        create trigger slow before insert on market_data_candles for each row when ({condition})
+            execute function sleep()"
+    );
+    database.execute(&trigger).await;
+}
+
+/// The number of statements that such a candle holds up.
+const SLEEPING: &str =
+    "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+
 #[test]
 fn posts_queued_for_too_long_time_out_and_are_not_written() {
-    /// Nearly as slow as a statement may be.
-    const SLOW: &str = "
-        create function sleep() returns trigger language plpgsql as $$ begin perform pg_sleep(4.9); return new; end $$;
-        create trigger slow before insert on market_data_candles for each row when (new.symbol = 'FIRST')
-            execute function sleep()";
-    const SLEEPING: &str =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
     on_one_thread(StoreKind::Postgres, async |stage: &Stage| {
         let Database::Postgres(database) = &stage.database else { unreachable!() };
-        database.execute(SLOW).await;
+        // Nearly as slow as a statement may be.
+        slow_down(database, "new.symbol = 'FIRST'", 4.9).await;
         let mut watch = database.connect().await;
         let first = [of(0, "FIRST", 1, json!({}))];
         let others = async {
@@ -508,18 +517,14 @@ fn posts_queued_for_too_long_time_out_and_are_not_written() {
 
 #[test]
 fn a_second_statement_of_a_post_does_not_begin_too_late() {
-    /// COPY meets a stored candle only after most of the time of a post.
-    const SLOW: &str = "
-        create function sleep() returns trigger language plpgsql as $$ begin perform pg_sleep(4.2); return new; end $$;
-        create trigger slow before insert on market_data_candles for each row when (new.volume = 7)
-            execute function sleep()";
     on_one_thread(StoreKind::Postgres, async |stage: &Stage| {
         let Database::Postgres(database) = &stage.database else { unreachable!() };
         let large: Vec<Value> = (1..=300).map(|hours| of(0, "LARGE", hours, json!({"volume": hours}))).collect();
         assert_eq!(stage.submit(&large[..1]).await.unwrap().added, 1);
         // Another process's, for all that this one knows.
         database.execute("update market_data_candles set \"timestamp\" = \"timestamp\" - interval '1 hour'").await;
-        database.execute(SLOW).await;
+        // COPY meets a stored candle only after most of the time of a post.
+        slow_down(database, "new.volume = 7", 4.2).await;
         unavailable(&stage.submit(&large[1..]).await);
         assert_eq!(stage.database.closed().await.len(), 1, "it was refused, so nothing is stored later");
         stage.ingest.close().await;
@@ -529,15 +534,9 @@ fn a_second_statement_of_a_post_does_not_begin_too_late() {
 
 #[test]
 fn large_posts_leave_a_connection_to_small_ones() {
-    const SLOW: &str = "
-        create function sleep() returns trigger language plpgsql as $$ begin perform pg_sleep(2); return new; end $$;
-        create trigger slow before insert on market_data_candles for each row when (new.volume = 7)
-            execute function sleep()";
-    const SLEEPING: &str =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
     on_one_thread(StoreKind::Postgres, async |stage: &Stage| {
         let Database::Postgres(database) = &stage.database else { unreachable!() };
-        database.execute(SLOW).await;
+        slow_down(database, "new.volume = 7", 2.0).await;
         let mut watch = database.connect().await;
         let large = |n: usize| {
             (1..=200).map(|hours| of(n, &format!("S{n}"), hours, json!({"volume": hours}))).collect::<Vec<_>>()
