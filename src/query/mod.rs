@@ -40,6 +40,7 @@ pub use gaps::GapsAnswer;
 pub use page::Page;
 pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
+pub(crate) use selection::{Parameters, parse_limit};
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
 
 /// Answers queries.

@@ -1,6 +1,7 @@
 //! The store of candles. [`postgres`] and [`sqlite`] behave alike, and only these two modules hold SQL.
 
 mod candles;
+mod changes;
 mod decimal;
 mod digits;
 mod error;
@@ -36,6 +37,10 @@ use candle::{Batch, Candle, Symbol, Timeframe, Timestamp, Written};
 use coalescer::Limits;
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
+pub use changes::{
+    Amended, Change, ChangesSelection, Correction, Detail, Expected, Found, Imported, Matched, Note, RecordedCandle,
+    Removal, RemovalKind, Span,
+};
 pub use digits::PriceDigits;
 pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};

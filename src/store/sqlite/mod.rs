@@ -6,6 +6,7 @@
 //! on a thread of the connection's own, and half of the time was spent waiting for that thread.
 
 mod append;
+mod changes;
 mod closing;
 mod compare;
 mod digits;
@@ -40,8 +41,9 @@ use super::latest::LatestRow;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::versions::BumpOnDrop;
 use super::{
-    Appended, DueCandle, Findings, Grouping, PoolUse, Range, ResampleRange, Resampled, StoreError, Stored,
-    StoredCandles, finished, not_prepared,
+    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Findings, Grouping, Imported, Matched, Note,
+    PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored, StoredCandles, finished,
+    not_prepared,
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
@@ -284,6 +286,63 @@ impl Sqlite {
     pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
         let readers = self.0.readers.clone();
         self.read(async move { compare::stored(&readers, &candles).await }).await
+    }
+
+    pub(super) async fn amend(
+        &self,
+        corrections: Vec<Correction>,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Amended, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let amend = move |connection: &mut rusqlite::Connection| changes::amend(connection, &corrections, &note);
+        let work = async move {
+            let _bump = bump;
+            shared.writer.run(amend).await
+        };
+        self.run(work).await
+    }
+
+    pub(super) async fn matched(&self, span: Span, most: usize) -> Result<Matched, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let matched = move |connection: &rusqlite::Connection| changes::matched(connection, &span, most);
+        self.read(async move { shared.series_reader.run(matched).await }).await
+    }
+
+    pub(super) async fn remove(
+        &self,
+        span: Span,
+        most: usize,
+        confirm: String,
+        kind: RemovalKind,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Removal, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let remove = move |connection: &mut rusqlite::Connection| {
+            changes::remove(connection, (&span, most), &confirm, kind, &note)
+        };
+        let work = async move {
+            let _bump = bump;
+            shared.writer.run(remove).await
+        };
+        self.run(work).await
+    }
+
+    pub(super) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.0);
+        let record = move |connection: &mut rusqlite::Connection| changes::record_import(connection, &imported, &note);
+        self.run(async move { shared.writer.run(record).await }).await
+    }
+
+    pub(super) async fn changes(
+        &self,
+        selection: ChangesSelection,
+        max_bytes: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let read = move |connection: &rusqlite::Connection| changes::changes(connection, &selection, max_bytes);
+        self.read(async move { shared.series_reader.run(read).await }).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
