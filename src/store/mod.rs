@@ -12,6 +12,7 @@ mod reading;
 mod resample;
 mod series;
 pub mod sqlite;
+mod statistics;
 mod unreachable;
 mod unreadable;
 mod versions;
@@ -44,6 +45,7 @@ pub use precision::Outliers;
 pub use reading::Reading;
 pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
+pub use statistics::{CountedMonths, Month, MonthCount, NewestRows};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 
@@ -186,7 +188,6 @@ macro_rules! either {
         }
     };
 }
-use either;
 
 impl Store {
     /// Creates a store for the database that the configuration names, without touching the database.

@@ -36,6 +36,7 @@ mod rows;
 mod series;
 mod setup;
 mod standby;
+mod statistics;
 mod watch;
 
 use std::borrow::Cow;
@@ -56,6 +57,7 @@ use super::digits::{CandleTable, CountedDigits};
 use super::latest::LatestRow;
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
+use super::statistics::StepCounts;
 use super::versions::BumpOnDrop;
 use super::{
     Appended, ClosingOutcome, DueCandle, Findings, Grouping, Missing, PoolUse, REFUSED_CLOSING_DELAY_SECONDS, Range,
@@ -79,6 +81,7 @@ use standby::Standby;
 
 pub use resample::resample_statement;
 pub use series::SERIES_STATEMENTS;
+pub use statistics::count_months_statement;
 
 /// A PostgreSQL database. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -281,12 +284,17 @@ impl Postgres {
         }
     }
 
-    pub(super) async fn count_digits(&self, range: Range, table: CandleTable) -> Result<CountedDigits, StoreError> {
+    pub(super) async fn count_digits(
+        &self,
+        server: ReadServer,
+        range: Range,
+        table: CandleTable,
+    ) -> Result<CountedDigits, StoreError> {
         let select = move |pool: Pool| {
             let range = range.clone();
             async move { read_with!(pool, |connection| digits::count(connection, &range, table)) }
         };
-        self.read(ReadServer::Primary, select).await
+        self.read(server, select).await
     }
 
     pub(super) async fn rows_after(
@@ -355,28 +363,52 @@ impl Postgres {
         series::found(&self.read_series(server, select).await?, asked)
     }
 
-    pub(super) async fn latest_after(&self, position: Position, most: usize) -> Result<Vec<LatestRow>, StoreError> {
+    pub(super) async fn latest_after(
+        &self,
+        server: ReadServer,
+        position: Position,
+        most: usize,
+    ) -> Result<Vec<LatestRow>, StoreError> {
         if self.engine()? == Engine::Citus {
             let select = move |pool: Pool| citus_latest::after(pool, position.clone(), most);
-            return latest::rows(&self.read_series(ReadServer::Primary, select).await?);
+            return latest::rows(&self.read_series(server, select).await?);
         }
         let select = move |pool: Pool| {
             let position = position.clone();
             async move { read_with!(pool, |connection| latest::after(connection, &position, most)) }
         };
-        latest::rows([&self.read_series(ReadServer::Primary, select).await?])
+        latest::rows([&self.read_series(server, select).await?])
     }
 
-    pub(super) async fn latest_of(&self, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
+    pub(super) async fn latest_of(
+        &self,
+        server: ReadServer,
+        keys: Vec<SeriesKey>,
+    ) -> Result<Vec<LatestRow>, StoreError> {
         if self.engine()? == Engine::Citus {
             let select = move |pool: Pool| citus_latest::of(pool, keys.clone());
-            return latest::rows(&self.read_series(ReadServer::Primary, select).await?);
+            return latest::rows(&self.read_series(server, select).await?);
         }
         let select = move |pool: Pool| {
             let keys = keys.clone();
             async move { read_with!(pool, |connection| latest::of(connection, &keys)) }
         };
-        latest::rows([&self.read_series(ReadServer::Primary, select).await?])
+        latest::rows([&self.read_series(server, select).await?])
+    }
+
+    /// Counts the candles of a series by month, at most `most` months from `start` on.
+    pub(super) async fn count_months(
+        &self,
+        server: ReadServer,
+        key: SeriesKey,
+        start: i64,
+        most: usize,
+    ) -> Result<StepCounts, StoreError> {
+        let count = move |pool: Pool| {
+            let key = key.clone();
+            async move { read_with!(pool, |connection| statistics::count_months(connection, &key, start, most)) }
+        };
+        self.read(server, count).await
     }
 
     /// Runs one step of a list of series once it gets a permit.
