@@ -1,4 +1,4 @@
-//! What is posted comes back from a file in every format: digit by digit from text, and by value from Parquet.
+//! Posted candles come back from a file in every format: digit by digit from text, and by value from Parquet.
 
 use std::cell::Cell;
 
