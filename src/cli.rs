@@ -362,11 +362,10 @@ async fn export_history(flags: &ExportFlags, database: DatabaseFlags) -> Result<
     let format = flags.file_format()?;
     let source = history_source(&flags.service, database).await?;
     if flags.all {
-        let (symbol, timeframe) = flags.filters()?;
+        let filter = flags.filter()?;
         let report = |Exported { path, bytes }: &Exported| complain(&format!("{}  {bytes} bytes", path.display()));
-        let filters = (symbol.as_ref(), timeframe);
         let parameters = flags.of_every_series();
-        let files = history::export_all(&source, filters, &parameters, format, &flags.folder(), report).await?;
+        let files = history::export_all(&source, &filter, &parameters, format, &flags.folder(), report).await?;
         complain(&format!("{files} files in {}", flags.folder().display()));
     } else {
         history::export_series(&source, &flags.of_series(), format, &flags.target()).await?;

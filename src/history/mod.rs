@@ -80,7 +80,7 @@ impl From<QueryError> for HistoryError {
 impl From<ExportError> for HistoryError {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::TooManyDigits(_) => QueryError::from(error).into(),
+            ExportError::TooManyDigits(_) | ExportError::Unbuildable(_) => QueryError::from(error).into(),
             error => Self::BrokeOff(error.into()),
         }
     }

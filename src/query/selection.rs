@@ -138,6 +138,15 @@ pub(crate) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueEr
     text.parse().ok().filter(|limit| (1..=max_limit).contains(limit)).ok_or_else(invalid)
 }
 
+/// One of several words.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, ValueError> {
+    let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    chosen.ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        ValueError::new(Rule::WrongType, format!("must be one of {}", names.join(", ")))
+    })
+}
+
 /// The refusal of a parameter's value.
 pub(crate) trait Refusal {
     /// The stable name of the rule that was broken.
@@ -245,7 +254,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// The source of candles of `timeframe`, if `source` names one.
-    fn resampling(&mut self, timeframe: Option<Timeframe>) -> Option<Resampling> {
+    pub(super) fn resampling(&mut self, timeframe: Option<Timeframe>) -> Option<Resampling> {
         let source = self.optional("source", Timeframe::parse);
         let alignment = self.optional("align", Alignment::parse);
         let week = self.optional("week", parse_weekday);

@@ -13,6 +13,7 @@ mod reading;
 mod resample;
 mod series;
 pub mod sqlite;
+mod statistics;
 mod unreachable;
 mod unreadable;
 mod versions;
@@ -49,6 +50,7 @@ pub use precision::Outliers;
 pub use reading::Reading;
 pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
+pub use statistics::{CountedMonths, Month, MonthCount, NewestRows};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 
@@ -191,7 +193,6 @@ macro_rules! either {
         }
     };
 }
-use either;
 
 impl Store {
     /// Creates a store for the database that the configuration names, without touching the database.

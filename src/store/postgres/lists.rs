@@ -84,23 +84,23 @@ pub(super) async fn latest_after(
 ) -> Result<Vec<LatestRow>, StoreError> {
     if runner.engine()? == Engine::Citus {
         let select = move |pool: Pool| citus_latest::after(pool, position.clone(), most);
-        return latest::rows(&runner.read_in_turn(Turn::List, ReadServer::Primary, select).await?);
+        return latest::rows(&runner.read_in_turn(Turn::List, server, select).await?);
     }
     let select = move |pool: Pool| {
         let position = position.clone();
         async move { read_with!(pool, |connection| latest::after(connection, &position, most)) }
     };
-    latest::rows([&runner.read_in_turn(Turn::List, ReadServer::Primary, select).await?])
+    latest::rows([&runner.read_in_turn(Turn::List, server, select).await?])
 }
 
-pub(super) async fn latest_of(runner: &Runner, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
+pub(super) async fn latest_of(runner: &Runner, server: ReadServer, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
     if runner.engine()? == Engine::Citus {
         let select = move |pool: Pool| citus_latest::of(pool, keys.clone());
-        return latest::rows(&runner.read_in_turn(Turn::List, ReadServer::Primary, select).await?);
+        return latest::rows(&runner.read_in_turn(Turn::List, server, select).await?);
     }
     let select = move |pool: Pool| {
         let keys = keys.clone();
         async move { read_with!(pool, |connection| latest::of(connection, &keys)) }
     };
-    latest::rows([&runner.read_in_turn(Turn::List, ReadServer::Primary, select).await?])
+    latest::rows([&runner.read_in_turn(Turn::List, server, select).await?])
 }

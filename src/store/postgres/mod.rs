@@ -41,6 +41,7 @@ mod runner;
 mod series;
 mod setup;
 mod standby;
+mod statistics;
 mod watch;
 
 use std::borrow::Cow;
@@ -56,6 +57,7 @@ use super::digits::{CandleTable, CountedDigits};
 use super::latest::LatestRow;
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
+use super::statistics::StepCounts;
 use super::versions::BumpOnDrop;
 use super::{
     Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Findings, Grouping, Imported, Matched, Missing,
@@ -74,6 +76,7 @@ use setup::Prepared;
 
 pub use resample::resample_statement;
 pub use series::SERIES_STATEMENTS;
+pub use statistics::count_months_statement;
 
 /// A PostgreSQL database. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -202,12 +205,17 @@ impl Postgres {
         }
     }
 
-    pub(super) async fn count_digits(&self, range: Range, table: CandleTable) -> Result<CountedDigits, StoreError> {
+    pub(super) async fn count_digits(
+        &self,
+        server: ReadServer,
+        range: Range,
+        table: CandleTable,
+    ) -> Result<CountedDigits, StoreError> {
         let select = move |pool: Pool| {
             let range = range.clone();
             async move { read_with!(pool, |connection| digits::count(connection, &range, table)) }
         };
-        self.0.runner.read(ReadServer::Primary, select).await
+        self.0.runner.read(server, select).await
     }
 
     pub(super) async fn rows_after(
@@ -245,12 +253,36 @@ impl Postgres {
         lists::samples(&self.0.runner, server, keys).await
     }
 
-    pub(super) async fn latest_after(&self, position: Position, most: usize) -> Result<Vec<LatestRow>, StoreError> {
-        lists::latest_after(&self.0.runner, position, most).await
+    pub(super) async fn latest_after(
+        &self,
+        server: ReadServer,
+        position: Position,
+        most: usize,
+    ) -> Result<Vec<LatestRow>, StoreError> {
+        lists::latest_after(&self.0.runner, server, position, most).await
     }
 
-    pub(super) async fn latest_of(&self, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
-        lists::latest_of(&self.0.runner, keys).await
+    pub(super) async fn latest_of(
+        &self,
+        server: ReadServer,
+        keys: Vec<SeriesKey>,
+    ) -> Result<Vec<LatestRow>, StoreError> {
+        lists::latest_of(&self.0.runner, server, keys).await
+    }
+
+    /// Counts the candles of a series by month, at most `most` months from `start` on.
+    pub(super) async fn count_months(
+        &self,
+        server: ReadServer,
+        key: SeriesKey,
+        start: i64,
+        most: usize,
+    ) -> Result<StepCounts, StoreError> {
+        let count = move |pool: Pool| {
+            let key = key.clone();
+            async move { read_with!(pool, |connection| statistics::count_months(connection, &key, start, most)) }
+        };
+        self.0.runner.read(server, count).await
     }
 
     /// The moment of which the standby is known to hold everything, if there is one.
