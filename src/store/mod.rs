@@ -193,6 +193,7 @@ macro_rules! either {
         }
     };
 }
+use either;
 
 impl Store {
     /// Creates a store for the database that the configuration names, without touching the database.

@@ -1,5 +1,5 @@
-//! What is stored of a series, counted by month. A series is counted in steps of a bounded number of rows, each of which
-//! is one statement; whoever counts decides how long to pause between them.
+//! The stored candles of a series, counted by month. A series is counted in steps of a bounded number of rows, each of
+//! which is one statement; the caller decides how long to pause between them.
 
 use std::fmt;
 
@@ -90,7 +90,7 @@ pub struct CountedMonths {
     pub newest: NewestRows,
 }
 
-/// What a database counts in a step: months that hold candles, at most as many as were asked for, and the newest rows.
+/// The result of a step: months that hold candles, at most as many as were asked for, and the newest rows.
 #[derive(Debug)]
 pub(super) struct StepCounts {
     pub(super) months: Vec<MonthCount>,

@@ -181,8 +181,8 @@ fn mistakes_of_a_correction_are_named(#[case] kind: StoreKind) {
             at(r#"["body","reason"]"#, "too_long")
         );
         assert_eq!(refused(with(one(json!({})), json!({"reason": " "}))).await.0, at(r#"["body","reason"]"#, "empty"));
-        let misspelt = refused(one(json!({"expect": {"hihg": 1}}))).await.0;
-        assert_eq!(misspelt, at(r#"["body","candles",0,"expect","hihg"]"#, "wrong_type"));
+        let misspelt = refused(one(json!({"expect": {"highs": 1}}))).await.0;
+        assert_eq!(misspelt, at(r#"["body","candles",0,"expect","highs"]"#, "wrong_type"));
         assert_eq!(
             refused(one(json!({"expect": {"high": "x"}}))).await.0,
             at(r#"["body","candles",0,"expect","high"]"#, "not_a_number")
@@ -280,13 +280,7 @@ fn mistakes_of_a_deletion_are_named(#[case] kind: StoreKind) {
 fn large_deletions_record_their_number_alone_and_have_a_limit(#[case] kind: StoreKind) {
     run(async move {
         let app = start(kind).await;
-        for part in 0..11 {
-            let minutes = (0..9200).map(|minute| {
-                let time = NOW - 200_000 * 60 + (part * 9200 + minute) * 60;
-                with(candle(time), json!({"timeframe": "M1", "complete": true}))
-            });
-            app.ingest(&minutes.collect::<Vec<_>>()).await;
-        }
+        app.database.fill_minutes(NOW - 200_000 * 60, 101_200).await;
         let minutes = async |query: &str| {
             let path = format!("/api/v1/candles?symbol=EURUSD&timeframe=M1&{query}");
             send(app.request(Method::DELETE, &path).bearer_auth(MAINTENANCE)).await

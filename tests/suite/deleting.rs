@@ -19,11 +19,7 @@ fn a_deletion_is_shown_confirmed_backed_up_and_recorded(#[case] kind: StoreKind)
     run(async move {
         let app = TestApp::start(kind.database().await).await;
         let start = NOW - 200 * 86_400;
-        for part in 0..13 {
-            let candles = (0..9_000)
-                .map(|n| with(candle(start + (part * 9_000 + n) * 60), json!({"timeframe": "M1", "complete": true})));
-            app.ingest(&candles.collect::<Vec<_>>()).await;
-        }
+        app.database.fill_minutes(start, 117_000).await;
         let (url, folder) = (app.database.url(), folder());
         let (first, last) = (start.to_string(), (start + 109_999 * 60).to_string());
         let span = ["--from", &first, "--to", &last];

@@ -54,13 +54,8 @@ fn what_is_older_goes_and_is_recorded(#[case] kind: StoreKind) {
 fn a_long_series_goes_in_slices(#[case] kind: StoreKind) {
     run(async move {
         let app = TestApp::start(kind.database().await).await;
-        let minutes = |from: i64, count: i64| {
-            (0..count)
-                .map(|n| with(candle(NOW - from * DAY + n * 60), json!({"timeframe": "M1", "complete": true})))
-                .collect::<Vec<_>>()
-        };
-        app.ingest(&minutes(100, 9_000)).await;
-        app.ingest(&minutes(60, 4_000)).await;
+        app.database.fill_minutes(NOW - 100 * DAY, 9_000).await;
+        app.database.fill_minutes(NOW - 60 * DAY, 4_000).await;
         let store = app.database.store().await;
         let deleted = candlewick::retention::pass(&store, &retention("M1:30d"), &clock()).await.unwrap();
         assert_eq!(deleted, 13_000);

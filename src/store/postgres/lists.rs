@@ -79,6 +79,7 @@ pub(super) async fn samples(
 
 pub(super) async fn latest_after(
     runner: &Runner,
+    server: ReadServer,
     position: Position,
     most: usize,
 ) -> Result<Vec<LatestRow>, StoreError> {
@@ -93,7 +94,11 @@ pub(super) async fn latest_after(
     latest::rows([&runner.read_in_turn(Turn::List, server, select).await?])
 }
 
-pub(super) async fn latest_of(runner: &Runner, server: ReadServer, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
+pub(super) async fn latest_of(
+    runner: &Runner,
+    server: ReadServer,
+    keys: Vec<SeriesKey>,
+) -> Result<Vec<LatestRow>, StoreError> {
     if runner.engine()? == Engine::Citus {
         let select = move |pool: Pool| citus_latest::of(pool, keys.clone());
         return latest::rows(&runner.read_in_turn(Turn::List, server, select).await?);
