@@ -30,9 +30,9 @@ pub enum Sides {
     /// Long and short.
     #[default]
     Both,
-    /// Long only: short entries are not made.
+    /// Long only: a close that would go short leaves a long position instead, and opens none.
     Long,
-    /// Short only: long entries are not made.
+    /// Short only: a close that would go long leaves a short position instead, and opens none.
     Short,
 }
 
