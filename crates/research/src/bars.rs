@@ -410,7 +410,7 @@ mod tests {
         }
         assert!(TickGrid::of_digits(16).is_err());
         assert_eq!(TickGrid::of_digits(5).unwrap(), TickGrid::new(0.00001, 5).unwrap());
-        assert_eq!(TickGrid::of_digits(0).unwrap().tick(), 1.0);
+        assert_eq!(TickGrid::of_digits(0).unwrap(), TickGrid::new(1.0, 0).unwrap());
         assert_eq!(Bars::new(columns(), TickGrid::of_digits(1).unwrap(), Some(0)).unwrap_err(), BarsError::Period(0));
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use quick_cache::{OptionsBuilder, Weighter, sync};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{self, DefaultLifecycle},
+};
 
 use crate::{Bars, column::Value, graph::Key};
 
@@ -48,7 +51,9 @@ impl Cache {
         let options =
             OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(max_bytes).shards(1).build();
         let columns = match options {
-            Ok(options) => sync::Cache::with_options(options, Bytes, Default::default(), Default::default()),
+            Ok(options) => {
+                sync::Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
+            }
             Err(_) => sync::Cache::with_weighter(items, max_bytes, Bytes),
         };
         Self { columns }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use crate::Bits;
 
 /// Numbers, one per bar, which several owners share.
-pub(crate) type Column = Arc<[f64]>;
+pub type Column = Arc<[f64]>;
 
 /// What an expression is over all bars.
 #[derive(Debug, Clone)]
-pub(crate) enum Value {
+pub enum Value {
     /// Numbers, or `na`.
     Numbers(Column),
     /// The bars on which a condition holds. A condition is never `na`.
@@ -40,7 +40,9 @@ pub(crate) fn column(len: usize, fill: impl FnOnce(&mut [f64])) -> Column {
     let mut column: Column = std::iter::repeat_n(f64::NAN, len).collect();
     let out = Arc::make_mut(&mut column);
     fill(out);
-    out.iter_mut().for_each(|number| *number = finite(*number));
+    for number in out {
+        *number = finite(*number);
+    }
     column
 }
 

@@ -45,8 +45,8 @@
 //! 4. [`settings`]: capital, sizes and costs of a run.
 //! 5. [`expr`]: the language: tokens, parser, types and tree.
 //! 6. `ops`: the functions of the language, one table and a file of kernels per family.
-//! 7. `column` and `graph`: evaluation of whole columns, equal parts once.
-//! 8. [`cache`]: columns that were computed before, bounded in bytes.
+//! 7. [`column`] and `graph`: evaluation of whole columns, equal parts once.
+//! 8. [`cache`] and [`formula`]: columns that were computed before, and single expressions.
 //! 9. [`definition`], [`parameter`] and [`strategy`]: from texts to bound strategies.
 //! 10. [`catalogue`]: a hundred known strategies.
 //! 11. [`mod@describe`] and [`pine`]: rules in words, and as Pine Script v6.
@@ -55,16 +55,19 @@ pub mod bars;
 pub mod bits;
 pub mod cache;
 pub mod catalogue;
-mod column;
+pub mod column;
 pub mod definition;
 pub mod describe;
 pub mod expr;
+pub mod formula;
 mod graph;
 mod nearest;
 mod number;
 mod ops;
 pub mod parameter;
 pub mod pine;
+#[cfg(test)]
+mod properties;
 pub mod settings;
 pub mod signals;
 pub mod strategy;
@@ -72,8 +75,10 @@ pub mod strategy;
 pub use bars::{Bars, BarsError, Columns, TickGrid};
 pub use bits::Bits;
 pub use cache::Cache;
+pub use column::{Column, Value};
 pub use definition::{Definition, DefinitionError, Family, Timeframes};
 pub use describe::{Description, describe};
+pub use formula::Formula;
 pub use parameter::{Parameter, ParameterError, ParameterRange, Parameters};
 pub use settings::{Commission, Settings, SettingsError, Sides, Size};
 pub use signals::{Signals, SignalsError};

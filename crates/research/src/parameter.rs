@@ -122,7 +122,7 @@ impl Parameter {
         };
         match value {
             Some(value) => self.check(value),
-            None => Err(self.refuse(text.to_owned())),
+            None => Err(self.refuse(text)),
         }
     }
 
@@ -147,10 +147,10 @@ impl Parameter {
                 value.fract() == 0.0 && value >= 0.0 && whole(value) < options.len()
             }
         };
-        if is_valid { Ok(value) } else { Err(self.refuse(format!("{value}"))) }
+        if is_valid { Ok(value) } else { Err(self.refuse(&format!("{value}"))) }
     }
 
-    fn refuse(&self, value: String) -> ParameterError {
+    fn refuse(&self, value: &str) -> ParameterError {
         let wanted = match &self.range {
             ParameterRange::Int { min, max, .. } => format!("a whole number from {min} to {max}"),
             ParameterRange::Float { min, max, .. } => format!("a number from {min} to {max}"),

@@ -276,7 +276,7 @@ mod tests {
             .unwrap();
         assert_eq!((settings.size(), settings.commission()), (Size::Cash(500.0), Commission::PerContract(0.0)));
         assert_eq!((settings.slippage_ticks(), settings.tick(), settings.sides()), (3, Some(0.25), Sides::Long));
-        assert_eq!(settings.capital(), Settings::default().capital());
+        assert_eq!(settings.with_size(Settings::default().size()).unwrap().size(), Size::PercentOfEquity(10.0));
     }
 
     #[test]

@@ -352,10 +352,11 @@ impl Strategy {
     pub fn indicators(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
         let mut add = |expr: &Expr| {
-            if let Node::Call(operator, _) = &expr.node {
-                if operator.keeps_state() && !names.contains(&operator.name) {
-                    names.push(operator.name);
-                }
+            if let Node::Call(operator, _) = &expr.node
+                && operator.keeps_state()
+                && !names.contains(&operator.name)
+            {
+                names.push(operator.name);
             }
         };
         self.program.bindings.iter().for_each(|binding| binding.value.visit(&mut add));
@@ -398,16 +399,15 @@ impl Strategy {
         let mut parameters = self.defaults();
         let mut errors = Vec::new();
         for (name, text) in values {
-            match self.parameters.iter().position(|parameter| parameter.name == name) {
-                Some(place) => match self.parameters[place].parse_value(text) {
-                    Ok(value) => parameters.values[place] = value,
-                    Err(error) => errors.push(error),
-                },
-                None => {
-                    let hint = nearest(name, self.parameters.iter().map(|parameter| parameter.name.as_str()));
-                    let message = format!("{} has no such parameter{hint}", self.id);
-                    errors.push(ParameterError { name: name.to_owned(), message });
-                }
+            let Some(place) = self.parameters.iter().position(|parameter| parameter.name == name) else {
+                let hint = nearest(name, self.parameters.iter().map(|parameter| parameter.name.as_str()));
+                let message = format!("{} has no such parameter{hint}", self.id);
+                errors.push(ParameterError { name: name.to_owned(), message });
+                continue;
+            };
+            match self.parameters[place].parse_value(text) {
+                Ok(value) => parameters.values[place] = value,
+                Err(error) => errors.push(error),
             }
         }
         if errors.is_empty() { Ok(parameters) } else { Err(errors) }

@@ -188,7 +188,7 @@ impl Reader {
         Some(Fields { prefix, offset: value.offset, entries })
     }
 
-    fn parameters<'t, 'a>(&mut self, table: &Fields<'t, 'a>) -> Vec<Parameter<'t>> {
+    fn parameters<'t>(&mut self, table: &Fields<'t, '_>) -> Vec<Parameter<'t>> {
         let Some(value) = table.get("parameters") else { return Vec::new() };
         let Datum::List(items) = &value.datum else {
             self.refuse("parameters", value.offset, "this must be a list of tables");
@@ -198,7 +198,7 @@ impl Reader {
         items.filter_map(|(place, item)| self.parameter(&format!("parameters[{place}]"), item)).collect()
     }
 
-    fn parameter<'t, 'a>(&mut self, path: &str, item: &'t Located<'a>) -> Option<Parameter<'t>> {
+    fn parameter<'t>(&mut self, path: &str, item: &'t Located<'_>) -> Option<Parameter<'t>> {
         const FIELDS: [&str; 8] = ["name", "type", "about", "default", "min", "max", "step", "options"];
         self.places.push((path.to_owned(), item.offset, None));
         let fields = self.table(path, item, &FIELDS)?;

@@ -38,7 +38,7 @@ fn parse_body(operator: &Operator) -> Option<Body> {
         parse::binding(line, &mut program, &mut nodes).unwrap_or_else(refuse);
     }
     let results = match last.strip_prefix('[').and_then(|last| last.strip_suffix(']')) {
-        Some(list) => split(list),
+        Some(inside) => split(inside),
         None => vec![last],
     };
     let results =

@@ -13,10 +13,16 @@ use crate::{
 
 /// Parses one expression over the names of `program`. `nodes` counts the nodes of all expressions so far.
 pub(crate) fn expression(text: &str, program: &Program, nodes: &mut usize) -> Result<Expr, Refusal> {
+    let expr = results(text, program, nodes)?;
+    single(&expr)?;
+    Ok(expr)
+}
+
+/// Parses one expression that may be a call with several results.
+pub(crate) fn results(text: &str, program: &Program, nodes: &mut usize) -> Result<Expr, Refusal> {
     let mut parser = Parser::new(text, program, nodes)?;
     let expr = parser.expression()?;
     parser.expect_end()?;
-    single(&expr)?;
     Ok(expr)
 }
 
@@ -329,8 +335,12 @@ impl<'t, 'p> Parser<'t, 'p> {
     fn unknown(&self, name: &str, offset: usize) -> Refusal {
         let variables = self.program.variables.iter();
         let mut names: Vec<&str> = variables.map(|variable| variable.name.as_str()).collect();
-        Source::ALL.iter().for_each(|(_, name, _)| names.push(name));
-        ops::names().for_each(|name| names.push(name));
+        for (_, name, _) in Source::ALL {
+            names.push(name);
+        }
+        for name in ops::names() {
+            names.push(name);
+        }
         Refusal::new(offset, format!("nothing is called {name}{}", nearest(name, names.into_iter())))
     }
 
@@ -445,11 +455,10 @@ impl Output {
     /// The type of the result for arguments of these types.
     fn base(self, arguments: &[Base]) -> Base {
         match self {
-            Self::Float => Base::Float,
             Self::Int => Base::Int,
             Self::Bool => Base::Bool,
             Self::Same if arguments.iter().all(|base| *base == Base::Int) => Base::Int,
-            Self::Same => Base::Float,
+            Self::Float | Self::Same => Base::Float,
         }
     }
 }

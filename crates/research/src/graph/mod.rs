@@ -113,6 +113,16 @@ impl Graph {
         }
     }
 
+    /// Adds an expression that may be a call with several results. Each is a column.
+    pub(crate) fn add_all(&mut self, expr: &Expr, names: &Names) -> Result<Vec<Operand>, Refusal> {
+        let operands = match &expr.node {
+            Tree::Call(operator, arguments) => self.call(operator, arguments, expr.offset, names)?,
+            _ => vec![self.add(expr, names)?],
+        };
+        let is_flags = expr.ty.base == Base::Bool;
+        Ok(operands.into_iter().map(|operand| self.series(operand, is_flags)).collect())
+    }
+
     fn lower(&mut self, expr: &Expr, names: &Names) -> Result<Lowered, Refusal> {
         let operand = match &expr.node {
             Tree::Number(number) => Operand::Number(*number),
@@ -206,12 +216,12 @@ impl Graph {
                 continue;
             }
             let operand = self.add(argument, names)?;
-            if let (Kind::Length, Operand::Number(length)) = (input.kind, operand) {
-                if !(1.0..=real(MAX_LENGTH)).contains(&length) {
-                    let message =
-                        format!("{} of {} is {length}; it must be from 1 to {MAX_LENGTH}", input.name, operator.name);
-                    return Err(Refusal::new(argument.offset, message));
-                }
+            if let (Kind::Length, Operand::Number(length)) = (input.kind, operand)
+                && !(1.0..=real(MAX_LENGTH)).contains(&length)
+            {
+                let message =
+                    format!("{} of {} is {length}; it must be from 1 to {MAX_LENGTH}", input.name, operator.name);
+                return Err(Refusal::new(argument.offset, message));
             }
             operands.push(operand);
         }
@@ -223,7 +233,7 @@ impl Graph {
             return body.results.iter().map(|result| self.add(result, &inner).map_err(here)).collect();
         }
         if let Rule::Elementwise { of, .. } = operator.rule {
-            let numbers: Option<Vec<f64>> = operands.iter().map(|operand| operand.number()).collect();
+            let numbers: Option<Vec<f64>> = operands.iter().map(Operand::number).collect();
             let operand = match numbers {
                 Some(numbers) => Operand::Number(finite(of(&numbers))),
                 None => self.node(Step::Call(operator), operands, Vec::new()),
@@ -282,7 +292,9 @@ impl Graph {
                 }
             }
         }
-        constants.iter().for_each(|constant| bytes.extend(constant.to_bits().to_le_bytes()));
+        for constant in constants {
+            bytes.extend(constant.to_bits().to_le_bytes());
+        }
         xxh3_128(&bytes)
     }
 
@@ -347,7 +359,9 @@ impl Graph {
                 uses[*node] += 1;
             }
         };
-        roots.iter().for_each(|root| count(root, &mut uses));
+        for root in roots {
+            count(root, &mut uses);
+        }
         for place in (0..self.nodes.len()).rev() {
             if uses[place] == 0 {
                 continue;

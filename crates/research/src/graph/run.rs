@@ -212,7 +212,7 @@ fn flag2(a: Numbers<'_>, b: Numbers<'_>, len: usize, holds: impl Fn(f64, f64) ->
 }
 
 /// A comparison with `na` is false, whichever it is.
-#[expect(clippy::float_cmp, reason = "prices are exact doubles of decimals, and == means equal")]
+#[expect(clippy::float_cmp, clippy::double_comparisons, reason = "== means equal, and na != na is false here")]
 fn compare(binary: Binary, a: Numbers<'_>, b: Numbers<'_>, len: usize) -> Bits {
     match binary {
         Binary::Less => flag2(a, b, len, |a, b| a < b),
@@ -247,7 +247,7 @@ fn logic(binary: Binary, a: Flags<'_>, b: Flags<'_>, len: usize) -> Bits {
 }
 
 /// An operation of two numbers; conditions are 0 and 1.
-#[expect(clippy::float_cmp, reason = "== means equal")]
+#[expect(clippy::float_cmp, clippy::double_comparisons, reason = "== means equal, and na != na is false here")]
 pub(super) fn of_numbers(binary: Binary, a: f64, b: f64) -> f64 {
     let flag = f64::from;
     match binary {

@@ -733,4 +733,16 @@ pub(crate) static OPERATORS: &[Operator] = &[
         rule: Rule::Elementwise { of: |x| f64::from(x[0].is_nan()), lenient: true },
         ..elementwise("na", &[SOURCE], BOOL, |x| x[0], "{0} does not exist")
     },
+    // Reads the future, so that tests can show that they would find it.
+    #[cfg(test)]
+    kernel(
+        "peek",
+        &[SOURCE],
+        FLOAT,
+        |call| vec![call.column(|out| out.iter_mut().zip(&call.numbers(0)[1..]).for_each(|(out, next)| *out = *next))],
+        First::AtOnce,
+        Memory::None,
+        Pine::Native,
+        "{0} one bar later",
+    ),
 ];

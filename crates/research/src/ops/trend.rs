@@ -35,7 +35,9 @@ pub(super) fn directional(high: &[f64], low: &[f64], close: &[f64], n: usize, m:
     }
     crate::column::over_defined([&strength], &mut index[n..], |[strength], out| {
         average::wilder(strength, m, out);
-        out.iter_mut().for_each(|index| *index *= 100.0);
+        for index in out {
+            *index *= 100.0;
+        }
     });
 }
 
@@ -69,31 +71,31 @@ pub(super) fn supertrend(
 }
 
 /// Wilder's parabolic stop and reverse. Bar 1 decides the first side: downward if its high is below that of bar 0.
-pub(super) fn parabolic([high, low]: [&[f64]; 2], start: f64, step: f64, max: f64, out: &mut [f64]) {
+pub(super) fn parabolic([high, low]: [&[f64]; 2], begin: f64, increase: f64, max: f64, out: &mut [f64]) {
     if high.len() < 2 {
         return;
     }
     let mut rising = high[0] <= high[1];
-    let (mut stop, mut extreme) = if rising { (low[0], high[1]) } else { (high[0], low[1]) };
-    let mut speed = start;
-    out[1] = stop;
+    let (mut level, mut extreme) = if rising { (low[0], high[1]) } else { (high[0], low[1]) };
+    let mut speed = begin;
+    out[1] = level;
     for bar in 2..high.len() {
-        stop += speed * (extreme - stop);
+        level += speed * (extreme - level);
         let (behind, ahead) = if rising { (low, high) } else { (high, low) };
         // The stop never lies inside the two bars before, nor in this one where the side turns.
-        if is_beyond(stop, behind[bar], rising) {
-            stop = keep_beyond(extreme, &ahead[bar - 2..=bar], !rising);
+        if is_beyond(level, behind[bar], rising) {
+            level = keep_beyond(extreme, &ahead[bar - 2..=bar], !rising);
             extreme = behind[bar];
-            speed = start;
+            speed = begin;
             rising = !rising;
         } else {
-            stop = keep_beyond(stop, &behind[bar - 2..bar], rising);
+            level = keep_beyond(level, &behind[bar - 2..bar], rising);
             if is_beyond(ahead[bar], extreme, rising) {
                 extreme = ahead[bar];
-                speed = (speed + step).min(max);
+                speed = (speed + increase).min(max);
             }
         }
-        out[bar] = stop;
+        out[bar] = level;
     }
 }
 

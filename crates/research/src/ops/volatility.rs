@@ -14,7 +14,9 @@ pub(super) fn variance(x: &[f64], n: usize, out: &mut [f64]) {
 /// Population standard deviation.
 pub(super) fn deviation(x: &[f64], n: usize, out: &mut [f64]) {
     variance(x, n, out);
-    out.iter_mut().for_each(|variance| *variance = variance.sqrt());
+    for variance in out {
+        *variance = variance.sqrt();
+    }
 }
 
 /// Highest of `n` numbers.

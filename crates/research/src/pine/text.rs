@@ -246,19 +246,19 @@ impl Printer {
 
 /// The functions that have to be printed for `helpers`, each after those that it uses.
 pub(super) fn functions(helpers: &[&'static Operator]) -> Vec<String> {
-    let mut printed: Vec<&str> = Vec::new();
+    let mut known = Vec::new();
     let mut texts = Vec::new();
     for helper in helpers {
-        add_function(helper, &mut printed, &mut texts);
+        add_function(helper, &mut known, &mut texts);
     }
     texts
 }
 
-fn add_function(operator: &'static Operator, printed: &mut Vec<&'static str>, texts: &mut Vec<String>) {
-    if printed.contains(&operator.name) {
+fn add_function(operator: &'static Operator, known: &mut Vec<&'static str>, texts: &mut Vec<String>) {
+    if known.contains(&operator.name) {
         return;
     }
-    printed.push(operator.name);
+    known.push(operator.name);
     let text = match (operator.pine, body(operator)) {
         (Pine::Helper(text), _) => text.to_owned(),
         (Pine::Derived, Some(body)) => {
@@ -268,7 +268,7 @@ fn add_function(operator: &'static Operator, printed: &mut Vec<&'static str>, te
             let inputs = operator.inputs.iter().map(|input| format!("{} {}", annotation(input.kind), name(input.name)));
             let head = format!("{}({}) =>", operator.name, inputs.collect::<Vec<_>>().join(", "));
             let last = if results.len() > 1 { format!("[{}]", results.join(", ")) } else { results.concat() };
-            printer.helpers.iter().for_each(|helper| add_function(helper, printed, texts));
+            printer.helpers.iter().for_each(|helper| add_function(helper, known, texts));
             std::iter::once(head)
                 .chain(printer.lines.into_iter().chain([last]).map(|line| format!("    {line}")))
                 .collect::<Vec<_>>()
