@@ -36,14 +36,21 @@ impl fmt::Display for Description {
 pub fn describe(strategy: &Strategy) -> Description {
     let words = Words { variables: &strategy.program.variables };
     let rules = Part::ALL.iter().filter_map(|(part, _)| {
+        let parameter = strategy.bracket(*part);
+        let bracket = |kind: &str, value: &str| match parameter {
+            Some(parameter) => {
+                format!("If {parameter} is above 0, sets a {kind} at this distance from the entry: {value}.")
+            }
+            None => format!("Sets a {kind} at this distance from the entry: {value}."),
+        };
         let value = words.of(strategy.part(*part)?);
         Some(match part {
             Part::EnterLong => format!("Enters long when {value}."),
             Part::ExitLong => format!("Leaves a long position when {value}."),
             Part::EnterShort => format!("Enters short when {value}."),
             Part::ExitShort => format!("Leaves a short position when {value}."),
-            Part::Stop => format!("Sets a stop at this distance from the entry: {value}."),
-            Part::Target => format!("Sets a target at this distance from the entry: {value}."),
+            Part::Stop => bracket("stop", &value),
+            Part::Target => bracket("target", &value),
             Part::StopLevelLong => format!("Moves the stop of a long position at each close to {value}."),
             Part::StopLevelShort => format!("Moves the stop of a short position at each close to {value}."),
             Part::MaxBars => format!("Holds a position for at most this number of bars: {value}."),

@@ -370,6 +370,12 @@ impl Strategy {
         self.parts[part as usize].as_ref()
     }
 
+    /// The parameter that can take this part away.
+    pub(crate) fn bracket(&self, part: Part) -> Option<&str> {
+        let (_, place) = self.brackets.iter().find(|(bracket, _)| *bracket == part)?;
+        Some(&self.parameters[*place].name)
+    }
+
     /// The part, unless its parameter takes it away.
     pub(crate) fn part_with(&self, part: Part, parameters: &Parameters) -> Option<&Expr> {
         let bracket = self.brackets.iter().find(|(bracket, _)| *bracket == part);

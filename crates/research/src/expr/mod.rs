@@ -19,6 +19,8 @@
 //! the future. Names of functions contain dots as in Pine (`ta.sma`). A number is an int or a float, and an int is a float where
 //! one is wanted. What depends on literals and parameters alone is a constant; lengths and factors have to be constants.
 //!
+//! Numbers that differ by no more than 10⁻¹⁰ are equal in comparisons, as they are to TradingView.
+//!
 //! [`lex`] makes tokens, [`parse`] a [`tree`], and [`types`] refuses what does not fit.
 
 pub(crate) mod body;

@@ -19,7 +19,7 @@ use crate::{
         types::Base,
     },
     number::{MAX_LENGTH, real, whole},
-    ops::{Kind, Operator, Rule},
+    ops::{First, Kind, Operator, Rule},
 };
 
 /// A name of a node: equal parts have equal keys.
@@ -71,8 +71,9 @@ pub(crate) struct Defined {
     pub(crate) first: usize,
     /// How many bars of the past it takes until nothing of its beginning is left.
     pub(crate) memory: usize,
-    /// True if it is `na`, or false, on all bars before `first`.
-    pub(crate) strict: bool,
+    /// It is `na`, or false, on all bars before this one. At most `first` for what is a number, since some functions have a value
+    /// for `na`.
+    pub(crate) quiet: usize,
 }
 
 /// Nodes in an order in which operands come first.
@@ -303,27 +304,34 @@ impl Graph {
         let parts: Vec<Defined> = operands.iter().map(|operand| self.defined_at(*operand)).collect();
         let first = parts.iter().map(|part| part.first).max().unwrap_or(0);
         let memory = parts.iter().map(|part| part.memory).max().unwrap_or(0);
-        let strict = parts.iter().all(|part| part.strict);
-        let same = Defined { first, memory, strict };
-        let is_even = parts.iter().all(|part| part.first == first);
+        let loudest = parts.iter().map(|part| part.quiet).min().unwrap_or(0);
+        let quiet = parts.iter().map(|part| part.quiet).max().unwrap_or(0);
+        let same = Defined { first, memory, quiet };
         match step {
             Step::Source(_) | Step::Fill | Step::FillFlags | Step::Arithmetic(_) | Step::Compare(_) | Step::Negate => {
                 vec![same]
             }
             Step::Logic(Binary::And) => vec![same],
-            Step::Logic(_) => vec![Defined { strict: strict && is_even, ..same }],
-            Step::Not => vec![Defined { strict: first == 0, ..same }],
-            Step::Choose | Step::ChooseFlags => vec![Defined { strict: strict && first == 0, ..same }],
+            Step::Logic(_) => vec![Defined { quiet: loudest, ..same }],
+            Step::Not => vec![Defined { quiet: 0, ..same }],
+            Step::Choose | Step::ChooseFlags => vec![Defined { quiet: parts[1].quiet.min(parts[2].quiet), ..same }],
             Step::Past | Step::PastFlags => {
                 let bars = whole(constants[0]);
-                vec![Defined { first: first + bars, memory: memory + bars, strict }]
+                vec![Defined { first: first + bars, memory: memory + bars, quiet: quiet + bars }]
             }
             Step::Call(operator) => match operator.rule {
-                Rule::Elementwise { lenient, .. } => vec![Defined { strict: strict && !lenient, ..same }],
-                Rule::Kernel { first: delay, memory: own, .. } => {
-                    let delays = delay.bars(constants).into_iter().take(operator.outputs.len());
+                Rule::Elementwise { lenient, .. } => {
+                    vec![Defined { quiet: if lenient { 0 } else { quiet }, ..same }]
+                }
+                Rule::Kernel { first: delay_kind, memory: own, .. } => {
+                    // A function that reads conditions has a value as soon as one of them holds.
+                    let reads_flags = operator.inputs.iter().any(|input| input.kind == Kind::Condition);
+                    let quiet = if reads_flags { loudest } else { quiet + delay_kind.quiet() };
                     let memory = memory + own.bars(constants);
-                    delays.map(|delay| Defined { first: first + delay, memory, strict }).collect()
+                    let delays = delay_kind.bars(constants).into_iter().take(operator.outputs.len());
+                    let is_early = matches!(delay_kind, First::Extreme) && first > 0;
+                    let quiet_for = |delay: usize| if is_early { quiet } else { quiet + delay };
+                    delays.map(|delay| Defined { first: first + delay, memory, quiet: quiet_for(delay) }).collect()
                 }
                 Rule::Expression(_) => unreachable!("expressions are lowered to their parts"),
             },
@@ -333,7 +341,7 @@ impl Graph {
     pub(crate) fn defined_at(&self, operand: Operand) -> Defined {
         match operand {
             Operand::Node { node, output } => self.nodes[node].outputs[output],
-            Operand::Number(_) => Defined { first: 0, memory: 0, strict: true },
+            Operand::Number(_) => Defined { first: 0, memory: 0, quiet: 0 },
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     column::{Column, Value, column, finite},
     expr::tree::{Binary, Source},
     number::{real, real_time, whole},
-    ops::{self, Arguments, Operator, Output, Rule},
+    ops::{self, Arguments, Operator, Output, Rule, TOLERANCE},
 };
 
 /// A column, or a number on all bars.
@@ -211,16 +211,29 @@ fn flag2(a: Numbers<'_>, b: Numbers<'_>, len: usize, holds: impl Fn(f64, f64) ->
     }
 }
 
-/// A comparison with `na` is false, whichever it is.
-#[expect(clippy::float_cmp, clippy::double_comparisons, reason = "== means equal, and na != na is false here")]
 fn compare(binary: Binary, a: Numbers<'_>, b: Numbers<'_>, len: usize) -> Bits {
     match binary {
-        Binary::Less => flag2(a, b, len, |a, b| a < b),
-        Binary::LessOrEqual => flag2(a, b, len, |a, b| a <= b),
-        Binary::Greater => flag2(a, b, len, |a, b| a > b),
-        Binary::GreaterOrEqual => flag2(a, b, len, |a, b| a >= b),
-        Binary::Equal => flag2(a, b, len, |a, b| a == b),
-        _ => flag2(a, b, len, |a, b| a < b || a > b),
+        Binary::Less => flag2(a, b, len, |a, b| holds(Binary::Less, a, b)),
+        Binary::LessOrEqual => flag2(a, b, len, |a, b| holds(Binary::LessOrEqual, a, b)),
+        Binary::Greater => flag2(a, b, len, |a, b| holds(Binary::Greater, a, b)),
+        Binary::GreaterOrEqual => flag2(a, b, len, |a, b| holds(Binary::GreaterOrEqual, a, b)),
+        Binary::Equal => flag2(a, b, len, |a, b| holds(Binary::Equal, a, b)),
+        _ => flag2(a, b, len, |a, b| holds(Binary::NotEqual, a, b)),
+    }
+}
+
+/// A comparison. Numbers that differ by no more than [`TOLERANCE`] are equal, as TradingView compares them, so that the dust of
+/// arithmetic decides nothing. A comparison with `na` is false, whichever it is.
+#[inline]
+fn holds(binary: Binary, a: f64, b: f64) -> bool {
+    let difference = a - b;
+    match binary {
+        Binary::Less => difference < -TOLERANCE,
+        Binary::LessOrEqual => difference <= TOLERANCE,
+        Binary::Greater => difference > TOLERANCE,
+        Binary::GreaterOrEqual => difference >= -TOLERANCE,
+        Binary::Equal => difference.abs() <= TOLERANCE,
+        _ => difference.abs() > TOLERANCE,
     }
 }
 
@@ -247,22 +260,15 @@ fn logic(binary: Binary, a: Flags<'_>, b: Flags<'_>, len: usize) -> Bits {
 }
 
 /// An operation of two numbers; conditions are 0 and 1.
-#[expect(clippy::float_cmp, clippy::double_comparisons, reason = "== means equal, and na != na is false here")]
 pub(super) fn of_numbers(binary: Binary, a: f64, b: f64) -> f64 {
-    let flag = f64::from;
     match binary {
         Binary::Or => a.max(b),
         Binary::And => a.min(b),
-        Binary::Equal => flag(a == b),
-        Binary::NotEqual => flag(a < b || a > b),
-        Binary::Less => flag(a < b),
-        Binary::LessOrEqual => flag(a <= b),
-        Binary::Greater => flag(a > b),
-        Binary::GreaterOrEqual => flag(a >= b),
         Binary::Add => finite(a + b),
         Binary::Subtract => finite(a - b),
         Binary::Multiply => finite(a * b),
         Binary::Divide => finite(a / b),
         Binary::Remainder => finite(a % b),
+        _ => f64::from(holds(binary, a, b)),
     }
 }

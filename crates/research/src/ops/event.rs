@@ -1,5 +1,6 @@
 //! Crossings, and what is remembered since an event.
 
+use super::TOLERANCE;
 use crate::{Bits, number::real};
 
 /// Where `a` is above `b` and was not on the last bar on which both were defined.
@@ -56,12 +57,12 @@ pub(super) fn value_when(event: &Bits, x: &[f64], occurrence: usize, out: &mut [
 
 /// Where `x` rose at each of the last `n` steps.
 pub(super) fn rising(x: &[f64], n: usize) -> Bits {
-    steps(x, n, |before, now| now > before)
+    steps(x, n, |before, now| now - before > TOLERANCE)
 }
 
 /// Where `x` fell at each of the last `n` steps.
 pub(super) fn falling(x: &[f64], n: usize) -> Bits {
-    steps(x, n, |before, now| now < before)
+    steps(x, n, |before, now| before - now > TOLERANCE)
 }
 
 /// Counts steps in one direction. A bar without a number is passed over.

@@ -23,8 +23,9 @@ use crate::{
     number::whole,
 };
 
-/// Directions of changes below this are dust of arithmetic, as TradingView treats them in `ta.dmi`, `ta.cmo` and `ta.mfi`.
-const TOLERANCE: f64 = 1e-10;
+/// Numbers that differ by no more than this are equal to TradingView, in comparisons and in the directions of `ta.dmi`, `ta.cmo`,
+/// `ta.mfi`, `ta.rising` and `ta.falling`. Crossings, extremes and turning points compare exactly there.
+pub(crate) const TOLERANCE: f64 = 1e-10;
 
 /// A function of the language.
 #[derive(Debug)]
@@ -114,8 +115,12 @@ pub(crate) enum Run {
 #[derive(Clone, Copy)]
 pub(crate) enum First {
     AtOnce,
+    /// At once, but false on the first bar, which has no bar before to compare with.
+    Crossing,
     /// After a whole window: n − 1 bars, where n is the first constant.
     Window,
+    /// After a whole window. TradingView, however, has an extreme of a shorter window where the input begins later than the bars.
+    Extreme,
     /// After n bars.
     Length,
     /// For each result, from the constants.
@@ -164,12 +169,17 @@ impl Operator {
 }
 
 impl First {
+    /// How many bars longer than it is undefined the result is false.
+    pub(crate) fn quiet(self) -> usize {
+        usize::from(matches!(self, Self::Crossing))
+    }
+
     /// For each result, how many bars later than the arguments it is defined.
     pub(crate) fn bars(self, constants: &[f64]) -> [usize; 3] {
         let length = constants.first().map_or(0, |length| whole(*length));
         match self {
-            Self::AtOnce => [0; 3],
-            Self::Window => [length.saturating_sub(1); 3],
+            Self::AtOnce | Self::Crossing => [0; 3],
+            Self::Window | Self::Extreme => [length.saturating_sub(1); 3],
             Self::Length => [length; 3],
             Self::Of(first) => first(constants),
         }

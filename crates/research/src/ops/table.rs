@@ -289,14 +289,14 @@ pub(crate) static OPERATORS: &[Operator] = &[
         "the standard deviation of {0} over {1} bars",
     ),
     windowed("ta.variance", volatility::variance, First::Window, Memory::Window, "the variance of {0} over {1} bars"),
-    windowed("ta.highest", volatility::highest, First::Window, Memory::Window, "the highest of {0} over {1} bars"),
-    windowed("ta.lowest", volatility::lowest, First::Window, Memory::Window, "the lowest of {0} over {1} bars"),
+    windowed("ta.highest", volatility::highest, First::Extreme, Memory::Window, "the highest of {0} over {1} bars"),
+    windowed("ta.lowest", volatility::lowest, First::Extreme, Memory::Window, "the lowest of {0} over {1} bars"),
     Operator {
         outputs: INT,
         ..windowed(
             "ta.highestbars",
             volatility::highest_bars,
-            First::Window,
+            First::Extreme,
             Memory::Window,
             "the distance, as a negative number, to the highest of {0} over {1} bars",
         )
@@ -306,7 +306,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
         ..windowed(
             "ta.lowestbars",
             volatility::lowest_bars,
-            First::Window,
+            First::Extreme,
             Memory::Window,
             "the distance, as a negative number, to the lowest of {0} over {1} bars",
         )
@@ -476,7 +476,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
         &[input("source1", Kind::Number), input("source2", Kind::Number)],
         BOOL,
         |call| flags(event::crossed_over(call.numbers(0), call.numbers(1))),
-        First::AtOnce,
+        First::Crossing,
         Memory::None,
         Pine::Native,
         "{0} crosses above {1}",
@@ -486,7 +486,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
         &[input("source1", Kind::Number), input("source2", Kind::Number)],
         BOOL,
         |call| flags(event::crossed_under(call.numbers(0), call.numbers(1))),
-        First::AtOnce,
+        First::Crossing,
         Memory::None,
         Pine::Native,
         "{0} crosses below {1}",

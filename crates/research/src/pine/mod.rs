@@ -149,13 +149,8 @@ fn guard(bound: &Bound, parts: &Parts) -> Option<usize> {
     let defined = |part: Part| bound.root(part).map(|root| bound.graph().defined_at(root));
     // An entry needs its distances above 0.
     let distances = [Part::Stop, Part::Target].into_iter().filter_map(defined);
-    let distances = distances.filter(|defined| defined.strict).map(|defined| defined.first).max().unwrap_or(0);
-    let waits = |part: Part| {
-        defined(part).is_none_or(|entry| {
-            let own = if entry.strict { entry.first } else { 0 };
-            own.max(distances) >= bound.first()
-        })
-    };
+    let distances = distances.map(|distance| distance.quiet).max().unwrap_or(0);
+    let waits = |part| defined(part).is_none_or(|entry| entry.quiet.max(distances) >= bound.first());
     debug_assert!(parts.has(Part::EnterLong) || parts.has(Part::EnterShort));
     (!(waits(Part::EnterLong) && waits(Part::EnterShort))).then(|| bound.first())
 }
