@@ -197,7 +197,12 @@ impl Strategy {
         for (place, text) in definition.lets.iter().enumerate() {
             if let Err(refusal) = parse::binding(text, &mut self.program, &mut nodes) {
                 faults.push(at(&format!("lets[{place}]"), refusal));
+                break;
             }
+        }
+        // Parts that use a name whose binding was refused would bring errors of their own.
+        if !faults.is_empty() {
+            return;
         }
         for (part, name) in Part::ALL {
             let text = part.of(definition).map(str::to_owned).or_else(|| {

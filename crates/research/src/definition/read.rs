@@ -163,7 +163,8 @@ impl Reader {
             stop_level_short,
             max_bars,
         };
-        Some(Strategy::parse_faults(&definition))
+        // Expressions over parameters that could not be read would bring errors of their own.
+        self.errors.is_empty().then(|| Strategy::parse_faults(&definition))
     }
 
     /// The fields of a table. Unknown and repeated ones are refused.
@@ -359,5 +360,166 @@ impl<'t, 'a> Fields<'t, 'a> {
             reader.refuse(&self.name(field), value.offset, format!("{text:?} is not one of {}", names.join(", ")));
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOML: &str = r#"id = "my-cross"
+title = "My crossing"
+family = "trend"
+about = "Follows two averages."
+source = "notes"
+constraints = ["fast < slow"]
+lets = [
+    "f = ta.ema(close, fast)",
+    "s = ta.ema(close, slow)",
+]
+enter_long = "ta.crossover(f, s)"
+enter_short = "ta.crossunder(f, s)"
+
+[[parameters]]
+name = "fast"
+type = "int"
+default = 10
+min = 2
+max = 50
+about = "bars of the fast average"
+
+[[parameters]]
+name = "slow"
+type = "int"
+default = 30
+min = 3
+max = 200
+step = 1
+about = "bars of the slow average"
+"#;
+
+    const JSON: &str = r#"{
+  "id": "my-cross", "title": "My crossing", "family": "trend", "about": "Follows two averages.", "source": "notes",
+  "constraints": ["fast < slow"],
+  "lets": ["f = ta.ema(close, fast)", "s = ta.ema(close, slow)"],
+  "enter_long": "ta.crossover(f, s)",
+  "enter_short": "ta.crossunder(f, s)",
+  "parameters": [
+    {"name": "fast", "type": "int", "default": 10, "min": 2, "max": 50, "about": "bars of the fast average"},
+    {"name": "slow", "type": "int", "default": 30, "min": 3, "max": 200, "about": "bars of the slow average"}
+  ]
+}"#;
+
+    #[test]
+    fn both_formats_make_one_strategy() {
+        let (toml, json) = (from_toml(TOML).unwrap(), from_json(JSON).unwrap());
+        assert_eq!(format!("{toml:?}"), format!("{json:?}"));
+        assert_eq!(toml.parameters().len(), 4);
+        assert_eq!(toml.family(), Family::Trend);
+    }
+
+    #[test]
+    fn refusals_name_field_line_and_column() {
+        for (old, new, expected) in [
+            ("ta.crossover(f, s)", "ta.crossover(f, z)", "line 11, column 31: enter_long: nothing is called z"),
+            (
+                "s = ta.ema(close, slow)",
+                "s = ta.emma(close, slow)",
+                "line 9, column 10: lets[1]: there is no function ta.emma; did you mean ta.ema?",
+            ),
+            (
+                "fast < slow",
+                "fast > slow",
+                "line 6, column 17: constraints[0]: the default values do not fulfil fast > slow",
+            ),
+            (
+                "fast < slow",
+                "close < slow",
+                "line 6, column 17: constraints[0]: this must be a condition over parameters alone",
+            ),
+            ("default = 10", "default = 60", "line 17, column 11: parameters[0].default: 60 is not from 2 to 50"),
+            (
+                "default = 10",
+                "default = \"x\"",
+                "line 17, column 11: parameters[0].default: this must be a whole number, but it is a text",
+            ),
+            ("default = 10\n", "", "line 14, column 1: parameters[0].default is missing"),
+            (
+                "family = \"trend\"",
+                "family = \"fashion\"",
+                "line 3, column 10: family: \"fashion\" is not one of trend, mean_reversion",
+            ),
+            ("title =", "titel =", "line 1, column 1: title is missing"),
+            ("title =", "titel =", "line 2, column 1: titel is not a field; did you mean title?"),
+            ("id = \"my-cross\"", "id = \"My Cross\"", "line 1, column 7: id: an id has 1 to 64 lower-case letters"),
+            (
+                "name = \"slow\"",
+                "name = \"close\"",
+                "line 23, column 9: parameters[1].name: close has a meaning already",
+            ),
+            (
+                "name = \"slow\"",
+                "name = \"fast\"",
+                "line 23, column 9: parameters[1].name: fast is a parameter already",
+            ),
+            ("min = 2\n", "min = 2\nstop = 3\n", "line 19, column 1: parameters[0].stop is not a field"),
+            ("enter_long = \"ta.crossover(f, s)\"\n", "", "line 8, column 6: lets[0]: "),
+            ("enter_short =", "exit_short =", "line 12, column 15: exit_short: without enter_short this has no effect"),
+            (
+                "ta.crossover(f, s)",
+                "f > s ? 1 : 2",
+                "line 11, column 15: enter_long: this must be a condition, but it is a series of int",
+            ),
+            ("title = \"My crossing\"", "title = \"My\" crossing", "line 2, column 14: "),
+            ("step = 1", "step = 0", "line 28, column 8: parameters[1].step: 0 is not above 0"),
+        ] {
+            let text = TOML.replacen(old, new, 1);
+            let Err(errors) = from_toml(&text) else {
+                assert!(old.starts_with("enter_long"), "{new} is accepted");
+                continue;
+            };
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert!(errors.iter().any(|error| error.starts_with(expected)), "{new}: {errors:#?}");
+        }
+    }
+
+    #[test]
+    fn refusals_in_json_have_places_too() {
+        for (old, new, expected) in [
+            ("ta.crossover(f, s)", "ta.crossover(f, z)", "line 5, column 34: enter_long: nothing is called z"),
+            (
+                "\"min\": 2,",
+                "\"min\": 2.5,",
+                "line 8, column 59: parameters[0].min: this must be a whole number, but it is a number",
+            ),
+            ("\"min\": 2,", "\"min\": 2, \"min\": 3,", "line 8, column 69: parameters[0].min is given twice"),
+            (
+                "\"min\": 2,",
+                "\"min\": null,",
+                "line 8, column 59: parameters[0].min: this must be a whole number, but it is null",
+            ),
+            (
+                "\"lets\": [",
+                "\"lets\": [1, ",
+                "line 4, column 12: lets[0]: this must be a text, but it is a whole number",
+            ),
+            ("\"source\": \"notes\",", "\"source\" \"notes\",", "line 2, column "),
+        ] {
+            let errors = from_json(&JSON.replacen(old, new, 1)).unwrap_err();
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert!(errors.iter().any(|error| error.starts_with(expected)), "{new}: {errors:#?}");
+        }
+        assert!(from_json("[]").unwrap_err()[0].to_string().starts_with("line 1, column 1: this must be a table"));
+        assert!(from_json("").is_err());
+    }
+
+    #[test]
+    fn names_that_nothing_uses_are_refused() {
+        let text = TOML.replace("fast < slow", "fast < 20").replace("close, slow", "close, 30");
+        let errors = from_toml(&text).unwrap_err();
+        assert_eq!(
+            errors[0].to_string(),
+            "line 22, column 1: parameters[1]: slow is used in no expression; use it or leave it out"
+        );
     }
 }

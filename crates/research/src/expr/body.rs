@@ -21,7 +21,7 @@ pub(crate) struct Body {
 static BODIES: LazyLock<Vec<Option<Body>>> = LazyLock::new(|| ops::table::OPERATORS.iter().map(parse_body).collect());
 
 /// The expression of a function that has one.
-pub(crate) fn body(operator: &Operator) -> Option<&'static Body> {
+pub(crate) fn body(operator: &'static Operator) -> Option<&'static Body> {
     BODIES.get(ops::place(operator))?.as_ref()
 }
 

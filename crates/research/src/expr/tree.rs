@@ -95,22 +95,43 @@ pub(crate) enum Binary {
 }
 
 impl Binary {
-    /// Each operator by precedence, the weakest first.
-    pub(crate) const LEVELS: [&'static [(&'static str, Self)]; 6] = [
-        &[("or", Self::Or)],
-        &[("and", Self::And)],
-        &[("==", Self::Equal), ("!=", Self::NotEqual)],
-        &[("<", Self::Less), ("<=", Self::LessOrEqual), (">", Self::Greater), (">=", Self::GreaterOrEqual)],
-        &[("+", Self::Add), ("-", Self::Subtract)],
-        &[("*", Self::Multiply), ("/", Self::Divide), ("%", Self::Remainder)],
-    ];
+    /// The precedence and the operator of a sign; what binds more strongly has a higher one.
+    pub(crate) fn of_sign(sign: &str) -> Option<(usize, Self)> {
+        Some(match sign {
+            "or" => (0, Self::Or),
+            "and" => (1, Self::And),
+            "==" => (2, Self::Equal),
+            "!=" => (2, Self::NotEqual),
+            "<" => (3, Self::Less),
+            "<=" => (3, Self::LessOrEqual),
+            ">" => (3, Self::Greater),
+            ">=" => (3, Self::GreaterOrEqual),
+            "+" => (4, Self::Add),
+            "-" => (4, Self::Subtract),
+            "*" => (5, Self::Multiply),
+            "/" => (5, Self::Divide),
+            "%" => (5, Self::Remainder),
+            _ => return None,
+        })
+    }
 
-    /// Its precedence, an index into [`Self::LEVELS`], and its sign.
+    /// Its precedence and its sign.
     pub(crate) fn level(self) -> (usize, &'static str) {
-        let levels = Self::LEVELS.iter().enumerate();
-        let mut signs =
-            levels.flat_map(|(level, signs)| signs.iter().map(move |(sign, binary)| (level, *sign, *binary)));
-        signs.find(|(.., binary)| *binary == self).map_or((0, ""), |(level, sign, _)| (level, sign))
+        match self {
+            Self::Or => (0, "or"),
+            Self::And => (1, "and"),
+            Self::Equal => (2, "=="),
+            Self::NotEqual => (2, "!="),
+            Self::Less => (3, "<"),
+            Self::LessOrEqual => (3, "<="),
+            Self::Greater => (3, ">"),
+            Self::GreaterOrEqual => (3, ">="),
+            Self::Add => (4, "+"),
+            Self::Subtract => (4, "-"),
+            Self::Multiply => (5, "*"),
+            Self::Divide => (5, "/"),
+            Self::Remainder => (5, "%"),
+        }
     }
 }
 

@@ -13,10 +13,11 @@ pub(super) fn crossed_under(a: &[f64], b: &[f64]) -> Bits {
     crossed(a, b, |a, b| a < b, |a, b| a >= b)
 }
 
-fn crossed(a: &[f64], b: &[f64], now: fn(f64, f64) -> bool, before: fn(f64, f64) -> bool) -> Bits {
-    let defined = Bits::from_pairs(a, b, |a: f64, b: f64| !a.is_nan() && !b.is_nan());
+fn crossed(a: &[f64], b: &[f64], now: impl Fn(f64, f64) -> bool, before: impl Fn(f64, f64) -> bool) -> Bits {
     let now = Bits::from_pairs(a, b, now);
     let before = Bits::from_pairs(a, b, before);
+    // Where both are defined, one of the two holds.
+    let defined = now.or(&before);
     let first = defined.next_one(0).unwrap_or(a.len());
     if defined.count_ones() == a.len() - first {
         return now.and(&before.shifted(1));

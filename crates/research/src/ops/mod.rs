@@ -17,6 +17,8 @@ mod trend;
 mod volatility;
 mod window;
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use crate::{
     Bars, Bits,
     column::{Value, column, over_defined},
@@ -265,9 +267,12 @@ fn three_columns(len: usize, fill: impl FnOnce([&mut [f64]; 3])) -> Vec<Value> {
     std::iter::once(Value::Numbers(first)).chain(rest).collect()
 }
 
+static BY_NAME: LazyLock<HashMap<&'static str, &'static Operator>> =
+    LazyLock::new(|| table::OPERATORS.iter().map(|operator| (operator.name, operator)).collect());
+
 /// The function of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Operator> {
-    table::OPERATORS.iter().find(|operator| operator.name == name)
+    BY_NAME.get(name).copied()
 }
 
 /// The names of all functions.
@@ -276,8 +281,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The place of an operator in the table, which names it in the keys of cached columns.
-pub(crate) fn place(operator: &Operator) -> usize {
-    table::OPERATORS.iter().position(|known| known.name == operator.name).unwrap_or(usize::MAX)
+pub(crate) fn place(operator: &'static Operator) -> usize {
+    // Operators are handed out of the table alone, so the distance from its start is the place.
+    let distance = std::ptr::from_ref(operator).addr() - table::OPERATORS.as_ptr().addr();
+    distance / size_of::<Operator>()
 }
 
 /// The numbers of bars of a column of times, for kernels of parts of a time.
