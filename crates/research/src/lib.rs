@@ -45,7 +45,7 @@
 //! 4. [`settings`]: capital, sizes and costs of a run.
 //! 5. [`expr`]: the language: tokens, parser, types and tree.
 //! 6. `ops`: the functions of the language, one table and a file of kernels per family.
-//! 7. [`column`] and `graph`: evaluation of whole columns, equal parts once.
+//! 7. [`mod@column`] and `graph`: evaluation of whole columns, equal parts once.
 //! 8. [`cache`] and [`formula`]: columns that were computed before, and single expressions.
 //! 9. [`definition`], [`parameter`] and [`strategy`]: from texts to bound strategies.
 //! 10. [`catalogue`]: a hundred known strategies.

@@ -26,6 +26,8 @@
 pub(crate) mod body;
 pub(crate) mod lex;
 pub(crate) mod parse;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tree;
 pub(crate) mod types;
 
