@@ -1,6 +1,6 @@
 //! Trading strategies over columns of candles.
 //!
-//! The crate is pure: it reads no file, no clock and no environment, starts no thread, and knows nothing of the program around
+//! The crate is pure: it reads no file, no clock and no environment, starts no thread, and does not know the program around
 //! it. The same bars and the same parameters give the same bits on every machine.
 //!
 //! A strategy is one [`definition`]: a few expressions in a subset of Pine v6, over parameters. Validation, signals, warm-up, the

@@ -69,7 +69,7 @@ pub struct ExprError {
     pub offset: usize,
     /// The same place as line and column of the expression.
     pub at: Position,
-    /// What is wrong, and what to write instead.
+    /// The fault, and the way to mend it.
     pub message: String,
 }
 

@@ -357,7 +357,7 @@ impl<'t, 'p> Parser<'t, 'p> {
     }
 }
 
-/// What a bound name or a parameter may be called.
+/// Checks the name of a binding or of a parameter.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     const WORDS: [&str; 5] = ["and", "or", "not", "true", "false"];
     let is_taken =

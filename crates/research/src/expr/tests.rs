@@ -1,4 +1,4 @@
-//! What the parser accepts and refuses.
+//! Tests of the parser.
 
 use proptest::prelude::*;
 
@@ -77,7 +77,7 @@ fn what_does_not_fit_is_refused_where_it_stands() {
         ("", 0, "expected an expression, but found the end"),
         ("close >", 7, "expected an expression, but found the end"),
         ("close open", 6, "expected an operator or the end, but found the name open"),
-        ("clsoe", 0, "nothing is called clsoe; did you mean close?"),
+        ("close_", 0, "nothing is called close_; did you mean close?"),
         ("ta.smma(close, 2)", 0, "there is no function ta.smma; did you mean ta.sma?"),
         ("ta.sma", 0, "ta.sma is a function; write ta.sma(…)"),
         ("close(1)", 0, "close is a value and takes no arguments; write close[1] for its past"),

@@ -311,7 +311,7 @@ fn correlation(x: &[f64], y: &[f64], n: usize) -> f64 {
     if is_flat(&x) || is_flat(&y) { NA } else { sum(&|i| (x[i] - mx) * (y[i] - my)) / (vx * vy).sqrt() }
 }
 
-/// How many bars ago the extreme was, the oldest of equal ones.
+/// The distance to the extreme in bars, to the oldest of equal ones.
 fn extreme_bars(x: &[f64], n: usize, sign: f64) -> f64 {
     over(x, n, |window| {
         let best = window.iter().map(|number| sign * number).fold(NA, f64::max);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Value, number::real};
 
-/// What a result is measured against beside itself, so that a difference near 0 is judged by what it is a difference of.
+/// The size against which a result is measured beside itself, so that a difference near 0 is judged by what it is a difference of.
 fn scale(name: &str, past: &Past<'_>) -> f64 {
     let price = past.close.iter().chain(past.open).copied().fold(0.0, f64::max);
     match name {

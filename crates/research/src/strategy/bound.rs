@@ -33,7 +33,7 @@ impl Bound {
         self.roots.iter().flatten().map(|root| self.graph.defined_at(*root).first).max().unwrap_or(0)
     }
 
-    /// How many bars before the first one of interest should be loaded, so that nothing is left of where averages began: 10 times the
+    /// The number of bars to load before the first one of interest, so that nothing is left of where averages began: 10 times the
     /// length of Wilder's average, 4 times that of an exponential one, once that of any other.
     #[must_use]
     pub fn warm_up(&self) -> usize {
@@ -41,7 +41,7 @@ impl Bound {
         memory.max(self.first())
     }
 
-    /// What the strategy wants at the close of each bar. The cache changes how long this takes, and nothing else.
+    /// Evaluates the rules over all bars. The cache changes how long this takes, and nothing else.
     #[must_use]
     pub fn evaluate(&self, bars: &Bars, cache: &Cache) -> Signals {
         let places: Vec<usize> = (0..Part::MaxBars as usize).filter(|place| self.roots[*place].is_some()).collect();
@@ -88,7 +88,7 @@ pub enum BindError {
     Expression {
         /// The field, such as `enter_long` or `lets[2]`.
         field: String,
-        /// What is wrong, and where in the field's text.
+        /// The fault, and its place in the field's text.
         error: ExprError,
     },
 }

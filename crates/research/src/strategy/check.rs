@@ -1,4 +1,4 @@
-//! What a definition has to be besides its expressions.
+//! Checks of definitions besides the expressions themselves.
 
 use super::Part;
 use crate::{

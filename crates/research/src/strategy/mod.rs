@@ -314,7 +314,7 @@ impl Strategy {
         &self.about
     }
 
-    /// Who described the rule, and where.
+    /// The author of the rule, and the work that describes it.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
@@ -332,7 +332,7 @@ impl Strategy {
         self.timeframes
     }
 
-    /// What may be varied, in the order of [`Parameters::values`]. The optional brackets come last.
+    /// The values that may be varied, in the order of [`Parameters::values`]. The optional brackets come last.
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -496,7 +496,7 @@ impl Strategy {
         Ok(Bound { graph, roots })
     }
 
-    /// How many bars before the first one of interest should be loaded: [`Bound::warm_up`] of the strategy with these values.
+    /// The number of bars to load before the first one of interest: [`Bound::warm_up`] of the strategy with these values.
     ///
     /// # Errors
     /// As [`Self::bind`].

@@ -16,7 +16,7 @@ from walks import Bar, Walk  # noqa: E402
 
 
 def plots(text: str, bars: list[Bar], walk: Walk) -> dict[str, list[float]]:
-    """What a script plots on each bar. A warning of the transpiler is an error."""
+    """The plots of a script on each bar. A warning of the transpiler is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pine2pyne.SemanticWarning)
         python = pine2pyne.transpile(text)
