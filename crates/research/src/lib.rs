@@ -9,13 +9,24 @@
 //! 2. [`bits`]: a set of bars, in which conditions are kept.
 //! 3. [`signals`]: what a strategy wants at the close of each bar.
 //! 4. [`settings`]: capital, sizes and costs of a run.
+//! 5. [`market`]: the bars as the broker and the figures read them.
+//! 6. [`broker`]: what becomes of signals, trade by trade.
+//! 7. [`metrics`]: figures of a run, and how far they can be trusted.
 
 pub mod bars;
 pub mod bits;
+pub mod broker;
+pub mod market;
+pub mod metrics;
 pub mod settings;
 pub mod signals;
+mod ticks;
+pub mod trade;
 
 pub use bars::{Bars, BarsError, Columns, TickGrid};
 pub use bits::Bits;
+pub use market::Market;
+pub use metrics::{Metrics, Objective};
 pub use settings::{Commission, Settings, SettingsError, Sides, Size};
 pub use signals::{Signals, SignalsError};
+pub use trade::{ExitReason, Side, Trade};
