@@ -12,12 +12,14 @@
 //! 5. [`market`]: the bars as the broker and the figures read them.
 //! 6. [`broker`]: what becomes of signals, trade by trade.
 //! 7. [`metrics`]: figures of a run, and how far they can be trusted.
+//! 8. [`search`]: parameters that make the most of a strategy.
 
 pub mod bars;
 pub mod bits;
 pub mod broker;
 pub mod market;
 pub mod metrics;
+pub mod search;
 pub mod settings;
 pub mod signals;
 mod ticks;
