@@ -94,6 +94,13 @@ impl Costs {
         (away(-side.sign(), stop_distance), away(side.sign(), target_distance))
     }
 
+    /// True if the price runs from the open to the high first, because the high is nearer. Distances are compared in whole ticks:
+    /// those of 8.99 to 9.04 and to 8.94 are equal, which their differences in doubles are not.
+    pub(super) fn is_high_first(&self, open: f64, high: f64, low: f64) -> bool {
+        let [open, high, low] = [open, high, low].map(|price| self.ticks.nearest_count(price));
+        high - open < open - low
+    }
+
     /// The nearer one of the bracket's stop and a stop level, which is rounded away from the price. A level that is not a number
     /// is none.
     pub(super) fn nearer_stop(&self, side: Side, stop: f64, level: f64) -> f64 {

@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
     /// Where stop or target fills in a bar that reaches at least one of them.
     fn fill_in(&self, side: Side, stop: f64, target: f64, bar: usize) -> BracketFill {
         let (open, high, low) = (self.open[bar], self.high[bar], self.low[bar]);
-        let is_high_first = high - open < open - low;
+        let is_high_first = self.costs.is_high_first(open, high, low);
         let (stop_passed, target_passed, stop_reached, target_reached) = match side {
             Side::Long => (open <= stop, open >= target, low <= stop, high >= target),
             Side::Short => (open >= stop, open <= target, high >= stop, low <= target),

@@ -138,6 +138,14 @@ fn the_nearer_extreme_of_a_bar_comes_first_and_the_low_at_equal_distances() {
 }
 
 #[test]
+fn equal_distances_are_equal_in_decimals_too() {
+    let costs = Costs::new(&Settings::default(), crate::ticks::Steps::new(0.01));
+    // 9.04 - 8.99 is less than 8.99 - 8.94 in doubles.
+    assert!(!costs.is_high_first(8.99, 9.04, 8.94));
+    assert!(costs.is_high_first(8.99, 9.03, 8.94) && !costs.is_high_first(8.99, 9.05, 8.94));
+}
+
+#[test]
 fn a_price_that_is_touched_fills() {
     let market = market(&[[10.0; 4], [10.0; 4], [10.0, 10.0, 8.0, 10.0]]);
     let stop = Signals { enter_long: at(3, &[0]), stop: everywhere(3, 2.0), ..Signals::none(3) };
