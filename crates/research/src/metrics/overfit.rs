@@ -13,11 +13,15 @@ const EFFICIENT: f64 = 0.5;
 
 /// The probability that the true Sharpe ratio is above `benchmark`, given the moments of a sample of returns (Bailey and López de
 /// Prado 2012). Both ratios are those of one observation, not annualised. `None` without a deviation.
+///
+/// The paper leaves open how the moments are estimated. As in the package purgedcv, the ratio is that of the whole sample, with a
+/// deviation by n, and the higher moments are corrected for bias.
 #[must_use]
 pub fn probabilistic_sharpe(returns: &Moments, benchmark: f64) -> Option<f64> {
-    let sharpe = returns.sharpe()?;
+    let n = count(returns.count);
+    let sharpe = ratio(returns.sharpe()?, ((n - 1.0) / n).sqrt())?;
     let variance = 1.0 - returns.skewness * sharpe + (returns.kurtosis - 1.0) / 4.0 * sharpe * sharpe;
-    let score = ratio((sharpe - benchmark) * (count(returns.count) - 1.0).sqrt(), variance.sqrt())?;
+    let score = ratio((sharpe - benchmark) * (n - 1.0).sqrt(), variance.sqrt())?;
     Some(normal_cdf(score))
 }
 
@@ -189,9 +193,13 @@ mod tests {
     fn one_trial_needs_no_deflation() {
         let moments = Moments { count: 101, mean: 0.1, deviation: Some(1.0), skewness: 0.0, kurtosis: 3.0 };
         assert_eq!(deflated_sharpe(&moments, &[0.1], 1), probabilistic_sharpe(&moments, 0.0));
-        let expected = normal_cdf(1.0 / (1.0_f64 + 0.5 * 0.01).sqrt());
+        // The ratio of the whole sample is 0.1 by √(100 / 101), so that its square is 0.0101.
+        let expected = normal_cdf(1.01_f64.sqrt() / (1.0_f64 + 0.5 * 0.0101).sqrt());
         assert!((probabilistic_sharpe(&moments, 0.0).unwrap() - expected).abs() < 1e-15);
-        assert_eq!(probabilistic_sharpe(&moments, 0.1), Some(0.5));
+        assert_eq!(
+            probabilistic_sharpe(&moments, 0.0101_f64.sqrt()).map(|found| (found - 0.5).abs() < 1e-12),
+            Some(true)
+        );
         let flat = Moments { deviation: None, ..moments };
         assert_eq!(probabilistic_sharpe(&flat, 0.0), None);
     }

@@ -21,9 +21,9 @@ pub struct Moments {
     pub mean: f64,
     /// Their sample deviation, with n − 1; `None` for one number, or for equal numbers.
     pub deviation: Option<f64>,
-    /// Third standardised moment; 0 without a deviation.
+    /// Third standardised moment, corrected for the bias of a sample; 0 below four numbers or without a deviation.
     pub skewness: f64,
-    /// Fourth standardised moment, which is 3 for a normal distribution; 3 without a deviation.
+    /// Fourth standardised moment, likewise, which is 3 for a normal distribution; 3 below four numbers or without a deviation.
     pub kurtosis: f64,
 }
 
@@ -46,13 +46,14 @@ impl Moments {
         if sample.len() < 2 || !varies {
             return Some(Self { count: sample.len(), mean, deviation: None, skewness: 0.0, kurtosis: 3.0 });
         }
-        Some(Self {
-            count: sample.len(),
-            mean,
-            deviation: Some((squares / (n - 1.0)).sqrt()),
-            skewness: cubes / n / (variance * variance.sqrt()),
-            kurtosis: fourths / n / (variance * variance),
-        })
+        let (skewness, kurtosis) = if sample.len() < 4 {
+            (0.0, 3.0)
+        } else {
+            let (skewness, kurtosis) = (cubes / n / (variance * variance.sqrt()), fourths / n / (variance * variance));
+            let excess = ((n * n - 1.0) * kurtosis - 3.0 * (n - 1.0) * (n - 1.0)) / ((n - 2.0) * (n - 3.0));
+            (skewness * (n * (n - 1.0)).sqrt() / (n - 2.0), excess + 3.0)
+        };
+        Some(Self { count: sample.len(), mean, deviation: Some((squares / (n - 1.0)).sqrt()), skewness, kurtosis })
     }
 
     /// Mean by deviation: the Sharpe ratio of one observation, not annualised.
