@@ -27,14 +27,19 @@ fn main() {
     let settings = Settings::default().with_commission(Commission::Percent(0.02)).expect("a valid commission");
     let signals: Vec<Signals> = pairs.iter().map(|&(f, s)| crosses(&averages[f], &averages[s], s)).collect();
     let stops: Arc<[f64]> = vec![0.004; BARS].into();
-    let stopped: Vec<Signals> =
-        signals.iter().map(|signals| Signals { stop: Some(stops.clone()), target: Some(stops.clone()), ..signals.clone() }).collect();
+    let stopped: Vec<Signals> = signals
+        .iter()
+        .map(|signals| Signals { stop: Some(stops.clone()), target: Some(stops.clone()), ..signals.clone() })
+        .collect();
     let bars = pairs.len() * BARS;
     println!("{} sets x {BARS} bars, millions of bars per second (best of {ROUNDS})", pairs.len());
 
     let bare = measure(bars, || pairs.iter().map(|&(f, s)| bare_loop(close, &averages[f], &averages[s], s)).sum());
     let crossing = measure(bars, || {
-        pairs.iter().map(|&(f, s)| crosses(&averages[f], &averages[s], s).enter_long.map_or(0, |set| set.len()) as f64).sum()
+        pairs
+            .iter()
+            .map(|&(f, s)| crosses(&averages[f], &averages[s], s).enter_long.map_or(0, |set| set.len()) as f64)
+            .sum()
     });
     let run = |signals: &[Signals]| {
         let mut summary = Summary::new(&market);

@@ -26,6 +26,7 @@ pub(crate) struct Steps {
 impl Steps {
     /// The multiples of `step`, a finite number above 0.
     pub(crate) fn new(step: f64) -> Self {
+        #[expect(clippy::float_cmp, reason = "a decimal is kept as a fraction only if that gives the same double")]
         let fraction = POWERS_OF_TEN
             .into_iter()
             .map(|denominator| ((step * denominator).round(), denominator))

@@ -107,7 +107,7 @@ impl Account {
 
     /// Both runs as one, of which `next` began with the equity that this one ended with.
     #[must_use]
-    pub fn then(&self, next: Self) -> Self {
+    pub fn then(self, next: Self) -> Self {
         Self {
             capital: self.capital,
             commission: self.commission + next.commission,

@@ -31,13 +31,13 @@ impl Plan {
             let points = numbers.into_iter().map(|number| space.combination(number));
             return Self { points: points.filter(|point| space.allows(point)).take(count).collect() };
         }
-        let mut seen = HashSet::new();
+        let mut drawn = HashSet::new();
         let mut points = Vec::new();
         // With more than a million combinations a point comes again so rarely that one more try in eight is enough, unless few
         // combinations fulfil the constraint.
         for index in 0..count as u64 + count as u64 / 8 + 64 {
             let Some(point) = random_allowed(space, &mut seed.stream(0, index)) else { break };
-            if points.len() < count && seen.insert(point.clone()) {
+            if points.len() < count && drawn.insert(point.clone()) {
                 points.push(point);
             }
         }

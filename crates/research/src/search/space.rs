@@ -47,6 +47,7 @@ impl Parameter {
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
         let count = steps as usize + 1;
+        #[expect(clippy::float_cmp, reason = "a decimal is kept as a fraction only if that gives the same double")]
         let whole = |value: f64, scale: f64| {
             let scaled = (value * scale).round();
             (scaled / scale == value).then_some(scaled)
@@ -102,10 +103,12 @@ impl Parameter {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point(pub(super) Vec<usize>);
 
+type Constraint<'a> = Box<dyn Fn(&[f64]) -> bool + Send + Sync + 'a>;
+
 /// Parameters, and a condition that their values must fulfil.
 pub struct Space<'a> {
     parameters: Vec<Parameter>,
-    constraint: Box<dyn Fn(&[f64]) -> bool + Send + Sync + 'a>,
+    constraint: Constraint<'a>,
 }
 
 impl fmt::Debug for Space<'_> {
