@@ -1,6 +1,13 @@
 //! The bars of one series as columns, and the grid that its prices lie on.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// The columns of one series before they are checked. All have one entry per bar, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -88,10 +95,14 @@ impl TickGrid {
 #[derive(Debug, Clone)]
 pub struct Bars {
     columns: Arc<Columns>,
+    /// Names the columns for caches; unlike an address it is never used again.
+    id: u64,
     range: Range<usize>,
     grid: TickGrid,
     period: Option<i64>,
 }
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl Bars {
     /// Checks and takes the columns of a series. `period` is the length of a bar in milliseconds, where one length is known:
@@ -106,7 +117,8 @@ impl Bars {
             return Err(BarsError::Period(period));
         }
         let range = 0..columns.time.len();
-        Ok(Self { columns: Arc::new(columns), range, grid, period })
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { columns: Arc::new(columns), id, range, grid, period })
     }
 
     /// The number of bars.
@@ -192,7 +204,12 @@ impl Bars {
     /// True if both are the same range of the same columns in memory. Equal copies are not the same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.columns, &other.columns) && self.range == other.range
+        self.id == other.id && self.range == other.range
+    }
+
+    /// What names these bars in a cache.
+    pub(crate) fn identity(&self) -> (u64, Range<usize>) {
+        (self.id, self.range.clone())
     }
 }
 
@@ -393,7 +410,7 @@ mod tests {
         }
         assert!(TickGrid::of_digits(16).is_err());
         assert_eq!(TickGrid::of_digits(5).unwrap(), TickGrid::new(0.00001, 5).unwrap());
-        assert_eq!(TickGrid::of_digits(0).unwrap().tick(), 1.0);
+        assert_eq!(TickGrid::of_digits(0).unwrap(), TickGrid::new(1.0, 0).unwrap());
         assert_eq!(Bars::new(columns(), TickGrid::of_digits(1).unwrap(), Some(0)).unwrap_err(), BarsError::Period(0));
     }
 

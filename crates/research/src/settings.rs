@@ -30,9 +30,9 @@ pub enum Sides {
     /// Long and short.
     #[default]
     Both,
-    /// Long only: short entries are not made.
+    /// Long only: a close that would go short leaves a long position instead, and opens none.
     Long,
-    /// Short only: long entries are not made.
+    /// Short only: a close that would go long leaves a short position instead, and opens none.
     Short,
 }
 
@@ -276,7 +276,7 @@ mod tests {
             .unwrap();
         assert_eq!((settings.size(), settings.commission()), (Size::Cash(500.0), Commission::PerContract(0.0)));
         assert_eq!((settings.slippage_ticks(), settings.tick(), settings.sides()), (3, Some(0.25), Sides::Long));
-        assert_eq!(settings.capital(), Settings::default().capital());
+        assert_eq!(settings.with_size(Settings::default().size()).unwrap().size(), Size::PercentOfEquity(10.0));
     }
 
     #[test]

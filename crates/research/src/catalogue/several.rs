@@ -1,0 +1,160 @@
+//! Strategies that combine indicators of several kinds.
+
+use super::{float, int};
+use crate::definition::{Definition, Family};
+
+pub(super) const DEFINITIONS: &[Definition<'static>] = &[
+    Definition {
+        id: "macd-rsi",
+        title: "MACD with RSI",
+        family: Family::Several,
+        about: "Follows the crossing of the MACD line and its signal line if the relative strength index is on the same side.",
+        source: "Appel, Technical Analysis: Power Tools for Active Investors (2005)",
+        parameters: &[
+            int("fast", 12, 3, 60, "bars of the fast average"),
+            int("slow", 26, 7, 130, "bars of the slow average"),
+            int("signal_length", 9, 3, 45, "bars of the signal line"),
+            int("rsi_length", 14, 4, 70, "bars of the index"),
+            float("level", 50.0, 30.0, 70.0, 1.0, "index that divides the sides"),
+        ],
+        constraints: &["fast < slow"],
+        lets: &[
+            "[macd, signal, _] = ta.macd(close, fast, slow, signal_length)",
+            "r = ta.rsi(close, rsi_length)",
+            "up = ta.crossover(macd, signal)",
+            "down = ta.crossunder(macd, signal)",
+        ],
+        enter_long: Some("up and r > level"),
+        enter_short: Some("down and r < level"),
+        ..Definition::EMPTY
+    },
+    Definition {
+        id: "triple-screen",
+        title: "Triple screen",
+        family: Family::Several,
+        about: "Buys when the stochastic comes back from an extreme in the direction of an average five times as long, and leaves when that average turns.",
+        source: "Elder, Trading for a Living (1993)",
+        parameters: &[
+            int("length", 13, 4, 65, "bars of the stochastic; the average has five times as many"),
+            float("low_level", 30.0, 1.0, 99.0, 1.0, "stochastic below which the price is low"),
+            float("high_level", 70.0, 1.0, 99.0, 1.0, "stochastic above which the price is high"),
+        ],
+        constraints: &["low_level < high_level"],
+        lets: &[
+            "t = ta.ema(close, 5 * length)",
+            "k = ta.sma(ta.stoch(close, high, low, length), 3)",
+            "up = ta.crossover(k, low_level)",
+            "down = ta.crossunder(k, high_level)",
+        ],
+        enter_long: Some("up and t > t[1]"),
+        exit_long: Some("t < t[1]"),
+        enter_short: Some("down and t < t[1]"),
+        exit_short: Some("t > t[1]"),
+        ..Definition::EMPTY
+    },
+    Definition {
+        id: "supertrend-ema200",
+        title: "Supertrend with a long average",
+        family: Family::Several,
+        about: "Follows Supertrend on the side of a long exponential average, and leaves when Supertrend turns.",
+        source: "Seban, Supertrend",
+        parameters: &[
+            int("atr_length", 10, 3, 50, "bars of the average range"),
+            float("factor", 3.0, 1.0, 9.0, 0.1, "average ranges between the middle of a bar and the line"),
+            int("trend", 200, 20, 400, "bars of the average"),
+        ],
+        lets: &["[_, dir] = ta.supertrend(factor, atr_length)", "t = ta.ema(close, trend)"],
+        enter_long: Some("dir < 0 and dir[1] > 0 and close > t"),
+        exit_long: Some("dir > 0"),
+        enter_short: Some("dir > 0 and dir[1] < 0 and close < t"),
+        exit_short: Some("dir < 0"),
+        ..Definition::EMPTY
+    },
+    Definition {
+        id: "ema-adx",
+        title: "Averages with ADX",
+        family: Family::Several,
+        about: "Is on the side of two exponential averages while the average directional index shows a trend.",
+        source: "Kaufman, Trading Systems and Methods (2013)",
+        parameters: &[
+            int("fast", 10, 3, 50, "bars of the fast average"),
+            int("slow", 30, 8, 150, "bars of the slow average"),
+            int("adx_length", 14, 4, 70, "bars of the directional index"),
+            float("level", 20.0, 5.0, 60.0, 1.0, "average directional index above which there is a trend"),
+        ],
+        constraints: &["fast < slow"],
+        lets: &["f = ta.ema(close, fast)", "s = ta.ema(close, slow)", "[_, _, adx] = ta.dmi(adx_length, adx_length)"],
+        enter_long: Some("f > s and adx > level"),
+        exit_long: Some("f < s"),
+        enter_short: Some("f < s and adx > level"),
+        exit_short: Some("f > s"),
+        ..Definition::EMPTY
+    },
+    Definition {
+        id: "bollinger-rsi",
+        title: "Bollinger bands with RSI",
+        family: Family::Several,
+        about: "Enters outside the Bollinger bands if the relative strength index is extreme too, and leaves in the middle.",
+        source: "Bollinger, Bollinger on Bollinger Bands (2001)",
+        parameters: &[
+            int("length", 20, 5, 100, "bars of the bands"),
+            float("multiple", 2.0, 0.7, 6.0, 0.1, "deviations between middle and bands"),
+            int("rsi_length", 14, 4, 70, "bars of the index"),
+            float("low_level", 35.0, 1.0, 99.0, 1.0, "index below which the price is low"),
+            float("high_level", 65.0, 1.0, 99.0, 1.0, "index above which the price is high"),
+        ],
+        constraints: &["low_level < high_level"],
+        lets: &["[middle, upper, lower] = ta.bb(close, length, multiple)", "r = ta.rsi(close, rsi_length)"],
+        enter_long: Some("close < lower and r < low_level"),
+        exit_long: Some("close >= middle"),
+        enter_short: Some("close > upper and r > high_level"),
+        exit_short: Some("close <= middle"),
+        ..Definition::EMPTY
+    },
+    Definition {
+        id: "stoch-ema",
+        title: "Stochastic with a long average",
+        family: Family::Several,
+        about: "Buys when the stochastic comes back from an extreme on the side of a long average, and leaves at the opposite extreme.",
+        source: "Lane, Lane's Stochastics (1984)",
+        parameters: &[
+            int("length", 14, 4, 70, "bars of the range"),
+            int("smooth_k", 3, 2, 15, "bars of the smoothing"),
+            int("trend", 100, 20, 400, "bars of the average"),
+            float("low_level", 20.0, 1.0, 99.0, 1.0, "line below which the price is low"),
+            float("high_level", 80.0, 1.0, 99.0, 1.0, "line above which the price is high"),
+        ],
+        constraints: &["low_level < high_level"],
+        lets: &[
+            "k = ta.sma(ta.stoch(close, high, low, length), smooth_k)",
+            "t = ta.ema(close, trend)",
+            "up = ta.crossover(k, low_level)",
+            "down = ta.crossunder(k, high_level)",
+        ],
+        enter_long: Some("up and close > t"),
+        exit_long: Some("k > high_level"),
+        enter_short: Some("down and close < t"),
+        exit_short: Some("k < low_level"),
+        ..Definition::EMPTY
+    },
+    Definition {
+        id: "elder-impulse",
+        title: "Impulse system",
+        family: Family::Several,
+        about: "Is in the market while an average and the MACD histogram move in one direction.",
+        source: "Elder, Come Into My Trading Room (2002)",
+        parameters: &[
+            int("length", 13, 4, 65, "bars of the average"),
+            int("fast", 12, 3, 60, "bars of the fast average"),
+            int("slow", 26, 7, 130, "bars of the slow average"),
+            int("signal_length", 9, 3, 45, "bars of the signal line"),
+        ],
+        constraints: &["fast < slow"],
+        lets: &["e = ta.ema(close, length)", "[_, _, histogram] = ta.macd(close, fast, slow, signal_length)"],
+        enter_long: Some("e > e[1] and histogram > histogram[1]"),
+        exit_long: Some("e < e[1] or histogram < histogram[1]"),
+        enter_short: Some("e < e[1] and histogram < histogram[1]"),
+        exit_short: Some("e > e[1] or histogram > histogram[1]"),
+        ..Definition::EMPTY
+    },
+];
