@@ -54,6 +54,7 @@
 //! 13. [`broker`] and [`trade`]: what becomes of signals, trade by trade.
 //! 14. [`metrics`]: figures of a run, and how far they can be trusted.
 //! 15. [`search`]: parameters that make the most of a strategy.
+//! 16. [`run`] and [`signal`]: one backtest of a strategy, and what strategies say today.
 
 pub mod bars;
 pub mod bits;
@@ -75,8 +76,10 @@ pub mod parameter;
 pub mod pine;
 #[cfg(test)]
 mod properties;
+pub mod run;
 pub mod search;
 pub mod settings;
+pub mod signal;
 pub mod signals;
 pub mod strategy;
 mod ticks;

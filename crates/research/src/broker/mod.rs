@@ -96,13 +96,56 @@ pub struct Account {
     pub dropped: usize,
     /// The bar in which the equity was used up.
     pub ruined: Option<usize>,
+    /// What the last close asks for. It is not filled, because no open follows within the window.
+    pub next_order: Option<NextOrder>,
+}
+
+/// An order that waits for the open after a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NextOrder {
+    /// Buys, and closes a short position with the same order.
+    EnterLong,
+    /// Sells, and closes a long position with the same order.
+    EnterShort,
+    /// Closes a long position.
+    ExitLong,
+    /// Closes a short position.
+    ExitShort,
+}
+
+impl NextOrder {
+    /// Its name in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EnterLong => "enter_long",
+            Self::EnterShort => "enter_short",
+            Self::ExitLong => "exit_long",
+            Self::ExitShort => "exit_short",
+        }
+    }
 }
 
 impl Account {
     /// An account with which nothing was done yet.
     #[must_use]
     pub fn new(capital: f64) -> Self {
-        Self { capital, equity: capital, commission: 0.0, open: None, conflicts: 0, dropped: 0, ruined: None }
+        Self {
+            capital,
+            equity: capital,
+            commission: 0.0,
+            open: None,
+            conflicts: 0,
+            dropped: 0,
+            ruined: None,
+            next_order: None,
+        }
+    }
+
+    /// The same account, whose bars are counted from `bars` bars earlier.
+    pub(crate) fn moved(self, bars: usize) -> Self {
+        let open = self.open.map(|open| OpenPosition { entry_bar: open.entry_bar + bars, ..open });
+        Self { open, ruined: self.ruined.map(|bar| bar + bars), ..self }
     }
 
     /// Both runs as one, of which `next` began with the equity that this one ended with.
@@ -158,6 +201,21 @@ pub fn run<S: Sink>(
         };
     }
     Ok(run.account(settings.capital()))
+}
+
+/// Runs signals that were made for the market; see [`run`].
+///
+/// # Panics
+/// When they were not, which is a fault of the function that made them.
+pub(crate) fn run_fitting<S: Sink>(
+    market: &Market,
+    signals: &Signals,
+    settings: &Settings,
+    window: &Window,
+    sink: &mut S,
+) -> Account {
+    run(market, signals, settings, window, sink)
+        .unwrap_or_else(|error| panic!("signals do not fit the market: {error}"))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -415,6 +473,23 @@ impl<'a> Run<'a> {
         Mark { cash: self.cash, value: position.value, entry_price: position.entry_price }
     }
 
+    /// What the last close would order at an open that is not part of the window.
+    fn next_order(&self, equity: f64) -> Option<NextOrder> {
+        let last = self.bars.clone().next_back().filter(|_| self.ruined.is_none() && !self.closes_at_end)?;
+        let held = self.position.map(|position| (position.side, position.entry_bar));
+        let closes = held.map(|(side, _)| match side {
+            Side::Long => NextOrder::ExitLong,
+            Side::Short => NextOrder::ExitShort,
+        });
+        match self.rules.read(last, held) {
+            Order::None => None,
+            Order::Close(_) => closes,
+            Order::Enter(entry) if self.costs.quantity(entry.side, equity, self.close[last]) <= 0.0 => closes,
+            Order::Enter(Entry { side: Side::Long, .. }) => Some(NextOrder::EnterLong),
+            Order::Enter(Entry { side: Side::Short, .. }) => Some(NextOrder::EnterShort),
+        }
+    }
+
     fn account(&self, capital: f64) -> Account {
         let last = self.bars.end.checked_sub(1).map_or(0.0, |last| self.close[last]);
         let open = self.position.map(|position| OpenPosition {
@@ -428,8 +503,9 @@ impl<'a> Run<'a> {
         // Signals of the last bar, and of the bar that ended the run, are not read.
         let read_until = self.ruined.unwrap_or_else(|| self.bars.end.saturating_sub(1));
         let conflicts = self.rules.conflicts(self.bars.start..read_until);
-        let (commission, dropped, ruined) = (self.commission, self.dropped, self.ruined);
-        Account { capital, equity, commission, open, conflicts, dropped, ruined }
+        let (commission, dropped, ruined, next_order) =
+            (self.commission, self.dropped, self.ruined, self.next_order(equity));
+        Account { capital, equity, commission, open, conflicts, dropped, ruined, next_order }
     }
 }
 

@@ -88,6 +88,9 @@ impl<'a> Rules<'a> {
 
     /// What the close of `bar` orders; `held` is the side of the open position and the bar of its entry.
     pub(super) fn read(&self, bar: usize, held: Option<(Side, usize)>) -> Order {
+        if bar < self.first {
+            return Order::None;
+        }
         let (enter_long, enter_short) = (is_set(self.enter_long, bar), is_set(self.enter_short, bar));
         let side = held.map(|(side, _)| side);
         let goes_long = enter_long && !enter_short && !is_set(self.exit_long, bar) && side != Some(Side::Long);

@@ -349,6 +349,25 @@ fn nothing_is_ordered_at_the_last_bar_and_the_last_position_is_marked() {
 }
 
 #[test]
+fn what_the_last_close_asks_for_is_told() {
+    let market = still(&[10.0; 4]);
+    let next = |signals: Signals| run_all(&market, &signals, &units(1.0)).account.next_order;
+    let none = Signals::none(4);
+    assert_eq!(next(none.clone()), None);
+    let last = Signals { enter_long: at(4, &[3]), ..none.clone() };
+    assert_eq!(next(last.clone()), Some(NextOrder::EnterLong));
+    assert_eq!(next(Signals { first: 4, ..last }), None);
+    let held = Signals { enter_short: at(4, &[0]), ..none };
+    assert_eq!(next(held.clone()), None);
+    assert_eq!(next(Signals { exit_short: at(4, &[3]), ..held.clone() }), Some(NextOrder::ExitShort));
+    assert_eq!(next(Signals { max_bars: Some(3), ..held.clone() }), Some(NextOrder::ExitShort));
+    assert_eq!(next(Signals { enter_long: at(4, &[3]), ..held.clone() }), Some(NextOrder::EnterLong));
+    let closed = Signals { exit_short: at(4, &[3]), ..held };
+    let window = Window { bars: 0..4, closes_at_end: true };
+    assert_eq!(run_in(&market, &closed, &units(1.0), &window).account.next_order, None);
+}
+
+#[test]
 fn a_window_that_says_so_closes_its_last_position_at_the_last_close() {
     let market = market(&[[10.0; 4], [10.0; 4], [10.0, 13.0, 9.0, 12.0]]);
     let signals = Signals { enter_long: at(3, &[0]), ..Signals::none(3) };

@@ -38,23 +38,8 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Backtests<'a, F> {
     fn run(&self, summary: &mut Summary<'a>, values: &[f64]) -> Account {
         let window = Window { bars: self.first..self.end, closes_at_end: self.closes_at_end };
         summary.begin(self.settings.capital(), self.first);
-        run(self.market, &(self.signals)(values), self.settings, &window, summary)
+        broker::run_fitting(self.market, &(self.signals)(values), self.settings, &window, summary)
     }
-}
-
-/// Runs signals that were made for the market.
-///
-/// # Panics
-/// When they were not, which is a fault of the function that made them.
-pub(super) fn run<S: broker::Sink>(
-    market: &Market,
-    signals: &Signals,
-    settings: &Settings,
-    window: &Window,
-    sink: &mut S,
-) -> Account {
-    broker::run(market, signals, settings, window, sink)
-        .unwrap_or_else(|error| panic!("signals do not fit the market: {error}"))
 }
 
 impl<'a, F: Fn(&[f64]) -> Signals + Sync> Evaluate for Backtests<'a, F> {

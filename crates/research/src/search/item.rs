@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Mutex};
 
 use super::{
-    backtest::{Backtests, DailyReturns, run},
+    backtest::{Backtests, DailyReturns},
     rng::Seed,
     run::{Evaluate, Evaluation, Found, Options, Progress, StopFlag, StopReason, Threads, evaluate_all, search},
     sampler::{Score, SearchError},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Settings, Signals,
-    broker::{Account, Sink, Window},
+    broker::{Account, Sink, Window, run_fitting},
     market::Market,
     metrics::{
         Findings, Full, Metrics, Moments, Objective, PBO_MAX_TRIALS, deflated_sharpe, probability_of_overfitting,
@@ -306,7 +306,7 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
                 continue;
             };
             let signals = (self.item.signals)(&window.values);
-            let account = run(market, &signals, &settings, &Window { bars, closes_at_end: true }, &mut curve);
+            let account = run_fitting(market, &signals, &settings, &Window { bars, closes_at_end: true }, &mut curve);
             total = total.then(account);
         }
         let pairs: Vec<Efficiency> = windows.iter().map(|window| self.efficiency(window)).collect();
