@@ -31,11 +31,12 @@ fn main() {
         .iter()
         .map(|signals| Signals { stop: Some(stops.clone()), target: Some(stops.clone()), ..signals.clone() })
         .collect();
-    let bars = pairs.len() * BARS;
+    let evaluations = pairs.len() * BARS;
     println!("{} sets x {BARS} bars, millions of bars per second (best of {ROUNDS})", pairs.len());
 
-    let bare = measure(bars, || pairs.iter().map(|&(f, s)| bare_loop(close, &averages[f], &averages[s], s)).sum());
-    let crossing = measure(bars, || {
+    let bare_rate =
+        measure(evaluations, || pairs.iter().map(|&(f, s)| bare_loop(close, &averages[f], &averages[s], s)).sum());
+    let crossing = measure(evaluations, || {
         pairs
             .iter()
             .map(|&(f, s)| crosses(&averages[f], &averages[s], s).enter_long.map_or(0, |set| set.len()) as f64)
@@ -43,25 +44,25 @@ fn main() {
     });
     let run = |signals: &[Signals]| {
         let mut summary = Summary::new(&market);
-        measure(bars, || signals.iter().map(|signals| evaluate(&market, signals, &settings, &mut summary)).sum())
+        measure(evaluations, || signals.iter().map(|signals| evaluate(&market, signals, &settings, &mut summary)).sum())
     };
     let broker = run(&signals);
     let bracketed = run(&stopped);
     let mut summary = Summary::new(&market);
-    let both = measure(bars, || {
+    let both = measure(evaluations, || {
         let evaluate = |&(f, s): &(usize, usize)| {
             evaluate(&market, &crosses(&averages[f], &averages[s], s), &settings, &mut summary)
         };
         pairs.iter().map(evaluate).sum()
     });
     for (what, rate) in [
-        ("bare loop over cached averages", bare),
+        ("bare loop over cached averages", bare_rate),
         ("signals from cached averages", crossing),
         ("broker and all figures", broker),
         ("broker with stop and target", bracketed),
         ("signals, broker and all figures", both),
     ] {
-        println!("{what:34} {:8.1}   {:5.2} x the bare loop", rate / 1e6, rate / bare);
+        println!("{what:34} {:8.1}   {:5.2} x the bare loop", rate / 1e6, rate / bare_rate);
     }
 }
 
@@ -142,7 +143,7 @@ fn market(bars: usize) -> Market {
     for bar in 0..bars {
         let open = price;
         price = (price + step(120)).max(50_000.0);
-        columns.time.push(1_500_000_000_000 + bar as i64 * 3_600_000);
+        columns.time.push(1_500_000_000_000 + i64::try_from(bar).unwrap_or(0) * 3_600_000);
         columns.open.push(open / 1e5);
         columns.high.push((open.max(price) + step(20).abs()) / 1e5);
         columns.low.push((open.min(price) - step(20).abs()) / 1e5);

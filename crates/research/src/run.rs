@@ -107,9 +107,13 @@ impl Backtest<'_> {
 #[must_use]
 pub fn fingerprint(bars: &crate::Bars) -> u64 {
     let mut hash = Xxh3::new();
-    bars.time().iter().for_each(|time| hash.update(&time.to_le_bytes()));
+    for time in bars.time() {
+        hash.update(&time.to_le_bytes());
+    }
     for column in [bars.open(), bars.high(), bars.low(), bars.close(), bars.volume()] {
-        column.iter().for_each(|value| hash.update(&value.to_le_bytes()));
+        for value in column {
+            hash.update(&value.to_le_bytes());
+        }
     }
     hash.digest()
 }
@@ -210,6 +214,7 @@ fn sides(sides: Sides) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the cases are chosen so that no number is rounded")]
 mod tests {
     use super::*;
     use crate::{Bars, Columns, TickGrid, catalogue};

@@ -151,6 +151,7 @@ fn vote(
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the cases are chosen so that no number is rounded")]
 mod tests {
     use super::*;
     use crate::{Bars, Columns, TickGrid, catalogue};

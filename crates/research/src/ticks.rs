@@ -86,6 +86,7 @@ impl Steps {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the cases are chosen so that no number is rounded")]
 mod tests {
     use super::*;
 

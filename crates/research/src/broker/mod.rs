@@ -150,14 +150,16 @@ impl Account {
 
     /// Both runs as one, of which `next` began with the equity that this one ended with.
     #[must_use]
-    pub fn then(self, next: Self) -> Self {
+    pub fn then(self, next: &Self) -> Self {
         Self {
             capital: self.capital,
+            equity: next.equity,
             commission: self.commission + next.commission,
+            open: next.open,
             conflicts: self.conflicts + next.conflicts,
             dropped: self.dropped + next.dropped,
             ruined: self.ruined.or(next.ruined),
-            ..next
+            next_order: next.next_order,
         }
     }
 }

@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "the cases are chosen so that no number is rounded")]
+
 use std::sync::Arc;
 
 use super::*;
@@ -24,12 +26,16 @@ fn still(prices: &[f64]) -> Market {
     market(&prices.iter().map(|&price| [price; 4]).collect::<Vec<_>>())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "fields of signals are options")]
 fn at(len: usize, bars: &[usize]) -> Option<Arc<Bits>> {
     let mut bits = Bits::new(len);
-    bars.iter().for_each(|&bar| bits.set(bar));
+    for &bar in bars {
+        bits.set(bar);
+    }
     Some(Arc::new(bits))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "fields of signals are options")]
 fn everywhere(len: usize, value: f64) -> Option<Arc<[f64]>> {
     Some(vec![value; len].into())
 }

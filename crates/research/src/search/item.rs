@@ -307,7 +307,7 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
             };
             let signals = (self.item.signals)(&window.values);
             let account = run_fitting(market, &signals, &settings, &Window { bars, closes_at_end: true }, &mut curve);
-            total = total.then(account);
+            total = total.then(&account);
         }
         let pairs: Vec<Efficiency> = windows.iter().map(|window| self.efficiency(window)).collect();
         let metrics = curve.metrics(&total);

@@ -134,7 +134,7 @@ mod tests {
     fn first_sobol_points_meet_every_stratum_of_every_dimension_once() {
         for power in 0..=10 {
             let count = 1 << power;
-            let space = space(&vec![count; 20]);
+            let space = space(&[count; 20]);
             for seed in 0..5 {
                 let points: Vec<Point> = sobol_points(&space, Seed { seed, ..Seed::default() }).take(count).collect();
                 assert!(is_stratified(&points, 20), "2^{power} points, seed {seed}");
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn latin_hypercubes_meet_every_stratum_of_every_dimension_once() {
         for count in [1, 2, 7, 100] {
-            let space = space(&vec![count; 9]);
+            let space = space(&[count; 9]);
             let plan = Plan::latin_hypercube(&space, count, Seed { seed: 3, ..Seed::default() });
             assert!(is_stratified(&plan.points, 9), "{count} points");
         }

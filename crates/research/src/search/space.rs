@@ -258,13 +258,13 @@ impl std::error::Error for SpaceError {}
 mod tests {
     use super::*;
 
-    fn values(parameter: Parameter) -> Vec<f64> {
+    fn values(parameter: &Parameter) -> Vec<f64> {
         (0..parameter.count()).map(|place| parameter.value(place)).collect()
     }
 
     #[test]
     fn ranges_hold_the_decimals_that_were_written() {
-        let step = |min, max, step| values(Parameter::range("x", min, max, step).unwrap());
+        let step = |min, max, step| values(&Parameter::range("x", min, max, step).unwrap());
         assert_eq!(step(1.0, 1.5, 0.1), [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]);
         assert_eq!(step(0.05, 0.2, 0.05), [0.05, 0.1, 0.15, 0.2]);
         assert_eq!(step(-80.0, -75.0, 2.0), [-80.0, -78.0, -76.0]);
@@ -287,7 +287,7 @@ mod tests {
         for list in [vec![], vec![1.0, f64::NAN], vec![1.0, 2.0, 1.0]] {
             assert!(matches!(Parameter::list("x", list), Err(SpaceError::List { .. })));
         }
-        assert_eq!(values(Parameter::list("x", vec![9.0, -1.0, 4.0]).unwrap()), [-1.0, 4.0, 9.0]);
+        assert_eq!(values(&Parameter::list("x", vec![9.0, -1.0, 4.0]).unwrap()), [-1.0, 4.0, 9.0]);
     }
 
     #[test]

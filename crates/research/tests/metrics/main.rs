@@ -1,4 +1,5 @@
 //! Figures against vectors that other programs computed (`vectors.py`), and against cases with a known answer.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 
@@ -156,7 +157,9 @@ fn figures_of_trades_are_what_they_say() {
         trade(Side::Short, 0.0, 0),
         trade(Side::Short, 20.0, 4),
     ];
-    trades.iter().for_each(|trade| summary.trade(trade));
+    for trade in &trades {
+        summary.trade(trade);
+    }
     summary.flat(0..10, 10_040.0);
     let metrics = summary.metrics(&Account { equity: 10_040.0, ..Account::new(CAPITAL) });
     let figures = metrics.trades;
