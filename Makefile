@@ -42,6 +42,11 @@ SECONDS ?= 60
 fuzz:
 	scripts/fuzz $(SECONDS)
 
+# The functions and strategies of crates/research beside TA-Lib, pandas-ta-classic and PyneCore. WRITE=1 writes the vectors of its
+# tests anew.
+oracle:
+	scripts/oracle
+
 # Benchmarks of the service beside bare clients that do the same work. Run them on an otherwise idle machine.
 bench:
 	scripts/bench

@@ -33,8 +33,8 @@ pub struct Signals {
     pub stop: Option<Arc<[f64]>>,
     /// Distance of the profit target from the fill of the entry, as `stop`.
     pub target: Option<Arc<[f64]>>,
-    /// Price of the stop of a long position, issued anew at each close, first at the one that orders the entry. Where it is not a
-    /// number, the level issued before stays in force.
+    /// Price of the stop of a long position, issued anew at each close, first at the one that orders the entry, and good for the
+    /// next bar. Where it is not a number, no stop is issued.
     pub stop_level_long: Option<Arc<[f64]>>,
     /// Price of the stop of a short position, as `stop_level_long`.
     pub stop_level_short: Option<Arc<[f64]>>,

@@ -204,8 +204,8 @@ fn stop_levels_are_issued_at_each_close() {
     let expected = "stopLevelLong = ta.lowest(low, 5)\n\
                     goLong = enterLong and bar_index >= 4 and strategy.position_size <= 0\n\
                     if goLong\n    strategy.entry(\"L\", strategy.long)\n\
-                    if (goLong or strategy.position_size > 0) and not na(stopLevelLong)\n    \
-                    strategy.exit(\"LX\", \"L\", stop = stopLevelLong)\n";
+                    if goLong or strategy.position_size > 0\n    if na(stopLevelLong)\n        strategy.cancel(\"LX\")\n    \
+                    else\n        strategy.exit(\"LX\", \"L\", stop = stopLevelLong)\n";
     assert!(script.ends_with(expected), "{script}");
 }
 

@@ -44,7 +44,10 @@ pub(super) const DEFINITIONS: &[Definition<'static>] = &[
         lets: &[
             "[middle, upper, lower] = ta.bb(close, length, multiple)",
             "width = (upper - lower) / middle",
-            "age = ta.barssince(width <= ta.lowest(width, history))",
+            "least = ta.lowest(width, history)",
+            // Not before a whole history, although TradingView has a lowest of less.
+            "narrow = bar_index >= length + history - 2 and width <= least",
+            "age = ta.barssince(narrow)",
             "up = ta.crossover(close, upper)",
             "down = ta.crossunder(close, lower)",
         ],

@@ -237,8 +237,12 @@ fn orders(parts: &Parts, sides: Sides, guard: Option<usize>) -> Vec<String> {
         lines.extend(entry(side, other, parts, sides));
     }
     for (side, _, _) in pairs.iter().filter(|(side, _, enters)| *enters && parts.has(side.level)) {
-        lines.push(format!("if ({} or {}) and not na({})", side.go, side.held, side.level_name));
-        lines.push(format!("    strategy.exit(\"{0}X\", \"{0}\", stop = {1})", side.id, side.level_name));
+        lines.push(format!("if {} or {}", side.go, side.held));
+        // A level is good for one bar; without a new one, that of the bar before would stay.
+        lines.push(format!("    if na({})", side.level_name));
+        lines.push(format!("        strategy.cancel(\"{}X\")", side.id));
+        lines.push("    else".to_owned());
+        lines.push(format!("        strategy.exit(\"{0}X\", \"{0}\", stop = {1})", side.id, side.level_name));
     }
     for (side, other, _) in pairs.iter().filter(|(side, _, enters)| *enters && leaves(side)) {
         let exit = match (parts.has(side.exit), has_time) {
