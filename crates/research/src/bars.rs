@@ -67,7 +67,7 @@ impl TickGrid {
         self.tick
     }
 
-    /// How many digits behind the point a price is printed with.
+    /// The number of digits behind the point with which a price is printed.
     #[must_use]
     pub fn digits(self) -> u8 {
         self.digits
@@ -189,7 +189,7 @@ impl Bars {
         self.grid.tick
     }
 
-    /// How many digits behind the point a price is printed with.
+    /// The number of digits behind the point with which a price is printed.
     #[must_use]
     pub fn digits(&self) -> u8 {
         self.grid.digits
@@ -207,7 +207,7 @@ impl Bars {
         self.id == other.id && self.range == other.range
     }
 
-    /// What names these bars in a cache.
+    /// The name of these bars in a cache.
     pub(crate) fn identity(&self) -> (u64, Range<usize>) {
         (self.id, self.range.clone())
     }

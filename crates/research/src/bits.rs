@@ -67,7 +67,7 @@ impl Bits {
         Self { words, len: a.len() }
     }
 
-    /// How many bars there are, members or not.
+    /// The number of bars, members or not.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -121,7 +121,7 @@ impl Bits {
         Some(place * WORD + self.words[place].trailing_zeros() as usize)
     }
 
-    /// How many bars are members.
+    /// The number of members.
     #[must_use]
     pub fn count_ones(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()

@@ -28,7 +28,7 @@ pub struct Cache {
 /// The bars (their identity and range) and the node.
 type CacheKey = (u64, usize, usize, Key);
 
-/// What an entry takes besides its columns.
+/// The bytes of an entry besides its columns.
 const ENTRY_BYTES: usize = 128;
 /// A column of 20,000 bars, for an estimate of how many entries there will be.
 const TYPICAL_BYTES: u64 = 160_000;

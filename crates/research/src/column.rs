@@ -10,7 +10,7 @@ use crate::Bits;
 /// Numbers, one per bar, which several owners share.
 pub type Column = Arc<[f64]>;
 
-/// What an expression is over all bars.
+/// The value of an expression over all bars.
 #[derive(Debug, Clone)]
 pub enum Value {
     /// Numbers, or `na`.
@@ -48,7 +48,7 @@ pub(crate) fn column(len: usize, fill: impl FnOnce(&mut [f64])) -> Column {
 
 /// Runs `kernel` over the bars on which all inputs are defined, as if the other bars did not exist, and writes `na` for those.
 ///
-/// A kernel hence never sees `na`, and the rule for it stands here alone: a function begins at the first bar on which its inputs
+/// A kernel hence never sees `na`, and this is the only place with a rule for it: a function begins at the first bar on which its inputs
 /// are defined, and a later `na` yields `na` for its bar without advancing the state.
 pub(crate) fn over_defined<const N: usize>(
     inputs: [&[f64]; N],

@@ -1,6 +1,6 @@
 //! Trading strategies over columns of candles.
 //!
-//! The crate is pure: it reads no file, no clock and no environment, starts no thread, and knows nothing of the program around
+//! The crate is pure: it reads no file, no clock and no environment, starts no thread, and does not know the program around
 //! it. The same bars and the same parameters give the same bits on every machine.
 //!
 //! A strategy is one [`definition`]: a few expressions in a subset of Pine v6, over parameters. Validation, signals, warm-up, the
@@ -45,7 +45,7 @@
 //! 4. [`settings`]: capital, sizes and costs of a run.
 //! 5. [`expr`]: the language: tokens, parser, types and tree.
 //! 6. `ops`: the functions of the language, one table and a file of kernels per family.
-//! 7. [`column`] and `graph`: evaluation of whole columns, equal parts once.
+//! 7. [`mod@column`] and `graph`: evaluation of whole columns, equal parts once.
 //! 8. [`cache`] and [`formula`]: columns that were computed before, and single expressions.
 //! 9. [`definition`], [`parameter`] and [`strategy`]: from texts to bound strategies.
 //! 10. [`catalogue`]: a hundred known strategies.

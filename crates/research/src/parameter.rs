@@ -13,7 +13,7 @@ use crate::{
 pub struct Parameter {
     /// As expressions and requests call it.
     pub name: String,
-    /// What it is, in a few words.
+    /// Its meaning in a few words.
     pub about: String,
     /// Its values.
     pub range: ParameterRange,
@@ -187,7 +187,7 @@ impl Parameters {
 pub struct ParameterError {
     /// The parameter.
     pub name: String,
-    /// What is wrong, and what is accepted.
+    /// The fault, and the accepted values.
     pub message: String,
 }
 

@@ -13,7 +13,7 @@ pub enum Size {
     Cash(f64),
 }
 
-/// What is paid for each fill.
+/// The costs of each fill.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Commission {
     /// Percent of the traded value, below 100.
@@ -24,7 +24,7 @@ pub enum Commission {
     PerOrder(f64),
 }
 
-/// Which sides may be entered.
+/// The sides that may be entered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sides {
     /// Long and short.
@@ -174,7 +174,7 @@ impl Settings {
         self.size
     }
 
-    /// What is paid for each fill.
+    /// The costs of each fill.
     #[must_use]
     pub fn commission(&self) -> Commission {
         self.commission
@@ -198,13 +198,13 @@ impl Settings {
         self.lot_step
     }
 
-    /// How much money a quantity of 1 gains when the price rises by 1.
+    /// The money that a quantity of 1 gains when the price rises by 1.
     #[must_use]
     pub fn point_value(&self) -> f64 {
         self.point_value
     }
 
-    /// Which sides may be entered.
+    /// The sides that may be entered.
     #[must_use]
     pub fn sides(&self) -> Sides {
         self.sides
@@ -226,7 +226,7 @@ pub struct SettingsError {
     pub name: &'static str,
     /// The value that was refused.
     pub value: f64,
-    /// What the value must be, as the end of a sentence.
+    /// The rule for the value, as the end of a sentence.
     pub rule: &'static str,
 }
 

@@ -1,10 +1,10 @@
-//! What a strategy wants at the close of each bar.
+//! The wishes of a strategy at the close of each bar.
 
 use std::{fmt, sync::Arc};
 
 use crate::Bits;
 
-/// What a strategy wants at the close of each bar, without regard to the position that somebody holds.
+/// The wishes of a strategy at the close of each bar, without regard to the position that somebody holds.
 ///
 /// A rule that the strategy does not have is `None`. The broker reads a bar's signals at its close:
 ///
@@ -15,7 +15,7 @@ use crate::Bits;
 /// - An order fills at the next bar's open, and nothing is ordered at a close before bar `first`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signals {
-    /// How many bars there are. Each set and each column of these signals has this length.
+    /// The number of bars. Each set and each column of these signals has this length.
     pub len: usize,
     /// The first bar at whose close orders may be placed: every part of the strategy is defined from here on. It may lie past
     /// the last bar.

@@ -1,4 +1,5 @@
 //! Scripts in Pine Script v6.
+#![expect(clippy::unwrap_used, reason = "what these tests print is in the catalogue")]
 
 use research::{Commission, Definition, Settings, Sides, Size, Strategy, catalogue, pine};
 
@@ -91,21 +92,21 @@ if exitShort and not goLong
 
 #[test]
 fn several_results_and_the_past_are_printed() {
-    let expected = r#"[line, dir] = ta.supertrend(factor, atr_length)
+    let expected = r"[line, dir] = ta.supertrend(factor, atr_length)
 enterLong = dir < 0 and dir[1] > 0
 enterShort = dir > 0 and dir[1] < 0
-if enterLong"#;
+if enterLong";
     assert!(body_of("supertrend", &[]).contains(expected));
 }
 
 #[test]
 fn functions_that_pine_lacks_are_printed_before_their_use() {
     let body = body_of("session-range", &[]);
-    let expected = r#"running_max(float value, bool reset, bool when) =>
+    let expected = r"running_max(float value, bool reset, bool when) =>
     var float m = na
     m := reset ? value : when ? math.max(m, value) : m
     m
-running_min("#;
+running_min(";
     assert!(body.starts_with(expected), "{body}");
     let expected = r#"
 h = hour(time, "UTC")

@@ -15,7 +15,8 @@ fn bars(close: &[f64]) -> Bars {
         close: close.to_vec(),
         volume: vec![1.0; close.len()],
     };
-    Bars::new(columns, TickGrid::of_digits(2).unwrap(), Some(60_000)).unwrap()
+    let grid = TickGrid::of_digits(2).expect("2 digits are fewer than 15");
+    Bars::new(columns, grid, Some(60_000)).expect("equal prices are a bar")
 }
 
 fn int(name: &str, default: i64) -> ParameterDefinition<'_> {

@@ -1,6 +1,8 @@
 //! Functions against what TA-Lib, pandas-ta-classic, pandas and PyneCore made of the same invented bars. `make oracle` compares the files
 //! with the oracles again.
 
+#![expect(clippy::unwrap_used, reason = "files of these tests are complete")]
+
 use research::{Bars, Cache, Columns, Formula, TickGrid, Value};
 
 const FILES: [(&str, &str); 3] = [

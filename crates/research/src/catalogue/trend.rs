@@ -40,7 +40,7 @@ pub(super) const DEFINITIONS: &[Definition<'static>] = &[
         id: "triple-ema",
         title: "Three exponential averages in order",
         family: Family::Trend,
-        about: "Is in the market while three exponential averages stand in the order of their lengths.",
+        about: "Is in the market while three exponential averages are in the order of their lengths.",
         source: "Allen, triple crossover method (1972)",
         parameters: &[
             int("fast", 5, 2, 25, "bars of the fast average"),
@@ -395,7 +395,7 @@ pub(super) const DEFINITIONS: &[Definition<'static>] = &[
         id: "alligator",
         title: "Alligator",
         family: Family::Trend,
-        about: "Is in the market while the three displaced averages of the Alligator stand in order.",
+        about: "Is in the market while the three displaced averages of the Alligator are in order.",
         source: "Williams, Trading Chaos (1995)",
         parameters: &[
             int("jaw", 13, 4, 65, "bars of the slow average"),

@@ -1,4 +1,4 @@
-//! What defines a strategy: texts, before they are parsed.
+//! Definitions of strategies: texts, before they are parsed.
 //!
 //! The strategies of the [`crate::catalogue`] are constants of this type. [`read`] makes the same from TOML or JSON, so that people can
 //! keep strategies of their own in files:
@@ -38,7 +38,7 @@
 //! .unwrap();
 //! assert_eq!(strategy.id(), "my-cross");
 //!
-//! let errors = Strategy::from_toml("id = \"x\"\nenter_long = \"close > opne\"").unwrap_err();
+//! let errors = Strategy::from_toml("id = \"x\"\nenter_long = \"close > open_\"").unwrap_err();
 //! assert!(errors.iter().any(|error| error.to_string().starts_with("line 1, column 1: title is missing")));
 //! ```
 
@@ -61,11 +61,11 @@ pub struct Definition<'a> {
     pub family: Family,
     /// One sentence.
     pub about: &'a str,
-    /// Who described the rule, and where.
+    /// The author of the rule, and the work that describes it.
     pub source: &'a str,
     /// On which bars the rule makes sense.
     pub timeframes: Timeframes,
-    /// What may be varied.
+    /// The values that may be varied.
     pub parameters: &'a [ParameterDefinition<'a>],
     /// Conditions over the parameters alone that must hold.
     pub constraints: &'a [&'a str],
@@ -121,7 +121,7 @@ impl Definition<'_> {
 pub struct ParameterDefinition<'a> {
     /// As expressions call it.
     pub name: &'a str,
-    /// What it is, in a few words.
+    /// Its meaning in a few words.
     pub about: &'a str,
     /// Its values.
     pub range: RangeDefinition<'a>,
@@ -228,14 +228,14 @@ impl Timeframes {
     }
 }
 
-/// What is wrong with a definition.
+/// A fault of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinitionError {
     /// The field, such as `enter_long`, `lets[2]` or `parameters[0].min`; empty if it is the whole.
     pub field: String,
     /// Where: a place in the file, or in the field's text where the definition is a constant.
     pub at: Position,
-    /// What is wrong, and what to write instead.
+    /// The fault, and the way to mend it.
     pub message: String,
 }
 

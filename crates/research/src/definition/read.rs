@@ -449,8 +449,8 @@ about = "bars of the slow average"
                 "family = \"fashion\"",
                 "line 3, column 10: family: \"fashion\" is not one of trend, mean_reversion",
             ),
-            ("title =", "titel =", "line 1, column 1: title is missing"),
-            ("title =", "titel =", "line 2, column 1: titel is not a field; did you mean title?"),
+            ("title =", "title_ =", "line 1, column 1: title is missing"),
+            ("title =", "title_ =", "line 2, column 1: title_ is not a field; did you mean title?"),
             ("id = \"my-cross\"", "id = \"My Cross\"", "line 1, column 7: id: an id has 1 to 64 lower-case letters"),
             (
                 "name = \"slow\"",

@@ -51,7 +51,7 @@ fn refuse_expr(operator: &Operator) -> impl Fn(super::Refusal) -> Expr + '_ {
     |refusal| panic!("{} in the table of functions: {}", operator.name, refusal.message)
 }
 
-/// The parts of a list between commas that stand in no parentheses.
+/// The parts of a list between commas outside parentheses.
 fn split(list: &str) -> Vec<&str> {
     let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
     for (place, character) in list.char_indices() {

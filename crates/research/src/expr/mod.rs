@@ -26,6 +26,8 @@
 pub(crate) mod body;
 pub(crate) mod lex;
 pub(crate) mod parse;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tree;
 pub(crate) mod types;
 
@@ -67,7 +69,7 @@ pub struct ExprError {
     pub offset: usize,
     /// The same place as line and column of the expression.
     pub at: Position,
-    /// What is wrong, and what to write instead.
+    /// The fault, and the way to mend it.
     pub message: String,
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Expr {
     pub(crate) ty: Type,
     /// Where the expression begins, in bytes from the start of its text.
     pub(crate) offset: usize,
-    /// How many nodes lie on the longest path down, this one included.
+    /// The number of nodes on the longest path down, this one included.
     pub(crate) depth: u8,
 }
 
@@ -150,7 +150,7 @@ pub(crate) struct Binding {
     pub(crate) value: Expr,
 }
 
-/// Parameters, and names bound in order. Each binding may use what stands before it.
+/// Parameters, and names bound in order. Each binding may use the names before it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Program {
     /// Parameters first, then bound names.

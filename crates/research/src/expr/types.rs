@@ -1,4 +1,4 @@
-//! What an expression is: int, float, bool or text, and constant or a series.
+//! Types of expressions: int, float, bool or text, and constant or a series.
 
 use std::fmt;
 

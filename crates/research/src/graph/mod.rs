@@ -69,7 +69,7 @@ struct Node {
 pub(crate) struct Defined {
     /// The first bar on which all parts are defined.
     pub(crate) first: usize,
-    /// How many bars of the past it takes until nothing of its beginning is left.
+    /// The number of past bars after which nothing of its beginning is left.
     pub(crate) memory: usize,
     /// It is `na`, or false, on all bars before this one. At most `first` for what is a number, since some functions have a value
     /// for `na`.
@@ -83,7 +83,7 @@ pub(crate) struct Graph {
     known: HashMap<Key, usize>,
 }
 
-/// What an expression becomes when parameters are bound.
+/// The result of lowering an expression with bound parameters.
 #[derive(Debug, Clone)]
 pub(crate) enum Lowered {
     Operand(Operand),
@@ -228,7 +228,7 @@ impl Graph {
         }
         if let Some(body) = body(operator) {
             let mut inner: Names = operands.into_iter().map(Lowered::Operand).collect();
-            // What is wrong inside was caused by the arguments here.
+            // A fault inside was caused by the arguments here.
             let here = |refusal: Refusal| Refusal::new(offset, format!("{}: {}", operator.name, refusal.message));
             body.program.bindings.iter().try_for_each(|binding| self.bind(binding, &mut inner)).map_err(here)?;
             return body.results.iter().map(|result| self.add(result, &inner).map_err(here)).collect();

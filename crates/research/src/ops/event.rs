@@ -34,7 +34,7 @@ fn crossed(a: &[f64], b: &[f64], now: impl Fn(f64, f64) -> bool, before: impl Fn
     crossed
 }
 
-/// How many bars ago `event` last held; `na` before it first did.
+/// The number of bars since `event` last held; `na` before it first did.
 pub(super) fn bars_since(event: &Bits, out: &mut [f64]) {
     let mut last = None;
     for (bar, out) in out.iter_mut().enumerate() {
@@ -43,7 +43,7 @@ pub(super) fn bars_since(event: &Bits, out: &mut [f64]) {
     }
 }
 
-/// What `x` was when `event` held for the last time, or `occurrence` times before that.
+/// The value of `x` when `event` held for the last time, or `occurrence` times before that.
 pub(super) fn value_when(event: &Bits, x: &[f64], occurrence: usize, out: &mut [f64]) {
     let mut events: Vec<usize> = Vec::new();
     for (bar, out) in out.iter_mut().enumerate() {

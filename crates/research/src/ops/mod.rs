@@ -38,7 +38,7 @@ pub(crate) struct Operator {
     pub(crate) outputs: &'static [Output],
     pub(crate) rule: Rule,
     pub(crate) pine: Pine,
-    /// What the result is, with `{0}` for the first argument. Parts after `|` are for further results.
+    /// Words for the result, with `{0}` for the first argument. Parts after `|` are for further results.
     pub(crate) words: &'static str,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Input {
     pub(crate) kind: Kind,
 }
 
-/// What may stand as an argument.
+/// The kinds of arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Number,
@@ -71,7 +71,7 @@ impl Kind {
     }
 }
 
-/// What a function returns.
+/// The type of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     Float,
@@ -113,7 +113,7 @@ pub(crate) enum Run {
     Whole(fn(&Arguments<'_>) -> Vec<Value>),
 }
 
-/// How many bars later than its arguments a function is defined.
+/// The number of bars by which a function is defined later than its arguments.
 #[derive(Clone, Copy)]
 pub(crate) enum First {
     AtOnce,
@@ -129,7 +129,7 @@ pub(crate) enum First {
     Of(fn(&[f64]) -> [usize; 3]),
 }
 
-/// How many bars of the past a function needs until it has forgotten where it began.
+/// The number of past bars that a function needs until it has forgotten where it began.
 #[derive(Clone, Copy)]
 pub(crate) enum Memory {
     None,
@@ -145,7 +145,7 @@ pub(crate) enum Memory {
     Of(fn(&[f64]) -> usize),
 }
 
-/// How many bars are loaded for functions that remember events, whose distance is not known before.
+/// The number of bars that are loaded for functions that remember events, whose distance is not known before.
 const EVENT_MEMORY: usize = 300;
 
 /// How Pine spells a function.
@@ -171,7 +171,7 @@ impl Operator {
 }
 
 impl First {
-    /// How many bars longer than it is undefined the result is false.
+    /// The number of bars for which the result is false after it is defined.
     pub(crate) fn quiet(self) -> usize {
         usize::from(matches!(self, Self::Crossing))
     }

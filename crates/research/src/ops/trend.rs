@@ -138,7 +138,7 @@ pub(super) fn correlation(x: &[f64], y: &[f64], n: usize, out: &mut [f64]) {
     });
 }
 
-/// How many of the `n` numbers before are not above the newest, in percent.
+/// The share of the `n` numbers before that are not above the newest, in percent.
 pub(super) fn percent_rank(x: &[f64], n: usize, out: &mut [f64]) {
     for (window, out) in x.windows(n + 1).zip(&mut out[n.min(x.len())..]) {
         let (newest, before) = (window[n], &window[..n]);

@@ -38,12 +38,12 @@ pub(super) fn lowest(x: &[f64], n: usize, out: &mut [f64]) {
     window::windows(out, n, f64::INFINITY, smaller, smaller, |end, start, _, _| if start < end { start } else { end });
 }
 
-/// How many bars ago the highest of `n` was, as 0 or a negative number; the oldest where several are equal.
+/// The distance to the highest of `n` in bars, as 0 or a negative number; to the oldest where several are equal.
 pub(super) fn highest_bars(x: &[f64], n: usize, out: &mut [f64]) {
     extreme_bars(n, out, |newer, older| x[newer] > x[older]);
 }
 
-/// How many bars ago the lowest of `n` was, as [`highest_bars`].
+/// The distance to the lowest of `n` in bars, as [`highest_bars`].
 pub(super) fn lowest_bars(x: &[f64], n: usize, out: &mut [f64]) {
     extreme_bars(n, out, |newer, older| x[newer] < x[older]);
 }

@@ -257,7 +257,7 @@ fn orders(parts: &Parts, sides: Sides, guard: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// What a side's entry does. A side that may not be entered leaves the other one.
+/// The orders of a side's entry. A side that may not be entered leaves the other one.
 fn entry(side: &Side, other: &Side, parts: &Parts, sides: Sides) -> Vec<String> {
     let is_allowed = match sides {
         Sides::Both => true,

@@ -145,7 +145,7 @@ enum Level {
 #[derive(Debug)]
 pub(super) struct Printer {
     names: Vec<String>,
-    /// Statements that have to stand before what is printed next.
+    /// Statements that have to come before what is printed next.
     pub(super) lines: Vec<String>,
     /// Functions that the expressions use and Pine does not have, in the order of their first use.
     pub(super) helpers: Vec<&'static Operator>,

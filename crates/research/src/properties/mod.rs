@@ -1,6 +1,7 @@
 //! Properties of all functions and all strategies.
 
 mod lookahead;
+mod models;
 mod sharing;
 mod slow;
 mod walks;

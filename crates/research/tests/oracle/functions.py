@@ -1,7 +1,8 @@
-"""Which oracle says what a function must be, and from which bar on.
+"""The oracles of the functions, and the first bar on which they are compared.
 
-An entry is an expression, the number of its results, and a function that computes them from the bars. `SKIP` is the first bar
-that is compared: 0 compares all that the oracle defines; a larger number leaves out the bars on which the oracle begins otherwise.
+An entry has an expression, the first bar that is compared, the name of the oracle, and a function that computes the results from
+the bars. The first bar is 0 if all bars are compared that the oracle defines, and `None` if the oracle begins otherwise, so that
+only bars far from the start are compared.
 """
 
 import numpy as np

@@ -29,7 +29,7 @@ def items(text: str, bars: list[Bar], walk: Walk) -> list[tuple]:
 
 
 def plots(text: str, bars: list[Bar], walk: Walk) -> dict[str, list[float]]:
-    """What a script plots on each bar."""
+    """The plots of a script on each bar."""
     plotted: dict[str, list[float]] = {}
     for item in items(text, bars, walk):
         for name, value in item[1].items():

@@ -1,20 +1,23 @@
 //! Strategies: parsed definitions, and the same with bound parameters.
 
-use std::fmt;
+mod bound;
+mod check;
 
 use crate::{
-    Bars, Cache, Parameter, ParameterError, ParameterRange, Parameters, Signals,
-    column::Value,
+    Parameter, ParameterError, ParameterRange, Parameters,
     definition::{self, Definition, DefinitionError, Family, Fault, Timeframes},
     expr::{
-        ExprError, Position, Refusal, parse,
+        Position, Refusal, parse,
         tree::{Expr, Node, Program, Variable},
         types::{Base, Type},
     },
     graph::{Graph, Lowered, Operand},
     nearest::nearest,
-    number::{MAX_LENGTH, real, whole},
+    number::whole,
 };
+
+pub use bound::{BindError, Bound};
+use check::{check_max_bars, check_part, check_texts, text_of};
 
 /// A part of a strategy that is an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,7 +314,7 @@ impl Strategy {
         &self.about
     }
 
-    /// Who described the rule, and where.
+    /// The author of the rule, and the work that describes it.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
@@ -329,7 +332,7 @@ impl Strategy {
         self.timeframes
     }
 
-    /// What may be varied, in the order of [`Parameters::values`]. The optional brackets come last.
+    /// The values that may be varied, in the order of [`Parameters::values`]. The optional brackets come last.
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -493,7 +496,7 @@ impl Strategy {
         Ok(Bound { graph, roots })
     }
 
-    /// How many bars before the first one of interest should be loaded: [`Bound::warm_up`] of the strategy with these values.
+    /// The number of bars to load before the first one of interest: [`Bound::warm_up`] of the strategy with these values.
     ///
     /// # Errors
     /// As [`Self::bind`].
@@ -501,171 +504,3 @@ impl Strategy {
         self.bind(parameters).map(|bound| bound.warm_up())
     }
 }
-
-fn check_texts(definition: &Definition<'_>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let is_id = definition.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !(is_id && (1..=64).contains(&definition.id.len())) {
-        faults.push(Fault::new("id", "an id has 1 to 64 lower-case letters, digits and hyphens"));
-    }
-    for (field, text, max) in
-        [("title", definition.title, 100), ("about", definition.about, 500), ("source", definition.source, 200)]
-    {
-        if text.trim().is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
-            faults.push(Fault::new(field, format!("this must be one line of 1 to {max} characters")));
-        }
-    }
-    let (long, short) = (definition.enter_long.is_some(), definition.enter_short.is_some());
-    if !long && !short {
-        faults.push(Fault::new("", "the strategy never enters; give it enter_long or enter_short"));
-    }
-    for (field, is_there, enters, entry) in [
-        ("exit_long", definition.exit_long.is_some(), long, "enter_long"),
-        ("exit_short", definition.exit_short.is_some(), short, "enter_short"),
-        ("stop_level_long", definition.stop_level_long.is_some(), long, "enter_long"),
-        ("stop_level_short", definition.stop_level_short.is_some(), short, "enter_short"),
-    ] {
-        if is_there && !enters {
-            faults.push(Fault::new(field, format!("without {entry} this has no effect; leave it out")));
-        }
-    }
-    let has_level = definition.stop_level_long.is_some() || definition.stop_level_short.is_some();
-    if has_level && (definition.stop.is_some() || definition.target.is_some()) {
-        let message = "a strategy has either stop levels or a bracket of stop and target; leave one out";
-        faults.push(Fault::new(if definition.stop.is_some() { "stop" } else { "target" }, message));
-    }
-    faults
-}
-
-fn check_part(part: Part, expr: &Expr) -> Result<(), Refusal> {
-    let fits = match part {
-        Part::MaxBars => expr.ty == Type::constant(Base::Int),
-        part if part.is_condition() => expr.ty.base == Base::Bool,
-        _ => expr.ty.base.is_number(),
-    };
-    let wanted = match part {
-        Part::MaxBars => "an int constant",
-        part if part.is_condition() => "a condition",
-        _ => "a number",
-    };
-    if fits { Ok(()) } else { Err(Refusal::new(expr.offset, format!("this must be {wanted}, but it is {}", expr.ty))) }
-}
-
-fn check_max_bars(operand: Operand, expr: &Expr) -> Result<(), Refusal> {
-    match operand {
-        Operand::Number(bars) if (1.0..=real(MAX_LENGTH)).contains(&bars) => Ok(()),
-        _ => Err(Refusal::new(expr.offset, format!("a position is held from 1 to {MAX_LENGTH} bars"))),
-    }
-}
-
-/// The text of a field, for the place of a fault in it.
-fn text_of<'a>(definition: &Definition<'a>, field: &str) -> &'a str {
-    let listed = |prefix: &str, list: &'a [&'a str]| -> Option<&'a str> {
-        let place = field.strip_prefix(prefix)?.strip_suffix(']')?;
-        list.get(place.parse::<usize>().ok()?).copied()
-    };
-    let part = Part::ALL.iter().find(|(_, name)| *name == field).and_then(|(part, _)| part.of(definition));
-    part.or_else(|| listed("lets[", definition.lets))
-        .or_else(|| listed("constraints[", definition.constraints))
-        .unwrap_or("")
-}
-
-/// A strategy with values for its parameters.
-#[derive(Debug)]
-pub struct Bound {
-    graph: Graph,
-    roots: [Option<Operand>; Part::ALL.len()],
-}
-
-impl Bound {
-    pub(crate) fn root(&self, part: Part) -> Option<Operand> {
-        self.roots[part as usize]
-    }
-
-    pub(crate) fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// The first bar at whose close orders may be placed, because every part is defined from there on.
-    #[must_use]
-    pub fn first(&self) -> usize {
-        self.roots.iter().flatten().map(|root| self.graph.defined_at(*root).first).max().unwrap_or(0)
-    }
-
-    /// How many bars before the first one of interest should be loaded, so that nothing is left of where averages began: 10 times the
-    /// length of Wilder's average, 4 times that of an exponential one, once that of any other.
-    #[must_use]
-    pub fn warm_up(&self) -> usize {
-        let memory = self.roots.iter().flatten().map(|root| self.graph.defined_at(*root).memory).max().unwrap_or(0);
-        memory.max(self.first())
-    }
-
-    /// What the strategy wants at the close of each bar. The cache changes how long this takes, and nothing else.
-    #[must_use]
-    pub fn evaluate(&self, bars: &Bars, cache: &Cache) -> Signals {
-        let places: Vec<usize> = (0..Part::MaxBars as usize).filter(|place| self.roots[*place].is_some()).collect();
-        let roots: Vec<Operand> = places.iter().filter_map(|place| self.roots[*place]).collect();
-        let mut values: [Option<Value>; Part::ALL.len()] = [const { None }; Part::ALL.len()];
-        for (place, value) in places.into_iter().zip(self.graph.evaluate(&roots, bars, cache)) {
-            values[place] = Some(value);
-        }
-        let mut flags = |part: Part| match values[part as usize].take() {
-            Some(Value::Flags(flags)) => Some(flags),
-            _ => None,
-        };
-        let [enter_long, exit_long, enter_short, exit_short] =
-            [Part::EnterLong, Part::ExitLong, Part::EnterShort, Part::ExitShort].map(&mut flags);
-        let mut numbers = |part: Part| match values[part as usize].take() {
-            Some(Value::Numbers(numbers)) => Some(numbers),
-            _ => None,
-        };
-        let [stop, target, stop_level_long, stop_level_short] =
-            [Part::Stop, Part::Target, Part::StopLevelLong, Part::StopLevelShort].map(&mut numbers);
-        let max_bars = self.root(Part::MaxBars).and_then(|bars| bars.number());
-        Signals {
-            len: bars.len(),
-            first: self.first(),
-            enter_long,
-            exit_long,
-            enter_short,
-            exit_short,
-            stop,
-            target,
-            stop_level_long,
-            stop_level_short,
-            max_bars: max_bars.and_then(|bars| u32::try_from(whole(bars)).ok()),
-        }
-    }
-}
-
-/// Why values cannot be bound.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BindError {
-    /// Constraints that the values break, as they are written.
-    Constraints(Vec<String>),
-    /// An expression that the values make impossible.
-    Expression {
-        /// The field, such as `enter_long` or `lets[2]`.
-        field: String,
-        /// What is wrong, and where in the field's text.
-        error: ExprError,
-    },
-}
-
-impl BindError {
-    fn of(field: String, refusal: Refusal) -> Self {
-        let at = Position { line: 1, column: refusal.offset + 1 };
-        Self::Expression { field, error: ExprError { offset: refusal.offset, at, message: refusal.message } }
-    }
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Constraints(broken) => write!(f, "the parameters must fulfil {}", broken.join(" and ")),
-            Self::Expression { field, error } => write!(f, "{field}, {error}"),
-        }
-    }
-}
-
-impl std::error::Error for BindError {}
