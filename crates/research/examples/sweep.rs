@@ -82,7 +82,7 @@ fn measure(bars: usize, mut work: impl FnMut() -> f64) -> f64 {
     bars as f64 / seconds.fold(f64::INFINITY, f64::min)
 }
 
-/// What a loop costs that does the least: reversals with commission, drawdown, and moments of the returns of bars.
+/// The least that a loop can do: reversals with commission, drawdown, and moments of the returns of bars.
 fn bare_loop(close: &[f64], fast: &[f64], slow: &[f64], first: usize) -> f64 {
     let (mut equity, mut peak, mut deepest, mut sum, mut squares) = (10_000.0_f64, 10_000.0_f64, 0.0_f64, 0.0, 0.0);
     let mut position = 0.0;

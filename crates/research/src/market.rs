@@ -1,4 +1,4 @@
-//! What the broker and the metrics read of a series: prices on the tick grid, and where its days and months end.
+//! A series as the broker and the metrics read it: prices on the tick grid, and the ends of days and months.
 
 use crate::{Bars, ticks::Steps};
 

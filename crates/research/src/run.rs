@@ -1,4 +1,4 @@
-//! One backtest: a strategy with its parameters on the bars of a series, and all that is told of it.
+//! One backtest: a strategy with its parameters on the bars of a series, and everything that its answer says.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::{
 /// The most points of an equity curve.
 pub const MAX_EQUITY_POINTS: usize = 2_000;
 
-/// What a backtest runs.
+/// A backtest before it runs.
 #[derive(Debug, Clone)]
 pub struct Backtest<'a> {
     /// The strategy.
@@ -28,7 +28,7 @@ pub struct Backtest<'a> {
     pub settings: &'a Settings,
 }
 
-/// What came of a backtest.
+/// The result of a backtest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BacktestResult {
     /// The figures.
@@ -41,15 +41,15 @@ pub struct BacktestResult {
     pub equity: EquityCurve,
     /// The bars that were traded.
     pub bars: Range<usize>,
-    /// How many bars before them the indicators should see.
+    /// The number of bars before them that the indicators should see.
     pub warmup_bars: usize,
-    /// How many of those are not there.
+    /// The number of those that are not there.
     pub warmup_missing: usize,
     /// Places within the traded bars where the next one does not begin a period later; `None` if periods differ in length.
     pub gaps: Option<usize>,
-    /// Tells whether the bars that were read have changed: the XXH3 hash of their columns.
+    /// The XXH3 hash of the columns that were read, which changes if they do.
     pub fingerprint: u64,
-    /// What was taken for granted, one sentence each.
+    /// The assumptions, one sentence each.
     pub assumptions: Vec<String>,
 }
 
@@ -141,7 +141,7 @@ fn thinned(times: &[i64], equity: &[f64], max_points: usize) -> EquityCurve {
     EquityCurve { points: places.into_iter().map(|place| (times[place], equity[place])).collect(), every }
 }
 
-/// What a run takes for granted, one sentence each. `tick` is that of the bars.
+/// The assumptions of a run, one sentence each. `tick` is that of the bars.
 #[must_use]
 pub fn assumptions(settings: &Settings, tick: f64) -> Vec<String> {
     let tick = settings.tick().unwrap_or(tick);

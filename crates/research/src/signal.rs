@@ -1,4 +1,4 @@
-//! What strategies say today: their positions at the last close, and one signal from all of them.
+//! Signals of today: the views of several strategies: their positions at the last close, and one signal from all of them.
 
 use crate::{
     BindError, Cache, Market, Parameters, Settings, Side, Strategy,
@@ -22,13 +22,13 @@ pub const DEFAULT_STRATEGIES: [&str; 12] = [
     "elder-impulse",
 ];
 
-/// How many bars a strategy trades before today, so that its position has a history.
+/// The number of bars that a strategy trades before today, so that its position has a history.
 pub const HISTORY_BARS: usize = 1_000;
 
 /// From this score on the signal is to buy, and from its negative on to sell.
 const THRESHOLD: f64 = 0.25;
 
-/// What to do, by most strategies.
+/// The advice of most strategies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Advice {
     /// The score is 0.25 or more.
@@ -51,35 +51,35 @@ impl Advice {
     }
 }
 
-/// What one strategy says.
+/// The view of one strategy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vote {
     /// The strategy's id.
     pub strategy: String,
     /// The position after `order`; `None` is flat.
     pub position: Option<Side>,
-    /// What the last close asks for.
+    /// The order that the last close asks for.
     pub order: Option<NextOrder>,
-    /// How many closes the position has seen; 0 if it is only ordered, or flat.
+    /// The number of closes that the position has seen; 0 if it is only ordered, or flat.
     pub bars_in_position: usize,
     /// Where the bar of the entry begins, or the last bar if the entry is only ordered, in epoch milliseconds. `None` if flat.
     pub since: Option<i64>,
-    /// How many bars are missing of those that the indicators should see before the history.
+    /// The number of bars that are missing of those that the indicators should see before the history.
     pub warmup_missing: usize,
 }
 
-/// What the strategies say of one series.
+/// The view of all strategies of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TodaysSignal {
     /// Where the last bar begins, in epoch milliseconds.
     pub candle: i64,
     /// Its close.
     pub close: f64,
-    /// What to do.
+    /// The advice.
     pub advice: Advice,
     /// The mean of the positions after the orders: 1 for long, −1 for short, 0 for flat.
     pub score: f64,
-    /// What each strategy says, in the order in which they were asked.
+    /// The view of each strategy, in the order in which they were asked.
     pub votes: Vec<Vote>,
 }
 

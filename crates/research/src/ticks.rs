@@ -35,7 +35,7 @@ impl Steps {
         Self { step, numerator, denominator }
     }
 
-    /// How many steps `value` is, not rounded.
+    /// The number of steps that `value` is, not rounded.
     fn count(self, value: f64) -> f64 {
         value * self.denominator / self.numerator
     }

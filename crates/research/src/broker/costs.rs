@@ -2,7 +2,7 @@
 
 use crate::{Commission, Settings, Size, ticks::Steps, trade::Side};
 
-/// What fills cost, and how large they are.
+/// The costs and sizes of fills.
 pub(super) struct Costs {
     size: Size,
     commission: Commission,

@@ -1,4 +1,4 @@
-//! The broker emulator: what becomes of a strategy's signals on the bars of a series.
+//! The broker emulator: the fills of a strategy's signals on the bars of a series.
 //!
 //! It fills as TradingView's emulator does with `margin_long = 0, margin_short = 0` and `pyramiding = 1`. In each bar, in order:
 //!
@@ -14,7 +14,7 @@
 //! Nothing is ordered at the last bar of a window. A position that is left there is marked at the last close and stays open, or is
 //! closed at that close if the window says so.
 //!
-//! [`run`] knows nothing of what is made of the results: it hands stretches of bars and trades to a [`Sink`]. Stretches in which
+//! [`run`] does not depend on the use of its results: it hands stretches of bars and trades to a [`Sink`]. Stretches in which
 //! nothing can happen are handed over whole, which is why a run takes little more time than marking the equity does.
 
 mod costs;
@@ -88,7 +88,7 @@ pub struct Account {
     pub equity: f64,
     /// All commission paid, that of the open position's entry included.
     pub commission: f64,
-    /// What is open at the last close.
+    /// The position that is open at the last close.
     pub open: Option<OpenPosition>,
     /// Closes at which the strategy asked for both sides at once, and so nothing was ordered.
     pub conflicts: usize,
@@ -96,7 +96,7 @@ pub struct Account {
     pub dropped: usize,
     /// The bar in which the equity was used up.
     pub ruined: Option<usize>,
-    /// What the last close asks for. It is not filled, because no open follows within the window.
+    /// The order that the last close asks for. It is not filled, because no open follows within the window.
     pub next_order: Option<NextOrder>,
 }
 
@@ -475,7 +475,7 @@ impl<'a> Run<'a> {
         Mark { cash: self.cash, value: position.value, entry_price: position.entry_price }
     }
 
-    /// What the last close would order at an open that is not part of the window.
+    /// The order of the last close for an open that is not part of the window.
     fn next_order(&self, equity: f64) -> Option<NextOrder> {
         let last = self.bars.clone().next_back().filter(|_| self.ruined.is_none() && !self.closes_at_end)?;
         let held = self.position.map(|position| (position.side, position.entry_bar));

@@ -1,4 +1,4 @@
-//! What a close orders, given the position that is open.
+//! The order that a close places, given the position that is open.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::{
     trade::{ExitReason, Side},
 };
 
-/// What a close orders for the next open.
+/// The order of a close for the next open.
 pub(super) enum Order {
     None,
     Enter(Entry),
@@ -86,7 +86,7 @@ impl<'a> Rules<'a> {
         self.max_bars.map(|bars| entry_bar.saturating_add(bars.saturating_sub(1)))
     }
 
-    /// What the close of `bar` orders; `held` is the side of the open position and the bar of its entry.
+    /// The order of the close of `bar`; `held` is the side of the open position and the bar of its entry.
     pub(super) fn read(&self, bar: usize, held: Option<(Side, usize)>) -> Order {
         if bar < self.first {
             return Order::None;
@@ -146,7 +146,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// How many of these closes ask for both sides at once.
+    /// The number of these closes that ask for both sides at once.
     pub(super) fn conflicts(&self, bars: Range<usize>) -> usize {
         let from = bars.start.max(self.first);
         if from >= bars.end {

@@ -63,7 +63,7 @@ pub struct Metrics {
     pub return_over_drawdown: Option<f64>,
     /// Share of the closes at which a position was open.
     pub exposure: f64,
-    /// What the price itself gained from the first close to the last.
+    /// The gain of the price itself from the first close to the last.
     pub buy_and_hold_percent: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a search maximises.
+//! The figures that a search can maximise.
 
 use super::Metrics;
 

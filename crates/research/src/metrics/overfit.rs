@@ -1,4 +1,4 @@
-//! How far a winner can be trusted: probabilistic and deflated Sharpe ratio, stability, and warnings in words.
+//! Measures of the trust that a winner deserves: probabilistic and deflated Sharpe ratio, stability, and warnings in words.
 
 use super::{Metrics, Moments, Objective, normal_cdf, normal_quantile, ratio, returns::count};
 
@@ -61,16 +61,16 @@ pub fn stability(winner: f64, neighbours: &[Option<f64>]) -> Option<f64> {
     if winner > 0.0 { ratio(median, winner) } else { None }
 }
 
-/// What is known of an item's winner, for [`warnings`].
+/// The facts about an item's winner, for [`warnings`].
 #[derive(Debug, Clone, Copy)]
 pub struct Findings<'a> {
-    /// What was maximised.
+    /// The figure that was maximised.
     pub objective: Objective,
     /// The winner on the candles that it was chosen on.
     pub in_sample: &'a Metrics,
     /// The winner on the candles after them.
     pub out_of_sample: Option<&'a Metrics>,
-    /// How many points were tried, all windows included.
+    /// The number of points that were tried, all windows included.
     pub trials: usize,
     /// See [`deflated_sharpe`].
     pub deflated_sharpe: Option<f64>,
@@ -88,7 +88,7 @@ pub struct Findings<'a> {
     pub out_of_time: bool,
 }
 
-/// What somebody who reads the winner should know, one sentence each.
+/// Warnings for readers of the winner, one sentence each.
 #[must_use]
 pub fn warnings(findings: &Findings<'_>) -> Vec<String> {
     let mut sentences = Vec::new();

@@ -15,7 +15,7 @@ const ROUNDING: f64 = 1e-12;
 /// Moments of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
-    /// How many numbers there are.
+    /// The size of the sample.
     pub count: usize,
     /// Their mean.
     pub mean: f64,

@@ -1,4 +1,4 @@
-//! What the closed trades say.
+//! Figures of the closed trades.
 
 use super::ratio;
 use crate::trade::{Side, Trade};
@@ -39,9 +39,9 @@ impl Totals {
 /// Trades of one side.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub struct SideTotals {
-    /// How many there are.
+    /// The number of trades.
     pub trades: usize,
-    /// How many of them won.
+    /// The number of trades that won.
     pub wins: usize,
     /// Sum of their profits.
     pub net_profit: f64,
@@ -65,11 +65,11 @@ struct Streak {
 /// Figures of the closed trades, as fields of [`Metrics`](super::Metrics).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TradeFigures {
-    /// How many trades were closed.
+    /// The number of closed trades.
     pub trades: usize,
-    /// How many of them won.
+    /// The number of trades that won.
     pub wins: usize,
-    /// How many of them lost. A profit of exactly 0 is neither.
+    /// The number of trades that lost. A profit of exactly 0 is neither.
     pub losses: usize,
     /// Sum of the profits of the trades that won.
     pub gross_profit: f64,
@@ -93,13 +93,13 @@ pub struct TradeFigures {
     pub average_loss: Option<f64>,
     /// Average win by average loss.
     pub payoff: Option<f64>,
-    /// Largest profit of a trade.
+    /// The maximum profit of a trade.
     pub largest_win: Option<f64>,
-    /// Largest loss of a trade, not negative.
+    /// The maximum loss of a trade, not negative.
     pub largest_loss: Option<f64>,
-    /// Most trades in a row that won.
+    /// The maximum number of trades in a row that won.
     pub consecutive_wins: usize,
-    /// Most trades in a row that lost.
+    /// The maximum number of trades in a row that lost.
     pub consecutive_losses: usize,
     /// Mean number of bars from entry to exit.
     pub average_bars: Option<f64>,

@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// How many points are run out of sample: the winner and the next 24.
+/// The number of points that are run out of sample: the winner and the next 24.
 const CANDIDATES: usize = 25;
 
-/// What an item's search is asked for.
+/// One item of a request.
 #[derive(Debug)]
 pub struct Item<'a, F> {
     /// The bars, on their tick grid.
@@ -36,15 +36,15 @@ pub struct Item<'a, F> {
     pub signals: F,
     /// The bars to use; those before them warm indicators up.
     pub bars: Range<usize>,
-    /// What is maximised.
+    /// The figure to maximise.
     pub objective: Objective,
     /// How the search goes about it.
     pub options: Options,
-    /// Which bars are kept from the search.
+    /// The bars that are kept from the search.
     pub out_of_sample: OutOfSample,
 }
 
-/// Which bars are kept from the search, to run its best points on.
+/// The bars that are kept from the search, to run its best points on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutOfSample {
     /// None.
@@ -58,7 +58,7 @@ pub enum OutOfSample {
     WalkForward(WalkForward),
 }
 
-/// What came of an item.
+/// The result of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemResult {
     /// The best points, best first, as many as [`Options::keep`] says. With walk-forward, those of the last window. Empty if the
@@ -76,9 +76,9 @@ pub struct ItemResult {
     pub pbo: Option<f64>,
     /// The median objective of the winner's neighbours by its own.
     pub stability: Option<f64>,
-    /// What came of the windows.
+    /// The windows and their joined curve.
     pub walk_forward: Option<WalkResult>,
-    /// What somebody who reads the winner should know, as sentences.
+    /// Warnings for readers of the winner, as sentences.
     pub warnings: Vec<String>,
     /// Why the search ended before its plan did.
     pub stopped: Option<StopReason>,

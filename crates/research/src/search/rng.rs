@@ -1,6 +1,6 @@
 //! Random numbers that depend on where they are used, and on nothing else.
 
-/// What a search's random numbers depend on, beside where in the search they are used.
+/// The origin of a search's random numbers, which depend on their place in the search beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seed {
     /// Chosen by the caller.

@@ -1,7 +1,7 @@
 //! A search: asks a sampler for points, evaluates them on several threads, and ranks them.
 //!
-//! Threads decide neither which points are tried nor what is told to the sampler: a batch is evaluated in any order, and its
-//! results are told in the order of its points. The result is therefore the same for any number of threads, unless the search is
+//! Threads have no influence on the points that are tried: a batch is evaluated in any order, and the sampler gets its results in
+//! the order of its points. The result is therefore the same for any number of threads, unless the search is
 //! stopped early.
 
 use std::{
@@ -30,11 +30,11 @@ use super::{
 /// Points between two reports of progress.
 const CHUNK: usize = 512;
 
-/// What a search does to a point. All methods must depend on the arguments alone.
+/// The evaluation of points. All methods must depend on the arguments alone.
 pub trait Evaluate: Sync {
     /// Memory that one thread uses again from point to point.
     type Scratch: Send;
-    /// What is kept of a point beside its score.
+    /// The part of an outcome that is kept beside its score.
     type Detail: Send;
 
     /// Memory for one more thread.
@@ -44,12 +44,12 @@ pub trait Evaluate: Sync {
     fn evaluate(&self, scratch: &mut Self::Scratch, values: &[f64]) -> Outcome<Self::Detail>;
 }
 
-/// What came of a point.
+/// The outcome of a point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<D> {
-    /// What is maximised; `None` where it is not defined.
+    /// The figure to maximise; `None` where it is not defined.
     pub objective: Option<f64>,
-    /// How many trades were closed.
+    /// The number of closed trades.
     pub trades: usize,
     /// The Sharpe ratio of one observation, for the deflated Sharpe ratio of the winner.
     pub sharpe: Option<f64>,
@@ -66,9 +66,9 @@ pub struct Options {
     pub max_evaluations: usize,
     /// Points with fewer trades rank below all others.
     pub min_trades: usize,
-    /// What random numbers depend on.
+    /// The origin of random numbers.
     pub seed: Seed,
-    /// How many of the best points are kept.
+    /// The number of best points that are kept.
     pub keep: usize,
 }
 
@@ -90,16 +90,16 @@ pub struct Evaluation<D> {
     pub values: Vec<f64>,
     /// How good it is.
     pub score: Score,
-    /// What came of it.
+    /// The rest of its outcome.
     pub detail: D,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found<D> {
     /// The best points, best first. The first one is the winner.
     pub best: Vec<Evaluation<D>>,
-    /// How many points were tried, those included that were chosen again.
+    /// The number of points that were tried, those included that were chosen again.
     pub trials: usize,
     /// The points that were evaluated, in the order in which they were first chosen.
     pub evaluated: Vec<(Point, Score)>,
@@ -144,7 +144,7 @@ impl StopFlag {
     }
 }
 
-/// How far a search is.
+/// The progress of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress<'a> {
     /// Points tried so far.

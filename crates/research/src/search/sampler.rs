@@ -1,10 +1,10 @@
-//! What all ways of choosing points have in common.
+//! The interface of all methods, and the ranking of points.
 
 use std::{cmp::Ordering, fmt};
 
 use super::space::{Point, Space};
 
-/// Chooses points in batches. It is told the scores of a whole batch before it is asked for the next one, so that the order in
+/// Chooses points in batches. It gets the scores of a whole batch before it is asked for the next one, so that the order in
 /// which a batch is evaluated does not matter.
 pub(super) trait Sampler {
     /// The next points, at most `room`. They fulfil the constraint, and may have been asked for before. None: the plan is over.
@@ -17,9 +17,9 @@ pub(super) trait Sampler {
 /// How good a point is. Greater is better: a number before none, enough trades before too few, a higher objective, more trades.
 #[derive(Debug, Clone, Copy)]
 pub struct Score {
-    /// What is maximised; `None` where it is not defined.
+    /// The figure to maximise; `None` where it is not defined.
     pub objective: Option<f64>,
-    /// How many trades were closed.
+    /// The number of closed trades.
     pub trades: usize,
     /// True if these trades are as many as are asked for.
     pub has_enough_trades: bool,
@@ -111,9 +111,9 @@ impl Method {
 pub enum SearchError {
     /// A grid has more points than may be evaluated.
     GridTooLarge {
-        /// How many there are. Above 10,000,000 combinations, those that break a constraint are counted too.
+        /// The number of points. Above 10,000,000 combinations, those that break a constraint are counted too.
         points: u64,
-        /// How many may be evaluated.
+        /// The number of points that may be evaluated.
         limit: usize,
     },
     /// No point was found that fulfils the constraint.

@@ -81,7 +81,7 @@ impl Parameter {
         &self.name
     }
 
-    /// How many values there are; at least one.
+    /// The number of values; at least one.
     #[must_use]
     pub fn count(&self) -> usize {
         match &self.values {
@@ -129,7 +129,7 @@ impl<'a> Space<'a> {
         &self.parameters
     }
 
-    /// How many combinations there are, those included that break the constraint; at most `u64::MAX`.
+    /// The number of combinations, those included that break the constraint; at most `u64::MAX`.
     #[must_use]
     pub fn combinations(&self) -> u64 {
         self.parameters.iter().fold(1, |product: u64, parameter| product.saturating_mul(parameter.count() as u64))

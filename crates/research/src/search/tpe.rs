@@ -108,7 +108,7 @@ impl Sampler for Tpe<'_> {
     }
 }
 
-/// What is known of one parameter.
+/// The densities of one parameter.
 #[derive(Debug)]
 struct Model {
     values: usize,

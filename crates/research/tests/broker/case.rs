@@ -74,7 +74,7 @@ fn bars(start: i64, moves: &[Move]) -> Vec<Ticks> {
     moves.iter().map(follow).collect()
 }
 
-/// What one bar asks for: four flags, and stop and target distances and stop levels in ticks.
+/// The wishes of one bar: four flags, and stop and target distances and stop levels in ticks.
 type Wish = ((u8, u8, u8, u8), (f64, f64), (f64, f64));
 
 fn wishes() -> impl Strategy<Value = Wish> {
@@ -92,7 +92,7 @@ fn wishes() -> impl Strategy<Value = Wish> {
     ((flag.clone(), flag.clone(), flag.clone(), flag), (distance(), distance()), (level(), level()))
 }
 
-/// Which parts a strategy has, and how rarely its rules hold.
+/// The parts that a strategy has, and the rarity of its signals.
 #[derive(Debug, Clone)]
 struct Shape {
     parts: [bool; 6],

@@ -210,7 +210,7 @@ fn the_best_of_more_trials_is_expected_to_be_better() {
     assert!((of(1_000) - 0.324_14).abs() < 0.002, "{}", of(1_000));
 }
 
-/// Daily returns of trials without any skill, by a generator that is no part of the crate.
+/// Daily returns of trials without any skill, by a generator of its own.
 fn noise(trials: usize, days: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut unit = || {

@@ -16,7 +16,7 @@ from walks import Bar, Walk  # noqa: E402
 
 
 def items(text: str, bars: list[Bar], walk: Walk) -> list[tuple]:
-    """What a script yields on each bar: the bar, its plots and the trades that it closed. A warning of the transpiler is an error."""
+    """The yield of a script on each bar: the bar, its plots and the trades that it closed. A warning of the transpiler is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pine2pyne.SemanticWarning)
         python = pine2pyne.transpile(text)

@@ -1,4 +1,4 @@
-//! What holds for every search.
+//! Laws of every search.
 
 use std::{
     collections::HashSet,
