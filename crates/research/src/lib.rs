@@ -54,7 +54,7 @@
 //! 13. [`broker`] and [`trade`]: what becomes of signals, trade by trade.
 //! 14. [`metrics`]: figures of a run, and how far they can be trusted.
 //! 15. [`search`]: parameters that make the most of a strategy.
-//! 16. [`run`] and [`signal`]: one backtest of a strategy, and what strategies say today.
+//! 16. [`optimization`], [`run`] and [`signal`]: a strategy in a search, in one backtest, and its view of today.
 
 pub mod bars;
 pub mod bits;
@@ -72,6 +72,7 @@ pub mod metrics;
 mod nearest;
 mod number;
 mod ops;
+pub mod optimization;
 pub mod parameter;
 pub mod pine;
 #[cfg(test)]

@@ -142,12 +142,6 @@ impl Account {
         }
     }
 
-    /// The same account, whose bars are counted from `bars` bars earlier.
-    pub(crate) fn moved(self, bars: usize) -> Self {
-        let open = self.open.map(|open| OpenPosition { entry_bar: open.entry_bar + bars, ..open });
-        Self { open, ruined: self.ruined.map(|bar| bar + bars), ..self }
-    }
-
     /// Both runs as one, of which `next` began with the equity that this one ended with.
     #[must_use]
     pub fn then(self, next: &Self) -> Self {

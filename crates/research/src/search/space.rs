@@ -90,6 +90,21 @@ impl Parameter {
         }
     }
 
+    /// All values in turn.
+    pub fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.count()).map(|place| self.value(place))
+    }
+
+    /// The lowest value.
+    pub(crate) fn first(&self) -> f64 {
+        self.value(0)
+    }
+
+    /// The highest value.
+    pub(crate) fn last(&self) -> f64 {
+        self.value(self.count() - 1)
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "places are below a million")]
     fn value(&self, place: usize) -> f64 {
         match &self.values {
