@@ -203,6 +203,10 @@ fn strategies_say_what_they_are() {
     assert!(strategy.goes_long() && strategy.goes_short());
     assert!(!catalogue::find("rsi2").unwrap().goes_short());
     assert_eq!(strategy.constraints().collect::<Vec<_>>(), ["fast < slow"]);
+    assert_eq!(strategy.lets().nth(1), Some("r = ta.rsi(close, rsi_length)"));
+    let rules: Vec<_> = strategy.rules().collect();
+    assert_eq!(rules[0], ("enter_long", "up and r > level"));
+    assert_eq!(rules[2], ("stop", "stop_atr * ta.atr(14)"));
     let optional: Vec<&str> = strategy
         .parameters()
         .iter()

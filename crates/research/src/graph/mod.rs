@@ -5,7 +5,11 @@
 
 mod run;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -76,11 +80,27 @@ pub(crate) struct Defined {
     pub(crate) quiet: usize,
 }
 
+/// Keys are hashes already, so a part of one is as good as a hash of it.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut low = [0; 8];
+        low.iter_mut().zip(bytes).for_each(|(low, byte)| *low = *byte);
+        self.0 = u64::from_le_bytes(low);
+    }
+}
+
 /// Nodes in an order in which operands come first.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
-    known: HashMap<Key, usize>,
+    known: HashMap<Key, usize, BuildHasherDefault<KeyHasher>>,
 }
 
 /// The result of lowering an expression with bound parameters.

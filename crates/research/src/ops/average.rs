@@ -5,8 +5,9 @@ use crate::number::real;
 
 /// Mean of `n` numbers.
 pub(super) fn simple(x: &[f64], n: usize, out: &mut [f64]) {
-    let add = |sum: f64, bar: usize, anchor: usize| sum + (x[bar] - x[anchor]);
-    window::windows(out, n, 0.0, add, add, |end, start, _, anchor| x[anchor] + (end + start) / real(n));
+    let add = |sum: f64, x: f64, anchor: f64| sum + (x - anchor);
+    let join = |end: f64, start: f64, _, anchor: f64| anchor + (end + start) / real(n);
+    window::windows(x, n, out, 0.0, add, |sum, x, anchor, _| add(sum, x, anchor), join);
 }
 
 /// Mean of the first `n` numbers, the seed of recursive averages.

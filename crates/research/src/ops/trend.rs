@@ -124,18 +124,27 @@ pub(super) fn regression(x: &[f64], n: usize, offset: f64, out: &mut [f64]) {
 
 /// Pearson's correlation of two columns over `n` bars.
 pub(super) fn correlation(x: &[f64], y: &[f64], n: usize, out: &mut [f64]) {
-    let add = |sums: [f64; 5], bar: usize, anchor: usize| {
-        let (x, y) = (x[bar] - x[anchor], y[bar] - y[anchor]);
+    let pairs: Vec<(f64, f64)> = x.iter().copied().zip(y.iter().copied()).collect();
+    let add = |sums: [f64; 5], pair: (f64, f64), anchor: (f64, f64)| {
+        let (x, y) = (pair.0 - anchor.0, pair.1 - anchor.1);
         let [sx, sy, sxx, syy, sxy] = sums;
         [sx + x, sy + y, sxx + x * x, syy + y * y, sxy + x * y]
     };
-    window::windows(out, n, [0.0; 5], add, add, |end, start, _, _| {
-        let [sx, sy, sxx, syy, sxy] = std::array::from_fn(|sum| end[sum] + start[sum]);
-        let length = real(n);
-        let (vx, vy) = (length * sxx - sx * sx, length * syy - sy * sy);
-        // Rounding may leave a little below 0 where a column does not move.
-        if vx <= 0.0 || vy <= 0.0 { f64::NAN } else { (length * sxy - sx * sy) / (vx.sqrt() * vy.sqrt()) }
-    });
+    window::windows(
+        &pairs,
+        n,
+        out,
+        [0.0; 5],
+        add,
+        |sums, pair, anchor, _| add(sums, pair, anchor),
+        |end, start, _, _| {
+            let [sx, sy, sxx, syy, sxy] = std::array::from_fn(|sum| end[sum] + start[sum]);
+            let length = real(n);
+            let (vx, vy) = (length * sxx - sx * sx, length * syy - sy * sy);
+            // Rounding may leave a little below 0 where a column does not move.
+            if vx <= 0.0 || vy <= 0.0 { f64::NAN } else { (length * sxy - sx * sy) / (vx.sqrt() * vy.sqrt()) }
+        },
+    );
 }
 
 /// The share of the `n` numbers before that are not above the newest, in percent.

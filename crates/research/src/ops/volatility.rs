@@ -21,43 +21,41 @@ pub(super) fn deviation(x: &[f64], n: usize, out: &mut [f64]) {
 
 /// Highest of `n` numbers.
 pub(super) fn highest(x: &[f64], n: usize, out: &mut [f64]) {
-    let larger = |best: f64, bar: usize, _| if x[bar] > best { x[bar] } else { best };
-    window::windows(
-        out,
-        n,
-        f64::NEG_INFINITY,
-        larger,
-        larger,
-        |end, start, _, _| if start > end { start } else { end },
-    );
+    let larger = |best: f64, x: f64| if x > best { x } else { best };
+    let (before, after) = (|best, x, _| larger(best, x), |best, x, _, _| larger(best, x));
+    window::windows(x, n, out, f64::NEG_INFINITY, before, after, |end, start, _, _| larger(end, start));
 }
 
 /// Lowest of `n` numbers.
 pub(super) fn lowest(x: &[f64], n: usize, out: &mut [f64]) {
-    let smaller = |best: f64, bar: usize, _| if x[bar] < best { x[bar] } else { best };
-    window::windows(out, n, f64::INFINITY, smaller, smaller, |end, start, _, _| if start < end { start } else { end });
+    let smaller = |best: f64, x: f64| if x < best { x } else { best };
+    let (before, after) = (|best, x, _| smaller(best, x), |best, x, _, _| smaller(best, x));
+    window::windows(x, n, out, f64::INFINITY, before, after, |end, start, _, _| smaller(end, start));
 }
 
 /// The distance to the highest of `n` in bars, as 0 or a negative number; to the oldest where several are equal.
 pub(super) fn highest_bars(x: &[f64], n: usize, out: &mut [f64]) {
-    extreme_bars(n, out, |newer, older| x[newer] > x[older]);
+    extreme_bars(x, n, out, |newer, older| newer > older);
 }
 
 /// The distance to the lowest of `n` in bars, as [`highest_bars`].
 pub(super) fn lowest_bars(x: &[f64], n: usize, out: &mut [f64]) {
-    extreme_bars(n, out, |newer, older| x[newer] < x[older]);
+    extreme_bars(x, n, out, |newer, older| newer < older);
 }
 
-/// `wins` says whether the newer of two bars is to be taken.
-fn extreme_bars(n: usize, out: &mut [f64], wins: impl Fn(usize, usize) -> bool) {
-    let before = |best: Option<usize>, bar: usize, _| Some(best.filter(|&best| wins(best, bar)).unwrap_or(bar));
-    let after = |best: Option<usize>, bar: usize, _| Some(best.filter(|&best| !wins(bar, best)).unwrap_or(bar));
-    window::windows(out, n, None, before, after, |end, start, bars, anchor| {
-        let best = match (end, start) {
-            (Some(end), Some(start)) => Some(if wins(start, end) { start } else { end }),
-            (best, other) => best.or(other),
-        };
-        best.map_or(f64::NAN, |best| real(best) - real(anchor + bars))
+/// `wins` says whether the newer of two numbers is to be taken.
+fn extreme_bars(x: &[f64], n: usize, out: &mut [f64], wins: impl Fn(f64, f64) -> bool) {
+    let places: Vec<(f64, usize)> = x.iter().copied().zip(0..).collect();
+    let newer_of = |older: Option<(f64, usize)>, newer: (f64, usize)| match older {
+        Some(older) if !wins(newer.0, older.0) => older,
+        _ => newer,
+    };
+    // An end is extended by an older number, which stays unless a newer one wins.
+    let before = |best: Option<(f64, usize)>, older, _| Some(best.map_or(older, |best| newer_of(Some(older), best)));
+    let after = |best, newer, _, _| Some(newer_of(best, newer));
+    window::windows(&places, n, out, None, before, after, |end, start, items, (_, anchor)| {
+        let best = start.map_or(end, |start| Some(newer_of(end, start)));
+        best.map_or(f64::NAN, |(_, bar)| real(bar) - real(anchor + items))
     });
 }
 

@@ -8,73 +8,71 @@
 //! The last bar of the earlier block lies in all of a block's windows. Numbers are taken relative to it, so that what is summed
 //! is as small as the spread inside the window.
 
-/// Joins an end and a start for every window of `n` numbers, and writes the results to the windows' last bars.
+use crate::number::real;
+
+/// Joins an end and a start for every window of `n` items, and writes the results to the windows' last bars.
 ///
-/// `before` extends an end of the earlier block by the bar to its left, and `after` extends a start of the later block by the bar to its
-/// right; both are given the bar and the anchor. `join` is given the end, the start, how many bars the start has, and the anchor.
-pub(super) fn windows<S: Copy>(
-    out: &mut [f64],
+/// `before` extends an end of the earlier block by the item to its left, and `after` extends a start of the later block by the item
+/// to its right. Both are given the item and the anchor, and `after` the number of items that the start then has. `join` is given
+/// the end, the start, the number of items of the start, and the anchor.
+pub(super) fn windows<T: Copy, S: Copy>(
+    x: &[T],
     n: usize,
+    out: &mut [f64],
     empty: S,
-    before: impl Fn(S, usize, usize) -> S,
-    after: impl Fn(S, usize, usize) -> S,
-    join: impl Fn(S, S, usize, usize) -> f64,
+    before: impl Fn(S, T, T) -> S,
+    after: impl Fn(S, T, T, usize) -> S,
+    join: impl Fn(S, S, usize, T) -> f64,
 ) {
     let mut ends = vec![empty; n];
-    let bars = out.len();
-    for start in (0..).step_by(n).take_while(|start| start + n <= bars) {
-        let anchor = start + n - 1;
+    for start in (0..).step_by(n).take_while(|start| start + n <= x.len()) {
+        let (block, later) = x[start..].split_at(n);
+        let anchor = block[n - 1];
         let mut end = empty;
-        for (place, slot) in ends.iter_mut().enumerate().rev() {
-            end = before(end, start + place, anchor);
+        for (item, slot) in block.iter().zip(&mut ends).rev() {
+            end = before(end, *item, anchor);
             *slot = end;
         }
+        let out = &mut out[start + n - 1..];
         let mut begun = empty;
-        out[anchor] = join(ends[0], begun, 0, anchor);
-        let last = bars.min(anchor + n);
-        for (place, (slot, end)) in out[anchor + 1..last].iter_mut().zip(&ends[1..]).enumerate() {
-            begun = after(begun, anchor + 1 + place, anchor);
-            *slot = join(*end, begun, place + 1, anchor);
+        out[0] = join(end, begun, 0, anchor);
+        let places = later.iter().zip(&ends[1..]).zip(&mut out[1..]).zip(1..);
+        for (((item, end), out), items) in places {
+            begun = after(begun, *item, anchor, items);
+            *out = join(*end, begun, items, anchor);
         }
     }
 }
 
 /// The sums of every window.
 pub(super) fn sums(x: &[f64], n: usize, out: &mut [f64]) {
-    let add = |sum: f64, bar: usize, _| sum + x[bar];
-    windows(out, n, 0.0, add, add, |end, start, _, _| end + start);
+    windows(x, n, out, 0.0, |sum, x, _| sum + x, |sum, x, _, _| sum + x, |end, start, _, _| end + start);
 }
 
-/// The sums of every window of numbers and of their squares, relative to an anchor inside the window.
+/// For every window the anchor, and the sums of the distances from it and of their squares.
 pub(super) fn moments(x: &[f64], n: usize, out: &mut [f64], result: impl Fn(f64, f64, f64) -> f64) {
-    let add = |(sum, squares): (f64, f64), bar: usize, anchor: usize| {
-        let distance = x[bar] - x[anchor];
+    let add = |(sum, squares): (f64, f64), x: f64, anchor: f64| {
+        let distance = x - anchor;
         (sum + distance, squares + distance * distance)
     };
-    windows(out, n, (0.0, 0.0), add, add, |end, start, _, anchor| result(x[anchor], end.0 + start.0, end.1 + start.1));
+    let join = |end: (f64, f64), start: (f64, f64), _, anchor| result(anchor, end.0 + start.0, end.1 + start.1);
+    windows(x, n, out, (0.0, 0.0), add, |sums, x, anchor, _| add(sums, x, anchor), join);
 }
 
-/// For every window the sum of distances from an anchor inside it, the same sum weighted by 1 for the oldest to `n` for the
-/// newest, and the anchor's number.
+/// For every window the anchor, the sum of the distances from it, and the same sum weighted by 1 for the oldest to `n` for the
+/// newest.
 pub(super) fn weighted(x: &[f64], n: usize, out: &mut [f64], result: impl Fn(f64, f64, f64) -> f64) {
-    #[derive(Clone, Copy)]
-    struct Sums {
-        plain: f64,
-        weighted: f64,
-    }
-    // Seen from the bar to the left, every weight of an end is larger by 1.
-    let before = |sums: Sums, bar: usize, anchor: usize| {
-        let plain = sums.plain + (x[bar] - x[anchor]);
-        Sums { plain, weighted: sums.weighted + plain }
+    // Seen from the item to the left, every weight of an end is larger by 1.
+    let before = |(plain, weighted): (f64, f64), x: f64, anchor: f64| {
+        let plain = plain + (x - anchor);
+        (plain, weighted + plain)
     };
-    let after = |sums: Sums, bar: usize, anchor: usize| {
-        let distance = x[bar] - x[anchor];
-        Sums { plain: sums.plain + distance, weighted: sums.weighted + distance * crate::number::real(bar - anchor) }
+    let after = |(plain, weighted): (f64, f64), x: f64, anchor: f64, items: usize| {
+        let distance = x - anchor;
+        (plain + distance, weighted + distance * real(items))
     };
-    let empty = Sums { plain: 0.0, weighted: 0.0 };
-    windows(out, n, empty, before, after, |end, start, bars, anchor| {
-        // A start of k bars follows an end of n − k bars, which all its weights are larger by.
-        let weighted = end.weighted + start.weighted + start.plain * crate::number::real(n - bars);
-        result(x[anchor], end.plain + start.plain, weighted)
+    windows(x, n, out, (0.0, 0.0), before, after, |end, start, items, anchor| {
+        // A start of k items follows an end of n − k, by which all its weights are larger.
+        result(anchor, end.0 + start.0, end.1 + start.1 + start.0 * real(n - items))
     });
 }

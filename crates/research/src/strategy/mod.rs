@@ -101,6 +101,8 @@ pub struct Strategy {
     timeframes: Timeframes,
     parameters: Vec<Parameter>,
     constraints: Vec<(String, Expr)>,
+    lets: Vec<String>,
+    rules: Vec<(&'static str, String)>,
     pub(crate) program: Program,
     parts: [Option<Expr>; Part::ALL.len()],
     /// Parameters whose value 0 takes the stop or the target away.
@@ -162,6 +164,8 @@ impl Strategy {
             timeframes: definition.timeframes,
             parameters,
             constraints: Vec::new(),
+            lets: definition.lets.iter().map(|text| (*text).to_owned()).collect(),
+            rules: Vec::new(),
             program: Program::default(),
             parts: [const { None }; Part::ALL.len()],
             brackets: Vec::new(),
@@ -218,7 +222,10 @@ impl Strategy {
             match parse::expression(&text, &self.program, &mut nodes)
                 .and_then(|expr| check_part(part, &expr).map(|()| expr))
             {
-                Ok(expr) => self.parts[part as usize] = Some(expr),
+                Ok(expr) => {
+                    self.parts[part as usize] = Some(expr);
+                    self.rules.push((name, text));
+                }
                 Err(refusal) => faults.push(at(name, refusal)),
             }
         }
@@ -341,6 +348,16 @@ impl Strategy {
     /// Conditions over the parameters that must hold, as they are written.
     pub fn constraints(&self) -> impl Iterator<Item = &str> {
         self.constraints.iter().map(|(text, _)| text.as_str())
+    }
+
+    /// The bindings as they are written, in order.
+    pub fn lets(&self) -> impl Iterator<Item = &str> {
+        self.lets.iter().map(String::as_str)
+    }
+
+    /// The rules as they are written, each with its name, such as `enter_long`. The optional brackets are among them.
+    pub fn rules(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.rules.iter().map(|(name, text)| (*name, text.as_str()))
     }
 
     /// True if the strategy goes long.
