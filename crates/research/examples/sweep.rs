@@ -9,9 +9,12 @@
 use std::{hint::black_box, sync::Arc, time::Instant};
 
 use research::{
-    Bars, Bits, Columns, Commission, Market, Objective, Settings, Signals, TickGrid,
+    Bars, Bits, Cache, Columns, Commission, Market, Objective, Settings, Signals, TickGrid,
     broker::{self, Window},
+    catalogue,
     metrics::Summary,
+    optimization,
+    search::{Item, Method, Options, OutOfSample, Seed, StopFlag, Threads, optimize},
 };
 
 const BARS: usize = 20_000;
@@ -55,12 +58,14 @@ fn main() {
         };
         pairs.iter().map(evaluate).sum()
     });
+    let searched = measure(evaluations, || search(&market, &settings));
     for (what, rate) in [
         ("bare loop over cached averages", bare_rate),
         ("signals from cached averages", crossing),
         ("broker and all figures", broker),
         ("broker with stop and target", bracketed),
         ("signals, broker and all figures", both),
+        ("a grid search of sma-cross", searched),
     ] {
         println!("{what:34} {:8.1}   {:5.2} x the bare loop", rate / 1e6, rate / bare_rate);
     }
@@ -70,6 +75,27 @@ fn evaluate(market: &Market, signals: &Signals, settings: &Settings, summary: &m
     summary.begin(settings.capital(), 0);
     let account = broker::run(market, signals, settings, &Window::all(market.len()), summary).expect("fitting signals");
     Objective::Sharpe.of(&summary.metrics(&account)).unwrap_or(0.0)
+}
+
+/// The same pairs as a grid over the catalogue's strategy, with what its winner is worth.
+fn search(market: &Market, settings: &Settings) -> f64 {
+    let strategy = catalogue::find("sma-cross").expect("a strategy of the catalogue");
+    let steps = |min, max, step| optimization::Range::Steps { min, max, step };
+    let ranges = [("fast".to_owned(), steps(5.0, 24.0, 1.0)), ("slow".to_owned(), steps(30.0, 275.0, 5.0))];
+    let (space, cache) = (optimization::space_of(strategy, &ranges).expect("sound ranges"), Cache::new(256 << 20));
+    let seed = Seed::default();
+    let item = Item {
+        market,
+        settings,
+        space: &space,
+        signals: optimization::signals_of(strategy, market.bars(), &cache),
+        bars: 0..market.len(),
+        objective: Objective::Sharpe,
+        options: Options { method: Method::Grid, max_evaluations: 1_000, min_trades: 30, seed, keep: 25 },
+        out_of_sample: OutOfSample::None,
+    };
+    let result = optimize(&item, Threads::Caller, &StopFlag::default(), &mut |_| {}).expect("a grid of 1,000");
+    result.best.first().and_then(|best| best.score.objective).unwrap_or(0.0)
 }
 
 /// Bars per second, of the fastest round.
