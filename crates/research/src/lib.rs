@@ -50,9 +50,15 @@
 //! 9. [`definition`], [`parameter`] and [`strategy`]: from texts to bound strategies.
 //! 10. [`catalogue`]: a hundred known strategies.
 //! 11. [`mod@describe`] and [`pine`]: rules in words, and as Pine Script v6.
+//! 12. [`market`]: the bars as the broker and the figures read them.
+//! 13. [`broker`] and [`trade`]: what becomes of signals, trade by trade.
+//! 14. [`metrics`]: figures of a run, and how far they can be trusted.
+//! 15. [`search`]: parameters that make the most of a strategy.
+//! 16. [`optimization`], [`run`] and [`signal`]: a strategy in a search, in one backtest, and its view of today.
 
 pub mod bars;
 pub mod bits;
+pub mod broker;
 pub mod cache;
 pub mod catalogue;
 pub mod column;
@@ -61,16 +67,24 @@ pub mod describe;
 pub mod expr;
 pub mod formula;
 mod graph;
+pub mod market;
+pub mod metrics;
 mod nearest;
 mod number;
 mod ops;
+pub mod optimization;
 pub mod parameter;
 pub mod pine;
 #[cfg(test)]
 mod properties;
+pub mod run;
+pub mod search;
 pub mod settings;
+pub mod signal;
 pub mod signals;
 pub mod strategy;
+mod ticks;
+pub mod trade;
 
 pub use bars::{Bars, BarsError, Columns, TickGrid};
 pub use bits::Bits;
@@ -79,7 +93,10 @@ pub use column::{Column, Value};
 pub use definition::{Definition, DefinitionError, Family, Timeframes};
 pub use describe::{Description, describe};
 pub use formula::Formula;
+pub use market::Market;
+pub use metrics::{Metrics, Objective};
 pub use parameter::{Parameter, ParameterError, ParameterRange, Parameters};
 pub use settings::{Commission, Settings, SettingsError, Sides, Size};
 pub use signals::{Signals, SignalsError};
 pub use strategy::{BindError, Bound, Strategy};
+pub use trade::{ExitReason, Side, Trade};

@@ -15,8 +15,8 @@ from pynecore.types.ohlcv import OHLCV  # noqa: E402
 from walks import Bar, Walk  # noqa: E402
 
 
-def plots(text: str, bars: list[Bar], walk: Walk) -> dict[str, list[float]]:
-    """The plots of a script on each bar. A warning of the transpiler is an error."""
+def items(text: str, bars: list[Bar], walk: Walk) -> list[tuple]:
+    """The yield of a script on each bar: the bar, its plots and the trades that it closed. A warning of the transpiler is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pine2pyne.SemanticWarning)
         python = pine2pyne.transpile(text)
@@ -25,11 +25,21 @@ def plots(text: str, bars: list[Bar], walk: Walk) -> dict[str, list[float]]:
         script.write_text(python)
         rows = iter([OHLCV(*bar) for bar in bars])
         runner = ScriptRunner(script, rows, symbol(walk), last_bar_index=len(bars) - 1, lossless_prices=True, lossless_volume=True)
-        plotted: dict[str, list[float]] = {}
-        for item in runner.run_iter():
-            for name, value in item[1].items():
-                plotted.setdefault(name, []).append(float(value))
+        return list(runner.run_iter())
+
+
+def plots(text: str, bars: list[Bar], walk: Walk) -> dict[str, list[float]]:
+    """The plots of a script on each bar."""
+    plotted: dict[str, list[float]] = {}
+    for item in items(text, bars, walk):
+        for name, value in item[1].items():
+            plotted.setdefault(name, []).append(float(value))
     return plotted
+
+
+def trades(text: str, bars: list[Bar], walk: Walk) -> list:
+    """The trades that a script closed, in turn."""
+    return [trade for item in items(text, bars, walk) for trade in item[2]]
 
 
 def symbol(walk: Walk) -> SymInfo:
