@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::errors::{chain, to_sentence};
 use crate::healthcheck::{AskError, ask, own_url};
 use crate::history::{self, DeleteFlags, ExportFlags, Exported, GapsFlags, HistoryError, Remote, ServiceFlags, Source};
 use crate::reload::{self, ReloadRequests};
+use crate::research::{self, BacktestFlags, PineFlags, ResearchError, Strategies, StrategiesFlags};
 use crate::store::{Severity, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sentry::{self, SentryGuard};
@@ -73,6 +75,27 @@ enum Command {
     Delete {
         #[command(flatten)]
         delete: DeleteFlags,
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+    /// List the strategies of the catalogue and of STRATEGIES_DIR, or describe one
+    Strategies {
+        #[command(flatten)]
+        strategies: StrategiesFlags,
+        #[command(flatten)]
+        environment: EnvironmentFlag,
+    },
+    /// Print a strategy as a Pine script for TradingView
+    Pine {
+        #[command(flatten)]
+        pine: PineFlags,
+        #[command(flatten)]
+        environment: EnvironmentFlag,
+    },
+    /// Run a strategy on the stored candles of a series
+    Backtest {
+        #[command(flatten)]
+        backtest: BacktestFlags,
         #[command(flatten)]
         database: DatabaseFlags,
     },
@@ -155,6 +178,8 @@ enum CommandError {
     App(#[from] AppError),
     #[error(transparent)]
     History(#[from] HistoryError),
+    #[error(transparent)]
+    Research(#[from] ResearchError),
     #[error("cannot start")]
     Runtime(#[source] io::Error),
     #[error("cannot set up the metrics")]
@@ -200,6 +225,7 @@ impl CommandError {
                 AppError::Certificate(_) | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
             ) => true,
             Self::History(error) => error.must_change(),
+            Self::Research(ResearchError::Invalid(_)) => true,
             _ => false,
         };
         ExitCode::from(if must_change { 2 } else { 1 })
@@ -236,6 +262,11 @@ pub fn run() -> ExitCode {
             Command::Export { export, database } => export_history(&export, database).await,
             Command::Gaps { gaps, database } => report_gaps(&gaps, database).await,
             Command::Delete { delete, database } => delete_history(&delete, database).await,
+            Command::Strategies { strategies, environment } => {
+                list_strategies(&strategies, &Variables::from_process(&environment.flags()))
+            }
+            Command::Pine { pine, environment } => print_pine(&pine, &Variables::from_process(&environment.flags())),
+            Command::Backtest { backtest, database } => run_backtest(&backtest, database).await,
             Command::Demo(flags) => demonstrate(flags).await,
             Command::Retention(flags) => show_retention(&Variables::from_process(&flags.flags())).await,
             Command::Openapi => print(&http::openapi()),
@@ -393,6 +424,33 @@ async fn delete_history(flags: &DeleteFlags, database: DatabaseFlags) -> Result<
     let deleted = history::delete(&source, &config.place(), flags).await;
     source.close().await;
     print(deleted?.report.trim_end())
+}
+
+fn strategies(variables: &Variables) -> Result<Strategies, ResearchError> {
+    Strategies::read(variables.get("STRATEGIES_DIR").map(Path::new))
+}
+
+fn list_strategies(flags: &StrategiesFlags, variables: &Variables) -> Result<(), CommandError> {
+    print(research::list(&strategies(variables)?, flags)?.trim_end())
+}
+
+fn print_pine(flags: &PineFlags, variables: &Variables) -> Result<(), CommandError> {
+    print(research::pine(&strategies(variables)?, flags)?.trim_end())
+}
+
+async fn run_backtest(flags: &BacktestFlags, database: DatabaseFlags) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let variables = Variables::from_process(&database.flags());
+    let known = strategies(&variables)?;
+    let (config, _, warnings) = Config::read_for_migration(&variables)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let store = Store::open(&config)?;
+    store.prepare(false).await?;
+    let report = research::backtest(&store, &known, flags).await;
+    store.close().await;
+    print(report?.trim_end())
 }
 
 /// Serves an invented market until it is stopped. No variable counts, so that nothing of another service is touched.

@@ -7,7 +7,7 @@
 //! [`query`] reads pages; [`maintain`] corrects and deletes, and [`retention`] deletes what is old; [`http`] serves all three; [`first_contact`] connects to the store and [`housekeeping`] keeps it
 //! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
 //! [`history`] writes series into files and reports their gaps;
-//! [`demo`] invents a market; [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
+//! [`research`](mod@research) tests strategies; [`demo`] invents a market; [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
 //! [`cli`] runs the commands. Imports point from the end of this list to its beginning.
 
 pub mod app;
@@ -28,6 +28,7 @@ pub mod ingest;
 pub mod maintain;
 pub mod query;
 mod reload;
+mod research;
 pub mod retention;
 pub mod schema;
 mod shutdown;

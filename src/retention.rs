@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Age, Retention};
 use crate::errors::chain;
 use crate::maintain::Slices;
+use crate::query::FIRST_MILLISECOND;
 use crate::store::{Note, Removal, RemovalKind, SeriesKey, SeriesSelection, Span, Store, StoreError};
 use crate::telemetry::metrics::Changes;
 use candle::{Timeframe, format_millis};
@@ -26,8 +27,6 @@ const SLICE_PAUSE: Duration = Duration::from_millis(50);
 const BACKUP_PAUSE: Duration = Duration::from_secs(10);
 /// The number of series of a list.
 const LIST_SERIES: usize = 1_000;
-/// The first millisecond of the year 1, before which no request reaches.
-const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
 
 /// Deletes what is older than `retention`, pass after pass, once the store is `ready`.
 pub(crate) async fn run(store: Store, retention: Retention, clock: Clock, mut ready: watch::Receiver<bool>) {

@@ -40,7 +40,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 31] = [
+pub const VARIABLES: [Variable; 32] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -98,6 +98,11 @@ pub const VARIABLES: [Variable; 31] = [
         "RETENTION",
         "",
         "ages beyond which candles are deleted, by timeframe, such as M1:2y,M5:18mo; all candles stay if empty",
+    ),
+    plain(
+        "STRATEGIES_DIR",
+        "",
+        "folder of strategies of your own, each in a .toml or .json file, beside the catalogue",
     ),
     secret("SENTRY_DSN", "", "DSN of the Sentry project that failures are reported to"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),

@@ -42,7 +42,7 @@ pub use gaps::GapsAnswer;
 pub use page::Page;
 pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
-pub(crate) use selection::{Parameters, parse_limit};
+pub(crate) use selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, parse_limit};
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
 
 /// Answers queries.

@@ -25,8 +25,8 @@ pub struct Selection {
 }
 
 /// The first milliseconds of the years 1 and 10000: the bounds of a query that names none.
-pub(super) const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
-pub(super) const END_MILLISECOND: i64 = 253_402_300_800_000;
+pub(crate) const FIRST_MILLISECOND: i64 = -62_135_596_800_000;
+pub(crate) const END_MILLISECOND: i64 = 253_402_300_800_000;
 
 /// The parameters of a query for candles.
 const PARAMETERS: [&str; 11] =

@@ -1,0 +1,78 @@
+//! The strategies that can be run: those of the catalogue, and definitions in a folder of the user's own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use research::{Strategy, catalogue};
+
+use super::ResearchError;
+
+/// The maximum number of bytes of a file.
+const MAX_FILE_BYTES: u64 = 256 * 1024;
+
+/// The catalogue, then the user's own strategies by the names of their files.
+#[derive(Debug)]
+pub(crate) struct Strategies {
+    own: Vec<Strategy>,
+}
+
+impl Strategies {
+    /// Reads the `.toml` and `.json` files of a folder, each of which defines one strategy.
+    ///
+    /// # Errors
+    /// [`ResearchError::Invalid`] with a line for each fault in a file, and its place.
+    pub(crate) fn read(folder: Option<&Path>) -> Result<Self, ResearchError> {
+        let Some(folder) = folder else { return Ok(Self { own: Vec::new() }) };
+        let cannot_read =
+            |path: &Path, error| ResearchError::Invalid(format!("cannot read {}: {error}", path.display()));
+        let entries = fs::read_dir(folder).map_err(|error| cannot_read(folder, error))?;
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| cannot_read(folder, error))?.path();
+            if path.extension().is_some_and(|ending| ending == "toml" || ending == "json") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let (mut own, mut faults) = (Vec::new(), Vec::new());
+        let mut ids: BTreeSet<String> = catalogue::all().iter().map(|strategy| strategy.id().to_owned()).collect();
+        for path in &paths {
+            let shown = path.display();
+            let size = fs::metadata(path).map_err(|error| cannot_read(path, error))?.len();
+            if size > MAX_FILE_BYTES {
+                faults.push(format!("{shown} has {size} bytes, and a definition has at most {MAX_FILE_BYTES}"));
+                continue;
+            }
+            let text = fs::read_to_string(path).map_err(|error| cannot_read(path, error))?;
+            let is_toml = path.extension().is_some_and(|ending| ending == "toml");
+            let read = if is_toml { Strategy::from_toml(&text) } else { Strategy::from_json(&text) };
+            match read {
+                Ok(strategy) if ids.insert(strategy.id().to_owned()) => own.push(strategy),
+                Ok(strategy) => {
+                    faults.push(format!("{shown}: there is a strategy {} already; choose another id", strategy.id()));
+                }
+                Err(errors) => faults.extend(errors.iter().map(|error| format!("{shown}: {error}"))),
+            }
+        }
+        if faults.is_empty() { Ok(Self { own }) } else { Err(ResearchError::Invalid(faults.join("\n"))) }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Strategy> {
+        catalogue::all().iter().chain(&self.own)
+    }
+
+    /// The strategy with this id.
+    ///
+    /// # Errors
+    /// [`ResearchError::Invalid`] with the ids that are most alike.
+    pub(crate) fn find(&self, id: &str) -> Result<&Strategy, ResearchError> {
+        self.all().find(|strategy| strategy.id() == id).ok_or_else(|| {
+            let nearest = catalogue::nearest(id, 3).join(", ");
+            ResearchError::Invalid(format!(
+                "there is no strategy {id}; the nearest are {nearest}, and candlewick strategies lists all"
+            ))
+        })
+    }
+}
