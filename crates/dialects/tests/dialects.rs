@@ -428,10 +428,8 @@ fn cryptodatadownload() {
         &Said { volume: VolumeChoice::Scaled(1), ..Said::default() },
         &["2025-08-04T01:00:00Z 3 4 2 3 15", "2025-08-04T00:00:00Z 2 3 1 2 5"],
     );
-    let (_, found) = read(
-        &plain.replacen("BTCUSDT", "ETHUSDT", 1),
-        &Said { timeframe: Some(Timeframe::H1), ..trades.clone() },
-    );
+    let (_, found) =
+        read(&plain.replacen("BTCUSDT", "ETHUSDT", 1), &Said { timeframe: Some(Timeframe::H1), ..trades.clone() });
     assert!(found.faults[0].1.message.contains("its ticker is BTCUSDT"), "{:?}", found.faults);
     expect("cryptodatadownload", &plain.replace(',', ";"), &trades, &hours);
 }
