@@ -140,13 +140,17 @@ pub fn candle_file(text: &[u8]) -> bool {
         dialects::ZoneOfFile::Says(zone) => Some(dialects::parse_zone(zone).expect("a zone of the table")),
         dialects::ZoneOfFile::Unsaid => Some(dialects::parse_zone("ny+7").expect("a known zone")),
     };
+    let symbols = match rows.layout().columns.ticker {
+        Some(_) => dialects::Symbols::ByTicker { named: std::collections::BTreeMap::new(), all: true },
+        None => dialects::Symbols::One(candle::Symbol::parse("EURUSD").expect("a symbol")),
+    };
     let options = dialects::ReadOptions {
         clock,
         timeframe: sample.steps.timeframe().map_or(Timeframe::M1, |told| told.timeframe),
         falling: sample.falling,
         labels_close: false,
         ambiguous: None,
-        symbols: dialects::Symbols::ByTicker { named: std::collections::BTreeMap::new(), all: true },
+        symbols,
         now: Timestamp::from_seconds(NOW).expect("a time in range"),
     };
     let mut reader = dialects::FileReader::new(rows, options);

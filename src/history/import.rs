@@ -19,7 +19,7 @@ use super::open::{Input, inputs};
 use super::progress::{Progress, span};
 use super::reading::{Plan, Reading, Source, read};
 use super::session::{Ended, Session, Voice};
-use super::sink::{BATCH_CANDLES, Sink, Stored};
+use super::sink::{Additions, BATCH_CANDLES, Sink, Stored};
 use super::{HistoryError, report};
 use crate::clock::Clock;
 use crate::errors::chain;
@@ -81,6 +81,8 @@ struct Command {
 /// How the writing of a file ended.
 struct Written {
     stored: Stored,
+    /// What a database did not hold before.
+    additions: Additions,
     /// What became of its lines.
     counts: Counts,
     loss: dialects::Loss,
@@ -143,7 +145,9 @@ impl Command {
         self.session.say(&report::block(&checked.plan, checked.reader.as_ref()));
         let Some(sink) = sink else {
             let counts = checked.reader.as_ref().map(FileReader::counts).unwrap_or_default();
-            let candles = counted(counts.read, "candle", "candles");
+            let refused =
+                if counts.faults > 0 { format!(", {} refused", grouped(counts.faults)) } else { String::new() };
+            let candles = format!("{} to store{refused}", counted(counts.read, "candle", "candles"));
             self.session.say(&format!("{}; nothing was stored, because of --dry-run", outline(&counts, &candles)));
             self.reports.push(report_of(&checked.plan, &counts, None, "dry run"));
             return Ended::Well;
@@ -180,10 +184,10 @@ impl Command {
             let (read, elapsed) = write_reading(&session, &background_plan, source, &mut output, progress, total);
             (read, elapsed, output.faults, output.bad_file, output.failure)
         });
-        let mut stored = Stored::default();
+        let (mut stored, mut additions) = (Stored::default(), Additions::default());
         let mut failure = None;
         while let Some(batch) = receiver.recv().await {
-            match sink.write(batch).await {
+            match sink.write(batch, &mut additions).await {
                 Ok(part) => stored.add(part),
                 Err(error) => {
                     failure = Some(Failure::Sink(error));
@@ -202,6 +206,7 @@ impl Command {
                 let failure = Some(Failure::File(FileError::Refused(panic.to_string())));
                 return Written {
                     stored,
+                    additions,
                     counts: Counts::default(),
                     loss: dialects::Loss::default(),
                     elapsed: Duration::ZERO,
@@ -215,26 +220,24 @@ impl Command {
             Err(_) => (Counts::default(), dialects::Loss::default()),
         };
         let in_file = match (read, bad_failure) {
-            (_, Some(error)) | (Err(error), None) => Some(error),
+            (_, Some(error)) | (Err(error), None) => Some(Failure::File(error)),
             (Ok(_), None) if faults.count > 0 && !self.skips_bad => {
-                Some(FileError::Refused(faults.refusal(counts.candles, plan.reader.rows().layout())))
+                Some(Failure::File(FileError::Refused(faults.refusal(counts.candles, plan.reader.rows().layout()))))
             }
+            (Ok(reading), None) if !reading.ended => Some(Failure::Stopped),
             (Ok(reading), None) if total.is_none() => {
                 self.session.say(&report::evidence(plan, &reading.reader));
-                check_end(&self.session.settings, plan, &reading.reader).err()
+                check_end(&self.session.settings, plan, &reading.reader).err().map(Failure::File)
             }
             (Ok(_), None) => None,
         };
-        let failure = failure.or(in_file.map(Failure::File)).or_else(|| {
-            // Stopped while the last batch was read.
-            self.session.is_stopped().then_some(Failure::Stopped)
-        });
-        Written { stored, counts, loss, elapsed, failure }
+        let failure = failure.or(in_file);
+        Written { stored, additions, counts, loss, elapsed, failure }
     }
 
-    /// Says what became of a file, and records that history was added.
+    /// Says what became of a file.
     fn end_of_file(&mut self, plan: &Plan, written: Written) -> Ended {
-        let Written { stored, counts, loss, elapsed, failure } = written;
+        let Written { stored, additions, counts, loss, elapsed, failure } = written;
         let took = span(elapsed.as_secs());
         let done = stored.added + stored.same + stored.conflicting + stored.forming;
         let (word, ended) = match &failure {
@@ -245,7 +248,7 @@ impl Command {
             }
             Some(Failure::File(_)) => ("failed", Ended::MustChange),
         };
-        self.reports.push(report_of(plan, &counts, Some(&stored), word));
+        self.reports.push(report_of(plan, &counts, Some((&stored, &additions)), word));
         match failure {
             None => {
                 self.session.say(&format!("{}; {took}", last_line(&counts, &stored)));
@@ -306,7 +309,7 @@ fn write_reading(
     };
     let read = read(plan, source, output, &mut |position, output: &mut Writing| {
         progress.show(position, total);
-        !output.is_over
+        !output.is_over && !session.is_stopped()
     });
     output.flush();
     if let Some(file) = &mut output.bad_file
@@ -402,7 +405,7 @@ fn outline(counts: &Counts, parts: &str) -> String {
 }
 
 /// A file in the object for programs.
-fn report_of(plan: &Plan, counts: &Counts, stored: Option<&Stored>, ended: &str) -> Value {
+fn report_of(plan: &Plan, counts: &Counts, stored: Option<(&Stored, &Additions)>, ended: &str) -> Value {
     let options = plan.reader.options();
     let zone = options.clock.as_ref().map_or_else(|| "in each time".to_owned(), ToString::to_string);
     let mut report = json!({
@@ -418,7 +421,17 @@ fn report_of(plan: &Plan, counts: &Counts, stored: Option<&Stored>, ended: &str)
         "flat": counts.flat,
         "unfinished": counts.unfinished,
     });
-    if let Some(stored) = stored {
+    if let Some((stored, additions)) = stored {
+        let series = additions.iter().map(|(symbol, timeframe, addition)| {
+            json!({
+                "symbol": symbol.as_str(),
+                "timeframe": timeframe,
+                "first": addition.first.to_string(),
+                "last": addition.last.to_string(),
+                "added": addition.added,
+            })
+        });
+        report["series"] = series.collect();
         report["added"] = stored.added.into();
         report["stored_already"] = stored.same.into();
         report["conflicting"] = stored.conflicting.into();

@@ -81,8 +81,9 @@ pub(crate) struct ImportFlags {
     #[command(flatten)]
     pub(crate) file: FileFlags,
     /// Leave bad lines out, and write them with their reasons to FILE if it is given
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    skip_bad: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "the flag may stand alone or have a file")]
+    skip_bad: Option<Option<PathBuf>>,
     /// Write while the file is read for the first time, so that a bad line in it ends an import of which a part is stored
     #[arg(long)]
     pub(crate) one_pass: bool,
@@ -134,8 +135,8 @@ impl ImportFlags {
     pub(super) fn bad_lines(&self) -> BadLines {
         match &self.skip_bad {
             None => BadLines::Refuse,
-            Some(path) if path.as_os_str().is_empty() => BadLines::Skip,
-            Some(path) => BadLines::Keep(path.clone()),
+            Some(None) => BadLines::Skip,
+            Some(Some(path)) => BadLines::Keep(path.clone()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where an import writes: the database of the configuration, or a running service, which is posted to as an Expert Advisor
 //! does. Both count alike.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::{HistoryError, Remote};
 use crate::config::DatabaseConfig;
 use crate::store::{Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
-use candle::{Batch, BatchBuilder, Candle, OhlcField, Phase};
+use candle::{Batch, BatchBuilder, Candle, OhlcField, Phase, Symbol, Timestamp};
 
 /// The number of candles that are written at once: as many as a service takes in a post by default.
 pub(super) const BATCH_CANDLES: usize = 10_000;
@@ -43,6 +44,39 @@ impl Stored {
         self.same += other.same;
         self.conflicting += other.conflicting;
         self.forming += other.forming;
+    }
+}
+
+/// The candles that were added, by series.
+#[derive(Debug, Default)]
+pub(super) struct Additions(BTreeMap<(Symbol, &'static str), Addition>);
+
+/// What was added to a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Addition {
+    /// Opening time of the first candle of the batches that added something.
+    pub(super) first: Timestamp,
+    /// Opening time of the last one.
+    pub(super) last: Timestamp,
+    /// The number of candles that were not stored before.
+    pub(super) added: u64,
+}
+
+impl Additions {
+    /// Each series with its symbol and timeframe.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Symbol, &'static str, Addition)> {
+        self.0.iter().map(|((symbol, timeframe), addition)| (symbol, *timeframe, *addition))
+    }
+
+    /// Adds candles of one series that are in the order of time.
+    fn note(&mut self, series: &[Candle], added: u64) {
+        let (Some(first), Some(last), true) = (series.first(), series.last(), added > 0) else { return };
+        let (symbol, timeframe) = (first.key.symbol().clone(), first.key.timeframe().name());
+        let (first, last) = (first.key.time(), last.key.time());
+        let known = self.0.entry((symbol, timeframe)).or_insert(Addition { first, last, added: 0 });
+        known.first = known.first.min(first);
+        known.last = known.last.max(last);
+        known.added += added;
     }
 }
 
@@ -85,10 +119,14 @@ impl Sink {
         Ok(Self::Service(Poster { remote: Arc::new(remote), max_candles: BATCH_CANDLES }))
     }
 
-    /// Stores closed candles. Doing it again is safe.
-    pub(super) async fn write(&mut self, candles: Vec<Candle>) -> Result<Stored, HistoryError> {
+    /// Stores closed candles, and notes what a database did not hold before. Doing it again is safe.
+    pub(super) async fn write(
+        &mut self,
+        candles: Vec<Candle>,
+        additions: &mut Additions,
+    ) -> Result<Stored, HistoryError> {
         match self {
-            Self::Database(store) => write_to(store, candles).await,
+            Self::Database(store) => write_to(store, candles, additions).await,
             Self::Service(poster) => poster.post(candles).await,
         }
     }
@@ -109,13 +147,13 @@ fn batch_of(candles: Vec<Candle>) -> Batch {
     builder.build().batch
 }
 
-async fn write_to(store: &Store, candles: Vec<Candle>) -> Result<Stored, HistoryError> {
+async fn write_to(store: &Store, candles: Vec<Candle>, additions: &mut Additions) -> Result<Stored, HistoryError> {
     let received = candles.len();
     let batch = Arc::new(batch_of(candles));
     let mut attempt = 1;
-    let appended = loop {
-        match store.append(Arc::clone(&batch), Instant::now() + WRITE_TIMEOUT).await {
-            Ok(appended) => break appended,
+    let added = loop {
+        match append(store, &batch, additions).await {
+            Ok(added) => break added,
             Err(StoreError::Unavailable(_) | StoreError::Unanswered(_)) if attempt < MAX_ATTEMPTS => {
                 tokio::time::sleep(pause(attempt)).await;
                 attempt += 1;
@@ -123,8 +161,8 @@ async fn write_to(store: &Store, candles: Vec<Candle>) -> Result<Stored, History
             Err(error) => return Err(error.into()),
         }
     };
-    let mut stored = Stored { added: appended.added as u64, ..Stored::default() };
-    let rest = received - appended.added;
+    let mut stored = Stored { added: added as u64, ..Stored::default() };
+    let rest = (received - added) as u64;
     if rest > 0 {
         let candles = Arc::unwrap_or_clone(batch).into_closed();
         let mut differing: Vec<_> =
@@ -132,10 +170,34 @@ async fn write_to(store: &Store, candles: Vec<Candle>) -> Result<Stored, History
         // A table that inherits from ours may hold the same key once more.
         differing.sort_unstable();
         differing.dedup();
-        stored.conflicting = (differing.len() as u64).min(rest as u64);
-        stored.same = rest as u64 - stored.conflicting;
+        stored.conflicting = (differing.len() as u64).min(rest);
+        stored.same = rest - stored.conflicting;
     }
     Ok(stored)
+}
+
+/// Appends a batch, and returns the number of candles that were not stored before.
+async fn append(store: &Store, batch: &Arc<Batch>, additions: &mut Additions) -> Result<usize, StoreError> {
+    let write_by = Instant::now() + WRITE_TIMEOUT;
+    let candles = batch.closed();
+    let is_one_series =
+        matches!((candles.first(), candles.last()), (Some(first), Some(last)) if first.key.same_series(&last.key));
+    if is_one_series {
+        let added = store.append(Arc::clone(batch), write_by).await?.added;
+        additions.note(candles, added as u64);
+        return Ok(added);
+    }
+    // Only a group says which of its candles were added.
+    let written = store.append_group(vec![Arc::clone(batch)], write_by).await?;
+    let positions: Vec<usize> = written.into_iter().flat_map(|written| written.closed).collect();
+    let mut start = 0;
+    for series in candles.chunk_by(|one, other| one.key.same_series(&other.key)) {
+        let end = start + series.len();
+        let added = positions.partition_point(|&at| at < end) - positions.partition_point(|&at| at < start);
+        additions.note(series, added as u64);
+        start = end;
+    }
+    Ok(positions.len())
 }
 
 /// The pause after a failed attempt, counted from 1.

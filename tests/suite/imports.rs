@@ -161,7 +161,7 @@ fn the_zone_is_said_and_checked() {
             (&["--tz", "UTC", "--timeframe", "M5"], "leave --timeframe M5 out"),
             (&["--tz", "UTC", "--volume", "some"], "--volume is some; give whole"),
             (&["--tz", "UTC", "--volume", "trades"], "no column that counts trades"),
-            (&["--tz", "UTC", "--dialect", "mt6"], "did you mean mt5?"),
+            (&["--tz", "UTC", "--dialect", "hisdata"], "did you mean histdata?"),
             (&["--tz", "UTC", "--dialect", "mt4"], "is not MetaTrader 4 History Center (--dialect mt4)"),
             (&["--tz", "UTC", "--encoding", "utf-9"], "--encoding is utf-9, which is not known"),
             (&["--tz", "UTC", "--ambiguous", "both"], "--ambiguous must be earlier or later"),
@@ -226,7 +226,23 @@ fn a_file_with_a_fault_is_not_stored(kind: StoreKind) {
         let report: Value = serde_json::from_str(&printed).unwrap();
         assert_eq!((&report["ended"], &report["files"][0]["refused"]), (&json!("done"), &json!(2)));
         assert_eq!(report["files"][0]["stored_already"], json!(19_998));
-        assert_eq!(database.closed().await.len(), 19_999 - 1);
+        write(
+            own.path(),
+            "two.csv",
+            "ticker,volume,open,close,high,low,window_start,transactions\n\
+             A,1,1,1,1,1,1744792500000000000,1\nA,1,1,1,1,1,1744792560000000000,1\nB,1,1,1,1,1,1744792500000000000,1\n",
+        );
+        let two = ["import", "two.csv", "--all-symbols", "--json"];
+        let (code, printed, complaint) = call(own.path(), &database, &two);
+        assert_eq!((code, complaint.as_str()), (0, ""));
+        let report: Value = serde_json::from_str(&printed).unwrap();
+        let added = json!([
+            {"symbol": "A", "timeframe": "M1", "first": "2025-04-16T08:35:00Z", "last": "2025-04-16T08:36:00Z", "added": 2},
+            {"symbol": "B", "timeframe": "M1", "first": "2025-04-16T08:35:00Z", "last": "2025-04-16T08:35:00Z", "added": 1},
+        ]);
+        assert_eq!(report["files"][0]["series"], added);
+        // The third candle of good.csv stands in place of a bad line.
+        assert_eq!(database.closed().await.len(), 19_998 + 1 + 3);
     });
 }
 
@@ -300,8 +316,8 @@ fn files_come_compressed_in_archives_and_through_pipes() {
         let (code, _, complaint) = import(&["cut.csv.gz"], b"");
         assert!(code == 2 && complaint.starts_with("error: cut.csv.gz cannot be read: "), "{complaint}");
         let mut damaged = zip.clone();
-        let at = damaged.len() / 6;
-        damaged[at] ^= 0x55;
+        let member = damaged.windows(5).position(|name| name == b"b.csv").unwrap();
+        damaged[member + 40] ^= 0x55;
         write(own.path(), "damaged.zip", damaged);
         assert_eq!(import(&["damaged.zip", "--member", "b.csv"], b"").0, 2);
         assert_eq!(database.closed().await.len(), 50);
@@ -331,7 +347,7 @@ fn an_archive_ends_at_its_limit() {
         );
         let (code, printed, complaint) =
             call(own.path(), &database, &[&import[..], &["--max-bytes", "100000000"]].concat());
-        assert_eq!((code, complaint.as_str()), (0, ""));
+        assert_eq!(code, 0, "{complaint}");
         let counts = "640,000 candles: 1 added, 0 were stored already, 0 refused, 639,999 twice in the file";
         assert_eq!(last(&printed), counts);
     });
@@ -451,11 +467,10 @@ fn an_interrupted_import_ends_after_its_batch(kind: StoreKind) {
         let ended = child.wait_with_output().unwrap();
         let complaint = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{complaint}");
-        assert!(
-            complaint.starts_with("interrupted after ") && complaint.ends_with("; run it again to go on\n"),
-            "{complaint}"
-        );
-        let said: String = complaint.split(' ').nth(2).unwrap().replace(',', "");
+        // Lines about progress may stand before it on a slow machine.
+        let end = complaint.lines().last().unwrap();
+        assert!(end.starts_with("interrupted after ") && end.ends_with("; run it again to go on"), "{complaint}");
+        let said: String = end.split(' ').nth(2).unwrap().replace(',', "");
         assert_eq!(count().await, said.parse::<u64>().unwrap());
     });
 }

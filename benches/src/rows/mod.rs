@@ -28,7 +28,7 @@ use crate::service::Service;
 use crate::table::{INFLUX, Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 33] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
