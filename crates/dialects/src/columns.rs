@@ -73,7 +73,7 @@ impl GivenColumns {
 }
 
 fn most_frequent(line: &[u8]) -> u8 {
-    let count = |mark: u8| line.iter().filter(|&&byte| byte == mark).count();
+    let count = |mark: u8| memchr::memchr_iter(mark, line).count();
     [b'\t', b';', b','].into_iter().max_by_key(|&mark| count(mark)).unwrap_or(b',')
 }
 

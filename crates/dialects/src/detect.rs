@@ -83,8 +83,8 @@ pub fn detect(head: &[u8], named: Option<&'static Dialect>) -> Result<Layout, De
         }
         (0, Some(named)) => {
             // A file of ticks is refused by its own name, even if it was taken for something else.
-            let ticks = DIALECTS.iter().filter(|dialect| dialect.refusal.is_some());
-            match ticks.filter_map(|dialect| matching(dialect, &lines)?.dialect).next() {
+            let mut ticks = DIALECTS.iter().filter(|dialect| dialect.refusal.is_some());
+            match ticks.find_map(|dialect| matching(dialect, &lines)?.dialect) {
                 Some(dialect) => Err(DetectError::Refused(dialect, dialect.refusal.unwrap_or_default())),
                 None => Err(DetectError::NotNamed(named, quoted(first))),
             }
@@ -101,8 +101,8 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The layout of the lines, if the dialect has a shape like them.
 fn matching(dialect: &'static Dialect, lines: &[&[u8]]) -> Option<Layout> {
-    let found = dialect.shapes.iter().flat_map(|shape| DELIMITERS.map(|delimiter| (shape, delimiter)));
-    found.filter_map(|(shape, delimiter)| fit(dialect, shape, delimiter, lines)).next()
+    let mut found = dialect.shapes.iter().flat_map(|shape| DELIMITERS.map(|delimiter| (shape, delimiter)));
+    found.find_map(|(shape, delimiter)| fit(dialect, shape, delimiter, lines))
 }
 
 fn fit(dialect: &'static Dialect, shape: &Shape, delimiter: u8, lines: &[&[u8]]) -> Option<Layout> {
@@ -140,10 +140,7 @@ fn fit(dialect: &'static Dialect, shape: &Shape, delimiter: u8, lines: &[&[u8]])
     if !told_apart(dialect, time, volumes_are_whole) {
         return None;
     }
-    let order = match dialect.day_first {
-        true => Some(DayMonth::DayFirst),
-        false => None,
-    };
+    let order = dialect.day_first.then_some(DayMonth::DayFirst);
     let zone = zone_of(dialect, &columns, time);
     Some(Layout {
         dialect: Some(dialect),

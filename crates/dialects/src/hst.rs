@@ -82,7 +82,7 @@ impl HstHeader {
     pub fn row<'a>(&self, record: &'a [u8], volume: VolumeChoice) -> Result<Row<'a>, Fault> {
         let double = |at: usize| f64::from_le_bytes(bytes(record, at));
         let (reading, prices, ticks) = if self.version == 400 {
-            let ticks = self.decimal(double(36), 0, "volume")?;
+            let ticks = Self::decimal(double(36), 0, "volume")?;
             (i64::from(int(record, 0)), [double(4), double(20), double(12), double(28)], ticks)
         } else {
             let ticks = u64::from_le_bytes(bytes(record, 40)).to_string();
@@ -90,7 +90,7 @@ impl HstHeader {
         };
         let mut read = [None; 4];
         for ((price, double), name) in read.iter_mut().zip(prices).zip(["open", "high", "low", "close"]) {
-            let text = self.decimal(double, self.digits, name)?;
+            let text = Self::decimal(double, self.digits, name)?;
             let parsed = Price::parse(&text);
             *price = Some(parsed.map_err(|error| Fault::new(FaultKind::Prices, format!("the {name} {error}")))?);
         }
@@ -108,7 +108,7 @@ impl HstHeader {
     }
 
     /// A double as the decimal of so many digits that it stands for.
-    fn decimal(&self, double: f64, digits: usize, name: &str) -> Result<String, Fault> {
+    fn decimal(double: f64, digits: usize, name: &str) -> Result<String, Fault> {
         let text = format!("{double:.digits$}");
         let near = text.parse::<f64>().is_ok_and(|near| (near - double).abs() <= MAX_ERROR);
         if near {

@@ -277,18 +277,16 @@ impl FileReader {
         {
             return Ok(*at);
         }
-        let at = match self.by_ticker.get(ticker) {
-            Some(&at) => at,
-            None => {
-                let symbol = self.symbol(ticker)?;
-                let order = Order::new(self.options.clock.clone());
-                let at = self.series.iter().position(|(known, _)| *known == symbol).unwrap_or(self.series.len());
-                if at == self.series.len() {
-                    self.series.push((symbol, order));
-                }
-                self.by_ticker.insert(ticker.to_vec(), at);
-                at
+        let at = if let Some(&at) = self.by_ticker.get(ticker) {
+            at
+        } else {
+            let symbol = self.symbol(ticker)?;
+            let at = self.series.iter().position(|(known, _)| *known == symbol).unwrap_or(self.series.len());
+            if at == self.series.len() {
+                self.series.push((symbol, Order::new(self.options.clock.clone())));
             }
+            self.by_ticker.insert(ticker.to_vec(), at);
+            at
         };
         self.last = Some((ticker.to_vec(), at));
         Ok(at)

@@ -174,9 +174,10 @@ impl RowReader {
         let columns = &self.layout.columns;
         let prices = columns.prices.map(|at| fields.get(at));
         if prices.iter().any(|price| is_nothing(price)) && prices.iter().all(|price| is_nothing(price)) {
-            return match self.options.skip_empty {
-                true => Ok(LineContent::Empty),
-                false => Err(Fault::new(FaultKind::Empty, "the line has a time and no prices")),
+            return if self.options.skip_empty {
+                Ok(LineContent::Empty)
+            } else {
+                Err(Fault::new(FaultKind::Empty, "the line has a time and no prices"))
             };
         }
         let ohlc = read_prices(prices, self.layout.decimal)?;
@@ -262,9 +263,10 @@ impl RowReader {
 }
 
 fn time_fault(text: &[u8], error: TimeError) -> Fault {
-    let message = match text.is_empty() {
-        true => "the time is empty".to_owned(),
-        false => format!("the time is {}, which {error}", quoted(text)),
+    let message = if text.is_empty() {
+        "the time is empty".to_owned()
+    } else {
+        format!("the time is {}, which {error}", quoted(text))
     };
     Fault::new(FaultKind::Time, message)
 }

@@ -201,8 +201,8 @@ pub(crate) fn parse_epoch(text: &[u8]) -> Result<FileTime, TimeError> {
     }
     let unit = match number {
         ..100_000_000_000 => 1,
-        ..100_000_000_000_000 => 1000,
-        ..100_000_000_000_000_000 => 1_000_000,
+        100_000_000_000..100_000_000_000_000 => 1000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1_000_000,
         _ => 1_000_000_000,
     };
     if number % unit != 0 {
@@ -406,7 +406,8 @@ mod tests {
 
         #[test]
         fn dates_are_those_of_chrono(year in 1_i64..=9999, month in 0_i64..14, day in 0_i64..33) {
-            let chrono = NaiveDate::from_ymd_opt(year as i32, month as u32, day as u32);
+            let [month_of_chrono, day_of_chrono] = [month, day].map(|number| u32::try_from(number).unwrap());
+            let chrono = NaiveDate::from_ymd_opt(i32::try_from(year).unwrap(), month_of_chrono, day_of_chrono);
             let days = chrono.map(|date| i64::from(date.num_days_from_ce()) - 719_163);
             prop_assert_eq!(days_from_epoch(year, month, day), days);
         }

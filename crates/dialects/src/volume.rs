@@ -101,9 +101,9 @@ pub(crate) fn read(field: &str, choice: VolumeChoice, loss: &mut Loss) -> Result
         }
         VolumeChoice::Rounded => {
             let whole = (coefficient + if coefficient < 0 { -unit / 2 } else { unit / 2 }) / unit;
-            let lost = (coefficient - whole * unit).unsigned_abs();
+            let taken = (coefficient - whole * unit).unsigned_abs();
             let (up, down) = (LOSS_SCALE.saturating_sub(scale), scale.saturating_sub(LOSS_SCALE));
-            loss.0 = loss.0.saturating_add(lost * 10_u128.pow(up) / 10_u128.pow(down));
+            loss.0 = loss.0.saturating_add(taken * 10_u128.pow(up) / 10_u128.pow(down));
             whole
         }
         _ if coefficient % unit != 0 => return Err(VolumeError::Fraction),

@@ -1,6 +1,8 @@
 //! What a file's weekends say about its zone. Foreign exchange trades from Sunday 17:00 to Friday 17:00 in New York, so that
 //! under the right zone the last candle of each week ends then. This is evidence for people, and chooses nothing.
 
+use std::fmt::Write as _;
+
 use calendar::{AlignmentError, ClockReading, WallClock};
 
 const HOUR: i64 = 3600;
@@ -133,7 +135,7 @@ impl Evidence {
             if place == 0 {
                 text = format!("with {title}, {count} of {} begin at 17:00 in New York", weekends(self.weekends));
             } else {
-                text.push_str(&format!("; with {title} {count}"));
+                let _ = write!(text, "; with {title} {count}");
             }
         }
         text

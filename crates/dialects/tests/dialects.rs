@@ -1,5 +1,7 @@
 //! Files of every dialect: plain, saved again by another program, and awkward, each with the candles that come out of it.
 
+#![expect(clippy::unwrap_used, clippy::format_collect, reason = "a test fails by panicking, and its files are short")]
+
 use candle::{Candle, OhlcField, Symbol, Timeframe, Timestamp};
 use dialects::{
     DIALECTS, DayMonth, DayMonthVotes, DetectError, Fault, FaultKind, FileReader, GivenColumns, Output, ReadOptions,
@@ -612,7 +614,7 @@ fn no_file_matches_two_dialects_unless_they_are_listed() {
 }
 
 fn minutes(times: &[&str]) -> String {
-    let lines = times.iter().enumerate().map(|(at, time)| format!("2025.{time},{}.5,99,0,{}.5,{at}\n", at, at));
+    let lines = times.iter().enumerate().map(|(at, time)| format!("2025.{time},{at}.5,99,0,{at}.5,{at}\n"));
     lines.collect()
 }
 
