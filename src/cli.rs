@@ -20,8 +20,8 @@ use crate::demo::{self, TemporaryFolder};
 use crate::errors::{chain, to_sentence};
 use crate::healthcheck::{AskError, ask, own_url};
 use crate::history::{
-    self, DeleteFlags, Ended, ExportFlags, Exported, GapsFlags, HistoryError, ImportFlags, PostFlags, Remote, ServiceFlags, Sink,
-    Source, VerifyFlags, Voice,
+    self, DeleteFlags, Ended, ExportFlags, Exported, GapsFlags, HistoryError, ImportFlags, PostFlags, Remote,
+    ServiceFlags, Sink, Source, VerifyFlags, Voice,
 };
 use crate::reload::{self, ReloadRequests};
 use crate::store::{Severity, Store, StoreError};

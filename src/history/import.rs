@@ -23,6 +23,7 @@ use super::sink::{Additions, BATCH_CANDLES, Sink, Stored};
 use super::{HistoryError, report};
 use crate::clock::Clock;
 use crate::errors::chain;
+use crate::store::Note;
 use crate::telemetry::spans::spawn_blocking;
 use candle::Candle;
 use dialects::{Counts, Fault, FileReader, Output};
@@ -155,7 +156,23 @@ impl Command {
         let (plan, source) = (checked.plan, checked.source);
         let total = checked.reader.as_ref().map(|reader| reader.counts().candles);
         let written = self.write(&plan, source, total, sink).await;
+        self.record(&plan, &written, sink).await;
         self.end_of_file(&plan, written)
+    }
+
+    /// Adds what was stored to the record. A failure is said and changes nothing, because the candles are stored.
+    async fn record(&self, plan: &Plan, written: &Written, sink: &Sink) {
+        const MAX_NAME_CHARS: usize = 150;
+        let name = plan.input.name();
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+        let note = Note { actor: super::user(), reason: format!("import of {shown}") };
+        let detail = json!({ "file": name, "dialect": plan.reader.rows().layout().name(), "zone": zone_of(plan) });
+        if let Err(error) = sink.record(&written.additions, &note, &detail.to_string()).await {
+            (self.session.voice.complain)(&format!(
+                "warning: the import is not in the record of changes: {}",
+                chain(&error)
+            ));
+        }
     }
 
     fn stopped_early(&mut self, input: &Input) -> Ended {
@@ -404,15 +421,20 @@ fn outline(counts: &Counts, parts: &str) -> String {
     text
 }
 
+/// The zone of a file, for programs.
+fn zone_of(plan: &Plan) -> String {
+    let clock = plan.reader.options().clock.as_ref();
+    clock.map_or_else(|| "in each time".to_owned(), ToString::to_string)
+}
+
 /// A file in the object for programs.
 fn report_of(plan: &Plan, counts: &Counts, stored: Option<(&Stored, &Additions)>, ended: &str) -> Value {
     let options = plan.reader.options();
-    let zone = options.clock.as_ref().map_or_else(|| "in each time".to_owned(), ToString::to_string);
     let mut report = json!({
         "file": plan.input.name(),
         "ended": ended,
         "dialect": plan.reader.rows().layout().name(),
-        "zone": zone,
+        "zone": zone_of(plan),
         "timeframe": options.timeframe.name(),
         "candles": counts.candles,
         "refused": counts.faults,

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::{HistoryError, Remote};
 use crate::config::DatabaseConfig;
-use crate::store::{Store, StoreError};
+use crate::store::{Imported, Note, SeriesKey, Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
-use candle::{Batch, BatchBuilder, Candle, OhlcField, Phase, Symbol, Timestamp};
+use candle::{Batch, BatchBuilder, Candle, OhlcField, Phase, Symbol, Timeframe, Timestamp};
 
 /// The number of candles that are written at once: as many as a service takes in a post by default.
 pub(super) const BATCH_CANDLES: usize = 10_000;
@@ -129,6 +129,20 @@ impl Sink {
             Self::Database(store) => write_to(store, candles, additions).await,
             Self::Service(poster) => poster.post(candles).await,
         }
+    }
+
+    /// Adds to the record what an import has added to each series of a database. Streams and charts read it. Posts to a
+    /// service are not in the record.
+    pub(super) async fn record(&self, additions: &Additions, note: &Note, detail: &str) -> Result<(), StoreError> {
+        let Self::Database(store) = self else { return Ok(()) };
+        for (symbol, timeframe, Addition { first, last, added }) in additions.iter() {
+            let Some(timeframe) = Timeframe::named(timeframe) else { continue };
+            let key = SeriesKey { symbol: symbol.clone(), timeframe };
+            let (first, last) = (first.millis(), last.millis());
+            let imported = Imported { key, first, last, added, detail: detail.to_owned() };
+            store.record_import(imported, note.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Closes the connections.

@@ -101,6 +101,8 @@ fn a_file_is_described_and_stored_once(kind: StoreKind) {
         let stored = database.closed().await;
         assert_eq!(stored.len(), 120);
         assert_eq!(stored[1], "EURUSD M1 1754254860 1.15810 1.15815 1.15800 1.15801 2");
+        let recorded = "select kind || ' ' || symbol || ' ' || timeframe || ' ' || candles || ' ' || reason from market_data_changes";
+        assert_eq!(database.rows(recorded).await, ["import EURUSD M1 120 import of EURUSD_M1.csv"]);
 
         write(own.path(), "EURUSD_M1.csv", minutes(130).replace("1.15801\t2\t", "1.15802\t2\t"));
         let (code, printed, _) = call(own.path(), &database, &arguments);
