@@ -54,7 +54,7 @@ impl Faults {
         text
     }
 
-    /// What may help against the faults.
+    /// The advice against the faults.
     fn advice(&self, candles: u64, layout: &Layout) -> Vec<String> {
         let mut advice = Vec::new();
         if self.of(FaultKind::Fraction) > 0 {

@@ -82,9 +82,9 @@ struct Command {
 /// How the writing of a file ended.
 struct Written {
     stored: Stored,
-    /// What a database did not hold before.
+    /// The candles that a database did not hold before.
     additions: Additions,
-    /// What became of its lines.
+    /// The outcome of its lines.
     counts: Counts,
     loss: dialects::Loss,
     elapsed: Duration,

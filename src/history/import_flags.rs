@@ -31,16 +31,16 @@ pub(crate) struct FileFlags {
     /// Zone of the times: UTC, ny+7 (New York + 7 h, as most brokers have it), Europe/Athens, +03:00
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     tz: Option<String>,
-    /// Which is meant by a local time that comes twice in autumn and once in the file: earlier or later
+    /// Meaning of a local time that comes twice in autumn and once in the file: earlier or later
     #[arg(long, value_name = "WHICH")]
     ambiguous: Option<String>,
     /// Order of days and months, where the file does not settle it: dmy or mdy
     #[arg(long, value_name = "ORDER")]
     dates: Option<String>,
-    /// What the times stamp, the open or the close of a candle [default: open]
+    /// End of a candle that its time stamps: open or close [default: open]
     #[arg(long, value_name = "END")]
     labels: Option<String>,
-    /// What becomes the volume: whole, trades, none, scaled:N or rounded [default: whole]
+    /// Source of the volume: whole, trades, none, scaled:N or rounded [default: whole]
     #[arg(long, value_name = "HOW")]
     volume: Option<String>,
     /// Skip candles of four equal prices and no volume
@@ -120,7 +120,7 @@ pub(crate) struct PostFlags {
     pub(crate) key_file: Option<PathBuf>,
 }
 
-/// What becomes of bad lines.
+/// The treatment of bad lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BadLines {
     /// Nothing of the file is stored.
@@ -150,7 +150,7 @@ pub(super) struct ReadSettings {
     pub(super) ambiguous: Option<Ambiguous>,
     pub(super) dates: Option<DayMonth>,
     pub(super) labels_close: bool,
-    /// What becomes the volume, and whether that was said.
+    /// The source of the volume, and whether it was given.
     pub(super) volume: (VolumeChoice, bool),
     pub(super) drop_flat: bool,
     pub(super) skip_empty: bool,
@@ -164,7 +164,7 @@ impl FileFlags {
     /// Reads the flags.
     ///
     /// # Errors
-    /// What is wrong with the first bad one, beginning with its name.
+    /// The mistake in the first bad one, beginning with its name.
     pub(super) fn settings(&self) -> Result<ReadSettings, String> {
         let one_of = |name: &str, given: &Option<String>, values: &[&str]| -> Result<Option<usize>, String> {
             let Some(given) = given else { return Ok(None) };

@@ -218,7 +218,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// How many bytes may come out of an archive.
+/// The maximum number of bytes that come out of an archive.
 enum Limit {
     Fixed(u64),
     /// As many times as long as what was read of it, for one whose length is not known.

@@ -1,4 +1,4 @@
-//! How far a command is: a bar on a terminal, elsewhere a line every ten seconds.
+//! The progress of a command: a bar on a terminal, elsewhere a line every ten seconds.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};

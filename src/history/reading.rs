@@ -324,7 +324,7 @@ fn plan_binary(
     if settings.clock.is_none() { Err(ReadError::NoZone(Box::new(plan))) } else { Ok(plan) }
 }
 
-/// How far a reading is.
+/// The progress of a reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position {
     /// Bytes of the file.

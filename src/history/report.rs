@@ -1,4 +1,4 @@
-//! What a command says about a file before it goes on: its look, its columns, its times, its zone and its series.
+//! The description of a file that a command prints before it goes on: its look, its columns, its times, its zone and its series.
 
 use std::fmt::Write as _;
 
@@ -93,7 +93,7 @@ fn times(plan: &Plan) -> String {
     format!("{form}{zone}{closes}{order}{}", example.unwrap_or_default())
 }
 
-/// What the weekends say about the zone.
+/// The evidence of the weekends about the zone.
 fn zone(plan: &Plan, reader: &FileReader) -> String {
     let options = reader.options();
     if options.timeframe.opens_with_a_day() {

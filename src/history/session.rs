@@ -1,4 +1,4 @@
-//! What the commands that read files have in common: settings, where they say what, and how they end.
+//! The parts that the commands which read files share: settings, output and exit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use candle::Timestamp;
 /// How a command ended that has said everything itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
-    /// All is well.
+    /// Everything succeeded.
     Well,
     /// Something failed or differs, or the command was interrupted.
     Failed,
@@ -30,7 +30,7 @@ pub(crate) struct Voice {
     pub(crate) complain: fn(&str),
 }
 
-/// What is the same for all files of a command.
+/// The parts that are the same for all files of a command.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) settings: Arc<ReadSettings>,
@@ -40,7 +40,7 @@ pub(super) struct Session {
     /// True if only an object in JSON is printed.
     pub(super) is_silent: bool,
     pub(super) voice: Voice,
-    /// What has not happened to a file that is refused.
+    /// The end of a refusal, which says that nothing happened.
     pub(super) nothing: &'static str,
 }
 

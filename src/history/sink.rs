@@ -25,7 +25,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum pause, also if a service asks for a longer one.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// What became of candles.
+/// The outcome of candles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     /// They were not stored before.
@@ -51,7 +51,7 @@ impl Stored {
 #[derive(Debug, Default)]
 pub(super) struct Additions(BTreeMap<(Symbol, &'static str), Addition>);
 
-/// What was added to a series.
+/// The candles that were added to a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Addition {
     /// Opening time of the first candle of the batches that added something.
@@ -96,7 +96,7 @@ pub(crate) struct Poster {
     max_candles: usize,
 }
 
-/// What to do after a post.
+/// The outcome of a post.
 enum Answer {
     Stored(Stored),
     /// The post is too large for the service.

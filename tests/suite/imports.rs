@@ -126,7 +126,7 @@ fn a_file_is_described_and_stored_once(kind: StoreKind) {
                        130 same, 0 differ, 2 not stored\n";
         assert!(printed.ends_with(missing), "{printed}");
         write(own.path(), "EURUSD_M1.csv", minutes(120).replace("1.15810", "1.158100"));
-        assert_eq!(call(own.path(), &database, &verify).0, 0, "digits after the last that counts are no difference");
+        assert_eq!(call(own.path(), &database, &verify).0, 0, "zeros at the end are not a difference");
     });
 }
 
@@ -243,7 +243,7 @@ fn a_file_with_a_fault_is_not_stored(kind: StoreKind) {
             {"symbol": "B", "timeframe": "M1", "first": "2025-04-16T08:35:00Z", "last": "2025-04-16T08:35:00Z", "added": 1},
         ]);
         assert_eq!(report["files"][0]["series"], added);
-        // The third candle of good.csv stands in place of a bad line.
+        // The third candle of good.csv has the time of a bad line.
         assert_eq!(database.closed().await.len(), 19_998 + 1 + 3);
     });
 }
@@ -469,7 +469,7 @@ fn an_interrupted_import_ends_after_its_batch(kind: StoreKind) {
         let ended = child.wait_with_output().unwrap();
         let complaint = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{complaint}");
-        // Lines about progress may stand before it on a slow machine.
+        // Lines about progress may precede it on a slow machine.
         let end = complaint.lines().last().unwrap();
         assert!(end.starts_with("interrupted after ") && end.ends_with("; run it again to go on"), "{complaint}");
         let said: String = end.split(' ').nth(2).unwrap().replace(',', "");

@@ -99,7 +99,7 @@ impl WallClock {
                 let offsets = |other: Option<Segment>| other.map_or(segment.offset, |other| other.offset);
                 let start = segment.start.saturating_add(segment.offset.max(offsets(before)));
                 let end = segment.end.saturating_add(segment.offset.min(offsets(after)));
-                // What comes before the first stretch was not looked at, but cannot be shown a day before the reading.
+                // Stretches before the first one were not looked at, but none of them reaches within a day of the reading.
                 let start = if before.is_none() { start.max(local.saturating_sub(Self::DAY)) } else { start };
                 self.known = Some((start, end, segment.offset));
             }

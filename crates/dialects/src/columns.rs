@@ -6,7 +6,7 @@ use crate::layout::{Columns, Layout, ZoneOfFile};
 use crate::rows::time_items;
 use crate::times::{DateForm, DayMonth, TimeForm};
 
-/// What the user says about a file of no known dialect.
+/// The options for a file of no known dialect.
 #[derive(Debug, Clone, Default)]
 pub struct GivenColumns {
     /// `time=0+1,open=2,high=3,low=4,close=5,volume=6`, from 0.
@@ -26,7 +26,7 @@ impl GivenColumns {
     /// The layout of a file that begins with `head`. A first line whose prices are not numbers is a header.
     ///
     /// # Errors
-    /// What is wrong with the options, each a clause that begins with the option's name.
+    /// The mistake in the options, as a clause that begins with the option's name.
     pub fn layout(&self, head: &[u8]) -> Result<Layout, String> {
         if let Some(format) = &self.time_format {
             time_items(format).map_err(|error| format!("--time-format {error}"))?;

@@ -265,7 +265,7 @@ fn has_look(field: &[u8], look: Look) -> bool {
             field.len() == 18 && field[8] == b' ' && field[..8].iter().chain(&field[9..]).all(u8::is_ascii_digit)
         }
         Look::Clock => field.contains(&b':') && time_after_a_date(field),
-        // The time at which a candle closes is no whole second.
+        // The time at which a candle closes has a fraction of a second.
         Look::Epoch => {
             let digits = field.strip_suffix(b".0").unwrap_or(field);
             digits.len() >= MIN_EPOCH_DIGITS && digits.iter().all(u8::is_ascii_digit)

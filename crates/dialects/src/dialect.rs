@@ -4,7 +4,7 @@
 //! OHLCVT files, Massive's flat files), and from public loaders of these files where there are none (MetaTrader, HistData,
 //! Dukascopy, TradingView).
 
-/// What a column is for.
+/// The purpose of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Date, with or without the time of day.
@@ -97,7 +97,7 @@ pub enum ZoneRule {
     UnsaidEpoch,
 }
 
-/// What the volume of a dialect counts.
+/// The unit of the volume of a dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VolumeKind {
     /// Ticks or shares: whole numbers.
@@ -111,7 +111,7 @@ pub enum VolumeKind {
 pub struct Dialect {
     /// Its name for `--dialect`.
     pub name: &'static str,
-    /// What people call it.
+    /// Its name for people.
     pub title: &'static str,
     pub(crate) shapes: &'static [Shape],
     /// The zone of its times.
@@ -120,7 +120,7 @@ pub struct Dialect {
     pub volume: VolumeKind,
     /// True if the day comes first in dates in which the year comes last.
     pub(crate) day_first: bool,
-    /// What to do with a file of this dialect, if it has no candles.
+    /// The advice for a file of this dialect, if it has no candles.
     pub(crate) refusal: Option<&'static str>,
 }
 

@@ -17,7 +17,7 @@ pub struct Fields<'a> {
 /// The reason for which a line cannot be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitError {
-    /// A quote opens a field and none closes it, or something stands behind the closing one.
+    /// A quote opens a field and none closes it, or something follows the closing one.
     Quotes,
     /// There are more than [`MAX_FIELDS`].
     TooMany,
@@ -106,7 +106,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What follows an opening quote, if the next field has one.
+/// The text after an opening quote, if the next field has one.
 fn opening_quote(rest: &[u8], delimiter: u8) -> Option<&[u8]> {
     match rest.first()? {
         b'"' => Some(&rest[1..]),

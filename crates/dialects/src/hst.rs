@@ -13,7 +13,7 @@ use crate::volume::VolumeChoice;
 pub const HST_HEADER_BYTES: usize = 148;
 /// The maximum number of digits after the point.
 const MAX_DIGITS: i32 = 10;
-/// How far a double may be from the decimal that is meant.
+/// The maximum distance of a double from the decimal that is meant.
 const MAX_ERROR: f64 = 1e-9;
 
 /// The header of a file.
@@ -63,7 +63,7 @@ impl HstHeader {
         Some(Ok(Self { version, symbol: String::from_utf8_lossy(name).into_owned(), timeframe, digits }))
     }
 
-    /// What people call the version.
+    /// The name of the version for people.
     #[must_use]
     pub fn title(&self) -> String {
         format!("MetaTrader 4 .hst, version {}, {} digits", self.version, self.digits)

@@ -1,4 +1,4 @@
-//! Where the fields of a candle stand in the lines of one file.
+//! The positions of the fields of a candle in the lines of one file.
 
 use std::fmt::Write as _;
 
@@ -28,7 +28,7 @@ pub struct Layout {
     pub zone: ZoneOfFile,
 }
 
-/// What a file says about its zone.
+/// The zone of a file, as far as the file says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ZoneOfFile {
     /// Each time says it: it has an offset or counts from 1970 in UTC.
@@ -107,7 +107,7 @@ impl Layout {
         }
     }
 
-    /// What people call the dialect.
+    /// The name of the dialect for people.
     #[must_use]
     pub fn title(&self) -> &'static str {
         self.dialect.map_or("columns as given", |dialect| dialect.title)
@@ -119,7 +119,7 @@ impl Layout {
         self.dialect.map_or("columns", |dialect| dialect.name)
     }
 
-    /// What separates the fields, for people.
+    /// The name of the delimiter for people.
     #[must_use]
     pub fn delimiter_name(&self) -> String {
         match self.delimiter {
@@ -130,13 +130,13 @@ impl Layout {
         }
     }
 
-    /// What the volume column counts.
+    /// The unit of the volume column.
     #[must_use]
     pub fn volume_kind(&self) -> VolumeKind {
         self.dialect.map_or(VolumeKind::Whole, |dialect| dialect.volume)
     }
 
-    /// Which columns become what, and which are left out, for people. `volume` is the column that becomes the volume.
+    /// The columns with their roles, and those that are left out, for people. `volume` is the column that becomes the volume.
     #[must_use]
     pub fn columns_text(&self, volume: Option<usize>) -> String {
         let columns = &self.columns;

@@ -8,7 +8,7 @@ use crate::rows::{Fault, FaultKind};
 use crate::steps::Steps;
 use crate::zone::{Weekends, zone_title};
 
-/// Which of two instants is meant if the file has the hour once.
+/// The instant that is meant if the file has a repeated hour once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ambiguous {
     /// The first.
@@ -27,7 +27,7 @@ pub(crate) struct Entry {
     pub(crate) volume: Volume,
 }
 
-/// What becomes of a line.
+/// The outcome of a line.
 #[derive(Debug)]
 pub(crate) enum Placed {
     /// Its instant.
@@ -38,7 +38,7 @@ pub(crate) enum Placed {
     Wrong(Fault),
 }
 
-/// What all series of a file have in common.
+/// The rules that all series of a file share.
 #[derive(Debug, Clone)]
 pub(crate) struct OrderRules {
     /// True if the newest candle comes first.

@@ -39,7 +39,7 @@ pub struct ReadOptions {
     pub falling: bool,
     /// True if times are those at which candles close.
     pub labels_close: bool,
-    /// What is meant by a local time that comes twice, and once in the file.
+    /// The meaning of a local time that comes twice, and once in the file.
     pub ambiguous: Option<Ambiguous>,
     /// The instruments.
     pub symbols: Symbols,
@@ -47,7 +47,7 @@ pub struct ReadOptions {
     pub now: Timestamp,
 }
 
-/// What the lines of a file hold: `candles` is the sum of the others, with `read` as those that are handed on.
+/// The numbers of lines by their content: `candles` is the sum of the others, with `read` as those that are handed on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Lines, without those before the first candle.
@@ -127,7 +127,7 @@ impl FileReader {
         &self.options
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts

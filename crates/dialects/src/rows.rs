@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::times::{DateForm, DayMonth, FileTime, TimeError, TimeForm, parse_epoch, parse_time};
 use crate::volume::{self, Loss, VolumeChoice, VolumeError};
 
-/// What is read of a line.
+/// The values that are read from a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row<'a> {
     /// Seconds since 1970-01-01T00:00:00 on the clock of the file.
@@ -28,7 +28,7 @@ pub struct Row<'a> {
     pub timeframe: Option<Timeframe>,
 }
 
-/// What a line holds.
+/// The content of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineContent<'a> {
     /// A candle.
@@ -74,7 +74,7 @@ pub enum FaultKind {
     Length,
 }
 
-/// What is wrong with a line.
+/// A mistake in a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Its kind.
@@ -93,7 +93,7 @@ impl Fault {
 /// How rows are read, beside the layout.
 #[derive(Debug, Clone, Copy)]
 pub struct RowOptions {
-    /// What becomes the volume.
+    /// The source of the volume.
     pub volume: VolumeChoice,
     /// The order of day and month where the year comes last.
     pub order: DayMonth,
@@ -153,7 +153,7 @@ impl RowReader {
         self.volume
     }
 
-    /// What rounding has taken from volumes so far.
+    /// The sum of what rounding has changed so far.
     #[must_use]
     pub fn loss(&self) -> Loss {
         self.loss
@@ -162,7 +162,7 @@ impl RowReader {
     /// Reads a line, without what ends it.
     ///
     /// # Errors
-    /// What is wrong with the line.
+    /// The mistake in the line.
     pub fn read<'a>(&mut self, line: &'a [u8]) -> Result<LineContent<'a>, Fault> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(LineContent::Blank);
@@ -219,7 +219,7 @@ impl RowReader {
         let mut message = format!("the line has {found} fields in place of {expected}");
         if self.layout.delimiter == b',' && found > expected + 3 {
             message.push_str(
-                "; if commas stand before decimals too, nothing tells them apart: export the file with points or semicolons",
+                "; if commas precede decimals too, nothing tells them apart: export the file with points or semicolons",
             );
         }
         Err(Fault::new(FaultKind::Shape, message))
@@ -280,7 +280,7 @@ fn volume_fault(field: &[u8], error: VolumeError) -> Fault {
     }
 }
 
-/// What is wrong, without the advice for those who post candles.
+/// The mistake alone, without the advice for those who post candles.
 fn wrong(message: &str) -> &str {
     message.split("; send ").next().unwrap_or(message)
 }
@@ -289,7 +289,7 @@ fn wrong(message: &str) -> &str {
 fn number_text(field: &[u8], decimal: u8) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(field);
     if decimal == b',' {
-        // A point beside it would separate thousands, and two points are no number.
+        // A point beside it would separate thousands, and a text with two points is refused.
         return Cow::Owned(text.replace('.', "'").replace(',', "."));
     }
     text

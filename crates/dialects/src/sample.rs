@@ -1,4 +1,4 @@
-//! What the first lines of a file say about all of it, before it is read.
+//! A look at the first lines of a file, before all of it is read.
 
 use std::collections::HashMap;
 

@@ -6,7 +6,7 @@ const DAY: i64 = 86_400;
 /// The number of different steps that are counted on their own.
 const MAX_LENGTHS: usize = 64;
 
-/// How often each step between two neighbouring candles occurs.
+/// The number of times that each step between two neighbouring candles occurs.
 #[derive(Debug, Default, Clone)]
 pub struct Steps {
     lengths: Vec<(i64, u64)>,
@@ -43,7 +43,7 @@ impl StepTimeframe {
 }
 
 impl Steps {
-    /// Counts a step of so many seconds.
+    /// Counts a step of this many seconds.
     pub(crate) fn add(&mut self, seconds: i64) {
         self.total += 1;
         if let Some(known) = self.lengths.iter_mut().find(|(length, _)| *length == seconds) {
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(told(&[(86_400, 200), (3 * 86_400, 50), (82_800, 1)]), Some((Timeframe::D1, 200)));
         assert_eq!(told(&[(31 * 86_400, 7), (30 * 86_400, 4), (28 * 86_400, 1)]), Some((Timeframe::MN1, 12)));
         assert_eq!(told(&[(604_800, 10)]), Some((Timeframe::W1, 10)));
-        // Minutes of which most are missing, and a step that is no timeframe.
+        // Minutes of which most are missing, and a step that is not a timeframe.
         assert_eq!(told(&[(120, 50), (60, 30), (180, 40)]), None);
         assert_eq!(told(&[(420, 10)]), None);
         assert_eq!(told(&[]), None);

@@ -2,7 +2,7 @@
 
 use candle::{Price, Volume};
 
-/// What becomes the volume of a candle.
+/// The source of the volume of a candle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VolumeChoice {
     /// The volume column, which has to be whole.

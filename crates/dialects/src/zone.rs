@@ -1,4 +1,4 @@
-//! What a file's weekends say about its zone. Foreign exchange trades from Sunday 17:00 to Friday 17:00 in New York, so that
+//! Evidence about a file's zone from its weekends. Foreign exchange trades from Sunday 17:00 to Friday 17:00 in New York, so that
 //! under the right zone the last candle of each week ends then. This is evidence for people, and chooses nothing.
 
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
 /// Friday 17:00 in seconds of a week that begins on Thursday, as 1970 did.
 const FRIDAY_17: i64 = DAY + 17 * HOUR;
-/// How far from 17:00 the last candle may end, because brokers close some minutes earlier and quiet minutes have no candle.
+/// The maximum distance from 17:00 at which the last candle may end, because brokers close some minutes earlier and quiet minutes have no candle.
 const TOLERANCE: i64 = 15 * 60;
 /// The shortest and the longest gap that may be a weekend of foreign exchange, which has 48 hours. That of shares is longer.
 const WEEKEND: std::ops::RangeInclusive<i64> = 44 * HOUR..=54 * HOUR;
@@ -60,7 +60,7 @@ pub(crate) fn named_in_header(header: &str) -> Option<&'static str> {
 #[derive(Debug, Default, Clone)]
 pub struct Weekends(Vec<(i64, i64)>);
 
-/// What the weekends say about a zone.
+/// The evidence of the weekends about a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// The number of weekends.

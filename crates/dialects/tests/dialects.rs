@@ -8,7 +8,7 @@ use dialects::{
     RowOptions, RowReader, Sample, Symbols, VolumeChoice, ZoneOfFile, detect, named, names, parse_zone,
 };
 
-/// What a user says about a file.
+/// The options that a user gives for a file.
 #[derive(Clone)]
 struct Said {
     dialect: Option<&'static str>,
