@@ -20,7 +20,10 @@ use crate::config::{self, ApiKey, Config, ConfigErrors, Environment, Flags, VARI
 use crate::demo::{self, TemporaryFolder};
 use crate::errors::{chain, to_sentence};
 use crate::healthcheck::{AskError, ask, own_url};
-use crate::history::{self, DeleteFlags, ExportFlags, Exported, GapsFlags, HistoryError, Remote, ServiceFlags, Source};
+use crate::history::{
+    self, DeleteFlags, Ended, ExportFlags, Exported, GapsFlags, HistoryError, ImportFlags, PostFlags, Remote,
+    ServiceFlags, Sink, Source, VerifyFlags, Voice,
+};
 use crate::reload::{self, ReloadRequests};
 use crate::research::{self, BacktestFlags, PineFlags, ResearchError, Strategies, StrategiesFlags};
 use crate::store::{Severity, Store, StoreError};
@@ -103,6 +106,21 @@ enum Command {
     Demo(ListenFlags),
     /// Show what RETENTION would delete now, and delete nothing
     Retention(DatabaseFlags),
+    /// Store the candles of files: of MetaTrader, HistData, Dukascopy, TradingView, Binance and others. Candles that are
+    /// stored already stay as they are, so an import can be run again
+    Import {
+        #[command(flatten)]
+        import: Box<ImportFlags>,
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+    /// Compare the candles of files with what is stored: exit code 0 if all are stored with these values, 1 if not
+    Verify {
+        #[command(flatten)]
+        verify: Box<VerifyFlags>,
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print a new key for MT5_API_KEY, INTERNAL_API_TOKEN or MAINTENANCE_KEY
@@ -269,6 +287,8 @@ pub fn run() -> ExitCode {
             Command::Backtest { backtest, database } => run_backtest(&backtest, database).await,
             Command::Demo(flags) => demonstrate(flags).await,
             Command::Retention(flags) => show_retention(&Variables::from_process(&flags.flags())).await,
+            Command::Import { import, database } => import_history(&import, database).await,
+            Command::Verify { verify, database } => verify_history(&verify, database).await,
             Command::Openapi => print(&http::openapi()),
             Command::Keygen => keygen(),
         }
@@ -505,6 +525,52 @@ async fn show_retention(variables: &Variables) -> Result<(), CommandError> {
     let report = retention::dry_run(&store, &retention, &Clock::system()).await?;
     store.close().await;
     print(report.trim_end())
+}
+
+/// Writes what a command says while it runs. A reader that closes the pipe early is not a failure.
+const VOICE: Voice = Voice {
+    say: |text| {
+        let _ = writeln!(io::stdout(), "{text}");
+    },
+    complain,
+};
+
+/// Turns how a command ended into its exit code. It has said everything itself.
+fn ended(ended: Ended) -> Result<(), CommandError> {
+    match ended {
+        Ended::Well => Ok(()),
+        Ended::Failed => Err(CommandError::Reported(Severity::Unavailable)),
+        Ended::MustChange => Err(CommandError::Reported(Severity::MustChange)),
+    }
+}
+
+/// The service that is named, or else the database of the configuration, whose tables have to be there.
+async fn history_sink(service: &PostFlags, database: DatabaseFlags) -> Result<Sink, CommandError> {
+    if let (Some(url), Some(key_file)) = (&service.url, &service.key_file) {
+        if database.database_url.is_some() {
+            return Err(HistoryError::Usage("--url and --database-url cannot be combined; give one of the two").into());
+        }
+        return Ok(Sink::service(Remote::new(url, key_file)?)?);
+    }
+    let (config, _, warnings) = Config::read_for_migration(&Variables::from_process(&database.flags()))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Sink::database(&config).await?)
+}
+
+async fn import_history(flags: &ImportFlags, database: DatabaseFlags) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let (signal, _force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
+    let sink = if flags.dry_run { None } else { Some(history_sink(&flags.service, database).await?) };
+    ended(history::import(flags, sink, &Clock::system(), history::stop_on(signal), VOICE).await?)
+}
+
+async fn verify_history(flags: &VerifyFlags, database: DatabaseFlags) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let (signal, _force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
+    let source = history_source(&flags.service, database).await?;
+    ended(history::verify(flags, source, &Clock::system(), history::stop_on(signal), VOICE).await?)
 }
 
 fn keygen() -> Result<(), CommandError> {

@@ -12,6 +12,8 @@ pub struct Plan {
     pub growth: usize,
     /// The number of candles of an export.
     pub export: usize,
+    /// The number of candles of a file that is imported.
+    pub import: usize,
     only: Vec<String>,
 }
 
@@ -23,6 +25,7 @@ impl Plan {
             length: Duration::from_secs_f64(number("LENGTH", 2.0)),
             growth: number("GROWTH", 1_000_000.0) as usize,
             export: number("EXPORT", 10_000_000.0) as usize,
+            import: number("IMPORT", 10_000_000.0) as usize,
             only: only.split([',', ' ']).filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
         }
     }

@@ -115,6 +115,75 @@ pub fn decimal(text: &[u8]) -> bool {
     price.is_ok()
 }
 
+/// Text of a file is of one dialect, or is refused with a sentence. Each of its lines becomes a valid candle, or is counted
+/// under one reason.
+pub fn candle_file(text: &[u8]) -> bool {
+    let mut layout = match dialects::detect(text, None) {
+        Ok(layout) => layout,
+        Err(error) => {
+            check_sentence(&error.to_string());
+            return false;
+        }
+    };
+    layout.order.get_or_insert(dialects::DayMonth::DayFirst);
+    let head_lines = layout.head_lines;
+    let options = dialects::RowOptions {
+        volume: dialects::VolumeChoice::Rounded,
+        order: dialects::DayMonth::DayFirst,
+        skip_empty: true,
+        drop_flat: true,
+    };
+    let rows = dialects::RowReader::new(layout, options);
+    let sample = dialects::Sample::read(text, &rows);
+    let clock = match &rows.layout().zone {
+        dialects::ZoneOfFile::InValue => None,
+        dialects::ZoneOfFile::Says(zone) => Some(dialects::parse_zone(zone).expect("a zone of the table")),
+        dialects::ZoneOfFile::Unsaid => Some(dialects::parse_zone("ny+7").expect("a known zone")),
+    };
+    let symbols = match rows.layout().columns.ticker {
+        Some(_) => dialects::Symbols::ByTicker { named: std::collections::BTreeMap::new(), all: true },
+        None => dialects::Symbols::One(candle::Symbol::parse("EURUSD").expect("a symbol")),
+    };
+    let options = dialects::ReadOptions {
+        clock,
+        timeframe: sample.steps.timeframe().map_or(Timeframe::M1, |told| told.timeframe),
+        falling: sample.falling,
+        labels_close: false,
+        ambiguous: None,
+        symbols,
+        now: Timestamp::from_seconds(NOW).expect("a time in range"),
+    };
+    let mut reader = dialects::FileReader::new(rows, options);
+    let mut found = FileContent::default();
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')).skip(head_lines) {
+        reader.line(number, line, &mut found);
+    }
+    reader.finish(&mut found);
+    let counts = reader.counts();
+    let sum = counts.read + counts.repeated + counts.empty + counts.flat + counts.unfinished + counts.faults;
+    assert_eq!(counts.candles, sum, "every line is counted once: {counts:?}");
+    assert_eq!((counts.read, counts.faults), (found.candles, found.faults));
+    found.candles > 0
+}
+
+#[derive(Default)]
+struct FileContent {
+    candles: u64,
+    faults: u64,
+}
+
+impl dialects::Output for FileContent {
+    fn candle(&mut self, candle: Candle) {
+        check_candle(&candle);
+        self.candles += 1;
+    }
+
+    fn fault(&mut self, _: u64, _: Option<&[u8]>, fault: dialects::Fault) {
+        check_sentence(&fault.message);
+        self.faults += 1;
+    }
+}
+
 fn check_counts(checked: &ValidatedBatch) {
     let ValidatedBatch { sorted: Sorted { batch, .. }, received, rejected } = checked;
     assert!((1..=MAX_CANDLES).contains(received));

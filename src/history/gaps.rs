@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use url::form_urlencoded;
 
+use super::numbers::grouped;
 use super::{HistoryError, Source};
 use candle::format_millis;
 
@@ -51,23 +52,4 @@ pub(crate) fn gaps_table(report: &Value) -> String {
         table.push_str("\nthere are more; raise --limit, or --min to leave out small ones");
     }
     table
-}
-
-/// A number with commas between its thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let place = |at: usize| (digits.len() - at).is_multiple_of(3) && at > 0;
-    digits.char_indices().flat_map(|(at, digit)| place(at).then_some(',').into_iter().chain([digit])).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 }

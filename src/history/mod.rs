@@ -1,13 +1,32 @@
-//! The commands that take history out and change it: [`export`] writes series into files, [`gaps`] prints a report, and
-//! [`delete`](mod@delete) removes candles. They work on a [`source`]: the database of the configuration, or a running
-//! service ([`remote`]).
+//! The commands that take history out, bring it in and change it. They work on a [`source`] or a [`sink`]: the database of the
+//! configuration, or a running service ([`remote`]).
+//!
+//! [`export`] writes series into files, [`gaps`] prints a report, and [`delete`](mod@delete) removes candles.
+//!
+//! [`import`] reads files of candles, of any dialect that the crate `dialects` knows, and writes them to a [`sink`].
+//! [`verify`] reads the same files and compares them with what is stored. A file is opened ([`open`]), decoded ([`decode`]) and
+//! cut into lines ([`lines`]), and [`reading`] plans how to read it.
 
+mod decode;
 mod delete;
 mod export;
+mod faults;
+mod first_reading;
 mod flags;
 mod gaps;
+mod import;
+mod import_flags;
+mod lines;
+mod numbers;
+mod open;
+mod progress;
+mod reading;
 mod remote;
+mod report;
+mod session;
+mod sink;
 mod source;
+mod verify;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,8 +39,13 @@ pub(crate) use delete::{DeleteFlags, delete};
 pub(crate) use export::{Exported, export_all, export_series};
 pub(crate) use flags::{ExportFlags, GapsFlags, ServiceFlags};
 pub(crate) use gaps::{gaps_json, gaps_table};
+pub(crate) use import::import;
+pub(crate) use import_flags::{ImportFlags, PostFlags, VerifyFlags};
 pub(crate) use remote::Remote;
+pub(crate) use session::{Ended, Voice, stop_on};
+pub(crate) use sink::Sink;
 pub(crate) use source::Source;
+pub(crate) use verify::verify;
 
 /// The failure of a command.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +56,9 @@ pub(crate) enum HistoryError {
     /// A flag is missing, or does not fit the others.
     #[error("{0}")]
     Usage(&'static str),
+    /// The value of a flag is wrong. The text begins with the flag.
+    #[error("{0}")]
+    Flag(String),
     #[error("cannot read the key file {}", path.display())]
     KeyFile { path: PathBuf, source: io::Error },
     #[error("the key file {} does not hold a key", .0.display())]
@@ -57,7 +84,7 @@ impl HistoryError {
     /// True if another attempt fails as well, until somebody changes something.
     pub(crate) fn must_change(&self) -> bool {
         match self {
-            Self::Invalid(_) | Self::Usage(_) | Self::KeyFile { .. } | Self::NoKey(_) => true,
+            Self::Invalid(_) | Self::Usage(_) | Self::Flag(_) | Self::KeyFile { .. } | Self::NoKey(_) => true,
             Self::Store(error) => matches!(error, StoreError::Misconfigured(_) | StoreError::Denied(_)),
             Self::Answered { status, .. } => (400..500).contains(status) && *status != 429,
             _ => false,

@@ -1,4 +1,4 @@
-//! A running service, asked over HTTP with a read token.
+//! A running service: asked over HTTP with a read token, or posted to with an ingest key.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -18,17 +18,27 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The maximum size of an answer that is not a file.
 const MAX_JSON_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A service and the token that reads from it.
+/// An answer to a post.
+#[derive(Debug)]
+pub(super) struct PostAnswer {
+    pub(super) status: u16,
+    /// Its body, or null if it is not JSON.
+    pub(super) json: Value,
+    /// The pause that the service asks for.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// A service and the key for it.
 #[derive(Debug)]
 pub(crate) struct Remote {
     agent: Agent,
     /// The address without a path.
     base: String,
-    token: SecretString,
+    key: SecretString,
 }
 
 impl Remote {
-    /// The service at `url`, with the token that a file holds.
+    /// The service at `url`, with the token or the key that a file holds.
     pub(crate) fn new(url: &str, key_file: &Path) -> Result<Self, HistoryError> {
         let base = url.trim_end_matches('/');
         let is_address = ["http://", "https://"].iter().any(|scheme| {
@@ -48,29 +58,59 @@ impl Remote {
         let agent = Agent::config_builder()
             .timeout_connect(Some(ANSWER_TIMEOUT))
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
-            // The token goes to the named address alone.
+            // The key goes to the named address alone.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .build()
             .into();
-        Ok(Self { agent, base: base.to_owned(), token: key.into() })
+        Ok(Self { agent, base: base.to_owned(), key: key.into() })
     }
 
     fn get(&self, path: &str) -> Result<Response<Body>, HistoryError> {
+        self.get_with("x-internal-token", path)
+    }
+
+    /// Asks for one series with the key as an ingest key.
+    pub(super) fn check_ingest_key(&self) -> Result<(), HistoryError> {
+        self.get_with("x-api-key", "/api/v1/series?limit=1").map(drop)
+    }
+
+    fn get_with(&self, header: &str, path: &str) -> Result<Response<Body>, HistoryError> {
         let request = self.agent.get(format!("{}{path}", self.base));
-        let answer = request.header("x-internal-token", self.token.expose_secret()).call();
+        let answer = request.header(header, self.key.expose_secret()).call();
         let mut answer =
             answer.map_err(|error| HistoryError::Unanswered { url: self.base.clone(), source: error.into() })?;
         if answer.status() == StatusCode::OK {
             return Ok(answer);
         }
         let status = answer.status().as_u16();
-        let problem: Option<Value> =
-            answer.body_mut().read_to_string().ok().and_then(|text| serde_json::from_str(&text).ok());
-        let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
-        let detail = detail.ok_or_else(|| self.not_candlewick())?.to_owned();
-        Err(HistoryError::Answered { url: self.base.clone(), status, detail })
+        let problem = answer.body_mut().read_to_string().ok().and_then(|text| serde_json::from_str(&text).ok());
+        Err(self.answered(status, &problem.unwrap_or(Value::Null)))
+    }
+
+    /// The error for an answer other than a success.
+    pub(super) fn answered(&self, status: u16, problem: &Value) -> HistoryError {
+        match problem["detail"].as_str() {
+            Some(detail) => HistoryError::Answered { url: self.base.clone(), status, detail: detail.to_owned() },
+            None => self.not_candlewick(),
+        }
+    }
+
+    /// Posts JSON.
+    ///
+    /// # Errors
+    /// When no whole answer came.
+    pub(super) fn post(&self, path: &str, body: &str) -> Result<PostAnswer, HistoryError> {
+        let unanswered =
+            |source: ureq::Error| HistoryError::Unanswered { url: self.base.clone(), source: source.into() };
+        let request = self.agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
+        let mut answer = request.header("x-api-key", self.key.expose_secret()).send(body).map_err(unanswered)?;
+        let status = answer.status().as_u16();
+        let seconds = answer.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let text = answer.body_mut().read_to_string().map_err(unanswered)?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(PostAnswer { status, json, retry_after: seconds.map(Duration::from_secs) })
     }
 
     /// An answer in JSON, and the path of the next page if there is one.

@@ -44,6 +44,7 @@ mod handover;
 mod health;
 mod history;
 mod http;
+mod imports;
 mod index;
 mod ingest;
 mod latest;

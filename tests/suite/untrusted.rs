@@ -142,3 +142,8 @@ fn query_string() {
 fn decimal() {
     check("decimal", 10_000, holds::decimal);
 }
+
+#[test]
+fn candle_file() {
+    check("candle_file", 10_000, holds::candle_file);
+}

@@ -3,6 +3,7 @@
 mod client;
 mod export;
 mod growth;
+mod import;
 mod ingest;
 mod latest;
 mod limits;
@@ -27,7 +28,7 @@ use crate::service::Service;
 use crate::table::{INFLUX, Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 30] = [
+pub const NAMES: [&str; 33] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -50,6 +51,9 @@ pub const NAMES: [&str; 30] = [
     "export-parquet",
     "series",
     "latest",
+    "import-postgres",
+    "import-sqlite",
+    "import-first-pass",
     "idle",
     "peak",
     "start",
@@ -227,6 +231,9 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "export-parquet" => export::parquet(bench).await,
         "series" => series::measure(bench).await,
         "latest" => latest::measure(bench).await,
+        "import-postgres" => import::postgres(bench).await,
+        "import-sqlite" => import::sqlite(bench),
+        "import-first-pass" => import::first_pass(bench),
         "idle" => process::idle(bench).await,
         "peak" => process::peak(bench).await,
         "start" => process::start(bench).await,

@@ -55,7 +55,7 @@ const DAYS: [(&str, Weekday); 7] = [
     ("sunday", Weekday::Sun),
 ];
 
-const NEW_YORK: &str = "America/New_York";
+pub(crate) const NEW_YORK: &str = "America/New_York";
 const SEVENTEEN: i64 = 17 * 3600;
 /// The maximum length of a name that an error repeats.
 const MAX_SHOWN_CHARS: usize = 40;
@@ -181,7 +181,7 @@ pub fn weekday_name(day: Weekday) -> &'static str {
     DAYS[day.num_days_from_monday() as usize].0
 }
 
-fn parse_zone(text: &str) -> Result<Zone, AlignmentError> {
+pub(crate) fn parse_zone(text: &str) -> Result<Zone, AlignmentError> {
     if text.eq_ignore_ascii_case("utc") {
         return Ok(Zone::Fixed(0));
     }
@@ -207,7 +207,7 @@ fn parse_time_of_day(text: &str) -> Option<i64> {
 }
 
 /// The zone as [`parse_zone`] reads it back.
-fn shown(zone: &Zone) -> String {
+pub(crate) fn shown(zone: &Zone) -> String {
     match zone {
         Zone::Fixed(0) => "utc".to_owned(),
         Zone::Fixed(seconds) => {

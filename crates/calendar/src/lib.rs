@@ -40,6 +40,7 @@ mod alignment;
 mod clock;
 mod grid;
 mod walker;
+mod wall;
 mod zone;
 
 use chrono::NaiveDate;
@@ -51,6 +52,7 @@ pub use alignment::{Alignment, AlignmentError, parse_weekday, weekday_name};
 pub use clock::LocalClock;
 pub use grid::Grid;
 pub use walker::Walker;
+pub use wall::{ClockReading, WallClock};
 
 /// Where days and weeks begin.
 ///

@@ -142,11 +142,18 @@ impl Volume {
     /// # Errors
     /// When `text` is not a JSON number or not a whole one, or is negative or exceeds `i64::MAX`.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
-        Number::read(text, "1200", |number| match number.to_i64() {
-            Ok(volume) if volume >= 0 => Ok(Self(volume)),
-            Ok(_) => Err(ValueError::new(Rule::OutOfRange, "is negative; a volume is 0 or more")),
-            Err(invalid) => Err(invalid),
-        })
+        Number::read(text, "1200", |number| Self::from_ticks(number.to_i64()?))
+    }
+
+    /// The volume of this number of ticks.
+    ///
+    /// # Errors
+    /// When `ticks` is negative.
+    pub fn from_ticks(ticks: i64) -> Result<Self, ValueError> {
+        if ticks < 0 {
+            return Err(ValueError::new(Rule::OutOfRange, "is negative; a volume is 0 or more"));
+        }
+        Ok(Self(ticks))
     }
 
     /// The number of ticks.
