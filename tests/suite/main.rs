@@ -63,6 +63,7 @@ mod properties;
 mod query;
 mod reload;
 mod resample;
+mod research;
 mod retention;
 mod series;
 mod serving;
