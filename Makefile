@@ -1,4 +1,4 @@
-.PHONY: run test test-citus test-timescale built abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
+.PHONY: run demo test test-citus test-timescale built abuse faults contract e2e fuzz bench ci fmt clippy doc lint-infra openapi
 
 # The command that runs the tests. .ci/run replaces it with one that measures line coverage.
 CARGO_TEST ?= cargo test --locked --workspace
@@ -10,6 +10,10 @@ export RUST_TEST_THREADS ?= $(shell n=$(processors); echo $$((n > 12 ? n : 3 * n
 
 run:
 	cargo run --locked
+
+# The service with three years of invented candles and a live feed, from a folder that is deleted at the end.
+demo:
+	cargo run --locked -- demo
 
 test:
 	scripts/with-programs scripts/with-postgres $(CARGO_TEST)

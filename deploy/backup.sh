@@ -41,13 +41,13 @@ failed() {
     esac
 }
 
-# Prints pg_dump's arguments for both tables, as the login's search path finds them, and for all partitions of the closed
+# Prints pg_dump's arguments for both tables and the record of changes, as the login's search path finds them, and for all partitions of the closed
 # candles, none of which pg_dump includes by itself. The names are quoted, so that pg_dump does not take them for patterns.
 tables_to_dump() {
     ask_postgres "set lock_timeout = '60s';
         select format('--table=%I.%I', nspname, relname)
         from pg_class c join pg_namespace n on n.oid = relnamespace
-        where c.oid in ('market_data_candles'::regclass, 'market_data_live_candles'::regclass)
+        where c.oid in ('market_data_candles'::regclass, 'market_data_live_candles'::regclass, to_regclass('market_data_changes'))
             or c.oid in (select relid from pg_partition_tree('market_data_candles'))
         order by 1"
 }
@@ -106,6 +106,12 @@ copy (select :forming from market_data_live_candles) to stdout;
 \qecho COPY market_data_candles (:closed) FROM stdin;
 copy (select :closed from market_data_candles) to stdout;
 \qecho '\\.'
+select to_regclass('market_data_changes') is not null as has_changes \gset
+\if :has_changes
+\qecho COPY market_data_changes (id, at, actor, kind, symbol, timeframe, first, last, candles, reason, detail) FROM stdin;
+copy (select id, at, actor, kind, symbol, timeframe, first, last, candles, reason, detail from market_data_changes) to stdout;
+\qecho '\\.'
+\endif
 commit;
 SQL
     ) || failed "$errors" 'psql said why above; log in as the owner of the tables, who can read all rows of both'

@@ -60,6 +60,9 @@ begin
             perform setval(id_sequence, max(id)) from market_data_candles having max(id) is not null;
         end if;
     end if;
+    if to_regclass('market_data_changes_id_seq') is not null then
+        perform setval('market_data_changes_id_seq', max(id)) from market_data_changes having max(id) is not null;
+    end if;
 end
 \$\$;
 commit;

@@ -20,6 +20,7 @@ use crate::config::{Config, Keys};
 use crate::housekeeping;
 use crate::http::admin;
 use crate::http::middleware::auth::Keyring;
+use crate::http::middleware::credentials::Credentials;
 use crate::http::middleware::host::AdminHosts;
 use crate::http::middleware::shared_limits::SharedLimits;
 use crate::http::net::listener::{ConnectionLimiter, MAX_ADMIN_CONNECTIONS};
@@ -27,7 +28,9 @@ use crate::http::net::tls::CertificateError;
 use crate::http::net::{listener, tls};
 use crate::http::service::Service;
 use crate::ingest::Ingest;
+use crate::maintain::Maintenance;
 use crate::query::Query;
+use crate::retention;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -65,7 +68,7 @@ pub struct Reloader {
 impl Reloader {
     /// Accepts these keys and no others from the next request on.
     pub fn replace_keys(&self, keys: &Keys) {
-        self.keyring.replace(&keys.ingest, &keys.read);
+        self.keyring.replace(Credentials::new(&keys.ingest, &keys.read, &keys.maintenance));
     }
 
     /// Reads the certificate's files again, if HTTPS is served directly. The result is logged.
@@ -129,13 +132,16 @@ impl App {
         let store = Store::open(&config.database)?;
         let started_at = clock.now();
         let ingest = Ingest::new(store.clone(), clock.clone(), config.limits.max_batch);
-        let query = Query::new(store.clone(), clock, config.limits.max_limit, config.limits.max_exports);
+        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports);
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
         let shared = SharedLimits::start(config.shared_limits.as_ref());
         let shared = shared.map_err(|error| AppError::SharedLimits(error.into()))?;
         let states = (ready.clone(), stopping.clone());
-        let service = Service::new(config, started_at, store.clone(), ingest.clone(), query.clone(), shared, states);
+        let for_retention = clock.clone();
+        let maintenance = Maintenance::new(store.clone(), clock);
+        let parts = (ingest.clone(), query.clone(), maintenance);
+        let service = Service::new(config, started_at, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
@@ -162,6 +168,13 @@ impl App {
         }
 
         let database = config.database.clone();
+        if !config.retention.is_empty() {
+            let run = retention::run(store.clone(), config.retention.clone(), for_retention, ready.clone());
+            upkeep.spawn(async move {
+                run.await;
+                std::future::pending().await
+            });
+        }
         let housekeeping = tokio::spawn(housekeeping::run(store.clone(), ingest.clone(), database, readiness));
         Ok(Self { store, ingest, public, admin, housekeeping, upkeep, stopping, ready, reloader })
     }
@@ -182,6 +195,16 @@ impl App {
     #[must_use]
     pub fn readiness(&self) -> watch::Receiver<bool> {
         self.ready.clone()
+    }
+
+    /// The store, which is closed when the service ends.
+    pub(crate) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// The way into the store that posts take.
+    pub(crate) fn ingest(&self) -> Ingest {
+        self.ingest.clone()
     }
 
     /// The handle that changes keys and certificate while the service runs.

@@ -205,6 +205,7 @@ fn value(variable: &Variable, variables: &Variables, config: &Config) -> String 
     match variable.name {
         "MT5_API_KEY" => keys(is_set, &config.ingest_keys, config),
         "INTERNAL_API_TOKEN" => keys(is_set, &config.read_tokens, config),
+        "MAINTENANCE_KEY" if is_set => keys(is_set, &config.maintenance_keys, config),
         "DATABASE_URL" if is_set && !is_file => "set, see below".to_owned(),
         _ if is_set && variable.secret && !is_file => "set".to_owned(),
         name => {

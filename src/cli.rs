@@ -16,14 +16,15 @@ use crate::app::{App, AppError};
 use crate::check;
 use crate::clock::Clock;
 use crate::config::{self, ApiKey, Config, ConfigErrors, Environment, Flags, VARIABLES, Variables};
+use crate::demo::{self, TemporaryFolder};
 use crate::errors::{chain, to_sentence};
 use crate::healthcheck::{AskError, ask, own_url};
-use crate::history::{self, ExportFlags, Exported, GapsFlags, HistoryError, Remote, ServiceFlags, Source};
+use crate::history::{self, DeleteFlags, ExportFlags, Exported, GapsFlags, HistoryError, Remote, ServiceFlags, Source};
 use crate::reload::{self, ReloadRequests};
 use crate::store::{Severity, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sentry::{self, SentryGuard};
-use crate::{http, shutdown, telemetry};
+use crate::{http, retention, shutdown, telemetry};
 
 /// Keeps OHLCV candles from MetaTrader 5 and serves them to charts.
 #[derive(Parser)]
@@ -68,9 +69,20 @@ enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
     },
+    /// Delete the candles of a series in a span of time. Without --confirm, show what that would delete
+    Delete {
+        #[command(flatten)]
+        delete: DeleteFlags,
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+    /// Serve three years of invented candles from a temporary folder, with a feed that forms new ones
+    Demo(ListenFlags),
+    /// Show what RETENTION would delete now, and delete nothing
+    Retention(DatabaseFlags),
     /// Print the OpenAPI document
     Openapi,
-    /// Print a new key for MT5_API_KEY or INTERNAL_API_TOKEN
+    /// Print a new key for MT5_API_KEY, INTERNAL_API_TOKEN or MAINTENANCE_KEY
     Keygen,
 }
 
@@ -151,6 +163,8 @@ enum CommandError {
     Signals(#[source] io::Error),
     #[error("cannot write the answer")]
     Print(#[source] io::Error),
+    #[error("cannot make a temporary folder")]
+    Folder(#[source] io::Error),
     #[error("the system provides no randomness")]
     Randomness(#[source] io::Error),
     /// The address of the service to ask is not usable.
@@ -221,6 +235,9 @@ pub fn run() -> ExitCode {
             }
             Command::Export { export, database } => export_history(&export, database).await,
             Command::Gaps { gaps, database } => report_gaps(&gaps, database).await,
+            Command::Delete { delete, database } => delete_history(&delete, database).await,
+            Command::Demo(flags) => demonstrate(flags).await,
+            Command::Retention(flags) => show_retention(&Variables::from_process(&flags.flags())).await,
             Command::Openapi => print(&http::openapi()),
             Command::Keygen => keygen(),
         }
@@ -280,7 +297,7 @@ async fn serve(flags: Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     let app = App::start(&config, Clock::system(), metrics)?;
-    reload::log_keys(&config.ingest_keys, &config.read_tokens, "keys");
+    reload::log_keys((&config.ingest_keys, &config.read_tokens, &config.maintenance_keys), "keys");
     tokio::spawn(reload_requests.serve(app.reloader(), flags));
     let admin = app.admin_address().map(tracing::field::display);
     tracing::info!(address = %app.address(), admin, environment = config.environment.name(), "listening");
@@ -345,11 +362,10 @@ async fn export_history(flags: &ExportFlags, database: DatabaseFlags) -> Result<
     let format = flags.file_format()?;
     let source = history_source(&flags.service, database).await?;
     if flags.all {
-        let (symbol, timeframe) = flags.filters()?;
+        let filter = flags.filter()?;
         let report = |Exported { path, bytes }: &Exported| complain(&format!("{}  {bytes} bytes", path.display()));
-        let filters = (symbol.as_ref(), timeframe);
         let parameters = flags.of_every_series();
-        let files = history::export_all(&source, filters, &parameters, format, &flags.folder(), report).await?;
+        let files = history::export_all(&source, &filter, &parameters, format, &flags.folder(), report).await?;
         complain(&format!("{files} files in {}", flags.folder().display()));
     } else {
         history::export_series(&source, &flags.of_series(), format, &flags.target()).await?;
@@ -364,6 +380,73 @@ async fn report_gaps(flags: &GapsFlags, database: DatabaseFlags) -> Result<(), C
     let report = history::gaps_json(&source, &flags.parameters()).await?;
     source.close().await;
     print(&if flags.json { report.to_string() } else { history::gaps_table(&report) })
+}
+
+async fn delete_history(flags: &DeleteFlags, database: DatabaseFlags) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let (mut config, _, warnings) = Config::read_for_migration(&Variables::from_process(&database.flags()))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    config.maintains = true;
+    let source = Source::maintained(&config).await?;
+    let deleted = history::delete(&source, &config.place(), flags).await;
+    source.close().await;
+    print(deleted?.report.trim_end())
+}
+
+/// Serves an invented market until it is stopped. No variable counts, so that nothing of another service is touched.
+async fn demonstrate(listen: ListenFlags) -> Result<(), CommandError> {
+    let folder = TemporaryFolder::new().map_err(CommandError::Folder)?;
+    let database = format!("sqlite://{}", folder.path().join("demo.db").display());
+    let key = config::strong_key().map_err(CommandError::Randomness)?;
+    let variables = Variables::from_lookup(|name| {
+        Ok(match name {
+            "DATABASE_URL" => Some(database.clone()),
+            "PORT" => listen.port.clone(),
+            "BIND_ADDR" => listen.bind.clone(),
+            "MAINTENANCE_KEY" => Some(format!("demo:{key}")),
+            "LOG_LEVEL" => Some("warn".to_owned()),
+            _ => None,
+        })
+    });
+    let config = Config::read(&variables)?;
+    let _log = telemetry::init(config.log);
+    let (stop, force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
+    let app = App::start(&config, Clock::system(), None)?;
+    let (store, ingest, mut ready) = (app.store(), app.ingest(), app.readiness());
+    let banner = demo::banner(&own_url((app.address(), false)), &config, &key, folder.path());
+    tokio::spawn(async move {
+        if ready.wait_for(|ready| *ready).await.is_err() {
+            return;
+        }
+        let clock = Clock::system();
+        let filled = async {
+            demo::fill_newest(&store, &clock).await?;
+            let _ = print(&banner);
+            tokio::spawn(demo::feed(ingest, clock.clone()));
+            demo::fill_rest(&store, &clock).await
+        };
+        match filled.await {
+            Ok(()) => _ = print("  All three years are there."),
+            Err(error) => tracing::warn!(cause = chain(&error).to_string(), "the rest of the history is missing"),
+        }
+    });
+    app.run_until(stop, force).await?;
+    Ok(())
+}
+
+async fn show_retention(variables: &Variables) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let (database, retention) = Config::read_retention(variables)?;
+    if retention.is_empty() {
+        return print("RETENTION is not set, so all candles stay.");
+    }
+    let store = Store::open(&database)?;
+    store.prepare(false).await?;
+    let report = retention::dry_run(&store, &retention, &Clock::system()).await?;
+    store.close().await;
+    print(report.trim_end())
 }
 
 fn keygen() -> Result<(), CommandError> {

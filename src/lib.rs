@@ -4,10 +4,10 @@
 //! [`config`] reads flags and the environment; [`telemetry`] writes the log, counts and reports failures;
 //! [`deadline`] bounds the work on a post and [`detach_on_drop`] finishes work whose caller has gone; [`store`] keeps candles in Postgres or SQLite;
 //! [`validation`] describes the errors of a request and [`schema`] its valid values; [`ingest`] stores batches and
-//! [`query`] reads pages; [`http`] serves both; [`first_contact`] connects to the store and [`housekeeping`] keeps it
+//! [`query`] reads pages; [`maintain`] corrects and deletes, and [`retention`] deletes what is old; [`http`] serves all three; [`first_contact`] connects to the store and [`housekeeping`] keeps it
 //! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
 //! [`history`] writes series into files and reports their gaps;
-//! [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
+//! [`demo`] invents a market; [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
 //! [`cli`] runs the commands. Imports point from the end of this list to its beginning.
 
 pub mod app;
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deadline;
+mod demo;
 mod detach_on_drop;
 pub mod errors;
 mod first_contact;
@@ -24,8 +25,10 @@ mod history;
 mod housekeeping;
 pub mod http;
 pub mod ingest;
+pub mod maintain;
 pub mod query;
 mod reload;
+pub mod retention;
 pub mod schema;
 mod shutdown;
 pub mod store;

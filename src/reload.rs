@@ -54,7 +54,7 @@ impl ReloadRequests {
             match read {
                 Ok(Ok(keys)) => {
                     reloader.replace_keys(&keys);
-                    log_keys(&keys.ingest, &keys.read, "the keys were read again");
+                    log_keys((&keys.ingest, &keys.read, &keys.maintenance), "the keys were read again");
                     for warning in &keys.warnings {
                         tracing::warn!("{warning}");
                     }
@@ -70,7 +70,8 @@ impl ReloadRequests {
 }
 
 /// Logs the names of the keys that are accepted, and nothing of their secrets.
-pub(crate) fn log_keys(ingest: &[ApiKey], read: &[ApiKey], said: &str) {
+pub(crate) fn log_keys((ingest, read, maintenance): (&[ApiKey], &[ApiKey], &[ApiKey]), said: &str) {
     let names = |keys: &[ApiKey]| keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ");
-    tracing::info!(ingest_keys = names(ingest), read_tokens = names(read), "{said}");
+    let maintenance = Some(names(maintenance)).filter(|names| !names.is_empty());
+    tracing::info!(ingest_keys = names(ingest), read_tokens = names(read), maintenance_keys = maintenance, "{said}");
 }

@@ -61,6 +61,16 @@ pub struct WeekParameter;
 #[derive(Debug)]
 pub struct SeriesAfter;
 
+/// A parameter that is `true` or `false`.
+#[derive(Debug)]
+pub struct Switch;
+
+impl PartialSchema for Switch {
+    fn schema() -> RefOr<Schema> {
+        string().enum_values(Some(["true", "false"])).into()
+    }
+}
+
 impl PartialSchema for SeriesAfter {
     fn schema() -> RefOr<Schema> {
         string().pattern(Some(SERIES)).into()
@@ -107,6 +117,7 @@ impl PartialSchema for WeekParameter {
 impl ToSchema for AlignParameter {}
 impl ToSchema for WeekParameter {}
 impl ToSchema for SeriesAfter {}
+impl ToSchema for Switch {}
 impl ToSchema for SymbolParameter {}
 impl ToSchema for TimeframeParameter {}
 impl ToSchema for Bound {}

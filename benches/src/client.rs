@@ -51,6 +51,11 @@ pub fn list_again(query: &str, tag: &str) -> Prepared {
     list_with(query, &format!("if-none-match: {tag}\r\n"))
 }
 
+/// A request for the newest candles of the series that `query` selects.
+pub fn latest(query: &str) -> Prepared {
+    read("/api/v1/latest", query, "")
+}
+
 fn get_with(query: &str, header: &str) -> Prepared {
     read("/api/v1/candles", query, header)
 }

@@ -20,6 +20,8 @@ mod bare_server;
 mod candles;
 mod client;
 mod contract;
+mod download;
+mod duckdb;
 mod generator;
 mod influx;
 mod load;

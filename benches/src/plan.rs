@@ -10,6 +10,8 @@ pub struct Plan {
     pub length: Duration,
     /// The maximum number of candles that are stored to measure the cost of growth.
     pub growth: usize,
+    /// The number of candles of an export.
+    pub export: usize,
     only: Vec<String>,
 }
 
@@ -20,6 +22,7 @@ impl Plan {
             rounds: number("ROUNDS", 5.0) as usize,
             length: Duration::from_secs_f64(number("LENGTH", 2.0)),
             growth: number("GROWTH", 1_000_000.0) as usize,
+            export: number("EXPORT", 10_000_000.0) as usize,
             only: only.split([',', ' ']).filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
         }
     }

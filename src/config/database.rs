@@ -11,7 +11,9 @@ use url::Url;
 
 use super::env::Source;
 use super::environment::Environment;
+use super::keys::MAINTENANCE_KEY;
 use super::reader::Reader;
+use super::retention::RETENTION;
 
 /// The time for which the server may refuse the login with the same message before the service gives up: long enough
 /// for an operator to create the database and the login while the service starts.
@@ -28,6 +30,8 @@ pub struct DatabaseConfig {
     pub max_connections: u32,
     /// A standby that reads may go to.
     pub standby: Option<StandbyConfig>,
+    /// True if stored candles may be corrected and deleted, for which the login needs more privileges.
+    pub maintains: bool,
     /// True if `serve` creates and migrates the tables.
     pub migrate_on_start: bool,
     /// The time for which the server may refuse the login at the start before the service exits. No variable sets it.
@@ -51,6 +55,7 @@ impl DatabaseConfig {
             setting: Cow::Borrowed("DATABASE_URL"),
             max_connections: 10,
             standby: None,
+            maintains: false,
             migrate_on_start: true,
             refusal_patience: REFUSED_LOGIN_TIMEOUT,
         }
@@ -66,6 +71,17 @@ impl DatabaseConfig {
         let url = self.url.expose_secret();
         let path = url.starts_with("sqlite:").then(|| url.strip_prefix("sqlite://").unwrap_or_default())?;
         Some(decoded(path).map_err(|problem| format!("{} {problem}", self.setting)))
+    }
+
+    /// The address without login, password and options, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        if let Some(Ok(file)) = self.sqlite_file() {
+            return file.display().to_string();
+        }
+        let Ok(url) = Url::parse(self.url.expose_secret()) else { return "the database".to_owned() };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
     }
 
     /// The file of generated keys: beside the SQLite file, or else in the working directory.
@@ -137,6 +153,7 @@ impl Reader<'_> {
             setting: setting.clone(),
             max_connections: self.size("DATABASE_MAX_CONNECTIONS", default.max_connections, 1..=1000),
             standby: self.standby(url),
+            maintains: [MAINTENANCE_KEY, RETENTION].iter().any(|name| self.variables.get(name).is_some()),
             migrate_on_start: self.flag("MIGRATE_ON_START", default.migrate_on_start),
             ..default
         };

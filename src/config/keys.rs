@@ -13,6 +13,9 @@ const MAX_NAME_LENGTH: usize = 32;
 /// The minimum length of a key in staging and production.
 const MIN_KEY_LENGTH: usize = 16;
 
+/// The setting of the keys that may correct and delete stored candles.
+pub(super) const MAINTENANCE_KEY: &str = "MAINTENANCE_KEY";
+
 /// A key or token, and its name in logs.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
@@ -25,12 +28,14 @@ pub struct ApiKey {
 }
 
 /// The keys that are accepted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Keys {
     /// Keys that may post candles.
     pub ingest: Vec<ApiKey>,
     /// Tokens that may read them.
     pub read: Vec<ApiKey>,
+    /// Keys that may correct and delete them; without one nobody may.
+    pub maintenance: Vec<ApiKey>,
     /// Warnings for the log about settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
@@ -44,20 +49,20 @@ impl Keys {
         let mut reader = Reader::new(variables);
         let environment = reader.environment();
         let database = reader.database(environment);
-        let (ingest, read) = reader.keys(environment, &database, KeyGeneration::Allowed);
+        let keys = reader.keys(environment, &database, KeyGeneration::Allowed);
         let warnings = std::mem::take(&mut reader.warnings);
-        reader.done(Self { ingest, read, warnings })
+        reader.done(Self { warnings, ..keys })
     }
 }
 
 impl Reader<'_> {
-    /// The ingest keys and the read tokens.
+    /// The keys of every kind. Those that maintenance needs are never generated.
     pub(super) fn keys(
         &mut self,
         environment: Environment,
         database: &DatabaseConfig,
         generation: KeyGeneration,
-    ) -> (Vec<ApiKey>, Vec<ApiKey>) {
+    ) -> Keys {
         const NAMES: [&str; 2] = ["MT5_API_KEY", "INTERNAL_API_TOKEN"];
         let given = NAMES.map(|name| self.variables.get(name).map(|list| self.key_list(name, list, environment)));
         let mut generated = None;
@@ -79,12 +84,21 @@ impl Reader<'_> {
                 generated.next().map(|secret| ApiKey { name: "development".to_owned(), secret, generated: true });
             keys.unwrap_or_else(|| made.into_iter().collect())
         });
-        if ingest.iter().any(|key| read.iter().any(|token| token.secret.expose_secret() == key.secret.expose_secret()))
-        {
-            self.problems.push("INTERNAL_API_TOKEN and MT5_API_KEY must not share a key.".to_owned());
-            self.faulty.extend(NAMES);
+        let maintenance = self.variables.get(MAINTENANCE_KEY);
+        let maintenance = maintenance.map(|list| self.key_list(MAINTENANCE_KEY, list, environment)).unwrap_or_default();
+        let kinds = [(NAMES[1], &read), (NAMES[0], &ingest), (MAINTENANCE_KEY, &maintenance)];
+        for (position, (name, keys)) in kinds.iter().enumerate() {
+            for (other, others) in &kinds[position + 1..] {
+                let is_shared = |key: &ApiKey| {
+                    others.iter().any(|other| other.secret.expose_secret() == key.secret.expose_secret())
+                };
+                if keys.iter().any(is_shared) {
+                    self.problems.push(format!("{name} and {other} must not share a key."));
+                    self.faulty.extend([*name, *other]);
+                }
+            }
         }
-        (ingest, read)
+        Keys { ingest, read, maintenance, warnings: Vec::new() }
     }
 
     fn key_list(&mut self, variable: &'static str, list: &str, environment: Environment) -> Vec<ApiKey> {

@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod network;
 mod reader;
+mod retention;
 mod shared_limits;
 mod unknown;
 mod variables;
@@ -29,6 +30,7 @@ pub use limits::Limits;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
+pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
@@ -57,6 +59,8 @@ pub struct Config {
     pub ingest_keys: Vec<ApiKey>,
     /// Tokens that may read them.
     pub read_tokens: Vec<ApiKey>,
+    /// Keys that may correct and delete candles. Without one nobody may over HTTP.
+    pub maintenance_keys: Vec<ApiKey>,
     /// The origins, hosts and proxies from which requests are accepted.
     pub access: Access,
     /// The rate limits of requests.
@@ -65,6 +69,8 @@ pub struct Config {
     pub shared_limits: Option<SharedLimitsConfig>,
     /// The limits on one request.
     pub limits: Limits,
+    /// The ages beyond which candles are deleted.
+    pub retention: Retention,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -119,6 +125,17 @@ impl Config {
         reader.done((database, log, warnings))
     }
 
+    /// Reads the database and the ages beyond which candles are deleted.
+    ///
+    /// # Errors
+    /// All problems, not only the first.
+    pub fn read_retention(variables: &Variables) -> Result<(DatabaseConfig, Retention), ConfigErrors> {
+        let mut reader = Reader::new(variables);
+        let environment = reader.environment();
+        let retention = (reader.database(environment), reader.retention());
+        reader.done(retention)
+    }
+
     /// Reads the address on which the service listens and whether it serves TLS there, for a health check from the same
     /// machine.
     ///
@@ -145,11 +162,12 @@ impl Reader<'_> {
         let rate_limits = self.rate_limits();
         let shared_limits = self.shared_limits();
         let limits = self.limits();
+        let retention = self.retention();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
         // Last, because keys are generated only if the rest of the configuration is valid.
-        let (ingest_keys, read_tokens) = self.keys(environment, &database, key_generation);
+        let keys = self.keys(environment, &database, key_generation);
         let warnings = std::mem::take(&mut self.warnings);
         Config {
             environment,
@@ -159,12 +177,14 @@ impl Reader<'_> {
             admin,
             admin_hosts,
             tls,
-            ingest_keys,
-            read_tokens,
+            ingest_keys: keys.ingest,
+            read_tokens: keys.read,
+            maintenance_keys: keys.maintenance,
             access,
             rate_limits,
             shared_limits,
             limits,
+            retention,
             log,
             sentry_dsn,
             docs_enabled,

@@ -27,6 +27,7 @@ const SECURITY_SETTINGS: &[&str] = &[
     "TLS_CERT",
     "MT5_API_KEY",
     "INTERNAL_API_TOKEN",
+    "MAINTENANCE_KEY",
 ];
 
 /// The minimum length of a setting's name for a name two edits away to count as its misspelling. Two edits of a shorter

@@ -40,7 +40,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 29] = [
+pub const VARIABLES: [Variable; 31] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -59,6 +59,11 @@ pub const VARIABLES: [Variable; 29] = [
         "ingest keys: key or name:key, separated by commas; required outside development",
     ),
     secret("INTERNAL_API_TOKEN", "generated", "read tokens, in the same form; required outside development"),
+    secret(
+        "MAINTENANCE_KEY",
+        "",
+        "keys that may correct and delete stored candles, in the same form; without one nobody may over HTTP",
+    ),
     plain(
         "ALLOWED_ORIGINS",
         "",
@@ -89,6 +94,11 @@ pub const VARIABLES: [Variable; 29] = [
     plain("MAX_BODY_BYTES", "4194304", "maximum size of a post's body in bytes"),
     plain("MAX_LIMIT", "10000", "maximum number of candles in an answer"),
     plain("MAX_EXPORTS", "2", "maximum number of exports at once"),
+    plain(
+        "RETENTION",
+        "",
+        "ages beyond which candles are deleted, by timeframe, such as M1:2y,M5:18mo; all candles stay if empty",
+    ),
     secret("SENTRY_DSN", "", "DSN of the Sentry project that failures are reported to"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     plain("LOG_FORMAT", "text", "text or json; json is the default in production"),

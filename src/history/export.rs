@@ -54,10 +54,21 @@ pub(crate) async fn export_series(
     }
 }
 
+/// The series that are exported together.
+#[derive(Debug)]
+pub(crate) struct SeriesFilter {
+    /// Those of one symbol, if it is given.
+    pub(crate) symbol: Option<Symbol>,
+    /// Those that are stored in one timeframe, if it is given.
+    pub(crate) stored: Option<Timeframe>,
+    /// The timeframe to build from them; `None` if they are exported as they are stored.
+    pub(crate) built: Option<Timeframe>,
+}
+
 /// Exports each series into a file of a folder, which is made if it is not there. `done` is called after each file.
 pub(crate) async fn export_all(
     source: &Source,
-    (symbol, timeframe): (Option<&Symbol>, Option<Timeframe>),
+    filter: &SeriesFilter,
     parameters: &[(&str, String)],
     format: FileFormat,
     folder: &Path,
@@ -66,8 +77,9 @@ pub(crate) async fn export_all(
     let shown = folder.display().to_string();
     fs::create_dir_all(folder).map_err(|source| HistoryError::Write { path: shown, source })?;
     let mut names = Names::default();
-    let keys = source.series(symbol, timeframe).await?;
-    for key in &keys {
+    let mut keys = source.series(filter.symbol.as_ref(), filter.stored).await?;
+    for key in &mut keys {
+        key.timeframe = filter.built.unwrap_or(key.timeframe);
         let path = folder.join(names.name(key, format));
         let of_series = [("symbol", key.symbol.as_str().to_owned()), ("timeframe", key.timeframe.name().to_owned())];
         let query =

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::HistoryError;
-use super::export::Target;
+use super::export::{SeriesFilter, Target};
 use crate::query::FileFormat;
 use candle::{Symbol, Timeframe};
 
@@ -29,6 +29,15 @@ pub(crate) struct ExportFlags {
     /// Timeframe, such as M1 or H1
     #[arg(long)]
     timeframe: Option<String>,
+    /// Shorter stored timeframe to build the candles from, such as M1
+    #[arg(long, value_name = "TIMEFRAME")]
+    source: Option<String>,
+    /// With --source: where days begin, such as ny17, Europe/Athens or +03:00 [default: utc]
+    #[arg(long, value_name = "ALIGNMENT", allow_hyphen_values = true)]
+    align: Option<String>,
+    /// With --source: the weekday with which weeks begin [default: monday]
+    #[arg(long, value_name = "WEEKDAY")]
+    week: Option<String>,
     /// First opening time: RFC 3339, a date for its midnight in UTC, or epoch seconds or milliseconds
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
@@ -132,19 +141,34 @@ impl ExportFlags {
 
     /// The parameters that all series have in common.
     pub(crate) fn of_every_series(&self) -> Vec<(&'static str, String)> {
-        let named = [("from", &self.from), ("to", &self.to), ("time", &self.time), ("prices", &self.prices)];
+        let named = [
+            ("source", &self.source),
+            ("align", &self.align),
+            ("week", &self.week),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("time", &self.time),
+            ("prices", &self.prices),
+        ];
         let given = named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
         given.chain(self.forming.then(|| ("forming", "true".to_owned()))).collect()
     }
 
-    /// The filters of `--all`.
-    pub(crate) fn filters(&self) -> Result<(Option<Symbol>, Option<Timeframe>), HistoryError> {
+    /// The series of `--all`. With a source, they are those that are stored in it, and `--timeframe` is built from them.
+    pub(crate) fn filter(&self) -> Result<SeriesFilter, HistoryError> {
         let invalid = |name: &str, error| {
             HistoryError::Invalid(vec![crate::validation::FieldError::new(["query".into(), name.into()], error)])
         };
         let symbol = self.symbol.as_deref().map(Symbol::parse).transpose().map_err(|error| invalid("symbol", error))?;
-        let timeframe = self.timeframe.as_deref().map(Timeframe::parse).transpose();
-        Ok((symbol, timeframe.map_err(|error| invalid("timeframe", error))?))
+        let parse = |name, text: &Option<String>| {
+            text.as_deref().map(Timeframe::parse).transpose().map_err(|error| invalid(name, error))
+        };
+        let (timeframe, source) = (parse("timeframe", &self.timeframe)?, parse("source", &self.source)?);
+        match (source, timeframe) {
+            (Some(source), Some(built)) => Ok(SeriesFilter { symbol, stored: Some(source), built: Some(built) }),
+            (Some(_), None) => Err(HistoryError::Usage("--source needs --timeframe, which is built from it")),
+            (None, stored) => Ok(SeriesFilter { symbol, stored, built: None }),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! The commands that take history out: [`export`] writes series into files, and [`gaps`] prints a report. Both ask a
-//! [`source`]: the database of the configuration, or a running service ([`remote`]).
+//! The commands that take history out and change it: [`export`] writes series into files, [`gaps`] prints a report, and
+//! [`delete`](mod@delete) removes candles. They work on a [`source`]: the database of the configuration, or a running
+//! service ([`remote`]).
 
+mod delete;
 mod export;
 mod flags;
 mod gaps;
@@ -14,6 +16,7 @@ use crate::query::{ExportError, QueryError};
 use crate::store::StoreError;
 use crate::validation::{FieldError, PathSegment};
 
+pub(crate) use delete::{DeleteFlags, delete};
 pub(crate) use export::{Exported, export_all, export_series};
 pub(crate) use flags::{ExportFlags, GapsFlags, ServiceFlags};
 pub(crate) use gaps::{gaps_json, gaps_table};
@@ -77,10 +80,16 @@ impl From<QueryError> for HistoryError {
 impl From<ExportError> for HistoryError {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::TooManyDigits(_) => QueryError::from(error).into(),
+            ExportError::TooManyDigits(_) | ExportError::Unbuildable(_) => QueryError::from(error).into(),
             error => Self::BrokeOff(error.into()),
         }
     }
+}
+
+/// The name of the user who runs the command, for the record of changes.
+fn user() -> String {
+    let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty()).unwrap_or_else(|| "command line".to_owned())
 }
 
 /// The errors with the names of the flags that caused them.

@@ -37,6 +37,15 @@ impl Source {
         Ok(Self::Database { store, query })
     }
 
+    /// Connects to the database that the configuration names in order to change history. Brings its tables up to date, if
+    /// the configuration allows it, because each change is recorded in one of them.
+    pub(crate) async fn maintained(config: &DatabaseConfig) -> Result<Self, HistoryError> {
+        let store = Store::open(config)?;
+        store.prepare(config.migrate_on_start).await?;
+        let query = Query::new(store.clone(), Clock::system(), PAGE_CANDLES, 1);
+        Ok(Self::Database { store, query })
+    }
+
     /// Writes the export that a query string selects to `output`, and returns the number of bytes.
     pub(super) async fn export(
         &self,

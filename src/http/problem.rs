@@ -15,6 +15,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::errors::{chain, sentence};
 use crate::ingest::Refusal;
+use crate::maintain::MaintainError;
 use crate::query::QueryError;
 use crate::store::{Missing, StoreError};
 use crate::validation::FieldError;
@@ -38,6 +39,8 @@ pub(crate) enum Code {
     TooLarge,
     UnsupportedEncoding,
     InvalidValues,
+    Conflict,
+    Changed,
     TooLittleHistory,
     RateLimited,
     Internal,
@@ -78,6 +81,14 @@ impl Code {
             }
             Self::InvalidValues => {
                 ("invalid_values", StatusCode::UNPROCESSABLE_ENTITY, "Values break rules; errors lists the first 100.")
+            }
+            Self::Conflict => (
+                "conflict",
+                StatusCode::CONFLICT,
+                "A candle is not stored, or is not what it was expected to be; errors lists the first 100.",
+            ),
+            Self::Changed => {
+                ("changed", StatusCode::CONFLICT, "The candles are no longer those of the dry run; repeat it.")
             }
             Self::TooLittleHistory => (
                 "too_little_history",
@@ -139,6 +150,14 @@ impl Code {
                     format!("Nothing was stored: {} {msg}.", field_error.path()),
                     vec![field_error],
                 );
+            }
+            Self::Conflict => {
+                "None of 3 candles was corrected, because candles[1] is not stored as a closed candle, and only stored \
+                 candles are corrected; post it instead."
+            }
+            Self::Changed => {
+                "Nothing was deleted, because the candles are not those of confirm=9f31c2a4b07d any more; repeat the dry \
+                 run, look at what it answers, and send its confirm."
             }
             Self::TooLittleHistory => {
                 "Only 3 of the 26 weeks before the end hold candles, and a week is learned from 8 at least; send \
@@ -287,6 +306,28 @@ impl From<QueryError> for Problem {
     }
 }
 
+impl From<MaintainError> for Problem {
+    fn from(error: MaintainError) -> Self {
+        let said = sentence(&error);
+        match error {
+            MaintainError::Batch(refusal) => refusal.into(),
+            MaintainError::Invalid { field_errors, .. } => Self::invalid(said, field_errors),
+            MaintainError::Conflict { field_errors, .. } => {
+                Self { errors: field_errors, ..Self::new(Code::Conflict, said) }
+            }
+            MaintainError::Changed { .. } => Self::new(Code::Changed, said),
+            MaintainError::TooMany => Self::new(Code::TooLarge, said),
+            MaintainError::Store(error @ StoreError::Unanswered(_)) => Self::new(
+                Code::Unavailable,
+                "The database stopped answering while candles were changed, so it is not known whether they were; look at \
+                 GET /api/v1/changes, and send the request again if it is not there, which is safe.",
+            )
+            .caused_by(chain(&error).to_string()),
+            MaintainError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         const DETAIL: &str =
@@ -384,6 +425,43 @@ pub(crate) struct GetProblems;
 impl IntoResponses for GetProblems {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         responses(&[Code::Unauthorized, Code::WrongScope, Code::InvalidValues, Code::Internal, Code::Unavailable])
+    }
+}
+
+/// The problems of correcting candles.
+pub(crate) struct CorrectionProblems;
+
+impl IntoResponses for CorrectionProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::TooSlow,
+            Code::Conflict,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// The problems of deleting candles.
+pub(crate) struct DeletionProblems;
+
+impl IntoResponses for DeletionProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::Changed,
+            Code::TooLarge,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
     }
 }
 

@@ -20,7 +20,7 @@ use crate::http::middleware::access_log::Listener;
 use crate::http::middleware::admission::AdmissionControl;
 use crate::http::middleware::auth::{self, Guards, Keyring};
 use crate::http::middleware::cors::OriginPolicy;
-use crate::http::middleware::credentials::Scope;
+use crate::http::middleware::credentials::{Credentials, Scope};
 use crate::http::middleware::rate_limit::{self, Limiter};
 use crate::http::middleware::request_metrics::RequestMetrics;
 use crate::http::middleware::shared_limits::SharedLimits;
@@ -29,8 +29,9 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, export, freshness, gaps, index, latest, series};
+use crate::http::routes::{candles, changes, corrections, export, freshness, gaps, index, latest, series};
 use crate::ingest::Ingest;
+use crate::maintain::Maintenance;
 use crate::query::Query;
 use crate::store::Store;
 
@@ -43,6 +44,7 @@ struct AppState(Arc<Parts>);
 struct Parts {
     ingest: Ingest,
     query: Query,
+    maintenance: Maintenance,
     health: Health,
     admission: Arc<AdmissionControl>,
     max_body_bytes: MaxBodyBytes,
@@ -59,7 +61,7 @@ macro_rules! parts {
         })+
     };
 }
-parts!(ingest: Ingest, query: Query, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
+parts!(ingest: Ingest, query: Query, maintenance: Maintenance, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
 
 /// The public HTTP service.
 #[derive(Debug)]
@@ -81,8 +83,7 @@ impl Service {
         config: &Config,
         started_at: Timestamp,
         store: Store,
-        ingest: Ingest,
-        query: Query,
+        (ingest, query, maintenance): (Ingest, Query, Maintenance),
         shared: SharedLimits,
         (reached, stopping): (watch::Receiver<bool>, CancellationToken),
     ) -> Self {
@@ -94,6 +95,7 @@ impl Service {
         let state = AppState(Arc::new(Parts {
             ingest,
             query,
+            maintenance,
             health: health.clone(),
             admission: admission.clone(),
             max_body_bytes: MaxBodyBytes(config.limits.max_body_bytes),
@@ -113,7 +115,11 @@ impl Service {
             routes.route("/", get(index::without_docs))
         };
         let searches = rate_limit::of_wrong_keys(&config.rate_limits);
-        let keyring = Keyring::new(&config.ingest_keys, &config.read_tokens, searches, shared);
+        let keyring = Keyring::new(
+            Credentials::new(&config.ingest_keys, &config.read_tokens, &config.maintenance_keys),
+            searches,
+            shared,
+        );
         let layers = Stack {
             listener: Listener { proxies: proxies.clone(), stopping: stopping.clone(), metrics: Some(metrics) },
             origins: OriginPolicy::new(access),
@@ -158,18 +164,21 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(export::ndjson))
         .routes(routes!(export::parquet))
         .routes(routes!(gaps::get))
+        .routes(routes!(changes::get))
         .routes(routes!(health::detailed));
+    let maintenance = OpenApiRouter::new().routes(routes!(corrections::post)).routes(routes!(candles::delete));
     let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));
     let routes = open
         .merge(guarded(ingest, &[Scope::Ingest]))
         .merge(guarded(read, &[Scope::Read]))
+        .merge(guarded(maintenance, &[Scope::Maintenance]))
         .merge(guarded(either, &[Scope::Read, Scope::Ingest]));
     (routes, guards)
 }
 
 /// The operations of a path, by their methods.
 fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
-    let all = [(Method::GET, &item.get), (Method::POST, &item.post)];
+    let all = [(Method::GET, &item.get), (Method::POST, &item.post), (Method::DELETE, &item.delete)];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
 }
 

@@ -36,6 +36,9 @@ pub use malformed::Malformed;
 pub use parse::{BatchFields, CandleFields};
 pub use validate::{Rejected, ValidatedBatch};
 
+pub(crate) use parse::text;
+pub(crate) use scalar::{parse_scalar, parse_string};
+
 use newest::NewestCandles;
 use parse_pool::ParsePool;
 use writer::BatchWriter;

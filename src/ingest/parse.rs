@@ -121,7 +121,7 @@ impl<T> Shape<T> {
 }
 
 /// The text of a body, without the bytes that terminals add around it.
-pub(super) fn text(body: &[u8]) -> Result<&str, Malformed> {
+pub(crate) fn text(body: &[u8]) -> Result<&str, Malformed> {
     let body = trim(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let offset = error.valid_up_to();

@@ -8,7 +8,7 @@ use super::bare_words;
 use candle::{Rule, ValueError};
 
 /// Applies `parse` to a number, or to a string that may hold one.
-pub(super) fn parse_scalar<T>(
+pub(crate) fn parse_scalar<T>(
     raw: &RawValue,
     parse: impl FnOnce(&str) -> Result<T, ValueError>,
 ) -> Result<T, ValueError> {
@@ -20,7 +20,7 @@ pub(super) fn parse_scalar<T>(
 }
 
 /// Applies `parse` to a string. A word without quotes is always refused, with the error of `parse` if there is one.
-pub(super) fn parse_string<T>(
+pub(crate) fn parse_string<T>(
     raw: &RawValue,
     parse: impl FnOnce(&str) -> Result<T, ValueError>,
 ) -> Result<T, ValueError> {

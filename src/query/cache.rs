@@ -51,7 +51,11 @@ pub(super) enum Question {
     /// Candles of one series.
     Candles(Selection),
     /// Series of the catalogue.
-    Series(SeriesSelection),
+    Series {
+        selection: SeriesSelection,
+        /// True if the answer has statistics.
+        statistics: bool,
+    },
     /// The newest candles of series.
     Latest(SeriesSelection),
 }
@@ -62,7 +66,7 @@ impl Question {
     fn ends_unawaited(&self) -> bool {
         match self {
             Self::Candles(selection) => selection.resampling.is_some(),
-            Self::Series(_) | Self::Latest(_) => true,
+            Self::Series { .. } | Self::Latest(_) => true,
         }
     }
 }
@@ -382,7 +386,7 @@ mod tests {
     async fn a_list_of_series_is_abandoned_with_its_last_request() {
         let (pages, candles, maker, now) = (Pages::default(), key(""), Maker::new(0), Instant::now());
         let selection = SeriesSelection { symbols: Vec::new(), timeframe: None, after: None, limit: 1 };
-        let list = PageKey { question: Question::Series(selection), ..candles.clone() };
+        let list = PageKey { question: Question::Series { selection, statistics: false }, ..candles.clone() };
         for (key, goes_on) in [(&list, false), (&candles, true)] {
             let first = ask(&pages, key, now, || Ok(1), &maker).await;
             let joined = ask(&pages, key, now, || Ok(2), &maker).await;

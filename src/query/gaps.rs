@@ -183,7 +183,8 @@ pub(super) async fn openings(
     };
     let mut openings = Vec::new();
     loop {
-        let page = store.range(range.clone()).await?;
+        let reading = store.reading(&key.symbol, key.timeframe);
+        let page = store.range_from(reading, range.clone()).await?;
         openings.extend(page.range(0..page.len()).map(|candle| candle.time));
         match page.time(page.len().wrapping_sub(1)) {
             Some(last) if page.len() == range.limit => range.start = last + 1,

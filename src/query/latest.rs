@@ -30,7 +30,7 @@ pub(super) fn page(selection: &SeriesSelection, list: &LatestPage, began: Instan
     }
     body.push(b']');
     body.shrink_to_fit();
-    let after = list.next.as_ref().map(|last| after(selection, last));
+    let after = list.next.as_ref().map(|last| after(selection, false, last));
     let etag = tag(&body, None, after.as_deref(), None);
     Ok(Page { body: body.into(), etag, before: None, after, skipped: None, began })
 }

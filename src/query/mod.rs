@@ -1,7 +1,7 @@
 //! Queries for candles, lists of series and the newest candles: their parameters ([`selection`], [`series`]), candles that are
 //! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and the cache of
 //! these ([`cache`]). [`freshness`] judges the age of the newest candles, [`export`]
-//! writes series as files, and [`gaps`] finds their gaps.
+//! writes series as files, [`gaps`] finds their gaps, and [`statistics`] counts their candles.
 
 mod cache;
 mod compression;
@@ -13,6 +13,7 @@ mod page;
 mod resample;
 mod selection;
 mod series;
+mod statistics;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -27,6 +28,7 @@ use export::{ExportSelection, Exports};
 use freshness::FreshnessSelection;
 use gaps::{GapSelection, LearnedSessions};
 use series::OutlierLog;
+use statistics::Statistics;
 
 use crate::clock::Clock;
 use crate::store::{Range, Reading, SeriesKey, SeriesSelection, Store, StoreError};
@@ -40,6 +42,7 @@ pub use gaps::GapsAnswer;
 pub use page::Page;
 pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
+pub(crate) use selection::{Parameters, parse_limit};
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
 
 /// Answers queries.
@@ -54,6 +57,7 @@ pub struct Query {
     lists: Lists,
     exports: Exports,
     learned: LearnedSessions,
+    statistics: Statistics,
 }
 
 /// The state that lists of series share while they are read.
@@ -123,12 +127,13 @@ impl Query {
             lists,
             exports,
             learned: LearnedSessions::default(),
+            statistics: Statistics::default(),
         }
     }
 
-    /// Removes stale pages from the cache. Never returns.
+    /// Removes stale pages from the cache, and counts the candles of series while somebody asks for statistics. Never returns.
     pub(crate) async fn maintain(self) {
-        self.pages.sweep().await;
+        tokio::join!(self.pages.sweep(), self.statistics.maintain(&self.store, &self.clock));
     }
 
     /// Answers a query string for candles, from the cache if it holds a fresh page. See [`Selection::parse`] for its
@@ -168,11 +173,17 @@ impl Query {
     /// When the parameters are invalid or the store cannot be read.
     pub async fn series(&self, query: &str) -> Result<QueryAnswer, QueryError> {
         let arrived = Instant::now();
-        let selection = series::parse(query).map_err(QueryError::Invalid)?;
+        let (selection, statistics) = series::parse_with_statistics(query).map_err(QueryError::Invalid)?;
+        if statistics {
+            self.statistics.ask();
+        }
         let series_version = self.store.series_version_of(&selection.symbols, selection.timeframe);
         let reading = self.store.reading_of(&selection.symbols, selection.timeframe);
-        let list = || Box::pin(list_series(self.lists.clone(), self.store.clone(), selection.clone(), reading));
-        let question = Question::Series(selection.clone());
+        let counted = statistics.then(|| self.statistics.clone());
+        let list = || {
+            Box::pin(list_series(self.lists.clone(), self.store.clone(), selection.clone(), counted.clone(), reading))
+        };
+        let question = Question::Series { selection: selection.clone(), statistics };
         let key = PageKey { question, series_version, encoding: Encoding::Identity };
         let page = self.pages.get(&key, arrived, reading.as_of().min(arrived), list).await?;
         Ok(QueryAnswer { page, key, arrived })
@@ -186,10 +197,11 @@ impl Query {
         let arrived = Instant::now();
         let selection = series::parse(query).map_err(QueryError::Invalid)?;
         let series_version = self.store.series_version_of(&selection.symbols, selection.timeframe);
-        let list = || Box::pin(list_latest(self.lists.clone(), self.store.clone(), selection.clone(), arrived));
+        let reading = self.store.reading_of(&selection.symbols, selection.timeframe);
+        let list = || Box::pin(list_latest(self.lists.clone(), self.store.clone(), selection.clone(), reading));
         let question = Question::Latest(selection.clone());
         let key = PageKey { question, series_version, encoding: Encoding::Identity };
-        let page = self.pages.get(&key, arrived, arrived, list).await?;
+        let page = self.pages.get(&key, arrived, reading.as_of().min(arrived), list).await?;
         Ok(QueryAnswer { page, key, arrived })
     }
 
@@ -277,23 +289,26 @@ async fn list_series(
     lists: Lists,
     store: Store,
     selection: SeriesSelection,
+    statistics: Option<Statistics>,
     reading: Reading,
 ) -> Result<Page, QueryError> {
-    let _memory = lists.reserve(series::max_series(&selection) * series::MAX_BYTES_A_SERIES).await?;
+    let of_statistics = statistics.as_ref().map_or(0, |_| series::MAX_STATISTICS_BYTES);
+    let of_series = series::max_series(&selection) * series::MAX_BYTES_A_SERIES;
+    let _memory = lists.reserve(of_series + of_statistics).await?;
     let list = store.series_from(reading, &selection).await?;
     lists.outliers.name(&list);
-    Ok(series::page(&selection, &list, reading.as_of())?)
+    Ok(series::page(&selection, &list, statistics.as_ref(), reading.as_of())?)
 }
 
 async fn list_latest(
     lists: Lists,
     store: Store,
     selection: SeriesSelection,
-    began: Instant,
+    reading: Reading,
 ) -> Result<Page, QueryError> {
     let _memory = lists.reserve(latest::max_bytes(&selection)).await?;
-    let list = store.latest(&selection).await?;
-    Ok(latest::page(&selection, &list, began)?)
+    let list = store.latest_from(reading, &selection).await?;
+    Ok(latest::page(&selection, &list, reading.as_of())?)
 }
 
 async fn compress(places: Arc<Semaphore>, page: Arc<Page>, encoding: Encoding) -> Result<Page, QueryError> {

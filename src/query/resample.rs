@@ -101,6 +101,17 @@ impl Resampling {
         Bucket { start, end: walker.bucket(range.end - 1).end }
     }
 
+    /// The stored candles from which those of `range` are built.
+    pub(super) fn stored(&self, range: Range) -> Range {
+        let Bucket { start, end } = self.span(&range);
+        Range { timeframe: self.source, start, end, ..range }
+    }
+
+    /// The number of candles of a page that takes one statement. The statement reads one more.
+    pub(super) fn candles_a_statement(&self, timeframe: Timeframe) -> usize {
+        (MAX_STEP_CANDLES / source_candles(self.source, timeframe)).saturating_sub(1).max(1)
+    }
+
     /// The days, weeks or months around the row at `time` in which the next `count` buckets are looked for.
     fn grid(&self, range: &Range, time: i64, count: usize) -> Grid {
         let a_day = range.timeframe.length().map_or(1, |length| (DAY_SECONDS / length).max(1));

@@ -130,7 +130,7 @@ fn too_many_to_build(text: &str, most: usize, source: Timeframe, timeframe: Time
 }
 
 /// Parses a whole number from 1 to `max_limit`.
-pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueError> {
+pub(crate) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueError> {
     let invalid = || ValueError::new(Rule::OutOfRange, format!("must be a whole number from 1 to {max_limit}"));
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
@@ -138,8 +138,17 @@ pub(super) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueEr
     text.parse().ok().filter(|limit| (1..=max_limit).contains(limit)).ok_or_else(invalid)
 }
 
+/// One of several words.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, ValueError> {
+    let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    chosen.ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        ValueError::new(Rule::WrongType, format!("must be one of {}", names.join(", ")))
+    })
+}
+
 /// The refusal of a parameter's value.
-pub(super) trait Refusal {
+pub(crate) trait Refusal {
     /// The stable name of the rule that was broken.
     fn kind(&self) -> &'static str;
 
@@ -168,14 +177,14 @@ impl Refusal for AlignmentError {
 }
 
 /// The decoded parameters, and their errors so far.
-pub(super) struct Parameters<'a> {
+pub(crate) struct Parameters<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     field_errors: Vec<FieldError>,
 }
 
 impl<'a> Parameters<'a> {
     /// Refuses parameters that are not `known` or occur twice.
-    pub(super) fn read(query: &'a str, known: &[&str]) -> Self {
+    pub(crate) fn read(query: &'a str, known: &[&str]) -> Self {
         Self::read_with(query, known, &[])
     }
 
@@ -196,26 +205,26 @@ impl<'a> Parameters<'a> {
     }
 
     /// `value`, if there are no errors.
-    pub(super) fn valid<T>(self, value: T) -> Result<T, Vec<FieldError>> {
+    pub(crate) fn valid<T>(self, value: T) -> Result<T, Vec<FieldError>> {
         if self.field_errors.is_empty() { Ok(value) } else { Err(self.refusal()) }
     }
 
     /// The errors, up to the number that an answer lists.
-    pub(super) fn refusal(mut self) -> Vec<FieldError> {
+    pub(crate) fn refusal(mut self) -> Vec<FieldError> {
         self.field_errors.truncate(MAX_REPORTED_ERRORS);
         self.field_errors
     }
 
     /// True if there are no errors so far.
-    pub(super) fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.field_errors.is_empty()
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(present, _)| present == name)
     }
 
-    pub(super) fn refuse(&mut self, name: &str, kind: &'static str, msg: impl Into<String>) {
+    pub(crate) fn refuse(&mut self, name: &str, kind: &'static str, msg: impl Into<String>) {
         self.field_errors.push(FieldError { loc: vec!["query".into(), name.into()], msg: msg.into(), kind });
     }
 
@@ -235,7 +244,7 @@ impl<'a> Parameters<'a> {
         parsed
     }
 
-    pub(super) fn optional<T, E: Refusal>(
+    pub(crate) fn optional<T, E: Refusal>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -245,7 +254,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// The source of candles of `timeframe`, if `source` names one.
-    fn resampling(&mut self, timeframe: Option<Timeframe>) -> Option<Resampling> {
+    pub(super) fn resampling(&mut self, timeframe: Option<Timeframe>) -> Option<Resampling> {
         let source = self.optional("source", Timeframe::parse);
         let alignment = self.optional("align", Alignment::parse);
         let week = self.optional("week", parse_weekday);
@@ -279,7 +288,7 @@ impl<'a> Parameters<'a> {
         None
     }
 
-    pub(super) fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
+    pub(crate) fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {
         if !self.has(name) {
             self.refuse(name, Rule::Missing.name(), "is missing");
         }

@@ -9,8 +9,9 @@ use tracing::warn;
 use url::form_urlencoded;
 
 use super::page::{Page, tag};
-use super::selection::{Parameters, parse_limit};
-use crate::store::{Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
+use super::selection::{Parameters, choice, parse_limit};
+use super::statistics::{SeriesStatistics, Statistics};
+use crate::store::{MonthCount, Series, SeriesKey, SeriesPage, SeriesSelection, StoreError};
 use crate::validation::FieldError;
 use candle::{Rule, Symbol, Timeframe, ValueError};
 
@@ -22,12 +23,25 @@ pub const MAX_SYMBOLS: usize = 100;
 /// The maximum number of series whose outliers are named in the log, because each of them is remembered.
 const MAX_NAMED_SERIES: usize = 1_000;
 
+const PARAMETERS: [&str; 4] = ["symbol", "timeframe", "limit", "after"];
+
 /// Reads a query string in which every parameter is optional and `symbol` may be repeated.
 ///
 /// # Errors
 /// Every error in it.
 pub(super) fn parse(query: &str) -> Result<SeriesSelection, Vec<FieldError>> {
-    let mut parameters = Parameters::read_with(query, &["symbol", "timeframe", "limit", "after"], &["symbol"]);
+    parsed(Parameters::read_with(query, &PARAMETERS, &["symbol"]))
+}
+
+/// As [`parse`], with the parameter `stats`, which is true if the answer has statistics.
+pub(super) fn parse_with_statistics(query: &str) -> Result<(SeriesSelection, bool), Vec<FieldError>> {
+    let known: Vec<_> = PARAMETERS.into_iter().chain(["stats"]).collect();
+    let mut parameters = Parameters::read_with(query, &known, &["symbol"]);
+    let statistics = parameters.optional("stats", |text| choice(text, &[("true", true), ("false", false)]));
+    Ok((parsed(parameters)?, statistics.unwrap_or(false)))
+}
+
+fn parsed(mut parameters: Parameters<'_>) -> Result<SeriesSelection, Vec<FieldError>> {
     let mut symbols = parameters.all("symbol", Symbol::parse);
     if symbols.len() > MAX_SYMBOLS {
         let message = format!("is given {} times, and at most {MAX_SYMBOLS} are accepted; ask in parts", symbols.len());
@@ -53,14 +67,17 @@ fn parse_after(text: &str) -> Result<SeriesKey, ValueError> {
     Ok(SeriesKey { symbol, timeframe })
 }
 
-/// The query string for the series after `last` that `selection` selects.
-pub(super) fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
+/// The query string for the series after `last` that `selection` selects, with statistics or without.
+pub(super) fn after(selection: &SeriesSelection, statistics: bool, last: &SeriesKey) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for symbol in &selection.symbols {
         query.append_pair("symbol", symbol.as_str());
     }
     if let Some(timeframe) = selection.timeframe {
         query.append_pair("timeframe", timeframe.name());
+    }
+    if statistics {
+        query.append_pair("stats", "true");
     }
     query
         .append_pair("limit", &selection.limit.to_string())
@@ -71,6 +88,12 @@ pub(super) fn after(selection: &SeriesSelection, last: &SeriesKey) -> String {
 /// A symbol at four bytes a character, once as it was read and once as JSON, and the text around it: the maximum number
 /// of bytes of memory that one series of a list takes while the list is read and written.
 pub(super) const MAX_BYTES_A_SERIES: usize = 2 * 4 * Symbol::MAX_CHARS + 256;
+
+/// The maximum number of months in an answer with statistics. After that many, it ends early.
+const MAX_MONTHS: usize = 100_000;
+/// The maximum number of bytes of memory that statistics add to a list: each month once as it was counted, once as an entry and once
+/// as JSON.
+pub(super) const MAX_STATISTICS_BYTES: usize = 100 * 1024 * 64;
 
 /// The maximum number of series in the list that `selection` selects.
 pub(super) fn max_series(selection: &SeriesSelection) -> usize {
@@ -89,24 +112,81 @@ struct SeriesEntry<'a> {
     first: i64,
     last: i64,
     price_precision: u32,
+    /// `None` if they were not asked for.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    statistics: Option<StatisticsEntry>,
+}
+
+/// The statistics of a series in an answer; all null if it was not counted yet.
+#[derive(Serialize, Default)]
+struct StatisticsEntry {
+    as_of: Option<i64>,
+    candles: Option<u64>,
+    bytes: Option<u64>,
+    received: Option<i64>,
+    coverage: Option<Vec<MonthEntry>>,
+}
+
+#[derive(Serialize)]
+struct MonthEntry {
+    month: String,
+    candles: u64,
+}
+
+impl From<&SeriesStatistics> for StatisticsEntry {
+    fn from(counted: &SeriesStatistics) -> Self {
+        let month = |count: &MonthCount| MonthEntry { month: count.month.to_string(), candles: count.candles };
+        Self {
+            as_of: Some(counted.as_of),
+            candles: Some(counted.candles()),
+            bytes: Some(counted.bytes()),
+            received: counted.newest.received,
+            coverage: Some(counted.months.iter().map(month).collect()),
+        }
+    }
 }
 
 impl<'a> From<&'a Series> for SeriesEntry<'a> {
     fn from(series: &'a Series) -> Self {
         let Series { key, first, last, price_precision, .. } = series;
         let (symbol, timeframe) = (key.symbol.as_str(), key.timeframe.name());
-        Self { symbol, timeframe, first: *first, last: *last, price_precision: *price_precision }
+        Self { symbol, timeframe, first: *first, last: *last, price_precision: *price_precision, statistics: None }
     }
 }
 
-/// Encodes the series that were read for `selection` since `began`.
-pub(super) fn page(selection: &SeriesSelection, list: &SeriesPage, began: Instant) -> Result<Page, StoreError> {
-    let entries: Vec<SeriesEntry<'_>> = list.series.iter().map(SeriesEntry::from).collect();
+/// Encodes the series that were read for `selection` since `began`, with `statistics` if they were asked for.
+pub(super) fn page(
+    selection: &SeriesSelection,
+    list: &SeriesPage,
+    statistics: Option<&Statistics>,
+    began: Instant,
+) -> Result<Page, StoreError> {
+    let (entries, next) = match statistics {
+        Some(statistics) => with_statistics(list, statistics),
+        None => (list.series.iter().map(SeriesEntry::from).collect(), list.next.as_ref()),
+    };
     let mut body = serde_json::to_vec(&entries).map_err(StoreError::internal)?;
     body.shrink_to_fit();
-    let after = list.next.as_ref().map(|last| after(selection, last));
+    let after = next.map(|last| after(selection, statistics.is_some(), last));
     let etag = tag(&body, None, after.as_deref(), None);
     Ok(Page { body: body.into(), etag, before: None, after, skipped: None, began })
+}
+
+/// The series of a list with their statistics, and the place to go on from, which comes early if their months are too many for
+/// one answer.
+fn with_statistics<'a>(list: &'a SeriesPage, statistics: &Statistics) -> (Vec<SeriesEntry<'a>>, Option<&'a SeriesKey>) {
+    let mut entries: Vec<SeriesEntry<'_>> = Vec::with_capacity(list.series.len());
+    let mut months = 0;
+    for (position, series) in list.series.iter().enumerate() {
+        let counted = statistics.of(&series.key);
+        months += counted.as_ref().map_or(0, |counted| counted.months.len());
+        if months > MAX_MONTHS && position > 0 {
+            return (entries, Some(&list.series[position - 1].key));
+        }
+        let counted = counted.as_deref().map(StatisticsEntry::from).unwrap_or_default();
+        entries.push(SeriesEntry { statistics: Some(counted), ..series.into() });
+    }
+    (entries, list.next.as_ref())
 }
 
 /// Names in the log the series whose precision leaves some candles out, each once, up to [`MAX_NAMED_SERIES`].

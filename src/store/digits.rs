@@ -1,6 +1,8 @@
 //! The digits that the prices of a range need.
 
-use super::{Database, Range, Store, StoreError, either};
+use tokio::time::Instant;
+
+use super::{Database, Range, Store, StoreError};
 
 /// The maximum number of candles whose digits one statement counts, which takes a small part of the time that a statement may
 /// take.
@@ -45,27 +47,31 @@ pub(super) struct CountedDigits {
 }
 
 impl Store {
-    /// The digits that all prices of `range` need, whatever its limit and direction; those of forming candles count only
-    /// if `forming`. Counts in steps, and begins no further step once the caller stops waiting.
+    /// The digits that all prices of `range` need that were stored at `since`, whatever its limit and direction; those of forming
+    /// candles count only if `forming`. Counts in steps, and begins no further step once the caller stops waiting.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn price_digits(&self, range: &Range, forming: bool) -> Result<PriceDigits, StoreError> {
+    pub async fn price_digits(&self, range: &Range, forming: bool, since: Instant) -> Result<PriceDigits, StoreError> {
         self.measured("price_digits", async {
-            let mut digits = self.digits_of(range, CandleTable::Closed).await?;
+            let mut digits = self.digits_of(range, CandleTable::Closed, since).await?;
             if forming {
-                digits = digits.and(self.digits_of(range, CandleTable::Forming).await?);
+                digits = digits.and(self.digits_of(range, CandleTable::Forming, since).await?);
             }
             Ok(digits)
         })
         .await
     }
 
-    async fn digits_of(&self, range: &Range, table: CandleTable) -> Result<PriceDigits, StoreError> {
+    async fn digits_of(&self, range: &Range, table: CandleTable, since: Instant) -> Result<PriceDigits, StoreError> {
         let mut step = Range { limit: MAX_COUNTED_CANDLES, ..range.clone() };
         let mut digits = PriceDigits::default();
         loop {
-            let counted = either!(self, store => store.count_digits(step.clone(), table).await)?;
+            let server = self.reading_since(&range.symbol, range.timeframe, since).server;
+            let counted = match &self.database {
+                Database::Postgres(postgres) => postgres.count_digits(server, step.clone(), table).await?,
+                Database::Sqlite(sqlite) => sqlite.count_digits(step.clone(), table).await?,
+            };
             digits = digits.and(counted.digits);
             match counted.last {
                 Some(last) if counted.rows == step.limit => step.start = last + 1,

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use super::reading::{ReadServer, Reading};
 use super::series::{
     LIST_TIME_BUDGET, LIST_TIMEOUT, MAX_EXAMINED_SERIES, MAX_HOPS, MIN_HOPS, Position, SeriesKey, SeriesSelection,
 };
-use super::{Database, Store, StoreError, StoredCandle, StoredCandles, either};
+use super::{Database, Store, StoreError, StoredCandle, StoredCandles};
 use crate::errors::chain;
 use candle::Timeframe;
 use tracing::debug;
@@ -79,7 +80,16 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn latest(&self, selection: &SeriesSelection) -> Result<LatestPage, StoreError> {
-        let walk = LatestWalk { store: self, selection, found: Vec::new(), examined: 0, began: Instant::now() };
+        self.latest_from(Reading::from_primary(), selection).await
+    }
+
+    /// Like [`Self::latest`], but reads where `reading` says.
+    ///
+    /// # Errors
+    /// As [`Self::latest`].
+    pub async fn latest_from(&self, reading: Reading, selection: &SeriesSelection) -> Result<LatestPage, StoreError> {
+        let server = reading.server;
+        let walk = LatestWalk { store: self, server, selection, found: Vec::new(), examined: 0, began: Instant::now() };
         let page = self.measured("latest", walk.run()).await?;
         for LatestCandle { key, row, .. } in &page.candles {
             self.unreadable.report(&key.symbol, key.timeframe, row.unreadable());
@@ -91,6 +101,7 @@ impl Store {
 /// A walk through the series of both tables.
 struct LatestWalk<'a> {
     store: &'a Store,
+    server: ReadServer,
     selection: &'a SeriesSelection,
     found: Vec<LatestCandle>,
     examined: usize,
@@ -115,7 +126,10 @@ impl LatestWalk<'_> {
         let keys = self.selection.keys();
         let mut steps = keys.chunks(MAX_HOPS).peekable();
         while let Some(keys) = steps.next() {
-            let rows = either!(self.store, store => store.latest_of(keys.to_vec()).await)?;
+            let rows = match &self.store.database {
+                Database::Postgres(postgres) => postgres.latest_of(self.server, keys.to_vec()).await?,
+                Database::Sqlite(sqlite) => sqlite.latest_of(keys.to_vec()).await?,
+            };
             self.found.extend(rows.into_iter().filter_map(LatestRow::candle));
             if self.wanted() == 0 {
                 return Ok(None);
@@ -132,7 +146,10 @@ impl LatestWalk<'_> {
         let mut position = self.selection.after.as_ref().map_or_else(Position::default, Position::after);
         let mut hops = self.wanted().clamp(MIN_HOPS, MAX_HOPS);
         loop {
-            let rows = either!(self.store, store => store.latest_after(position.clone(), hops).await)?;
+            let rows = match &self.store.database {
+                Database::Postgres(postgres) => postgres.latest_after(self.server, position.clone(), hops).await?,
+                Database::Sqlite(sqlite) => sqlite.latest_after(position.clone(), hops).await?,
+            };
             let is_last = rows.len() < hops;
             self.examined += rows.len();
             if let Some(last) = rows.last() {

@@ -1,6 +1,7 @@
 //! The store of candles. [`postgres`] and [`sqlite`] behave alike, and only these two modules hold SQL.
 
 mod candles;
+mod changes;
 mod decimal;
 mod digits;
 mod error;
@@ -12,6 +13,7 @@ mod reading;
 mod resample;
 mod series;
 pub mod sqlite;
+mod statistics;
 mod unreachable;
 mod unreadable;
 mod versions;
@@ -36,6 +38,10 @@ use candle::{Batch, Candle, Symbol, Timeframe, Timestamp, Written};
 use coalescer::Limits;
 
 pub use candles::{StoredCandle, StoredCandles, UnreadableRow};
+pub use changes::{
+    Amended, Change, ChangesSelection, Correction, Detail, Expected, Found, Imported, Matched, Note, RecordedCandle,
+    Removal, RemovalKind, Span,
+};
 pub use digits::PriceDigits;
 pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
@@ -44,6 +50,7 @@ pub use precision::Outliers;
 pub use reading::Reading;
 pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
+pub use statistics::{CountedMonths, Month, MonthCount, NewestRows};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 

@@ -50,6 +50,13 @@ impl Store {
         self.reading_if(|as_of| self.versions.is_unchanged_since(symbol, timeframe, as_of))
     }
 
+    /// Decides where to read a series, as [`Self::reading`] does, for an answer that holds everything that anybody had written by
+    /// `since`.
+    #[must_use]
+    pub fn reading_since(&self, symbol: &Symbol, timeframe: Timeframe, since: Instant) -> Reading {
+        self.reading_if(|as_of| as_of >= since && self.versions.is_unchanged_since(symbol, timeframe, as_of))
+    }
+
     /// Decides where to read the list of the series of `symbols`, as [`Self::reading`] does for one series. For no symbols,
     /// all series count.
     #[must_use]

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use candle::{Batch, Symbol, Timeframe};
+use super::series::SeriesKey;
+use candle::{Batch, Key, Symbol, Timeframe};
 
 /// Series share counters by hash; a collision costs one unnecessary cache miss.
 const COUNTERS: usize = 4096;
@@ -79,15 +80,25 @@ impl SeriesVersions {
     /// and must not be cached as the new one. A failed write bumps the versions too, because it is not always known
     /// whether its statement has changed something.
     pub(super) fn bump_on_drop<'b>(&self, batches: impl IntoIterator<Item = &'b Batch>) -> BumpOnDrop {
+        self.bump_keys_on_drop(batches.into_iter().flat_map(Batch::keys))
+    }
+
+    /// As [`Self::bump_on_drop`], for the series of `keys`.
+    pub(super) fn bump_keys_on_drop<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> BumpOnDrop {
         let mut positions: Vec<usize> = Vec::new();
         let mut last = None;
-        for key in batches.into_iter().flat_map(Batch::keys) {
+        for key in keys {
             if !last.is_some_and(|last| key.same_series(last)) {
                 positions.push(position(key.symbol(), key.timeframe()));
                 last = Some(key);
             }
         }
         BumpOnDrop { versions: self.clone(), positions }
+    }
+
+    /// As [`Self::bump_on_drop`], for one series.
+    pub(super) fn bump_series_on_drop(&self, key: &SeriesKey) -> BumpOnDrop {
+        BumpOnDrop { versions: self.clone(), positions: vec![position(&key.symbol, key.timeframe)] }
     }
 }
 

@@ -99,6 +99,12 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Rows that this process added to the record of changes, by kind.
+    Changes = "candlewick_changes_total" by "kind" {
+        Correction = "correction",
+        Deletion = "deletion",
+        Retention = "retention",
+    }
     /// Candles posted, by result.
     Candles = "candlewick_candles_total" by "result" {
         Added = "added",

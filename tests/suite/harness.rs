@@ -141,6 +141,33 @@ impl Database {
         store
     }
 
+    /// Stores `count` closed M1 candles of EURUSD from `start` on, with the values of [`candle`]. Posting as many takes a
+    /// minute.
+    pub async fn fill_minutes(&self, start: i64, count: i64) {
+        const COLUMNS: &str = "symbol, timeframe, timestamp, open, high, low, close, volume";
+        const SERIES: &str = "'EURUSD', 'M1'";
+        match self {
+            Self::Sqlite(_) => {
+                let insert = format!(
+                    "with recursive n(minute) as (select 0 union all select minute + 1 from n where minute + 1 < {count})
+                     insert into market_data_candles ({COLUMNS})
+                     select {SERIES}, ({start} + minute * 60) * 1000, '1.08500', '1.08650', '1.08480', '1.08620', 1200 from n"
+                );
+                let pool = SqlitePool::connect(&self.url()).await.unwrap();
+                pool.execute(&*insert).await.unwrap();
+                pool.close().await;
+            }
+            Self::Postgres(database) => {
+                let insert = format!(
+                    "insert into market_data_candles ({COLUMNS})
+                     select {SERIES}, to_timestamp({start} + minute * 60), 1.08500, 1.08650, 1.08480, 1.08620, 1200
+                     from generate_series(0, {count} - 1) as minute"
+                );
+                database.execute(&insert).await;
+            }
+        }
+    }
+
     /// Makes the forming candles of a symbol older by `seconds`.
     pub async fn age_forming(&self, symbol: &str, seconds: i64) {
         let update =

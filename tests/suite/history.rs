@@ -76,6 +76,36 @@ async fn exports_are_those_of_the_service(app: TestApp) {
 }
 
 #[apply(both_stores)]
+async fn built_candles_are_exported_as_the_service_builds_them(app: TestApp) {
+    let of = |hours: i64, symbol: &str, timeframe: &str| {
+        with(candle(NOW - hours * HOUR), json!({"symbol": symbol, "timeframe": timeframe, "complete": true}))
+    };
+    app.ingest(&[of(60, "EURUSD", "H1"), of(40, "EURUSD", "H1"), of(2, "EURUSD", "H1")]).await;
+    app.ingest(&[of(60, "EURUSD", "M5"), of(60, "USDJPY", "H1"), of(2, "USDJPY", "H1"), of(48, "OLD", "D1")]).await;
+    let build = ["--timeframe", "D1", "--source", "H1", "--align", "-05:00", "--week", "sunday"];
+    for over_service in [false, true] {
+        let own = folder();
+        let call = |arguments: &[&str]| {
+            commanded(&app, own.path(), over_service, &[&["export"], &build[..], arguments].concat())
+        };
+        let file = |symbol: &str| {
+            format!("/api/v1/export.csv?symbol={symbol}&timeframe=D1&source=H1&align=-05:00&week=sunday")
+        };
+        let of_service = app.get(&file("EURUSD")).await.body;
+        assert_eq!(of_service.lines().count(), 3, "{of_service}");
+        assert_eq!(call(&["--symbol", "EURUSD"]), (0, of_service.clone(), String::new()));
+        // Those that are stored in the source, under the timeframe that is built.
+        let (code, _, said) = call(&["--all", "-o", "all"]);
+        assert_eq!(
+            (code, names(&own.path().join("all"))),
+            (0, vec!["EURUSD_D1.csv".into(), "USDJPY_D1.csv".into()]),
+            "{said}"
+        );
+        assert_eq!(std::fs::read_to_string(own.path().join("all/EURUSD_D1.csv")).unwrap(), of_service);
+    }
+}
+
+#[apply(both_stores)]
 async fn mistakes_are_exit_code_2_and_leave_no_file(app: TestApp) {
     let own = folder();
     let key = ["--url", &app.url(), "--key-file", "wrong"];
@@ -89,6 +119,12 @@ async fn mistakes_are_exit_code_2_and_leave_no_file(app: TestApp) {
         (&[&file[..], &["--prices", "text"]].concat(), "--prices is not a parameter"),
         (&["export", "--symbol", "A", "--timeframe", "M1", "-o", "x.txt"], "--format must be csv, ndjson or parquet"),
         (&["export", "--all"], "--output"),
+        (&["export", "--all", "-o", "all", "--source", "M1"], "--source needs --timeframe"),
+        (
+            &["export", "--symbol", "A", "--timeframe", "M1", "--source", "H1"],
+            "--source cannot be given with timeframe M1",
+        ),
+        (&["export", "--symbol", "A", "--timeframe", "H1", "--week", "monday"], "--source is missing beside week"),
         (&["export", "--all", "-o", "all", "--timeframe", "2d"], "--timeframe is not a known timeframe"),
         (&[&file[..], &["--url", &app.url()]].concat(), "--key-file"),
         (&[&file[..], &["--url", "candles.example.com", "--key-file", "wrong"]].concat(), "--url must be an address"),

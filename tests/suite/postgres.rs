@@ -53,7 +53,8 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
             from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
         assert_eq!(
             scalar(&database, secured).await,
-            "_sqlx_migrations true false, market_data_candles true false, market_data_live_candles true false, \
+            "_sqlx_migrations true false, market_data_candles true false, market_data_changes true false, \
+             market_data_live_candles true false, \
              market_data_newest_candles true false"
         );
     });
@@ -140,6 +141,11 @@ fn supabase_roles_get_only_the_intended_grants() {
         };
         let (closed, live) = ("market_data_candles", "market_data_live_candles");
         let select = |table: &str| format!("select 1 from {table}");
+        let changes = "market_data_changes";
+        let record = format!(
+            "insert into {changes} (actor, kind, symbol, timeframe, first, last, candles, reason, detail)
+             values ('x', 'correction', 'X', 'H1', now(), now(), 1, 'x', '{{}}')"
+        );
         let cases: Vec<(&str, String, Result<u64, ()>)> = vec![
             ("anon", select(closed), Err(())),
             ("anon", select(live), Err(())),
@@ -162,6 +168,12 @@ fn supabase_roles_get_only_the_intended_grants() {
             ("service_role", select("_sqlx_migrations"), Err(())),
             ("service_role", format!("update {live} set volume = 2"), Ok(2)),
             ("service_role", format!("delete from {live}"), Ok(2)),
+            ("anon", select(changes), Err(())),
+            ("authenticated", select(changes), Ok(0)),
+            ("authenticated", record.clone(), Err(())),
+            ("service_role", record, Ok(1)),
+            ("service_role", select(changes), Ok(1)),
+            ("service_role", format!("delete from {changes}"), Err(())),
         ];
         let mut connection = database.connect().await;
         for (role, sql, expected) in cases {

@@ -1,6 +1,7 @@
 //! Reads on a standby (`DATABASE_READ_URL`): what was posted is in the next page, whatever the standby does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use candlewick::config::{Config, Variables};
 use candlewick::store::{Store, StoreError};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::faults::database_server::DatabaseServer;
-use crate::harness::{Environment, NOW, PgDatabase, Service, candle, eventually, run};
+use crate::harness::{Environment, NOW, PgDatabase, Service, candle, eventually, run, run_within};
 use crate::postgres::prepare;
 use crate::standby::{at, server};
 
@@ -34,11 +35,13 @@ impl Pair {
         Some(Self { _primary: primary, standby, database, environment, service })
     }
 
-    /// The number of the service's sessions on the standby that have read candles.
+    /// The number of the service's sessions on the standby that have read candles. The server shows the first 1,024 characters of a
+    /// statement, which may name no table.
     async fn readers(&self) -> i64 {
         const READERS: &str = "
             select count(*) from pg_stat_activity
-            where application_name like 'candlewick%' and query like '%market_data_candles%'";
+            where application_name like 'candlewick%'
+              and (query like '%market_data_candles%' or query like '%newest candle of each series%')";
         let mut watch = self.standby.connect().await;
         sqlx::query_scalar(READERS).fetch_one(&mut watch).await.unwrap()
     }
@@ -74,6 +77,77 @@ fn a_posted_candle_is_in_the_next_page() {
             let days = pair.service.get("/api/v1/candles?symbol=EURUSD&timeframe=D1&source=H1").await.json();
             let volumes = days.as_array().unwrap().iter().map(|day| day["volume"].as_i64().unwrap());
             assert_eq!(volumes.sum::<i64>(), 1200 * (posted + 1), "{days}");
+            let latest = pair.service.get("/api/v1/latest?symbol=EURUSD").await.json();
+            assert_eq!(latest[0]["timestamp"], series[0]["last"], "{latest}");
+            let file = pair.service.get("/api/v1/export.csv?symbol=EURUSD&timeframe=H1").await.body;
+            assert_eq!(file.lines().count() as i64, posted + 2);
+            let days =
+                pair.service.get("/api/v1/export.ndjson?symbol=EURUSD&timeframe=D1&source=H1&forming=true").await;
+            let volumes =
+                days.body.lines().map(|day| serde_json::from_str::<Value>(day).unwrap()["volume"].as_i64().unwrap());
+            assert_eq!(volumes.sum::<i64>(), 1200 * (posted + 1), "{days:?}");
+            assert_eq!(gaps(&pair.service).await["stored"], posted + 1);
+        }
+    });
+}
+
+/// A report over all hours that the tests of this file post.
+async fn gaps(service: &Service) -> Value {
+    let bounds = format!("from={}&to={}", NOW - 500 * 3600, NOW);
+    service.get(&format!("/api/v1/gaps?symbol=EURUSD&timeframe=H1&session=24x7&{bounds}")).await.json()
+}
+
+/// The routes whose reads go to the standby, each of which leads there by itself.
+#[test]
+fn every_long_read_goes_to_the_standby() {
+    run_within(Duration::from_secs(300), async {
+        let Some(pair) = Pair::start().await else { return };
+        // A file of these takes longer than it takes to look at the standby's position.
+        let fill = "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)
+            select 'EURUSD', 'M1', to_timestamp(1600000000 + 60 * n), 1.08501, 1.08501, 1.08501, 1.08501, 7
+            from generate_series(0, 59999) n";
+        pair.database.execute(fill).await;
+        let to = 1_600_000_000 + 60 * 59_999;
+        for path in [
+            "/api/v1/candles?symbol=EURUSD&timeframe=M1",
+            "/api/v1/candles?symbol=EURUSD&timeframe=H1&source=M1",
+            "/api/v1/series",
+            "/api/v1/series?symbol=EURUSD",
+            "/api/v1/latest",
+            "/api/v1/latest?symbol=EURUSD",
+            "/api/v1/export.csv?symbol=EURUSD&timeframe=M1",
+            "/api/v1/export.ndjson?symbol=EURUSD&timeframe=M2&source=M1",
+            "/api/v1/export.parquet?symbol=EURUSD&timeframe=M1",
+            &format!("/api/v1/gaps?symbol=EURUSD&timeframe=M1&session=24x7&from=1600000000&to={to}"),
+        ] {
+            let mut standby = pair.standby.connect().await;
+            let end =
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'candlewick%'";
+            eventually(async || {
+                standby.execute(end).await.unwrap();
+                pair.readers().await == 0
+            })
+            .await;
+            eventually(async || {
+                assert_eq!(pair.service.get(path).await.status, 200, "{path}");
+                pair.readers().await > 0
+            })
+            .await;
+        }
+    });
+}
+
+#[test]
+fn a_file_holds_what_any_process_had_stored_before_it_began() {
+    run(async {
+        let Some(pair) = Pair::start().await else { return };
+        pair.service.ingest(&[candle(NOW - 400 * 3600)]).await;
+        pair.reads_there().await;
+        let other = Service::start(&Environment::new(&pair.database.url)).await;
+        for posted in 1..=100 {
+            other.ingest(&[candle(NOW - (102 - posted) * 3600)]).await;
+            let file = pair.service.get("/api/v1/export.csv?symbol=EURUSD&timeframe=H1").await.body;
+            assert_eq!(file.lines().count() as i64, posted + 2);
         }
     });
 }
@@ -90,6 +164,12 @@ fn a_standby_that_lags_is_not_read() {
         let other = Service::start(&Environment::new(&pair.database.url)).await;
         other.ingest(&[candle(NOW - 3600)]).await;
         eventually(async || pair.newest(&pair.service).await.len() == 2).await;
+        eventually(async || {
+            let latest = pair.service.get("/api/v1/latest").await.json();
+            latest[0]["timestamp"] == (NOW - 3600) * 1000
+        })
+        .await;
+        eventually(async || gaps(&pair.service).await["stored"] == 2).await;
         standby.execute("select pg_wal_replay_resume()").await.unwrap();
         // A session that reads there again is one that the pause has not seen.
         standby

@@ -1,8 +1,10 @@
 //! The rows of the table: the work of each row, and the programs that are compared in it.
 
 mod client;
+mod export;
 mod growth;
 mod ingest;
+mod latest;
 mod limits;
 mod mixed;
 mod process;
@@ -25,7 +27,7 @@ use crate::service::Service;
 use crate::table::{INFLUX, Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 30] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -44,7 +46,10 @@ pub const NAMES: [&str; 27] = [
     "shared-refused",
     "resample-page",
     "resample-year",
+    "export-csv",
+    "export-parquet",
     "series",
+    "latest",
     "idle",
     "peak",
     "start",
@@ -218,7 +223,10 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "shared-refused" => limits::refused(bench).await,
         "resample-page" => resample::page(bench).await,
         "resample-year" => resample::year(bench).await,
+        "export-csv" => export::csv(bench).await,
+        "export-parquet" => export::parquet(bench).await,
         "series" => series::measure(bench).await,
+        "latest" => latest::measure(bench).await,
         "idle" => process::idle(bench).await,
         "peak" => process::peak(bench).await,
         "start" => process::start(bench).await,

@@ -9,8 +9,10 @@ use super::{Bench, Contender, Targets, batches, fill};
 use crate::bare::Years;
 use crate::candles::{Random, TIMEFRAME, beginning, symbol};
 use crate::client::get;
+use crate::download::export;
+use crate::duckdb::DuckDb;
 use crate::postgres_server::{empty, settle};
-use crate::table::Line;
+use crate::table::{Line, Reference, compared};
 use crate::{generator, load};
 
 const CONNECTIONS: usize = 4;
@@ -54,6 +56,22 @@ pub async fn page(bench: &Bench) -> Vec<Line> {
     rates.await.lines(&name, "pages/s", "bare row fetch", Targets::default())
 }
 
+/// The same year in DuckDB, right after, because its process would take memory from the others.
+fn beside_duckdb(bench: &Bench, name: &str, ours: &[f64]) -> Option<Line> {
+    let folder = tempfile::tempdir_in(bench.folder()).unwrap();
+    let path = folder.path().join("candles.csv");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let query = format!("symbol={}&timeframe={TIMEFRAME}&time=ms", symbol(0));
+    export(bench.address(Contender::Ours), "csv", &query, &mut file);
+    let mut duckdb = DuckDb::start(&path)?;
+    let first = beginning() + TimeDelta::days(1);
+    let command = format!("days {} {DAYS}", first.timestamp_millis());
+    let rates: Vec<f64> = (0..=ours.len()).map(|_| 1.0 / duckdb.seconds(&command)).skip(1).collect();
+    // It may take three times as long as DuckDB does.
+    let reference = Reference { name: "DuckDB in memory, 1 thread", target: Some(1.0 / 3.0), rates };
+    Some(compared(name, "pages/s", ours, &reference))
+}
+
 /// A year of days, beside the statement that a query tool would send.
 pub async fn year(bench: &Bench) -> Vec<Line> {
     store(bench).await;
@@ -71,5 +89,10 @@ pub async fn year(bench: &Bench) -> Vec<Line> {
         generator::run(bench.address(contender), iter::once(requests), StatusCode::OK, bench.plan.length).rate()
     });
     let name = format!("{DAYS} D1 built from {TIMEFRAME}, uncached, 1 connection");
-    rates.await.lines(&name, "pages/s", "date_trunc and array_agg", Targets { bare: Some(2.0), ..Targets::default() })
+    let rates = rates.await;
+    let duckdb = beside_duckdb(bench, &name, &rates.of[Contender::Ours as usize]);
+    let targets = Targets { bare: Some(2.0), ..Targets::default() };
+    let mut lines = rates.lines(&name, "pages/s", "date_trunc and array_agg", targets);
+    lines.extend(duckdb);
+    lines
 }

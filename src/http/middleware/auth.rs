@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::config::{ApiKey, RateLimit};
+use crate::config::RateLimit;
 use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scope};
 use crate::http::middleware::keyed_limiter::AddressLimiter;
 use crate::http::middleware::misplaced::{self, Misplaced};
@@ -58,9 +58,10 @@ pub(crate) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
 
 /// The headers that may hold a key, and the scope that it then has. `HeaderName`s, because a `&str` would be parsed on every
 /// lookup.
-static PLACES: [(HeaderName, Option<Scope>); 3] = [
+static PLACES: [(HeaderName, Option<Scope>); 4] = [
     (HeaderName::from_static("x-api-key"), Some(Scope::Ingest)),
     (HeaderName::from_static("x-internal-token"), Some(Scope::Read)),
+    (HeaderName::from_static("x-maintenance-key"), Some(Scope::Maintenance)),
     (header::AUTHORIZATION, None),
 ];
 
@@ -81,14 +82,14 @@ impl Guards {
 
 impl Keyring {
     /// `searches` limits how often the requests of one address are searched for a misplaced key.
-    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], searches: RateLimit, shared: SharedLimits) -> Self {
-        let entries = Arc::new(RwLock::new(Arc::new(Credentials::new(ingest, read))));
+    pub(crate) fn new(accepted: Credentials, searches: RateLimit, shared: SharedLimits) -> Self {
+        let entries = Arc::new(RwLock::new(Arc::new(accepted)));
         Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)), shared }
     }
 
     /// Replaces the keys from the next request on.
-    pub(crate) fn replace(&self, ingest: &[ApiKey], read: &[ApiKey]) {
-        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Credentials::new(ingest, read));
+    pub(crate) fn replace(&self, accepted: Credentials) {
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accepted);
     }
 
     /// True unless `client` is over its limit of searches.
@@ -107,11 +108,12 @@ impl Keyring {
 
     /// Identifies `client` by the credentials in `headers`, on a route that takes keys with one of `scopes`.
     ///
-    /// Of an ingest key and a read token the route takes the one that it is for. Two keys of one scope, or two in one header,
-    /// are refused even if both are valid, because a proxy may read the other one.
+    /// Of keys of several scopes the route takes the one that it is for. Two keys of one scope, or two in one header, are
+    /// refused even if both are valid, because a proxy may read the other one.
     pub(crate) fn identify(&self, client: Client, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
         let entries = self.entries();
-        let (mut ingest, mut read, mut misplaced, mut unknown) = (None, None, None, None);
+        let (mut misplaced, mut unknown) = (None, None);
+        let mut valid: Vec<Arc<Credential>> = Vec::new();
         for (name, place) in &PLACES {
             for (position, value) in presented(headers, name).enumerate() {
                 let secret = if place.is_some() { Some(value) } else { bearer(value) };
@@ -123,27 +125,25 @@ impl Keyring {
                     }
                     continue;
                 };
-                let slot = if entry.scope == Scope::Ingest { &mut ingest } else { &mut read };
-                if position > 0 || slot.is_some() {
+                if position > 0 || valid.iter().any(|other| other.scope == entry.scope) {
                     misplaced.get_or_insert(Misplaced::several(&entry));
                 }
-                *slot = Some(entry);
+                valid.push(entry);
             }
         }
         if let Some(place) = unknown {
-            let valid = ingest.or(read).map(|entry| Arc::clone(&entry.name));
+            let valid = valid.first().map(|entry| Arc::clone(&entry.name));
             let holder = valid.or_else(|| misplaced.map(|misplaced| misplaced.name));
             return Identity::Unknown(holder.map(|holder| Arc::new(Misplaced::beside_unknown(holder, place))));
         }
         if let Some(misplaced) = misplaced {
             return Identity::Misplaced(Arc::new(misplaced));
         }
-        match (ingest, read) {
-            (None, None) => Identity::Anonymous(self.clone(), client),
-            (Some(entry), None) | (None, Some(entry)) => Identity::Known(entry),
-            (Some(ingest), Some(read)) => {
-                Identity::Known(if scopes.first() == Some(&Scope::Ingest) { ingest } else { read })
-            }
+        let taken = scopes.iter().find_map(|scope| valid.iter().position(|entry| entry.scope == *scope)).unwrap_or(0);
+        if valid.is_empty() {
+            Identity::Anonymous(self.clone(), client)
+        } else {
+            Identity::Known(valid.swap_remove(taken))
         }
     }
 }
@@ -160,10 +160,13 @@ fn presented<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Ite
     headers.get_all(name).iter().map(HeaderValue::as_bytes).filter(|value| !is_empty(value))
 }
 
-/// True if a request has more credentials than there are headers for them. The refusal then does not say which one is unknown,
+/// The maximum number of credentials of a request whose refusal says which of them is unknown.
+const MAX_CREDENTIALS: usize = 3;
+
+/// True if a request has more credentials than a client has reason to send. The refusal then does not say which one is unknown,
 /// because a request could try as many keys as it has header lines, and the answer would reveal whether one of them is valid.
 fn is_crowded(headers: &HeaderMap) -> bool {
-    PLACES.iter().map(|(name, _)| presented(headers, name).count()).sum::<usize>() > PLACES.len()
+    PLACES.iter().map(|(name, _)| presented(headers, name).count()).sum::<usize>() > MAX_CREDENTIALS
 }
 
 /// True for no value, and for the word `Bearer` without a token. Header values have no blanks around them.
@@ -194,6 +197,14 @@ pub(crate) async fn require(
     } else {
         AuthFailures::WrongScope.count(1);
         let detail = match entry.scope {
+            _ if scopes.contains(&Scope::Maintenance) => {
+                "This route takes a maintenance key in X-Maintenance-Key, and this key is another one; the operator of the \
+                 service sets such keys as MAINTENANCE_KEY, and without one nothing is corrected or deleted over HTTP."
+            }
+            Scope::Maintenance => {
+                "This key may correct and delete candles; post with an ingest key in X-API-KEY, and read with the internal \
+                 token."
+            }
             Scope::Ingest => "This key may post candles and list series; read with the internal token.",
             Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
         };

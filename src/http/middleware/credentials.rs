@@ -15,6 +15,8 @@ pub(crate) enum Scope {
     Ingest,
     /// Read everything.
     Read,
+    /// Correct and delete stored candles.
+    Maintenance,
 }
 
 /// The name of the key that a request came with. The response carries it to the log.
@@ -37,17 +39,17 @@ impl Credential {
 }
 
 /// The accepted keys as digests, so that a comparison takes equally long whatever was sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Credentials(Vec<Arc<Credential>>);
 
 impl Credentials {
-    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey]) -> Self {
+    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], maintenance: &[ApiKey]) -> Self {
         let entry = |key: &ApiKey, scope| {
             let digest = Sha256::digest(key.secret.expose_secret()).into();
             Arc::new(Credential { name: key.name.as_str().into(), digest, scope })
         };
-        let ingest = ingest.iter().map(|key| entry(key, Scope::Ingest));
-        Self(ingest.chain(read.iter().map(|key| entry(key, Scope::Read))).collect())
+        let kinds = [(ingest, Scope::Ingest), (read, Scope::Read), (maintenance, Scope::Maintenance)];
+        Self(kinds.into_iter().flat_map(|(keys, scope)| keys.iter().map(move |key| entry(key, scope))).collect())
     }
 
     /// Compares with every key, so that the time taken reveals nothing.

@@ -76,9 +76,8 @@ impl Misplaced {
         let detail = if scopes.contains(&entry.scope) {
             format!("{lead}; send the {what} alone in {header}, or after Bearer in Authorization.")
         } else {
-            let other = if entry.scope == Scope::Ingest { Scope::Read } else { Scope::Ingest };
-            let (other_kind, _, other_header) = words(other);
-            let article = if other == Scope::Ingest { "an" } else { "a" };
+            let (other_kind, _, other_header) = words(scopes.first().copied().unwrap_or(Scope::Read));
+            let article = article(other_kind);
             format!("{lead}; it belongs in {header}, and this route takes {article} {other_kind} in {other_header}.")
         };
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Misplaced, detail }
@@ -123,7 +122,12 @@ fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
     match scope {
         Scope::Ingest => ("ingest key", "key", "X-API-KEY"),
         Scope::Read => ("read token", "token", "X-Internal-Token"),
+        Scope::Maintenance => ("maintenance key", "key", "X-Maintenance-Key"),
     }
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with('i') { "an" } else { "a" }
 }
 
 /// The header for credentials of a scope. Without a scope, it is the header for credentials of any.
@@ -134,7 +138,7 @@ fn header_name(place: Option<Scope>) -> &'static str {
 /// Refuses a request in which one header for credentials is empty and no other holds a credential.
 pub(crate) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
     let (kind, _, header) = words(scopes.first().copied().unwrap_or(Scope::Read));
-    let article = if kind.starts_with('i') { "an" } else { "a" };
+    let article = article(kind);
     let detail = format!(
         "{} is empty, perhaps because a variable is not set; send {article} {kind} in {header}, or after Bearer in \
          Authorization.",

@@ -1,4 +1,4 @@
-//! Rate limits: for each ingest key and each read token, and for each address of callers without a valid key.
+//! Rate limits: for each key and each read token, and for each address of callers without a valid key.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -39,6 +39,7 @@ pub(crate) struct Limiter(Arc<Limiters>);
 struct Limiters {
     ingest: KeyedLimiter<Arc<str>>,
     query: KeyedLimiter<Arc<str>>,
+    maintenance: KeyedLimiter<Arc<str>>,
     anonymous: AddressLimiter,
     wrong_keys: AddressLimiter,
     shared: SharedLimits,
@@ -50,6 +51,7 @@ impl Limiter {
         Self(Arc::new(Limiters {
             ingest: KeyedLimiter::new(limits.ingest, 2),
             query: KeyedLimiter::new(limits.query, 2),
+            maintenance: KeyedLimiter::new(limits.ingest, 2),
             anonymous: AddressLimiter::new(limits.anonymous, 2),
             wrong_keys: AddressLimiter::new(wrong_keys, 1),
             shared,
@@ -88,6 +90,11 @@ impl Limiter {
                 &self.0.ingest,
                 RateLimited::Ingest,
                 "This key posts too often; wait for Retry-After, and put more candles into each post.",
+            ),
+            Scope::Maintenance => (
+                &self.0.maintenance,
+                RateLimited::Ingest,
+                "This key corrects or deletes too often; wait for Retry-After, and put more candles into each request.",
             ),
             Scope::Read => (
                 &self.0.query,

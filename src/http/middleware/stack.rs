@@ -121,7 +121,7 @@ mod tests {
         let layers = Stack {
             listener: Listener { proxies, stopping: CancellationToken::new(), metrics: None },
             origins: OriginPolicy::new(&access),
-            keyring: Keyring::new(&[], &[], RateLimit::Off, SharedLimits::default()),
+            keyring: Keyring::new(Credentials::default(), RateLimit::Off, SharedLimits::default()),
             guards: Guards::default(),
             limiter: Limiter::new(&unlimited, SharedLimits::default()),
             admission: Arc::new(AdmissionControl::new()),

@@ -13,10 +13,11 @@ use crate::detach_on_drop::detach_on_drop;
 use crate::http::middleware::access_log::Rows;
 use crate::http::middleware::admission::{self, AdmissionControl};
 use crate::http::middleware::auth::Identity;
-use crate::http::problem::{GetProblems, PostProblems, Problem};
+use crate::http::problem::{DeletionProblems, GetProblems, PostProblems, Problem};
 use crate::http::routes::batch_body::BatchBody;
-use crate::http::routes::page::{self, JSON, PageRoute};
+use crate::http::routes::page::{self, JSON, NOT_KEPT, PageRoute};
 use crate::ingest::{BatchFields, Conflict, Conflicts, Handling, Ingest, Receipt, Rejection};
+use crate::maintain::{ChangeId, Deletion, DryRun, Maintenance};
 use crate::query::Query;
 use crate::schema::{AlignParameter, Bound, SymbolParameter, TimeframeParameter, UnitParameter, WeekParameter};
 
@@ -216,6 +217,102 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let found = query.candles(parameters.as_deref().unwrap_or_default()).await?;
     page::answer((&query, &admission), PageRoute::Candles, &headers, found).await
+}
+
+/// Delete candles
+///
+/// Deletes the closed and forming candles of a series in a span, in two steps: `dry_run=true` answers what would be deleted and a
+/// digest of it, and the deletion needs that digest and a reason. At most 100,000 candles. What is deleted stands in
+/// `GET /api/v1/changes`. A sender that posts its history again brings deleted candles back.
+#[utoipa::path(
+    delete, path = "/api/v1/candles", tag = "Corrections", operation_id = "delete_candles",
+    security(("maintenance_key" = []), ("bearer" = [])),
+    params(
+        ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
+        ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("from" = inline(Bound), Query, description = "First opening time, as with `GET /api/v1/candles`."),
+        ("to" = inline(Bound), Query, description = "Last opening time."),
+        ("unit" = inline(Option<UnitParameter>), Query, description = "The unit of the times that are numbers: seconds or milliseconds."),
+        ("dry_run" = Option<bool>, Query, nullable = false, description = "`true` deletes nothing and answers what would be deleted."),
+        ("confirm" = Option<String>, Query, nullable = false, example = "9f31c2a4b07d",
+         description = "The digest that the dry run answered; required without it."),
+        ("reason" = Option<String>, Query, nullable = false, example = "bad feed",
+         description = "1 to 200 characters, for the record; required without the dry run."),
+    ),
+    responses(
+        (status = 200, description = "The candles were deleted, or would be.", body = DeletionAnswer,
+         headers(("cache-control" = String, description = "`private, no-store`."))),
+        DeletionProblems,
+    )
+)]
+pub(crate) async fn delete(
+    State(maintenance): State<Maintenance>,
+    Extension(identity): Extension<Identity>,
+    RawQuery(parameters): RawQuery,
+) -> Result<Response, Problem> {
+    let actor = identity.name();
+    // Counted and recorded even if the client disconnects.
+    let work =
+        detach_on_drop(async move { maintenance.delete(parameters.as_deref().unwrap_or_default(), &actor).await });
+    let answer = DeletionAnswer::from(admission::in_time(work).await??);
+    let body = serde_json::to_vec(&answer).map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(([JSON], [NOT_KEPT], body).into_response())
+}
+
+/// What a deletion deleted, or would delete.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Deletion)]
+pub(crate) struct DeletionAnswer {
+    /// `success`, or `dry_run`.
+    #[schema(example = "dry_run")]
+    status: &'static str,
+    /// With `dry_run`: the number of candles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1440)]
+    matched: Option<u64>,
+    /// Without it: the number of candles that were deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    records_deleted: Option<u64>,
+    /// Opening time of the first candle, in epoch milliseconds; null where there is none.
+    #[schema(example = 1_754_006_400_000_i64, required = true)]
+    first: Option<i64>,
+    /// Opening time of the last candle.
+    #[schema(example = 1_754_092_740_000_i64, required = true)]
+    last: Option<i64>,
+    /// With `dry_run`: the digest to send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "9f31c2a4b07d")]
+    confirm: Option<String>,
+    /// Without it: the id of the change in the record; absent where there was nothing to delete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    change: Option<ChangeId>,
+}
+
+impl From<Deletion> for DeletionAnswer {
+    fn from(deletion: Deletion) -> Self {
+        match deletion {
+            Deletion::DryRun(DryRun { matched }) => Self {
+                status: "dry_run",
+                matched: Some(matched.candles()),
+                records_deleted: None,
+                first: matched.first,
+                last: matched.last,
+                confirm: Some(matched.digest),
+                change: None,
+            },
+            Deletion::Done { matched, change } => Self {
+                status: "success",
+                matched: None,
+                records_deleted: Some(matched.candles()),
+                first: matched.first,
+                last: matched.last,
+                confirm: None,
+                change,
+            },
+        }
+    }
 }
 
 /// Capacity for the answer to a batch of which nothing has to be listed.

@@ -26,7 +26,7 @@ use crate::http::problem::{self, Code, Problem};
             Every answer carries `x-request-id`. Every failure but those of `/health` and the verdicts of `/api/v1/freshness` is an `application/problem+json`. \
             GET routes answer HEAD too.",
     ),
-    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Health"), (name = "Documentation")),
+    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Corrections"), (name = "Health"), (name = "Documentation")),
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]
@@ -41,6 +41,10 @@ impl Modify for Security {
         };
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Either kind of key.")).build();
         let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "maintenance_key",
+            header("X-Maintenance-Key", "A key from MAINTENANCE_KEY: corrects and deletes candles."),
+        );
         components.add_security_scheme("ingest_key", header("X-API-KEY", "A key from MT5_API_KEY: posts candles."));
         components.add_security_scheme(
             "internal_token",

@@ -14,7 +14,7 @@ use crate::http::problem::{GetProblems, Problem};
 use crate::http::routes::accept_encoding;
 use crate::http::timeouts::FIRST_PIECE_TIMEOUT;
 use crate::query::{Encoding, FileFormat, Query};
-use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
+use crate::schema::{AlignParameter, Bound, Switch, SymbolParameter, TimeframeParameter, UnitParameter, WeekParameter};
 
 const PARQUET: &str = "application/vnd.apache.parquet";
 
@@ -42,7 +42,6 @@ macro_rules! words {
         }
     };
 }
-words!(Forming, "true", "false");
 words!(TimeForm, "iso", "ms", "s");
 words!(PriceType, "decimal", "double", "text");
 
@@ -56,10 +55,16 @@ words!(PriceType, "decimal", "double", "text");
     params(
         ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
         ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("source" = inline(Option<TimeframeParameter>), Query,
+         description = "A shorter stored timeframe from which the candles are built, as with `GET /api/v1/candles`."),
+        ("align" = inline(Option<AlignParameter>), Query,
+         description = "Where the days of built candles begin; `utc` if absent. Only with `source`."),
+        ("week" = inline(Option<WeekParameter>), Query,
+         description = "Weekday of the trading date with which weeks of built candles begin; `monday` if absent. Only with `source`."),
         ("from" = inline(Option<Bound>), Query, description = "First opening time, as with `GET /api/v1/candles`."),
         ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
         ("unit" = inline(Option<UnitParameter>), Query, description = "The unit of the times that are numbers: seconds or milliseconds."),
-        ("forming" = inline(Option<Forming>), Query, description = "`true` adds forming candles, and the column `complete`."),
+        ("forming" = inline(Option<Switch>), Query, description = "`true` adds forming candles, and the column `complete`."),
         ("time" = inline(Option<TimeForm>), Query, description = "The form of the times: RFC 3339 (`iso`, the default), epoch milliseconds or epoch seconds."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
          description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight."),
@@ -95,10 +100,16 @@ pub(crate) async fn csv(
     params(
         ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
         ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("source" = inline(Option<TimeframeParameter>), Query,
+         description = "A shorter stored timeframe from which the candles are built, as with `GET /api/v1/candles`."),
+        ("align" = inline(Option<AlignParameter>), Query,
+         description = "Where the days of built candles begin; `utc` if absent. Only with `source`."),
+        ("week" = inline(Option<WeekParameter>), Query,
+         description = "Weekday of the trading date with which weeks of built candles begin; `monday` if absent. Only with `source`."),
         ("from" = inline(Option<Bound>), Query, description = "First opening time, as with `GET /api/v1/candles`."),
         ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
         ("unit" = inline(Option<UnitParameter>), Query, description = "The unit of the times that are numbers: seconds or milliseconds."),
-        ("forming" = inline(Option<Forming>), Query, description = "`true` adds forming candles, which have `\"complete\":false`."),
+        ("forming" = inline(Option<Switch>), Query, description = "`true` adds forming candles, which have `\"complete\":false`."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
          description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight."),
     ),
@@ -134,10 +145,16 @@ pub(crate) async fn ndjson(
     params(
         ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
         ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("source" = inline(Option<TimeframeParameter>), Query,
+         description = "A shorter stored timeframe from which the candles are built, as with `GET /api/v1/candles`."),
+        ("align" = inline(Option<AlignParameter>), Query,
+         description = "Where the days of built candles begin; `utc` if absent. Only with `source`."),
+        ("week" = inline(Option<WeekParameter>), Query,
+         description = "Weekday of the trading date with which weeks of built candles begin; `monday` if absent. Only with `source`."),
         ("from" = inline(Option<Bound>), Query, description = "First opening time, as with `GET /api/v1/candles`."),
         ("to" = inline(Option<Bound>), Query, description = "Last opening time."),
         ("unit" = inline(Option<UnitParameter>), Query, description = "The unit of the times that are numbers: seconds or milliseconds."),
-        ("forming" = inline(Option<Forming>), Query, description = "`true` adds forming candles, and the column `complete`."),
+        ("forming" = inline(Option<Switch>), Query, description = "`true` adds forming candles, and the column `complete`."),
         ("prices" = inline(Option<PriceType>), Query, description = "The type of prices: exact decimals (the default), doubles, or the posted text."),
     ),
     responses(

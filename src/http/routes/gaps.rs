@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
 use crate::http::middleware::admission::AdmissionControl;
 use crate::http::problem::{GapProblems, Problem};
-use crate::http::routes::page::JSON;
+use crate::http::routes::page::{JSON, NOT_KEPT};
 use crate::query::Query;
 use crate::schema::{Bound, SymbolParameter, TimeframeParameter, UnitParameter};
 
@@ -121,6 +120,5 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let report = query.gaps(parameters.as_deref().unwrap_or_default()).await?;
     let body = serde_json::to_vec(&report).map_err(|error| Problem::internal(error.to_string()))?;
-    let not_kept = [(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"))];
-    Ok(([JSON], not_kept, admission.reserve_response(body.into())?).into_response())
+    Ok(([JSON], [NOT_KEPT], admission.reserve_response(body.into())?).into_response())
 }

@@ -32,6 +32,10 @@ impl PageRoute {
 const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
 const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
 const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
+/// The header of answers that no cache may keep.
+pub(crate) const NOT_KEPT: (HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+
 pub(crate) const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 /// Answers a request with the page that was found for it, or with 304 if its client has that page.

@@ -11,7 +11,7 @@ use crate::http::middleware::admission::AdmissionControl;
 use crate::http::problem::{GetProblems, Problem};
 use crate::http::routes::page::{self, PageRoute};
 use crate::query::Query;
-use crate::schema::{SeriesAfter, SymbolParameter, TimeframeParameter};
+use crate::schema::{SeriesAfter, Switch, SymbolParameter, TimeframeParameter};
 
 /// One series, described by its closed candles.
 #[derive(Debug, ToSchema)]
@@ -32,6 +32,33 @@ pub(crate) struct SeriesAnswer {
     /// of them, and at least one, may have more.
     #[schema(example = 5)]
     price_precision: u32,
+    /// With `stats=true`: everything that was stored by this time is counted, in epoch milliseconds; null if the series was not
+    /// counted yet, as are the other statistics then.
+    #[schema(required = false, example = 1_754_265_660_000_i64)]
+    as_of: Option<i64>,
+    /// With `stats=true`: the number of closed candles.
+    #[schema(required = false, example = 13_050)]
+    candles: Option<u64>,
+    /// With `stats=true`: the bytes that their rows take if all of them are as large as the newest 100, without the index, free space and
+    /// compression by the database.
+    #[schema(required = false, example = 1_435_500)]
+    bytes: Option<u64>,
+    /// With `stats=true`: when the newest closed candle was stored, in epoch milliseconds; null too if the table does not keep it.
+    #[schema(required = false, example = 1_754_218_861_204_i64)]
+    received: Option<i64>,
+    /// With `stats=true`: the months in UTC in which closed candles opened, in ascending order.
+    #[schema(required = false)]
+    coverage: Option<Vec<MonthCoverage>>,
+}
+
+/// The closed candles of a month in UTC.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "documents the bytes that query::series writes")]
+pub(crate) struct MonthCoverage {
+    #[schema(example = "2025-08", pattern = r"^\d{4}-\d{2}$")]
+    month: String,
+    #[schema(example = 504, minimum = 1)]
+    candles: u64,
 }
 
 /// List what is stored
@@ -49,6 +76,9 @@ pub(crate) struct SeriesAnswer {
          description = "The maximum number of series; 10000 if absent."),
         ("after" = inline(Option<SeriesAfter>), Query, example = "H1:EURUSD",
          description = "Only series after this one, `TIMEFRAME:SYMBOL`, which need not be stored."),
+        ("stats" = inline(Option<Switch>), Query, example = "true",
+         description = "`true` adds statistics to each series. They are counted in the background while somebody asks, so they are null at \
+            first, and `as_of` says how old they are."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
          description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight. Answers below 1 KiB stay plain."),

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tokio::time::Instant;
 
 use super::ExportError;
 use super::parquet::ParquetFile;
@@ -39,14 +40,18 @@ impl Encoder {
     pub(super) async fn new(
         store: &Store,
         selection: &ExportSelection,
-        encoding: Encoding,
+        (encoding, began): (Encoding, Instant),
     ) -> Result<Self, ExportError> {
         let file = if let Some(lines) = Lines::of(selection) {
             let compressor = Compressor::new(encoding).map_err(ExportError::encoding)?;
             File::Lines { lines, text: lines.header().into(), compressor: Box::new(compressor) }
         } else {
             let digits = match selection.prices {
-                PriceType::Decimal => store.price_digits(&selection.range, selection.forming).await?,
+                PriceType::Decimal => {
+                    // Forming candles are parts of built ones that are closed, too.
+                    let forming = selection.forming || selection.resampling.is_some();
+                    store.price_digits(&selection.stored(), forming, began).await?
+                }
                 PriceType::Double | PriceType::Text => PriceDigits::default(),
             };
             File::Parquet(Box::new(ParquetFile::new(selection, digits)?))

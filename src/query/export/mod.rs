@@ -1,6 +1,6 @@
 //! Exports: a series as one file of any length.
 //!
-//! An export is read in pages by key and encoded ([`encoder`]) one page ahead of its client, in memory that does not grow
+//! An export is read, or built from a shorter timeframe, in pages by key and encoded ([`encoder`]) one page ahead of its client, in memory that does not grow
 //! with its length. No transaction or connection is held between two pages: closed candles are only ever added, so
 //! everything that was stored when the export began is in it. [`selection`] reads its parameters, [`text`] writes CSV and
 //! NDJSON, and [`parquet`] writes Parquet.
@@ -20,12 +20,12 @@ use futures_util::Stream;
 use metrics::gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span, warn};
 
 use super::{Encoding, QueryError};
 use crate::errors::chain;
-use crate::store::{Range, Store, StoreError};
+use crate::store::{Range, Store, StoreError, StoredCandles};
 use crate::telemetry::metrics::{EXPORTS_ACTIVE, ExportsEnded, Shed};
 use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
@@ -47,6 +47,9 @@ pub enum ExportError {
     /// The prices have more digits than a decimal of Parquet holds.
     #[error("the prices need {0} digits, and a decimal of Parquet holds at most {max}", max = parquet::MAX_DIGITS)]
     TooManyDigits(u32),
+    /// A candle cannot be built.
+    #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Unbuildable(Vec<FieldError>),
     /// A candle that was stored after the digits were counted has more of them.
     #[error("the candle that opened at {0} has more digits than those that were stored when the export began")]
     MoreDigits(i64),
@@ -61,6 +64,16 @@ impl ExportError {
     }
 }
 
+impl From<QueryError> for ExportError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Store(error) => Self::Store(error),
+            QueryError::Invalid(field_errors) => Self::Unbuildable(field_errors),
+            error => Self::Store(StoreError::internal(error)),
+        }
+    }
+}
+
 impl From<ExportError> for QueryError {
     fn from(error: ExportError) -> Self {
         match error {
@@ -70,6 +83,7 @@ impl From<ExportError> for QueryError {
                 let loc = vec!["query".into(), "prices".into()];
                 Self::Invalid(vec![FieldError { loc, msg, kind: Rule::TooPrecise.name() }])
             }
+            ExportError::Unbuildable(field_errors) => Self::Invalid(field_errors),
             ExportError::MoreDigits(_) | ExportError::Encoding(_) => Self::Store(StoreError::internal(error)),
         }
     }
@@ -112,8 +126,11 @@ impl Exports {
     ) -> Result<Export, QueryError> {
         let place = self.place()?;
         let file_name = selection.file_name();
-        let range = Range { limit: self.page_candles, ..selection.range.clone() };
-        let worker = Worker { store, range, selection, encoding, encoder: None };
+        let resampling = selection.resampling.as_ref();
+        let built = resampling.map(|resampling| resampling.candles_a_statement(selection.range.timeframe));
+        let limit = self.page_candles.min(built.unwrap_or(usize::MAX));
+        let range = Range { limit, ..selection.range.clone() };
+        let worker = Worker { store, range, selection, encoding, began: Instant::now(), encoder: None };
         let span = Span::current();
         let next = tokio::spawn(worker.step().instrument(span.clone()));
         Ok(Export { file_name, first: None, next: Some(next), span, outcome: Some(ExportsEnded::Left), _place: place })
@@ -232,6 +249,8 @@ struct Worker {
     range: Range,
     selection: ExportSelection,
     encoding: Encoding,
+    /// Everything that was stored by this time is in the file.
+    began: Instant,
     /// `None` until the first piece.
     encoder: Option<Encoder>,
 }
@@ -240,10 +259,10 @@ impl Worker {
     async fn step(mut self) -> Result<Piece, ExportError> {
         let encoder = match self.encoder.take() {
             Some(encoder) => encoder,
-            None => Encoder::new(&self.store, &self.selection, self.encoding).await?,
+            None => Encoder::new(&self.store, &self.selection, (self.encoding, self.began)).await?,
         };
-        let page = self.store.range(self.range.clone()).await?;
-        let last = page.time(page.len().wrapping_sub(1)).filter(|_| page.len() == self.range.limit);
+        let (page, more) = self.page().await?;
+        let last = page.time(page.len().wrapping_sub(1)).filter(|_| more);
         let encode = move || encoder.encode(&page, last.is_none());
         let (encoder, bytes) = spawn_blocking(encode).await.map_err(ExportError::encoding)??;
         let rest = last.zip(encoder).map(|(last, encoder)| {
@@ -251,5 +270,19 @@ impl Worker {
             Self { encoder: Some(encoder), ..self }
         });
         Ok(Piece { bytes, rest })
+    }
+
+    /// Reads or builds the next candles, and says whether there may be more.
+    async fn page(&self) -> Result<(StoredCandles, bool), ExportError> {
+        let Range { symbol, timeframe, limit, .. } = &self.range;
+        let Some(resampling) = &self.selection.resampling else {
+            let reading = self.store.reading_since(symbol, *timeframe, self.began);
+            let page = self.store.range_from(reading, self.range.clone()).await?;
+            let more = page.len() == *limit;
+            return Ok((page, more));
+        };
+        let reading = self.store.reading_since(symbol, resampling.source, self.began);
+        let built = resampling.read(&self.store, reading, &self.range).await?;
+        Ok((built.candles, built.more))
     }
 }

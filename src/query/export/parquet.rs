@@ -15,6 +15,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::ExportError;
 use super::selection::{ExportSelection, PriceType};
+use crate::query::Resampling;
 use crate::store::{PriceDigits, StoredCandle};
 
 /// The maximum number of digits of a decimal, and of one that is stored in 64 bits.
@@ -185,10 +186,15 @@ impl ParquetFile {
         );
         let schema = parse_message_type(&schema).map_err(ExportError::encoding)?;
         let value = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());
-        let series = vec![
+        let mut series = vec![
             value("symbol", selection.range.symbol.as_str()),
             value("timeframe", selection.range.timeframe.name()),
         ];
+        if let Some(Resampling { source, calendar }) = &selection.resampling {
+            series.push(value("source", source.name()));
+            series.push(value("align", &calendar.alignment().to_string()));
+            series.push(value("week", calendar::weekday_name(calendar.week())));
+        }
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("candlewick version ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))

@@ -3,10 +3,11 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use strum::IntoStaticStr;
 
-use crate::query::selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters};
+use crate::query::Resampling;
+use crate::query::selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, choice};
 use crate::store::{Direction, Range};
 use crate::validation::FieldError;
-use candle::{EpochUnit, Rule, Symbol, Timeframe, ValueError, format_millis, parse_bound};
+use candle::{EpochUnit, Symbol, Timeframe, format_millis, parse_bound};
 
 /// The format of an exported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
@@ -54,8 +55,10 @@ pub(super) enum PriceType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::query) struct ExportSelection {
     pub(super) format: FileFormat,
-    /// The range to read, whose limit does not count.
+    /// The range to export, whose limit does not count.
     pub(super) range: Range,
+    /// The source of built candles; `None` if they are stored.
+    pub(super) resampling: Option<Resampling>,
     /// True if forming candles are exported too.
     pub(super) forming: bool,
     pub(super) time: TimeForm,
@@ -65,12 +68,13 @@ pub(in crate::query) struct ExportSelection {
 }
 
 impl ExportSelection {
-    /// Parses a query string. `symbol` and `timeframe` are required; `from` and `to` are inclusive.
+    /// Parses a query string. `symbol` and `timeframe` are required; `from` and `to` are inclusive. With `source`, candles
+    /// are built, as in [`Selection::parse`](crate::query::Selection::parse).
     ///
     /// # Errors
     /// All errors of the query.
     pub(in crate::query) fn parse(query: &str, format: FileFormat) -> Result<Self, Vec<FieldError>> {
-        let mut known = vec!["symbol", "timeframe", "from", "to", "unit", "forming"];
+        let mut known = vec!["symbol", "timeframe", "source", "align", "week", "from", "to", "unit", "forming"];
         known.extend(match format {
             FileFormat::Csv => Some("time"),
             FileFormat::Ndjson => None,
@@ -79,6 +83,7 @@ impl ExportSelection {
         let mut parameters = Parameters::read(query, &known);
         let symbol = parameters.required("symbol", Symbol::parse);
         let timeframe = parameters.required("timeframe", Timeframe::parse);
+        let resampling = parameters.resampling(timeframe);
         let unit = parameters.optional("unit", EpochUnit::parse);
         let [from, to] = ["from", "to"].map(|name| parameters.optional(name, |text| parse_bound(text, unit)));
         let forming = parameters.optional("forming", |text| choice(text, &[("true", true), ("false", false)]));
@@ -95,9 +100,18 @@ impl ExportSelection {
                 let range = Range { symbol, timeframe, start, end, direction: Direction::Ascending, limit: 0 };
                 let forming = forming.unwrap_or(false);
                 let (time, prices) = (time.unwrap_or(TimeForm::Iso), prices.unwrap_or(PriceType::Decimal));
-                Ok(Self { format, range, forming, time, prices, from, to })
+                Ok(Self { format, range, resampling, forming, time, prices, from, to })
             }
             _ => Err(parameters.refusal()),
+        }
+    }
+
+    /// The stored candles that the export is made of.
+    pub(super) fn stored(&self) -> Range {
+        let range = self.range.clone();
+        match &self.resampling {
+            Some(resampling) => resampling.stored(range),
+            None => range,
         }
     }
 
@@ -112,15 +126,6 @@ impl ExportSelection {
         };
         FileName(format!("{symbol}_{timeframe}{span}.{}", self.format.extension()))
     }
-}
-
-/// One of several words.
-fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, ValueError> {
-    let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-    chosen.ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        ValueError::new(Rule::WrongType, format!("must be one of {}", names.join(", ")))
-    })
 }
 
 /// The name of an exported file, with the symbol as it is spelt.

@@ -5,12 +5,12 @@ use sqlx::PgConnection;
 use crate::store::StoreError;
 
 /// Refuses a login that lacks a privilege, or from which row security would silently hide rows.
-pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn check(connection: &mut PgConnection, maintains: bool) -> Result<(), StoreError> {
     const SEQUENCE: &str = r"
         select coalesce(bool_and(has_sequence_privilege(s.oid, 'usage')), true)
         from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
         where d.refobjid = 'market_data_candles'::regclass and d.deptype = 'a'";
-    let user = check_commands(connection, |_| true).await?;
+    let user = check_commands(connection, maintains, |_| true).await?;
     let may_count: bool = sqlx::query_scalar(SEQUENCE).fetch_one(connection).await?;
     if may_count {
         return Ok(());
@@ -23,15 +23,26 @@ pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreErro
 
 /// Like [`check`], for a login that only reads.
 pub(super) async fn check_reading(connection: &mut PgConnection) -> Result<(), StoreError> {
-    check_commands(connection, |command| command == "select").await.map(drop)
+    check_commands(connection, false, |command| command == "select").await.map(drop)
 }
 
 /// Checks the commands that are wanted, and returns the login.
-async fn check_commands(connection: &mut PgConnection, is_wanted: impl Fn(&str) -> bool) -> Result<String, StoreError> {
+async fn check_commands(
+    connection: &mut PgConnection,
+    maintains: bool,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<String, StoreError> {
     let user: String = sqlx::query_scalar("select current_user::text").fetch_one(&mut *connection).await?;
     let needed = sqlx::query_as::<_, (String, String, bool, bool)>(include_str!("sql/access.sql"));
-    let needed = needed.fetch_all(&mut *connection).await?;
+    let needed = needed.bind(maintains).fetch_all(&mut *connection).await?;
     for (table, command, granted, all_rows) in needed.into_iter().filter(|(_, command, ..)| is_wanted(command)) {
+        if table == "market_data_changes" && !granted {
+            return Err(StoreError::misconfigured(format!(
+                "the login {user} may not {command} on market_data_changes, which records corrections and deletions; run \
+                 candlewick migrate as the owner of the tables, then: grant select, insert on market_data_changes to {user}; \
+                 grant usage on sequence market_data_changes_id_seq to {user}"
+            )));
+        }
         if !granted {
             return Err(StoreError::misconfigured(format!(
                 "the login {user} may not {command} on {table}; \

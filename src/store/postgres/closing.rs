@@ -7,8 +7,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::engine::Engine;
+use super::pool::{Pool, Purpose};
+use super::retry::{read_with, write_with};
+use super::runner::Runner;
+use crate::errors::chain;
 use crate::store::error::sql_state;
-use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE};
+use crate::store::{ClosingOutcome, DueCandle, MAX_CLOSED_AT_ONCE, REFUSED_CLOSING_DELAY_SECONDS, StoreError};
 use candle::{Batch, Timestamp};
 
 /// Runs first, so that a database in which nothing is due is not written to.
@@ -33,7 +37,7 @@ fn close(filter: &str) -> String {
 
 /// The due candles that one statement closes.
 #[derive(Debug, Clone)]
-pub(super) enum Extent {
+enum Extent {
     All,
     Symbol(String),
     Candle(DueKey),
@@ -72,7 +76,7 @@ const DELETE_HIDDEN_ON_CITUS: &str = r#"
 
 /// The key of a candle that is due, as it is stored.
 #[derive(Debug, Clone)]
-pub(super) struct DueKey {
+struct DueKey {
     symbol: String,
     timeframe: String,
     time: DateTime<Utc>,
@@ -83,11 +87,11 @@ impl DueKey {
         Ok(Self { symbol: row.try_get(0)?, timeframe: row.try_get(1)?, time: row.try_get(2)? })
     }
 
-    pub(super) fn symbol(&self) -> &str {
+    fn symbol(&self) -> &str {
         &self.symbol
     }
 
-    pub(super) fn with(self, outcome: ClosingOutcome) -> DueCandle {
+    fn with(self, outcome: ClosingOutcome) -> DueCandle {
         DueCandle { symbol: self.symbol, timeframe: self.timeframe, time: self.time.timestamp_millis(), outcome }
     }
 }
@@ -99,11 +103,7 @@ fn candle(row: &PgRow) -> sqlx::Result<DueCandle> {
 
 /// Closes forming candles that are due, in their last state, all or none, at most [`MAX_CLOSED_AT_ONCE`]. If a writer
 /// keeps one of them locked for too long, none is closed before the next round.
-pub(super) async fn close_due(
-    connection: &mut PgConnection,
-    now: Timestamp,
-    extent: &Extent,
-) -> sqlx::Result<Vec<DueCandle>> {
+async fn close_due(connection: &mut PgConnection, now: Timestamp, extent: &Extent) -> sqlx::Result<Vec<DueCandle>> {
     let close = match extent {
         Extent::All => {
             if !sqlx::query_scalar::<_, bool>(IS_ANY_DUE).bind(now.to_chrono()).fetch_one(&mut *connection).await? {
@@ -126,13 +126,13 @@ pub(super) async fn close_due(
 }
 
 /// The keys of the candles that [`close_due`] would close.
-pub(super) async fn due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueKey>> {
+async fn due(connection: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<DueKey>> {
     let rows = sqlx::query(DUE).bind(now.to_chrono()).bind(MAX_CLOSED_AT_ONCE).fetch_all(connection).await?;
     rows.iter().map(DueKey::read).collect()
 }
 
 /// Makes a candle due again at `time`.
-pub(super) async fn postpone(connection: &mut PgConnection, key: &DueKey, time: Timestamp) -> sqlx::Result<()> {
+async fn postpone(connection: &mut PgConnection, key: &DueKey, time: Timestamp) -> sqlx::Result<()> {
     let statement = sqlx::query(POSTPONE).bind(time.to_chrono()).bind(&key.symbol).bind(&key.timeframe).bind(key.time);
     statement.execute(connection).await.map(drop)
 }
@@ -159,7 +159,83 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
 }
 
 /// Deletes forming candles that are also stored as closed, and returns their number.
-pub(super) async fn delete_hidden(connection: &mut PgConnection, engine: Engine) -> sqlx::Result<u64> {
+async fn delete_hidden(connection: &mut PgConnection, engine: Engine) -> sqlx::Result<u64> {
     let delete = if engine == Engine::Citus { DELETE_HIDDEN_ON_CITUS } else { DELETE_HIDDEN };
     sqlx::query(delete).execute(connection).await.map(|done| done.rows_affected())
+}
+
+pub(super) async fn sweep(runner: &Runner) -> Result<u64, StoreError> {
+    let engine = runner.engine()?;
+    let delete = move |pool: Pool| async move {
+        pool.run(Purpose::Write { by: None }, async |connection| delete_hidden(connection, engine).await).await
+    };
+    match runner.on_primary(delete).await {
+        // A standby cannot be written, and the primary's service sweeps.
+        Err(StoreError::ReadOnly(_)) => Ok(0),
+        result => result,
+    }
+}
+
+pub(super) async fn close_all_due(runner: &Runner, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
+    let close = async {
+        if runner.engine()? == Engine::Citus {
+            return close_by_symbol(runner, now).await;
+        }
+        match close_candles(runner, now, Extent::All).await {
+            Err(StoreError::ConstraintViolated(_)) => close_one_by_one(runner, now, due_keys(runner, now).await?).await,
+            result => result,
+        }
+    };
+    match close.await {
+        // A standby cannot be written, and the primary's service closes.
+        Err(StoreError::ReadOnly(_)) => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+async fn close_candles(runner: &Runner, now: Timestamp, extent: Extent) -> Result<Vec<DueCandle>, StoreError> {
+    let close = move |pool: Pool| async move {
+        write_with!(pool, Purpose::Write { by: None }, |connection| close_due(connection, now, &extent))
+    };
+    runner.on_primary(close).await
+}
+
+async fn due_keys(runner: &Runner, now: Timestamp) -> Result<Vec<DueKey>, StoreError> {
+    let due = move |pool: Pool| async move { read_with!(pool, |connection| due(connection, now)) };
+    runner.on_primary(due).await
+}
+
+/// Closes the due candles of each symbol in a statement of their own, because Citus locks rows on one server only.
+async fn close_by_symbol(runner: &Runner, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
+    let mut candles = Vec::new();
+    for keys in due_keys(runner, now).await?.chunk_by(|one, next| one.symbol() == next.symbol()) {
+        match close_candles(runner, now, Extent::Symbol(keys[0].symbol().to_owned())).await {
+            Err(StoreError::ConstraintViolated(_)) => {
+                candles.extend(close_one_by_one(runner, now, keys.to_vec()).await?);
+            }
+            closed => candles.extend(closed?),
+        }
+    }
+    Ok(candles)
+}
+
+/// Closes each of these candles in a statement of its own, so that a refused candle does not keep the others from
+/// being closed.
+async fn close_one_by_one(runner: &Runner, now: Timestamp, keys: Vec<DueKey>) -> Result<Vec<DueCandle>, StoreError> {
+    let mut candles = Vec::new();
+    for key in keys {
+        match close_candles(runner, now, Extent::Candle(key.clone())).await {
+            Ok(closed) => candles.extend(closed),
+            Err(StoreError::ConstraintViolated(cause)) => {
+                let (one, later) = (key.clone(), now.plus_seconds(REFUSED_CLOSING_DELAY_SECONDS));
+                let postpone = move |pool: Pool| async move {
+                    write_with!(pool, Purpose::Write { by: None }, |connection| postpone(connection, &one, later))
+                };
+                runner.on_primary(postpone).await?;
+                candles.push(key.with(ClosingOutcome::Refused(chain(&cause).to_string())));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(candles)
 }

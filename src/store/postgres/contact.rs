@@ -35,6 +35,8 @@ pub(super) struct Server<'a> {
     pub(super) options: &'a PgConnectOptions,
     /// The name of the setting, for messages.
     pub(super) setting: &'a str,
+    /// True if stored candles may be corrected and deleted.
+    pub(super) maintains: bool,
 }
 
 impl Server<'_> {

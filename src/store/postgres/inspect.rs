@@ -148,9 +148,13 @@ impl Inspection<'_> {
                 self.findings.fine("tables", "they are there, and this login may not see which migrations have run");
             }
         }
-        access::check(self.connection).await?;
+        access::check(self.connection, self.server.maintains).await?;
         self.findings.fine("access", "the login may do what the service does, and sees every row");
-        match engine::find(self.connection).await? {
+        let engine = engine::find(self.connection).await?;
+        if self.server.maintains {
+            engine::may_maintain(engine)?;
+        }
+        match engine {
             Engine::Plain => {}
             Engine::Timescale => self.findings.fine("engine", "market_data_candles is a hypertable of TimescaleDB"),
             Engine::Citus => self.findings.fine("engine", "Citus distributes the tables by symbol"),

@@ -89,7 +89,7 @@ impl Standby {
     }
 
     pub(super) fn server(&self) -> Server<'_> {
-        Server { options: &self.options, setting: &self.setting }
+        Server { options: &self.options, setting: &self.setting, maintains: false }
     }
 
     /// Makes first contact. The service starts without a standby that cannot be reached or has been promoted.

@@ -1,11 +1,12 @@
 //! Candles in a SQLite file: one connection writes, several read candles, two build candles, two read lists of
-//! series, and one probes. [`writer`] has the first of these, on which [`append`] writes; [`read`], [`resample`] and
+//! series, one counts candles, and one probes. [`writer`] has the first of these, on which [`append`] writes; [`read`], [`resample`] and
 //! [`series`] read on the others. This file puts the parts together.
 //!
 //! The connections that write, that build candles and that read lists are rusqlite's, because sqlx runs each statement
 //! on a thread of the connection's own, and half of the time was spent waiting for that thread.
 
 mod append;
+mod changes;
 mod closing;
 mod compare;
 mod digits;
@@ -18,6 +19,7 @@ mod resample;
 mod row_reader;
 mod series;
 mod service_lock;
+mod statistics;
 mod tables;
 mod writer;
 
@@ -38,10 +40,12 @@ use super::digits::{CandleTable, CountedDigits};
 use super::error::sqlite_code;
 use super::latest::LatestRow;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
+use super::statistics::StepCounts;
 use super::versions::BumpOnDrop;
 use super::{
-    Appended, DueCandle, Findings, Grouping, PoolUse, Range, ResampleRange, Resampled, StoreError, Stored,
-    StoredCandles, finished, not_prepared,
+    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Findings, Grouping, Imported, Matched, Note,
+    PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored, StoredCandles, finished,
+    not_prepared,
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
@@ -56,6 +60,7 @@ use writer::WriteConnection;
 
 pub use resample::resample_statements;
 pub use series::SERIES_STATEMENTS;
+pub use statistics::COUNT_STATEMENTS;
 
 /// A SQLite file. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -70,6 +75,8 @@ struct SqliteShared {
     readers: SqlitePool,
     series_reader: SeriesReader,
     resampler: RowReader,
+    /// Counts candles, so that counting keeps no list waiting.
+    counter: RowReader,
     probe: SqlitePool,
     max_readers: u32,
     prepared: AtomicBool,
@@ -119,6 +126,7 @@ impl Sqlite {
             writer: WriteConnection::new(Arc::clone(&file)),
             series_reader: SeriesReader::new(options.get_filename().to_owned()),
             resampler: RowReader::new(options.get_filename().to_owned(), "too many candles are being built from it"),
+            counter: RowReader::new(options.get_filename().to_owned(), "its candles are being counted"),
             file,
             lock: ServiceLock::default(),
             readers: pool(max_connections, READER_TIMEOUT).connect_lazy_with(reader.clone()),
@@ -253,6 +261,13 @@ impl Sqlite {
         self.read(async move { shared.series_reader.run(of).await }).await
     }
 
+    /// Counts the candles of a series by month, at most `most` months from `start` on.
+    pub(super) async fn count_months(&self, key: SeriesKey, start: i64, most: usize) -> Result<StepCounts, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let count = move |connection: &rusqlite::Connection| statistics::count_months(connection, &key, start, most);
+        self.read(async move { shared.counter.run(count).await }).await
+    }
+
     pub(super) async fn newest(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let readers = self.0.readers.clone();
         self.read(async move { newest::read(&readers).await }).await
@@ -286,6 +301,63 @@ impl Sqlite {
         self.read(async move { compare::stored(&readers, &candles).await }).await
     }
 
+    pub(super) async fn amend(
+        &self,
+        corrections: Vec<Correction>,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Amended, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let amend = move |connection: &mut rusqlite::Connection| changes::amend(connection, &corrections, &note);
+        let work = async move {
+            let _bump = bump;
+            shared.writer.run(amend).await
+        };
+        self.run(work).await
+    }
+
+    pub(super) async fn matched(&self, span: Span, most: usize) -> Result<Matched, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let matched = move |connection: &rusqlite::Connection| changes::matched(connection, &span, most);
+        self.read(async move { shared.series_reader.run(matched).await }).await
+    }
+
+    pub(super) async fn remove(
+        &self,
+        span: Span,
+        most: usize,
+        confirm: String,
+        kind: RemovalKind,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Removal, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let remove = move |connection: &mut rusqlite::Connection| {
+            changes::remove(connection, (&span, most), &confirm, kind, &note)
+        };
+        let work = async move {
+            let _bump = bump;
+            shared.writer.run(remove).await
+        };
+        self.run(work).await
+    }
+
+    pub(super) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.0);
+        let record = move |connection: &mut rusqlite::Connection| changes::record_import(connection, &imported, &note);
+        self.run(async move { shared.writer.run(record).await }).await
+    }
+
+    pub(super) async fn changes(
+        &self,
+        selection: ChangesSelection,
+        max_bytes: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let read = move |connection: &rusqlite::Connection| changes::changes(connection, &selection, max_bytes);
+        self.read(async move { shared.series_reader.run(read).await }).await
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         let store = self.clone();
         self.read(async move { store.probe().await }).await
@@ -310,6 +382,7 @@ impl Sqlite {
         self.0.readers.close().await;
         self.0.series_reader.close();
         self.0.resampler.close();
+        self.0.counter.close();
         self.0.probe.close().await;
         self.0.writer.close().await;
         self.0.lock.release();

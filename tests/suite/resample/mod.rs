@@ -1,5 +1,6 @@
 //! Candles that are built from stored ones of a shorter timeframe: `source`, `align` and `week`.
 
+mod exports;
 mod model;
 mod pages;
 mod plans;

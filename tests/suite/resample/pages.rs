@@ -12,18 +12,18 @@ use crate::harness::{Answer, Environment, NOW, StoreKind, TestApp, both_store_ki
 
 const SOURCES: [&str; 6] = ["M1", "M5", "M15", "H1", "H4", "D1"];
 const TIMEFRAMES: [&str; 11] = ["M2", "M5", "M10", "M30", "H1", "H2", "H4", "H12", "D1", "W1", "MN1"];
-const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+pub(super) const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// A stored series, and what is built from it.
 #[derive(Debug, Clone)]
-struct Case {
-    clock: Clock,
-    source: &'static str,
-    timeframe: &'static str,
-    week: i64,
-    rows: BTreeMap<i64, Row>,
+pub(super) struct Case {
+    pub(super) clock: Clock,
+    pub(super) source: &'static str,
+    pub(super) timeframe: &'static str,
+    pub(super) week: i64,
+    pub(super) rows: BTreeMap<i64, Row>,
     limit: usize,
-    bounds: (i64, i64),
+    pub(super) bounds: (i64, i64),
 }
 
 fn divides(source: &str, timeframe: &str) -> bool {
@@ -47,7 +47,7 @@ fn row() -> impl Strategy<Value = Row> {
     )
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub(super) fn case() -> impl Strategy<Value = Case> {
     let clock = prop::sample::select(&CLOCKS[..])
         .prop_flat_map(|(clock, instants)| (Just(clock), prop::sample::select(instants)));
     let pairs: Vec<_> = SOURCES

@@ -33,10 +33,39 @@ pub(crate) mod types;
 
 use std::fmt;
 
+use crate::ops;
+
 /// The deepest nesting of an expression.
 pub const MAX_DEPTH: u8 = 64;
 /// The most nodes of all expressions of one strategy.
 pub const MAX_NODES: usize = 512;
+
+/// A function of the language, or a name that stands for one without arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// The names of its arguments in order.
+    pub arguments: Vec<&'static str>,
+    /// Each result in words, with `{0}` for the first argument. A function with several results is bound to as many names.
+    pub results: Vec<&'static str>,
+}
+
+/// All functions of the language.
+///
+/// ```
+/// let functions: Vec<_> = research::expr::functions().collect();
+/// let sma = functions.iter().find(|function| function.name == "ta.sma").unwrap();
+/// assert_eq!(sma.arguments, ["source", "length"]);
+/// assert_eq!(sma.results, ["the simple average of {0} over {1} bars"]);
+/// ```
+pub fn functions() -> impl Iterator<Item = Function> {
+    ops::table::OPERATORS.iter().map(|operator| Function {
+        name: operator.name,
+        arguments: operator.inputs.iter().map(|input| input.name).collect(),
+        results: operator.words.split('|').collect(),
+    })
+}
 
 /// A place in a text. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

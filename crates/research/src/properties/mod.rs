@@ -112,4 +112,7 @@ fn every_function_is_called() {
     let known: Vec<&str> = ops::names().filter(|name| *name != "peek").collect();
     assert_eq!(called.len(), known.len());
     assert!(known.iter().all(|name| called.contains(name)));
+    for (function, operator) in crate::expr::functions().zip(ops::table::OPERATORS) {
+        assert_eq!(function.results.len(), operator.outputs.len(), "{} has words for each result", function.name);
+    }
 }
