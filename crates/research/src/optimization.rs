@@ -78,22 +78,11 @@ fn dimension(
     varies_all: bool,
 ) -> Result<Parameter, ParameterError> {
     let name = parameter.name.clone();
-    let varies = given.is_some() || (varies_all && !parameter.optional);
     let values = match (given, &parameter.range) {
         (Some(Range::List(values)), _) => Parameter::list(name, values.clone()),
         (Some(Range::Steps { min, max, step }), _) => Parameter::range(name, *min, *max, *step),
-        (None, _) if !varies => Parameter::list(name, vec![parameter.default()]),
-        (None, ParameterRange::Int { min, max, step, .. }) => {
-            #[expect(clippy::cast_precision_loss, reason = "bounds of parameters are below 2^53")]
-            let [min, max, step] = [*min, *max, *step].map(|number| number as f64);
-            Parameter::range(name, min, max, step)
-        }
-        (None, ParameterRange::Float { min, max, step, .. }) => Parameter::range(name, *min, *max, *step),
-        (None, ParameterRange::Choice { options, .. }) => {
-            #[expect(clippy::cast_precision_loss, reason = "there are few options")]
-            let places = (0..options.len()).map(|place| place as f64);
-            Parameter::list(name, places.collect())
-        }
+        (None, range) if varies_all && !parameter.optional => whole_range(name, range),
+        (None, _) => Parameter::list(name, vec![parameter.default()]),
     };
     let refused = |error: SpaceError| ParameterError { name: parameter.name.clone(), message: error.to_string() };
     let values = values.map_err(refused)?;
@@ -105,6 +94,22 @@ fn dimension(
         parameter.check(value)?;
     }
     Ok(values)
+}
+
+fn whole_range(name: String, range: &ParameterRange) -> Result<Parameter, SpaceError> {
+    match range {
+        ParameterRange::Int { min, max, step, .. } => {
+            #[expect(clippy::cast_precision_loss, reason = "bounds of parameters are below 2^53")]
+            let [min, max, step] = [*min, *max, *step].map(|number| number as f64);
+            Parameter::range(name, min, max, step)
+        }
+        ParameterRange::Float { min, max, step, .. } => Parameter::range(name, *min, *max, *step),
+        ParameterRange::Choice { options, .. } => {
+            #[expect(clippy::cast_precision_loss, reason = "there are few options")]
+            let places = (0..options.len()).map(|place| place as f64);
+            Parameter::list(name, places.collect())
+        }
+    }
 }
 
 #[cfg(test)]
