@@ -57,7 +57,7 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// What to look at, with the keys.
+/// The addresses to look at, with the keys.
 pub(crate) fn banner(url: &str, config: &Config, maintenance: &str, folder: &Path) -> String {
     let secret = |keys: &[ApiKey]| keys.first().map(|key| key.secret.expose_secret().to_owned()).unwrap_or_default();
     let (key, token) = (secret(&config.ingest_keys), secret(&config.read_tokens));

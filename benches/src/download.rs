@@ -22,7 +22,7 @@ pub fn export(address: SocketAddr, format: &str, query: &str, output: &mut impl 
         while !line(&mut reader).is_empty() {}
         let mut length = 0;
         loop {
-            // Without the last chunk, the line is empty, which is no number.
+            // Without the last chunk, the line is empty, and so not a number.
             let chunk = u64::from_str_radix(&line(&mut reader), 16).expect("the export is whole");
             length += io::copy(&mut reader.by_ref().take(chunk), output).unwrap();
             assert_eq!(line(&mut reader), "");

@@ -39,7 +39,7 @@ pub(crate) struct DeleteFlags {
     /// Delete what the command showed with this digest
     #[arg(long, value_name = "DIGEST", requires = "reason")]
     confirm: Option<String>,
-    /// Why, in 1 to 200 characters; it stands in the record of changes
+    /// Why, in 1 to 200 characters; for the record of changes
     #[arg(long)]
     reason: Option<String>,
     /// CSV file that the candles are written to before they are deleted. It must not exist
@@ -50,7 +50,7 @@ pub(crate) struct DeleteFlags {
     no_backup: bool,
 }
 
-/// What the command found and did.
+/// The report on what the command found and did.
 #[derive(Debug)]
 pub(crate) struct Deleted {
     /// Lines for the user.
@@ -207,12 +207,12 @@ impl Backup {
             Err(ExportFailure::Write(source)) => return Err(failed(source)),
         }
         self.file.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(failed)?;
-        // A closed candle hides a forming one of the same time, and what is no candle is left out.
+        // A closed candle hides a forming one of the same time, and rows that are not candles are left out.
         if candles == expected {
             return Ok(());
         }
         Err(HistoryError::Refused(format!(
-            "{} of {} rows could not be written to {}, because they are hidden by others or are no candles; nothing more \
+            "{} of {} rows could not be written to {}, because they are hidden by others or are not candles; nothing more \
              was deleted; to delete them too, use --no-backup",
             expected.saturating_sub(candles),
             expected,

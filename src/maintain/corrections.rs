@@ -31,7 +31,7 @@ pub struct Corrected {
     pub changes: Vec<ChangeId>,
 }
 
-/// What a correction says beside the candles' values.
+/// The fields of a correction beside the candles' values.
 #[derive(Deserialize)]
 struct Additions<'a> {
     #[serde(borrow, default)]
@@ -164,7 +164,7 @@ fn refuse_conflicts(indexes: &[usize], amended: &Amended) -> Result<(), Maintain
             }
             Found::Unexpected([open, high, low, close, volume]) => format!(
                 "is stored as open {open}, high {high}, low {low}, close {close}, volume {volume}, which is not what it \
-                 was expected to be; read it again and send what stands there now"
+                 was expected to be; read it again and send what is stored now"
             ),
         };
         let place = ["body".into(), "candles".into(), (*index).into()];

@@ -19,7 +19,7 @@ enum Request {
     Delete { span: Span, confirm: String, reason: String },
 }
 
-/// What a deletion would delete.
+/// The candles that a deletion would delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
     /// The candles, and the digest that the deletion has to be given.
@@ -33,7 +33,7 @@ pub enum Deletion {
     DryRun(DryRun),
     /// The candles were deleted.
     Done {
-        /// What was deleted.
+        /// The candles that were deleted.
         matched: Matched,
         /// The row that the record gained; `None` if there was nothing to delete.
         change: Option<ChangeId>,

@@ -77,7 +77,7 @@ struct Shared {
     wake: Notify,
 }
 
-/// What was counted.
+/// The counts.
 #[derive(Debug, Default)]
 struct Counted {
     series: HashMap<SeriesKey, Arc<SeriesStatistics>>,

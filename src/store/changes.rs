@@ -9,7 +9,7 @@ use super::series::SeriesKey;
 use super::{Database, Store, StoreError, either};
 use candle::{Candle, Price, Symbol, Timeframe, Volume};
 
-/// The maximum number of candles of a deletion whose values stand in the record.
+/// The maximum number of candles of a deletion whose values are recorded.
 pub(super) const MAX_RECORDED_CANDLES: u64 = 1000;
 
 /// The bytes of detail after which a page of the record ends.
@@ -42,7 +42,7 @@ pub struct Expected {
     pub volume: Option<Volume>,
 }
 
-/// What a correction found under the key of one candle, in the order in which candles were given.
+/// The finding of a correction under the key of one candle, in the order in which candles were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Other values, which are replaced unless another candle of the request was refused.
@@ -59,7 +59,7 @@ pub enum Found {
 /// changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amended {
-    /// What was found under the key of each candle.
+    /// The findings under the key of each candle.
     pub found: Vec<Found>,
     /// The ids of the record's new rows, one for each series that changed.
     pub changes: Vec<i64>,
@@ -104,7 +104,7 @@ impl Matched {
 pub enum Removal {
     /// These candles were deleted.
     Removed {
-        /// What was deleted.
+        /// The candles that were deleted.
         matched: Matched,
         /// The id of the record's new row.
         change: i64,
@@ -113,7 +113,7 @@ pub enum Removal {
     Kept(Matched),
 }
 
-/// The kind of a deletion, as it stands in the record.
+/// The kind of a deletion, as it is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum RemovalKind {

@@ -247,7 +247,7 @@ fn a_deletion_needs_the_digest_of_its_dry_run(#[case] kind: StoreKind) {
         assert_eq!(before[3]["complete"], false, "the forming one");
         assert!(change.get("after").is_none());
 
-        // There is nothing left, which is no change.
+        // Nothing is left, so nothing changes.
         let dry = delete(&app, &format!("{}&dry_run=true", span(3, 0))).await.json();
         assert_eq!((&dry["matched"], &dry["first"]), (&json!(0), &Value::Null));
         let confirm = dry["confirm"].as_str().unwrap();
@@ -256,7 +256,7 @@ fn a_deletion_needs_the_digest_of_its_dry_run(#[case] kind: StoreKind) {
         assert!(done.get("change").is_none());
         assert_eq!(recorded(&app.database).await, 1);
 
-        // What an Expert Advisor posts again is back.
+        // A candle that an Expert Advisor posts again is back.
         assert_eq!(app.ingest(&[closed(2, json!({}))]).await, (1, 0, 0));
     });
 }

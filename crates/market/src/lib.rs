@@ -39,7 +39,7 @@ pub struct Instrument {
     pub digits: u32,
     /// The price around which it moves.
     level: f64,
-    /// How far it wanders in a year, as a part of the level.
+    /// The distance that it wanders in a year, as a part of the level.
     volatility: f64,
     /// Ticks in a minute of a busy hour.
     ticks: f64,
@@ -150,7 +150,7 @@ struct Path<'i> {
     instrument: &'i Instrument,
     opened: i64,
     activity: f64,
-    /// What the long spans add at the minute's start, and at its end.
+    /// The sums of the long spans at the minute's start and at its end.
     long: (f64, f64),
 }
 

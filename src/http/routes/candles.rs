@@ -222,8 +222,8 @@ pub(crate) async fn get(
 /// Delete candles
 ///
 /// Deletes the closed and forming candles of a series in a span, in two steps: `dry_run=true` answers what would be deleted and a
-/// digest of it, and the deletion needs that digest and a reason. At most 100,000 candles. What is deleted stands in
-/// `GET /api/v1/changes`. A sender that posts its history again brings deleted candles back.
+/// digest of it, and the deletion needs that digest and a reason. At most 100,000 candles. `GET /api/v1/changes`
+/// answers what was deleted. A sender that posts its history again brings deleted candles back.
 #[utoipa::path(
     delete, path = "/api/v1/candles", tag = "Corrections", operation_id = "delete_candles",
     security(("maintenance_key" = []), ("bearer" = [])),
@@ -259,7 +259,7 @@ pub(crate) async fn delete(
     Ok(([JSON], [NOT_KEPT], body).into_response())
 }
 
-/// What a deletion deleted, or would delete.
+/// The candles that a deletion deleted, or would delete.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Deletion)]
 pub(crate) struct DeletionAnswer {

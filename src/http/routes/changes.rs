@@ -51,7 +51,7 @@ pub(crate) struct ChangeAnswer {
     /// The candles after a correction.
     #[schema(required = false)]
     after: Vec<CandleAnswer>,
-    /// What an import came from.
+    /// The file that an import came from.
     #[schema(required = false, value_type = Object)]
     source: String,
 }

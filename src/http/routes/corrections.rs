@@ -15,7 +15,7 @@ use crate::http::routes::page::{JSON, NOT_KEPT};
 use crate::maintain::{ChangeId, Corrected, Maintenance};
 use crate::schema;
 
-/// Corrections of closed candles. As with a batch, `symbol`, `timeframe`, `unit` and `utc_offset` may stand beside
+/// Corrections of closed candles. As with a batch, `symbol`, `timeframe`, `unit` and `utc_offset` may be given beside
 /// `candles`.
 #[derive(Debug, ToSchema)]
 #[schema(as = Corrections)]
@@ -29,7 +29,7 @@ pub(crate) struct CorrectionsBody {
     unit: String,
     #[schema(schema_with = schema::utc_offset, required = false)]
     utc_offset: String,
-    /// Why, in 1 to 200 characters; it stands in the record.
+    /// Why, in 1 to 200 characters; for the record.
     #[schema(min_length = 1, max_length = 200, example = "bad tick")]
     reason: String,
     /// 1 to 1,000 candles with the values that they are to have.
@@ -58,7 +58,7 @@ pub(crate) struct CorrectionCandle {
     close: String,
     #[schema(schema_with = schema::volume, required = false)]
     volume: String,
-    /// What has to be stored until then, by value: any of open, high, low, close and volume.
+    /// The values that have to be stored until then: any of open, high, low, close and volume.
     #[schema(required = false, value_type = Object, example = json!({"high": 1.165}))]
     expect: String,
 }
@@ -104,7 +104,7 @@ impl From<Corrected> for CorrectedAnswer {
 /// Correct stored candles
 ///
 /// Gives stored closed candles other values, all of them or none. A candle that is not stored, or is not what `expect` says,
-/// refuses the request. Digits count: 1.1 becomes 1.10. The values before and after stand in `GET /api/v1/changes`.
+/// refuses the request. Digits count: 1.1 becomes 1.10. `GET /api/v1/changes` answers the values before and after.
 #[utoipa::path(
     post, path = "/api/v1/corrections", tag = "Corrections", operation_id = "post_corrections",
     security(("maintenance_key" = []), ("bearer" = [])),

@@ -18,7 +18,7 @@ use candle::{Batch, Written};
 /// The minimum number of candles for which COPY, which takes one more round trip, is faster than INSERT.
 const MIN_COPIED_CANDLES: usize = 200;
 
-/// What decides whether a batch is copied.
+/// The facts that decide whether a batch is copied.
 #[derive(Debug, Default)]
 pub(super) struct Posting {
     /// True if COPY may write into the table.

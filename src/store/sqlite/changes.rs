@@ -142,7 +142,7 @@ fn stored(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<Option<S
     transaction.prepare_cached(STORED)?.query_row(key, row).optional()
 }
 
-/// Compares by value: 1.1 is 1.10. A stored text that is no price is no expected value.
+/// Compares by value: 1.1 is 1.10. A stored text that is not a price is never expected.
 fn is_expected(row: &StoredRow, expected: &Expected) -> bool {
     let price = |stored: &String, expected: &Option<Price>| {
         expected.is_none_or(|expected| Price::parse(stored).is_ok_and(|stored| stored.cmp(&expected).is_eq()))
