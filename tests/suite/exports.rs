@@ -36,9 +36,9 @@ async fn fill(database: &Database, count: usize) {
         let numbers = format!(
             "(with recursive n(n) as (select 0 union all select n + 1 from n where n < {count} - 1) select n from n)"
         );
-        ("printf('1.%05d', n * 7919 % 99991)", "1500000000000 + 60000 * n", numbers)
+        ("printf('1.%05d', n * n % 99991)", "1500000000000 + 60000 * n", numbers)
     } else {
-        let price = "round(1 + (n * 7919 % 99991)::numeric / 100000, 5)";
+        let price = "round(1 + (n * n % 99991)::numeric / 100000, 5)";
         (price, "to_timestamp(1500000000 + 60 * n)", format!("generate_series(0, {count}::bigint - 1) n"))
     };
     let insert = format!(
