@@ -172,7 +172,7 @@ impl App {
             let run = retention::run(store.clone(), config.retention.clone(), for_retention, ready.clone());
             upkeep.spawn(async move {
                 run.await;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             });
         }
         let housekeeping = tokio::spawn(housekeeping::run(store.clone(), ingest.clone(), database, readiness));

@@ -21,8 +21,8 @@ use crate::demo::{self, TemporaryFolder};
 use crate::errors::{chain, to_sentence};
 use crate::healthcheck::{AskError, ask, own_url};
 use crate::history::{
-    self, DeleteFlags, Ended, ExportFlags, Exported, GapsFlags, HistoryError, ImportFlags, PostFlags, Remote,
-    ServiceFlags, Sink, Source, VerifyFlags, Voice,
+    self, CorrectFlags, DeleteFlags, Ended, ExportFlags, Exported, GapsFlags, HistoryError, ImportFlags, PostFlags,
+    Remote, ServiceFlags, Sink, Source, VerifyFlags, Voice,
 };
 use crate::reload::{self, ReloadRequests};
 use crate::research::{self, BacktestFlags, PineFlags, ResearchError, Strategies, StrategiesFlags};
@@ -118,6 +118,13 @@ enum Command {
     Verify {
         #[command(flatten)]
         verify: Box<VerifyFlags>,
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+    /// Give stored candles the values that they have in files. Without --confirm, show what that would change
+    Correct {
+        #[command(flatten)]
+        correct: Box<CorrectFlags>,
         #[command(flatten)]
         database: DatabaseFlags,
     },
@@ -239,11 +246,11 @@ impl CommandError {
         let must_change = match self {
             Self::Config(_)
             | Self::BadQuestion(_)
+            | Self::Research(ResearchError::Invalid(_))
             | Self::App(
                 AppError::Certificate(_) | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
             ) => true,
             Self::History(error) => error.must_change(),
-            Self::Research(ResearchError::Invalid(_)) => true,
             _ => false,
         };
         ExitCode::from(if must_change { 2 } else { 1 })
@@ -289,6 +296,7 @@ pub fn run() -> ExitCode {
             Command::Retention(flags) => show_retention(&Variables::from_process(&flags.flags())).await,
             Command::Import { import, database } => import_history(&import, database).await,
             Command::Verify { verify, database } => verify_history(&verify, database).await,
+            Command::Correct { correct, database } => correct_history(&correct, database).await,
             Command::Openapi => print(&http::openapi()),
             Command::Keygen => keygen(),
         }
@@ -571,6 +579,18 @@ async fn verify_history(flags: &VerifyFlags, database: DatabaseFlags) -> Result<
     let (signal, _force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
     let source = history_source(&flags.service, database).await?;
     ended(history::verify(flags, source, &Clock::system(), history::stop_on(signal), VOICE).await?)
+}
+
+async fn correct_history(flags: &CorrectFlags, database: DatabaseFlags) -> Result<(), CommandError> {
+    let _log = telemetry::init_on_stderr();
+    let (signal, _force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
+    let (mut config, _, warnings) = Config::read_for_migration(&Variables::from_process(&database.flags()))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    config.maintains = true;
+    let source = Source::maintained(&config).await?;
+    ended(history::correct(flags, source, &Clock::system(), history::stop_on(signal), VOICE).await?)
 }
 
 fn keygen() -> Result<(), CommandError> {

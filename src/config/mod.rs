@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use secrecy::SecretString;
 
 pub use database::{DatabaseConfig, MissingFolder, StandbyConfig};
-pub use env::{Flags, Source, Variables};
+pub use env::{Flags, Source, Variables, user};
 pub use environment::Environment;
 pub use key_file::strong_key;
 pub use keys::{ApiKey, Keys};

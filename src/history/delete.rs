@@ -90,7 +90,7 @@ impl DeleteFlags {
             return Err(HistoryError::Usage("--confirm needs --backup FILE.csv, or --no-backup"));
         }
         let invalid = |error| HistoryError::Invalid(vec![FieldError::new(["query".into(), "reason".into()], error)]);
-        let note = Note { actor: super::user(), reason: parse_reason(reason).map_err(invalid)? };
+        let note = Note { actor: crate::config::user(), reason: parse_reason(reason).map_err(invalid)? };
         Ok(Some(Order { confirm, note, backup: self.backup.as_deref() }))
     }
 }
@@ -196,9 +196,9 @@ impl Backup {
             .append_pair("to", &candle::format_bound(slice.end - 1))
             .append_pair("forming", "true")
             .finish();
-        let mut lines = Lines { output: &mut self.file, skips_header: self.is_begun, lines: 0 };
+        let mut lines = Lines { output: &mut self.file, skips_header: self.is_begun, count: 0 };
         let written = source.export(&query, FileFormat::Csv, &mut lines).await;
-        let candles = lines.lines.saturating_sub(1);
+        let candles = lines.count.saturating_sub(1);
         self.is_begun = true;
         let failed = |source| HistoryError::Write { path: self.path.clone(), source };
         match written {
@@ -225,19 +225,19 @@ impl Backup {
 struct Lines<'w> {
     output: &'w mut BufWriter<File>,
     skips_header: bool,
-    lines: u64,
+    count: u64,
 }
 
 impl Write for Lines<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut rest = bytes;
-        if self.skips_header && self.lines == 0 {
+        if self.skips_header && self.count == 0 {
             let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(bytes.len()) };
             rest = &rest[end + 1..];
-            self.lines = 1;
+            self.count = 1;
         }
         self.output.write_all(rest)?;
-        self.lines += rest.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.count += memchr::memchr_iter(b'\n', rest).count() as u64;
         Ok(bytes.len())
     }
 

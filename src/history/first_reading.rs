@@ -1,5 +1,6 @@
 //! The first reading of a file: every line is detected, parsed and checked, and nothing is written.
 
+use std::fmt::Write as _;
 use std::io;
 
 use super::faults::Faults;
@@ -68,12 +69,12 @@ impl Output for Checking {
 pub(super) fn first_reading(session: &Session, input: &Input, skips_bad: bool) -> Result<Checked, FileError> {
     let settings = &*session.settings;
     match one_reading(session, input, settings, skips_bad)? {
-        Outcome::Checked(checked) => Ok(checked),
+        Outcome::Checked(checked) => Ok(*checked),
         Outcome::OtherTimeframe(timeframe) => {
             // The first lines have other steps than most.
             let settings = ReadSettings { timeframe: Some(timeframe), ..settings.clone() };
             match one_reading(session, input, &settings, skips_bad)? {
-                Outcome::Checked(checked) => Ok(checked),
+                Outcome::Checked(checked) => Ok(*checked),
                 Outcome::OtherTimeframe(_) => Err(no_timeframe()),
             }
         }
@@ -81,7 +82,7 @@ pub(super) fn first_reading(session: &Session, input: &Input, skips_bad: bool) -
 }
 
 enum Outcome {
-    Checked(Checked),
+    Checked(Box<Checked>),
     /// The steps of the whole file tell this timeframe, unlike those of its first lines.
     OtherTimeframe(Timeframe),
 }
@@ -135,7 +136,7 @@ fn one_reading(
     if counts.candles == 0 {
         return Err(FileError::Refused("holds no candles".to_owned()));
     }
-    Ok(Outcome::Checked(Checked { plan, reader: Some(reader), source: None }))
+    Ok(Outcome::Checked(Box::new(Checked { plan, reader: Some(reader), source: None })))
 }
 
 /// Compares the timeframe with the steps of the whole file.
@@ -167,7 +168,7 @@ pub(super) fn zone_refusal(session: &Session, plan: &Plan, source: Source) -> Fi
         && !reading.reader.options().timeframe.opens_with_a_day()
         && let Some(evidence) = reading.reader.weekends().evidence(None)
     {
-        text.push_str(&format!("\n  {}", evidence.comparison()));
+        let _ = write!(text, "\n  {}", evidence.comparison());
         if let Some((best, _)) = evidence.usual.first() {
             zones.retain(|zone| zone != best);
             zones.insert(0, best);
@@ -176,6 +177,6 @@ pub(super) fn zone_refusal(session: &Session, plan: &Plan, source: Source) -> Fi
     }
     let options: Vec<_> = zones.iter().map(|zone| format!("--tz {zone}")).collect();
     let (last, others) = options.split_last().map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
-    text.push_str(&format!("\n  choose with {} or {last}", others.join(", ")));
+    let _ = write!(text, "\n  choose with {} or {last}", others.join(", "));
     FileError::Refused(text)
 }

@@ -4,6 +4,7 @@
 //! written, unless bad lines are to be skipped. The second one writes. Standard input is read once, as every file is with
 //! `--one-pass`: what comes before a fault is stored then.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -165,7 +166,7 @@ impl Command {
         const MAX_NAME_CHARS: usize = 150;
         let name = plan.input.name();
         let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
-        let note = Note { actor: super::user(), reason: format!("import of {shown}") };
+        let note = Note { actor: crate::config::user(), reason: format!("import of {shown}") };
         let detail = json!({ "file": name, "dialect": plan.reader.rows().layout().name(), "zone": zone_of(plan) });
         if let Err(error) = sink.record(&written.additions, &note, &detail.to_string()).await {
             (self.session.voice.complain)(&format!(
@@ -396,10 +397,10 @@ fn last_line(counts: &Counts, stored: &Stored) -> String {
         grouped(counts.faults)
     );
     if stored.conflicting > 0 {
-        parts.push_str(&format!(", {} conflicting", grouped(stored.conflicting)));
+        let _ = write!(parts, ", {} conflicting", grouped(stored.conflicting));
     }
     if stored.forming > 0 {
-        parts.push_str(&format!(", {} forming by the service's clock", grouped(stored.forming)));
+        let _ = write!(parts, ", {} forming by the service's clock", grouped(stored.forming));
     }
     let outline = outline(counts, &parts);
     format!("{}: {outline}", counted(counts.candles, "candle", "candles"))
@@ -415,7 +416,7 @@ fn outline(counts: &Counts, parts: &str) -> String {
         (counts.unfinished, "left out because its period is not over"),
     ] {
         if count > 0 {
-            text.push_str(&format!(", {} {meaning}", grouped(count)));
+            let _ = write!(text, ", {} {meaning}", grouped(count));
         }
     }
     text

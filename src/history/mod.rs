@@ -1,12 +1,13 @@
 //! The commands that take history out, bring it in and change it. They work on a [`source`] or a [`sink`]: the database of the
 //! configuration, or a running service ([`remote`]).
 //!
-//! [`export`] writes series into files, [`gaps`] prints a report, and [`delete`](mod@delete) removes candles.
+//! [`export`] writes series into files, [`gaps`] prints a report, and [`delete`](mod@delete) removes candles, and [`correct`](mod@correct) gives them other values.
 //!
 //! [`import`] reads files of candles, of any dialect that the crate `dialects` knows, and writes them to a [`sink`].
 //! [`verify`] reads the same files and compares them with what is stored. A file is opened ([`open`]), decoded ([`decode`]) and
 //! cut into lines ([`lines`]), and [`reading`] plans how to read it.
 
+mod correct;
 mod decode;
 mod delete;
 mod export;
@@ -35,6 +36,7 @@ use crate::query::{ExportError, QueryError};
 use crate::store::StoreError;
 use crate::validation::{FieldError, PathSegment};
 
+pub(crate) use correct::{CorrectFlags, correct};
 pub(crate) use delete::{DeleteFlags, delete};
 pub(crate) use export::{Exported, export_all, export_series};
 pub(crate) use flags::{ExportFlags, GapsFlags, ServiceFlags};
@@ -111,12 +113,6 @@ impl From<ExportError> for HistoryError {
             error => Self::BrokeOff(error.into()),
         }
     }
-}
-
-/// The name of the user who runs the command, for the record of changes.
-fn user() -> String {
-    let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-    names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty()).unwrap_or_else(|| "command line".to_owned())
 }
 
 /// The errors with the names of the flags that caused them.

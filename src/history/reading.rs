@@ -247,7 +247,6 @@ fn symbols(has_tickers: bool, said: Option<&str>, settings: &ReadSettings) -> Re
 }
 
 /// The clock of the file and where it comes from; `None` if nothing says it. No clock means that each line says its offset.
-#[expect(clippy::type_complexity, reason = "the clock of a file may be unknown, or none")]
 fn zone(
     layout: &Layout,
     settings: &ReadSettings,

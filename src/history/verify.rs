@@ -1,6 +1,7 @@
 //! The command `verify`: files of candles compared by value with what is stored.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -21,8 +22,9 @@ use super::{HistoryError, Source, report};
 use crate::clock::Clock;
 use crate::errors::chain;
 use crate::query::FileFormat;
+use crate::store::{Correction, Expected};
 use crate::telemetry::spans::spawn_blocking;
-use candle::{Candle, OhlcField, Price, format_bound};
+use candle::{Candle, OhlcField, Price, Volume, format_bound};
 use dialects::{Fault, Output};
 
 /// The number of candles that are compared at once.
@@ -32,7 +34,7 @@ const MAX_LISTED: usize = 20;
 
 /// Candles of a file by what is stored under their keys.
 #[derive(Debug, Default)]
-struct Comparison {
+pub(super) struct Comparison {
     same: u64,
     differ: u64,
     missing: u64,
@@ -40,6 +42,8 @@ struct Comparison {
     differing: Vec<String>,
     /// The first that are not stored.
     not_stored: Vec<String>,
+    /// All that differ, with the stored values as the expected ones, if somebody wants them.
+    pub(super) corrections: Option<Vec<Correction>>,
 }
 
 /// Compares the files of the flags with what `source` holds.
@@ -64,7 +68,7 @@ pub(crate) async fn verify(
             }
         };
         for input in texts {
-            match file(&session, &source, &input).await? {
+            match file(&session, &source, &input, Comparison::default()).await? {
                 Ok(compared) => {
                     let all_same = compared.differ == 0 && compared.missing == 0;
                     ended = ended.max(if all_same { Ended::Well } else { Ended::Failed });
@@ -92,10 +96,11 @@ pub(crate) async fn verify(
 }
 
 /// Compares one text. The inner result is that of the file, the outer one that of the database or the service.
-async fn file(
+pub(super) async fn file(
     session: &Session,
     source: &Source,
     input: &Input,
+    mut comparison: Comparison,
 ) -> Result<Result<Comparison, FileError>, HistoryError> {
     let checked = match *input {
         Input::Stdin => session.plan_only(input).await,
@@ -131,7 +136,6 @@ async fn file(
         }
         Ok(())
     });
-    let mut comparison = Comparison::default();
     while let Some(batch) = receiver.recv().await {
         comparison.compare(source, batch).await?;
     }
@@ -174,6 +178,11 @@ impl Output for Comparing {
 }
 
 impl Comparison {
+    /// A comparison that keeps every candle that differs.
+    pub(super) fn with_corrections() -> Self {
+        Self { corrections: Some(Vec::new()), ..Self::default() }
+    }
+
     /// Compares candles with what is stored between the first and the last of each of their series.
     async fn compare(&mut self, source: &Source, mut candles: Vec<Candle>) -> Result<(), HistoryError> {
         candles.sort_by(|one, other| one.key.cmp(&other.key));
@@ -210,6 +219,12 @@ impl Comparison {
             return;
         }
         self.differ += 1;
+        if let Some(corrections) = &mut self.corrections {
+            let [open, high, low, close, volume] = stored;
+            let prices = [open, high, low, close].map(|price| Price::parse(price).ok());
+            let expected = Expected { prices, volume: Volume::parse(volume).ok() };
+            corrections.push(Correction { candle: candle.clone(), expected });
+        }
         if self.differing.len() < MAX_LISTED {
             self.differing.push(format!("{}: {}", key(), differences.join("; ")));
         }
@@ -225,15 +240,15 @@ impl Comparison {
             }
             text.push_str(title);
             for line in listed {
-                text.push_str(&format!("\n  {line}"));
+                let _ = write!(text, "\n  {line}");
             }
             if count > listed.len() as u64 {
-                text.push_str(&format!("\n  and {} more", grouped(count - listed.len() as u64)));
+                let _ = write!(text, "\n  and {} more", grouped(count - listed.len() as u64));
             }
             text.push('\n');
         }
         let (same, differ, missing) = (grouped(self.same), grouped(self.differ), grouped(self.missing));
-        text.push_str(&format!("{same} same, {differ} differ, {missing} not stored"));
+        let _ = write!(text, "{same} same, {differ} differ, {missing} not stored");
         text
     }
 }

@@ -170,7 +170,7 @@ fn refuse_conflicts(indexes: &[usize], amended: &Amended) -> Result<(), Maintain
         let place = ["body".into(), "candles".into(), (*index).into()];
         field_errors.push(FieldError { loc: place.into(), msg: message, kind: "conflict" });
     }
-    field_errors.sort_by_key(|error| error.path());
+    field_errors.sort_by_key(FieldError::path);
     let Some(first) = field_errors.first() else { return Ok(()) };
     let summary = format!("none of {} candles was corrected, because {first}", indexes.len());
     field_errors.truncate(MAX_REPORTED_ERRORS);

@@ -220,7 +220,9 @@ impl Look<'_> {
     fn forget_all_but(&self, listed: &HashSet<SeriesKey>) {
         let mut counted = self.statistics.counted();
         let gone: Vec<_> = counted.series.keys().filter(|key| !listed.contains(key)).cloned().collect();
-        gone.iter().for_each(|key| counted.remove(key));
+        for key in &gone {
+            counted.remove(key);
+        }
     }
 }
 

@@ -119,13 +119,37 @@ fn a_file_is_described_and_stored_once(kind: StoreKind) {
         assert_eq!(code, 1);
         let differing = "differ\n  EURUSD M1 2025-08-03T21:01:00Z: close 1.15802, stored 1.15801\n129 same, 1 differ, 0 not stored\n";
         assert!(printed.ends_with(differing), "{printed}");
-        write(own.path(), "EURUSD_M1.csv", minutes(132));
+
+        // A candle that differs is corrected once it is confirmed; nothing else changes.
+        let correct = ["correct", "EURUSD_M1.csv", "--symbol", "EURUSD", "--tz", "ny+7"];
+        let (code, printed, _) = call(own.path(), &database, &correct);
+        assert_eq!(code, 0, "{printed}");
+        assert!(printed.contains("would correct 1 candles\nnothing was corrected; "), "{printed}");
+        let digest = printed.split("--confirm ").nth(1).unwrap().split(' ').next().unwrap();
+        let confirmed = |digest: &str| {
+            call(own.path(), &database, &[&correct[..], &["--confirm", digest, "--reason", "wrong tick"]].concat())
+        };
+        let (code, _, errors) = confirmed("0123456789ab");
+        assert_eq!((code, errors.contains(&format!("confirm {digest}"))), (1, true), "{errors}");
+        assert_eq!(database.closed().await[..120], stored);
+        let (code, printed, errors) = confirmed(digest);
+        assert_eq!(code, 0, "{errors}");
+        assert!(printed.ends_with("corrected 1 candles\n"), "{printed}");
+        let closed = database.closed().await;
+        assert_eq!(closed[1], "EURUSD M1 1754254860 1.15810 1.15815 1.15800 1.15802 2");
+        assert_eq!((closed.len(), &closed[2..120]), (130, &stored[2..]));
+        assert!(database.rows(recorded).await.contains(&"correction EURUSD M1 1 wrong tick".to_owned()));
+        let (_, printed, _) = call(own.path(), &database, &correct);
+        assert!(printed.ends_with("no stored candle differs from these files; nothing was corrected\n"), "{printed}");
+
+        write(own.path(), "EURUSD_M1.csv", minutes(132).replace("1.15801\t2\t", "1.15802\t2\t"));
         let (code, printed, _) = call(own.path(), &database, &verify);
         assert_eq!(code, 1);
         let missing = "not stored\n  EURUSD M1 2025-08-03T23:10:00Z\n  EURUSD M1 2025-08-03T23:11:00Z\n\
                        130 same, 0 differ, 2 not stored\n";
         assert!(printed.ends_with(missing), "{printed}");
-        write(own.path(), "EURUSD_M1.csv", minutes(120).replace("1.15810", "1.158100"));
+        let longer = minutes(120).replace("1.15801\t2\t", "1.15802\t2\t").replace("1.15810", "1.158100");
+        write(own.path(), "EURUSD_M1.csv", longer);
         assert_eq!(call(own.path(), &database, &verify).0, 0, "zeros at the end are not a difference");
     });
 }

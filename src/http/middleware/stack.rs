@@ -99,6 +99,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Access, LogFormat, RateLimit, RateLimits};
+    use crate::http::middleware::credentials::Credentials;
     use crate::http::middleware::shared_limits::SharedLimits;
     use crate::http::net::client_address::Proxies;
     use crate::http::problem;

@@ -112,7 +112,7 @@ pub(super) fn amend(connection: &mut Connection, corrections: &[Correction], not
     if amended.found.iter().any(|found| matches!(found, Found::Nothing | Found::Unexpected(_))) {
         return Ok(amended);
     }
-    replaced.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    replaced.sort_by_key(|(key, ..)| *key);
     for of_series in replaced.chunk_by(|(one, ..), (next, ..)| one.same_series(next)) {
         for (key, _, new) in of_series {
             let [open, high, low, close] = &new.prices;
