@@ -94,6 +94,7 @@ pub const VARIABLES: [Variable; 32] = [
     plain("MAX_BODY_BYTES", "4194304", "maximum size of a post's body in bytes"),
     plain("MAX_LIMIT", "10000", "maximum number of candles in an answer"),
     plain("MAX_EXPORTS", "2", "maximum number of exports at once"),
+    plain("LIVE_MAX_STREAMS", "1000", "maximum number of live streams at once"),
     plain(
         "RETENTION",
         "",
