@@ -147,6 +147,7 @@ impl Follower<'_> {
     ) -> Result<(), StoreError> {
         let mut tail = Tail::clone(&series.state().tail);
         let added = self.added.get(&series.key).copied();
+        let known_from = tail.complete_from();
         let reaches_back = added.is_some_and(|(first, _)| tail.newest().is_some_and(|newest| first < newest));
         // More candles came than the look holds, or some that are older than those it holds.
         let mut is_changed = if tail.has_hole_before(&look) || reaches_back {
@@ -155,9 +156,7 @@ impl Follower<'_> {
         } else {
             tail.take(look)
         };
-        if let Some((first, last)) = added.filter(|_| reaches_back)
-            && tail.oldest().is_some_and(|oldest| first < oldest)
-        {
+        if let Some((first, last)) = added.filter(|(first, _)| reaches_back && *first < known_from) {
             tail.add_history(first, last, HistoryKind::Late);
             is_changed = true;
         }

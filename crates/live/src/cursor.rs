@@ -39,7 +39,8 @@ impl Cursor {
             Start::Newest => i64::MIN,
             Start::From(time) => time,
         };
-        Self { start, begun: false, newest, seen: 0, seen_history: revision }
+        // The first look at a series is revision 1 and brings nothing that is new.
+        Self { start, begun: false, newest, seen: revision.max(1), seen_history: revision }
     }
 
     /// True once the client has what was stored when it came.
@@ -63,9 +64,8 @@ impl Cursor {
         if self.newest < tail.complete_from() {
             return Next::CatchUp(self.newest);
         }
-        let is_next = |entry: &&Entry| {
-            if self.begun { entry.revision > self.seen } else { entry.state.time >= self.newest }
-        };
+        let is_next =
+            |entry: &&Entry| entry.revision > self.seen || (!self.begun && entry.state.time >= self.newest);
         Next::Entries(tail.entries().iter().filter(is_next).collect())
     }
 

@@ -30,7 +30,7 @@ pub struct Look {
 pub struct Entry {
     /// Its state.
     pub state: State,
-    /// The revision of the tail that brought this state.
+    /// The revision of the tail that brought this state; 0 if it may be older than the tail.
     pub revision: u64,
 }
 
@@ -117,12 +117,6 @@ impl Tail {
         self.entries.last().map(|entry| entry.state.time)
     }
 
-    /// The opening time of the oldest candle.
-    #[must_use]
-    pub fn oldest(&self) -> Option<i64> {
-        self.entries.first().map(|entry| entry.state.time)
-    }
-
     /// No candle that opened then or later is missing here. Nothing is known before the first look.
     #[must_use]
     pub fn complete_from(&self) -> i64 {
@@ -152,11 +146,19 @@ impl Tail {
         } else {
             (Vec::new(), known.into_iter().peekable())
         };
+        // Of what lies before the tail it is not known whether it is new, so it counts as known to every client.
+        let known_from = if continues { self.complete_from() } else { i64::MIN };
         for state in look.states {
             while known.next_if(|entry| entry.state.time < state.time).is_some() {}
-            let same = known.next_if(|entry| entry.state == state);
-            is_changed |= same.is_none();
-            entries.push(same.unwrap_or(Entry { state, revision }));
+            let entry = match known.next_if(|entry| entry.state.time == state.time) {
+                Some(entry) if entry.state == state => entry,
+                None if state.time < known_from => Entry { state, revision: 0 },
+                _ => {
+                    is_changed = true;
+                    Entry { state, revision }
+                }
+            };
+            entries.push(entry);
         }
         entries.sort_by_key(|entry| entry.state.time);
         let mut complete_from =
