@@ -15,8 +15,8 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::errors::{chain, sentence};
 use crate::ingest::Refusal;
-use crate::maintain::MaintainError;
 use crate::live::LiveError;
+use crate::maintain::MaintainError;
 use crate::query::QueryError;
 use crate::store::{Missing, StoreError};
 use crate::validation::FieldError;

@@ -30,7 +30,8 @@ pub(super) const RECORD_OVERLAP_MILLIS: i64 = 60_000;
 
 /// Looks at everything that streams follow. Never returns.
 pub(super) async fn follow(hub: &Hub) {
-    let mut follower = Follower { hub, added: HashMap::new(), told: HashMap::new(), record_read: None, is_failing: false };
+    let mut follower =
+        Follower { hub, added: HashMap::new(), told: HashMap::new(), record_read: None, is_failing: false };
     loop {
         match follower.next_look() {
             None => {

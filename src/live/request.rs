@@ -27,7 +27,11 @@ impl Request {
     pub(super) fn parse(query: &str, last_event_id: Option<&str>) -> Result<Self, Vec<FieldError>> {
         let mut parameters = Parameters::read_with(query, &["series", "last_event_id"], &["series"]);
         if !parameters.has("series") {
-            parameters.refuse("series", Rule::Missing.name(), "is missing; send a timeframe and a symbol, as in M1:EURUSD");
+            parameters.refuse(
+                "series",
+                Rule::Missing.name(),
+                "is missing; send a timeframe and a symbol, as in M1:EURUSD",
+            );
         }
         let mut series = parameters.all("series", parse_start);
         if series.len() > MAX_SERIES {
@@ -37,7 +41,8 @@ impl Request {
             );
             parameters.refuse("series", Rule::OutOfRange.name(), message);
         }
-        let twice = series.iter().enumerate().find(|(index, (key, _))| series[..*index].iter().any(|(it, _)| it == key));
+        let twice =
+            series.iter().enumerate().find(|(index, (key, _))| series[..*index].iter().any(|(it, _)| it == key));
         if let Some((_, (key, _))) = twice {
             let message = format!("names {}:{} twice; name each series once", key.timeframe, key.symbol);
             parameters.refuse("series", "duplicate", message);

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::harness::{
-    Answer, Environment, KEY, NOW, Service, StoreKind, TOKEN, TableLock, TestApp, both_store_kinds, both_stores, candle,
-    run, send, with,
+    Answer, Environment, KEY, NOW, Service, StoreKind, TOKEN, TableLock, TestApp, both_store_kinds, both_stores,
+    candle, run, send, with,
 };
 
 const HOUR: i64 = 3600;
@@ -192,7 +192,8 @@ async fn a_hole_that_is_too_large_is_history(app: TestApp) {
     );
     assert_eq!(client.candle().await["timestamp"], millis(1));
     // A stream that is open misses as much while it gets one batch.
-    let later: Vec<_> = (0..24).map(|hours| hour(0, json!({"timeframe": "M1", "timestamp": NOW - hours * 60}))).collect();
+    let later: Vec<_> =
+        (0..24).map(|hours| hour(0, json!({"timeframe": "M1", "timestamp": NOW - hours * 60}))).collect();
     let mut client = Client::open(&app, "series=M1:EURUSD").await;
     assert_eq!(client.block().await.unwrap(), "retry: 2000\n\n");
     app.ingest(&later).await;
@@ -242,19 +243,19 @@ fn changes_of_older_history_reach_every_service_and_survive_a_reconnect(#[case] 
         let other = Service::start(&environment(Environment::new(&app.database.url()))).await;
         let candles: Vec<_> = (1..=40).rev().filter(|hours| *hours != 30).map(|hours| hour(hours, json!({}))).collect();
         app.ingest(&candles).await;
-        let mut clients = [Client::open(&app, "series=H1:EURUSD").await, Client::open(&other, "series=H1:EURUSD").await];
+        let mut clients =
+            [Client::open(&app, "series=H1:EURUSD").await, Client::open(&other, "series=H1:EURUSD").await];
         for client in &mut clients {
             assert_eq!(client.candle().await["timestamp"], millis(1));
         }
-        let span = |from: i64, to: i64, kind: &str| {
-            json!({"symbol": "EURUSD", "timeframe": "H1", "from": millis(from), "to": millis(to), "kind": kind})
-        };
+        let span = |from: i64, to: i64, kind: &str| json!({"symbol": "EURUSD", "timeframe": "H1", "from": millis(from), "to": millis(to), "kind": kind});
         assert_eq!(correct(&app, hour(35, json!({"close": "1.0860"}))).await.status, 200);
         for client in &mut clients {
             assert_eq!(client.history().await, span(35, 35, "correction"));
         }
         let id = clients[0].last_id.clone().unwrap();
-        let query = format!("/api/v1/candles?symbol=EURUSD&timeframe=H1&from={}&to={}", NOW - 38 * HOUR, NOW - 37 * HOUR);
+        let query =
+            format!("/api/v1/candles?symbol=EURUSD&timeframe=H1&from={}&to={}", NOW - 38 * HOUR, NOW - 37 * HOUR);
         let delete = async |query: &str| send(app.request(Method::DELETE, query).bearer_auth(MAINTENANCE)).await;
         let confirm = delete(&format!("{query}&dry_run=true")).await.json()["confirm"].as_str().unwrap().to_owned();
         let deleted = delete(&format!("{query}&confirm={confirm}&reason=test")).await;
@@ -312,7 +313,9 @@ fn streams_have_places_of_their_own() {
         assert!(refused.header("retry-after").is_some());
         drop(clients);
         // The places come back when the connections are gone.
-        while app.request(Method::GET, "/api/v1/live?series=H1:A").bearer_auth(TOKEN).send().await.unwrap().status() != 200 {}
+        while app.request(Method::GET, "/api/v1/live?series=H1:A").bearer_auth(TOKEN).send().await.unwrap().status()
+            != 200
+        {}
     });
 }
 
@@ -320,7 +323,8 @@ fn streams_have_places_of_their_own() {
 fn streams_follow_so_many_series_at_most() {
     run(async {
         let app = TestApp::start_on(StoreKind::Sqlite).await;
-        let series = |range: std::ops::Range<usize>| range.map(|n| format!("series=H1:S{n}")).collect::<Vec<_>>().join("&");
+        let series =
+            |range: std::ops::Range<usize>| range.map(|n| format!("series=H1:S{n}")).collect::<Vec<_>>().join("&");
         let mut clients = Vec::new();
         for first in (0..1984).step_by(32) {
             clients.push(Client::open(&app, &series(first..first + 32)).await);
@@ -446,7 +450,9 @@ async fn follow(
 /// True if every candle since the first one that the client got is known in its last state.
 fn knows(known: &HashMap<String, Known>, truth: &HashMap<String, Known>, symbols: &[&str]) -> bool {
     symbols.iter().all(|symbol| {
-        let Some((Some(states), truth)) = truth.get(*symbol).map(|truth| (known.get(*symbol), truth)) else { return false };
+        let Some((Some(states), truth)) = truth.get(*symbol).map(|truth| (known.get(*symbol), truth)) else {
+            return false;
+        };
         let first = states.first_key_value().map_or(i64::MAX, |(&first, _)| first);
         truth.range(first..).eq(states) && !states.is_empty()
     })
@@ -461,7 +467,8 @@ fn every_client_ends_with_what_the_database_holds(#[case] kind: StoreKind) {
         let database = kind.database().await;
         let environment = Environment::new(&database.url());
         let services = Arc::new([Service::start(&environment).await, Service::start(&environment).await]);
-        let (begun, truth, is_over) = (Arc::new(Begun::default()), Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
+        let (begun, truth, is_over) =
+            (Arc::new(Begun::default()), Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 let (services, begun, truth, is_over) =
@@ -477,8 +484,15 @@ fn every_client_ends_with_what_the_database_holds(#[case] kind: StoreKind) {
                 tokio::spawn(async move {
                     for state in 1..=STATES {
                         let one = |opened: i64, volume: i64, complete: bool| {
-                            begun.lock().unwrap().entry((symbol.to_string(), opened * 1000, volume)).or_insert_with(Instant::now);
-                            with(candle(opened), json!({"symbol": symbol, "timeframe": "M1", "volume": volume, "complete": complete}))
+                            begun
+                                .lock()
+                                .unwrap()
+                                .entry((symbol.to_string(), opened * 1000, volume))
+                                .or_insert_with(Instant::now);
+                            with(
+                                candle(opened),
+                                json!({"symbol": symbol, "timeframe": "M1", "volume": volume, "complete": complete}),
+                            )
                         };
                         let mut candles = vec![one(opened, state, false)];
                         if state == 1 && number > 0 {

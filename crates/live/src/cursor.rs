@@ -64,8 +64,7 @@ impl Cursor {
         if self.newest < tail.complete_from() {
             return Next::CatchUp(self.newest);
         }
-        let is_next =
-            |entry: &&Entry| entry.revision > self.seen || (!self.begun && entry.state.time >= self.newest);
+        let is_next = |entry: &&Entry| entry.revision > self.seen || (!self.begun && entry.state.time >= self.newest);
         Next::Entries(tail.entries().iter().filter(is_next).collect())
     }
 

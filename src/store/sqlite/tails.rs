@@ -41,8 +41,7 @@ fn of(
     key: &SeriesKey,
     most: usize,
 ) -> rusqlite::Result<Vec<TailRow>> {
-    let parameters =
-        (key.symbol.as_str(), key.timeframe.name(), FIRST_TIME_MILLISECONDS, END_TIME_MILLISECONDS, most);
+    let parameters = (key.symbol.as_str(), key.timeframe.name(), FIRST_TIME_MILLISECONDS, END_TIME_MILLISECONDS, most);
     let row = |row: &Row<'_>| {
         // Text that another program stored may not be UTF-8, and may hold line breaks, which would be taken for rows.
         let line = String::from_utf8_lossy(&text(row, 1)?).replace('\n', " ");
