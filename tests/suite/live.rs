@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, Response};
 use rstest_reuse::apply;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
 use crate::harness::{
     Answer, Environment, KEY, NOW, Service, StoreKind, TOKEN, TableLock, TestApp, both_store_kinds, both_stores,
     candle, run, send, with,
 };
+use crate::proxies;
 
 const HOUR: i64 = 3600;
 const MAINTENANCE: &str = "maintenance-key-for-tests";
@@ -524,6 +526,41 @@ fn every_client_ends_with_what_the_database_holds(#[case] kind: StoreKind) {
         is_over.store(true, Ordering::Relaxed);
         for client in clients {
             client.await.unwrap();
+        }
+    });
+}
+
+/// Reads until the text holds `wanted`.
+async fn read_until(stream: &mut (impl AsyncRead + Unpin), seen: &mut String, wanted: &str) {
+    let mut part = [0; 4096];
+    while !seen.contains(wanted) {
+        let length = stream.read(&mut part).await.unwrap();
+        assert!(length > 0, "the stream ended: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
+}
+
+#[test]
+fn the_shipped_proxies_pass_events_as_they_come() {
+    run(async {
+        let app = TestApp::start_on(StoreKind::Sqlite).await;
+        app.ingest(&[hour(2, json!({}))]).await;
+        for (first, proxy) in (7_000..).step_by(10).zip(proxies::start(app.address()).await) {
+            let mut stream = proxy.tls.connect().await.unwrap();
+            let request = format!(
+                "GET /api/v1/live?series=H1:EURUSD HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+                 Accept: text/event-stream\r\nAccept-Encoding: gzip\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut seen = String::new();
+            read_until(&mut stream, &mut seen, "\"volume\":").await;
+            assert!(seen.starts_with("HTTP/1.1 200"), "{}: {seen}", proxy.tls.name);
+            // Nothing but this event comes, and the next comment is far away.
+            for volume in first + 1..first + 4 {
+                app.ingest(&[hour(1, json!({"complete": false, "volume": volume}))]).await;
+                read_until(&mut stream, &mut seen, &format!("\"volume\":{volume}")).await;
+            }
+            assert!(!seen.contains("\n: "), "{}: it came with a comment: {seen}", proxy.tls.name);
         }
     });
 }
