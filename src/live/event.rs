@@ -34,7 +34,7 @@ pub(super) fn states(names: &str, candles: &StoredCandles) -> Vec<State> {
     candles.map(|each| State { time: each.time, text: candle(names, each).into() }).collect()
 }
 
-/// What a look found, as events.
+/// The candles that a look found, as events.
 pub(super) fn look(names: &str, tail: &SeriesTail) -> live::Look {
     live::Look { states: states(names, &tail.candles), complete_from: tail.complete_from }
 }

@@ -60,7 +60,7 @@ struct Follower<'a> {
     hub: &'a Hub,
     /// The spans that this process has added to series, until a look has told those that reach back.
     added: HashMap<SeriesKey, (i64, i64)>,
-    /// The entries of the record that were told, with their times in epoch milliseconds.
+    /// The entries of the record that streams have, with their times in epoch milliseconds.
     told: HashMap<i64, i64>,
     record_read: Option<Instant>,
     is_failing: bool,
@@ -78,7 +78,7 @@ impl Follower<'_> {
         self.hub.followed().iter().map(due).min()
     }
 
-    /// Forgets what was told, because a stream that comes later knows everything that was stored before.
+    /// Forgets what streams have got, because a stream that comes later knows everything that was stored before.
     fn forget(&mut self) {
         self.added.clear();
         self.told.clear();

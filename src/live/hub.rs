@@ -1,4 +1,4 @@
-//! What streams follow, and what is newest there.
+//! The series that streams follow, and the newest candles of each.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -30,7 +30,8 @@ pub(super) struct Hub {
     max_streams: usize,
     pub(super) catch_ups: Arc<Semaphore>,
     series: Mutex<HashMap<SeriesKey, Followed>>,
-    /// The database's time up to which the record of changes was told, in epoch milliseconds; `i64::MIN` before the first look.
+    /// The database's time up to which streams know the record of changes, in epoch milliseconds; `i64::MIN` before the
+    /// first look.
     record: AtomicI64,
     /// Wakes the follower.
     pub(super) wake: Notify,

@@ -265,10 +265,10 @@ fn changes_of_older_history_reach_every_service_and_survive_a_reconnect(#[case] 
         for client in &mut clients {
             assert_eq!(client.history().await, span(38, 37, "deletion"));
         }
-        // A client that was away learns of it from the other service. Changes of the last minute may be told again.
+        // A client that was away learns of it from the other service. Changes of the last minute may come again.
         let mut back = Client::resume(&other, "series=H1:EURUSD", Some(&id)).await;
         while back.history().await != span(38, 37, "deletion") {}
-        // A late candle is told by the process that stored it.
+        // The process that stored a late candle reports it.
         app.ingest(&[hour(30, json!({}))]).await;
         assert_eq!(clients[0].history().await, span(30, 30, "late"));
         // A correction of a new candle is sent as its state, too.
@@ -362,10 +362,10 @@ fn a_stream_outlasts_a_database_that_does_not_answer() {
     });
 }
 
-/// What the writers have begun to send, and when: the volume of a state is its number.
+/// The states that the writers have begun to send, and when: the volume of a state is its number.
 type Begun = Mutex<HashMap<(String, i64, i64), Instant>>;
 
-/// What a client knows of a series: its states by opening time, as volume and whether the candle is closed.
+/// The states of a series that a client knows by opening time, as volume and whether the candle is closed.
 type Known = BTreeMap<i64, (i64, bool)>;
 
 const SYMBOLS: [&str; 4] = ["EURUSD", "A:B@C", "\"q\"", "ÄÖ"];
@@ -424,7 +424,7 @@ async fn follow(
             sleep(Duration::from_millis(below(400))).await;
         }
         loop {
-            // All may be told already when the truth becomes known.
+            // The client may have everything already when the truth becomes known.
             let Ok(event) = timeout(Duration::from_millis(100), client.next()).await else {
                 if truth.lock().unwrap().as_ref().is_some_and(|truth| knows(&known, truth, symbols)) {
                     return;

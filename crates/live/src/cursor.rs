@@ -1,4 +1,4 @@
-//! Where one client stands in a series.
+//! The place of one client in a series.
 
 use crate::tail::{Entry, History, Tail};
 
@@ -11,7 +11,7 @@ pub enum Start {
     From(i64),
 }
 
-/// Where a client stands in a series.
+/// The place of a client in a series.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     start: Start,
@@ -22,12 +22,12 @@ pub struct Cursor {
     seen_history: u64,
 }
 
-/// What a client gets next.
+/// The next states for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next<'a> {
     /// These states, ascending, which may be none.
     Entries(Vec<&'a Entry>),
-    /// What is stored from this opening time on, because the tail does not reach back to it.
+    /// Everything that is stored from this opening time on, because the tail does not reach back to it.
     CatchUp(i64),
 }
 
@@ -55,7 +55,7 @@ impl Cursor {
         (self.newest != i64::MIN).then_some(self.newest)
     }
 
-    /// What comes next from `tail`, which was looked at after the client came.
+    /// The states that come next from `tail`, which was looked at after the client came.
     #[must_use]
     pub fn next<'a>(&self, tail: &'a Tail) -> Next<'a> {
         if !self.begun && self.start == Start::Newest {
@@ -86,7 +86,7 @@ impl Cursor {
         self.begun = true;
         self.seen = tail.revision();
         self.newest = self.newest.max(newest.unwrap_or(i64::MIN));
-        // What is gone between two looks is not asked for again.
+        // Candles that were deleted between two looks are not asked for again.
         if self.newest < tail.complete_from() && tail.complete_from() != i64::MAX {
             self.newest = tail.complete_from();
         }

@@ -1,7 +1,7 @@
-//! What a stream of candles sends next, without clocks, tasks and databases.
+//! The next events of a stream of candles, without clocks, tasks and databases.
 //!
-//! A [`Tail`] holds the newest states of a series and the spans of its older history that changed. A [`Cursor`] is where one client
-//! stands in it, and a [`Position`] is where it stands in all its series, as the text that it sends when it comes back.
+//! A [`Tail`] holds the newest states of a series and the spans of its older history that changed. A [`Cursor`] is the place of
+//! one client in it, and a [`Position`] its place in all its series, as the text that it sends when it comes back.
 //!
 //! A stream carries states, not messages: a client that was away or is slow gets the newest state, and nothing is queued for it.
 

@@ -1,8 +1,8 @@
-//! Where a client stands, as the `id` of an event.
+//! The place of a client, as the `id` of an event.
 
 use std::fmt::{self, Write as _};
 
-/// Where a client stands in its series and in the record of changes.
+/// The place of a client in its series and in the record of changes.
 ///
 /// As text: `1.`, the opening second of the newest candle that it has of each series in base 36 (`-` where it has none), separated by
 /// points, `~`, and the time up to which it knows the record in base 36. The text holds everything that a stream needs to go on, so any
@@ -21,7 +21,7 @@ const FORM: &str = "1.";
 
 impl Position {
     /// Reads the position of a request for this number of series. Text of another form, which a client of another service or of other
-    /// series may send, is no position.
+    /// series may send, does not count.
     #[must_use]
     pub fn parse(text: &str, series: usize) -> Option<Self> {
         let (newest, record) = text.strip_prefix(FORM)?.split_once('~')?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// The maximum number of candles that a tail holds. A change of an older one is told as [`History`].
+/// The maximum number of candles that a tail holds. A change of an older one is a [`History`].
 pub const MAX_ENTRIES: usize = 16;
 /// The maximum number of changes of older history that a tail holds. Beyond it, the two oldest become one span.
 const MAX_HISTORIES: usize = 16;
@@ -16,7 +16,7 @@ pub struct State {
     pub text: Arc<str>,
 }
 
-/// What a look at the newest candles of a series found.
+/// The newest candles of a series, as one look found them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     /// Ascending, one for each time.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 /// The newest rows of a look that is not a page of the whole tail.
 const ROWS: usize = 3;
 
-/// What is stored: the version of each candle by its opening time.
+/// The stored candles: the version of each by its opening time.
 type Stored = BTreeMap<i64, u64>;
 
 fn look(stored: &Stored, most: usize) -> Look {
@@ -46,7 +46,7 @@ impl Client {
     fn get(&mut self, time: i64, version: u64) {
         let newest = self.known.last_key_value().map_or(i64::MIN, |(&newest, _)| newest);
         let before = self.known.insert(time, version);
-        // A client that began with the newest candle is told of changes of others that it does not have.
+        // A client that began with the newest candle gets changes of others that it does not have.
         assert!(before.is_some() || time > newest || self.may_reach_back, "{time} is not new, and came after {newest}");
         assert!(before.is_none_or(|before| before <= version), "an older state of {time} after a newer one");
     }
@@ -154,7 +154,7 @@ proptest! {
         for client in &mut clients {
             client.read(&tail, &stored);
             let first = client.known.first_key_value().map_or(i64::MAX, |(&time, _)| time);
-            // A client that was away is told of older candles by the record of changes alone.
+            // A client that was away learns of older candles from the record of changes alone.
             prop_assert_eq!(client.known.last_key_value(), stored.range(first..).next_back());
             if !may_reach_back {
                 prop_assert!(stored.range(first..).eq(&client.known), "a hole, or an old state");

@@ -22,7 +22,7 @@ const CHANGES_SINCE: &str = "
     select at, id, kind, symbol, timeframe, first, last from market_data_changes
     where (at, id) > (?1, ?2) and at >= ?1 and kind in ('correction', 'deletion', 'import') order by at, id";
 
-/// The rows of each series, read at one moment, so that a candle that is closed in between stands in one of the tables.
+/// The rows of each series, read at one moment, so that a candle that is closed in between is in one of the tables.
 pub(super) fn tails(connection: &Connection, keys: &[SeriesKey]) -> rusqlite::Result<Vec<Vec<TailRow>>> {
     let transaction = connection.unchecked_transaction()?;
     keys.iter()
