@@ -28,6 +28,7 @@ use crate::http::net::tls::CertificateError;
 use crate::http::net::{listener, tls};
 use crate::http::service::Service;
 use crate::ingest::Ingest;
+use crate::live::Live;
 use crate::maintain::Maintenance;
 use crate::query::Query;
 use crate::retention;
@@ -138,14 +139,16 @@ impl App {
         let shared = SharedLimits::start(config.shared_limits.as_ref());
         let shared = shared.map_err(|error| AppError::SharedLimits(error.into()))?;
         let states = (ready.clone(), stopping.clone());
-        let for_retention = clock.clone();
+        let (for_retention, live_clock) = (clock.clone(), clock.clone());
         let maintenance = Maintenance::new(store.clone(), clock);
-        let parts = (ingest.clone(), query.clone(), maintenance);
+        let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
+        let parts = (ingest.clone(), query.clone(), maintenance, live.clone());
         let service = Service::new(config, started_at, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
+        upkeep.spawn(live.follow());
         upkeep.spawn({
             let store = store.clone();
             async move { match store.follow_standby().await {} }

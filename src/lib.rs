@@ -4,7 +4,7 @@
 //! [`config`] reads flags and the environment; [`telemetry`] writes the log, counts and reports failures;
 //! [`deadline`] bounds the work on a post and [`detach_on_drop`] finishes work whose caller has gone; [`store`] keeps candles in Postgres or SQLite;
 //! [`validation`] describes the errors of a request and [`schema`] its valid values; [`ingest`] stores batches and
-//! [`query`] reads pages; [`maintain`] corrects and deletes, and [`retention`] deletes what is old; [`http`] serves all three; [`first_contact`] connects to the store and [`housekeeping`] keeps it
+//! [`query`] reads pages; [`live`] streams what is new; [`maintain`] corrects and deletes, and [`retention`] deletes what is old; [`http`] serves them all; [`first_contact`] connects to the store and [`housekeeping`] keeps it
 //! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
 //! [`history`] writes series into files and reports their gaps;
 //! [`research`](mod@research) tests strategies; [`demo`] invents a market; [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
@@ -25,6 +25,7 @@ mod history;
 mod housekeeping;
 pub mod http;
 pub mod ingest;
+pub mod live;
 pub mod maintain;
 pub mod query;
 mod reload;

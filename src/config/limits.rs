@@ -15,6 +15,8 @@ pub struct Limits {
     pub max_limit: usize,
     /// The maximum number of exports at once.
     pub max_exports: usize,
+    /// The maximum number of live streams at once.
+    pub max_streams: usize,
 }
 
 /// The maximum of `MAX_BATCH`. An otherwise idle database stores such a batch in about a second (docs/performance.md),
@@ -28,6 +30,8 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_LIMIT: usize = 100_000;
 /// The maximum of `MAX_EXPORTS`. An export takes some 10 MiB of memory, and a core while its client takes it in at full speed.
 const MAX_EXPORTS: usize = 16;
+/// The maximum of `LIVE_MAX_STREAMS`, below the number of connections that the service accepts, so that streams cannot keep posts out.
+const MAX_STREAMS: usize = 3_500;
 
 impl Reader<'_> {
     pub(super) fn limits(&mut self) -> Limits {
@@ -55,6 +59,12 @@ impl Reader<'_> {
                 2,
                 1..=MAX_EXPORTS,
                 "more exports at once would take more memory than the service promises to stay within",
+            ),
+            max_streams: self.bounded(
+                "LIVE_MAX_STREAMS",
+                1_000,
+                1..=MAX_STREAMS,
+                "more streams would leave too few connections to everybody else",
             ),
         }
     }

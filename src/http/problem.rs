@@ -15,6 +15,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::errors::{chain, sentence};
 use crate::ingest::Refusal;
+use crate::live::LiveError;
 use crate::maintain::MaintainError;
 use crate::query::QueryError;
 use crate::store::{Missing, StoreError};
@@ -302,6 +303,16 @@ impl From<QueryError> for Problem {
             QueryError::TooManyExports(_) => Self::new(Code::Overloaded, said),
             QueryError::TooLittleHistory { .. } => Self::new(Code::TooLittleHistory, said),
             QueryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LiveError> for Problem {
+    fn from(error: LiveError) -> Self {
+        let said = sentence(&error);
+        match error {
+            LiveError::Invalid(field_errors) => Self::invalid(said, field_errors),
+            LiveError::TooManyStreams(_) | LiveError::TooManySeries => Self::new(Code::Overloaded, said),
         }
     }
 }

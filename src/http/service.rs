@@ -29,8 +29,9 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, changes, corrections, export, freshness, gaps, index, latest, series};
+use crate::http::routes::{candles, changes, corrections, export, freshness, gaps, index, latest, live, series};
 use crate::ingest::Ingest;
+use crate::live::Live;
 use crate::maintain::Maintenance;
 use crate::query::Query;
 use crate::store::Store;
@@ -45,6 +46,7 @@ struct Parts {
     ingest: Ingest,
     query: Query,
     maintenance: Maintenance,
+    live: Live,
     health: Health,
     admission: Arc<AdmissionControl>,
     max_body_bytes: MaxBodyBytes,
@@ -61,7 +63,7 @@ macro_rules! parts {
         })+
     };
 }
-parts!(ingest: Ingest, query: Query, maintenance: Maintenance, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
+parts!(ingest: Ingest, query: Query, maintenance: Maintenance, live: Live, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
 
 /// The public HTTP service.
 #[derive(Debug)]
@@ -83,7 +85,7 @@ impl Service {
         config: &Config,
         started_at: Timestamp,
         store: Store,
-        (ingest, query, maintenance): (Ingest, Query, Maintenance),
+        (ingest, query, maintenance, live): (Ingest, Query, Maintenance, Live),
         shared: SharedLimits,
         (reached, stopping): (watch::Receiver<bool>, CancellationToken),
     ) -> Self {
@@ -96,6 +98,7 @@ impl Service {
             ingest,
             query,
             maintenance,
+            live,
             health: health.clone(),
             admission: admission.clone(),
             max_body_bytes: MaxBodyBytes(config.limits.max_body_bytes),
@@ -165,6 +168,7 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(export::parquet))
         .routes(routes!(gaps::get))
         .routes(routes!(changes::get))
+        .routes(routes!(live::get))
         .routes(routes!(health::detailed));
     let maintenance = OpenApiRouter::new().routes(routes!(corrections::post)).routes(routes!(candles::delete));
     let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));

@@ -34,7 +34,7 @@ const _: () = assert!(ANSWER_WITHIN.as_millis() < WORK_TIMEOUT.as_millis(), "a p
 pub(crate) const FIRST_PIECE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The reading of what is left of a body that was refused.
 pub(crate) const BODY_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// A client's taking of an answer; of one that streams, such as an export, or of an upgraded connection, any part of it.
+/// A client's taking of an answer; of one that streams, such as an export or a live stream, or of an upgraded connection, any part of it.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The store's answer to a probe. Monitors give up after a few seconds.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

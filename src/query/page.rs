@@ -105,7 +105,7 @@ const FORMING: &[u8] = br#","complete":false"#;
 
 /// Appends the fields of a candle, without the braces around them. Prices are JSON numbers with their stored digits.
 /// Serializers cannot write these, because they convert numbers to floats.
-pub(super) fn write_fields(json: &mut Vec<u8>, candle: StoredCandle<'_>) {
+pub(crate) fn write_fields(json: &mut Vec<u8>, candle: StoredCandle<'_>) {
     let mut number = itoa::Buffer::new();
     json.extend_from_slice(START);
     json.extend_from_slice(number.format(candle.time).as_bytes());

@@ -189,7 +189,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// As [`Self::read`], but `repeatable` parameters may occur several times.
-    pub(super) fn read_with(query: &'a str, known: &[&str], repeatable: &[&str]) -> Self {
+    pub(crate) fn read_with(query: &'a str, known: &[&str], repeatable: &[&str]) -> Self {
         let mut parameters = Self { pairs: Vec::new(), field_errors: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
@@ -229,7 +229,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// All values of a parameter that may be repeated.
-    pub(super) fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<T> {
+    pub(crate) fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, ValueError>) -> Vec<T> {
         let values = self.pairs.iter().filter(|(present, _)| present == name);
         let (mut parsed, mut refused) = (Vec::new(), Vec::new());
         for (_, value) in values {

@@ -56,7 +56,7 @@ fn parsed(mut parameters: Parameters<'_>) -> Result<SeriesSelection, Vec<FieldEr
 }
 
 /// `TIMEFRAME:SYMBOL`; a symbol may hold colons.
-fn parse_after(text: &str) -> Result<SeriesKey, ValueError> {
+pub(crate) fn parse_after(text: &str) -> Result<SeriesKey, ValueError> {
     const FORM: &str = "must be a timeframe and a symbol, as in H1:EURUSD";
     let (timeframe, symbol) = text.split_once(':').ok_or_else(|| ValueError::new(Rule::WrongType, FORM))?;
     let form = |invalid: ValueError| ValueError::new(invalid.rule, format!("{FORM}, and its {}", invalid.message));

@@ -14,6 +14,7 @@ mod resample;
 mod series;
 pub mod sqlite;
 mod statistics;
+mod tails;
 mod unreachable;
 mod unreadable;
 mod versions;
@@ -51,10 +52,12 @@ pub use reading::Reading;
 pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
 pub use statistics::{CountedMonths, Month, MonthCount, NewestRows};
+pub use tails::{MAX_TAILS, RecordPlace, RecordedChange, RecordedChanges, SeriesTail};
 pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 
 use error::unreadable;
+use tails::AddedSpans;
 use unreadable::UnreadableRows;
 use versions::SeriesVersions;
 use write_log::WriteLog;
@@ -69,6 +72,7 @@ pub const REFUSED_CLOSING_DELAY_SECONDS: i64 = 3600;
 pub struct Store {
     database: Database,
     versions: SeriesVersions,
+    added: AddedSpans,
     unreadable: UnreadableRows,
     writes: WriteLog,
     /// The last time at which an operation found the database's file or a table missing.
@@ -211,6 +215,7 @@ impl Store {
         Ok(Self {
             database,
             versions: SeriesVersions::default(),
+            added: AddedSpans::default(),
             unreadable: UnreadableRows::default(),
             writes: WriteLog::default(),
             missed_at: Arc::default(),
@@ -305,8 +310,13 @@ impl Store {
     /// that is lost or a disk that fails during the write ([`StoreError::Missing`], [`StoreError::Internal`]).
     pub async fn append(&self, batch: Arc<Batch>, write_by: Instant) -> Result<Appended, StoreError> {
         let bump = self.versions.bump_on_drop([&*batch]);
+        let written = self.added.are_wanted().then(|| Arc::clone(&batch));
         let append = async { either!(self, store => store.append(batch, bump, write_by).await) };
-        self.writes.noted(self.measured("append", append).await)
+        let appended = self.writes.noted(self.measured("append", append).await)?;
+        if let Some(batch) = written.filter(|_| appended.added > 0) {
+            self.added.add_ends(&batch);
+        }
+        Ok(appended)
     }
 
     /// Stores batches durably: all of them or nothing. The changes are those of [`Self::append`] for one batch after the
@@ -316,8 +326,13 @@ impl Store {
     /// As [`Self::append`].
     pub async fn append_group(&self, batches: Vec<Arc<Batch>>, write_by: Instant) -> Result<Vec<Written>, StoreError> {
         let bump = self.versions.bump_on_drop(batches.iter().map(|batch| &**batch));
+        let grouped = self.added.are_wanted().then(|| batches.clone());
         let append = async { either!(self, store => store.append_group(batches, bump, write_by).await) };
-        self.writes.noted(self.measured("append", append).await)
+        let written = self.writes.noted(self.measured("append", append).await)?;
+        for (batch, Written { closed, .. }) in grouped.iter().flatten().zip(&written) {
+            self.added.add(closed.iter().filter_map(|&position| batch.closed().get(position)));
+        }
+        Ok(written)
     }
 
     /// The last write that failed since the start, if any did.

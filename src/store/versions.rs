@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::series::SeriesKey;
@@ -23,6 +24,7 @@ struct Counters {
     /// The end of the last write, in nanoseconds since `base`.
     changed: [AtomicU64; COUNTERS],
     base: Instant,
+    written: Notify,
 }
 
 /// The version of a series, or of several together. It differs after every write of this process to one of them.
@@ -32,7 +34,7 @@ pub struct SeriesVersion(u64);
 impl Default for SeriesVersions {
     fn default() -> Self {
         let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
-        Self(Arc::new(Counters { writes: zeros(), changed: zeros(), base: Instant::now() }))
+        Self(Arc::new(Counters { writes: zeros(), changed: zeros(), base: Instant::now(), written: Notify::new() }))
     }
 }
 
@@ -45,6 +47,11 @@ impl fmt::Debug for SeriesVersions {
 impl SeriesVersions {
     pub(super) fn current(&self, symbol: &Symbol, timeframe: Timeframe) -> SeriesVersion {
         SeriesVersion(self.0.writes[position(symbol, timeframe)].load(Ordering::Acquire))
+    }
+
+    /// Waits for the end of a write that has not been waited for yet.
+    pub(super) async fn written(&self) {
+        self.0.written.notified().await;
     }
 
     /// True if no write of this process to the series has ended since `moment`.
@@ -130,5 +137,6 @@ impl Drop for BumpOnDrop {
             changed[position].fetch_max(now, Ordering::Release);
             writes[position].fetch_add(1, Ordering::Release);
         }
+        self.versions.0.written.notify_one();
     }
 }

@@ -58,6 +58,14 @@ pub const LIMITER_FALLBACKS: &str = "candlewick_rate_limiter_fallbacks_total";
 pub const CONNECTIONS: &str = "candlewick_connections_open";
 /// Exports and reports under way.
 pub const EXPORTS_ACTIVE: &str = "candlewick_exports_active";
+/// Live streams that are open.
+pub const STREAMS_ACTIVE: &str = "candlewick_live_streams";
+/// Series that live streams follow.
+pub const SERIES_WATCHED: &str = "candlewick_live_series";
+/// Looks at the newest candles of the series that streams follow.
+pub const LOOKS: &str = "candlewick_live_looks_total";
+/// Streams that went on from the position of an earlier one.
+pub const RESUMES: &str = "candlewick_live_resumes_total";
 /// Log lines dropped because they were not read in time.
 pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
 /// Always 1; its labels are the build's `version` and `revision`.
@@ -138,6 +146,7 @@ counters! {
         BodyMemory = "body_memory",
         AnswerMemory = "answer_memory",
         Exports = "exports",
+        Streams = "streams",
         WriteQueue = "write_queue",
     }
     /// Exports that ended: whole, broken off by a failure, or left by the client or by a stop of the service.
@@ -145,6 +154,11 @@ counters! {
         Finished = "finished",
         BrokenOff = "broken_off",
         Left = "left",
+    }
+    /// Events written to live streams.
+    LiveEvents = "candlewick_live_events_total" by "event" {
+        Candle = "candle",
+        History = "history",
     }
     /// Client connections closed at once because there were too many.
     ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
@@ -224,6 +238,10 @@ fn register_at_zero() {
     gauge!(WAITING_CANDLES).set(0);
     gauge!(ACTIVE_REQUESTS).set(0);
     gauge!(EXPORTS_ACTIVE).set(0);
+    gauge!(STREAMS_ACTIVE).set(0);
+    gauge!(SERIES_WATCHED).set(0);
+    counter!(LOOKS).increment(0);
+    counter!(RESUMES).increment(0);
     gauge!(POOL_PENDING).set(0);
     gauge!(WRITE_FAILING).set(0);
     drop(histogram!(POOL_WAIT));
@@ -256,6 +274,10 @@ fn describe() {
     describe_gauge!(LIMITER_SHARED, "1 while replicas share rate limits by Redis, 0 while this one limits alone.");
     describe_counter!(LIMITER_FALLBACKS, "Requests that this replica decided alone because Redis did not.");
     describe_gauge!(EXPORTS_ACTIVE, "Exports and reports under way.");
+    describe_gauge!(STREAMS_ACTIVE, "Live streams that are open.");
+    describe_gauge!(SERIES_WATCHED, "Series that live streams follow.");
+    describe_counter!(LOOKS, "Looks at the newest candles of the series that streams follow.");
+    describe_counter!(RESUMES, "Streams that went on from the position of an earlier one.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels identify the build.");

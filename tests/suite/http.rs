@@ -136,8 +136,8 @@ async fn unknown_routes_and_methods_are_problems(app: TestApp) {
         call(&app, Method::GET, path, &[]).await.problem(404, "not_found");
     }
     for (method, path, allowed) in [
-        (Method::PUT, "/api/v1/candles", ["GET", "HEAD", "POST"].as_slice()),
-        (Method::DELETE, GET_CANDLES, &["GET", "HEAD", "POST"]),
+        (Method::PUT, "/api/v1/candles", ["DELETE", "GET", "HEAD", "POST"].as_slice()),
+        (Method::PATCH, GET_CANDLES, &["DELETE", "GET", "HEAD", "POST"]),
         (Method::POST, "/api/v1/series", &["GET", "HEAD"]),
         (Method::POST, "/health", &["GET", "HEAD"]),
         (Method::PATCH, "/api/v1/openapi.json", &["GET", "HEAD"]),
@@ -243,6 +243,7 @@ fn the_openapi_document_is_complete() {
         assert_eq!(statuses(&name), ["200", "400", "401", "403", "422", "429", "500", "503"], "{name}");
     }
     assert_eq!(statuses("get /api/v1/gaps"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/live"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/freshness"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/series"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "400", "401", "403", "429", "500", "503"]);
@@ -252,7 +253,7 @@ fn the_openapi_document_is_complete() {
     assert_eq!(statuses("get /health/live"), ["200", "400", "500"]);
     assert_eq!(statuses("get /healthz"), ["200", "400", "500"]);
     assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "400", "403", "429", "500", "503"]);
-    assert_eq!(operations.len(), 15);
+    assert_eq!(operations.len(), 19);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {

@@ -49,6 +49,7 @@ mod index;
 mod ingest;
 mod latest;
 mod limits;
+mod live;
 mod log_lines;
 mod migrating;
 mod monitoring;

@@ -161,9 +161,10 @@ fn counters_start_at_zero() {
             ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
             (
                 "candlewick_load_shed_total{reason",
-                &["answer_memory", "body_memory", "exports", "requests", "write_queue"],
+                &["answer_memory", "body_memory", "exports", "requests", "streams", "write_queue"],
             ),
             ("candlewick_exports_total{result", &["broken_off", "finished", "left"]),
+            ("candlewick_live_events_total{event", &["candle", "history"]),
             ("candlewick_connections_refused_total{reason", &["address", "all"]),
             ("candlewick_connections_timed_out_total{phase", &["answer", "head"]),
             (refusals, &Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),
@@ -178,6 +179,10 @@ fn counters_start_at_zero() {
         for name in [
             "candlewick_log_lines_dropped_total",
             "candlewick_exports_active",
+            "candlewick_live_looks_total",
+            "candlewick_live_resumes_total",
+            "candlewick_live_series",
+            "candlewick_live_streams",
             "candlewick_flushes_total",
             "candlewick_flushed_posts_total",
             "candlewick_rate_limiter_fallbacks_total",

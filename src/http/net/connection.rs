@@ -120,20 +120,24 @@ where
                 return Ok(answer);
             }
             activity.enter(ConnectionPhase::Streaming);
-            Ok(answer.map(|body| {
-                Body::new(StreamingBody { body, activity, stopping: Box::pin(stopping.cancelled_owned()) })
-            }))
+            let ends_itself = answer.extensions().get::<EndsItself>().is_some();
+            let stopping = (!ends_itself).then(|| Box::pin(stopping.cancelled_owned()));
+            Ok(answer.map(|body| Body::new(StreamingBody { body, activity, stopping })))
         })
     }
 }
 
-/// An answer of unknown length. It breaks off when the service stops, because it would delay the stop to its deadline: without
+/// Marks an answer of unknown length that ends in order when the service stops, and therefore is not broken off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndsItself;
+
+/// An answer of unknown length. Unless it [`EndsItself`], it breaks off when the service stops, because it would delay the stop to its deadline: without
 /// its last chunk, so that no client takes it for whole. The client then asks again, and reaches the process that has taken
 /// over.
 struct StreamingBody {
     body: Body,
     activity: Arc<Activity>,
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl HttpBody for StreamingBody {
@@ -141,7 +145,7 @@ impl HttpBody for StreamingBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.stopping.as_mut().poll(cx).is_ready() {
+        if self.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(Some(Err(axum::Error::new("the service stops"))));
         }
         Pin::new(&mut self.body).poll_frame(cx)

@@ -1,7 +1,7 @@
 //! Connections, and the clients at their other end.
 
 pub(crate) mod client_address;
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod listener;
 mod preface;
 pub(crate) mod tls;

@@ -12,5 +12,6 @@ pub(crate) mod gaps;
 pub(crate) mod health;
 pub(crate) mod index;
 pub(crate) mod latest;
+pub(crate) mod live;
 mod page;
 pub(crate) mod series;

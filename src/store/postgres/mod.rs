@@ -42,6 +42,7 @@ mod series;
 mod setup;
 mod standby;
 mod statistics;
+mod tails;
 mod watch;
 
 use std::borrow::Cow;
@@ -58,6 +59,7 @@ use super::latest::LatestRow;
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::statistics::StepCounts;
+use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
 use super::{
     Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Findings, Grouping, Imported, Matched, Missing,
@@ -67,6 +69,7 @@ use crate::clock::Clock;
 use crate::config::DatabaseConfig;
 use candle::{Batch, Candle, Timestamp, Written};
 use contact::Server;
+use engine::Engine;
 use pool::{Pool, Purpose};
 use posting::Posting;
 use resample::Added;
@@ -283,6 +286,24 @@ impl Postgres {
             async move { read_with!(pool, |connection| statistics::count_months(connection, &key, start, most)) }
         };
         self.0.runner.read(server, count).await
+    }
+
+    /// True if the tables are spread over several servers.
+    pub(super) fn is_distributed(&self) -> Result<bool, StoreError> {
+        Ok(self.0.runner.engine()? == Engine::Citus)
+    }
+
+    pub(super) async fn tails(&self, keys: Vec<SeriesKey>) -> Result<Vec<SeriesTail>, StoreError> {
+        tails::tails(&self.0.runner, keys).await
+    }
+
+    pub(super) async fn changes_since(
+        &self,
+        after: RecordPlace,
+        keys: Vec<SeriesKey>,
+        limit: usize,
+    ) -> Result<(i64, Vec<RecordedChange>), StoreError> {
+        tails::changes_since(&self.0.runner, after, keys, limit).await
     }
 
     /// The moment of which the standby is known to hold everything, if there is one.

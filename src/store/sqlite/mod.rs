@@ -21,6 +21,7 @@ mod series;
 mod service_lock;
 mod statistics;
 mod tables;
+mod tails;
 mod writer;
 
 use std::path::Path;
@@ -41,6 +42,7 @@ use super::error::sqlite_code;
 use super::latest::LatestRow;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::statistics::StepCounts;
+use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
 use super::{
     Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Findings, Grouping, Imported, Matched, Note,
@@ -266,6 +268,24 @@ impl Sqlite {
         let shared = Arc::clone(&self.0);
         let count = move |connection: &rusqlite::Connection| statistics::count_months(connection, &key, start, most);
         self.read(async move { shared.counter.run(count).await }).await
+    }
+
+    pub(super) async fn tails(&self, keys: Vec<SeriesKey>) -> Result<Vec<SeriesTail>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let of = move |connection: &rusqlite::Connection| tails::tails(connection, &keys);
+        let rows = self.read(async move { shared.series_reader.run(of).await }).await?;
+        rows.into_iter().map(SeriesTail::of_rows).collect()
+    }
+
+    pub(super) async fn changes_since(
+        &self,
+        after: RecordPlace,
+        keys: Vec<SeriesKey>,
+        limit: usize,
+    ) -> Result<(i64, Vec<RecordedChange>), StoreError> {
+        let shared = Arc::clone(&self.0);
+        let read = move |connection: &rusqlite::Connection| tails::changes_since(connection, after, &keys, limit);
+        self.read(async move { shared.series_reader.run(read).await }).await
     }
 
     pub(super) async fn newest(&self) -> Result<Vec<(String, i64)>, StoreError> {
