@@ -83,7 +83,7 @@ struct Value {
 
 /// The name of the user who runs the process, for the record of changes.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the user is no setting")]
+#[expect(clippy::disallowed_methods, reason = "the user is not a setting")]
 pub fn user() -> String {
     let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty()).unwrap_or_else(|| "command line".to_owned())

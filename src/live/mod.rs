@@ -60,7 +60,7 @@ impl Live {
         last_event_id: Option<&str>,
     ) -> Result<impl Stream<Item = bytes::Bytes> + Send + use<>, LiveError> {
         let request = Request::parse(query, last_event_id).map_err(LiveError::Invalid)?;
-        stream::open(&self.0, request)
+        stream::open(&self.0, &request)
     }
 
     /// Checks a query string without opening a stream.

@@ -30,7 +30,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const FAREWELL_SPREAD_MILLIS: u64 = 1_000;
 
 /// Opens a stream.
-pub(super) fn open(hub: &Arc<Hub>, request: Request) -> Result<impl Stream<Item = Bytes> + Send + use<>, LiveError> {
+pub(super) fn open(hub: &Arc<Hub>, request: &Request) -> Result<impl Stream<Item = Bytes> + Send + use<>, LiveError> {
     let member = hub.join(request.series.iter().map(|(key, _)| key))?;
     if request.record.is_some() {
         counter!(RESUMES).increment(1);
@@ -167,7 +167,9 @@ impl Client {
     /// Writes states, and the position before the last of them if it moved.
     fn write(&self, text: &mut String, states: &[&str], record: Option<i64>) {
         let Some((last, others)) = states.split_last() else { return };
-        others.iter().for_each(|state| text.push_str(state));
+        for state in others {
+            text.push_str(state);
+        }
         if let Some(record) = record {
             self.write_id(text, record);
         }

@@ -94,7 +94,7 @@ async fn check(app: &TestApp, symbol: &str, candles: &[Posted]) -> Result<(), Te
     is_named(&answer, &format!("{symbol}_H1.csv"))?;
     prop_assert_eq!(answer.text().await.unwrap(), csv(candles));
     let ndjson = file(app, "ndjson", &query).await.text().await.unwrap();
-    prop_assert_eq!(ndjson, candles.iter().map(|candle| format!("{}\n", json_line(candle))).collect::<String>());
+    prop_assert_eq!(ndjson, candles.iter().map(|candle| json_line(candle) + "\n").collect::<String>());
 
     let text = rows(file(app, "parquet", &format!("{query}&prices=text")).await.bytes().await.unwrap());
     let digits = |prices: [String; 4]| prices.map(|price| price.parse::<Decimal>().unwrap().to_string());

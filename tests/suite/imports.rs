@@ -516,7 +516,7 @@ fn binary_and_foreign_files() {
             for price in [1.158_1_f64, 1.158_15, 1.158, 1.158_01] {
                 hst.extend(price.to_le_bytes());
             }
-            hst.extend((hour as u64 + 5).to_le_bytes());
+            hst.extend((hour.cast_unsigned() + 5).to_le_bytes());
             hst.extend([0; 12]);
         }
         write(own.path(), "EURUSD60.hst", &hst);
@@ -636,7 +636,7 @@ fn a_candle_that_is_not_over_is_left_out() {
             }
             chrono::Datelike::with_day(&date, 1).unwrap().format("%Y-%m-%d").to_string()
         };
-        let lines: String = [3, 2, 1, 0].iter().map(|&back| format!("{},1,1,1,1,5\n", month(back))).collect();
+        let lines: String = [3, 2, 1, 0].iter().map(|&back| month(back).clone() + ",1,1,1,1,5\n").collect();
         write(own.path(), "months.csv", format!("Date,Open,High,Low,Close,Volume\n{lines}"));
         let arguments = ["import", "months.csv", "--symbol", "A", "--tz", "UTC"];
         let (code, printed, complaint) = call(own.path(), &database, &arguments);

@@ -372,9 +372,9 @@ const SYMBOLS: [&str; 4] = ["EURUSD", "A:B@C", "\"q\"", "ÄÖ"];
 
 fn query_of(symbols: &[&str]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    symbols.iter().for_each(|symbol| {
+    for symbol in symbols {
         query.append_pair("series", &format!("M1:{symbol}"));
-    });
+    }
     query.finish()
 }
 

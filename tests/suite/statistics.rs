@@ -25,7 +25,7 @@ async fn execute(database: &Database, sql: &str) {
 async fn counted(app: &TestApp, query: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let mut list = Vec::new();
     eventually(async || {
-        list = app.get(&format!("{PATH}{query}")).await.json().as_array().unwrap().clone();
+        list.clone_from(app.get(&format!("{PATH}{query}")).await.json().as_array().unwrap());
         list.iter().all(|series| !series["as_of"].is_null()) && holds(&list)
     })
     .await;

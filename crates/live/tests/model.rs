@@ -58,12 +58,16 @@ impl Client {
                 assert!(entries.is_sorted_by_key(|entry| entry.state.time));
                 let states: Vec<_> =
                     entries.iter().map(|entry| (entry.state.time, entry.state.text.parse().unwrap())).collect();
-                states.into_iter().for_each(|(time, version)| self.get(time, version));
+                for (time, version) in states {
+                    self.get(time, version);
+                }
                 self.cursor.sent(tail);
             }
             Next::CatchUp(from) => {
                 let page: Vec<_> = stored.range(from..).map(|(&time, &version)| (time, version)).collect();
-                page.iter().for_each(|&(time, version)| self.get(time, version));
+                for &(time, version) in &page {
+                    self.get(time, version);
+                }
                 self.cursor.caught_up(tail, page.last().map(|&(time, _)| time));
             }
         }

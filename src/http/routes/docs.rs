@@ -121,7 +121,7 @@ fn is_told_of(responses: &BTreeMap<String, RefOr<ResponseDoc>>, code: Code) -> b
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
-    item.get.iter_mut().chain(item.post.iter_mut())
+    item.get.iter_mut().chain(item.post.iter_mut()).chain(item.delete.iter_mut())
 }
 
 /// The content security policy of the page: it may load its own files and call the API that served it. Inline styles are

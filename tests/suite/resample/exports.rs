@@ -58,7 +58,7 @@ async fn check(app: &TestApp, symbol: &str, case: Case) -> Result<(), TestCaseEr
         };
         let query = if forming { format!("{query}&forming=true") } else { query };
         let ndjson = app.get(&format!("/api/v1/export.ndjson?{query}")).await.body;
-        prop_assert_eq!(ndjson, kept().map(|candle| format!("{candle}\n")).collect::<String>(), "{}", query);
+        prop_assert_eq!(ndjson, kept().map(|candle| candle.clone() + "\n").collect::<String>(), "{}", query);
         let csv = app.get(&format!("/api/v1/export.csv?{query}&time=ms")).await.body;
         let lines = csv.split_once('\n').unwrap().1;
         prop_assert_eq!(lines, kept().map(|candle| csv_line(candle, forming)).collect::<String>(), "{}", query);
