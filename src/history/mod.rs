@@ -3,8 +3,8 @@
 //!
 //! [`export`] writes series into files, [`gaps`] prints a report, and [`delete`](mod@delete) removes candles, and [`correct`](mod@correct) gives them other values.
 //!
-//! [`import`] reads files of candles, of any dialect that the crate `dialects` knows, and writes them to a [`sink`].
-//! [`verify`] reads the same files and compares them with what is stored. A file is opened ([`open`]), decoded ([`decode`]) and
+//! [`import`](mod@import) reads files of candles, of any dialect that the crate `dialects` knows, and writes them to a [`sink`].
+//! [`verify`](mod@verify) reads the same files and compares them with what is stored. A file is opened ([`open`]), decoded ([`decode`]) and
 //! cut into lines ([`lines`]), and [`reading`] plans how to read it.
 
 mod correct;

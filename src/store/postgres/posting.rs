@@ -70,7 +70,7 @@ pub(super) async fn append(
         .await
 }
 
-/// Writes batches in one statement. They must be distinguishable in it, as those of a [`GROUPING`] are.
+/// Writes batches in one statement. They must be distinguishable in it, as those of a [`GROUPING`](super::GROUPING) are.
 pub(super) async fn append_group(
     runner: &Runner,
     posting: &Arc<Posting>,
