@@ -22,8 +22,27 @@ export type Candle = {
   /** Ticks in the period. */
   volume: number;
 };
+/** The closed candles of a month in UTC. */
+export type MonthCoverage = {
+  candles: number;
+  month: string;
+};
 /** One series, described by its closed candles. */
 export type Series = {
+  /**
+   * With `stats=true`: everything that was stored by this time is counted, in epoch milliseconds; null if the series was not
+   * counted yet, as are the other statistics then.
+   */
+  as_of?: number | null;
+  /**
+   * With `stats=true`: the bytes that their rows take if all of them are as large as the newest 100, without the index, free space and
+   * compression by the database.
+   */
+  bytes?: number | null;
+  /** With `stats=true`: the number of closed candles. */
+  candles?: number | null;
+  /** With `stats=true`: the months in UTC in which closed candles opened, in ascending order. */
+  coverage?: MonthCoverage[] | null;
   /** Opening time of the oldest candle, in epoch milliseconds. */
   first: number;
   /** Opening time of the newest candle, in epoch milliseconds. */
@@ -33,6 +52,8 @@ export type Series = {
    * of them, and at least one, may have more.
    */
   price_precision: number;
+  /** With `stats=true`: when the newest closed candle was stored, in epoch milliseconds; null too if the table does not keep it. */
+  received?: number | null;
   symbol: string;
   timeframe: string;
 };
@@ -100,6 +121,11 @@ export type SeriesQuery = {
   limit?: number;
   /** Only series after this one, `TIMEFRAME:SYMBOL`, which need not be stored. */
   after?: string;
+  /**
+   * `true` adds statistics to each series. They are counted in the background while somebody asks, so they are null at first, and `as_of` says how old they are.
+   * @enum {string}
+   */
+  stats?: "true" | "false";
 };
 // --- end of the generated types ---
 

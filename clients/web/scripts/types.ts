@@ -14,7 +14,7 @@ const block = /(?<=\/\/ --- types of docs\/openapi\.json.*\n)[^]*?(?=\/\/ --- en
 
 /** The content that the client file should have. */
 export async function withTypes(): Promise<string> {
-  const { Candle, Series, Problem, Violation, Step } = document.components.schemas;
+  const { Candle, MonthCoverage, Series, Problem, Violation, Step } = document.components.schemas;
   const nodes = await openapiTS({
     openapi: document.openapi,
     info: document.info,
@@ -22,6 +22,7 @@ export async function withTypes(): Promise<string> {
     components: {
       schemas: {
         Candle,
+        MonthCoverage,
         Series,
         Problem,
         Violation,
