@@ -244,6 +244,11 @@ fn the_openapi_document_is_complete() {
     }
     assert_eq!(statuses("get /api/v1/gaps"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/live"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
+    let corrections = ["200", "400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("post /api/v1/corrections"), corrections);
+    let deletions = ["200", "400", "401", "403", "409", "413", "422", "429", "500", "503"];
+    assert_eq!(statuses("delete /api/v1/candles"), deletions);
+    assert_eq!(statuses("get /api/v1/changes"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/freshness"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/series"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/health/detailed"), ["200", "400", "401", "403", "429", "500", "503"]);
@@ -269,6 +274,7 @@ fn the_openapi_document_is_complete() {
                 "503" if name.contains("health") && !name.contains("detailed") => Some("application/json"),
                 // Beside the problem.
                 "503" if name.contains("freshness") => Some("application/json"),
+                "200" if name == "get /api/v1/live" => Some("text/event-stream"),
                 "200" if name.contains("export.csv") => Some("text/csv"),
                 "200" if name.contains("export.ndjson") => Some("application/x-ndjson"),
                 "200" if name.contains("export.parquet") => Some("application/vnd.apache.parquet"),
@@ -284,7 +290,7 @@ fn the_openapi_document_is_complete() {
         }
     }
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
-    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "ingest_key", "internal_token"]);
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "ingest_key", "internal_token", "maintenance_key"]);
 
     // Every reference has its target.
     let text = document.to_string();
