@@ -1,6 +1,5 @@
 //! The command `correct`: gives stored candles the values that they have in files, after a look at what that would change.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -121,10 +120,7 @@ fn digest(corrections: &[Correction]) -> String {
     for correction in corrections {
         hash.update(format!("{correction:?}\n"));
     }
-    hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&hash.finalize()[..6])
 }
 
 impl CorrectFlags {

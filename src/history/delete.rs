@@ -1,7 +1,6 @@
 //! The command `delete`: removes the candles of a series in a span from the database, slice by slice, after a look at
 //! what it would remove.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use clap::Args;
 use sha2::{Digest as _, Sha256};
 use url::form_urlencoded;
 
+use super::numbers::grouped;
 use super::source::ExportFailure;
 use super::{HistoryError, Source};
 use crate::maintain::{Slices, parse_reason};
@@ -165,9 +165,7 @@ async fn survey(store: &Store, span: &Span) -> Result<Found, HistoryError> {
         hash.update(&matched.digest);
         found.slices.push((slice, matched));
     }
-    for byte in hash.finalize().iter().take(6) {
-        let _ = write!(found.digest, "{byte:02x}");
-    }
+    found.digest = hex::encode(&hash.finalize()[..6]);
     Ok(found)
 }
 
@@ -243,31 +241,5 @@ impl Write for Lines<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
-    }
-}
-
-/// A number with commas between groups of three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn numbers_are_grouped_by_three_digits() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567"), (100_000, "100,000")]
-        {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

@@ -197,10 +197,7 @@ fn digest(span: &Span, rows: &[StoredRow]) -> String {
         let _ = write!(line, "\n{state} {time} {open} {high} {low} {close} {volume}");
         hash.update(&line);
     }
-    hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&hash.finalize()[..6])
 }
 
 pub(super) fn matched(connection: &Connection, span: &Span, most: usize) -> rusqlite::Result<Matched> {
