@@ -250,7 +250,7 @@ mod tests {
     }
 
     const EURUSD_AT_14: &str = "1.00239 1.00239 1.00238 1.00238 146";
-    const BTCUSD_AT_0: &str = "";
+    const BTCUSD_AT_0: &str = "44453.03 44462.82 44453.03 44462.82 52";
 
     #[test]
     fn forex_rests_at_weekends_and_the_index_each_evening() {
