@@ -249,7 +249,7 @@ impl Ingest {
         (seconds != Self::NEVER).then(|| Timestamp::from_seconds(seconds).ok()).flatten()
     }
 
-    /// What this process has taken in and refused since its start; of the series, only those that were posted to after
+    /// The posts that this process has stored and refused since its start; of the series, only those that were posted to after
     /// `posted_after`, in epoch seconds.
     #[must_use]
     pub fn activity(&self, posted_after: Option<i64>) -> ActivityReport {
