@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use tokio::time::timeout_at;
 
+use super::conflict_tally::ConflictTally;
 use crate::deadline::Deadline;
 use crate::errors::chain;
 use crate::store::{Store, StoreError, Stored};
@@ -56,7 +57,7 @@ impl Conflicts {
 pub(super) async fn find(
     store: &Store,
     candles: impl Iterator<Item = (usize, Candle)>,
-    deadline: Deadline,
+    (tally, deadline): (&ConflictTally, Deadline),
 ) -> Conflicts {
     let (indexes, candles): (Vec<_>, Vec<_>) = candles.unzip();
     let end = deadline.answer_by().min(Instant::now() + COMPARISON_TIMEOUT);
@@ -86,6 +87,7 @@ pub(super) async fn find(
     conflicts.dedup_by_key(|(conflict, ..)| conflict.index);
     let count = conflicts.len();
     counter!(CONFLICTS).increment(count as u64);
+    tally.add(conflicts.iter().map(|(_, candle, _)| &candle.key));
     let shown = conflicts.iter().take(MAX_LOGGED).map(|(_, candle, stored)| describe(candle, stored));
     let shown = shown.collect::<Vec<_>>().join("; ");
     tracing::warn!(
