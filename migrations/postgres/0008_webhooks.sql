@@ -22,7 +22,7 @@ declare
     grantee record;
 begin
     alter table webhook_events enable row level security;
-    -- What default privileges grant Supabase's roles is taken back first. No client reads events.
+    -- Supabase's default privileges are taken back first. No client reads events.
     if exists (select from pg_roles where rolname = 'anon') then
         revoke all on webhook_events from anon;
     end if;

@@ -73,7 +73,7 @@ pub struct Config {
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
-    /// The webhook that is told of conflicts, changes and stale feeds, if there is one.
+    /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
     pub webhook: Option<WebhookConfig>,
     /// The settings of the log.
     pub log: LogConfig,

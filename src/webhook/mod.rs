@@ -1,4 +1,4 @@
-//! Tells a webhook (`WEBHOOK_URL`) about conflicts, corrections, deletions and stale feeds. [`watch`] notices these and stores an
+//! Posts events to a webhook (`WEBHOOK_URL`) about conflicts, corrections, deletions and stale feeds. [`watch`] notices these and stores an
 //! [`event`] for each, and [`delivery`] posts the stored events, with a [`signature`]. An event is delivered at least once, by one of
 //! the processes that share the database.
 

@@ -1,4 +1,4 @@
-//! Notices what the webhook is told about.
+//! Notices what the webhook gets events about.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const MAX_CHANGES: usize = 500;
 /// The maximum number of events of stale feeds that are read.
 const MAX_STALE_EVENTS: usize = 1_000;
 
-/// Looks for what the webhook is told about.
+/// Looks for what the webhook gets events about.
 pub(super) struct Watch {
     config: WebhookConfig,
     store: Store,
@@ -132,7 +132,7 @@ impl Watch {
     }
 
     /// Stores an event for each change since the last look. The first look begins at the newest event of a change that any
-    /// process stored, so that what was changed while none ran is told, or else now.
+    /// process stored, so that changes that happened while none ran get events too, or else now.
     async fn look_at_changes(&mut self) -> Result<(), StoreError> {
         let now = self.store.now().await?;
         let mut since = match self.changes_known {
@@ -181,7 +181,7 @@ impl Watch {
         Ok(self.queue(events).await?)
     }
 
-    /// The newest event of each feed that was told to be stale.
+    /// The newest event of each feed about its being stale.
     async fn told_stale(&self) -> Result<HashMap<(String, String), FeedData>, StoreError> {
         let mut told = HashMap::new();
         for body in self.store.events_of(FEED_STALE, MAX_STALE_EVENTS).await? {
