@@ -37,7 +37,8 @@ faults:
 contract:
 	scripts/with-postgres scripts/contract
 
-# End-to-end tests of the clients: the page in a browser, and a candle's whole path from the Expert Advisor to the chart.
+# End-to-end tests of the clients: the one for Python, the page in a browser, and a candle's whole path from the Expert Advisor
+# to the chart.
 e2e:
 	scripts/with-terminal scripts/with-postgres scripts/with-node scripts/e2e
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
+
 class Candlewick(Generic[Price]):
     """A candlewick service.
 
@@ -218,8 +219,8 @@ class Candlewick(Generic[Price]):
         `prices` is `double`, `decimal` (objects of `Decimal`, exact) or `text`. Needs pandas and pyarrow.
 
         >>> frame = service.to_pandas("EURUSD", "H1")
-        >>> frame["close"].resample("2h").last().tolist()
-        [1.0862, 1.0861]
+        >>> frame["open"].resample("2h").first().tolist()
+        [1.085, 1.0862]
         """
         try:
             import pandas

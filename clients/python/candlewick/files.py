@@ -18,7 +18,9 @@ def format_of(path: Path) -> str:
     """Returns the format that the ending of a file names."""
     ending = path.suffix.lower().lstrip(".")
     if ending not in KINDS:
-        raise ValueError(f"{path.name} ends in none of {', '.join(f'.{known}' for known in KINDS)}; rename it, or give format")
+        raise ValueError(
+            f"{path.name} ends in none of {', '.join(f'.{known}' for known in KINDS)}; rename it, or give format"
+        )
     return ending
 
 

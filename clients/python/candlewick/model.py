@@ -38,9 +38,7 @@ def time_text(value: Time) -> str:
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ValueError(
-                f"{value} has no time zone; give it one, as in datetime(2025, 8, 3, tzinfo=timezone.utc)"
-            )
+            raise ValueError(f"{value} has no time zone; give it one, as in datetime(2025, 8, 3, tzinfo=timezone.utc)")
         # In UTC, because the offset of an old local time may have seconds, which RFC 3339 does not know.
         return value.astimezone(timezone.utc).isoformat()
     if isinstance(value, date):

@@ -18,9 +18,7 @@ Item = TypeVar("Item")
 PAGE_CANDLES = 10_000
 
 
-def read_list(
-    transport: Transport, route: str, query: Parameters, read: Callable[[Fields], Item]
-) -> Iterator[Item]:
+def read_list(transport: Transport, route: str, query: Parameters, read: Callable[[Fields], Item]) -> Iterator[Item]:
     """Yields the entries of a list of series."""
     while True:
         reply = transport.get(route, query)

@@ -96,7 +96,9 @@ class Transport:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
         if not is_address or parts.query or parts.fragment or parts.path.rstrip("/").endswith("/api/v1"):
-            raise ValueError("url must be the address of the service, such as https://candles.example.com, without /api/v1")
+            raise ValueError(
+                "url must be the address of the service, such as https://candles.example.com, without /api/v1"
+            )
         self.url = url.rstrip("/")
         self.timeout = timeout
         self.patience = patience

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import sqlite3
@@ -193,7 +192,9 @@ def request_of(connection: socket.socket) -> bytes:
             return data
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
-    length = next((int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length:")), 0)
+    length = next(
+        (int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length:")), 0
+    )
     while len(body) < length:
         body += connection.recv(PIECE)
     return head + b"\r\n\r\n" + body
@@ -211,11 +212,17 @@ def answers(*replies: bytes) -> Callable[[socket.socket, int], None]:
 
 def answer(status: str, kind: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
     """An answer with its length."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body) if length is None else length}"]
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body) if length is None else length}",
+    ]
     return "\r\n".join([*lines, *headers, "Connection: close", "", ""]).encode() + body
 
 
-def passing(service: Service, *, most: Callable[[int], int | None], then: Callable[[], object] = lambda: None) -> Callable[[socket.socket, int], None]:
+def passing(
+    service: Service, *, most: Callable[[int], int | None], then: Callable[[], object] = lambda: None
+) -> Callable[[socket.socket, int], None]:
     """Passes requests on to the service, one for each connection, and cuts the answer of connection n after `most(n)` bytes."""
 
     def handle(connection: socket.socket, number: int) -> None:
@@ -244,5 +251,3 @@ def passing(service: Service, *, most: Callable[[int], int | None], then: Callab
 def plain(candles: Any) -> list[tuple[int, str, str, str, str, int]]:
     """Candles of the client as `Service.stored` has them."""
     return [(each.timestamp, *map(str, (each.open, each.high, each.low, each.close)), each.volume) for each in candles]
-
-

@@ -163,7 +163,10 @@ def test_following_works_as_shown(
     with pytest.raises(Enough):
         ran(block("service.live"), service, monkeypatch, service=client, print=take)
     stored = service.stored()
-    assert [(str(close), complete) for _, close, complete in printed] == [(stored[-1][4], True), (hours(4)[3]["close"], False)]
+    assert [(str(close), complete) for _, close, complete in printed] == [
+        (stored[-1][4], True),
+        (hours(4)[3]["close"], False),
+    ]
 
 
 @pytest.fixture

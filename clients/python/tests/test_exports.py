@@ -148,7 +148,9 @@ def test_an_export_waits_for_a_place(tmp_path: Path) -> None:
         # Takes the place, because nothing is read after the head.
         busy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         query = "symbol=EURUSD&timeframe=M1"
-        busy.sendall(f"GET /api/v1/export.ndjson?{query} HTTP/1.1\r\nHost: a\r\nX-Internal-Token: {TOKEN}\r\n\r\n".encode())
+        busy.sendall(
+            f"GET /api/v1/export.ndjson?{query} HTTP/1.1\r\nHost: a\r\nX-Internal-Token: {TOKEN}\r\n\r\n".encode()
+        )
         busy.recv(16)
         with pytest.raises(CandlewickError, match="MAX_EXPORTS") as refused:
             Candlewick(service.url, TOKEN, patience=0).to_polars("EURUSD", "M1")
@@ -191,7 +193,9 @@ def test_data_frames_hold_the_stored_candles(filled: Service, reader: Candlewick
     assert reader.to_pandas("NONE", "M1").empty and reader.to_polars("NONE", "M1").is_empty()
 
 
-@pytest.mark.parametrize(("method", "package"), [("to_pandas", "pandas"), ("to_pandas", "pyarrow"), ("to_polars", "polars")])
+@pytest.mark.parametrize(
+    ("method", "package"), [("to_pandas", "pandas"), ("to_pandas", "pyarrow"), ("to_polars", "polars")]
+)
 def test_a_missing_package_is_named(
     reader: Candlewick[Decimal], method: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

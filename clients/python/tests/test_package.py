@@ -13,6 +13,7 @@ from candlewick import Candlewick
 
 PACKAGE = Path(__file__).parent.parent
 
+
 def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=folder, capture_output=True, text=True)
 

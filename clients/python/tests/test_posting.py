@@ -55,7 +55,9 @@ def test_a_refusal_names_each_wrong_candle_and_what_is_stored(service: Service, 
     candles = list(minutes(4_500))
     candles[2_500] |= {"volume": -1}
     candles[3_000] |= {"open": float("nan"), "low": "9"}
-    with pytest.raises(CandlewickError, match="^The first 2000 candles are stored. In the batch after them: ") as refused:
+    with pytest.raises(
+        CandlewickError, match="^The first 2000 candles are stored. In the batch after them: "
+    ) as refused:
         client.post(candles, symbol="EURUSD", timeframe="M1")
     error = refused.value
     assert (error.code, error.status, error.stored) == ("invalid_values", 422, Posted(received=2_000, added=2_000))

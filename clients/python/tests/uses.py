@@ -1,4 +1,5 @@
-"""Uses of the client that a type checker accepts, and one that it does not. `test_package.py` has them checked; nothing runs them."""
+"""Uses of the client that a type checker accepts, and one that it does not. Nothing runs them: `test_package.py` has them
+checked."""
 
 from decimal import Decimal
 
