@@ -33,7 +33,7 @@ abuse:
 faults:
 	scripts/faults
 
-# Requests generated from the OpenAPI document. `make contract EXAMPLES=1000 SEED=2` sends more requests, and different ones.
+# A Python client and requests, generated from the OpenAPI document. `make contract EXAMPLES=1000 SEED=2` sends more requests, and different ones.
 contract:
 	scripts/with-postgres scripts/contract
 

@@ -77,7 +77,7 @@ class CandlewickError(Exception):
         self.request_id = request_id
         """The id of the request, to be quoted in a report of a fault of the service."""
         self.errors = tuple(errors)
-        """What is wrong with each value, for a refusal of values: the first 100."""
+        """The wrong values of a refused request, the first 100."""
         self.retry_after = retry_after
         """The seconds to wait before the next attempt, if the answer says so."""
         self.stored: Posted | None = None

@@ -1,4 +1,4 @@
-"""What the service answers: candles, series, and the results of posts."""
+"""The service's answers: candles, series, and the results of posts."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class LatestCandle(Generic[Price]):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How much is stored of a series, as it was counted in the background."""
+    """The size of a series, as it was counted in the background."""
 
     as_of: int
     """Everything that was stored by this time is counted, in epoch milliseconds."""

@@ -1,4 +1,4 @@
-"""The service that is tested, the truth in its database, and servers that stand in its way."""
+"""The service that is tested, the truth in its database, and servers between the service and its client."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ KEY, TOKEN = "ingest-key-of-the-tests", "read-token-of-the-tests"
 # A Sunday evening on which nothing else is posted.
 START = 1_754_265_600_000
 MINUTE = 60_000
-PATIENCE = 60
 # The bytes that a server reads or passes on at once.
 PIECE = 64 * 1024
 
@@ -112,9 +112,17 @@ def minutes(count: int, start: int = START) -> Iterator[dict[str, object]]:
         }
 
 
-def candle(time: int = START, **fields: object) -> dict[str, object]:
+def candle(opened: int = START, **fields: object) -> dict[str, object]:
     """One candle of M1."""
-    return {**next(minutes(1, time)), **fields}
+    return {**next(minutes(1, opened)), **fields}
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds that needs a moment, such as that a page in memory is read anew."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "the condition never held"
+        time.sleep(0.05)
 
 
 class OnLog(logging.Handler):

@@ -10,9 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support import KEY, MINUTE, START, TOKEN, OnLog, Service, candle, minutes, plain
+from support import KEY, MINUTE, START, TOKEN, OnLog, Service, candle, eventually, minutes, plain
 
-from candlewick import Candle, Candlewick, CandlewickError, SkippedRowsWarning
+from candlewick import Candlewick, CandlewickError, SkippedRowsWarning
 
 # More than a page of 10,000.
 MANY = 11_000
@@ -110,8 +110,7 @@ def test_series_and_newest_candles_are_listed(service: Service, client: Candlewi
     )
     client.post([candle(START + MINUTE, complete=False)], symbol="S00007", timeframe="M1")
     # More than a page of 10,000. A list may be a second old.
-    while [each.symbol for each in client.series()] != symbols:
-        pass
+    eventually(lambda: [each.symbol for each in client.series()] == symbols)
     assert [(each.symbol, each.first, each.last, each.price_precision) for each in client.series("S00007")] == [
         ("S00007", START, START, 6)
     ]
@@ -129,8 +128,9 @@ def test_series_and_newest_candles_are_listed(service: Service, client: Candlewi
 
 def test_statistics_are_there_once_the_series_is_counted(client: Candlewick[Decimal]) -> None:
     client.post(minutes(100), symbol="EURUSD", timeframe="M1")
-    while (series := client.series("EURUSD", statistics=True)[0]).statistics is None:
-        pass
+    eventually(lambda: client.series("EURUSD", statistics=True)[0].statistics is not None)
+    (series,) = client.series("EURUSD", statistics=True)
+    assert series.statistics
     assert (series.statistics.candles, series.statistics.coverage) == (100, {"2025-08": 100})
     assert client.series("EURUSD")[0].statistics is None
 
@@ -139,10 +139,9 @@ def test_rows_that_are_not_candles_are_warned_of(service: Service, client: Candl
     client.post(minutes(3), symbol="EURUSD", timeframe="M1")
     service.run_sql("update market_data_candles set open = 'NaN' where timestamp = ?", START + MINUTE)
     # A page shows what another process changed within a second.
-    found: list[Candle[Decimal]] = []
     with pytest.warns(SkippedRowsWarning, match=str(START + MINUTE)):
-        while len(found) != 2:
-            found = list(client.candles("EURUSD", "M1"))
+        eventually(lambda: len(list(client.candles("EURUSD", "M1"))) == 2)
+        found = list(client.candles("EURUSD", "M1"))
     assert [each.timestamp for each in found] == [START, START + 2 * MINUTE]
 
 
@@ -160,6 +159,15 @@ def test_a_service_that_restarts_amid_paging_loses_nothing(tmp_path: Path) -> No
         assert plain(found) == service.stored()
     finally:
         service.kill()
+
+
+def test_an_idle_connection_that_was_closed_is_no_failure(service: Service) -> None:
+    client = Candlewick(service.url, TOKEN, key=KEY, patience=0)
+    client.post(minutes(3), symbol="EURUSD", timeframe="M1")
+    service.kill()
+    service.start()
+    assert client.post(minutes(3), symbol="EURUSD", timeframe="M1").duplicate == 3
+    assert len(list(client.candles("EURUSD", "M1"))) == 3
 
 
 def test_threads_share_a_client(service: Service, client: Candlewick[Decimal]) -> None:
