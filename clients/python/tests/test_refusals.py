@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support import KEY, PIECE, TOKEN, Server, Service, answer, answers, candle, minutes, passing, plain
+from support import KEY, PIECE, TOKEN, Server, Service, answer, answers, candle, minutes, passing, plain, request_of
 
 from candlewick import CandleEvent, Candlewick, CandlewickError
 
@@ -112,6 +112,19 @@ def test_answers_of_something_else_are_errors(pauses: list[float]) -> None:
     with Server(say_nothing) as silent, pytest.raises(CandlewickError) as failed:
         Candlewick(silent.url, TOKEN, timeout=0.2, patience=0).latest()
     assert failed.value.code == "timed_out"
+    assert pauses == []
+
+
+def test_a_service_may_be_below_a_path(pauses: list[float]) -> None:
+    asked: list[bytes] = []
+
+    def handle(connection: socket.socket, number: int) -> None:
+        asked.append(request_of(connection).split(b"\r\n")[0])
+        connection.sendall(answer("200 OK", "application/json", b"[]", "X-More-After: false"))
+
+    with Server(handle) as proxy:
+        assert Candlewick(f"{proxy.url}/market/", TOKEN).latest("A+B") == []
+    assert asked == [b"GET /market/api/v1/latest?symbol=A%2BB HTTP/1.1"]
     assert pauses == []
 
 
