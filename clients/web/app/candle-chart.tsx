@@ -1,16 +1,26 @@
 import { dispose, init, utils, type Chart } from 'klinecharts';
 import { useEffect, useRef, type KeyboardEvent } from 'react';
-import { CandleLoader, toPeriod, type Candlewick, type Feed } from '../lib/candlewick';
+import { CandleLoader, toPeriod, type Candlewick } from '../lib/candlewick';
 import { chartStyles } from './chart-styles';
 import { FORMING } from './forming';
 import type { Choice } from './series-picker';
+import type { ShownFeed } from './status';
 
 /** The chart's own element. Its property `chart` lets tests read what is drawn. */
 type Host = HTMLDivElement & { chart?: Chart };
 
 const DARK = '(prefers-color-scheme: dark)';
 
-export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed: (feed: Feed) => void }) {
+/** Draws candles that changed in the middle, and keeps the view. */
+function drawAgain(chart: Chart): void {
+  const { to } = chart.getVisibleRange();
+  const candles = chart.getDataList();
+  const last = candles[to - 1];
+  chart.resetData();
+  if (last && to < candles.length) chart.scrollToTimestamp(last.timestamp);
+}
+
+export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed: (feed: ShownFeed) => void }) {
   const { client, choice, onFeed } = props;
   const { symbol, timeframe, source, precision } = choice;
   const host = useRef<Host>(null);
@@ -34,7 +44,10 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
     chart.createIndicator({ name: 'VOL', calcParams: [] });
     chart.setPaneOptions({ id: chart.getIndicators({ name: 'VOL' })[0]!.paneId, height: 72 });
     chart.createIndicator({ name: FORMING, paneId: 'candle_pane' }, true);
-    const loader = new CandleLoader({ client, onFeed });
+    const loader = new CandleLoader({
+      client,
+      onFeed: (feed) => (feed.state === 'changed' ? drawAgain(chart) : onFeed(feed)),
+    });
     chart.setDataLoader(loader);
     element.chart = chart;
     const followScheme = () => chart.setStyles(chartStyles(element));
