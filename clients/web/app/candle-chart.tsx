@@ -13,11 +13,16 @@ const DARK = '(prefers-color-scheme: dark)';
 
 /** Draws candles that changed in the middle, and keeps the view. */
 function drawAgain(chart: Chart): void {
-  const { to } = chart.getVisibleRange();
-  const candles = chart.getDataList();
-  const last = candles[to - 1];
+  const last = chart.getDataList()[chart.getVisibleRange().to - 1]?.timestamp;
+  const place = () => {
+    const dataIndex = chart.getDataList().findIndex(({ timestamp }) => timestamp === last);
+    const { x } = chart.convertToPixel({ dataIndex, value: 0 }, { paneId: 'candle_pane' }) as { x: number };
+    return dataIndex < 0 ? undefined : x;
+  };
+  const before = place();
   chart.resetData();
-  if (last && to < candles.length) chart.scrollToTimestamp(last.timestamp);
+  const after = place();
+  if (before !== undefined && after !== undefined) chart.scrollByDistance(before - after);
 }
 
 export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed: (feed: ShownFeed) => void }) {
