@@ -13,6 +13,7 @@ mod network;
 mod reader;
 mod retention;
 mod shared_limits;
+mod symbols_file;
 mod unknown;
 mod variables;
 
@@ -32,6 +33,7 @@ pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
+pub use symbols_file::{MarketSession, SymbolDescription, Symbols};
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
+    /// The descriptions of symbols for charts.
+    pub symbols: Symbols,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -163,6 +167,7 @@ impl Reader<'_> {
         let shared_limits = self.shared_limits();
         let limits = self.limits();
         let retention = self.retention();
+        let symbols = self.symbols();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
@@ -185,6 +190,7 @@ impl Reader<'_> {
             shared_limits,
             limits,
             retention,
+            symbols,
             log,
             sentry_dsn,
             docs_enabled,
