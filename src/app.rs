@@ -134,7 +134,8 @@ impl App {
         let store = Store::open(&config.database)?;
         let started_at = clock.now();
         let ingest = Ingest::new(store.clone(), clock.clone(), config.limits.max_batch);
-        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports);
+        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports)
+            .with_symbols(config.symbols.clone());
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
         let shared = SharedLimits::start(config.shared_limits.as_ref());

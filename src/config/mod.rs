@@ -13,6 +13,7 @@ mod network;
 mod reader;
 mod retention;
 mod shared_limits;
+mod symbols_file;
 mod unknown;
 mod variables;
 mod webhook;
@@ -33,6 +34,7 @@ pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
+pub use symbols_file::{MarketSession, SymbolDescription, Symbols};
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
 pub use webhook::{WebhookConfig, WebhookSecret};
@@ -75,6 +77,8 @@ pub struct Config {
     pub retention: Retention,
     /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
     pub webhook: Option<WebhookConfig>,
+    /// The descriptions of symbols for charts.
+    pub symbols: Symbols,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -168,6 +172,7 @@ impl Reader<'_> {
         let limits = self.limits();
         let retention = self.retention();
         let webhook = self.webhook();
+        let symbols = self.symbols();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
@@ -191,6 +196,7 @@ impl Reader<'_> {
             limits,
             retention,
             webhook,
+            symbols,
             log,
             sentry_dsn,
             docs_enabled,

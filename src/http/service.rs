@@ -29,7 +29,7 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, changes, corrections, export, freshness, gaps, index, latest, live, series};
+use crate::http::routes::{candles, changes, corrections, export, freshness, gaps, index, latest, live, series, udf};
 use crate::ingest::Ingest;
 use crate::live::Live;
 use crate::maintain::Maintenance;
@@ -169,6 +169,13 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(gaps::get))
         .routes(routes!(changes::get))
         .routes(routes!(live::get))
+        .routes(routes!(udf::config))
+        .routes(routes!(udf::symbols))
+        .routes(routes!(udf::search))
+        .routes(routes!(udf::history))
+        .routes(routes!(udf::marks))
+        .routes(routes!(udf::timescale_marks))
+        .routes(routes!(udf::time))
         .routes(routes!(health::detailed));
     let maintenance = OpenApiRouter::new().routes(routes!(corrections::post)).routes(routes!(candles::delete));
     let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));

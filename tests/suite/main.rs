@@ -78,6 +78,7 @@ mod statistics;
 mod telemetry;
 mod times;
 mod tls;
+mod udf;
 mod unknown_settings;
 mod unreadable_rows;
 mod untrusted;

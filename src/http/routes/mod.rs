@@ -15,3 +15,4 @@ pub(crate) mod latest;
 pub(crate) mod live;
 mod page;
 pub(crate) mod series;
+pub(crate) mod udf;

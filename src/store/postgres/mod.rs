@@ -435,6 +435,10 @@ impl Postgres {
         changes::changes(&self.0.runner, selection, max_bytes).await
     }
 
+    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
+        changes::changes_within(&self.0.runner, span, limits).await
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         // Takes no lock on the tables, so that another session's lock does not make the service look dead.
         const TABLES: &str = "select to_regclass('market_data_candles') is not null
