@@ -26,6 +26,7 @@ impl Variable {
             }
             ("LOG_FORMAT", Environment::Production) => "json",
             ("DOCS_ENABLED", Environment::Production) => "false",
+            ("CONSOLE_ENABLED", Environment::Staging | Environment::Production) => "false",
             _ => self.default,
         }
     }
@@ -122,5 +123,10 @@ pub const VARIABLES: [Variable; 38] = [
         "DOCS_ENABLED",
         "true",
         "whether /api/docs and the OpenAPI document are served; false is the default in production",
+    ),
+    plain(
+        "CONSOLE_ENABLED",
+        "true",
+        "whether / and /console serve the console; false is the default in staging and production",
     ),
 ];

@@ -17,6 +17,7 @@ mod redis_server;
 
 mod abuse;
 mod access;
+mod activity;
 mod adopting;
 mod caching;
 mod cancellation;
@@ -26,6 +27,7 @@ mod cli;
 mod coalescing;
 mod config;
 mod conflicts;
+mod console;
 mod copying;
 mod corrections;
 mod covering_key;

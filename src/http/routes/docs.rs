@@ -27,7 +27,7 @@ use crate::http::problem::{self, Code, Problem};
             The routes of `/api/v1/udf/` answer faults of a question as their protocol has it, with 200 and `\"s\":\"error\"`. \
             GET routes answer HEAD too.",
     ),
-    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "TradingView"), (name = "Corrections"), (name = "Health"), (name = "Documentation")),
+    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "TradingView"), (name = "Corrections"), (name = "Console"), (name = "Health"), (name = "Documentation")),
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]
