@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod network;
 mod reader;
+mod research;
 mod retention;
 mod shared_limits;
 mod symbols_file;
@@ -32,6 +33,7 @@ pub use limits::Limits;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
+pub use research::ResearchConfig;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
 pub use symbols_file::{MarketSession, SymbolDescription, Symbols};
@@ -65,6 +67,8 @@ pub struct Config {
     pub read_tokens: Vec<ApiKey>,
     /// Keys that may correct and delete candles. Without one nobody may over HTTP.
     pub maintenance_keys: Vec<ApiKey>,
+    /// Keys that may start jobs of research. Without one nobody may.
+    pub research_keys: Vec<ApiKey>,
     /// The origins, hosts and proxies from which requests are accepted.
     pub access: Access,
     /// The rate limits of requests.
@@ -79,6 +83,8 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     /// The descriptions of symbols for charts.
     pub symbols: Symbols,
+    /// The settings of research.
+    pub research: ResearchConfig,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -175,6 +181,7 @@ impl Reader<'_> {
         let retention = self.retention();
         let webhook = self.webhook();
         let symbols = self.symbols();
+        let research = self.research();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
@@ -193,6 +200,7 @@ impl Reader<'_> {
             ingest_keys: keys.ingest,
             read_tokens: keys.read,
             maintenance_keys: keys.maintenance,
+            research_keys: keys.research,
             access,
             rate_limits,
             shared_limits,
@@ -200,6 +208,7 @@ impl Reader<'_> {
             retention,
             webhook,
             symbols,
+            research,
             log,
             sentry_dsn,
             docs_enabled,

@@ -50,7 +50,8 @@ impl PageRoute {
 
 const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
 const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
-const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
+/// The header that names what an answer leaves out.
+pub(crate) const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
 /// The header of answers that no cache may keep.
 pub(crate) const NOT_KEPT: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));

@@ -16,7 +16,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::clock::Clock;
 use crate::http::middleware::auth::Keyring;
-use crate::http::middleware::credentials::{Caller, Credential};
+use crate::http::middleware::credentials::{Caller, Credential, Scope};
 use crate::http::middleware::host;
 use crate::http::middleware::rate_limit::Limiter;
 use crate::http::middleware::session::{self, GRANT_SECONDS, Grant, Session, WrongSession};
@@ -122,7 +122,7 @@ impl Console {
 
     /// The credential with this value. A wrong one counts as a wrong key.
     async fn find(&self, client: Client, secret: &str) -> Result<Arc<Credential>, Response> {
-        let Some(credential) = self.keyring.entries().find(secret.trim_ascii().as_bytes(), None) else {
+        let Some(credential) = self.keyring.entries().find(secret.trim_ascii().as_bytes(), &Scope::ALL) else {
             self.limiter.take_wrong_key(client).await.map_err(IntoResponse::into_response)?;
             let detail = "No such key is known; enter a read token or a maintenance key alone, without its name.";
             return Err(Problem::new(Code::Unauthorized, detail).into_response());
