@@ -13,8 +13,10 @@ mod network;
 mod reader;
 mod retention;
 mod shared_limits;
+mod symbols_file;
 mod unknown;
 mod variables;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -32,8 +34,10 @@ pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
+pub use symbols_file::{MarketSession, SymbolDescription, Symbols};
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
+pub use webhook::{WebhookConfig, WebhookSecret};
 
 use key_file::KeyGeneration;
 use reader::Reader;
@@ -71,12 +75,18 @@ pub struct Config {
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
+    /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
+    pub webhook: Option<WebhookConfig>,
+    /// The descriptions of symbols for charts.
+    pub symbols: Symbols,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
     pub sentry_dsn: Option<SecretString>,
     /// True if the API's documentation is served.
     pub docs_enabled: bool,
+    /// True if the console is served, and its sessions count.
+    pub console_enabled: bool,
     /// Warnings for the log about settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
@@ -163,9 +173,12 @@ impl Reader<'_> {
         let shared_limits = self.shared_limits();
         let limits = self.limits();
         let retention = self.retention();
+        let webhook = self.webhook();
+        let symbols = self.symbols();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
+        let console_enabled = self.flag("CONSOLE_ENABLED", environment == Environment::Development);
         // Last, because keys are generated only if the rest of the configuration is valid.
         let keys = self.keys(environment, &database, key_generation);
         let warnings = std::mem::take(&mut self.warnings);
@@ -185,9 +198,12 @@ impl Reader<'_> {
             shared_limits,
             limits,
             retention,
+            webhook,
+            symbols,
             log,
             sentry_dsn,
             docs_enabled,
+            console_enabled,
             warnings,
         }
     }

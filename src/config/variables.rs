@@ -26,6 +26,7 @@ impl Variable {
             }
             ("LOG_FORMAT", Environment::Production) => "json",
             ("DOCS_ENABLED", Environment::Production) => "false",
+            ("CONSOLE_ENABLED", Environment::Staging | Environment::Production) => "false",
             _ => self.default,
         }
     }
@@ -40,7 +41,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 33] = [
+pub const VARIABLES: [Variable; 38] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -100,11 +101,20 @@ pub const VARIABLES: [Variable; 33] = [
         "",
         "ages beyond which candles are deleted, by timeframe, such as M1:2y,M5:18mo; all candles stay if empty",
     ),
+    secret("WEBHOOK_URL", "", "URL that conflicts, corrections, deletions and stale feeds are posted to"),
+    secret(
+        "WEBHOOK_SECRET",
+        "",
+        "whsec_ and the base64 of a key by which these posts are signed; required with WEBHOOK_URL",
+    ),
+    plain("WEBHOOK_FEEDS", "", "series whose feed the webhook watches, such as M1:EURUSD,M1:XAUUSD"),
+    plain("WEBHOOK_STALE_SECONDS", "300", "seconds of trading time without a candle after which such a feed is stale"),
     plain(
         "STRATEGIES_DIR",
         "",
         "folder of strategies of your own, each in a .toml or .json file, beside the catalogue",
     ),
+    plain("SYMBOLS_FILE", "", "JSON file with names, types, exchanges and sessions of symbols, for TradingView charts"),
     secret("SENTRY_DSN", "", "DSN of the Sentry project that failures are reported to"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     plain("LOG_FORMAT", "text", "text or json; json is the default in production"),
@@ -113,5 +123,10 @@ pub const VARIABLES: [Variable; 33] = [
         "DOCS_ENABLED",
         "true",
         "whether /api/docs and the OpenAPI document are served; false is the default in production",
+    ),
+    plain(
+        "CONSOLE_ENABLED",
+        "true",
+        "whether / and /console serve the console; false is the default in staging and production",
     ),
 ];

@@ -293,4 +293,14 @@ impl Store {
         let read = async { either!(self, store => store.changes(selection, MAX_PAGE_BYTES).await) };
         self.measured("changes", read).await
     }
+
+    /// Reads the corrections and deletions of candles in a span, the last `most` of them by their first candle, last first. Those
+    /// of more than `max_candles` candles come without values, and so do deletions.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn changes_within(&self, span: Span, most: usize, max_candles: usize) -> Result<Vec<Change>, StoreError> {
+        let limits = (most, max_candles);
+        self.measured("changes", async { either!(self, store => store.changes_within(span, limits).await) }).await
+    }
 }

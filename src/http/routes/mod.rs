@@ -1,9 +1,11 @@
 //! The handlers, and what they share on the way in and out.
 
 mod accept_encoding;
+pub(crate) mod activity;
 pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod changes;
+pub(crate) mod console;
 pub(crate) mod corrections;
 pub(crate) mod docs;
 pub(crate) mod export;
@@ -15,3 +17,4 @@ pub(crate) mod latest;
 pub(crate) mod live;
 mod page;
 pub(crate) mod series;
+pub(crate) mod udf;
