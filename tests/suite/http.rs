@@ -265,7 +265,7 @@ fn the_openapi_document_is_complete() {
     assert_eq!(statuses("get /health/live"), ["200", "400", "500"]);
     assert_eq!(statuses("get /healthz"), ["200", "400", "500"]);
     assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "400", "403", "429", "500", "503"]);
-    assert_eq!(operations.len(), 19);
+    assert_eq!(operations.len(), 26);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {
