@@ -34,7 +34,7 @@ pub struct Symbols {
     default: SymbolDescription,
 }
 
-/// What charts say about a symbol.
+/// The description of a symbol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SymbolDescription {
     /// The name in words; the symbol itself if there is none.
