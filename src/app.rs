@@ -149,13 +149,16 @@ impl App {
         let watched = query.clone();
         let research = Research::start(&config.research, store.clone(), clock.clone())?;
         let maintenance = Maintenance::new(store.clone(), clock);
-        let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
+        let live = Live::new(store.clone(), live_clock, &config.limits, stopping.clone());
         let parts = (ingest.clone(), query.clone(), maintenance, live.clone(), research.clone());
         let service = Service::new(config, &service_clock, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
+        if config.live_hints {
+            upkeep.spawn(live.clone().exchange_hints(ready.clone()));
+        }
         upkeep.spawn(live.follow());
         upkeep.spawn(research.maintain());
         upkeep.spawn({

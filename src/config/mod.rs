@@ -75,6 +75,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// The Redis server that shares the rate limits among replicas, if there is one.
     pub shared_limits: Option<SharedLimitsConfig>,
+    /// True if processes tell each other what they have written.
+    pub live_hints: bool,
     /// The limits on one request.
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
@@ -177,6 +179,7 @@ impl Reader<'_> {
         let access = self.access(environment);
         let rate_limits = self.rate_limits();
         let shared_limits = self.shared_limits();
+        let live_hints = self.live_hints(&database);
         let limits = self.limits();
         let retention = self.retention();
         let webhook = self.webhook();
@@ -204,6 +207,7 @@ impl Reader<'_> {
             access,
             rate_limits,
             shared_limits,
+            live_hints,
             limits,
             retention,
             webhook,

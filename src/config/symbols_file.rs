@@ -34,7 +34,7 @@ pub struct Symbols {
     default: SymbolDescription,
 }
 
-/// What charts say about a symbol.
+/// The description of a symbol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SymbolDescription {
     /// The name in words; the symbol itself if there is none.
@@ -284,7 +284,7 @@ mod tests {
     fn a_problem_is_named_with_its_place() {
         for (text, expected) in [
             ("", "line 1 column 0"),
-            ("{\"A\": {\"type\": \"forex\",}\n}", "line 1 column 25"),
+            ("{\"A\": {\"type\": \"forex\",}\n}", "line 1 column 24"),
             ("{\"A\":\n\"forex\"}", "expected an object at line 2 column 7"),
             ("[]", "expected an object"),
             (r#"{" A": {}}"#, "the symbol \" A\" starts or ends with a blank"),

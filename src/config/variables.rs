@@ -42,7 +42,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 43] = [
+pub const VARIABLES: [Variable; 44] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -103,6 +103,7 @@ pub const VARIABLES: [Variable; 43] = [
     plain("MAX_LIMIT", "10000", "maximum number of candles in an answer"),
     plain("MAX_EXPORTS", "2", "maximum number of exports at once"),
     plain("LIVE_MAX_STREAMS", "1000", "maximum number of live streams at once"),
+    plain("LIVE_HINTS", "false", "whether services on one Postgres tell each other what they store, for live streams"),
     plain(
         "RETENTION",
         "",

@@ -59,7 +59,7 @@ pub(super) enum Question {
     },
     /// The newest candles of series.
     Latest(SeriesSelection),
-    /// What a chart of TradingView's asks.
+    /// A question of a chart of TradingView's.
     Udf(UdfQuestion),
 }
 

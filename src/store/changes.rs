@@ -235,8 +235,13 @@ impl Store {
     /// As [`Self::append`].
     pub async fn amend(&self, corrections: Vec<Correction>, note: Note) -> Result<Amended, StoreError> {
         let bump = self.versions.bump_keys_on_drop(corrections.iter().map(|correction| &correction.candle.key));
+        let hinted = self.outbox.is_wanted().then(|| corrections.clone());
         let amend = async { either!(self, store => store.amend(corrections, note, bump).await) };
-        self.writes.noted(self.measured("amend", amend).await)
+        let amended = self.writes.noted(self.measured("amend", amend).await)?;
+        if let Some(corrections) = hinted.filter(|_| !amended.changes.is_empty()) {
+            self.outbox.add_corrections(&corrections);
+        }
+        Ok(amended)
     }
 
     /// Counts the candles in a span, up to one more than `most`, and makes their digest.
@@ -261,8 +266,13 @@ impl Store {
         note: Note,
     ) -> Result<Removal, StoreError> {
         let bump = self.versions.bump_series_on_drop(&span.key);
+        let key = self.outbox.is_wanted().then(|| span.key.clone());
         let remove = async { either!(self, store => store.remove(span, most, confirm, kind, note, bump).await) };
-        self.writes.noted(self.measured("remove", remove).await)
+        let removal = self.writes.noted(self.measured("remove", remove).await)?;
+        if let (Some(key), Removal::Removed { .. }) = (&key, &removal) {
+            self.outbox.add_series(key);
+        }
+        Ok(removal)
     }
 
     /// Adds an import to the record.

@@ -14,13 +14,13 @@ use crate::query::selection::FIRST_MILLISECOND;
 use crate::store::{Direction, Range, Reading, StoredCandle, StoredCandles};
 use candle::Timeframe;
 
-/// The newest rows of a span, as parts of which each is older than the one before.
+/// The newest rows of a span, in parts. Each part is older than the one before.
 #[derive(Default)]
 struct NewestRows {
     parts: Vec<(StoredCandles, Span<usize>)>,
     /// True if the span has older rows.
     more: bool,
-    /// The opening times of rows that are not candles, and so are no bars.
+    /// The opening times of rows that are not candles, and so are not answered.
     skipped: Vec<i64>,
 }
 
@@ -84,7 +84,7 @@ impl HistoryQuestion {
 }
 
 impl Feed {
-    /// Reads bars of which each is stored as a candle. If there are none, and none earlier, the body is empty.
+    /// Reads bars that are stored as candles. If there are none, and none earlier, the body is empty.
     pub(super) async fn stored_history(&self, asked: &HistoryQuestion, reading: Reading) -> Result<Page, QueryError> {
         let rows = self.newest_rows(asked, reading).await?;
         if rows.candles() > 0 {

@@ -61,7 +61,7 @@ pub(in crate::query) enum BarSelection {
     Between(i64, i64),
     /// The newest so many before a time, exclusive.
     Before {
-        /// How many bars.
+        /// The number of bars.
         count: usize,
         /// The time.
         end: i64,

@@ -46,7 +46,7 @@ impl Front {
     }
 }
 
-/// What the adapter makes of an answer.
+/// An answer, as the adapter reads it.
 struct History {
     bars: Vec<Bar>,
     no_data: bool,

@@ -194,7 +194,7 @@ async fn future_minutes(feed: &Feed) {
     assert!(found.iter().all(|time| *time <= NOW));
 }
 
-/// Each hole of a session, asked for by itself, is no data with the time of the bar before.
+/// The answer for each hole of a session is `no_data` with the time of the bar before.
 async fn no_data_with_next_bar(feed: &Feed) {
     let start = session(NOW);
     let found = times(&feed.history("1", &format!("from={start}&to={}", start + 500 * MINUTE)).await);

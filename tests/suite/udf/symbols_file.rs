@@ -87,7 +87,7 @@ fn bars_are_built_from_the_beginning_of_the_session(#[case] kind: StoreKind) {
             sentence.starts_with("H4 candles of UNEVEN are not stored, and cannot be built, because"),
             "{sentence}"
         );
-        // What is stored needs no session.
+        // A stored resolution needs no session.
         assert_eq!(
             read(&app, &format!("history?symbol=UNEVEN&resolution=30&from={start}&to={start}")).await["s"],
             "ok"
