@@ -1,0 +1,354 @@
+//! The first page: the result in a few numbers, the warnings, and what was tested.
+
+use super::{objective_name, percent_1, period, ratio, share_1, time_of, times};
+use crate::{
+    input::{OutOfSample, Report, Search},
+    number::{UNDEFINED, count, counted, date, fixed, minute, money, optional, percent, span, unit},
+    pen::{BOTTOM, GUTTER, LEFT, Pen, WIDTH},
+    sheet::{ACCENT, Area, HAIRLINE, LOSS, LOSS_PALE, MUTED, PALE, Style},
+};
+
+pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
+    pen.page("Summary");
+    head(pen, report);
+    pen.paragraph(LEFT, WIDTH, &verdict(report), Style { size: 10.0, ..Style::BODY });
+    pen.y += 10.0;
+    tiles(pen, &figures(report));
+    warnings(pen, report.warnings);
+    facts(pen, report);
+    let room = BOTTOM - pen.y - 18.0;
+    if pen.pages() == 1 && room >= MIN_CHART_HEIGHT {
+        pen.y += 18.0;
+        super::performance::small(pen, report, room.min(MAX_CHART_HEIGHT));
+    }
+}
+
+/// The heights between which the equity is drawn below everything else.
+const MIN_CHART_HEIGHT: f32 = 110.0;
+const MAX_CHART_HEIGHT: f32 = 230.0;
+
+/// Titles are as long as somebody made them; more lines than these say nothing more.
+const MAX_TITLE_LINES: usize = 3;
+
+fn head(pen: &mut Pen<'_>, report: &Report<'_>) {
+    pen.y = 52.0;
+    let kind = if report.search.is_some() { "OPTIMIZATION REPORT" } else { "BACKTEST REPORT" };
+    pen.text(LEFT, pen.y, kind, Style::LABEL.bold().colored(ACCENT));
+    pen.sheet().rule(LEFT, LEFT + 36.0, 58.0, ACCENT, 2.0);
+    pen.y += 12.0;
+    excerpt(pen, report.strategy.title(), Style::TITLE, MAX_TITLE_LINES);
+    let series = format!("{} · {} · {}", report.symbol, report.timeframe, period(report));
+    excerpt(pen, &series, Style { size: 11.0, ..Style::BODY }, 2);
+    if !report.name.trim().is_empty() {
+        excerpt(pen, report.name, Style::NOTE, 2);
+    }
+    pen.y += 8.0;
+}
+
+/// The first lines of a text.
+fn excerpt(pen: &mut Pen<'_>, text: &str, style: Style, max_lines: usize) {
+    let mut lines = pen.lines(text, WIDTH, style);
+    if lines.len() > max_lines {
+        let rest = lines.split_off(max_lines - 1).join(" ");
+        lines.push(pen.cut(&rest, WIDTH, style));
+    }
+    for line in lines {
+        pen.y += style.size * 1.25;
+        pen.text(LEFT, pen.y, &line, style);
+    }
+    pen.y += 3.0;
+}
+
+fn verdict(report: &Report<'_>) -> String {
+    let metrics = &report.backtest.metrics;
+    let capital = report.settings.capital();
+    let gain = 100.0 * (metrics.equity - capital) / capital;
+    let length = match times(report) {
+        [first, .., last] => span(last - first),
+        _ => "no time".into(),
+    };
+    let mut text = format!(
+        "Over {length} ({}) the strategy turned {} into {} ({}), with {}. Its equity fell by up to {} below an earlier peak.",
+        counted(report.backtest.bars.len(), "candle"),
+        money(capital),
+        money(metrics.equity),
+        percent(gain, 1),
+        counted(metrics.trades.trades, "closed trade"),
+        magnitude(metrics.max_drawdown_percent),
+    );
+    if let Some(held) = metrics.buy_and_hold_percent {
+        text += &format!(" The price itself changed by {} in that time.", percent(held, 1));
+    }
+    if let Some(ruined) = report.backtest.account.ruined.and_then(|bar| time_of(report, bar)) {
+        text += &format!(" The account was used up on {}, where the run ended.", date(ruined));
+    }
+    if let Some(search) = report.search {
+        text += &chosen(report, search);
+    }
+    text
+}
+
+/// A percentage without a sign, with a digit more below 1.
+fn magnitude(percent: f64) -> String {
+    unit(fixed(percent.abs(), if percent.abs() < 1.0 { 2 } else { 1 }), "%")
+}
+
+/// How the parameters were chosen, and what became of them on other candles.
+fn chosen(report: &Report<'_>, search: &Search) -> String {
+    let place = match search.rank {
+        1 => "the best".to_owned(),
+        rank => format!("number {}", count(rank)),
+    };
+    let mut text = format!(
+        " Its parameters are {place} of {} by {}, so that the figures of the candles of that search flatter it.",
+        counted(search.evaluations, "tested set"),
+        objective_name(search.objective),
+    );
+    match &search.out_of_sample {
+        OutOfSample::None => text += " No candles were kept from the search to check them on.",
+        OutOfSample::Forward { from, metrics } => {
+            let from = time_of(report, *from).map_or_else(|| UNDEFINED.into(), date);
+            let outcome = metrics.as_ref().map_or_else(
+                || "they are too few to be traded".to_owned(),
+                |metrics| {
+                    format!(
+                        "there it made {} in {} (Sharpe ratio {})",
+                        percent(metrics.net_profit_percent, 1),
+                        counted(metrics.trades.trades, "trade"),
+                        ratio(metrics.sharpe)
+                    )
+                },
+            );
+            text += &format!(" The candles from {from} on were kept from the search: {outcome}.");
+        }
+        OutOfSample::WalkForward(walk) => {
+            text += &format!(
+                " In {} of walk-forward the winners made {} on candles that their searches had not seen (Sharpe ratio {}).",
+                counted(walk.windows.len(), "window"),
+                percent(walk.metrics.net_profit_percent, 1),
+                ratio(walk.metrics.sharpe)
+            );
+        }
+    }
+    text
+}
+
+struct Tile {
+    label: &'static str,
+    figure: String,
+    below: String,
+    is_bad: bool,
+}
+
+fn figures(report: &Report<'_>) -> [Tile; 8] {
+    let metrics = &report.backtest.metrics;
+    let outside = report.search.map(Search::outside);
+    // What stands below a figure: the same figure out of sample, or else something that goes with it.
+    let below = |print: &dyn Fn(&research::Metrics) -> String, otherwise: String| match outside {
+        Some(Some(metrics)) => format!("out of sample {}", print(metrics)),
+        Some(None) => "not tested out of sample".to_owned(),
+        None => otherwise,
+    };
+    let tile = |label, figure, below, is_bad| Tile { label, figure, below, is_bad };
+    let trades = &metrics.trades;
+    let held = optional(metrics.buy_and_hold_percent, |value| percent(value, 1));
+    [
+        tile(
+            "Net profit of closed trades",
+            percent(metrics.net_profit_percent, 1),
+            below(&|metrics| percent(metrics.net_profit_percent, 1), money(trades.net_profit)),
+            metrics.net_profit_percent < 0.0,
+        ),
+        tile(
+            "Yearly growth",
+            percent_1(metrics.cagr.map(|growth| 100.0 * growth)),
+            below(
+                &|metrics| percent_1(metrics.cagr.map(|growth| 100.0 * growth)),
+                format!("price itself {held} in all"),
+            ),
+            metrics.cagr.is_some_and(|growth| growth < 0.0),
+        ),
+        tile(
+            "Sharpe ratio",
+            ratio(metrics.sharpe),
+            below(&|metrics| ratio(metrics.sharpe), format!("Sortino ratio {}", ratio(metrics.sortino))),
+            metrics.sharpe.is_some_and(|sharpe| sharpe < 0.0),
+        ),
+        tile(
+            "Largest drawdown",
+            magnitude(metrics.max_drawdown_percent),
+            below(
+                &|metrics| magnitude(metrics.max_drawdown_percent),
+                format!("longest {}", span(metrics.max_drawdown_ms)),
+            ),
+            false,
+        ),
+        tile(
+            "Profit factor",
+            ratio(trades.profit_factor),
+            below(&|metrics| ratio(metrics.trades.profit_factor), "gross profit by gross loss".into()),
+            trades.profit_factor.is_some_and(|factor| factor < 1.0),
+        ),
+        tile(
+            "Closed trades",
+            count(trades.trades),
+            below(
+                &|metrics| count(metrics.trades.trades),
+                format!("{} long, {} short", count(trades.long.trades), count(trades.short.trades)),
+            ),
+            false,
+        ),
+        tile(
+            "Trades that won",
+            share_1(trades.win_rate),
+            below(
+                &|metrics| share_1(metrics.trades.win_rate),
+                format!("{} of {}", count(trades.wins), count(trades.trades)),
+            ),
+            false,
+        ),
+        tile(
+            "Time in the market",
+            share_1(Some(metrics.exposure)),
+            below(&|metrics| share_1(Some(metrics.exposure)), "of all closes".into()),
+            false,
+        ),
+    ]
+}
+
+fn tiles(pen: &mut Pen<'_>, tiles: &[Tile; 8]) {
+    const HEIGHT: f32 = 54.0;
+    const GAP: f32 = 7.0;
+    let width = (WIDTH - 3.0 * GAP) / 4.0;
+    for row in tiles.chunks(4) {
+        let mut x = LEFT;
+        for tile in row {
+            let y = pen.y;
+            pen.sheet().fill(Area { x, y, width, height: HEIGHT }, PALE);
+            pen.text_within(x + 8.0, y + 13.0, width - 16.0, tile.label, Style::LABEL);
+            let style = Style::FIGURE.colored(if tile.is_bad { LOSS } else { Style::FIGURE.color });
+            pen.text_within(x + 8.0, y + 32.5, width - 16.0, &tile.figure, style);
+            pen.text_within(x + 8.0, y + 46.0, width - 16.0, &tile.below, Style::LABEL);
+            x += width + GAP;
+        }
+        pen.y += HEIGHT + GAP;
+    }
+    pen.y += 6.0;
+}
+
+/// The most warnings that have room beside everything else.
+const MAX_WARNING_LINES: usize = 30;
+
+fn warnings(pen: &mut Pen<'_>, warnings: &[String]) {
+    let style = Style::BODY;
+    let inner = WIDTH - 24.0;
+    let mut shown = Vec::new();
+    let mut lines = 0;
+    for warning in warnings {
+        lines += pen.lines(warning, inner - 16.0, style).len();
+        if lines > MAX_WARNING_LINES {
+            break;
+        }
+        shown.push(warning.clone());
+    }
+    if shown.len() < warnings.len() {
+        shown.push(format!(
+            "{} of {} have no room here; the job's results hold them all.",
+            counted(warnings.len() - shown.len(), "warning"),
+            warnings.len()
+        ));
+    }
+    let heading = if warnings.is_empty() { "No check raised a warning" } else { "Read this first" };
+    if shown.is_empty() {
+        shown.push(
+            "Few trades, costs that are too low and markets that change can still make these figures worthless.".into(),
+        );
+    }
+    #[expect(clippy::cast_precision_loss, reason = "few lines")]
+    let text: f32 =
+        shown.iter().map(|warning| pen.lines(warning, inner - 16.0, style).len() as f32 * style.leading() + 3.0).sum();
+    let height = text + 32.0;
+    pen.keep(height);
+    let area = Area { x: LEFT, y: pen.y, width: WIDTH, height };
+    let (background, edge) = if warnings.is_empty() { (PALE, MUTED) } else { (LOSS_PALE, LOSS) };
+    pen.sheet().fill(area, background);
+    pen.sheet().fill(Area { width: 3.0, ..area }, edge);
+    pen.text(LEFT + 14.0, pen.y + 16.0, heading, Style::SUBHEADING);
+    pen.y += 22.0;
+    pen.list(LEFT + 14.0, inner, &shown, style);
+    pen.y = area.bottom() + 14.0;
+}
+
+/// Data to the left, parameters to the right.
+fn facts(pen: &mut Pen<'_>, report: &Report<'_>) {
+    let half = (WIDTH - GUTTER) / 2.0;
+    let data = data(report);
+    let parameters = parameters(report);
+    let rows = data.len().max(parameters.len());
+    #[expect(clippy::cast_precision_loss, reason = "few rows")]
+    pen.keep(20.0 + 13.0 * rows as f32);
+    let top = pen.y;
+    column(pen, LEFT, half, "What was tested", &data);
+    let bottom = pen.y;
+    pen.y = top;
+    column(pen, LEFT + half + GUTTER, half, "Parameters", &parameters);
+    pen.y = pen.y.max(bottom);
+}
+
+fn column(pen: &mut Pen<'_>, x: f32, width: f32, title: &str, rows: &[(String, String)]) {
+    pen.text(x, pen.y + 8.0, title, Style::SUBHEADING);
+    pen.y += 14.0;
+    for (label, value) in rows {
+        let taken = pen.line(value, Style::CELL).width.min(width * 0.7);
+        let label = pen.cut(label, width - taken - 8.0, Style::CELL.colored(MUTED));
+        pen.text(x, pen.y + 9.0, &label, Style::CELL.colored(MUTED));
+        let value = pen.cut(value, width * 0.7, Style::CELL);
+        pen.text_before(x + width, pen.y + 9.0, &value, Style::CELL);
+        pen.y += 13.0;
+        let y = pen.y;
+        pen.sheet().rule(x, x + width, y, HAIRLINE, 0.4);
+    }
+}
+
+fn data(report: &Report<'_>) -> Vec<(String, String)> {
+    let backtest = report.backtest;
+    let row = |label: &str, value: String| (label.to_owned(), value);
+    let ends = times(report).first().zip(times(report).last());
+    let warm_up = match backtest.warmup_missing {
+        0 => counted(backtest.warmup_bars, "candle"),
+        missing => format!("{} of {} missing", count(missing), count(backtest.warmup_bars)),
+    };
+    vec![
+        row("Series", format!("{} {}", report.symbol, report.timeframe)),
+        row("First candle (UTC)", optional_time(ends.map(|ends| *ends.0))),
+        row("Last candle (UTC)", optional_time(ends.map(|ends| *ends.1))),
+        row("Candles", count(backtest.bars.len())),
+        row("Gaps between candles", backtest.gaps.map_or_else(|| UNDEFINED.into(), count)),
+        row("Warm-up of indicators", warm_up),
+        row("Capital", money(report.settings.capital())),
+        row("Commission paid", money(backtest.metrics.commission)),
+        row("Fingerprint of the candles", format!("{:016x}", backtest.fingerprint)),
+    ]
+}
+
+fn optional_time(time: Option<i64>) -> String {
+    time.map_or_else(|| UNDEFINED.into(), minute)
+}
+
+/// The most parameters that the page has room for.
+const MAX_PARAMETERS: usize = 14;
+
+fn parameters(report: &Report<'_>) -> Vec<(String, String)> {
+    let parameters = report.strategy.parameters();
+    let rows = parameters.iter().zip(report.parameters.values());
+    let rows =
+        rows.map(|(parameter, value)| (format!("{}: {}", parameter.name, parameter.about), parameter.print(*value)));
+    let mut rows: Vec<(String, String)> = rows.take(MAX_PARAMETERS).collect();
+    if parameters.len() > MAX_PARAMETERS {
+        rows.push((format!("{} more, in the listing of the script", parameters.len() - MAX_PARAMETERS), String::new()));
+    }
+    if rows.is_empty() {
+        rows.push(("The strategy has none.".into(), String::new()));
+    }
+    rows
+}
