@@ -102,7 +102,7 @@ pub(crate) fn pairs(pen: &mut Pen<'_>, area: Area, title: &str, names: [&str; 2]
     let y = Scale { low, high, from: plot.bottom(), to: plot.y };
     pen.text(area.x, area.y + 9.0, title, Style::HEAD.colored(INK));
     let mut right = area.right();
-    for (name, color) in names.into_iter().zip(COLORS).rev() {
+    for (name, color) in names.into_iter().zip(COLORS).filter(|(name, _)| !name.is_empty()).rev() {
         let width = pen.line(name, Style::LABEL).width;
         pen.text(right - width, area.y + 9.0, name, Style::LABEL);
         pen.sheet().fill(Area { x: right - width - 11.0, y: area.y + 3.0, width: 7.0, height: 7.0 }, color);
@@ -116,10 +116,14 @@ pub(crate) fn pairs(pen: &mut Pen<'_>, area: Area, title: &str, names: [&str; 2]
     #[expect(clippy::cast_precision_loss, reason = "few bars")]
     let slot = plot.width / pairs.len().max(1) as f32;
     let width = (slot * 0.36).min(18.0);
+    // Single bars stand in the middle.
+    let offset = if pairs.iter().all(|pair| pair.values[0].is_none()) { width / 2.0 } else { 0.0 };
     let mut middle = plot.x + slot / 2.0;
     let mut free = plot.x - 20.0;
     for pair in pairs {
-        for ((value, color), left) in pair.values.into_iter().zip(COLORS).zip([middle - width - 0.5, middle + 0.5]) {
+        for ((value, color), left) in
+            pair.values.into_iter().zip(COLORS).zip([middle - width - 0.5, middle + 0.5 - offset])
+        {
             let Some(value) = value.filter(|value| value.is_finite()) else { continue };
             let (from, to) = (y.at(0.0), y.at(value));
             pen.sheet().fill(Area { x: left, y: from.min(to), width, height: (from - to).abs().max(0.3) }, color);

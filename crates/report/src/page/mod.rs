@@ -10,6 +10,7 @@ mod search;
 mod summary;
 mod trades;
 mod walk_forward;
+mod warnings;
 
 use crate::{
     input::{OutOfSample, Report},

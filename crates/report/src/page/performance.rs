@@ -24,24 +24,26 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
     }
     let capital = report.settings.capital();
     let shaded = shaded(report);
-    let mut series = vec![curve("strategy", thinned(&equity, STRETCHES), ACCENT, Some(ACCENT_PALE))];
-    if let Some(held) = held(report, capital) {
-        series.push(Series { is_dashed: true, ..curve("the whole capital in the price itself", held, GREY, None) });
-    }
-    let area = pen.area(275.0);
+    let series = vec![curve("", thinned(&equity, STRETCHES), ACCENT, Some(ACCENT_PALE))];
+    let area = pen.area(215.0);
     let chart = Chart { title: "Equity, in the money of the account", series, base: Some(capital), shaded, ticks: 6 };
     lines(pen, area, &chart);
     pen.y += 12.0;
     let drawdown = thinned(&drawdown(&equity, capital), STRETCHES);
-    let area = pen.area(150.0);
+    let area = pen.area(120.0);
     let series = vec![curve("", drawdown, LOSS, Some(LOSS_PALE))];
     lines(
         pen,
         area,
         &Chart { title: "Drawdown, % of the highest equity before", series, base: Some(0.0), shaded, ticks: 4 },
     );
+    pen.y += 12.0;
+    let area = pen.area(120.0);
+    let title = format!("Close of {}", pen.cut(report.symbol, WIDTH / 2.0, Style::HEAD));
+    let series = vec![curve("", closes(report), GREY, None)];
+    lines(pen, area, &Chart { title: &title, series, base: None, shaded, ticks: 4 });
     pen.y += 8.0;
-    let note = "Times are UTC. Both charts show the lowest and the highest close of each stretch of candles. Drawdowns within a \
+    let note = "Times are UTC. The charts show the lowest and the highest close of each stretch of candles. Drawdowns within a \
                 candle do not show.";
     pen.paragraph(LEFT, WIDTH, note, Style::NOTE);
 }
@@ -75,13 +77,11 @@ fn shaded(report: &Report<'_>) -> Option<(i64, &'static str)> {
     }
 }
 
-/// The capital, had it bought at the first close; `None` without a price above 0.
-fn held(report: &Report<'_>, capital: f64) -> Option<Vec<(i64, f64)>> {
-    let closes = report.market.close().get(report.backtest.bars.clone())?;
-    let first = closes.first().copied().filter(|first| *first > 0.0)?;
-    let points: Vec<(i64, f64)> =
-        times(report).iter().copied().zip(closes.iter().map(|close| capital * close / first)).collect();
-    Some(thinned(&points, STRETCHES))
+/// The closes of the backtest.
+fn closes(report: &Report<'_>) -> Vec<(i64, f64)> {
+    let closes = report.market.close().get(report.backtest.bars.clone()).unwrap_or_default();
+    let points: Vec<(i64, f64)> = times(report).iter().copied().zip(closes.iter().copied()).collect();
+    thinned(&points, STRETCHES)
 }
 
 /// Percent below the highest equity before, not above 0.

@@ -1,6 +1,6 @@
 //! The first page: the result in a few numbers, the warnings, and what was tested.
 
-use super::{objective_name, percent_1, period, ratio, share_1, time_of, times};
+use super::{objective_name, percent_1, period, ratio, share_1, time_of, times, warnings};
 use crate::{
     input::{OutOfSample, Report, Search},
     number::{UNDEFINED, count, counted, date, fixed, minute, money, optional, percent, span, unit},
@@ -14,7 +14,8 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
     pen.paragraph(LEFT, WIDTH, &verdict(report), Style { size: 10.0, ..Style::BODY });
     pen.y += 10.0;
     tiles(pen, &figures(report));
-    warnings(pen, report.warnings);
+    let own = warnings::of(report);
+    draw_warnings(pen, &report.warnings.iter().cloned().chain(own).collect::<Vec<String>>());
     facts(pen, report);
     let room = BOTTOM - pen.y - 18.0;
     if pen.pages() == 1 && room >= MIN_CHART_HEIGHT {
@@ -236,41 +237,41 @@ fn tiles(pen: &mut Pen<'_>, tiles: &[Tile; 8]) {
     pen.y += 6.0;
 }
 
-/// The most warnings that have room beside everything else.
-const MAX_WARNING_LINES: usize = 30;
-
-fn warnings(pen: &mut Pen<'_>, warnings: &[String]) {
+/// A list of warnings, as long as the page has room for it.
+fn draw_warnings(pen: &mut Pen<'_>, warnings: &[String]) {
+    const PADDING: f32 = 32.0;
     let style = Style::BODY;
     let inner = WIDTH - 24.0;
-    let mut shown = Vec::new();
-    let mut lines = 0;
-    for warning in warnings {
-        lines += pen.lines(warning, inner - 16.0, style).len();
-        if lines > MAX_WARNING_LINES {
+    #[expect(clippy::cast_precision_loss, reason = "few lines")]
+    let height_of =
+        |pen: &Pen<'_>, text: &str| pen.lines(text, inner - 16.0, style).len() as f32 * style.leading() + 3.0;
+    let one_line = style.leading() + 3.0;
+    let room = BOTTOM - pen.y - PADDING;
+    let mut shown: Vec<String> = Vec::new();
+    let mut height = 0.0;
+    for (place, warning) in warnings.iter().enumerate() {
+        let more = height_of(pen, warning);
+        // The last one needs no line below it that counts the others.
+        let reserve = if place + 1 == warnings.len() { 0.0 } else { one_line };
+        if height + more + reserve > room {
+            let others = counted(warnings.len() - place, "more warning");
+            shown.push(format!("The page has no room for {others}; the job's results hold them all."));
+            height += one_line;
             break;
         }
+        height += more;
         shown.push(warning.clone());
     }
-    if shown.len() < warnings.len() {
-        shown.push(format!(
-            "{} of {} have no room here; the job's results hold them all.",
-            counted(warnings.len() - shown.len(), "warning"),
-            warnings.len()
-        ));
-    }
-    let heading = if warnings.is_empty() { "No check raised a warning" } else { "Read this first" };
     if shown.is_empty() {
-        shown.push(
-            "Few trades, costs that are too low and markets that change can still make these figures worthless.".into(),
-        );
+        let sentence = "Costs that are too low and markets that change can still make these figures worthless.";
+        height += height_of(pen, sentence);
+        shown.push(sentence.into());
     }
-    #[expect(clippy::cast_precision_loss, reason = "few lines")]
-    let text: f32 =
-        shown.iter().map(|warning| pen.lines(warning, inner - 16.0, style).len() as f32 * style.leading() + 3.0).sum();
-    let height = text + 32.0;
-    pen.keep(height);
-    let area = Area { x: LEFT, y: pen.y, width: WIDTH, height };
-    let (background, edge) = if warnings.is_empty() { (PALE, MUTED) } else { (LOSS_PALE, LOSS) };
+    let (heading, background, edge) = match warnings.len() {
+        0 => ("No check raised a warning", PALE, MUTED),
+        _ => ("Read this first", LOSS_PALE, LOSS),
+    };
+    let area = Area { x: LEFT, y: pen.y, width: WIDTH, height: height + PADDING };
     pen.sheet().fill(area, background);
     pen.sheet().fill(Area { width: 3.0, ..area }, edge);
     pen.text(LEFT + 14.0, pen.y + 16.0, heading, Style::SUBHEADING);
