@@ -22,9 +22,7 @@ pub(crate) struct HeatMap<'a> {
 /// Draws a heat map with labels and a legend.
 pub(crate) fn heat_map(pen: &mut Pen<'_>, area: Area, map: &HeatMap<'_>) {
     let plot = area.inset(64.0, 14.0, 2.0, 46.0);
-    let numbers = map.cells.iter().flatten().flatten().copied();
-    let (low, high) =
-        numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), number| (low.min(number), high.max(number)));
+    let (low, high) = shades(map);
     #[expect(clippy::cast_precision_loss, reason = "few cells")]
     let (width, height) = (plot.width / map.columns.len().max(1) as f32, plot.height / map.rows.len().max(1) as f32);
     pen.text(area.x, area.y + 7.0, &format!("{} ↑", map.names[1]), Style::HEAD.colored(INK));
@@ -52,6 +50,15 @@ pub(crate) fn heat_map(pen: &mut Pen<'_>, area: Area, map: &HeatMap<'_>) {
     legend(pen, Area { x: plot.x, y: plot.bottom() + 17.0, width: 150.0, height: 8.0 }, (low, high));
 }
 
+/// The numbers of the lightest and the darkest shade. One in twenty numbers lies below them, because a single bad one would make all
+/// others look alike.
+fn shades(map: &HeatMap<'_>) -> (f64, f64) {
+    let mut numbers: Vec<f64> = map.cells.iter().flatten().flatten().copied().collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    let low = numbers.get(numbers.len() / 20).copied().unwrap_or(0.0);
+    (low, numbers.last().copied().unwrap_or(low))
+}
+
 fn draw_cell(pen: &mut Pen<'_>, cell: Area, value: Option<f64>, (low, high): (f64, f64)) {
     let inner = cell.inset(0.5, 0.5, 0.5, 0.5);
     let Some(value) = value else {
@@ -70,15 +77,12 @@ fn draw_cell(pen: &mut Pen<'_>, cell: Area, value: Option<f64>, (low, high): (f6
 
 fn legend(pen: &mut Pen<'_>, area: Area, (low, high): (f64, f64)) {
     const STEPS: u8 = 30;
-    if low > high {
-        return;
-    }
     let width = area.width / f32::from(STEPS);
     for step in 0..STEPS {
         let color = ACCENT_PALE.mix(ACCENT, f64::from(step) / f64::from(STEPS - 1));
         pen.sheet().fill(Area { x: area.x + width * f32::from(step), width: width + 0.2, ..area }, color);
     }
-    pen.text(area.x, area.bottom() + 9.5, &label(low), Style::LABEL);
+    pen.text(area.x, area.bottom() + 9.5, &format!("{} or less", label(low)), Style::LABEL);
     pen.text_before(area.right(), area.bottom() + 9.5, &label(high), Style::LABEL);
     pen.sheet().fill(Area { x: area.right() + 14.0, width: 12.0, ..area }, PALE);
     pen.text(area.right() + 30.0, area.bottom() - 1.0, "not tried, or not allowed", Style::LABEL.colored(MUTED));

@@ -107,6 +107,12 @@ fn parameters_in_words(report: &Report<'_>, values: &[f64], is_shown: impl Fn(us
     texts.collect::<Vec<_>>().join(", ")
 }
 
+/// With a capital first letter.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn percent_1(value: Option<f64>) -> String {
     optional(value, |value| percent(value, 1))
 }

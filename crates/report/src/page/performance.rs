@@ -25,12 +25,12 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
     let capital = report.settings.capital();
     let shaded = shaded(report);
     let series = vec![curve("", thinned(&equity, STRETCHES), ACCENT, Some(ACCENT_PALE))];
-    let area = pen.area(215.0);
+    let area = pen.area(190.0);
     let chart = Chart { title: "Equity, in the money of the account", series, base: Some(capital), shaded, ticks: 6 };
     lines(pen, area, &chart);
     pen.y += 12.0;
     let drawdown = thinned(&drawdown(&equity, capital), STRETCHES);
-    let area = pen.area(120.0);
+    let area = pen.area(105.0);
     let series = vec![curve("", drawdown, LOSS, Some(LOSS_PALE))];
     lines(
         pen,
@@ -38,7 +38,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
         &Chart { title: "Drawdown, % of the highest equity before", series, base: Some(0.0), shaded, ticks: 4 },
     );
     pen.y += 12.0;
-    let area = pen.area(120.0);
+    let area = pen.area(105.0);
     let title = format!("Close of {}", pen.cut(report.symbol, WIDTH / 2.0, Style::HEAD));
     let series = vec![curve("", closes(report), GREY, None)];
     lines(pen, area, &Chart { title: &title, series, base: None, shaded, ticks: 4 });

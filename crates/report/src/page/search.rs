@@ -1,6 +1,6 @@
 //! The search: its best sets, and the objective over two of the parameters.
 
-use super::{method_name, objective_name, objective_value, parameters_in_words};
+use super::{capital, method_name, objective_name, objective_value, parameters_in_words};
 use crate::{
     chart::{Pair, heat_map, pairs},
     input::{Report, Search},
@@ -96,7 +96,8 @@ fn sets(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, varied: &[usize
         let words = parameters_in_words(report, &set.values, |place| varied.contains(&place));
         let cells: Vec<Cell> = vec![
             count(place + 1).into(),
-            pen.cut(&words, WIDTH * 0.5, Style::CELL).into(),
+            // At most two lines.
+            pen.cut(&words, WIDTH * 0.98, Style::CELL).into(),
             objective_value(set.objective).into(),
             objective_value(set.out_of_sample).into(),
             count(set.trades).into(),
@@ -105,10 +106,4 @@ fn sets(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, varied: &[usize
     });
     let rows: Vec<Vec<Cell>> = rows.collect();
     table::draw(pen, LEFT, WIDTH, &columns, &rows);
-}
-
-/// With a capital first letter.
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -1,10 +1,10 @@
 //! Walk-forward: searches that move through time, each tried on the candles after it.
 
-use super::{objective_name, objective_value, parameters_in_words, time_of};
+use super::{capital, objective_name, objective_value, parameters_in_words, time_of};
 use crate::{
     chart::{Chart, Pair, Series, lines, pairs, thinned},
     input::{Report, Search, WalkForward},
-    number::{UNDEFINED, counted, date, fixed, optional, percent},
+    number::{UNDEFINED, counted, date, fixed, percent},
     pen::{LEFT, Pen, WIDTH},
     sheet::{ACCENT, ACCENT_PALE, Style},
     table::{self, Cell, left, right},
@@ -20,9 +20,13 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, walk
     let introduction = format!(
         "The period was cut into {}. In each, a search saw only the candles in sample, and its winner then traded the candles after \
          them. The joined curve has no candle that its search had seen. Efficiency is the mean {name} out of sample by that in \
-         sample, of what grows with time per year; above 0.5 is acceptable, and here it is {}.",
+         sample, of what grows with time per year; above 0.5 is acceptable. {}",
         counted(walk.windows.len(), "window"),
-        optional(walk.efficiency, |efficiency| fixed(efficiency, 2)),
+        walk.efficiency.map_or_else(
+            || "It is not defined here, because no window has both figures or those in sample are not above 0."
+                .to_owned(),
+            |efficiency| format!("Here it is {}.", fixed(efficiency, 2))
+        ),
     );
     pen.section("Walk-forward", &introduction);
     if walk.equity.len() >= 2 {
@@ -40,11 +44,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, walk
         .enumerate()
         .map(|(place, window)| Pair { label: (place + 1).to_string(), values: window.objectives });
     let bars: Vec<Pair> = bars.collect();
-    let mut title = format!("{name} of each window's winner").replacen(
-        name.chars().next().unwrap_or_default(),
-        &name[..1].to_uppercase(),
-        1,
-    );
+    let mut title = format!("{} of each window's winner", capital(name));
     if shown.len() < walk.windows.len() {
         title += &format!(", the first {MAX_PAIRS} windows");
     }
