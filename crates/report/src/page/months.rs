@@ -18,6 +18,9 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 
 pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
     let years = years(&equity(report), report.settings.capital());
+    if years.is_empty() {
+        return;
+    }
     let shown = years.len().min(MAX_YEARS);
     #[expect(clippy::cast_precision_loss, reason = "few years")]
     let height = HEAD_HEIGHT + ROW_HEIGHT * shown as f32 + 40.0;

@@ -11,8 +11,9 @@ use crate::{
     table::{self, Cell, left, right},
 };
 
-/// Sets in the table.
+/// Sets in the table, and sets whose parameters take two lines.
 const MAX_SETS: usize = 10;
+const MAX_WORDY_SETS: usize = 8;
 /// Bars in the chart of a single parameter.
 const MAX_BARS: usize = 24;
 
@@ -62,8 +63,8 @@ fn two_parameters(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, place
     let parameters = report.strategy.parameters();
     let map = surface::heat_map(&search.ranked, parameters, places, report.parameters.values());
     let title = format!("{} by {} and {}", capital(objective_name(search.objective)), map.names[0], map.names[1]);
-    pen.part(&title, 320.0);
-    let area = pen.area(310.0);
+    pen.part(&title, 300.0);
+    let area = pen.area(290.0);
     heat_map(pen, area, &map);
     pen.y += 2.0;
     let others = match varied {
@@ -82,7 +83,10 @@ fn two_parameters(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, place
 }
 
 fn sets(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, varied: &[usize]) {
-    let shown = search.ranked.len().min(MAX_SETS);
+    let words_of = |values: &[f64]| parameters_in_words(report, values, |place| varied.contains(&place));
+    let first = search.ranked.first().map_or_else(String::new, |set| words_of(&set.values));
+    let is_wordy = pen.line(&first, Style::CELL.bold()).width > WIDTH * 0.5;
+    let shown = search.ranked.len().min(if is_wordy { MAX_WORDY_SETS } else { MAX_SETS });
     let name = objective_name(search.objective);
     pen.part(&format!("The best {shown} sets by {name}"), 60.0);
     let columns = [
@@ -93,7 +97,7 @@ fn sets(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, varied: &[usize
         right("Trades", 1.0),
     ];
     let rows = search.ranked[..shown].iter().enumerate().map(|(place, set)| {
-        let words = parameters_in_words(report, &set.values, |place| varied.contains(&place));
+        let words = words_of(&set.values);
         let cells: Vec<Cell> = vec![
             count(place + 1).into(),
             // At most two lines.

@@ -20,7 +20,9 @@ pub(super) fn of(report: &Report<'_>) -> Vec<String> {
         sentences.push(format!("The account was used up{day}; nobody could have traded on."));
     }
     let trades = backtest.metrics.trades.trades;
-    if trades < MIN_TRADES {
+    if trades == 0 {
+        sentences.push("The backtest closed no trade, so that it says nothing about the strategy.".into());
+    } else if trades < MIN_TRADES {
         sentences.push(format!(
             "The backtest has {}, and below {MIN_TRADES} a few lucky ones decide every figure.",
             counted(trades, "closed trade")

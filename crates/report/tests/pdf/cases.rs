@@ -56,7 +56,7 @@ fn walk_forward() -> Case {
     Case::optimized(walk(5, BARS), strategy("sma-cross"), &request)
 }
 
-fn one_parameter() -> Case {
+pub(crate) fn one_parameter() -> Case {
     let ranges = vec![("slow".to_owned(), Range::Steps { min: 20.0, max: 200.0, step: 10.0 })];
     let request = SearchRequest {
         ranges,

@@ -85,22 +85,35 @@ const CELL_TOLERANCE: u8 = 24;
 #[test]
 fn the_first_page_looks_as_it_did() {
     let Some(pdftoppm) = program("TEST_PDFTOPPM") else { return };
-    let path = file("picture", &cases::forward());
-    let picture = output(Command::new(pdftoppm).args(["-gray", "-r", "72", "-f", "1", "-l", "1"]).arg(path));
-    let found = grid(&picture);
+    let first_page = |name: &str, case: &Case| {
+        let path = file(name, case);
+        grid(&output(Command::new(&pdftoppm).args(["-gray", "-r", "72", "-f", "1", "-l", "1"]).arg(path)))
+    };
+    let found = first_page("picture", &cases::forward());
     let written = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("first_page.txt");
     let print = |row: &[u8]| row.iter().map(|cell| format!("{cell:02x}")).collect::<String>() + "\n";
     fs::write(&written, found.chunks(COLUMNS).map(print).collect::<String>()).unwrap();
-    let known: String = include_str!("first_page.txt").split_whitespace().collect();
-    let cell = |place: usize| u8::from_str_radix(&known[2 * place..2 * place + 2], 16).unwrap();
-    let differences: Vec<u8> = found.iter().enumerate().map(|(place, level)| level.abs_diff(cell(place))).collect();
-    let mean = differences.iter().map(|difference| f64::from(*difference)).sum::<f64>() / (COLUMNS * ROWS) as f64;
-    let most = differences.iter().max().unwrap();
+    let (mean, most) = differences(&found);
     assert!(
-        mean <= MEAN_TOLERANCE && *most <= CELL_TOLERANCE,
+        mean <= MEAN_TOLERANCE && most <= CELL_TOLERANCE,
         "cells differ by {mean:.2} on average and {most} at most; look at the page, and copy {} if it is right",
         written.display()
     );
+    // The tolerance does not hide that a page is another one.
+    let (mean, most) = differences(&first_page("other-picture", &cases::one_parameter()));
+    assert!(mean > MEAN_TOLERANCE && most > CELL_TOLERANCE, "{mean} {most}");
+}
+
+/// The mean and the largest difference of cells from those of the page as it was.
+fn differences(found: &[u8]) -> (f64, u8) {
+    let known: String = include_str!("first_page.txt").split_whitespace().collect();
+    assert_eq!((found.len(), known.len()), (COLUMNS * ROWS, 2 * COLUMNS * ROWS));
+    let cell = |place: usize| u8::from_str_radix(&known[2 * place..2 * place + 2], 16).unwrap();
+    let differences: Vec<u8> = found.iter().enumerate().map(|(place, level)| level.abs_diff(cell(place))).collect();
+    let sum: f64 = differences.iter().map(|difference| f64::from(*difference)).sum();
+    #[expect(clippy::cast_precision_loss, reason = "there are few cells")]
+    let mean = sum / differences.len() as f64;
+    (mean, differences.into_iter().max().unwrap_or_default())
 }
 
 /// The averages of a picture in the binary PGM format.
