@@ -17,7 +17,7 @@ use research::{
 };
 
 #[path = "../tests/pdf/case.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
+#[expect(dead_code, clippy::unwrap_used, reason = "a part of the tests, which use more of it and fail by panicking")]
 mod case;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         objective: Objective::Sharpe,
         out_of_sample,
     };
-    let mut case = case::Case::optimized(bars, strategy, &request);
+    let mut case = case::Case::optimized(&bars, strategy, &request);
     case.name = "An invented market".into();
     let begin = Instant::now();
     let pdf = report::pdf(&case.report());

@@ -112,10 +112,10 @@ impl<'a> Fonts<'a> {
         buffer.push_str(&text);
         buffer.set_direction(Direction::LeftToRight);
         buffer.set_script(script::LATIN);
-        let shaped = shaper.shape(buffer, ShapeOptions::new().plan(Some(plan)).features(&FEATURES));
+        let placed = shaper.shape(buffer, ShapeOptions::new().plan(Some(plan)).features(&FEATURES));
         let em = shaper.units_per_em() as f32;
-        let infos = shaped.glyph_infos();
-        let glyphs = infos.iter().zip(shaped.glyph_positions()).enumerate().map(|(place, (info, position))| {
+        let infos = placed.glyph_infos();
+        let glyphs = infos.iter().zip(placed.glyph_positions()).enumerate().map(|(place, (info, position))| {
             let start = info.cluster as usize;
             let next = infos[place..].iter().find(|next| next.cluster != info.cluster);
             Glyph {

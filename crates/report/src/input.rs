@@ -1,6 +1,6 @@
 //! What a report is made from.
 
-use std::{collections::HashSet, ops::Range};
+use std::{cmp::Reverse, collections::HashSet, ops::Range};
 
 use research::{
     Market, Metrics, Objective, Parameters, Settings, Strategy,
@@ -96,7 +96,7 @@ pub enum OutOfSample {
         metrics: Option<Box<Metrics>>,
     },
     /// Those after each of several windows.
-    WalkForward(WalkForward),
+    WalkForward(Box<WalkForward>),
 }
 
 /// A walk-forward run.
@@ -143,7 +143,7 @@ impl Search {
         });
         let listed: HashSet<&search::Point> = result.best.iter().map(|best| &best.point).collect();
         let mut others: Vec<_> = result.evaluated.iter().filter(|(point, _)| !listed.contains(point)).collect();
-        others.sort_by(|a, b| b.1.cmp(&a.1));
+        others.sort_by_key(|(_, score)| Reverse(*score));
         let others = others.into_iter().map(|(point, score)| Ranked {
             values: item.space.values(point),
             objective: score.objective,
@@ -185,7 +185,7 @@ impl OutOfSample {
                 Self::Forward { from, metrics: chosen.out_of_sample.clone().map(Box::new) }
             }
             (search::OutOfSample::WalkForward(_), Some(walk)) => {
-                Self::WalkForward(WalkForward::of(walk, item.objective, item.market))
+                Self::WalkForward(Box::new(WalkForward::of(walk, item.objective, item.market)))
             }
             _ => Self::None,
         }

@@ -73,7 +73,6 @@ pub(crate) fn by_influence(ranked: &[Ranked], parameters: usize) -> Vec<usize> {
 }
 
 /// The variance of the mean objectives of a parameter's groups, weighted by their sizes; `None` if it has one value.
-#[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
 fn influence(ranked: &[Ranked], place: usize) -> Option<f64> {
     let groups = Groups::of(ranked, place, MAX_CELLS[0]);
     if groups.len() < 2 {

@@ -89,7 +89,9 @@ fn path(points: &[(f32, f32)], closes: bool) -> Option<Path> {
     let mut path = PathBuilder::new();
     let (first, others) = points.split_first()?;
     path.move_to(first.0, first.1);
-    others.iter().for_each(|(x, y)| path.line_to(*x, *y));
+    for (x, y) in others {
+        path.line_to(*x, *y);
+    }
     if closes {
         path.close();
     }

@@ -43,10 +43,10 @@ pub(crate) fn nice(values: impl IntoIterator<Item = f64>, count: u32) -> (f64, f
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|step| step * magnitude).find(|step| *step >= rough * 0.999);
     let step = step.unwrap_or(10.0 * magnitude);
     let first = (low / step + 1e-9).floor();
-    let last = (high / step - 1e-9).ceil();
+    let end = (high / step - 1e-9).ceil();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "about `count`")]
-    let steps = (last - first).round().max(1.0) as u32;
-    let ticks: Vec<f64> = (0..=steps).map(|place| (first + f64::from(place)) * step).collect();
+    let count = (end - first).round().max(1.0) as u32;
+    let ticks: Vec<f64> = (0..=count).map(|place| (first + f64::from(place)) * step).collect();
     (ticks[0], ticks[ticks.len() - 1], ticks)
 }
 

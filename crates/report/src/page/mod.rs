@@ -9,12 +9,13 @@ mod rules;
 mod search;
 mod summary;
 mod trades;
+mod verdict;
 mod walk_forward;
 mod warnings;
 
 use crate::{
     input::{OutOfSample, Report},
-    number::{date, optional, percent, share, short},
+    number::{date, fixed, optional, percent, share, short, unit},
     pen::Pen,
 };
 use research::Objective;
@@ -113,6 +114,11 @@ fn capital(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
+/// A percentage without a sign, with a digit more below 1.
+fn magnitude(percent: f64) -> String {
+    unit(fixed(percent.abs(), if percent.abs() < 1.0 { 2 } else { 1 }), "%")
+}
+
 fn percent_1(value: Option<f64>) -> String {
     optional(value, |value| percent(value, 1))
 }
@@ -122,9 +128,9 @@ fn share_1(value: Option<f64>) -> String {
 }
 
 fn ratio(value: Option<f64>) -> String {
-    optional(value, |value| crate::number::fixed(value, 2))
+    optional(value, |value| fixed(value, 2))
 }
 
 fn objective_value(value: Option<f64>) -> String {
-    optional(value, |value| if value.abs() < 1_000.0 { crate::number::fixed(value, 2) } else { short(value) })
+    optional(value, |value| if value.abs() < 1_000.0 { fixed(value, 2) } else { short(value) })
 }

@@ -42,14 +42,13 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
         .collect();
     table::draw(pen, LEFT, WIDTH, &columns, &rows);
     pen.y += 4.0;
-    let mut note =
-        "Each return compares the equity at the last close of a month (UTC) with that of the month before; the first \
-                    and the last month may be parts. Darker means larger; losses have a minus."
-            .to_owned();
+    let note = "Each return compares the equity at the last close of a month (UTC) with that of the month before; the first and the \
+                last month may be parts. Darker means larger; losses have a minus.";
+    pen.paragraph(LEFT, WIDTH, note, Style::NOTE);
     if shown < years.len() {
-        note += &format!(" The table shows the last {shown} of {} years.", years.len());
+        let note = format!("The table shows the last {shown} of {} years.", years.len());
+        pen.paragraph(LEFT, WIDTH, &note, Style::NOTE);
     }
-    pen.paragraph(LEFT, WIDTH, &note, Style::NOTE);
 }
 
 /// Returns of a year in percent; `None` for months without candles, and where the equity before was not above 0.

@@ -15,8 +15,9 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
     let strategy = report.strategy;
     pen.section("Rules and assumptions", "");
     let about = format!("{} Source: {}.", strategy.about(), strategy.source());
-    let about = limited(pen, &[about], 5);
-    about.iter().for_each(|text| pen.paragraph(LEFT, WIDTH, text, Style::BODY));
+    for text in limited(pen, &[about], 5) {
+        pen.paragraph(LEFT, WIDTH, &text, Style::BODY);
+    }
     let description = describe(strategy);
     pen.part("The rules in words", 40.0);
     let rules: Vec<String> = description.rules.into_iter().chain(description.terms).collect();

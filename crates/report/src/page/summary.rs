@@ -1,9 +1,9 @@
 //! The first page: the result in a few numbers, the warnings, and what was tested.
 
-use super::{objective_name, percent_1, period, ratio, share_1, time_of, times, warnings};
+use super::{magnitude, percent_1, period, ratio, share_1, times, verdict, warnings};
 use crate::{
-    input::{OutOfSample, Report, Search},
-    number::{UNDEFINED, count, counted, date, fixed, minute, money, optional, percent, span, unit},
+    input::{Report, Search},
+    number::{UNDEFINED, count, counted, minute, money, optional, percent, span},
     pen::{BOTTOM, GUTTER, LEFT, Pen, WIDTH},
     sheet::{ACCENT, Area, HAIRLINE, LOSS, LOSS_PALE, MUTED, PALE, Style},
 };
@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
     pen.page("Summary");
     head(pen, report);
-    pen.paragraph(LEFT, WIDTH, &verdict(report), Style { size: 10.0, ..Style::BODY });
+    pen.paragraph(LEFT, WIDTH, &verdict::of(report), Style { size: 10.0, ..Style::BODY });
     pen.y += 10.0;
     tiles(pen, &figures(report));
     let own = warnings::of(report);
@@ -58,80 +58,6 @@ fn excerpt(pen: &mut Pen<'_>, text: &str, style: Style, max_lines: usize) {
         pen.text(LEFT, pen.y, &line, style);
     }
     pen.y += 3.0;
-}
-
-fn verdict(report: &Report<'_>) -> String {
-    let metrics = &report.backtest.metrics;
-    let capital = report.settings.capital();
-    let gain = 100.0 * (metrics.equity - capital) / capital;
-    let length = match times(report) {
-        [first, .., last] => span(last - first),
-        _ => "no time".into(),
-    };
-    let mut text = format!(
-        "Over {length} ({}) the strategy turned {} into {} ({}), with {}. Its equity fell by up to {} below an earlier peak.",
-        counted(report.backtest.bars.len(), "candle"),
-        money(capital),
-        money(metrics.equity),
-        percent(gain, 1),
-        counted(metrics.trades.trades, "closed trade"),
-        magnitude(metrics.max_drawdown_percent),
-    );
-    if let Some(held) = metrics.buy_and_hold_percent {
-        text += &format!(" The price itself changed by {} in that time.", percent(held, 1));
-    }
-    if let Some(ruined) = report.backtest.account.ruined.and_then(|bar| time_of(report, bar)) {
-        text += &format!(" The account was used up on {}, where the run ended.", date(ruined));
-    }
-    if let Some(search) = report.search {
-        text += &chosen(report, search);
-    }
-    text
-}
-
-/// A percentage without a sign, with a digit more below 1.
-fn magnitude(percent: f64) -> String {
-    unit(fixed(percent.abs(), if percent.abs() < 1.0 { 2 } else { 1 }), "%")
-}
-
-/// How the parameters were chosen, and what became of them on other candles.
-fn chosen(report: &Report<'_>, search: &Search) -> String {
-    let place = match search.rank {
-        1 => "the best".to_owned(),
-        rank => format!("number {}", count(rank)),
-    };
-    let mut text = format!(
-        " Its parameters are {place} of {} by {}, so that the figures of the candles of that search flatter it.",
-        counted(search.evaluations, "tested set"),
-        objective_name(search.objective),
-    );
-    match &search.out_of_sample {
-        OutOfSample::None => text += " No candles were kept from the search to check them on.",
-        OutOfSample::Forward { from, metrics } => {
-            let from = time_of(report, *from).map_or_else(|| UNDEFINED.into(), date);
-            let outcome = metrics.as_ref().map_or_else(
-                || "they are too few to be traded".to_owned(),
-                |metrics| {
-                    format!(
-                        "there it made {} in {} (Sharpe ratio {})",
-                        percent(metrics.net_profit_percent, 1),
-                        counted(metrics.trades.trades, "trade"),
-                        ratio(metrics.sharpe)
-                    )
-                },
-            );
-            text += &format!(" The candles from {from} on were kept from the search: {outcome}.");
-        }
-        OutOfSample::WalkForward(walk) => {
-            text += &format!(
-                " In {} of walk-forward the winners made {} on candles that their searches had not seen (Sharpe ratio {}).",
-                counted(walk.windows.len(), "window"),
-                percent(walk.metrics.net_profit_percent, 1),
-                ratio(walk.metrics.sharpe)
-            );
-        }
-    }
-    text
 }
 
 struct Tile {

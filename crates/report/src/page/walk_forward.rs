@@ -44,10 +44,11 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, walk
         .enumerate()
         .map(|(place, window)| Pair { label: (place + 1).to_string(), values: window.objectives });
     let bars: Vec<Pair> = bars.collect();
-    let mut title = format!("{} of each window's winner", capital(name));
-    if shown.len() < walk.windows.len() {
-        title += &format!(", the first {MAX_PAIRS} windows");
-    }
+    let which = match shown.len() {
+        all if all == walk.windows.len() => "each window's winner".to_owned(),
+        some => format!("the winners of the first {some} windows"),
+    };
+    let title = format!("{} of {which}", capital(name));
     let area = pen.area(125.0);
     pairs(pen, area, &title, ["in sample", "out of sample"], &bars);
     pen.y += 10.0;
@@ -85,13 +86,13 @@ fn windows(pen: &mut Pen<'_>, report: &Report<'_>, walk: &WalkForward) {
     let rows: Vec<Vec<Cell>> = rows.collect();
     table::draw(pen, LEFT, WIDTH, &columns, &rows);
     pen.y += 4.0;
-    let mut note = "Each window's figures are those of a run with the full capital; the joined curve goes on with the money that the \
-                    window before left. Winners that change much from window to window are a sign of chance."
-        .to_owned();
+    let note = "Each window's figures are those of a run with the full capital; the joined curve goes on with the money that the window \
+                before left. Winners that change much from window to window are a sign of chance.";
+    pen.paragraph(LEFT, WIDTH, note, Style::NOTE);
     if shown < walk.windows.len() {
-        note += &format!(" The table shows the first {shown} of {} windows.", walk.windows.len());
+        let note = format!("The table shows the first {shown} of {} windows.", walk.windows.len());
+        pen.paragraph(LEFT, WIDTH, &note, Style::NOTE);
     }
-    pen.paragraph(LEFT, WIDTH, &note, Style::NOTE);
 }
 
 /// The places of parameters that differ between windows; all of them if none does.

@@ -62,7 +62,7 @@ impl Case {
     }
 
     /// The winner of a search, traded over all of its bars.
-    pub(crate) fn optimized(bars: Bars, strategy: &Strategy, search: &SearchRequest) -> Self {
+    pub(crate) fn optimized(bars: &Bars, strategy: &Strategy, search: &SearchRequest) -> Self {
         let settings = settings();
         let market = Market::new(bars.clone(), None);
         let cache = Cache::new(1 << 26);
@@ -71,7 +71,7 @@ impl Case {
             market: &market,
             settings: &settings,
             space: &space,
-            signals: signals_of(strategy, &bars, &cache),
+            signals: signals_of(strategy, bars, &cache),
             bars: search.bars.clone(),
             objective: search.objective,
             options: Options {
@@ -86,7 +86,7 @@ impl Case {
         let result = optimize(&item, Threads::Caller, &StopFlag::default(), &mut |_| {}).unwrap();
         let parameters = strategy.parameters_from(&result.best[0].values).unwrap();
         let found = Search::of(&item, &result, 1);
-        let mut case = Self::with(bars.clone(), strategy, parameters, search.bars.clone(), settings.clone());
+        let mut case = Self::with(bars.clone(), strategy, parameters, search.bars.clone(), settings);
         case.search = found;
         case.warnings = result.warnings;
         case

@@ -44,7 +44,7 @@ pub(crate) fn all() -> Vec<(&'static str, Case)> {
 }
 
 pub(crate) fn forward() -> Case {
-    let mut case = Case::optimized(walk(3, BARS), strategy("donchian"), &request(300));
+    let mut case = Case::optimized(&walk(3, BARS), strategy("donchian"), &request(300));
     case.name = "First try, hours of two years".into();
     case
 }
@@ -53,7 +53,7 @@ fn walk_forward() -> Case {
     let windows = WalkForward { in_bars: 1_500, out_bars: 400, anchored: false };
     let out_of_sample = OutOfSample::WalkForward(windows);
     let request = SearchRequest { out_of_sample, method: Method::Genetic, ..request(64) };
-    Case::optimized(walk(5, BARS), strategy("sma-cross"), &request)
+    Case::optimized(&walk(5, BARS), strategy("sma-cross"), &request)
 }
 
 pub(crate) fn one_parameter() -> Case {
@@ -65,12 +65,12 @@ pub(crate) fn one_parameter() -> Case {
         objective: Objective::NetProfit,
         ..request(1_000)
     };
-    Case::optimized(walk(7, BARS), strategy("sma-cross"), &request)
+    Case::optimized(&walk(7, BARS), strategy("sma-cross"), &request)
 }
 
 fn many_parameters() -> Case {
     let most = catalogue::all().iter().max_by_key(|strategy| strategy.parameters().len()).unwrap();
-    Case::optimized(walk(9, BARS), most, &request(200))
+    Case::optimized(&walk(9, BARS), most, &request(200))
 }
 
 fn no_search() -> Case {
@@ -111,7 +111,7 @@ max = 50
 about = "bars of the average that is watched, with a description that goes on for a while"
 "#;
     let strategy = Strategy::from_toml(definition).unwrap();
-    let mut case = Case::optimized(walk(17, BARS), &strategy, &request(40));
+    let mut case = Case::optimized(&walk(17, BARS), &strategy, &request(40));
     case.symbol = "日経225.cash#Ω\u{202e}evil\u{7}🚀".into();
     case.name = "name ".repeat(60);
     case.warnings =

@@ -42,7 +42,7 @@ proptest! {
         seed in 0_u64..1_000, money in vec(number(), 12), equity in vec(number(), 0..700),
         checks in vec(objective(), 3), sets in vec((vec(number(), 4), objective(), objective(), 0_usize..2_000), 0..300),
     ) {
-        let mut case = Case::optimized(walk(seed, 1_500), cases::strategy("sma-cross"), &crate::case::SearchRequest {
+        let mut case = Case::optimized(&walk(seed, 1_500), cases::strategy("sma-cross"), &crate::case::SearchRequest {
             bars: 300..1_500,
             out_of_sample: research::search::OutOfSample::Forward { from: 1_200 },
             ..cases::request(8)

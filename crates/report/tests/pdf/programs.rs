@@ -7,7 +7,11 @@ use report::pdf;
 use crate::{case::Case, cases};
 
 /// The path of a program, or `None` after a line that says what is left out. In CI a missing program is a failure.
-#[expect(clippy::disallowed_methods, reason = "scripts/with-programs tells tests by variables where programs are")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "scripts/with-programs sets variables, and a test says what it left out"
+)]
 fn program(variable: &str) -> Option<String> {
     let program = std::env::var(variable).ok();
     if program.is_none() {
@@ -91,7 +95,8 @@ fn the_first_page_looks_as_it_did() {
     };
     let found = first_page("picture", &cases::forward());
     let written = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("first_page.txt");
-    let print = |row: &[u8]| row.iter().map(|cell| format!("{cell:02x}")).collect::<String>() + "\n";
+    let print =
+        |row: &[u8]| row.iter().map(|cell| format!("{cell:02x}")).chain(["\n".to_owned()]).collect::<Vec<_>>().concat();
     fs::write(&written, found.chunks(COLUMNS).map(print).collect::<String>()).unwrap();
     let (mean, most) = differences(&found);
     assert!(
@@ -118,7 +123,7 @@ fn differences(found: &[u8]) -> (f64, u8) {
 
 /// The averages of a picture in the binary PGM format.
 fn grid(picture: &[u8]) -> Vec<u8> {
-    let mut parts = picture.splitn(4, |byte| byte.is_ascii_whitespace());
+    let mut parts = picture.splitn(4, u8::is_ascii_whitespace);
     assert_eq!(parts.next(), Some(&b"P5"[..]));
     let mut number = || -> usize { std::str::from_utf8(parts.next().unwrap()).unwrap().parse().unwrap() };
     let (width, height) = (number(), number());

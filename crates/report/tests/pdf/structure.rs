@@ -14,7 +14,6 @@ fn every_kind_of_report_is_a_valid_file_of_at_most_twelve_pages() {
         std::fs::write(format!("{}/{name}.pdf", env!("CARGO_TARGET_TMPDIR")), &file).unwrap();
         let read = Pdf::read(&file);
         read.check();
-        println!("{name}: {} pages, {} bytes", read.pages(), file.len());
         assert!((5..=MAX_PAGES).contains(&read.pages()), "{name}: {}", read.pages());
         assert!(file.len() <= MAX_BYTES, "{name}: {}", file.len());
     }
