@@ -168,6 +168,11 @@ impl Search {
         })
     }
 
+    /// True if the sets are those of the last of several windows.
+    pub(crate) fn is_walk_forward(&self) -> bool {
+        matches!(self.out_of_sample, OutOfSample::WalkForward(_))
+    }
+
     /// Figures on candles that were kept from the search.
     pub(crate) fn outside(&self) -> Option<&Metrics> {
         match &self.out_of_sample {

@@ -3,6 +3,44 @@
 //! [`pdf`] makes the file from a [`Report`]: A4, at most [`MAX_PAGES`] pages, with embedded fonts and without images. The crate is
 //! pure: it reads no file, no clock and no environment. The same report gives the same bytes.
 //!
+//! ```
+//! use report::Report;
+//! use research::{Bars, Cache, Columns, Market, Settings, TickGrid, catalogue, pine, run::Backtest};
+//!
+//! // Bars of a price that goes up and down.
+//! let close: Vec<f64> = (0..400).map(|bar| 100.0 + (10.0 * (f64::from(bar) / 20.0).sin()).round()).collect();
+//! let columns = Columns {
+//!     time: (0..400).map(|bar| bar * 3_600_000).collect(),
+//!     open: close.clone(),
+//!     high: close.clone(),
+//!     low: close.clone(),
+//!     close,
+//!     volume: vec![1.0; 400],
+//! };
+//! let market = Market::new(Bars::new(columns, TickGrid::of_digits(2)?, Some(3_600_000))?, None);
+//!
+//! let strategy = catalogue::find("sma-cross").ok_or("unknown strategy")?;
+//! let (parameters, settings) = (strategy.defaults(), Settings::default());
+//! let backtest = Backtest { strategy, parameters: &parameters, market: &market, bars: 100..400, settings: &settings };
+//! let (result, equity) = backtest.run_with_equity(&Cache::new(1 << 20))?;
+//! let file = report::pdf(&Report {
+//!     name: "",
+//!     symbol: "EURUSD",
+//!     timeframe: "H1",
+//!     strategy,
+//!     parameters: &parameters,
+//!     settings: &settings,
+//!     market: &market,
+//!     backtest: &result,
+//!     equity: &equity,
+//!     search: None,
+//!     warnings: &[],
+//!     script: &pine::script(strategy, &parameters, &settings, &[])?,
+//! });
+//! assert!(file.starts_with(b"%PDF-"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The modules in reading order:
 //!
 //! 1. [`input`]: what a report is made from.

@@ -33,7 +33,9 @@ impl Groups {
     /// The group that a set of values falls into.
     pub(crate) fn find(&self, values: &[f64]) -> Option<usize> {
         let value = values.get(self.place)?;
-        self.groups.iter().position(|group| group.iter().any(|known| known.total_cmp(value).is_eq()))
+        let place = self.groups.partition_point(|group| group.last().is_some_and(|last| last.total_cmp(value).is_lt()));
+        let group = self.groups.get(place)?;
+        group.binary_search_by(|known| known.total_cmp(value)).is_ok().then_some(place)
     }
 
     /// The labels of the groups, as the parameter prints its values.

@@ -19,9 +19,10 @@ const MAX_BARS: usize = 24;
 
 pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search) {
     let introduction = format!(
-        "The search tried {} by {} and ranked them by {} on the candles in sample, those with fewer than {} after all others. \
+        "The search tried {}{} by {} and ranked them by {} on the candles in sample, those with fewer than {} after all others. \
          Random numbers come from the seed {}, so that the same search finds the same sets.",
         counted(search.trials, "parameter set"),
+        if search.is_walk_forward() { " in all windows" } else { "" },
         method_name(&search.method),
         objective_name(search.objective),
         counted(search.min_trades, "trade"),
@@ -74,6 +75,7 @@ fn two_parameters(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, place
         ),
     };
     let kept = match search.ranked.len() {
+        _ if search.is_walk_forward() => " It shows the search of the last window.".to_owned(),
         all if all >= search.evaluations => String::new(),
         kept => format!(" It shows the {} sets that were kept of {}.", count(kept), count(search.evaluations)),
     };
@@ -88,7 +90,8 @@ fn sets(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, varied: &[usize
     let is_wordy = pen.line(&first, Style::CELL.bold()).width > WIDTH * 0.5;
     let shown = search.ranked.len().min(if is_wordy { MAX_WORDY_SETS } else { MAX_SETS });
     let name = objective_name(search.objective);
-    pen.part(&format!("The best {shown} sets by {name}"), 60.0);
+    let window = if search.is_walk_forward() { " in the last window" } else { "" };
+    pen.part(&format!("The best {shown} sets by {name}{window}"), 60.0);
     let columns = [
         right("Rank", 0.7),
         left("Parameters that were varied", 5.0),

@@ -39,10 +39,14 @@ fn chosen(search: &Search) -> String {
         1 => "the best".to_owned(),
         rank => format!("number {}", count(rank)),
     };
+    let sets = if search.is_walk_forward() {
+        "the last window's search".to_owned()
+    } else {
+        counted(search.evaluations, "tested set")
+    };
+    let name = objective_name(search.objective);
     format!(
-        "Its parameters are {place} of {} by {}, so that the figures of the candles of that search flatter it.",
-        counted(search.evaluations, "tested set"),
-        objective_name(search.objective),
+        "Its parameters are {place} of {sets} by {name}, so that the figures of the candles of that search flatter it."
     )
 }
 
