@@ -45,7 +45,7 @@ pub(crate) struct Shaped {
     pub(crate) width: f32,
 }
 
-/// What shaping needs to know of the fonts.
+/// The parts of the fonts that shaping reads.
 pub(crate) struct FontData(Vec<(FontRef<'static>, ShaperData)>);
 
 impl FontData {

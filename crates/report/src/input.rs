@@ -1,4 +1,4 @@
-//! What a report is made from.
+//! The results that a report is made from.
 
 use std::{cmp::Reverse, collections::HashSet, ops::Range};
 

@@ -43,7 +43,7 @@
 //!
 //! The modules in reading order:
 //!
-//! 1. [`input`]: what a report is made from.
+//! 1. [`input`]: the results that a report is made from.
 //! 2. `number`: numbers and dates in words and figures.
 //! 3. `font`, `sheet`, `pen`, `table`, `chart`: from texts and numbers to marks on pages.
 //! 4. `surface`: the objective over the parameters of a search.

@@ -7,7 +7,7 @@ use crate::{
     sheet::{ACCENT, Area, Color, GREY, HAIRLINE, INK, MUTED, PALE, Style},
 };
 
-/// How often numbers occur.
+/// The frequency of numbers.
 #[derive(Debug)]
 pub(crate) struct Histogram<'a> {
     /// The name of the numbers.
@@ -116,7 +116,7 @@ pub(crate) fn pairs(pen: &mut Pen<'_>, area: Area, title: &str, names: [&str; 2]
     #[expect(clippy::cast_precision_loss, reason = "few bars")]
     let slot = plot.width / pairs.len().max(1) as f32;
     let width = (slot * 0.36).min(18.0);
-    // Single bars stand in the middle.
+    // Single bars are centred.
     let offset = if pairs.iter().all(|pair| pair.values[0].is_none()) { width / 2.0 } else { 0.0 };
     let mut middle = plot.x + slot / 2.0;
     let mut free = plot.x - 20.0;

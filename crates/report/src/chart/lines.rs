@@ -20,7 +20,7 @@ pub(crate) struct Series<'a> {
 /// A chart of curves.
 #[derive(Debug)]
 pub(crate) struct Chart<'a> {
-    /// What the numbers are, with their unit.
+    /// The name of the numbers, with their unit.
     pub(crate) title: &'a str,
     pub(crate) series: Vec<Series<'a>>,
     /// A line at this number, such as the capital.

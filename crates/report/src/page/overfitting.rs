@@ -1,4 +1,4 @@
-//! How far the winner of a search can be trusted.
+//! Checks of the trust that the winner of a search deserves.
 
 use super::{objective_name, objective_value, ratio};
 use crate::{

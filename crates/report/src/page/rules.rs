@@ -48,7 +48,7 @@ fn limited(pen: &Pen<'_>, sentences: &[String], max_lines: usize) -> Vec<String>
 
 const CLOSING: &str = "This report describes what a rule would have done on past candles under the assumptions above. It is not \
     investment advice, an offer or a forecast, and nobody checked whether it suits your circumstances. Real trading has costs, delays \
-    and prices that no candle shows, and a strategy that earned in the past can lose all of the money in the future. Whoever trades \
+    and prices that no candle shows, and a strategy that earned in the past can lose all of the money in the future. Anybody who trades \
     by it does so at their own risk.";
 
 fn closing(pen: &mut Pen<'_>) {

@@ -70,7 +70,7 @@ struct Tile {
 fn figures(report: &Report<'_>) -> [Tile; 8] {
     let metrics = &report.backtest.metrics;
     let outside = report.search.map(Search::outside);
-    // What stands below a figure: the same figure out of sample, or else something that goes with it.
+    // The line below a figure: the same figure out of sample, or else something that goes with it.
     let below = |print: &dyn Fn(&research::Metrics) -> String, otherwise: String| match outside {
         Some(Some(metrics)) => format!("out of sample {}", print(metrics)),
         Some(None) => "not tested out of sample".to_owned(),

@@ -1,4 +1,4 @@
-//! What every kind of report has in common.
+//! Properties that every kind of report has.
 
 use report::{MAX_PAGES, pdf};
 
