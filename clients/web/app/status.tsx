@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'react';
 import type { Candle, Feed } from '../lib/candlewick';
 
-/** What the page says of a feed. The chart itself deals with changes in its middle. */
+/** The states that the page names. The chart itself deals with changes in its middle. */
 export type ShownFeed = Exclude<Feed, { state: 'changed' }>;
 
 const WORDS = { loading: 'Loading', empty: 'Waiting for candles', ok: 'Live', error: 'Trying again' };

@@ -31,7 +31,7 @@ export type FeedOptions = {
   live?: boolean;
 };
 
-/** What a chart does with news. The candles are the feed's own objects, which change in place. */
+/** Draws news on a chart. The candles are the feed's own objects, which change in place. */
 export type Drawing = {
   /** Draws the newest candle, which is new or has changed. */
   draw(candle: Candle): void;
