@@ -104,7 +104,7 @@ pub enum OutOfSample {
 pub struct WalkForward {
     /// The windows in turn.
     pub windows: Vec<Window>,
-    /// The equity of the joined curve: times of closes, in epoch milliseconds, and money.
+    /// The equity of the joined curve: times of closes, in epoch milliseconds, and money. Without it the page has no chart of it.
     pub equity: Vec<(i64, f64)>,
     /// Figures of the joined curve.
     pub metrics: Metrics,
@@ -123,8 +123,8 @@ pub struct Window {
     pub values: Vec<f64>,
     /// The winner's objective in its own search, and after it.
     pub objectives: [Option<f64>; 2],
-    /// The winner's net profit after its search, in percent of the capital.
-    pub net_profit_percent: f64,
+    /// The winner's net profit after its search, in percent of the capital, where it is known.
+    pub net_profit_percent: Option<f64>,
     /// The winner's trades after its search.
     pub trades: usize,
 }
@@ -206,7 +206,7 @@ impl WalkForward {
             out_of_sample: window.window.out_of_sample.clone(),
             values: window.values.clone(),
             objectives: [objective.of(&window.in_sample), objective.of(&window.out_of_sample)],
-            net_profit_percent: window.out_of_sample.net_profit_percent,
+            net_profit_percent: Some(window.out_of_sample.net_profit_percent),
             trades: window.out_of_sample.trades.trades,
         });
         let windows: Vec<Window> = windows.collect();

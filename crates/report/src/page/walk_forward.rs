@@ -1,10 +1,10 @@
 //! Walk-forward: searches that move through time, each tried on the candles after it.
 
-use super::{capital, objective_name, objective_value, parameters_in_words, time_of};
+use super::{capital, objective_name, objective_value, parameters_in_words, percent_1, time_of};
 use crate::{
     chart::{Chart, Pair, Series, lines, pairs, thinned},
     input::{Report, Search, WalkForward},
-    number::{UNDEFINED, counted, date, fixed, percent},
+    number::{UNDEFINED, counted, date, fixed},
     pen::{LEFT, Pen, WIDTH},
     sheet::{ACCENT, ACCENT_PALE, Style},
     table::{self, Cell, left, right},
@@ -79,7 +79,7 @@ fn windows(pen: &mut Pen<'_>, report: &Report<'_>, walk: &WalkForward) {
             pen.cut(&words, WIDTH * 0.32, Style::CELL).into(),
             inside.into(),
             outside.into(),
-            percent(window.net_profit_percent, 1).into(),
+            percent_1(window.net_profit_percent).into(),
             Cell::new(crate::number::count(window.trades)),
         ]
     });

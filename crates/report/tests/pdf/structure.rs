@@ -41,3 +41,14 @@ fn fonts_are_embedded_in_parts() {
     assert!(read.streams().iter().all(|stream| stream.len() < 150_000), "a whole font has more bytes");
     assert!(read.streams().len() > 10);
 }
+
+#[test]
+fn figures_that_a_service_kept_by_their_names_give_the_same_report() {
+    let mut case = cases::forward();
+    let file = pdf(&case.report());
+    let search = case.search.as_mut().unwrap();
+    let named: std::collections::HashMap<&str, Option<f64>> = search.in_sample.named().into_iter().collect();
+    search.in_sample = research::Metrics::from_named(|name| named[name]);
+    assert_eq!(search.in_sample.named().into_iter().collect::<std::collections::HashMap<_, _>>(), named);
+    assert_eq!(pdf(&case.report()), file);
+}
