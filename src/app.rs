@@ -31,6 +31,7 @@ use crate::ingest::Ingest;
 use crate::live::Live;
 use crate::maintain::Maintenance;
 use crate::query::Query;
+use crate::research::{Research, StartError};
 use crate::retention;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -70,7 +71,7 @@ pub struct Reloader {
 impl Reloader {
     /// Accepts these keys and no others from the next request on.
     pub fn replace_keys(&self, keys: &Keys) {
-        self.keyring.replace(Credentials::new(&keys.ingest, &keys.read, &keys.maintenance));
+        self.keyring.replace(Credentials::new(&keys.ingest, &keys.read, &keys.maintenance, &keys.research));
     }
 
     /// Reads the certificate's files again, if HTTPS is served directly. The result is logged.
@@ -98,6 +99,9 @@ pub enum AppError {
     /// The address of the Redis server that shares the rate limits cannot be used.
     #[error("RATE_LIMIT_REDIS_URL cannot be used")]
     SharedLimits(#[source] Box<dyn Error + Send + Sync>),
+    /// Research cannot be started.
+    #[error(transparent)]
+    Research(#[from] StartError),
     /// The database cannot be used until an operator changes something.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -133,7 +137,8 @@ impl App {
         let most_connections = listener::raise_open_file_limit();
         let store = Store::open(&config.database)?;
         let ingest = Ingest::new(store.clone(), clock.clone(), config.limits.max_batch);
-        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports);
+        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports)
+            .with_symbols(config.symbols.clone());
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
         let shared = SharedLimits::start(config.shared_limits.as_ref());
@@ -142,15 +147,20 @@ impl App {
         let (for_retention, live_clock) = (clock.clone(), clock.clone());
         let (service_clock, webhook_clock) = (clock.clone(), clock.clone());
         let watched = query.clone();
+        let research = Research::start(&config.research, store.clone(), clock.clone())?;
         let maintenance = Maintenance::new(store.clone(), clock);
-        let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
-        let parts = (ingest.clone(), query.clone(), maintenance, live.clone());
+        let live = Live::new(store.clone(), live_clock, &config.limits, stopping.clone());
+        let parts = (ingest.clone(), query.clone(), maintenance, live.clone(), research.clone());
         let service = Service::new(config, &service_clock, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
+        if config.live_hints {
+            upkeep.spawn(live.clone().exchange_hints(ready.clone()));
+        }
         upkeep.spawn(live.follow());
+        upkeep.spawn(research.maintain());
         upkeep.spawn({
             let store = store.clone();
             async move { match store.follow_standby().await {} }

@@ -11,8 +11,10 @@ mod limits;
 mod log;
 mod network;
 mod reader;
+mod research;
 mod retention;
 mod shared_limits;
+mod symbols_file;
 mod unknown;
 mod variables;
 mod webhook;
@@ -31,8 +33,10 @@ pub use limits::Limits;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
+pub use research::ResearchConfig;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
+pub use symbols_file::{MarketSession, SymbolDescription, Symbols};
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
 pub use webhook::{WebhookConfig, WebhookSecret};
@@ -63,18 +67,26 @@ pub struct Config {
     pub read_tokens: Vec<ApiKey>,
     /// Keys that may correct and delete candles. Without one nobody may over HTTP.
     pub maintenance_keys: Vec<ApiKey>,
+    /// Keys that may start jobs of research. Without one nobody may.
+    pub research_keys: Vec<ApiKey>,
     /// The origins, hosts and proxies from which requests are accepted.
     pub access: Access,
     /// The rate limits of requests.
     pub rate_limits: RateLimits,
     /// The Redis server that shares the rate limits among replicas, if there is one.
     pub shared_limits: Option<SharedLimitsConfig>,
+    /// True if processes tell each other what they have written.
+    pub live_hints: bool,
     /// The limits on one request.
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
     /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
     pub webhook: Option<WebhookConfig>,
+    /// The descriptions of symbols for charts.
+    pub symbols: Symbols,
+    /// The settings of research.
+    pub research: ResearchConfig,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -167,9 +179,12 @@ impl Reader<'_> {
         let access = self.access(environment);
         let rate_limits = self.rate_limits();
         let shared_limits = self.shared_limits();
+        let live_hints = self.live_hints(&database);
         let limits = self.limits();
         let retention = self.retention();
         let webhook = self.webhook();
+        let symbols = self.symbols();
+        let research = self.research();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
@@ -188,12 +203,16 @@ impl Reader<'_> {
             ingest_keys: keys.ingest,
             read_tokens: keys.read,
             maintenance_keys: keys.maintenance,
+            research_keys: keys.research,
             access,
             rate_limits,
             shared_limits,
+            live_hints,
             limits,
             retention,
             webhook,
+            symbols,
+            research,
             log,
             sentry_dsn,
             docs_enabled,

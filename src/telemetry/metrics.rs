@@ -68,6 +68,8 @@ pub const LOOKS: &str = "candlewick_live_looks_total";
 pub const RESUMES: &str = "candlewick_live_resumes_total";
 /// Events that wait for their delivery to the webhook. Absent where no webhook is configured.
 pub const WEBHOOK_WAITING: &str = "candlewick_webhook_events_waiting";
+/// 1 while hints of other services arrive, else 0. Absent without LIVE_HINTS.
+pub const HINTS_LISTENING: &str = "candlewick_live_hints_listening";
 /// Log lines dropped because they were not read in time.
 pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
 /// Always 1; its labels are the build's `version` and `revision`.
@@ -134,6 +136,7 @@ counters! {
     RateLimited = "candlewick_rate_limited_total" by "scope" {
         Ingest = "ingest",
         Query = "query",
+        Research = "research",
         Anonymous = "anonymous",
         WrongKey = "wrong_key",
     }
@@ -168,6 +171,13 @@ counters! {
         Delivered = "delivered",
         Failed = "failed",
         GivenUp = "given_up",
+    }
+    /// Payloads of hints between services on one database, by whether they were sent, received, not sent, or no hints.
+    Hints = "candlewick_live_hints_total" by "outcome" {
+        Sent = "sent",
+        Received = "received",
+        Lost = "lost",
+        Ignored = "ignored",
     }
     /// Client connections closed at once because there were too many.
     ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
@@ -288,6 +298,7 @@ fn describe() {
     describe_counter!(LOOKS, "Looks at the newest candles of the series that streams follow.");
     describe_counter!(RESUMES, "Streams that went on from the position of an earlier one.");
     describe_gauge!(WEBHOOK_WAITING, "Events that wait for their delivery to the webhook.");
+    describe_gauge!(HINTS_LISTENING, "1 while hints of other services arrive, else 0.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels identify the build.");

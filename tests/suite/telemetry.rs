@@ -158,13 +158,14 @@ fn counters_start_at_zero() {
         let counters = [
             ("candlewick_candles_total{result", &["added", "duplicate", "live", "rejected"][..]),
             ("candlewick_auth_failures_total{kind", &["misplaced", "missing", "several", "unknown", "wrong_scope"]),
-            ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
+            ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "research", "wrong_key"]),
             (
                 "candlewick_load_shed_total{reason",
                 &["answer_memory", "body_memory", "exports", "requests", "streams", "write_queue"],
             ),
             ("candlewick_exports_total{result", &["broken_off", "finished", "left"]),
             ("candlewick_live_events_total{event", &["candle", "history"]),
+            ("candlewick_live_hints_total{outcome", &["ignored", "lost", "received", "sent"]),
             ("candlewick_connections_refused_total{reason", &["address", "all"]),
             ("candlewick_connections_timed_out_total{phase", &["answer", "head"]),
             (refusals, &Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),

@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn credentials(read: &str, maintenance: &str) -> Credentials {
-        Credentials::new(&[key("terminal", "ingest")], &[key("chart", read)], &[key("desk", maintenance)])
+        Credentials::new(&[key("terminal", "ingest")], &[key("chart", read)], &[key("desk", maintenance)], &[])
     }
 
     fn session(credentials: &Credentials, secrets: &[(&str, i64)]) -> Session {

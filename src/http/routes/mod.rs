@@ -2,6 +2,7 @@
 
 mod accept_encoding;
 pub(crate) mod activity;
+pub(crate) mod backtests;
 pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod changes;
@@ -17,3 +18,6 @@ pub(crate) mod latest;
 pub(crate) mod live;
 mod page;
 pub(crate) mod series;
+pub(crate) mod signals;
+pub(crate) mod strategies;
+pub(crate) mod udf;

@@ -4,7 +4,7 @@
 //! [`inspect`] makes the same checks and changes nothing. [`pool`] lends connections, for which requests wait less
 //! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`runner`] runs statements on them
 //! to their end: those of [`posting`], [`closing`] and [`changes`], which write, and of [`lists`], [`read`] and [`resample`], which
-//! read. This file puts the parts together.
+//! read. [`hints`] tells other processes what was written. This file puts the parts together.
 
 mod abandoned;
 mod access;
@@ -24,6 +24,7 @@ mod covering_key;
 mod digits;
 mod engine;
 mod exact_volume;
+mod hints;
 mod inspect;
 mod latest;
 mod lists;
@@ -47,6 +48,7 @@ mod tails;
 mod watch;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +58,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 
 use super::digits::{CandleTable, CountedDigits};
+use super::hints::{Outbox, WrittenSeries};
 use super::latest::LatestRow;
 use super::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
 use super::reading::ReadServer;
@@ -308,6 +311,10 @@ impl Postgres {
         tails::changes_since(&self.0.runner, after, keys, limit).await
     }
 
+    pub(super) async fn exchange_hints(&self, outbox: &Outbox, receive: impl Fn(WrittenSeries)) -> Infallible {
+        hints::exchange(&self.0.options, outbox, receive).await
+    }
+
     /// The moment of which the standby is known to hold everything, if there is one.
     pub(super) fn standby_as_of(&self) -> Option<tokio::time::Instant> {
         self.0.runner.standby()?.as_of()
@@ -433,6 +440,10 @@ impl Postgres {
         max_bytes: usize,
     ) -> Result<Vec<Change>, StoreError> {
         changes::changes(&self.0.runner, selection, max_bytes).await
+    }
+
+    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
+        changes::changes_within(&self.0.runner, span, limits).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

@@ -421,6 +421,12 @@ impl Sqlite {
         self.list(move |connection| outbox::noted(connection, since, most)).await
     }
 
+    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let read = move |connection: &rusqlite::Connection| changes::changes_within(connection, &span, limits);
+        self.read(async move { shared.series_reader.run(read).await }).await
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         let store = self.clone();
         self.read(async move { store.probe().await }).await
