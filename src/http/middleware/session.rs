@@ -162,7 +162,7 @@ mod tests {
     fn session(credentials: &Credentials, secrets: &[(&str, i64)]) -> Session {
         let mut session = Session::default();
         for (secret, ends) in secrets {
-            session.add(Grant { credential: credentials.find(secret.as_bytes(), None).unwrap(), ends: *ends });
+            session.add(Grant { credential: credentials.find(secret.as_bytes(), &Scope::ALL).unwrap(), ends: *ends });
         }
         session
     }
