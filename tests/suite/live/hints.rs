@@ -201,7 +201,8 @@ fn a_service_without_hints_opens_no_connection_for_them() {
                          and datname = current_database()";
             sqlx::query_scalar::<_, i64>(count).fetch_one(watch).await.unwrap()
         };
-        assert_eq!(sessions(&mut watch).await, 4, "each has one to send and one to listen");
+        // Each has one to send and one to listen.
+        eventually(async || sessions(&mut watch).await == 4).await;
         for service in &mut services {
             service.stop().await.unwrap();
         }
