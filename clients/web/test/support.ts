@@ -317,7 +317,8 @@ export class Gate {
     this.asked.push(request.url!);
     if (this.#refused && request.url!.includes(this.#refused)) return void response.writeHead(404).end();
     const end = new AbortController();
-    response.on('close', () => end.abort());
+    // Other answers are read to their end, so that the tests know that they came.
+    response.on('close', () => this.#streams.has(end) && end.abort());
     const { authorization, 'last-event-id': id } = request.headers;
     const headers = { authorization: authorization!, ...(id && { 'last-event-id': String(id) }) };
     const answer = await fetch(this.#target + request.url, { headers, signal: end.signal }).catch(() => undefined);
@@ -333,6 +334,7 @@ export class Gate {
 
   async #stream(answer: Response, response: ServerResponse, end: AbortController): Promise<void> {
     this.#streams.add(end);
+    if (response.destroyed) end.abort();
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     try {
       for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) response.write(chunk);
