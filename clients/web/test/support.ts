@@ -202,10 +202,11 @@ export class BuiltPage {
     this.#program = program;
   }
 
-  static async start(environment: Record<string, string>): Promise<BuiltPage> {
+  /** Serves the page, or the application in another folder. */
+  static async start(environment: Record<string, string>, folder = here('..')): Promise<BuiltPage> {
     const port = await freePort();
-    const command = [process.execPath, NEXT, 'start', here('..'), '--hostname', '127.0.0.1', '--port', String(port)];
-    return new BuiltPage(await new Program(`http://127.0.0.1:${port}`, '/icon.svg', command).start(environment));
+    const command = [process.execPath, NEXT, 'start', folder, '--hostname', '127.0.0.1', '--port', String(port)];
+    return new BuiltPage(await new Program(`http://127.0.0.1:${port}`, '/', command).start(environment));
   }
 
   get url(): string {
