@@ -142,7 +142,7 @@ async fn a_backtest_has_the_defaults_and_says_what_it_read(app: TestApp) {
     // Prices have the digits of the series.
     let price = full.body.split("\"entry_price\":").nth(1).unwrap().split(',').next().unwrap();
     assert_eq!(price.split_once('.').unwrap().1.len(), 4, "{price}");
-    // Each setting is told, and changes something.
+    // A setting has an effect.
     let one_side = post(&app, BACKTESTS, &cross(json!({"settings": {"sides": "long"}}))).await.json();
     assert_eq!(one_side["metrics"]["short_trades"], 0);
     // Candles before the span warm the indicators up.

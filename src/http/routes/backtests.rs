@@ -63,7 +63,7 @@ pub(crate) struct SettingsBody {
     /// of the equity if absent.
     #[schema(required = false, value_type = Object, example = json!({"percent_of_equity": 10}))]
     size: String,
-    /// What each fill costs: one of `percent` (of its value, below 100), `per_contract` and `per_order` (money); nothing if absent.
+    /// The costs of each fill: one of `percent` (of its value, below 100), `per_contract` and `per_order` (money); nothing if absent.
     #[schema(required = false, value_type = Object, example = json!({"percent": 0.02}))]
     commission: String,
     /// Ticks by which market and stop orders fill worse than their price; 0 if absent.
