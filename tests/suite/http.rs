@@ -308,7 +308,10 @@ fn the_openapi_document_is_complete() {
         }
     }
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
-    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "ingest_key", "internal_token", "maintenance_key"]);
+    assert_eq!(
+        schemes.keys().collect::<Vec<_>>(),
+        ["bearer", "ingest_key", "internal_token", "maintenance_key", "research_key"]
+    );
 
     // Every reference has its target.
     let text = document.to_string();
