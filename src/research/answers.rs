@@ -22,14 +22,14 @@ const CAPACITY_BYTES: u64 = 8 << 20;
 /// The bytes that an answer takes besides its body.
 const ENTRY_BYTES: u64 = 512;
 
-/// What an answer is about: the request in a form of its own, and the version of its series.
+/// The request of an answer in a form of its own, and the version of its series.
 pub(crate) type AnswerKey = (String, SeriesVersion);
 
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) body: Bytes,
-    /// What the body leaves out, for a header of it.
+    /// The parts that the body leaves out, for a header.
     pub(crate) skipped: Option<String>,
 }
 

@@ -188,7 +188,7 @@ impl Tested {
 impl Serialize for Tested {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (result, request) = (&self.result, &self.request);
-        let (from, to) = self.span();
+        let (first, last) = self.span();
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("strategy", request.run.strategy.id())?;
         map.serialize_entry("parameters", &Values(request.run.strategy.parameters(), &request.run.parameters))?;
@@ -197,9 +197,9 @@ impl Serialize for Tested {
         map.serialize_entry("bars", &result.bars.len())?;
         map.serialize_entry("warmup_bars", &result.warmup_bars)?;
         map.serialize_entry("warmup_missing", &result.warmup_missing)?;
-        map.serialize_entry("from", &from)?;
-        map.serialize_entry("to", &to)?;
-        map.serialize_entry("as_of", &to)?;
+        map.serialize_entry("from", &request.span.from.unwrap_or(first))?;
+        map.serialize_entry("to", &request.span.to.unwrap_or(last))?;
+        map.serialize_entry("as_of", &last)?;
         map.serialize_entry("fingerprint", &format_args!("{:016x}", result.fingerprint))?;
         map.serialize_entry("gaps", &result.gaps)?;
         map.serialize_entry("metrics", &Figures(&result.metrics.named()))?;

@@ -11,7 +11,7 @@ use super::ResearchError;
 use crate::validation::{FieldError, MAX_REPORTED_ERRORS, PathSegment};
 use candle::{Rule, ValueError};
 
-/// What is wrong with a request so far.
+/// The faults of a request so far.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<FieldError>);
 

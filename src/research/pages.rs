@@ -68,7 +68,7 @@ struct Made {
 #[derive(Debug)]
 struct OfStrategy {
     strategy: &'static Strategy,
-    /// What a search looks in, in lower case.
+    /// The text that a search looks in, in lower case.
     searched: String,
     /// Its element of the list.
     element: Vec<u8>,
@@ -106,10 +106,7 @@ impl StrategyPages {
     /// When there is no strategy of that id.
     pub(super) fn page(&self, id: &str) -> Result<StrategyPage, ResearchError> {
         let found = self.made().strategies.iter().find(|of| of.strategy.id() == id);
-        match found {
-            Some(of) => Ok(of.page.clone()),
-            None => self.strategies.find(id).and(Err(ResearchError::Invalid(format!("there is no page of {id}")))),
-        }
+        found.map(|of| of.page.clone()).ok_or_else(|| self.strategies.unknown(id))
     }
 
     fn made(&self) -> &Made {

@@ -1,4 +1,4 @@
-//! What requests of research have in common: a strategy with parameters, a series, a span of time, and settings.
+//! The fields that requests of research have in common: a strategy with parameters, a series, a span of time, and settings.
 //!
 //! Each function reads some fields of an [`Object`] and adds what is wrong with them to the [`Faults`], so that a refusal lists
 //! everything at once.

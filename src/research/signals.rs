@@ -158,12 +158,12 @@ impl SignalsRequest {
     }
 }
 
-/// A value that stands in its list for the first time.
+/// The value, unless its list has it already.
 fn once<T: Ord + Clone>(seen: &mut BTreeSet<T>, value: T) -> Result<T, ValueError> {
     if seen.insert(value.clone()) {
         return Ok(value);
     }
-    Err(ValueError::new(Rule::Inconsistent, "stands more than once; send it once"))
+    Err(ValueError::new(Rule::Inconsistent, "is there more than once; send it once"))
 }
 
 fn strategies(

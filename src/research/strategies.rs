@@ -74,7 +74,8 @@ impl Strategies {
         self.all().find(|strategy| strategy.id() == id).ok_or_else(|| self.unknown(id))
     }
 
-    fn unknown(&self, id: &str) -> ResearchError {
+    /// The error for an id that no strategy has.
+    pub(super) fn unknown(&self, id: &str) -> ResearchError {
         let id: String = id.chars().take(MAX_QUOTED_CHARS).collect();
         let lower = id.to_lowercase();
         let mut near: Vec<_> =

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::telemetry::panic_text;
 
 /// The priority of the threads on the scale from 0 to 99 of all systems. On Linux it is a niceness of 10.
-const PRIORITY: u8 = 23;
+const PRIORITY: u8 = 22;
 
 /// The threads of this replica. Clones share them.
 #[derive(Debug, Clone)]
@@ -97,8 +97,9 @@ mod tests {
             stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
         };
         let threads = Threads::start(1).unwrap();
-        assert_eq!(threads.run(niceness).await.unwrap(), (niceness() + 10).min(19));
-        assert_eq!(threads.searches().unwrap().install(niceness), (niceness() + 10).min(19));
+        let of_threads = [threads.run(niceness).await.unwrap(), threads.searches().unwrap().install(niceness)];
+        // A process that is nicer already may not be allowed to be less so.
+        assert!(of_threads == [10, 10] || of_threads == [niceness().max(10); 2], "{of_threads:?}");
     }
 
     #[tokio::test]
@@ -113,7 +114,7 @@ mod tests {
         let threads = Threads::start(1).unwrap();
         let panics = || assert!(std::env::args().count() == 0, "it breaks");
         let error = threads.run(panics).await.unwrap_err();
-        assert!(error.to_string().contains("it breaks"), "{error}");
+        assert!(crate::errors::chain(&error).to_string().contains("it breaks"), "{error:?}");
         assert_eq!(threads.run(|| 2).await.unwrap(), 2);
     }
 

@@ -1,4 +1,4 @@
-//! Whose jobs and files a caller sees.
+//! The view of a caller on jobs and files.
 
 use std::sync::Arc;
 

@@ -248,7 +248,7 @@ fn the_openapi_document_is_complete() {
     );
     assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/latest"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
-    for format in ["csv", "ndjson", "parquet"] {
+    for format in ["ndjson", "parquet"] {
         let name = format!("get /api/v1/export.{format}");
         assert_eq!(statuses(&name), ["200", "400", "401", "403", "422", "429", "500", "503"], "{name}");
     }
@@ -256,6 +256,16 @@ fn the_openapi_document_is_complete() {
         let name = format!("get /api/v1/udf/{route}");
         assert_eq!(statuses(&name), ["200", "304", "400", "401", "403", "429", "500", "503"], "{name}");
     }
+    for name in ["get /api/v1/export.csv", "get /api/v1/signals.csv"] {
+        assert_eq!(statuses(name), ["200", "400", "401", "403", "404", "413", "422", "429", "500", "503"], "{name}");
+    }
+    for name in ["post /api/v1/backtests", "post /api/v1/run"] {
+        let expected = ["200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"];
+        assert_eq!(statuses(name), expected, "{name}");
+    }
+    let strategies = ["200", "304", "400", "401", "403", "404", "422", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/strategies"), strategies);
+    assert_eq!(statuses("get /api/v1/strategies/{id}"), strategies);
     assert_eq!(statuses("get /api/v1/gaps"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/live"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     let corrections = ["200", "400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503"];
@@ -295,7 +305,8 @@ fn the_openapi_document_is_complete() {
                 "503" if name.contains("freshness") => Some("application/json"),
                 "200" if name == "get /api/v1/live" => Some("text/event-stream"),
                 "200" if name == "get /api/v1/udf/time" => Some("text/plain"),
-                "200" if name.contains("export.csv") => Some("text/csv"),
+                "200" if name.contains(".csv") => Some("text/csv"),
+                "200" if name.ends_with("/pine") => Some("text/plain"),
                 "200" if name.contains("export.ndjson") => Some("application/x-ndjson"),
                 "200" if name.contains("export.parquet") => Some("application/vnd.apache.parquet"),
                 status if status.starts_with('2') => Some("application/json"),
@@ -310,7 +321,10 @@ fn the_openapi_document_is_complete() {
         }
     }
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
-    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "ingest_key", "internal_token", "maintenance_key"]);
+    assert_eq!(
+        schemes.keys().collect::<Vec<_>>(),
+        ["bearer", "ingest_key", "internal_token", "maintenance_key", "research_key"]
+    );
 
     // Every reference has its target.
     let text = document.to_string();

@@ -142,13 +142,18 @@ async fn a_backtest_has_the_defaults_and_says_what_it_read(app: TestApp) {
     // Prices have the digits of the series.
     let price = full.body.split("\"entry_price\":").nth(1).unwrap().split(',').next().unwrap();
     assert_eq!(price.split_once('.').unwrap().1.len(), 4, "{price}");
-    // Each setting is told, and changes something.
+    // A setting has an effect.
     let one_side = post(&app, BACKTESTS, &cross(json!({"settings": {"sides": "long"}}))).await.json();
     assert_eq!(one_side["metrics"]["short_trades"], 0);
     // Candles before the span warm the indicators up.
     let later =
         post(&app, BACKTESTS, &cross(json!({"from": "2026-02-15T00:00:00Z", "to": "2026-02-20T00:00:00Z"}))).await;
     assert_eq!((&later.json()["bars"], &later.json()["warmup_missing"]), (&json!(121), &json!(0)), "{later:?}");
+    // 2026-02-15, and 2026-02-20.
+    assert_eq!(
+        (later.json()["from"].as_i64(), later.json()["to"].as_i64()),
+        (Some(1_771_113_600_000), Some(1_771_545_600_000))
+    );
     // Built candles are those that pages have.
     let built = post(&app, BACKTESTS, &cross(json!({"timeframe": "H4", "source": "H1"}))).await.json();
     let page = app.get("/api/v1/candles?symbol=EURUSD&timeframe=H4&source=H1&limit=1000").await.json();

@@ -63,7 +63,7 @@ pub(crate) struct SettingsBody {
     /// of the equity if absent.
     #[schema(required = false, value_type = Object, example = json!({"percent_of_equity": 10}))]
     size: String,
-    /// What each fill costs: one of `percent` (of its value, below 100), `per_contract` and `per_order` (money); nothing if absent.
+    /// The costs of each fill: one of `percent` (of its value, below 100), `per_contract` and `per_order` (money); nothing if absent.
     #[schema(required = false, value_type = Object, example = json!({"percent": 0.02}))]
     commission: String,
     /// Ticks by which market and stop orders fill worse than their price; 0 if absent.
@@ -106,14 +106,14 @@ pub(crate) struct BacktestAnswer {
     /// The number of those that are not stored.
     #[schema(example = 0)]
     warmup_missing: usize,
-    /// Opening time of the first candle that was traded, in epoch milliseconds.
+    /// First opening time to trade, in epoch milliseconds: that of the request, or of the oldest candle.
     #[schema(example = 1_704_067_200_000_i64)]
     from: i64,
-    /// Opening time of the last one.
+    /// Last opening time to trade: that of the request, or of the newest candle.
     #[schema(example = 1_735_689_600_000_i64)]
     to: i64,
-    /// Opening time of the newest candle that has an influence.
-    #[schema(example = 1_735_689_600_000_i64)]
+    /// Opening time of the newest candle that was traded. No later one has an influence.
+    #[schema(example = 1_735_686_000_000_i64)]
     as_of: i64,
     /// A hash of the candles that were read, which changes if somebody corrects one of them.
     #[schema(example = "9f31c2a4b07d5e11", pattern = "^[0-9a-f]{16}$")]
