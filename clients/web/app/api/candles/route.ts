@@ -1,5 +1,5 @@
 import { forward } from '../../../lib/service';
 
 export function GET(request: Request): Promise<Response> {
-  return forward(request, 'candles', ['symbol', 'timeframe', 'source', 'from', 'to', 'before', 'after', 'limit']);
+  return forward(request, 'candles', ['symbol', 'timeframe', 'source', 'align', 'from', 'to', 'before', 'after', 'limit']);
 }
