@@ -131,7 +131,6 @@ impl App {
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
         let most_connections = listener::raise_open_file_limit();
         let store = Store::open(&config.database)?;
-        let started_at = clock.now();
         let ingest = Ingest::new(store.clone(), clock.clone(), config.limits.max_batch);
         let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports);
         let stopping = CancellationToken::new();
@@ -139,11 +138,11 @@ impl App {
         let shared = SharedLimits::start(config.shared_limits.as_ref());
         let shared = shared.map_err(|error| AppError::SharedLimits(error.into()))?;
         let states = (ready.clone(), stopping.clone());
-        let (for_retention, live_clock) = (clock.clone(), clock.clone());
+        let (for_retention, live_clock, service_clock) = (clock.clone(), clock.clone(), clock.clone());
         let maintenance = Maintenance::new(store.clone(), clock);
         let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
         let parts = (ingest.clone(), query.clone(), maintenance, live.clone());
-        let service = Service::new(config, started_at, store.clone(), parts, shared, states);
+        let service = Service::new(config, &service_clock, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();

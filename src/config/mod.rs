@@ -77,6 +77,8 @@ pub struct Config {
     pub sentry_dsn: Option<SecretString>,
     /// True if the API's documentation is served.
     pub docs_enabled: bool,
+    /// True if the console is served, and its sessions count.
+    pub console_enabled: bool,
     /// Warnings for the log about settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
@@ -166,6 +168,7 @@ impl Reader<'_> {
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
+        let console_enabled = self.flag("CONSOLE_ENABLED", environment == Environment::Development);
         // Last, because keys are generated only if the rest of the configuration is valid.
         let keys = self.keys(environment, &database, key_generation);
         let warnings = std::mem::take(&mut self.warnings);
@@ -188,6 +191,7 @@ impl Reader<'_> {
             log,
             sentry_dsn,
             docs_enabled,
+            console_enabled,
             warnings,
         }
     }

@@ -26,6 +26,7 @@ impl Variable {
             }
             ("LOG_FORMAT", Environment::Production) => "json",
             ("DOCS_ENABLED", Environment::Production) => "false",
+            ("CONSOLE_ENABLED", Environment::Staging | Environment::Production) => "false",
             _ => self.default,
         }
     }
@@ -40,7 +41,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 33] = [
+pub const VARIABLES: [Variable; 34] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -113,5 +114,10 @@ pub const VARIABLES: [Variable; 33] = [
         "DOCS_ENABLED",
         "true",
         "whether /api/docs and the OpenAPI document are served; false is the default in production",
+    ),
+    plain(
+        "CONSOLE_ENABLED",
+        "true",
+        "whether / and /console serve the console; false is the default in staging and production",
     ),
 ];

@@ -26,6 +26,7 @@ mod cli;
 mod coalescing;
 mod config;
 mod conflicts;
+mod console;
 mod copying;
 mod corrections;
 mod covering_key;

@@ -26,7 +26,7 @@ use crate::http::problem::{self, Code, Problem};
             Every answer carries `x-request-id`. Every failure but those of `/health` and the verdicts of `/api/v1/freshness` is an `application/problem+json`. \
             GET routes answer HEAD too.",
     ),
-    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Corrections"), (name = "Health"), (name = "Documentation")),
+    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Corrections"), (name = "Console"), (name = "Health"), (name = "Documentation")),
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]

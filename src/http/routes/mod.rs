@@ -4,6 +4,7 @@ mod accept_encoding;
 pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod changes;
+pub(crate) mod console;
 pub(crate) mod corrections;
 pub(crate) mod docs;
 pub(crate) mod export;
