@@ -50,8 +50,8 @@ export function CandleChart(props: Props) {
   const loader = useRef<CandleLoader>(null);
   const history = useRef<HistoryLoader>(null);
   // Read by callbacks of the chart, which is made only once.
-  const latest = useRef({ zone, changes, timeframe });
-  latest.current = { zone, changes, timeframe };
+  const latest = useRef({ zone, changes, timeframe, studies });
+  latest.current = { zone, changes, timeframe, studies };
 
   useEffect(() => {
     const element = host.current!;
@@ -82,15 +82,13 @@ export function CandleChart(props: Props) {
     chart.setPeriod(toPeriod(timeframe));
   }, [symbol, timeframe, source, align, precision, client, onFeed, onPlace]);
 
-  useEffect(() => showStudies(host.current!.chart!, studies), [studies, client, onFeed, onPlace]);
-
   useEffect(() => {
     host.current!.chart!.overrideYAxis({ paneId: CANDLES, name: log ? 'logarithm' : 'normal' });
   }, [log, client, onFeed, onPlace]);
 
   useEffect(() => {
     restyle(host.current!.chart!, host.current!, latest.current);
-  }, [zone, changes, timeframe, client, onFeed, onPlace]);
+  }, [zone, changes, timeframe, studies, client, onFeed, onPlace]);
 
   useImperativeHandle(ref, () => {
     const chart = () => host.current!.chart!;
@@ -133,7 +131,7 @@ export function CandleChart(props: Props) {
   );
 }
 
-type Latest = () => { zone: Zone; changes: Map<number, string>; timeframe: string };
+type Latest = () => { zone: Zone; changes: Map<number, string>; timeframe: string; studies: string[] };
 
 function makeChart(element: Host, latest: Latest): Chart {
   const text = ({ timestamp }: { timestamp: number }) =>
@@ -175,7 +173,7 @@ function legendOf(chart: Chart): CandleTooltipLegendsCustomCallback {
     const { upColor, downColor, noChangeColor } = styles.bar;
     const change = prev ? current.close - prev.close : 0;
     const color = change > 0 ? upColor : change < 0 ? downColor : noChangeColor;
-    const percent = prev?.close ? `${change >= 0 ? '+' : '−'}${Math.abs((change / prev.close) * 100).toFixed(2)} %` : '';
+    const percent = prev?.close ? percentOf(change / prev.close) : '';
     const missing = breaksOf(chart, annotations.minutes).get(current.timestamp);
     const changed = annotations.changes.get(current.timestamp);
     const price = (title: string, value: number) => ({ title: `${title} `, value: { text: value.toFixed(precision), color } });
@@ -192,16 +190,22 @@ function legendOf(chart: Chart): CandleTooltipLegendsCustomCallback {
   };
 }
 
+function percentOf(part: number): string {
+  const digits = Math.abs(part * 100).toFixed(2);
+  return `${Number(digits) === 0 ? '' : part > 0 ? '+' : '−'}${digits} %`;
+}
+
 function missingText(count: number): string {
   return count === 1 ? '1 candle is missing before' : `${count} candles are missing before`;
 }
 
-function restyle(chart: Chart, element: HTMLElement, { zone, changes, timeframe }: ReturnType<Latest>): void {
+function restyle(chart: Chart, element: HTMLElement, { zone, changes, timeframe, studies }: ReturnType<Latest>): void {
   const palette = paletteOf(element);
   const { background, line, gap, change } = palette;
   const colors = { background, line, gap, change };
   annotate(chart, { zone, changes, minutes: minutesOf(timeframe), colors });
   chart.setStyles(chartStyles(palette));
+  showStudies(chart, studies, palette);
 }
 
 /** Calls back when the colours of the page may have changed. */

@@ -23,7 +23,7 @@ export function paletteOf(element: HTMLElement) {
     downSoft: color('down-soft'),
     gap: color('gap'),
     change: color('change'),
-    studies: [1, 2, 3].map((number) => color(`study-${number}`)),
+    studies: [1, 2, 3, 4, 5].map((number) => color(`study-${number}`)),
   };
   probe.remove();
   return palette;

@@ -53,6 +53,7 @@ function drawDividers({ ctx, chart, bounding }: Drawing): boolean {
   const view = viewOf(chart, annotations.minutes);
   const half = chart.getBarSpace().bar / 2;
   ctx.strokeStyle = annotations.colors.line;
+  ctx.setLineDash([]);
   for (const index of dividers(annotations.zone, view)) {
     const x = Math.round(view.x(index) - half) + 0.5;
     ctx.beginPath();

@@ -53,7 +53,7 @@ export function Status(props: { feed: Feed; place: Place; zone: Zone; timeframe?
               {openingTime(zone, last.timestamp, minutesOf(timeframe))}
             </time>
           </span>
-          <span className="age">opened {ago(now - last.timestamp)} ago</span>
+          {state !== 'quiet' && <span className="age">opened {ago(now - last.timestamp)} ago</span>}
         </>
       )}
       <span className="zone">Times in {zone.name}</span>

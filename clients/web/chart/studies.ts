@@ -1,5 +1,6 @@
 /** The indicators that a reader can put on the chart. */
-import { registerIndicator, type Chart, type IndicatorFigure, type KLineData } from 'klinecharts';
+import { registerIndicator, type Chart, type IndicatorFigure, type IndicatorTemplate, type KLineData } from 'klinecharts';
+import type { Palette } from './chart-styles';
 import { atr, bollinger, ema, macd, rsi, sma } from './indicators';
 
 const CANDLES = 'candle_pane';
@@ -10,23 +11,37 @@ export type Study = {
   /** The klinecharts indicator. */
   indicator: string;
   parameters: number[];
+  /** The colours of its lines, as numbers of the palette. */
+  colors: number[];
   /** The height of its pane in pixels; absent if it is drawn on the candles. */
   height?: number;
 };
 
 export const STUDIES: Study[] = [
-  { id: 'volume', name: 'Volume', indicator: 'cw-volume', parameters: [], height: 72 },
-  { id: 'ma', name: 'MA 20, 50', indicator: 'cw-ma', parameters: [20, 50] },
-  { id: 'ema', name: 'EMA 20, 200', indicator: 'cw-ema', parameters: [20, 200] },
-  { id: 'bollinger', name: 'Bollinger 20, 2', indicator: 'cw-bollinger', parameters: [20, 2] },
-  { id: 'rsi', name: 'RSI 14', indicator: 'cw-rsi', parameters: [14], height: 92 },
-  { id: 'macd', name: 'MACD 12, 26, 9', indicator: 'cw-macd', parameters: [12, 26, 9], height: 92 },
-  { id: 'atr', name: 'ATR 14', indicator: 'cw-atr', parameters: [14], height: 80 },
+  { id: 'volume', name: 'Volume', indicator: 'cw-volume', parameters: [], colors: [], height: 72 },
+  { id: 'ma', name: 'MA 20, 50', indicator: 'cw-ma', parameters: [20, 50], colors: [0, 1] },
+  { id: 'ema', name: 'EMA 20, 200', indicator: 'cw-ema', parameters: [20, 200], colors: [2, 3] },
+  { id: 'bollinger', name: 'Bollinger 20, 2', indicator: 'cw-bollinger', parameters: [20, 2], colors: [4, 4, 4] },
+  { id: 'rsi', name: 'RSI 14', indicator: 'cw-rsi', parameters: [14], colors: [1], height: 92 },
+  { id: 'macd', name: 'MACD 12, 26, 9', indicator: 'cw-macd', parameters: [12, 26, 9], colors: [2, 0], height: 92 },
+  { id: 'atr', name: 'ATR 14', indicator: 'cw-atr', parameters: [14], colors: [3], height: 80 },
 ];
 
 type Row = Record<string, number | undefined>;
 const closes = (candles: KLineData[]) => candles.map(({ close }) => close);
 const line = (key: string, title: string): IndicatorFigure<Row> => ({ key, title: `${title} `, type: 'line' });
+
+/** A legend in the colour of texts, because those of bars are too faint. */
+function legendOf(titles: Record<string, string>): IndicatorTemplate<Row>['createTooltipDataSource'] {
+  return ({ chart, indicator: { result, precision }, crosshair }) => {
+    const row = result[crosshair.dataIndex ?? result.length - 1];
+    const { color } = chart.getStyles().indicator.tooltip.legend;
+    const legends = Object.entries(titles).map(([key, title]) => {
+      return { title: { text: `${title} `, color }, value: { text: row?.[key]?.toFixed(precision) ?? '–', color } };
+    });
+    return { name: '', calcParamsText: '', features: [], legends };
+  };
+}
 
 /** Averages with one line for each parameter. */
 function registerAverages(name: string, short: string, average: (values: number[], length: number) => Row[string][]) {
@@ -59,7 +74,7 @@ registerIndicator<Row, number>({
   precision: 1,
   minValue: 0,
   maxValue: 100,
-  figures: [line('rsi', 'RSI'), line('low', ''), line('high', '')],
+  figures: [line('rsi', 'RSI')],
   calc: (candles, { calcParams: [length] }) => rsi(closes(candles), length!).map((value) => ({ rsi: value })),
   draw: ({ ctx, bounding, yAxis, chart }) => {
     ctx.strokeStyle = chart.getStyles().separator.color;
@@ -92,6 +107,8 @@ registerIndicator<Row, number>({
     line('line', 'MACD'),
     line('signal', 'Signal'),
   ],
+  series: 'price',
+  createTooltipDataSource: legendOf({ line: 'MACD', signal: 'Signal', histogram: 'Histogram' }),
   calc: (candles, { calcParams: [fast, slow, signal] }) => macd(closes(candles), fast!, slow!, signal!),
 });
 
@@ -123,31 +140,26 @@ registerIndicator<Row, number>({
     },
   ],
   calc: (candles) => candles.map(({ volume, open, close }) => ({ volume, rise: close - open })),
-  // The colours of the bars are too faint for a text.
-  createTooltipDataSource: ({ chart, indicator, crosshair }) => {
-    const { result } = indicator;
-    const at = crosshair.dataIndex ?? result.length - 1;
-    const { color } = chart.getStyles().indicator.tooltip.legend;
-    const text = String(result[at]?.volume ?? '');
-    return { name: '', calcParamsText: '', features: [], legends: [{ title: { text: 'Vol ', color }, value: { text, color } }] };
-  },
+  createTooltipDataSource: legendOf({ volume: 'Vol' }),
 });
 
 /** Makes the chart show exactly the studies with these ids. */
-export function showStudies(chart: Chart, ids: string[]): void {
-  for (const { id, indicator, parameters, height } of STUDIES) {
-    const shown = chart.getIndicators({ name: indicator })[0];
+export function showStudies(chart: Chart, ids: string[], palette: Palette): void {
+  for (const { id, indicator, parameters, colors, height } of STUDIES) {
+    const isShown = chart.getIndicators({ name: indicator }).length > 0;
     if (!ids.includes(id)) {
-      if (shown) chart.removeIndicator({ name: indicator });
+      if (isShown) chart.removeIndicator({ name: indicator });
       continue;
     }
-    if (shown) continue;
-    const create = { name: indicator, calcParams: parameters };
-    if (height === undefined) {
-      chart.createIndicator({ ...create, paneId: CANDLES }, true);
-      continue;
+    const lines = colors.map((number) => ({ color: palette.studies[number]!, size: 1 }));
+    const study = { name: indicator, calcParams: parameters, styles: { lines } };
+    if (isShown) {
+      chart.overrideIndicator(study);
+    } else if (height === undefined) {
+      chart.createIndicator({ ...study, paneId: CANDLES }, true);
+    } else {
+      chart.createIndicator(study);
+      chart.setPaneOptions({ id: chart.getIndicators({ name: indicator })[0]!.paneId, height, minHeight: 40 });
     }
-    chart.createIndicator(create);
-    chart.setPaneOptions({ id: chart.getIndicators({ name: indicator })[0]!.paneId, height, minHeight: 40 });
   }
 }

@@ -66,28 +66,46 @@ export function axisTicks(zone: Zone, view: View): Tick[] {
     });
     const fitting = candidates.filter((tick) => isFree(placed, tick));
     // A level of which most labels would be left out looks irregular, so the axis stops before it.
-    if (fitting.length > 1 && !mostFit(fitting) && placed.length > 0) break;
+    if (placed.length > 0 && (fitting.length * 2 < candidates.length || !mostFit(fitting))) break;
     for (const tick of fitting) if (isFree(placed, tick)) placed.push(tick);
   }
-  placed.sort((one, other) => one.x - other.x);
-  return withYear(placed.filter((tick) => isWhole(tick, view.width)), zone, view);
+  const whole = placed.filter((tick) => isWhole(tick, view.width)).sort((one, other) => one.x - other.x);
+  return withYear(whole.length > 0 ? whole : onlyOne(zone, view), zone, view);
+}
+
+/** A label for candles among which nothing begins, such as a single one: the date of the last that has room for it. */
+function onlyOne(zone: Zone, { times, from, to, x, width }: View): Tick[] {
+  for (let index = to - 1; index >= from; index--) {
+    const time = times(index);
+    if (time === undefined) continue;
+    const tick = { index, x: x(index), text: dateOf(wallClock(zone, time)) };
+    if (isWhole(tick, width)) return [tick];
+  }
+  return [];
+}
+
+function dateOf(clock: Date): string {
+  return `${clock.getUTCDate()} ${MONTHS[clock.getUTCMonth()]} ${clock.getUTCFullYear()}`;
 }
 
 function labelOf(clock: Date, level: number, minutes: number): string {
-  const [day, month, year] = [clock.getUTCDate(), MONTHS[clock.getUTCMonth()], clock.getUTCFullYear()];
-  if (level <= YEAR) return minutes < DAY ? `${day} ${month} ${year}` : String(year);
-  if (level <= MONTH && minutes >= DAY) return month!;
-  if (level <= DAYS) return `${day} ${month}`;
+  const month = MONTHS[clock.getUTCMonth()]!;
+  if (level <= YEAR) return minutes < DAY ? dateOf(clock) : String(clock.getUTCFullYear());
+  if (level <= MONTH && minutes >= DAY) return month;
+  if (level <= DAYS) return `${clock.getUTCDate()} ${month}`;
   return clock.toISOString().slice(11, 16);
 }
 
-/** Gives the first label the date and the year, if no other label has a year. */
+/** The minimum width of an axis on which a label has date and time, in pixels. */
+const MIN_DATED = 480;
+
+/** Gives a label the year, or the date with it, if no label has one: preferably the first that is a date. */
 function withYear(ticks: Tick[], zone: Zone, view: View): Tick[] {
   if (ticks.some(({ text }) => /\d{4}/.test(text))) return ticks;
-  for (const tick of ticks) {
-    const clock = wallClock(zone, view.times(tick.index)!);
-    const date = `${clock.getUTCDate()} ${MONTHS[clock.getUTCMonth()]} ${clock.getUTCFullYear()}`;
-    const text = tick.text.includes(':') ? `${date}, ${tick.text}` : date;
+  const isTime = ({ text }: Tick) => text.includes(':');
+  for (const tick of [...ticks.filter((it) => !isTime(it)), ...ticks.filter(isTime)]) {
+    const date = dateOf(wallClock(zone, view.times(tick.index)!));
+    const text = isTime(tick) && view.width >= MIN_DATED ? `${date}, ${tick.text}` : date;
     const dated = { ...tick, text };
     if (!isWhole(dated, view.width)) continue;
     const others = ticks.filter((other) => other !== tick && isFree([dated], other));
