@@ -23,6 +23,8 @@ export class HistoryLoader implements DataLoader {
   readonly #time: number;
   readonly #on: HistoryEvents;
   readonly #stay = new AbortController();
+  /** True while the first candles are put on the chart, which begins at their end. */
+  #isPlacing = false;
 
   /** `time` is the date in epoch milliseconds. */
   constructor(client: Candlewick, time: number, on: HistoryEvents) {
@@ -35,7 +37,11 @@ export class HistoryLoader implements DataLoader {
     this.#stay.abort();
   }
 
-  getBars = (request: DataLoaderGetBarsParams): void => void this.#load(request);
+  getBars = (request: DataLoaderGetBarsParams): void => {
+    // Without an answer the chart would not ask again.
+    if (this.#isPlacing) setTimeout(() => request.callback([], { forward: true, backward: true }));
+    else void this.#load(request);
+  };
 
   async #load({ type, timestamp, symbol, period, callback }: DataLoaderGetBarsParams): Promise<void> {
     const source = typeof symbol.source === 'string' ? symbol.source : undefined;
@@ -46,9 +52,10 @@ export class HistoryLoader implements DataLoader {
       const before = from && (await this.#ask({ ...series, before: iso(this.#time), limit: AROUND }));
       if (!before) return;
       const candles = [...before.candles, ...from.candles];
-      callback(candles, { forward: before.moreBefore, backward: from.moreAfter });
+      this.#isPlacing = true;
+      callback(candles, { forward: before.moreBefore, backward: true });
       this.#on.loaded(candles);
-      if (!from.moreAfter) this.#on.end();
+      this.#isPlacing = false;
     } else if (type === 'forward') {
       const page = await this.#ask({ ...series, before: iso(timestamp!) });
       if (page) callback(page.candles, { forward: page.moreBefore, backward: true });
