@@ -1,11 +1,12 @@
 import { dispose, init, type CandleTooltipLegendsCustomCallback, type Chart } from 'klinecharts';
 import { useEffect, useImperativeHandle, useRef, type KeyboardEvent, type Ref } from 'react';
-import { CandleLoader, minutesOf, toPeriod, type Feed } from '../lib/candlewick';
+import { CandleLoader, minutesOf, toPeriod } from '../lib/candlewick';
 import { chartStyles, paletteOf } from './chart-styles';
 import type { Choice } from './choice';
 import type { ChartClient } from './client';
 import { addDrawings, annotate, annotationsOf, breaksOf, viewOf } from './drawings';
 import { HistoryLoader } from './history-loader';
+import type { ShownFeed } from './status';
 import { showStudies } from './studies';
 import { axisTicks } from './time-axis';
 import { midnight, openingTime, type Zone } from './zones';
@@ -18,8 +19,6 @@ export type ChartHandle = {
   newest(): void;
   /** Shows the candles around a date such as `2025-08-01`. */
   goTo(date: string): void;
-  /** Reads all candles again. */
-  reload(): void;
 };
 
 /** Where the reader is: `history` if the candles were loaded around a date, and do not move. */
@@ -33,7 +32,7 @@ type Props = {
   log: boolean;
   /** The changes to candles by their opening times. */
   changes: Map<number, string>;
-  onFeed: (feed: Feed) => void;
+  onFeed: (feed: ShownFeed) => void;
   onPlace: (place: Place) => void;
   ref?: Ref<ChartHandle>;
 };
@@ -56,7 +55,10 @@ export function CandleChart(props: Props) {
   useEffect(() => {
     const element = host.current!;
     const chart = makeChart(element, () => latest.current);
-    loader.current = new CandleLoader({ client, onFeed });
+    loader.current = new CandleLoader({
+      client,
+      onFeed: (feed) => (feed.state === 'changed' ? drawAgain(chart) : onFeed(feed)),
+    });
     chart.setDataLoader(loader.current);
     element.chart = chart;
     const stopPlace = followPlace(chart, () => history.current !== null, onPlace);
@@ -116,7 +118,7 @@ export function CandleChart(props: Props) {
       history.current = around;
       chart().setDataLoader(around);
     };
-    return { newest, goTo, reload: () => chart().resetData() };
+    return { newest, goTo };
   }, [client, onFeed]);
 
   return (
@@ -237,6 +239,15 @@ function followPlace(chart: Chart, isHistory: () => boolean, onPlace: (place: Pl
   };
   chart.subscribeAction('onVisibleRangeChange', follow);
   return () => chart.unsubscribeAction('onVisibleRangeChange', follow);
+}
+
+/** Draws candles that changed in the middle, and keeps the view. */
+function drawAgain(chart: Chart): void {
+  const { to } = chart.getVisibleRange();
+  const candles = chart.getDataList();
+  const last = candles[to - 1];
+  chart.resetData();
+  if (last && to < candles.length) chart.scrollToTimestamp(last.timestamp);
 }
 
 /** Scrolls a time to the middle of the chart. */

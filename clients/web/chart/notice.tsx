@@ -1,11 +1,12 @@
-import type { CandlewickError, Feed } from '../lib/candlewick';
+import type { CandlewickError } from '../lib/candlewick';
 import type { Choice } from './choice';
+import type { ShownFeed } from './status';
 
 /** What is wrong, and what the reader can do about it. */
 export type Explain = (error: CandlewickError) => { title: string; advice: string };
 
 /** Says what the reader has to know or do before there are candles, or, on top of the chart, before there are new ones. */
-export function Notice({ feed, choice, explain }: { feed: Feed; choice?: Choice; explain: Explain }) {
+export function Notice({ feed, choice, explain }: { feed: ShownFeed; choice?: Choice; explain: Explain }) {
   if (feed.state === 'ok') return null;
   if (feed.state === 'loading') {
     return (

@@ -3,6 +3,9 @@ import { minutesOf, type Candle, type Feed } from '../lib/candlewick';
 import type { Place } from './candle-chart';
 import { openingTime, type Zone } from './zones';
 
+/** A feed as the page shows it. The chart itself deals with changes in its middle. */
+export type ShownFeed = Exclude<Feed, { state: 'changed' }>;
+
 const WORDS = { loading: 'Loading', empty: 'Waiting for candles', error: 'Trying again' };
 /** The time in milliseconds in which a closed candle still comes after its end. */
 const LATE = 60_000;
@@ -29,7 +32,7 @@ export function LastPrice(props: { candle?: Candle; precision?: number; before?:
 }
 
 /** The line below the chart, which says whether candles come. */
-export function Status(props: { feed: Feed; place: Place; zone: Zone; timeframe?: string }) {
+export function Status(props: { feed: ShownFeed; place: Place; zone: Zone; timeframe?: string }) {
   const { feed, place, zone, timeframe = 'M1' } = props;
   const now = useNow();
   const { last } = feed;

@@ -1,13 +1,13 @@
 'use client';
 
-import { useCallback, useEffect, useRef, useState } from 'react';
-import type { CandlewickError, Feed, Series } from '../lib/candlewick';
+import { useEffect, useRef, useState } from 'react';
+import type { CandlewickError, Series } from '../lib/candlewick';
 import { CandleChart, type ChartHandle, type Place } from './candle-chart';
 import { choose, chooseSymbol } from './choice';
 import type { ChartClient } from './client';
 import { Notice, type Explain } from './notice';
 import { useSettings } from './settings';
-import { LastPrice, Status } from './status';
+import { LastPrice, Status, type ShownFeed } from './status';
 import { SymbolSearch } from './symbol-search';
 import { Timeframes } from './timeframes';
 import { Toolbar } from './toolbar';
@@ -38,7 +38,7 @@ type Props = {
 /** A chart with everything around it: symbol, timeframes, tools, price and state. */
 export default function TradingChart(props: Props) {
   const { client, series, error, at, onPick, onShown, explain, changes, exports } = props;
-  const [feed, setFeed] = useState<Feed>({ state: 'loading' });
+  const [feed, setFeed] = useState<ShownFeed>({ state: 'loading' });
   const [place, setPlace] = useState<Place>({ newest: true, history: false });
   const [settings, changeSettings] = useSettings();
   const chart = useRef<ChartHandle>(null);
@@ -46,11 +46,10 @@ export default function TradingChart(props: Props) {
   const zone = zoneOf(settings.zone);
   const choice = series && choose(series, props.symbol, props.timeframe);
   const { symbol, timeframe, precision, source } = choice ?? {};
-  const shown: Feed = choice ? feed : error ? { state: 'error', error } : { state: series ? 'empty' : 'loading' };
+  const shown: ShownFeed = choice ? feed : error ? { state: 'error', error } : { state: series ? 'empty' : 'loading' };
   const { last } = shown;
   const before = useDayBefore(client, choice, zone.align, last);
-  const reload = useCallback(() => chart.current?.reload(), []);
-  const corrected = useChanges(changes, symbol, source ?? timeframe, reload);
+  const corrected = useChanges(changes, symbol, source ?? timeframe);
 
   useEffect(() => {
     if (symbol) onShown({ symbol, timeframe: timeframe! });

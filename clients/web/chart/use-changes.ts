@@ -20,17 +20,16 @@ const PAGE = 1000;
 const NONE = new Map<number, string>();
 
 /**
- * The corrections of a series in words, by the opening times of the candles. `onNew` is called for changes that were made while
- * the chart was open. `base` is the address of the API.
+ * The corrections of a series in words, by the opening times of the candles. `base` is the address of the API; without it there
+ * are none.
  */
-export function useChanges(base: string | undefined, symbol?: string, timeframe?: string, onNew?: () => void) {
+export function useChanges(base: string | undefined, symbol?: string, timeframe?: string): Map<number, string> {
   const [known, setKnown] = useState<{ of: string; words: Map<number, string> }>();
   const of = `${timeframe}:${symbol}`;
   useEffect(() => {
     if (!base || !symbol || !timeframe) return;
     const stay = new AbortController();
     let after: string | undefined;
-    let first = true;
     const words = new Map<number, string>();
     const read = async () => {
       for (;;) {
@@ -41,10 +40,8 @@ export function useChanges(base: string | undefined, symbol?: string, timeframe?
         if (changes.length === 0) break;
         after = changes.at(-1)!.id;
         for (const change of changes) describe(change, words);
-        if (!first) onNew?.();
         setKnown({ of, words: new Map(words) });
       }
-      first = false;
     };
     // The chart's own requests report what is wrong.
     const look = () => read().catch(() => {});
@@ -54,7 +51,7 @@ export function useChanges(base: string | undefined, symbol?: string, timeframe?
       clearInterval(timer);
       stay.abort();
     };
-  }, [base, symbol, timeframe, of, onNew]);
+  }, [base, symbol, timeframe, of]);
   return known?.of === of ? known.words : NONE;
 }
 

@@ -41,7 +41,6 @@ before(async () => {
   service = await Service.start({ DATABASE_URL: database.href, TLS_CERT, TLS_KEY });
 
   const environment = { CANDLEWICK_URL: service.url, CANDLEWICK_TOKEN: READ_TOKEN };
-  BuiltPage.build(environment);
   page = await BuiltPage.start({ ...environment, NODE_EXTRA_CA_CERTS: TLS_CERT });
   browser = await launch();
 
