@@ -2,7 +2,7 @@ import type { CandlewickError } from '../lib/candlewick';
 import type { Choice } from './choice';
 import type { ShownFeed } from './status';
 
-/** What is wrong, and what the reader can do about it. */
+/** Explains an error and what the reader can do about it. */
 export type Explain = (error: CandlewickError) => { title: string; advice: string };
 
 /** Says what the reader has to know or do before there are candles, or, on top of the chart, before there are new ones. */

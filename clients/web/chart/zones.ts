@@ -15,7 +15,7 @@ export type Zone = {
 const HOUR = 3_600_000;
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
-/** Most MetaTrader brokers set their clocks so that a day ends when New York's trading day does, at 17:00 there. */
+/** MetaTrader brokers mostly set their clocks so that a day ends when New York's trading day does, at 17:00 there. */
 export const ZONES: Zone[] = [
   { id: 'utc', name: 'UTC', iana: 'UTC', shift: 0, align: 'utc' },
   { id: 'browser', name: `Local, ${own.replaceAll('_', ' ')}`, iana: own, shift: 0, align: own },
