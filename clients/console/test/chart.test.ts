@@ -221,7 +221,7 @@ for (const store of STORES) {
       await tab.keyboard.press('ArrowLeft');
       const left = await view();
       // Some of the ten places were empty, at the right edge.
-      assert.ok(left.to < start.to && left.from === start.from - 10, `${left.from} to ${left.to} are in view`);
+      assert.ok(left.to < start.to && left.from < start.from, `${left.from} to ${left.to} are in view`);
       await tab.keyboard.press('ArrowDown');
       assert.ok((await view()).to - (await view()).from > left.to - left.from, 'more candles are in view');
       await tab.keyboard.press('End');

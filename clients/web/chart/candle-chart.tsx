@@ -152,6 +152,8 @@ function makeChart(element: Host, latest: Latest): Chart {
     hotkey: { enabled: false },
   })!;
   chart.setStyles({ candle: { tooltip: { legend: { template: legendOf(chart) } } } });
+  // The library would make it the first stop of the tab key on the whole page; the element around it is one in its place.
+  chart.getDom()!.tabIndex = -1;
   chart.setBarSpace(BAR);
   chart.setOffsetRightDistance(OFFSET);
   chart.overrideXAxis({ createTicks: () => ticksOf(chart) });
