@@ -31,7 +31,7 @@ use crate::http::routes::console::session::Console;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
 use crate::http::routes::{
-    candles, changes, console, corrections, export, freshness, gaps, index, latest, live, series,
+    activity, candles, changes, console, corrections, export, freshness, gaps, index, latest, live, series,
 };
 use crate::ingest::Ingest;
 use crate::live::Live;
@@ -182,6 +182,7 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(export::parquet))
         .routes(routes!(gaps::get))
         .routes(routes!(changes::get))
+        .routes(routes!(activity::get))
         .routes(routes!(live::get))
         .routes(routes!(health::detailed));
     let maintenance = OpenApiRouter::new().routes(routes!(corrections::post)).routes(routes!(candles::delete));

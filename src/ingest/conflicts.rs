@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use tokio::time::timeout_at;
 
+use super::activity::Activity;
 use crate::deadline::Deadline;
 use crate::errors::chain;
 use crate::store::{Store, StoreError, Stored};
@@ -49,12 +50,21 @@ pub enum Conflicts {
 impl Conflicts {
     /// No duplicate differs.
     pub const NONE: Self = Self::Known { count: 0, first: Vec::new() };
+
+    /// The number that is known.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Known { count, .. } => *count,
+            Self::Unknown => 0,
+        }
+    }
 }
 
 /// Compares closed candles, each with its index in the batch, with the stored candles of the same keys. A failure does
 /// not fail the batch, which is stored already.
 pub(super) async fn find(
     store: &Store,
+    activity: &Activity,
     candles: impl Iterator<Item = (usize, Candle)>,
     deadline: Deadline,
 ) -> Conflicts {
@@ -86,6 +96,7 @@ pub(super) async fn find(
     conflicts.dedup_by_key(|(conflict, ..)| conflict.index);
     let count = conflicts.len();
     counter!(CONFLICTS).increment(count as u64);
+    activity.note_conflicts(conflicts.iter().map(|(_, candle, _)| &candle.key));
     let shown = conflicts.iter().take(MAX_LOGGED).map(|(_, candle, stored)| describe(candle, stored));
     let shown = shown.collect::<Vec<_>>().join("; ");
     tracing::warn!(

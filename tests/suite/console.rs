@@ -9,10 +9,12 @@ use rstest_reuse::apply;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::abuse::wire::{self, Door};
 use crate::harness::{
     Answer, Database, Environment, KEY, NOW, Service, StoreKind, TOKEN, TestApp, both_store_kinds, candle, run, send,
     with,
 };
+use crate::proxies::Proxy;
 
 const MAINTENANCE: &str = "maintenance-key-for-tests";
 const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
@@ -628,5 +630,60 @@ fn the_page_has_a_strict_policy_and_is_the_same_for_everybody() {
         let odd = call(&app, Method::GET, "/?x=<script>alert(1)</script>", &headers).await;
         assert_eq!((odd.status.as_u16(), &odd.body), (200, &page.body));
         assert_eq!(odd.header("set-cookie"), None);
+    });
+}
+
+/// Sends a request over a proxy, and returns its answer.
+async fn over(door: &Door, head: &str, lines: &str, body: &str) -> wire::Answer {
+    let length = body.len();
+    let request = format!("{head} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}");
+    let answers = door.exchange(request.as_bytes()).await.unwrap();
+    assert_eq!(answers.0.len(), 2, "{answers:?}");
+    answers.0.into_iter().next().unwrap()
+}
+
+#[test]
+fn behind_the_shipped_proxies_the_console_signs_in_over_tls_and_can_be_kept_from_addresses() {
+    run(async {
+        let app = start(|env| {
+            let env = env.with("ENVIRONMENT", "production").with("CONSOLE_ENABLED", true);
+            env.with("TRUSTED_PROXIES", "127.0.0.1/32").with("ALLOWED_HOSTS", "localhost")
+        })
+        .await;
+        let credential = json!({ "credential": TOKEN }).to_string();
+        let own = "Origin: https://localhost\r\nSec-Fetch-Site: same-origin\r\n";
+        for name in ["nginx", "Caddy"] {
+            let Some(open) = Proxy::start(name, app.address()).await else { continue };
+            let page = over(&open.tls, "GET /", "", "").await;
+            assert!(page.status == 200 && page.body.contains("/console/assets/"), "{page:?}");
+            let policies = page.values("content-security-policy");
+            assert!(policies.len() == 1 && policies[0].contains("script-src 'self'"), "{policies:?}");
+            assert_eq!(page.values("cache-control"), ["no-cache"]);
+            let signed_in = over(&open.tls, "POST /console/session", own, &credential).await;
+            let cookie = signed_in.header("set-cookie").unwrap_or_else(|| panic!("{name}: {signed_in:?}")).to_owned();
+            assert!(cookie.starts_with("__Host-candlewick-session=") && cookie.ends_with("; Secure"), "{cookie}");
+            let session = format!("{own}Cookie: {}\r\n", cookie.split_once(';').unwrap().0);
+            assert_eq!(over(&open.tls, &format!("GET {CANDLES}"), &session, "").await.status, 200, "{name}");
+            let other = session.replace("same-origin", "cross-site").replace("Origin: https://localhost\r\n", "");
+            assert_eq!(over(&open.tls, &format!("GET {CANDLES}"), &other, "").await.status, 401, "{name}");
+            let out = over(&open.tls, "DELETE /console/session", &session, "").await;
+            assert!(out.status == 204 && out.header("set-cookie").unwrap().contains("Max-Age=0"), "{out:?}");
+
+            let narrow = Proxy::start_for(name, app.address(), Some("127.0.0.3")).await.unwrap();
+            let inside = narrow.tls.from([127, 0, 0, 3]);
+            for path in
+                ["/", "/console", "/console/", "/console/session", "/console/assets/x.js", "//console/session", "/?x"]
+            {
+                let outside = over(&narrow.tls, &format!("GET {path}"), own, "").await;
+                assert_eq!((outside.status, outside.code().as_deref()), (404, Some("not_found")), "{name} {path}");
+            }
+            let refused = over(&narrow.tls, "POST /console/session", own, &credential).await;
+            assert_eq!((refused.status, refused.header("set-cookie")), (404, None), "{name}");
+            assert_eq!(over(&inside, "GET /console", "", "").await.status, 200, "{name}");
+            assert_eq!(over(&inside, "POST /console/session", own, &credential).await.status, 200, "{name}");
+            // The API itself stays open to all.
+            let key = format!("X-Internal-Token: {TOKEN}\r\n");
+            assert_eq!(over(&narrow.tls, &format!("GET {CANDLES}"), &key, "").await.status, 200, "{name}");
+        }
     });
 }

@@ -17,6 +17,7 @@ mod redis_server;
 
 mod abuse;
 mod access;
+mod activity;
 mod adopting;
 mod caching;
 mod cancellation;

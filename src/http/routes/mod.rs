@@ -1,6 +1,7 @@
 //! The handlers, and what they share on the way in and out.
 
 mod accept_encoding;
+pub(crate) mod activity;
 pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod changes;
