@@ -1,5 +1,6 @@
 import { useCallback } from 'react';
 import { ago, useNow } from '../../web/chart/status';
+import { useActivity, type Activity } from './activity';
 import { read, useAnswer } from './api';
 import { count, size, utcSeconds } from './format';
 import { Problem } from './problem';
@@ -25,6 +26,7 @@ const NEWEST = 12;
 export function HealthPage() {
   const details = useAnswer(useCallback((signal: AbortSignal) => read<Details>('health/detailed', {}, signal), []), INTERVAL);
   const latest = useAnswer(useCallback((signal: AbortSignal) => read<Latest[]>('latest', { limit: 1000 }, signal), []), INTERVAL);
+  const activity = useActivity();
   const now = useNow();
   const { answer, error } = details;
   if (!answer) return error ? <Problem error={error} /> : <p role="status">Loading …</p>;
@@ -59,6 +61,9 @@ export function HealthPage() {
       ) : (
         <p className="muted">None since this process started.</p>
       )}
+      <h2>Keys that post</h2>
+      {activity.error && <Problem error={activity.error} />}
+      {activity.answer && <Posters activity={activity.answer} now={now} />}
       <h2>Series that received something last</h2>
       {latest.error && <Problem error={latest.error} />}
       <div className="scroll narrow" tabIndex={0} role="region" aria-label="Newest candles">
@@ -86,6 +91,44 @@ export function HealthPage() {
       </div>
       <p className="muted note">These figures are of the process that answers; each replica has its own.</p>
     </section>
+  );
+}
+
+function Posters({ activity: { posters, since }, now }: { activity: Activity; now: number }) {
+  if (posters.length === 0) return <p className="muted">Nothing was posted since {utcSeconds(since)} UTC.</p>;
+  return (
+    <div className="scroll" tabIndex={0} role="region" aria-label="Keys that post">
+      <table>
+        <thead>
+          <tr>
+            <th>Key</th>
+            <th className="number">Last post</th>
+            <th className="number">Posts</th>
+            <th className="number">Refused</th>
+            <th className="number">Added</th>
+            <th className="number">Forming</th>
+            <th className="number">Duplicates</th>
+            <th className="number">Conflicts</th>
+            <th>Last refusal</th>
+          </tr>
+        </thead>
+        <tbody>
+          {posters.map((it) => (
+            <tr key={it.name}>
+              <td>{it.name}</td>
+              <td className="number">{ago(now - it.last_post)} ago</td>
+              <td className="number">{count(it.posts)}</td>
+              <td className={it.refused_posts ? 'number error' : 'number'}>{count(it.refused_posts)}</td>
+              <td className="number">{count(it.records_added)}</td>
+              <td className="number">{count(it.records_live)}</td>
+              <td className="number">{count(it.records_duplicate)}</td>
+              <td className={it.records_conflicting ? 'number error' : 'number'}>{count(it.records_conflicting)}</td>
+              <td className="reason">{it.last_refusal ? `${utcSeconds(it.last_refusal.at)}: ${it.last_refusal.detail}` : '–'}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

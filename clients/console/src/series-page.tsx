@@ -2,11 +2,12 @@ import { useCallback, useMemo, useState } from 'react';
 import { byLength } from '../../web/chart/choice';
 import { ago, useNow } from '../../web/chart/status';
 import { Candlewick, type Series } from '../../web/lib/candlewick';
+import { useActivity } from './activity';
 import { addressOf } from './address';
 import { API, useAnswer } from './api';
 import { Problem } from './problem';
 import { spanOf, Strip, Years } from './coverage';
-import { count, counted, size, utc } from './format';
+import { count, counted, size, utc, utcSeconds } from './format';
 import { Link } from './link';
 import { useMedia } from './use-media';
 import { VirtualRows } from './virtual-rows';
@@ -27,6 +28,11 @@ const ORDERS: Record<Order, (one: Series, other: Series) => number> = {
 export function SeriesPage() {
   const load = useCallback((signal: AbortSignal) => client.series({ stats: 'true' }, signal), []);
   const { answer: series, error } = useAnswer(load, INTERVAL);
+  const activity = useActivity().answer;
+  const posted = useMemo(
+    () => new Map((activity?.series ?? []).map((it) => [`${it.timeframe}:${it.symbol}`, it])),
+    [activity],
+  );
   const [text, setText] = useState('');
   const [order, setOrder] = useState<Order>('symbol');
   const narrow = useMedia('(max-width: 760px)');
@@ -39,6 +45,7 @@ export function SeriesPage() {
   const span = useMemo(() => spanOf(shown), [shown]);
 
   if (!series) return error ? <Problem error={error} /> : <p role="status">Loading …</p>;
+  const sinceStart = activity && `To this process since its start at ${utcSeconds(activity.since)} UTC`;
   const head = (id: Order, name: string) => (
     <span role="columnheader" className={`${id} head`} aria-sort={order === id ? (id === 'symbol' ? 'ascending' : 'descending') : undefined}>
       <button type="button" onClick={() => setOrder(id)}>
@@ -50,6 +57,7 @@ export function SeriesPage() {
     const it = shown[index];
     if (!it) return null;
     const { symbol, timeframe } = it;
+    const post = posted.get(`${timeframe}:${symbol}`);
     const again = order === 'symbol' && shown[index - 1]?.symbol === symbol;
     return (
       <>
@@ -76,6 +84,12 @@ export function SeriesPage() {
         <span role="cell" className="bytes-cell">
           {it.bytes == null ? '…' : size(it.bytes)}
         </span>
+        <span role="cell" className="poster-cell" title={post && `Last post ${utcSeconds(post.last_post)} UTC`}>
+          {post ? `${post.poster}, ${ago(now - post.last_post)}` : '–'}
+        </span>
+        <span role="cell" className={post?.records_conflicting ? 'conflicts-cell error' : 'conflicts-cell'}>
+          {post ? count(post.records_conflicting) : '–'}
+        </span>
         <span role="cell" className="links-cell">
           <Link href={addressOf('gaps', { symbol, timeframe })} aria-label={`Gaps of ${symbol} ${timeframe}`}>
             gaps
@@ -90,6 +104,7 @@ export function SeriesPage() {
         <h1>Series</h1>
         <input type="search" aria-label="Find" placeholder="Find a symbol or timeframe" value={text} onChange={(event) => setText(event.target.value)} />
         <p className="muted">{summary(shown)}</p>
+        {activity && <p className="muted since">Posts and conflicts: this process, since {utc(activity.since)} UTC</p>}
       </header>
       {error && <Problem error={error} />}
       {series.length === 0 ? (
@@ -116,6 +131,12 @@ export function SeriesPage() {
               {head('last', 'Newest')}
               {head('candles', 'Candles')}
               {head('bytes', 'Size')}
+              <span role="columnheader" className="poster-cell" title={sinceStart}>
+                Last post by
+              </span>
+              <span role="columnheader" className="conflicts-cell" title={sinceStart}>
+                Conflicts
+              </span>
               <span role="columnheader" className="links-cell">
                 <span className="hidden">Reports</span>
               </span>

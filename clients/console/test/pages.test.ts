@@ -59,6 +59,7 @@ async function open(name: keyof typeof PAGES, options = {}): Promise<Page> {
   const tab = await console.open(PAGES[name], [READ_TOKEN, MAINTENANCE_KEY], options);
   await tab.getByText(COMPLETE[name]).first().waitFor();
   if (name === 'chart') await shows(tab, await console.stored('EURUSD', 'H1', 500), 'the candles are on the chart');
+  if (name === 'series') await until(async () => !(await tab.locator('.rows').innerText()).includes('…'), 'all are counted');
   return tab;
 }
 
@@ -94,6 +95,10 @@ test('every page fits a width of 320 to 2560 pixels without scrolling sideways',
       await tab.setViewportSize({ width, height: width === 320 ? 640 : 1300 });
       const fits = () => tab.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
       await until(fits, `${name} fits ${width} pixels`);
+      // The chart draws anew in the next frames.
+      const drawn = () =>
+        tab.evaluate(() => [...document.querySelectorAll('canvas')].every((it) => it.width === Math.round(it.clientWidth * devicePixelRatio)));
+      await until(drawn, `${name} is drawn for ${width} pixels`);
       if (width === 2560) await screenshot(tab, `console-${name}-wide`);
     }
   }
@@ -101,7 +106,6 @@ test('every page fits a width of 320 to 2560 pixels without scrolling sideways',
 
 test('what is stored is a table of strips, with the months of each series', async () => {
   const tab = await open('series');
-  await until(async () => !(await tab.locator('.rows').innerText()).includes('…'), 'all series are counted');
   const row = tab.getByRole('row').filter({ hasText: 'XAUUSD' });
   assert.match(await row.innerText(), /350/);
   const words = await row.getByRole('img').getAttribute('aria-label');
@@ -126,6 +130,18 @@ test('the gaps of a series are those of the report, and lead to the chart', asyn
   await tab.getByRole('link', { name: 'Chart of 2025-07' }).first().click();
   await tab.locator('.chart').waitFor();
   assert.match(tab.url(), /at=2025-07-\d\d/);
+});
+
+test('posts, conflicts and refusals are those of the process', async () => {
+  const wrong = { ...walk.at(-100)!, close: walk.at(-100)!.open };
+  await console.service.post('EURUSD', 'H1', [wrong]);
+  await assert.rejects(console.service.post('EURUSD', 'H1', [{ ...wrong, volume: -1 }]));
+  const tab = await open('health');
+  const keys = tab.getByRole('region', { name: 'Keys that post' });
+  await keys.getByText('volume is negative').waitFor();
+  const list = await open('series');
+  const row = list.getByRole('row').filter({ hasText: 'H1' }).filter({ hasText: 'EURUSD' });
+  await until(async () => (await row.locator('.conflicts-cell').innerText()) === '1', 'the conflict is counted');
 });
 
 test('10,000 series are a list in which the browser keeps only what is in view', async () => {
