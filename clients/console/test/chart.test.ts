@@ -106,6 +106,7 @@ for (const store of STORES) {
       const tab = await console.open(CHART);
       const first = await newest();
       await shows(tab, first, 'the newest page is on the chart');
+      await tab.getByRole('button', { name: 'Go to' }).click();
       await tab.getByLabel('Go to date').fill('2025-06-03');
       const time = Date.UTC(2025, 5, 3);
       await until(async () => (await charted(tab))[0]!.timestamp < time, 'candles around the date are loaded');

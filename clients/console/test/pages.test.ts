@@ -140,7 +140,7 @@ test('posts, conflicts and refusals are those of the process', async () => {
   const keys = tab.getByRole('region', { name: 'Keys that post' });
   await keys.getByText('volume is negative').waitFor();
   const list = await open('series');
-  const row = list.getByRole('row').filter({ hasText: 'H1' }).filter({ hasText: 'EURUSD' });
+  const row = list.getByRole('row').filter({ has: list.getByRole('link', { name: 'Chart of EURUSD H1' }) });
   await until(async () => (await row.locator('.conflicts-cell').innerText()) === '1', 'the conflict is counted');
 });
 

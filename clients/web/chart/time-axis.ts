@@ -108,7 +108,8 @@ function withYear(ticks: Tick[], zone: Zone, view: View): Tick[] {
     const text = isTime(tick) && view.width >= MIN_DATED ? `${date}, ${tick.text}` : date;
     const dated = { ...tick, text };
     if (!isWhole(dated, view.width)) continue;
-    const others = ticks.filter((other) => other !== tick && isFree([dated], other));
+    // A label of the same day without the year would say it twice.
+    const others = ticks.filter((it) => it !== tick && isFree([dated], it) && !date.startsWith(`${it.text} `));
     return [dated, ...others].sort((one, other) => one.x - other.x);
   }
   return ticks;

@@ -48,19 +48,22 @@ export function Toolbar({ choice, settings, onSettings, place, chart, stage, exp
           </option>
         ))}
       </select>
-      <label className="date">
-        <span>Go to</span>
-        <input
-          type="date"
-          aria-label="Go to date"
-          min="1700-01-01"
-          max="9999-12-31"
-          onChange={({ target }) => {
-            // While a year is typed, the field holds the years 0002 and 0020.
-            if (target.value && target.validity.valid) chart.current?.goTo(target.value);
-          }}
-        />
-      </label>
+      <Menu label="Go to" title="Go to a date">
+        <label className="date">
+          Date
+          <input
+            type="date"
+            aria-label="Go to date"
+            min="1700-01-01"
+            max="9999-12-31"
+            onChange={({ target }) => {
+              // While a year is typed, the field holds the years 0002 and 0020.
+              if (target.value && target.validity.valid) chart.current?.goTo(target.value);
+            }}
+          />
+        </label>
+        <p className="muted">Midnight by the clock of the chart</p>
+      </Menu>
       <button
         type="button"
         className={place.newest ? undefined : 'away'}
