@@ -34,6 +34,7 @@ use crate::query::Query;
 use crate::retention;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::webhook;
 
 /// The time for which new connections are still accepted after the signal to stop, while `/health` reports it, so that
 /// nothing is refused that a proxy sends before it has noticed.
@@ -138,7 +139,9 @@ impl App {
         let shared = SharedLimits::start(config.shared_limits.as_ref());
         let shared = shared.map_err(|error| AppError::SharedLimits(error.into()))?;
         let states = (ready.clone(), stopping.clone());
-        let (for_retention, live_clock, service_clock) = (clock.clone(), clock.clone(), clock.clone());
+        let (for_retention, live_clock) = (clock.clone(), clock.clone());
+        let (service_clock, webhook_clock) = (clock.clone(), clock.clone());
+        let watched = query.clone();
         let maintenance = Maintenance::new(store.clone(), clock);
         let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
         let parts = (ingest.clone(), query.clone(), maintenance, live.clone());
@@ -172,6 +175,14 @@ impl App {
         let database = config.database.clone();
         if !config.retention.is_empty() {
             let run = retention::run(store.clone(), config.retention.clone(), for_retention, ready.clone());
+            upkeep.spawn(async move {
+                run.await;
+                std::future::pending::<()>().await;
+            });
+        }
+        if let Some(webhook) = config.webhook.clone() {
+            let parts = (store.clone(), ingest.clone(), watched);
+            let run = webhook::run(webhook, parts, webhook_clock, ready.clone());
             upkeep.spawn(async move {
                 run.await;
                 std::future::pending::<()>().await;

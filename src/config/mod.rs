@@ -15,6 +15,7 @@ mod retention;
 mod shared_limits;
 mod unknown;
 mod variables;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
+pub use webhook::{WebhookConfig, WebhookSecret};
 
 use key_file::KeyGeneration;
 use reader::Reader;
@@ -71,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
+    /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
+    pub webhook: Option<WebhookConfig>,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -165,6 +169,7 @@ impl Reader<'_> {
         let shared_limits = self.shared_limits();
         let limits = self.limits();
         let retention = self.retention();
+        let webhook = self.webhook();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
@@ -188,6 +193,7 @@ impl Reader<'_> {
             shared_limits,
             limits,
             retention,
+            webhook,
             log,
             sentry_dsn,
             docs_enabled,

@@ -41,7 +41,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 34] = [
+pub const VARIABLES: [Variable; 38] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -101,6 +101,14 @@ pub const VARIABLES: [Variable; 34] = [
         "",
         "ages beyond which candles are deleted, by timeframe, such as M1:2y,M5:18mo; all candles stay if empty",
     ),
+    secret("WEBHOOK_URL", "", "URL that conflicts, corrections, deletions and stale feeds are posted to"),
+    secret(
+        "WEBHOOK_SECRET",
+        "",
+        "whsec_ and the base64 of a key by which these posts are signed; required with WEBHOOK_URL",
+    ),
+    plain("WEBHOOK_FEEDS", "", "series whose feed the webhook watches, such as M1:EURUSD,M1:XAUUSD"),
+    plain("WEBHOOK_STALE_SECONDS", "300", "seconds of trading time without a candle after which such a feed is stale"),
     plain(
         "STRATEGIES_DIR",
         "",

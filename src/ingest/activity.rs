@@ -1,4 +1,4 @@
-//! What this process has taken in and refused since its start: by key that posted, and by series.
+//! The posts that this process has stored and refused since its start: by key that posted, and by series.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

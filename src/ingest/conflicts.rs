@@ -10,6 +10,7 @@ use metrics::counter;
 use tokio::time::timeout_at;
 
 use super::activity::Activity;
+use super::conflict_tally::ConflictTally;
 use crate::deadline::Deadline;
 use crate::errors::chain;
 use crate::store::{Store, StoreError, Stored};
@@ -64,8 +65,8 @@ impl Conflicts {
 /// not fail the batch, which is stored already.
 pub(super) async fn find(
     store: &Store,
-    activity: &Activity,
     candles: impl Iterator<Item = (usize, Candle)>,
+    (activity, tally): (&Activity, &ConflictTally),
     deadline: Deadline,
 ) -> Conflicts {
     let (indexes, candles): (Vec<_>, Vec<_>) = candles.unzip();
@@ -97,6 +98,7 @@ pub(super) async fn find(
     let count = conflicts.len();
     counter!(CONFLICTS).increment(count as u64);
     activity.note_conflicts(conflicts.iter().map(|(_, candle, _)| &candle.key));
+    tally.add(conflicts.iter().map(|(_, candle, _)| &candle.key));
     let shown = conflicts.iter().take(MAX_LOGGED).map(|(_, candle, stored)| describe(candle, stored));
     let shown = shown.collect::<Vec<_>>().join("; ");
     tracing::warn!(

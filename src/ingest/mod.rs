@@ -1,11 +1,12 @@
 //! Ingest of posted batches. A batch is parsed ([`parse`], with [`bare_words`] and [`malformed`] for bodies that are
 //! not JSON) and validated ([`validate`], with [`scalar`] for values and [`broker_clock`] for candles from the future),
 //! on a thread of its own if it is large ([`parse_pool`]). It is then written ([`writer`]), and its duplicates are
-//! compared with the stored candles ([`conflicts`]).
+//! compared with the stored candles ([`conflicts`], counted by [`conflict_tally`]).
 
 mod activity;
 mod bare_words;
 mod broker_clock;
+mod conflict_tally;
 mod conflicts;
 mod malformed;
 mod newest;
@@ -38,6 +39,7 @@ pub use malformed::Malformed;
 pub use parse::{BatchFields, CandleFields};
 pub use validate::{Rejected, ValidatedBatch};
 
+pub(crate) use conflict_tally::{ConflictTally, SeriesConflicts};
 pub(crate) use parse::text;
 pub(crate) use scalar::{parse_scalar, parse_string};
 
@@ -123,6 +125,7 @@ pub struct Ingest {
     max_candles: usize,
     parse_pool: ParsePool,
     seen: Arc<Seen>,
+    conflicts: ConflictTally,
 }
 
 /// The last ingest, the newest candles and the posts, for health, metrics and the console.
@@ -155,6 +158,7 @@ impl Ingest {
             max_candles,
             parse_pool: ParsePool::new(),
             seen: Arc::new(seen),
+            conflicts: ConflictTally::default(),
         }
     }
 
@@ -216,7 +220,8 @@ impl Ingest {
         }
         let conflicts = if stored.added < closed || !superseded.is_empty() {
             let closed = closed_indexes.into_iter().zip(Arc::unwrap_or_clone(batch).into_closed());
-            conflicts::find(&self.store, &self.seen.activity, closed.chain(superseded), deadline).await
+            let counts = (&self.seen.activity, &self.conflicts);
+            conflicts::find(&self.store, closed.chain(superseded), counts, deadline).await
         } else {
             Conflicts::NONE
         };
@@ -242,6 +247,11 @@ impl Ingest {
         self.writer.close().await;
     }
 
+    /// The counts of conflicting candles.
+    pub(crate) fn conflict_tally(&self) -> ConflictTally {
+        self.conflicts.clone()
+    }
+
     /// The time at which this process last acknowledged a batch.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
@@ -249,7 +259,7 @@ impl Ingest {
         (seconds != Self::NEVER).then(|| Timestamp::from_seconds(seconds).ok()).flatten()
     }
 
-    /// What this process has taken in and refused since its start; of the series, only those that were posted to after
+    /// The posts that this process has stored and refused since its start; of the series, only those that were posted to after
     /// `posted_after`, in epoch seconds.
     #[must_use]
     pub fn activity(&self, posted_after: Option<i64>) -> ActivityReport {

@@ -37,6 +37,7 @@ use crate::validation::FieldError;
 
 pub use compression::Encoding;
 pub use export::{Export, ExportError, FileFormat, FileName};
+pub(crate) use freshness::Feed;
 pub use freshness::{Freshness, Worst};
 pub use gaps::GapsAnswer;
 pub use page::Page;
@@ -252,6 +253,37 @@ impl Query {
 }
 
 impl Query {
+    /// Judges the feed of a series: it is stale if the trading time since its newest candle was stored exceeds `stale_after`.
+    /// Trading time is that in which the series' learned week expects candles, or all time while there is too little history
+    /// to learn from.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn feed(&self, key: &SeriesKey, stale_after: Duration) -> Result<Feed, QueryError> {
+        let symbols = vec![key.symbol.clone()];
+        let selection = SeriesSelection { symbols, timeframe: Some(key.timeframe), after: None, limit: 1 };
+        let latest = self.store.latest(&selection).await?;
+        let Some(candle) = latest.candles.first() else { return Ok(Feed { received: None, is_stale: true }) };
+        let (received, now) = (freshness::received(candle), self.clock.now().millis());
+        let limit = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
+        let is_stale = now - received > limit && self.trading_time(key, (received, now), limit).await? > limit;
+        Ok(Feed { received: Some(received), is_stale })
+    }
+
+    /// The milliseconds of trading time between two instants. Stops to count beyond `enough`.
+    async fn trading_time(&self, key: &SeriesKey, span: (i64, i64), enough: i64) -> Result<i64, QueryError> {
+        let (since, until) = span;
+        let zone = Alignment::parse(gaps::DEFAULT_ZONE).map_err(StoreError::internal)?;
+        if key.timeframe.length().is_none() {
+            return Ok(until - since);
+        }
+        match self.learned.of(&self.store, (key, &zone), until, self.exports.page_candles()).await {
+            Ok(session) => Ok(session.expected_time(since, until, enough)),
+            Err(QueryError::TooLittleHistory { .. }) => Ok(until - since),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Judges a series by the time in which its learned week expects candles.
     async fn session_freshness(
         &self,

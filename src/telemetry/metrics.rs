@@ -66,6 +66,8 @@ pub const SERIES_WATCHED: &str = "candlewick_live_series";
 pub const LOOKS: &str = "candlewick_live_looks_total";
 /// Streams that went on from the position of an earlier one.
 pub const RESUMES: &str = "candlewick_live_resumes_total";
+/// Events that wait for their delivery to the webhook. Absent where no webhook is configured.
+pub const WEBHOOK_WAITING: &str = "candlewick_webhook_events_waiting";
 /// Log lines dropped because they were not read in time.
 pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
 /// Always 1; its labels are the build's `version` and `revision`.
@@ -159,6 +161,13 @@ counters! {
     LiveEvents = "candlewick_live_events_total" by "event" {
         Candle = "candle",
         History = "history",
+    }
+    /// Events for the webhook: stored, delivered, attempts that failed, and events given up after three days.
+    WebhookEvents = "candlewick_webhook_events_total" by "result" {
+        Queued = "queued",
+        Delivered = "delivered",
+        Failed = "failed",
+        GivenUp = "given_up",
     }
     /// Client connections closed at once because there were too many.
     ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
@@ -278,6 +287,7 @@ fn describe() {
     describe_gauge!(SERIES_WATCHED, "Series that live streams follow.");
     describe_counter!(LOOKS, "Looks at the newest candles of the series that streams follow.");
     describe_counter!(RESUMES, "Streams that went on from the position of an earlier one.");
+    describe_gauge!(WEBHOOK_WAITING, "Events that wait for their delivery to the webhook.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels identify the build.");

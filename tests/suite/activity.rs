@@ -1,4 +1,4 @@
-//! What a process says about the posts that it took in and refused.
+//! The counts of posts that a process has stored and refused.
 
 use reqwest::Method;
 use rstest_reuse::apply;

@@ -333,7 +333,7 @@ fn a_cookie_that_was_tampered_with_is_a_wrong_key() {
         let desk = sign_in(&app, None, MAINTENANCE).await;
         let (_, desk_value) = desk.split_once('=').unwrap();
         let desk_bytes = BASE64URL.decode(desk_value).unwrap();
-        // The signature of one credential is none for another, and a time of another scope's is no time.
+        // A grant with the name of another credential, and one with another time.
         let spliced = BASE64URL.encode([&desk_bytes[..8], &bytes[8..]].concat());
         let ends = BASE64URL.encode([&bytes[..8], &i64::MAX.to_be_bytes()[..], &bytes[16..]].concat());
         let half_wrong = BASE64URL.encode([&bytes[..], &desk_bytes[..47], &[!desk_bytes[47]]].concat());

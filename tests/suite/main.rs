@@ -83,3 +83,4 @@ mod tls;
 mod unknown_settings;
 mod unreadable_rows;
 mod untrusted;
+mod webhooks;

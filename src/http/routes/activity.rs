@@ -1,4 +1,4 @@
-//! What this process has taken in and refused since its start: `/api/v1/activity`.
+//! The posts that this process has stored and refused since its start: `/api/v1/activity`.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ pub(crate) struct RefusedPost {
     /// Its time, in epoch milliseconds.
     #[schema(example = 1_754_218_861_000_i64)]
     at: i64,
-    /// What the key's holder was told.
+    /// The sentence that the key's holder got.
     #[schema(example = "Nothing was stored: candles[0].volume is negative; a volume is 0 or more.")]
     detail: String,
 }

@@ -30,6 +30,7 @@ mod lists;
 mod migrate;
 mod newest;
 mod outage;
+mod outbox;
 mod pool;
 mod pooler;
 mod posting;
@@ -48,7 +49,7 @@ mod watch;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coalescer::{Limits, Size};
 use secrecy::ExposeSecret as _;
@@ -56,6 +57,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::digits::{CandleTable, CountedDigits};
 use super::latest::LatestRow;
+use super::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::statistics::StepCounts;
@@ -378,6 +380,47 @@ impl Postgres {
 
     pub(super) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
         changes::record_import(&self.0.runner, imported, note).await
+    }
+
+    pub(super) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
+        outbox::queue(&self.0.runner, events).await
+    }
+
+    pub(super) async fn claim_event(&self, lease: Duration) -> Result<Option<ClaimedEvent>, StoreError> {
+        outbox::claim(&self.0.runner, lease).await
+    }
+
+    pub(super) async fn settle_event(
+        &self,
+        id: String,
+        attempts: i32,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        outbox::settle(&self.0.runner, id, attempts, settlement).await
+    }
+
+    pub(super) async fn prune_events(&self, retention: Duration) -> Result<u64, StoreError> {
+        outbox::prune(&self.0.runner, retention).await
+    }
+
+    pub(super) async fn events_of(&self, kind: &'static str, most: usize) -> Result<Vec<String>, StoreError> {
+        outbox::of_kind(&self.0.runner, kind, most).await
+    }
+
+    pub(super) async fn newest_event(&self, kinds: [&'static str; 2]) -> Result<Option<i64>, StoreError> {
+        outbox::newest(&self.0.runner, kinds).await
+    }
+
+    pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {
+        outbox::waiting(&self.0.runner).await
+    }
+
+    pub(super) async fn now(&self) -> Result<i64, StoreError> {
+        outbox::now(&self.0.runner).await
+    }
+
+    pub(super) async fn noted_changes(&self, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
+        outbox::noted(&self.0.runner, since, most).await
     }
 
     pub(super) async fn is_being_backed_up(&self) -> Result<bool, StoreError> {

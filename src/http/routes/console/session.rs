@@ -40,7 +40,7 @@ pub(crate) struct Console {
     pub(crate) in_development: bool,
 }
 
-/// What to add to the session: one of the two fields.
+/// The credential to add to the session: one of the two fields.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignIn {
