@@ -96,10 +96,9 @@ export class LiveTabs {
     const channel = new BroadcastChannel(this.#name);
     channel.onmessage = ({ data }: MessageEvent<TabMessage>) => this.#hear(data);
     this.#session = { end, channel };
-    // This lock says that the tab exists. The other one is the leader's.
-    void hold(`${this.#name} ${this.#tab}`, end.signal, () => {});
+    // This lock says that the tab exists. Without it, the leader drops its subscriptions.
+    void hold(`${this.#name} ${this.#tab}`, end.signal, () => this.#subscribeAll());
     void hold(this.#name, end.signal, () => this.#lead());
-    this.#subscribeAll();
   }
 
   #leave(): void {

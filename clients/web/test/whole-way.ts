@@ -25,6 +25,8 @@ let service: Service;
 let page: BuiltPage;
 let browser: Browser;
 let tab: Page;
+/** True once the page's live stream is open. */
+let live = false;
 let terminal: Terminal;
 /** The broker's hourly candles so far, oldest first. The last one is forming. */
 let market: Candle[];
@@ -88,9 +90,12 @@ test('the chart holds exactly the candles of the market', async () => {
   await screenshot(tab, 'whole-way');
 });
 
-test('the forming candle moves and closes, and the next one opens', async () => {
+test('the forming candle moves and closes, and the next one opens, by the live stream alone', async () => {
   await open();
   await shows(tab, newest(500), 'the newest page is on the chart');
+  await tab.getByText('Live').waitFor();
+  await until(() => live, 'the chart is live');
+  await tab.route('**/api/candles?**', () => {});
   await trade({ ...forming(), close: forming().high, volume: forming().volume + 10 });
   await shows(tab, newest(500), 'the forming candle has moved');
   await nextHour();
@@ -126,6 +131,8 @@ async function open(): Promise<void> {
   await tab?.context().close();
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
   tab = await context.newPage();
+  live = false;
+  tab.on('response', (response) => (live ||= response.url().includes('/api/live') && response.ok()));
   await tab.clock.setFixedTime(forming().timestamp + HOUR / 4);
   await tab.goto(`${page.url}/?symbol=EURUSD&timeframe=H1`);
 }
