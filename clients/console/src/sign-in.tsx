@@ -2,7 +2,7 @@ import { useState, type FormEvent } from 'react';
 import type { CandlewickError } from '../../web/lib/candlewick';
 import type { Entry, Session } from './session';
 
-/** Asks for a key. `children` explains what the key is needed for. */
+/** Asks for a key. `needed` says why, if one key is entered already. */
 export function SignIn(props: { session: Session; signIn: (entry: Entry) => Promise<void>; needed?: string }) {
   const { session, signIn, needed } = props;
   const [error, setError] = useState<string>();
@@ -26,6 +26,12 @@ export function SignIn(props: { session: Session; signIn: (entry: Entry) => Prom
   return (
     <form className="sign-in card" onSubmit={submit}>
       <h1>{needed ?? 'Sign in'}</h1>
+      {!window.isSecureContext && (
+        <p className="error">
+          This page came over plain HTTP from another machine, and browsers then do not say which page sends a request. The console
+          needs HTTPS, or localhost.
+        </p>
+      )}
       {session.development && (
         <>
           <p>This service runs in development, so a browser on this machine needs no key.</p>

@@ -1,5 +1,6 @@
 /** The console on both stores: signing in, the chart and the database, corrections, deletions, and a restart in between. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { charted, scrollBack, shows } from '../../web/test/browser.ts';
@@ -102,6 +103,17 @@ for (const store of STORES) {
       await shows(tab, [...walk.slice(-499), closed, next], 'the candle is closed, and the next one is forming');
     });
 
+    test('a series is downloaded as a file with the digits of the database', async () => {
+      const tab = await console.open('/console/chart?symbol=GBPUSD.raw&timeframe=H4');
+      await tab.getByRole('button', { name: 'Export' }).click();
+      const [download] = await Promise.all([tab.waitForEvent('download'), tab.getByRole('link', { name: 'CSV' }).click()]);
+      const text = readFileSync((await download.path())!, 'utf8');
+      const built = await console.stored('GBPUSD.raw', 'H4', 500, '&source=H1');
+      const closed = built.filter(({ complete }) => complete !== false);
+      const rows = closed.map((it) => [new Date(it.timestamp).toISOString().replace('.000', ''), it.open, it.high, it.low, it.close, it.volume].join());
+      assert.equal(text, ['timestamp,open,high,low,close,volume', ...rows, ''].join('\n'));
+    });
+
     test('a date leads into the past, and Newest back to the live candle', async () => {
       const tab = await console.open(CHART);
       const first = await newest();
@@ -168,6 +180,25 @@ for (const store of STORES) {
       const stored = await newest();
       assert.equal(stored.find(({ timestamp }) => timestamp === wrong.timestamp)!.high, Number(high));
       await shows(chart, stored, 'the corrected candle is on the open chart');
+      const { x, y } = await chart.locator('.chart').evaluate((element, time) => {
+        type Full = Chart & { convertToPixel: (point: object, filter: object) => { x: number; y: number } };
+        const { chart } = element as unknown as { chart: Full };
+        const dataIndex = chart.getDataList().findIndex(({ timestamp }) => timestamp === time);
+        const { left, top } = element.getBoundingClientRect();
+        const written = ((window as unknown as { written: string[] }).written = [] as string[]);
+        const { fillText } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.fillText = function (...parameters) {
+          written.push(parameters[0]);
+          fillText.apply(this, parameters);
+        };
+        return { x: left + chart.convertToPixel({ dataIndex, value: 0 }, { paneId: 'candle_pane' }).x, y: top + 100 };
+      }, wrong.timestamp);
+      let step = 0;
+      await until(async () => {
+        await chart.mouse.move(x, y + (step = 1 - step));
+        const written = await chart.evaluate(() => (window as unknown as { written: string[] }).written);
+        return written.some((text) => text === `corrected: high ${wrong.high} → ${Number(high)} (bad tick)`);
+      }, 'the cross on the corrected candle explains its mark');
     });
 
     test('a deletion is counted before it is carried out', async () => {

@@ -243,13 +243,18 @@ function followPlace(chart: Chart, isHistory: () => boolean, onPlace: (place: Pl
   return () => chart.unsubscribeAction('onVisibleRangeChange', follow);
 }
 
-/** Draws candles that changed in the middle, and keeps the view. */
+/** Draws candles that changed in the middle, and keeps the last candle in view where it is. */
 function drawAgain(chart: Chart): void {
-  const { to } = chart.getVisibleRange();
-  const candles = chart.getDataList();
-  const last = candles[to - 1];
+  const last = chart.getDataList()[chart.getVisibleRange().to - 1]?.timestamp;
+  const place = () => {
+    const dataIndex = chart.getDataList().findIndex(({ timestamp }) => timestamp === last);
+    const [point] = chart.convertToPixel([{ dataIndex }], { paneId: CANDLES }) as { x: number }[];
+    return dataIndex < 0 ? undefined : point!.x;
+  };
+  const before = place();
   chart.resetData();
-  if (last && to < candles.length) chart.scrollToTimestamp(last.timestamp);
+  const after = place();
+  if (before !== undefined && after !== undefined) chart.scrollByDistance(before - after);
 }
 
 /** Scrolls a time to the middle of the chart. */
