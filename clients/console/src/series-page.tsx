@@ -155,7 +155,7 @@ function summary(series: Series[]): string {
   const open = series.length - known.length;
   return [
     `${counted(series.length, 'series', 'series')} of ${counted(symbols, 'symbol')}`,
-    `${counted(sum('candles'), 'candle')}, about ${size(sum('bytes'))}`,
+    ...(known.length > 0 ? [`${counted(sum('candles'), 'candle')}, about ${size(sum('bytes'))}`] : []),
     ...(open > 0 ? [`${count(open)} being counted`] : []),
   ].join(' · ');
 }
