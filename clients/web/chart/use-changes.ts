@@ -44,7 +44,7 @@ export function useChanges(base: string | undefined, symbol?: string, timeframe?
       }
     };
     // The chart's own requests report what is wrong.
-    const look = () => read().catch(() => {});
+    const look = () => (document.hidden ? undefined : read().catch(() => {}));
     void look();
     const timer = setInterval(look, INTERVAL);
     return () => {

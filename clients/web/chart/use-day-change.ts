@@ -17,6 +17,7 @@ export function useDayBefore(client: ChartClient, choice: Choice | undefined, al
     if (!symbol || (!stored && !source)) return;
     const stay = new AbortController();
     const read = async () => {
+      if (document.hidden) return;
       const query = { symbol, timeframe: 'D1', limit: 3, ...(source && { source, align }) };
       try {
         const { candles } = await client.candles(query, stay.signal);
