@@ -44,9 +44,9 @@ export function useChanges(base: string | undefined, symbol?: string, timeframe?
       }
     };
     // The chart's own requests report what is wrong.
-    const look = () => (document.hidden ? undefined : read().catch(() => {}));
-    void look();
-    const timer = setInterval(look, INTERVAL);
+    const look = () => void read().catch(() => {});
+    look();
+    const timer = setInterval(() => document.hidden || look(), INTERVAL);
     return () => {
       clearInterval(timer);
       stay.abort();

@@ -17,7 +17,6 @@ export function useDayBefore(client: ChartClient, choice: Choice | undefined, al
     if (!symbol || (!stored && !source)) return;
     const stay = new AbortController();
     const read = async () => {
-      if (document.hidden) return;
       const query = { symbol, timeframe: 'D1', limit: 3, ...(source && { source, align }) };
       try {
         const { candles } = await client.candles(query, stay.signal);
@@ -27,7 +26,7 @@ export function useDayBefore(client: ChartClient, choice: Choice | undefined, al
       }
     };
     void read();
-    const timer = setInterval(read, INTERVAL);
+    const timer = setInterval(() => document.hidden || void read(), INTERVAL);
     return () => {
       clearInterval(timer);
       stay.abort();
