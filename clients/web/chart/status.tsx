@@ -3,7 +3,7 @@ import { minutesOf, type Candle, type Feed } from '../lib/candlewick';
 import type { Place } from './candle-chart';
 import { openingTime, type Zone } from './zones';
 
-/** A feed as the page shows it. The chart itself deals with changes in its middle. */
+/** The states that the page names. The chart itself deals with changes in its middle. */
 export type ShownFeed = Exclude<Feed, { state: 'changed' }>;
 
 const WORDS = { loading: 'Loading', empty: 'Waiting for candles', error: 'Trying again' };

@@ -56,7 +56,7 @@ export class LiveTabs {
   readonly #tab = globalThis.crypto?.randomUUID?.() ?? Math.random().toString(36).slice(2);
   readonly #subscribers = new Map<string, Subscriber>();
   #count = 0;
-  /** What this tab has while it takes part. */
+  /** Exists while this tab takes part. */
   #session?: { end: AbortController; channel?: BroadcastChannel };
   /** The stream, in the leader. */
   #stream?: LiveStream;
@@ -163,8 +163,8 @@ export class LiveTabs {
     for (const [name, subscriber] of this.#subscribers) {
       const wasLive = subscriber.isLive;
       subscriber.isLive = carried.has(name);
-      if (subscriber.isLive && !wasLive) subscriber.listener.open();
-      if (!subscriber.isLive && wasLive) subscriber.listener.lost();
+      if (subscriber.isLive && !wasLive) apart(() => subscriber.listener.open());
+      if (!subscriber.isLive && wasLive) apart(() => subscriber.listener.lost());
     }
   }
 
@@ -172,7 +172,7 @@ export class LiveTabs {
     for (const subscriber of this.#subscribers.values()) {
       if (subscriber.isLive) {
         subscriber.isLive = false;
-        subscriber.listener.lost();
+        apart(() => subscriber.listener.lost());
       }
     }
   }
@@ -182,13 +182,24 @@ export class LiveTabs {
     for (const { series, listener, isLive } of [...this.#subscribers.values()]) {
       if (!isLive || keyOf(series) !== message.key) continue;
       if (message.type === 'history') {
-        listener.history(message.history);
+        apart(() => listener.history(message.history));
         continue;
       }
       // Without a newest candle, the subscriber wants none of those that it misses while there is no stream.
       if (series.newest !== undefined) series.newest = Math.max(series.newest, message.candle.timestamp);
-      listener.candle(message.candle);
+      apart(() => listener.candle(message.candle));
     }
+  }
+}
+
+/** Calls a listener. An error of one chart must not end the stream of the others, so it is thrown by itself. */
+function apart(listen: () => void): void {
+  try {
+    listen();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 /** The candles of a series that a chart holds. */
 import type { Candle } from './api.ts';
 
-/** What putting candles in changed. */
+/** The changes that new candles made. */
 export type Changes = {
   /** Candles that are newer than all that were there. */
   added: Candle[];

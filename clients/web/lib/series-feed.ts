@@ -31,7 +31,7 @@ export type FeedOptions = {
   live?: boolean;
 };
 
-/** What a chart does with news. The candles are the feed's own objects, which change in place. */
+/** Draws news on a chart. The candles are the feed's own objects, which change in place. */
 export type Drawing = {
   /** Draws the newest candle, which is new or has changed. */
   draw(candle: Candle): void;
@@ -285,12 +285,12 @@ export class SeriesFeed {
 
   #show({ added, changed, isReshaped }: Changes, isHistory = false): void {
     if (isReshaped || this.candles.length === 0) return this.#drawing?.reshape();
+    // New candles come first and in order, because a chart may draw its newest one anew for an older one that changed.
+    for (const candle of added) this.#drawing?.draw(candle);
     const newest = this.candles.at(-1)!;
-    const isFirst = added.length === 0 && changed.includes(newest) && !isHistory;
     const older = changed.filter((candle) => isHistory || candle !== newest);
     if (older.length > 0) this.#drawing?.correct(older, isHistory);
-    if (isFirst) this.#drawing?.draw(newest);
-    for (const candle of added) this.#drawing?.draw(candle);
+    if (older.length < changed.length) this.#drawing?.draw(newest);
   }
 
   /** Sends a request until it succeeds; returns no page if the feed was stopped. */

@@ -21,6 +21,7 @@ let gate: Gate;
 let page: BuiltPage;
 let browser: Browser;
 let context: BrowserContext;
+let errors: string[];
 
 before(async () => {
   service = await Service.start();
@@ -42,6 +43,8 @@ beforeEach(async () => {
   await service.post('GBPUSD', 'H1', pounds);
   context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
   gate.asked.length = 0;
+  errors = [];
+  context.on('weberror', (error) => errors.push(error.error().message));
 });
 
 afterEach(async () => {
@@ -49,6 +52,7 @@ afterEach(async () => {
   gate.open();
   await context.close();
   await until(() => gate.streams === 0, 'the streams have ended with their tabs');
+  assert.deepEqual(errors, [], 'the page throws nothing');
 });
 
 /** Opens a tab, and waits until its series is in a stream. */
@@ -130,6 +134,18 @@ test('a corrected candle is shown, and the view stays where it is', async () => 
   assert.equal(await view(), before);
   await service.post('EURUSD', 'H1', [later(1)]);
   await shows(tab, [...walk.with(300, { ...wrong, volume: 77_777 }), later(1)], 'the chart is still live');
+});
+
+test('candles that come after a newer one are put between the others', async () => {
+  const tab = await open();
+  await shows(tab, newest, 'the newest page is on the chart');
+  const hour = later(1, { complete: false });
+  await service.post('EURUSD', 'H1', [hour]);
+  await shows(tab, [...newest, hour], 'a candle forms');
+  await service.post('EURUSD', 'H1', [later(4, { complete: false })]);
+  await shows(tab, [...newest, hour, later(4, { complete: false })], 'a newer one forms');
+  await service.post('EURUSD', 'H1', [later(1), later(2), later(3)]);
+  await shows(tab, [...newest, later(1), later(2), later(3), later(4, { complete: false })], 'all are on the chart');
 });
 
 test('six tabs share one stream, and it goes on when the tab that reads it closes', async () => {

@@ -241,6 +241,9 @@ test('a forming candle moves, closes, and the next one forms', async () => {
   );
   const last = chart.feeds.at(-1)?.last;
   assert.deepEqual(last, later(2, { volume: 5, complete: false }));
+  const missed = [later(2, { volume: 40 }), later(3), later(4), later(5, { complete: false })];
+  await service.post('EURUSD', 'H1', missed);
+  await until(holds(chart, [...page, later(1, { volume: 30 }), ...missed]), 'it closes, and several others follow');
 });
 
 test('a candle that closes after the next one began is corrected in its place', async () => {

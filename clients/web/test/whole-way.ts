@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { Client } from 'pg';
 import type { Browser, Page } from 'playwright-core';
 import type { Candle } from '../lib/candlewick.ts';
@@ -27,6 +27,7 @@ let browser: Browser;
 let tab: Page;
 /** True once the page's live stream is open. */
 let live = false;
+const errors: string[] = [];
 let terminal: Terminal;
 /** The broker's hourly candles so far, oldest first. The last one is forming. */
 let market: Candle[];
@@ -72,6 +73,8 @@ after(async () => {
   await server?.query(`drop database if exists ${DATABASE} with (force)`);
   await server?.end();
 });
+
+afterEach(() => assert.deepEqual(errors, [], 'the page throws nothing'));
 
 test('the chart holds exactly the candles of the market', async () => {
   await terminal.tell('init');
@@ -132,6 +135,7 @@ async function open(): Promise<void> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
   tab = await context.newPage();
   live = false;
+  tab.on('pageerror', (error) => errors.push(error.message));
   tab.on('response', (response) => (live ||= response.url().includes('/api/live') && response.ok()));
   await tab.clock.setFixedTime(forming().timestamp + HOUR / 4);
   await tab.goto(`${page.url}/?symbol=EURUSD&timeframe=H1`);
