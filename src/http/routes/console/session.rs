@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::http::middleware::auth::Keyring;
 use crate::http::middleware::credentials::{Caller, Credential};
 use crate::http::middleware::host;
-use crate::http::middleware::rate_limit::Limiter;
+use crate::http::middleware::rate_limit::{Limiter, RateLimitExceeded};
 use crate::http::middleware::session::{self, GRANT_SECONDS, Grant, Session, WrongSession};
 use crate::http::net::client_address::{Client, Proxies};
 use crate::http::problem::{self, Code, Problem};
@@ -83,13 +83,44 @@ pub(crate) struct HeldCredential {
     ends: i64,
 }
 
+/// The refusal of a request about a session.
+#[derive(Debug)]
+pub(crate) enum SessionRefusal {
+    Problem(Problem),
+    /// A problem with a known key, whose name goes into the log.
+    OfKey(Problem, Caller),
+    RateLimited(RateLimitExceeded),
+}
+
+impl From<Problem> for SessionRefusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<RateLimitExceeded> for SessionRefusal {
+    fn from(exceeded: RateLimitExceeded) -> Self {
+        Self::RateLimited(exceeded)
+    }
+}
+
+impl IntoResponse for SessionRefusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Problem(problem) => problem.into_response(),
+            Self::OfKey(problem, caller) => (Extension(caller), problem).into_response(),
+            Self::RateLimited(exceeded) => exceeded.into_response(),
+        }
+    }
+}
+
 impl Console {
     /// The session of a request. A wrong cookie counts as a wrong key, and as no session.
-    async fn session(&self, client: Client, headers: &HeaderMap) -> Result<Session, Response> {
+    async fn session(&self, client: Client, headers: &HeaderMap) -> Result<Session, SessionRefusal> {
         match self.keyring.session(client, headers) {
             Ok(session) => Ok(session),
             Err(WrongSession) => {
-                self.limiter.take_wrong_key(client).await.map_err(IntoResponse::into_response)?;
+                self.limiter.take_wrong_key(client).await?;
                 Ok(Session::default())
             }
         }
@@ -101,38 +132,37 @@ impl Console {
         client: Client,
         is_on_this_machine: bool,
         sign_in: SignIn,
-    ) -> Result<Vec<Arc<Credential>>, Response> {
+    ) -> Result<Vec<Arc<Credential>>, SessionRefusal> {
         match sign_in {
             SignIn { credential: Some(secret), development: None } => Ok(vec![self.find(client, &secret).await?]),
             SignIn { credential: None, development: Some(true) } if is_on_this_machine => {
                 Ok(self.keyring.entries().for_console())
             }
-            SignIn { credential: None, development: Some(true) } => Err(Problem::new(
-                Code::Unauthorized,
-                "Only in development, and only from the machine of the service under localhost, a sign-in needs no key; enter one.",
-            )
-            .into_response()),
-            _ => Err(Problem::new(
-                Code::InvalidValues,
-                "The body holds neither one credential nor development; send {\"credential\":\"…\"}.",
-            )
-            .into_response()),
+            SignIn { credential: None, development: Some(true) } => {
+                const DETAIL: &str = "Only in development, and only from the machine of the service under localhost, a \
+                                      sign-in needs no key; enter one.";
+                Err(Problem::new(Code::Unauthorized, DETAIL).into())
+            }
+            _ => {
+                const DETAIL: &str =
+                    "The body holds neither one credential nor development; send {\"credential\":\"…\"}.";
+                Err(Problem::new(Code::InvalidValues, DETAIL).into())
+            }
         }
     }
 
     /// The credential with this value. A wrong one counts as a wrong key.
-    async fn find(&self, client: Client, secret: &str) -> Result<Arc<Credential>, Response> {
+    async fn find(&self, client: Client, secret: &str) -> Result<Arc<Credential>, SessionRefusal> {
         let Some(credential) = self.keyring.entries().find(secret.trim_ascii().as_bytes(), None) else {
-            self.limiter.take_wrong_key(client).await.map_err(IntoResponse::into_response)?;
+            self.limiter.take_wrong_key(client).await?;
             let detail = "No such key is known; enter a read token or a maintenance key alone, without its name.";
-            return Err(Problem::new(Code::Unauthorized, detail).into_response());
+            return Err(Problem::new(Code::Unauthorized, detail).into());
         };
         if credential.session_key().is_none() {
             let detail =
                 "This is an ingest key, which posts candles; the console takes a read token or a maintenance key.";
-            let mut response = Problem::new(Code::WrongScope, detail).into_response();
-            response.extensions_mut().insert(Caller(Arc::clone(&credential.name)));
-            return Err(response);
+            let caller = Caller(Arc::clone(&credential.name));
+            return Err(SessionRefusal::OfKey(Problem::new(Code::WrongScope, detail), caller));
         }
         Ok(credential)
     }
@@ -185,7 +215,7 @@ impl IntoResponses for SignInProblems {
          headers(("cache-control" = String, description = "`no-store`."))),
     )
 )]
-pub(crate) async fn get(State(console): State<Console>, request: Request) -> Result<Response, Response> {
+pub(crate) async fn get(State(console): State<Console>, request: Request) -> Result<Response, SessionRefusal> {
     let (client, headers) = (console.proxies.client(&request), request.headers());
     let session = console.session(client, headers).await?;
     let is_stale = session.grants().is_empty()
@@ -214,12 +244,12 @@ pub(crate) async fn get(State(console): State<Console>, request: Request) -> Res
         SignInProblems,
     )
 )]
-pub(crate) async fn post(State(console): State<Console>, request: Request) -> Result<Response, Response> {
+pub(crate) async fn post(State(console): State<Console>, request: Request) -> Result<Response, SessionRefusal> {
     let client = console.proxies.client(&request);
     require_own_page(&request, client)?;
     let is_on_this_machine = console.is_on_this_machine(client, &request);
     let mut session = console.session(client, request.headers()).await?;
-    let sign_in = read(request.into_body()).await.map_err(IntoResponse::into_response)?;
+    let sign_in = read(request.into_body()).await?;
     let entered = console.entered(client, is_on_this_machine, sign_in).await?;
     let now = console.clock.now().seconds();
     let caller = entered.first().map(|credential| Caller(Arc::clone(&credential.name)));
@@ -244,7 +274,7 @@ pub(crate) async fn post(State(console): State<Console>, request: Request) -> Re
          headers(("set-cookie" = String, description = "Removes the session."))),
     )
 )]
-pub(crate) async fn delete(State(console): State<Console>, request: Request) -> Result<Response, Response> {
+pub(crate) async fn delete(State(console): State<Console>, request: Request) -> Result<Response, SessionRefusal> {
     let client = console.proxies.client(&request);
     require_own_page(&request, client)?;
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -253,13 +283,13 @@ pub(crate) async fn delete(State(console): State<Console>, request: Request) -> 
 }
 
 /// Refuses a request that does not come from a page of this service, so that no other page can sign a browser in or out.
-fn require_own_page(request: &Request, client: Client) -> Result<(), Response> {
+fn require_own_page(request: &Request, client: Client) -> Result<(), Problem> {
     if session::is_from_own_page(request.headers(), client) {
         return Ok(());
     }
     let detail = "Only pages of this service may change a session, and this request does not say that it comes from one; open \
                   /console, and send a key with requests of your own.";
-    Err(Problem::new(Code::ForeignOrigin, detail).into_response())
+    Err(Problem::new(Code::ForeignOrigin, detail))
 }
 
 /// Reads the body of a sign-in. No error quotes it, because it holds a key.
