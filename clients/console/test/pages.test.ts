@@ -130,6 +130,7 @@ test('the gaps of a series are those of the report, and lead to the chart', asyn
   await tab.getByRole('link', { name: 'Chart of 2025-07' }).first().click();
   await tab.locator('.chart').waitFor();
   assert.match(tab.url(), /at=2025-07-\d\d/);
+  await tab.getByText('History').waitFor();
 });
 
 test('posts, conflicts and refusals are those of the process', async () => {

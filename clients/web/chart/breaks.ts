@@ -1,4 +1,5 @@
 /** Finds the places of a chart at which candles are missing. */
+import { wallClock, zoneOf } from './zones';
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;
@@ -7,7 +8,7 @@ const MIN_PAUSES = 3;
 
 /**
  * The opening times of candles before which others are missing, with the number of periods in between. Weekends do not count, and neither do
- * pauses that come every day, such as the hour in which an index is not traded.
+ * pauses that come every day, nor the one after New York's close, in which many markets pause.
  */
 export function breaksIn(candles: { timestamp: number }[], minutes: number): Map<number, number> {
   const period = minutes * MINUTE;
@@ -17,6 +18,7 @@ export function breaksIn(candles: { timestamp: number }[], minutes: number): Map
     const missing = Math.round((time - before) / period) - 1;
     // Days and months have different lengths, and weeks may begin on another day after a holiday.
     if (missing < 1 || (minutes > 1440 && missing < 2) || spansWeekend(before, time, period)) continue;
+    if (minutes < 1440 && isRollover(before + period, time)) continue;
     found.push({ index, from: before + period, missing });
   }
   const pauses = new Map<number, number>();
@@ -38,4 +40,13 @@ function spansWeekend(before: number, time: number, period: number): boolean {
   const noon = 2.5 * DAY;
   const saturday = Math.ceil((from - noon) / (7 * DAY)) * 7 * DAY + noon;
   return period >= DAY ? to - from <= 3 * DAY && saturday < to : saturday < to;
+}
+
+const HOUR = 60 * MINUTE;
+const NEW_YORK = zoneOf('ny');
+
+/** Returns whether candles are missing only around 17:00 in New York, where trading days end: from 16:00 to 18:30 at most. */
+function isRollover(from: number, to: number): boolean {
+  const day = wallClock(NEW_YORK, from).getTime() % DAY;
+  return day >= 16 * HOUR && day <= 17.5 * HOUR && day + (to - from) <= 18.5 * HOUR;
 }

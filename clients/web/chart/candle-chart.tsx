@@ -109,7 +109,10 @@ export function CandleChart(props: Props) {
       history.current?.stop();
       loader.current!.stop();
       const around: HistoryLoader = new HistoryLoader(client, time, {
-        loaded: () => centre(chart(), time),
+        loaded: (last) => {
+          centre(chart(), time);
+          onFeed(last ? { state: 'ok', last } : { state: 'empty' });
+        },
         end: () => {
           if (history.current === around) newest();
         },

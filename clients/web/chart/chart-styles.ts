@@ -36,7 +36,6 @@ export function chartStyles(palette: Palette): DeepPartial<Styles> {
   const font = { family, size: 12, color: muted };
   const changing = { upColor: up, downColor: down, noChangeColor: muted };
   const label = { ...font, color: background, backgroundColor: text, borderColor: text, borderRadius: 3 };
-  const mark = { color: muted, textFamily: family, textSize: 11 };
   const axis = { axisLine: { show: false }, tickLine: { show: false }, tickText: font };
   return {
     grid: { horizontal: { color: faint, style: 'solid' }, vertical: { show: false } },
@@ -51,8 +50,9 @@ export function chartStyles(palette: Palette): DeepPartial<Styles> {
         noChangeWickColor: muted,
       },
       priceMark: {
-        high: mark,
-        low: mark,
+        // The library draws them for candles that are not in view, too, where the edge cuts them.
+        high: { show: false },
+        low: { show: false },
         last: { ...changing, text: { family, color: background, borderRadius: 3 } },
       },
       tooltip: { title: { show: false }, legend: { ...font, marginLeft: 6, marginRight: 4 } },

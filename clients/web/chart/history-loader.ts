@@ -8,7 +8,8 @@ const PAUSE = 2000;
 
 /** Calls that report what the loader did. */
 export type HistoryEvents = {
-  loaded: (candles: Candle[]) => void;
+  /** The candles around the date are on the chart; `newest` is the newest of the series. */
+  loaded: (newest: Candle | undefined) => void;
   /** The newest candle was loaded. */
   end: () => void;
   error: (error: CandlewickError) => void;
@@ -50,11 +51,12 @@ export class HistoryLoader implements DataLoader {
     if (type === 'init') {
       const from = await this.#ask({ ...series, from: iso(this.#time), limit: AROUND });
       const before = from && (await this.#ask({ ...series, before: iso(this.#time), limit: AROUND }));
-      if (!before) return;
+      const newest = before && (await this.#ask({ ...series, limit: 1 }));
+      if (!newest) return;
       const candles = [...before.candles, ...from.candles];
       this.#isPlacing = true;
       callback(candles, { forward: before.moreBefore, backward: true });
-      this.#on.loaded(candles);
+      this.#on.loaded(newest.candles[0]);
       this.#isPlacing = false;
     } else if (type === 'forward') {
       const page = await this.#ask({ ...series, before: iso(timestamp!) });

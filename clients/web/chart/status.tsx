@@ -59,7 +59,7 @@ export function Status(props: { feed: ShownFeed; place: Place; zone: Zone; timef
           {state !== 'quiet' && <span className="age">opened {ago(now - last.timestamp)} ago</span>}
         </>
       )}
-      <span className="zone">Times in {zone.name}</span>
+      <span className="zone">Times: {zone.name}</span>
     </footer>
   );
 }

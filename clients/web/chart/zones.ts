@@ -19,7 +19,7 @@ const own = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 export const ZONES: Zone[] = [
   { id: 'utc', name: 'UTC', iana: 'UTC', shift: 0, align: 'utc' },
   { id: 'browser', name: `Local, ${own.replaceAll('_', ' ')}`, iana: own, shift: 0, align: own },
-  { id: 'broker', name: 'Broker, New York + 7 h', iana: 'America/New_York', shift: 7 * HOUR, align: 'ny17' },
+  { id: 'broker', name: 'Broker, NY + 7 h', iana: 'America/New_York', shift: 7 * HOUR, align: 'ny17' },
   { id: 'athens', name: 'Broker, Athens', iana: 'Europe/Athens', shift: 0, align: 'Europe/Athens' },
   { id: 'ny', name: 'New York', iana: 'America/New_York', shift: 0, align: 'ny17' },
 ];

@@ -133,8 +133,10 @@ test('missing candles are found, and weekends and daily pauses are not', () => {
   assert.deepEqual(found(at('2025-08-01T12:00:00Z', '2025-08-05T21:00:00Z'), 60), ['08-05T21:00 104']);
   assert.deepEqual(found(at('2025-08-01T00:00:00Z', '2025-08-04T00:00:00Z', '2025-08-06T00:00:00Z'), 1440), ['08-06T00:00 1']);
   assert.deepEqual(found(at('2025-07-01T00:00:00Z', '2025-08-01T00:00:00Z', '2025-09-01T00:00:00Z'), 43_200), []);
-  // An index that is not traded from 21:00 to 22:00, with one hour missing besides.
-  const hours = every('2025-08-04T00:00:00Z', HOUR, 96).filter((time) => new Date(time).getUTCHours() !== 21);
+  // The pause after New York's close at 21:00, and one hour later.
+  assert.deepEqual(found(at('2025-08-05T20:59:00Z', '2025-08-05T22:00:00Z', '2025-08-05T22:01:00Z', '2025-08-06T00:01:00Z'), 1), ['08-06T00:01 119']);
+  // A market that is not traded from 07:00 to 08:00, with one hour missing besides.
+  const hours = every('2025-08-04T00:00:00Z', HOUR, 96).filter((time) => new Date(time).getUTCHours() !== 7);
   const candles = hours.filter((time) => time !== Date.parse('2025-08-06T09:00:00Z')).map((timestamp) => ({ timestamp }));
   assert.deepEqual(found(candles, 60), ['08-06T10:00 1']);
 });

@@ -103,7 +103,7 @@ test('candles appear as they were posted, with the digits of their series', asyn
   await seen('Live');
   await seen('Forming since Fri 2025-08-01 14:00');
   await seen('opened 30 min ago');
-  await seen('Times in UTC');
+  await seen('Times: UTC');
   await screenshot('chart');
 });
 
