@@ -1,5 +1,6 @@
 import type { Metadata, Viewport } from 'next';
 import type { ReactNode } from 'react';
+import '../chart/chart.css';
 import './globals.css';
 
 export const metadata: Metadata = { title: 'candlewick', description: 'A chart of the candles that candlewick keeps.' };

@@ -42,6 +42,8 @@ beforeEach(async () => {
   await service.post('EURUSD', 'H1', walk);
   await service.post('GBPUSD', 'H1', pounds);
   context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
+  // A quarter of an hour after the next candle opened: the page calls a series live only if its candles are of now.
+  await context.clock.setFixedTime(end.timestamp + 1.25 * HOUR);
   gate.asked.length = 0;
   errors = [];
   context.on('weberror', (error) => errors.push(error.error().message));

@@ -64,6 +64,14 @@ const shows = (candles: Candle[], what: string) => browsing.shows(tab, candles, 
 const screenshot = (name: string) => browsing.screenshot(tab, name);
 const seen = (text: string | RegExp) => tab.getByText(text).first().waitFor();
 
+/** Finds a symbol by its name, or by a part that only it has. */
+async function pick(name: string): Promise<void> {
+  const symbol = tab.getByRole('combobox', { name: 'Symbol' });
+  await symbol.click();
+  await symbol.fill(name);
+  await symbol.press('Enter');
+}
+
 test('an empty store is explained, and the first candle that is posted appears', async () => {
   await open();
   await seen('No candles yet');
@@ -93,9 +101,9 @@ test('candles appear as they were posted, with the digits of their series', asyn
   assert.equal(await tab.locator('.last').textContent(), forming.close.toFixed(5));
   assert.equal(await tab.title(), `EURUSD H1 ${forming.close.toFixed(5)}`);
   await seen('Live');
-  await seen('Forming since 1 Aug 2025, 14:00');
+  await seen('Forming since Fri 2025-08-01 14:00');
   await seen('opened 30 min ago');
-  await seen('Times in UTC');
+  await seen('Times: UTC');
   await screenshot('chart');
 });
 
@@ -190,7 +198,7 @@ test('keys with Alt, Ctrl, Meta or Shift are left to the browser', async () => {
 test('a symbol and a timeframe can be picked, and the address keeps them', async () => {
   await open('/?symbol=EURUSD&timeframe=M1');
   await shows(minutes, 'minutes are on the chart');
-  await tab.getByLabel('Symbol').selectOption('GBPUSD.raw');
+  await pick('gbp');
   await shows(pounds, 'the other symbol is on the chart, in a timeframe that it has');
   assert.equal(new URL(tab.url()).search, '?symbol=GBPUSD.raw&timeframe=H1');
   await tab.reload();
@@ -228,12 +236,12 @@ test('a daily candle that opened on the evening before is labelled with its open
       fillText.apply(this, parameters);
     };
   });
-  await tab.getByLabel('Symbol').selectOption('JP225');
+  await pick('JP225');
   await shows([day], 'the day is on the chart');
   const times = () =>
-    tab.evaluate(() => (window as unknown as { written: string[] }).written.filter((it) => it.startsWith('2025-07')));
-  await until(async () => (await times()).length > 1, 'the opening time is written below the chart and above it');
-  assert.deepEqual([...new Set(await times())], ['2025-07-31 22:00']);
+    tab.evaluate(() => (window as unknown as { written: string[] }).written.filter((it) => /2025.*31|31.*2025/.test(it)));
+  await until(async () => new Set(await times()).size > 1, 'the opening time is written below the chart and above it');
+  assert.deepEqual([...new Set(await times())].sort(), ['31 Jul 2025', 'Thu 2025-07-31 22:00']);
 });
 
 test('a series that is not stored is explained, and appears once it is stored', async () => {
@@ -280,15 +288,15 @@ test('typing finds one of thousands of series, and only pages that have changed 
   await service.post('ZAR', 'D1', [end]);
   await until(() => statuses.includes(200), 'the page that has changed is sent');
   assert.equal(statuses.slice(0, statuses.indexOf(200)).length % 2, 1, 'the page that has changed is the second');
-  assert.ok((await tab.getByLabel('Symbol').locator('option').count()) < 400, 'the list stays short');
-  const filter = tab.getByLabel('Filter');
-  await filter.fill('m119');
-  await tab.getByLabel('Symbol').selectOption('SYM11999');
+  const symbol = tab.getByRole('combobox', { name: 'Symbol' });
+  await symbol.click();
+  assert.ok((await tab.getByRole('option').count()) < 400, 'the list stays short');
+  await symbol.fill('m1199');
+  await tab.getByRole('option', { name: 'SYM11999' }).click();
   await shows([end], 'a symbol of the second page is on the chart');
-  await filter.fill('zar');
-  await filter.press('Enter');
+  await pick('zar');
   await until(() => new URL(tab.url()).search === '?symbol=ZAR&timeframe=D1', 'the symbol that was found is chosen');
-  assert.equal(await filter.inputValue(), '');
+  assert.equal(await symbol.inputValue(), 'ZAR');
   await screenshot('many-series');
 });
 
@@ -364,9 +372,9 @@ test('the page follows the colour scheme of the reader, even when that changes',
       const { chart } = document.querySelector('.chart') as unknown as { chart: Chart };
       return [getComputedStyle(document.body).backgroundColor, chart.getStyles().candle.bar.upColor];
     });
-  assert.deepEqual(await colors(), ['rgb(18, 22, 29)', '#62b0f0']);
+  assert.deepEqual(await colors(), ['rgb(18, 22, 29)', 'rgb(98, 176, 240)']);
   await tab.emulateMedia({ colorScheme: 'light' });
-  await until(async () => (await colors()).join() === 'rgb(252, 252, 251),#0b69b7', 'the page and the chart are light');
+  await until(async () => (await colors()).join() === 'rgb(252, 252, 251),rgb(11, 105, 183)', 'the page and the chart are light');
 });
 
 test('a narrow screen shows everything without scrolling sideways', async () => {

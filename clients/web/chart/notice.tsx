@@ -1,13 +1,16 @@
 import type { CandlewickError } from '../lib/candlewick';
-import type { Choice } from './series-picker';
+import type { Choice } from './choice';
 import type { ShownFeed } from './status';
 
+/** Explains an error and what the reader can do about it. */
+export type Explain = (error: CandlewickError) => { title: string; advice: string };
+
 /** Says what the reader has to know or do before there are candles, or, on top of the chart, before there are new ones. */
-export function Notice({ feed, choice }: { feed: ShownFeed; choice?: Choice }) {
+export function Notice({ feed, choice, explain }: { feed: ShownFeed; choice?: Choice; explain: Explain }) {
   if (feed.state === 'ok') return null;
   if (feed.state === 'loading') {
     return (
-      <p className="notice quiet" role="status">
+      <p className="notice quiet-notice" role="status">
         Loading {choice ? `${choice.symbol} ${choice.timeframe}` : 'the series'} …
       </p>
     );
@@ -21,7 +24,7 @@ export function Notice({ feed, choice }: { feed: ShownFeed; choice?: Choice }) {
           They appear here as soon as they are stored. Attach the Expert Advisor to a chart in MetaTrader, or post a
           first candle by hand:
         </p>
-        <pre>{firstPost(symbol, timeframe)}</pre>
+        <pre tabIndex={0}>{firstPost(symbol, timeframe)}</pre>
         <p>Use the address and the key of your candlewick.</p>
       </div>
     );
@@ -52,36 +55,4 @@ function firstPost(symbol: string, timeframe: string): string {
     ',\n     "',
   );
   return `curl http://127.0.0.1:8000/api/v1/candles -H "X-API-KEY: $KEY" -d \\\n    '${body.replaceAll("'", "'\\''")}'`;
-}
-
-function explain(error: CandlewickError): { title: string; advice: string } {
-  switch (error.code) {
-    case 'unauthorized':
-    case 'wrong_scope':
-      return {
-        title: 'The token is not accepted',
-        advice:
-          'On the server of this page, set CANDLEWICK_TOKEN to a read token of candlewick (INTERNAL_API_TOKEN), and restart the page.',
-      };
-    case 'not_configured':
-      return { title: 'Not set up yet', advice: error.detail };
-    case 'unreadable':
-      return {
-        title: 'Something else answers',
-        advice: 'If you logged in to see this page, load it again. Otherwise, CANDLEWICK_URL does not lead to candlewick.',
-      };
-    case 'unreachable':
-      // Without a status, not even the page's own server has answered.
-      return error.status === 0
-        ? {
-            title: 'No connection',
-            advice: 'The server of this page does not answer. Check your network, and whether the server runs.',
-          }
-        : { title: 'candlewick does not answer', advice: error.detail };
-    default:
-      return {
-        title: 'candlewick has a problem',
-        advice: error.requestId ? `${error.detail} (request ${error.requestId})` : error.detail,
-      };
-  }
 }
