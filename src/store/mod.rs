@@ -6,6 +6,7 @@ mod decimal;
 mod digits;
 mod error;
 mod inspection;
+mod jobs;
 mod latest;
 pub mod postgres;
 mod precision;
@@ -46,6 +47,10 @@ pub use changes::{
 pub use digits::PriceDigits;
 pub use error::{Cause, Missing, StoreError};
 pub use inspection::{Finding, Findings, Severity};
+pub use jobs::{
+    Expired, IDEMPOTENCY, Job, JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection, LEASE,
+    Lease, MAX_ATTEMPTS, NewFile, NewJob, SWEEP_ROWS, StoredFile,
+};
 pub use latest::{LatestCandle, LatestPage};
 pub use precision::Outliers;
 pub use reading::Reading;

@@ -55,7 +55,8 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
             scalar(&database, secured).await,
             "_sqlx_migrations true false, market_data_candles true false, market_data_changes true false, \
              market_data_live_candles true false, \
-             market_data_newest_candles true false"
+             market_data_newest_candles true false, research_files true false, research_items true false, \
+             research_jobs true false"
         );
     });
 }
@@ -174,6 +175,13 @@ fn supabase_roles_get_only_the_intended_grants() {
             ("service_role", record, Ok(1)),
             ("service_role", select(changes), Ok(1)),
             ("service_role", format!("delete from {changes}"), Err(())),
+            ("anon", select("research_jobs"), Err(())),
+            ("authenticated", select("research_jobs"), Err(())),
+            ("authenticated", select("research_items"), Err(())),
+            ("authenticated", select("research_files"), Err(())),
+            ("service_role", "update research_jobs set priority = 1".into(), Ok(0)),
+            ("service_role", "delete from research_items".into(), Ok(0)),
+            ("service_role", "delete from research_files".into(), Ok(0)),
         ];
         let mut connection = database.connect().await;
         for (role, sql, expected) in cases {

@@ -1,0 +1,3 @@
+//! Jobs of research.
+
+mod store;
