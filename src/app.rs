@@ -31,6 +31,7 @@ use crate::ingest::Ingest;
 use crate::live::Live;
 use crate::maintain::Maintenance;
 use crate::query::Query;
+use crate::research::{Research, StartError};
 use crate::retention;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -69,7 +70,7 @@ pub struct Reloader {
 impl Reloader {
     /// Accepts these keys and no others from the next request on.
     pub fn replace_keys(&self, keys: &Keys) {
-        self.keyring.replace(Credentials::new(&keys.ingest, &keys.read, &keys.maintenance));
+        self.keyring.replace(Credentials::new(&keys.ingest, &keys.read, &keys.maintenance, &keys.research));
     }
 
     /// Reads the certificate's files again, if HTTPS is served directly. The result is logged.
@@ -97,6 +98,9 @@ pub enum AppError {
     /// The address of the Redis server that shares the rate limits cannot be used.
     #[error("RATE_LIMIT_REDIS_URL cannot be used")]
     SharedLimits(#[source] Box<dyn Error + Send + Sync>),
+    /// Research cannot be started.
+    #[error(transparent)]
+    Research(#[from] StartError),
     /// The database cannot be used until an operator changes something.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -140,15 +144,17 @@ impl App {
         let shared = shared.map_err(|error| AppError::SharedLimits(error.into()))?;
         let states = (ready.clone(), stopping.clone());
         let (for_retention, live_clock) = (clock.clone(), clock.clone());
+        let research = Research::start(&config.research, store.clone(), clock.clone())?;
         let maintenance = Maintenance::new(store.clone(), clock);
         let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
-        let parts = (ingest.clone(), query.clone(), maintenance, live.clone());
+        let parts = (ingest.clone(), query.clone(), maintenance, live.clone(), research.clone());
         let service = Service::new(config, started_at, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
         upkeep.spawn(live.follow());
+        upkeep.spawn(research.maintain());
         upkeep.spawn({
             let store = store.clone();
             async move { match store.follow_standby().await {} }

@@ -25,7 +25,7 @@ use crate::history::{
     Remote, ServiceFlags, Sink, Source, VerifyFlags, Voice,
 };
 use crate::reload::{self, ReloadRequests};
-use crate::research::{self, BacktestFlags, PineFlags, ResearchError, Strategies, StrategiesFlags};
+use crate::research::{self, BacktestFlags, PineFlags, ResearchError, StartError, Strategies, StrategiesFlags};
 use crate::store::{Severity, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sentry::{self, SentryGuard};
@@ -130,7 +130,7 @@ enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
-    /// Print a new key for MT5_API_KEY, INTERNAL_API_TOKEN or MAINTENANCE_KEY
+    /// Print a new key for MT5_API_KEY, INTERNAL_API_TOKEN, MAINTENANCE_KEY or RESEARCH_API_KEY
     Keygen,
 }
 
@@ -246,9 +246,13 @@ impl CommandError {
         let must_change = match self {
             Self::Config(_)
             | Self::BadQuestion(_)
-            | Self::Research(ResearchError::Invalid(_))
+            | Self::Research(
+                ResearchError::Invalid(_) | ResearchError::UnknownStrategy { .. } | ResearchError::IntradayOnly(..),
+            )
             | Self::App(
-                AppError::Certificate(_) | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
+                AppError::Certificate(_)
+                | AppError::Research(StartError::Strategies(_))
+                | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
             ) => true,
             Self::History(error) => error.must_change(),
             _ => false,
@@ -356,7 +360,10 @@ async fn serve(flags: Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     let app = App::start(&config, Clock::system(), metrics)?;
-    reload::log_keys((&config.ingest_keys, &config.read_tokens, &config.maintenance_keys), "keys");
+    reload::log_keys(
+        (&config.ingest_keys, &config.read_tokens, &config.maintenance_keys, &config.research_keys),
+        "keys",
+    );
     tokio::spawn(reload_requests.serve(app.reloader(), flags));
     let admin = app.admin_address().map(tracing::field::display);
     tracing::info!(address = %app.address(), admin, environment = config.environment.name(), "listening");

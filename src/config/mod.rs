@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod network;
 mod reader;
+mod research;
 mod retention;
 mod shared_limits;
 mod unknown;
@@ -30,6 +31,7 @@ pub use limits::Limits;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
+pub use research::ResearchConfig;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
 pub use unknown::Misnamed;
@@ -61,6 +63,8 @@ pub struct Config {
     pub read_tokens: Vec<ApiKey>,
     /// Keys that may correct and delete candles. Without one nobody may over HTTP.
     pub maintenance_keys: Vec<ApiKey>,
+    /// Keys that may start jobs of research. Without one nobody may.
+    pub research_keys: Vec<ApiKey>,
     /// The origins, hosts and proxies from which requests are accepted.
     pub access: Access,
     /// The rate limits of requests.
@@ -71,6 +75,8 @@ pub struct Config {
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
+    /// The settings of research.
+    pub research: ResearchConfig,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -163,6 +169,7 @@ impl Reader<'_> {
         let shared_limits = self.shared_limits();
         let limits = self.limits();
         let retention = self.retention();
+        let research = self.research();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
@@ -180,11 +187,13 @@ impl Reader<'_> {
             ingest_keys: keys.ingest,
             read_tokens: keys.read,
             maintenance_keys: keys.maintenance,
+            research_keys: keys.research,
             access,
             rate_limits,
             shared_limits,
             limits,
             retention,
+            research,
             log,
             sentry_dsn,
             docs_enabled,

@@ -21,9 +21,10 @@ impl Variable {
     #[must_use]
     pub fn default_in(&self, environment: Environment) -> &'static str {
         match (self.name, environment) {
-            ("DATABASE_URL" | "MT5_API_KEY" | "INTERNAL_API_TOKEN", Environment::Staging | Environment::Production) => {
-                ""
-            }
+            (
+                "DATABASE_URL" | "MT5_API_KEY" | "INTERNAL_API_TOKEN" | "RESEARCH_API_KEY",
+                Environment::Staging | Environment::Production,
+            ) => "",
             ("LOG_FORMAT", Environment::Production) => "json",
             ("DOCS_ENABLED", Environment::Production) => "false",
             _ => self.default,
@@ -40,7 +41,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 33] = [
+pub const VARIABLES: [Variable; 37] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -64,6 +65,11 @@ pub const VARIABLES: [Variable; 33] = [
         "",
         "keys that may correct and delete stored candles, in the same form; without one nobody may over HTTP",
     ),
+    secret(
+        "RESEARCH_API_KEY",
+        "generated",
+        "keys that may test strategies and start jobs, in the same form; without one outside development nobody starts jobs",
+    ),
     plain(
         "ALLOWED_ORIGINS",
         "",
@@ -78,6 +84,7 @@ pub const VARIABLES: [Variable; 33] = [
         "maximum rate of requests for each ingest key: n/s, n/m or off; bursts may be twice as large",
     ),
     plain("RATE_LIMIT_QUERY", "200/s", "the same for each read token"),
+    plain("RATE_LIMIT_RESEARCH", "20/s", "the same for each research key"),
     plain(
         "RATE_LIMIT_ANONYMOUS",
         "10/s",
@@ -105,6 +112,12 @@ pub const VARIABLES: [Variable; 33] = [
         "",
         "folder of strategies of your own, each in a .toml or .json file, beside the catalogue",
     ),
+    plain(
+        "RESEARCH_THREADS",
+        "",
+        "number of threads that compute backtests, signals and jobs; all cores but one if empty, and none with 0",
+    ),
+    plain("RESEARCH_MEMORY", "256MiB", "maximum size of the candles and indicators that research keeps in memory"),
     secret("SENTRY_DSN", "", "DSN of the Sentry project that failures are reported to"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     plain("LOG_FORMAT", "text", "text or json; json is the default in production"),

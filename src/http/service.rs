@@ -29,11 +29,14 @@ use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
-use crate::http::routes::{candles, changes, corrections, export, freshness, gaps, index, latest, live, series};
+use crate::http::routes::{
+    backtests, candles, changes, corrections, export, freshness, gaps, index, latest, live, series, signals, strategies,
+};
 use crate::ingest::Ingest;
 use crate::live::Live;
 use crate::maintain::Maintenance;
 use crate::query::Query;
+use crate::research::Research;
 use crate::store::Store;
 
 /// The state of the routes. Clones share it, because axum makes several for each request.
@@ -47,6 +50,7 @@ struct Parts {
     query: Query,
     maintenance: Maintenance,
     live: Live,
+    research: Research,
     health: Health,
     admission: Arc<AdmissionControl>,
     max_body_bytes: MaxBodyBytes,
@@ -63,7 +67,7 @@ macro_rules! parts {
         })+
     };
 }
-parts!(ingest: Ingest, query: Query, maintenance: Maintenance, live: Live, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
+parts!(ingest: Ingest, query: Query, maintenance: Maintenance, live: Live, research: Research, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
 
 /// The public HTTP service.
 #[derive(Debug)]
@@ -85,20 +89,22 @@ impl Service {
         config: &Config,
         started_at: Timestamp,
         store: Store,
-        (ingest, query, maintenance, live): (Ingest, Query, Maintenance, Live),
+        (ingest, query, maintenance, live, research): (Ingest, Query, Maintenance, Live, Research),
         shared: SharedLimits,
         (reached, stopping): (watch::Receiver<bool>, CancellationToken),
     ) -> Self {
         let access = &config.access;
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
         let limiter = Limiter::new(&config.rate_limits, shared.clone());
-        let health = Health::new(store, ingest.clone(), shared.clone(), started_at, stopping.clone(), reached);
+        let parts = (store, ingest.clone(), research.clone());
+        let health = Health::new(parts, shared.clone(), started_at, stopping.clone(), reached);
         let admission = Arc::new(AdmissionControl::new());
         let state = AppState(Arc::new(Parts {
             ingest,
             query,
             maintenance,
             live,
+            research: research.clone(),
             health: health.clone(),
             admission: admission.clone(),
             max_body_bytes: MaxBodyBytes(config.limits.max_body_bytes),
@@ -119,7 +125,7 @@ impl Service {
         };
         let searches = rate_limit::of_wrong_keys(&config.rate_limits);
         let keyring = Keyring::new(
-            Credentials::new(&config.ingest_keys, &config.read_tokens, &config.maintenance_keys),
+            Credentials::new(&config.ingest_keys, &config.read_tokens, &config.maintenance_keys, &config.research_keys),
             searches,
             shared,
         );
@@ -163,18 +169,26 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
     let read = OpenApiRouter::new()
         .routes(routes!(candles::get))
         .routes(routes!(latest::get))
-        .routes(routes!(export::csv))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::parquet))
         .routes(routes!(gaps::get))
         .routes(routes!(changes::get))
         .routes(routes!(live::get))
         .routes(routes!(health::detailed));
+    let research = OpenApiRouter::new()
+        .routes(routes!(strategies::list))
+        .routes(routes!(strategies::get))
+        .routes(routes!(strategies::pine))
+        .routes(routes!(backtests::post))
+        .routes(routes!(signals::post))
+        .routes(routes!(signals::csv))
+        .routes(routes!(export::csv));
     let maintenance = OpenApiRouter::new().routes(routes!(corrections::post)).routes(routes!(candles::delete));
     let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));
     let routes = open
         .merge(guarded(ingest, &[Scope::Ingest]))
         .merge(guarded(read, &[Scope::Read]))
+        .merge(guarded(research, &[Scope::Read, Scope::Research]))
         .merge(guarded(maintenance, &[Scope::Maintenance]))
         .merge(guarded(either, &[Scope::Read, Scope::Ingest]));
     (routes, guards)

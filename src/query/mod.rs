@@ -43,7 +43,7 @@ pub use page::Page;
 pub(crate) use page::write_fields;
 pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
-pub(crate) use selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, parse_limit};
+pub(crate) use selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, Refusal, parse_limit};
 pub(crate) use series::parse_after as parse_series;
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
 

@@ -132,6 +132,7 @@ counters! {
     RateLimited = "candlewick_rate_limited_total" by "scope" {
         Ingest = "ingest",
         Query = "query",
+        Research = "research",
         Anonymous = "anonymous",
         WrongKey = "wrong_key",
     }

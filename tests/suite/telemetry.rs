@@ -158,7 +158,7 @@ fn counters_start_at_zero() {
         let counters = [
             ("candlewick_candles_total{result", &["added", "duplicate", "live", "rejected"][..]),
             ("candlewick_auth_failures_total{kind", &["misplaced", "missing", "several", "unknown", "wrong_scope"]),
-            ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "wrong_key"]),
+            ("candlewick_rate_limited_total{scope", &["anonymous", "ingest", "query", "research", "wrong_key"]),
             (
                 "candlewick_load_shed_total{reason",
                 &["answer_memory", "body_memory", "exports", "requests", "streams", "write_queue"],

@@ -26,7 +26,7 @@ use crate::http::problem::{self, Code, Problem};
             Every answer carries `x-request-id`. Every failure but those of `/health` and the verdicts of `/api/v1/freshness` is an `application/problem+json`. \
             GET routes answer HEAD too.",
     ),
-    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Corrections"), (name = "Health"), (name = "Documentation")),
+    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Corrections"), (name = "Research"), (name = "Health"), (name = "Documentation")),
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]
@@ -49,6 +49,10 @@ impl Modify for Security {
         components.add_security_scheme(
             "internal_token",
             header("X-Internal-Token", "A token from INTERNAL_API_TOKEN: reads candles."),
+        );
+        components.add_security_scheme(
+            "research_key",
+            header("X-API-KEY", "A key from RESEARCH_API_KEY: tests strategies and starts jobs."),
         );
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     }

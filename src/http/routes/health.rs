@@ -19,6 +19,7 @@ use crate::http::middleware::shared_limits::SharedLimits;
 use crate::http::problem::{self, Code};
 use crate::http::timeouts::PROBE_TIMEOUT;
 use crate::ingest::Ingest;
+use crate::research::Research;
 use crate::store::{Store, WriteError};
 use crate::telemetry::{REVISION, milliseconds};
 use candle::Timestamp;
@@ -31,6 +32,7 @@ const PROBE_TTL: Duration = Duration::from_secs(1);
 pub(crate) struct Health {
     store: Store,
     ingest: Ingest,
+    research: Research,
     shared_limits: SharedLimits,
     started: Instant,
     /// The time of `started` as a timestamp.
@@ -51,8 +53,7 @@ struct Probe {
 impl Health {
     /// The service is not ready before the store is `reached`, nor after `stopping` is cancelled.
     pub(crate) fn new(
-        store: Store,
-        ingest: Ingest,
+        (store, ingest, research): (Store, Ingest, Research),
         shared_limits: SharedLimits,
         started_at: Timestamp,
         stopping: CancellationToken,
@@ -61,6 +62,7 @@ impl Health {
         Self {
             store,
             ingest,
+            research,
             shared_limits,
             started: Instant::now(),
             started_at,
@@ -147,6 +149,15 @@ pub(crate) struct Details {
     /// decide; null where no Redis is configured.
     #[schema(example = "ok")]
     shared_limits: Option<&'static str>,
+    research: ResearchDetails,
+}
+
+/// The state of research.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ResearchDetails {
+    /// The number of threads that compute; 0 where this replica computes nothing.
+    #[schema(example = 3)]
+    threads: usize,
 }
 
 /// A write that failed.
@@ -268,5 +279,6 @@ pub(crate) async fn detailed(State(health): State<Health>) -> Json<Details> {
         last_ingest: health.ingest.last().map(Timestamp::millis),
         last_write_error: health.store.last_write_error().map(|error| health.write_error_details(error)),
         shared_limits: health.shared_limits.are_shared().map(state),
+        research: ResearchDetails { threads: health.research.threads().count() },
     })
 }

@@ -1,6 +1,7 @@
 //! The handlers, and what they share on the way in and out.
 
 mod accept_encoding;
+pub(crate) mod backtests;
 pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod changes;
@@ -15,3 +16,5 @@ pub(crate) mod latest;
 pub(crate) mod live;
 mod page;
 pub(crate) mod series;
+pub(crate) mod signals;
+pub(crate) mod strategies;

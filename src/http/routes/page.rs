@@ -31,7 +31,8 @@ impl PageRoute {
 
 const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
 const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
-const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
+/// The header that names what an answer leaves out.
+pub(crate) const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
 /// The header of answers that no cache may keep.
 pub(crate) const NOT_KEPT: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -91,7 +92,7 @@ fn describe(source: PageRoute, page: &Page) -> Result<HeaderMap, Problem> {
 /// It is written by hand and takes 22 ns. `IfNoneMatch` of the crate headers 0.4.2 takes 62 ns with the parsing of our
 /// own tag, finds no tag at all if one of several lines holds a byte beyond ASCII, and panics in debug builds if a tag
 /// contains a blank. Splitting a tag at its commas does no harm, because then no part has both quotes, as our tag does.
-fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn names_tag(headers: &HeaderMap, etag: &str) -> bool {
     fn opaque(tag: &str) -> &str {
         let tag = tag.trim();
         tag.strip_prefix("W/").unwrap_or(tag)
