@@ -11,7 +11,7 @@ use url::Url;
 
 use super::env::Source;
 use super::environment::Environment;
-use super::keys::MAINTENANCE_KEY;
+use super::keys::{MAINTENANCE_KEY, RESEARCH_KEY};
 use super::reader::Reader;
 use super::retention::RETENTION;
 
@@ -157,7 +157,7 @@ impl Reader<'_> {
             max_connections: self.size("DATABASE_MAX_CONNECTIONS", default.max_connections, 1..=1000),
             standby: self.standby(url),
             maintains: [MAINTENANCE_KEY, RETENTION].iter().any(|name| self.variables.get(name).is_some()),
-            researches: self.variables.get("RESEARCH_API_KEY").is_some(),
+            researches: self.variables.get(RESEARCH_KEY).is_some(),
             migrate_on_start: self.flag("MIGRATE_ON_START", default.migrate_on_start),
             ..default
         };
