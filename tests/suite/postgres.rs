@@ -17,7 +17,10 @@ pub const ADOPTED: &str = "create table market_data_candles (
     volume bigint not null, created_at timestamptz default now(), unique (symbol, timeframe, timestamp))";
 
 pub async fn prepare(url: &str, migrate: bool) -> Result<(), StoreError> {
-    let store = Store::open(&Environment::new(url).config().database)?;
+    let mut config = Environment::new(url).config().database;
+    // Jobs need more than candles do, which tests/suite/jobs checks.
+    config.researches = false;
+    let store = Store::open(&config)?;
     let result = store.prepare(migrate).await;
     store.close().await;
     result

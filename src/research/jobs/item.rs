@@ -142,6 +142,10 @@ impl ItemRun {
         };
         match optimize(&searched, Threads::Pool(pool), stop, &mut report_point) {
             Ok(result) if result.stopped == Some(StopReason::Cancelled) => Outcome::Cancelled,
+            Ok(result) if result.best.is_empty() => Outcome::Failed(
+                "The time for an item was up before the first evaluation; choose fewer evaluations, or raise RESEARCH_MAX_SECONDS."
+                    .to_owned(),
+            ),
             Ok(result) => self.outcome(&space, &market, &result),
             Err(error) => Outcome::Failed(crate::errors::to_sentence(&error.to_string())),
         }

@@ -389,11 +389,11 @@ fn listed_value(parameter: Option<&Parameter>, value: &Value) -> Result<f64, Val
 }
 
 fn out_of_sample(object: &Object<'_>, faults: &mut Faults) -> OutOfSampleRequest {
+    const WAYS: [&str; 3] = ["forward", "forward_from", "walk_forward"];
     // Null means none here, and an absent field the default.
     if object.fields().any(|(name, value)| name == "out_of_sample" && value.is_null()) {
         return OutOfSampleRequest::None;
     }
-    const WAYS: [&str; 3] = ["forward", "forward_from", "walk_forward"];
     if object.get("out_of_sample").is_none() {
         return OutOfSampleRequest::Forward(DEFAULT_FORWARD);
     }

@@ -138,6 +138,7 @@ impl Run {
             Err(error) => return Ok(Ended::Failed(error)),
         };
         self.tracker = Tracker::new(request.planned(), request.warnings.clone());
+        self.publish();
         let known = self.known_items().await?;
         let (mut results, mut first_error) = (0, None);
         for (number, item) in request.items.iter().enumerate() {
@@ -295,8 +296,12 @@ impl Run {
                     }
                 }
                 stop = self.stopped(), if stopped.is_none() => {
-                    stopped = Some(stop);
                     flag.stop(StopReason::Cancelled);
+                    // The search may take a moment to see the flag, which others need not wait for.
+                    if stop != Stop::Cancelled {
+                        return Err(stop);
+                    }
+                    stopped = Some(stop);
                 }
                 () = sleep_until(deadline), if flag.reason().is_none() => flag.stop(StopReason::OutOfTime),
             }
