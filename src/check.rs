@@ -211,7 +211,7 @@ fn value(variable: &Variable, variables: &Variables, config: &Config) -> String 
         "INTERNAL_API_TOKEN" => keys(is_set, &config.read_tokens, config),
         "MAINTENANCE_KEY" if is_set => keys(is_set, &config.maintenance_keys, config),
         "RESEARCH_API_KEY" => keys(is_set, &config.research_keys, config),
-        "RESEARCH_THREADS" => config.research.threads.to_string(),
+        "RESEARCH_THREADS" if !is_set => "all cores but one".to_owned(),
         "DATABASE_URL" if is_set && !is_file => "set, see below".to_owned(),
         _ if is_set && variable.secret && !is_file => "set".to_owned(),
         name => {

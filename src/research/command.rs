@@ -206,6 +206,7 @@ pub(crate) async fn backtest(
     };
     let span = Span { from: bound("--from", &flags.from)?, to: bound("--to", &flags.to)? };
     let parameters = parameters(strategy, &flags.parameters)?;
+    strategy.bind(&parameters)?;
     check_timeframe(strategy, timeframe)?;
     let request = BacktestRequest {
         run: StrategyRun { strategy, parameters, settings: flags.settings.settings()? },

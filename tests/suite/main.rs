@@ -66,6 +66,7 @@ mod query;
 mod reload;
 mod resample;
 mod research;
+mod research_api;
 mod retention;
 mod series;
 mod serving;

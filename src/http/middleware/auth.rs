@@ -282,3 +282,25 @@ fn missing(headers: &HeaderMap, scopes: &[Scope]) -> Response {
 fn unauthorized() -> Response {
     Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::config::ApiKey;
+
+    #[test]
+    fn routes_for_research_keys_alone_are_disabled_where_there_is_none() {
+        let key = |name: &str| {
+            vec![ApiKey { name: name.to_owned(), secret: SecretString::from("0123456789abcdef"), generated: false }]
+        };
+        let keyring = |research: &[ApiKey]| {
+            let accepted = Credentials::new(&[], &[], &key("ops"), research);
+            Keyring::new(accepted, RateLimit::Off, SharedLimits::default())
+        };
+        assert!(keyring(&[]).research_disabled(&[Scope::Research]).is_some());
+        assert!(keyring(&[]).research_disabled(&[Scope::Read, Scope::Research]).is_none());
+        assert!(keyring(&key("quant")).research_disabled(&[Scope::Research]).is_none());
+    }
+}
