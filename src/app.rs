@@ -55,7 +55,7 @@ pub struct App {
     public: Option<Listening>,
     admin: Option<Listening>,
     housekeeping: JoinHandle<StoreError>,
-    /// Works on jobs, and ends soon after the service is told to stop.
+    /// Works on jobs, and ends soon after the service begins to stop.
     worker: JoinHandle<()>,
     upkeep: JoinSet<()>,
     stopping: CancellationToken,

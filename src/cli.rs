@@ -406,7 +406,7 @@ async fn work(variables: &Variables) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Reports why the service ended, unless it was told to, and sends what was reported before.
+/// Reports the failure that ended the service, if one did, and sends what was reported before.
 fn report_end(ended: &Result<(), AppError>, reports: Option<SentryGuard>) {
     match ended {
         Ok(()) => {}

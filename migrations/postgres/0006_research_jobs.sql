@@ -67,7 +67,7 @@ declare
 begin
     foreach research_table in array array['research_jobs', 'research_items', 'research_files'] loop
         execute format('alter table %I enable row level security', research_table);
-        -- What default privileges grant Supabase's roles is taken back first. Readers of candles see no jobs.
+        -- Takes back first what default privileges grant Supabase's roles. Readers of candles see no jobs.
         if exists (select from pg_roles where rolname = 'anon') then
             execute format('revoke all on %I from anon', research_table);
         end if;

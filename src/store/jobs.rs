@@ -149,7 +149,7 @@ pub struct Lease {
     pub token: String,
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobProgress {
     /// Evaluations made.
@@ -167,7 +167,7 @@ pub struct JobEnd {
     pub state: JobState,
     /// A sentence, if it failed.
     pub error: Option<String>,
-    /// How far it came.
+    /// Its progress.
     pub progress: JobProgress,
     /// The time until it may be deleted.
     pub retention: Duration,
@@ -218,7 +218,7 @@ pub struct StoredFile {
     pub body: Vec<u8>,
 }
 
-/// What the tables of jobs hold.
+/// The numbers of rows in the tables of jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JobCounts {
     /// Queued jobs.

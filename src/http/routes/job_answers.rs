@@ -180,7 +180,7 @@ pub(crate) struct JobAnswer {
     items: Vec<ItemAnswer>,
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Debug, ToSchema)]
 #[schema(as = JobProgress)]
 #[expect(dead_code, reason = "documents what research::jobs serializes")]

@@ -130,7 +130,7 @@ pub(super) fn unreadable(error: serde_json::Error) -> JobsError {
 }
 
 impl Jobs {
-    /// How far a job is: from memory where it runs, and otherwise from its row.
+    /// The progress of a job: from memory where it runs, and otherwise from its row.
     pub(super) fn progress_of(&self, job: &Job) -> Result<Arc<Progress>, JobsError> {
         if job.state == JobState::Running
             && let Some(running) = self.running().get(&job.id)

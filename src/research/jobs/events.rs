@@ -101,7 +101,7 @@ enum Phase {
 struct Following {
     jobs: Jobs,
     id: String,
-    /// The items of the job, and the number of those whose end the client has been told.
+    /// The items of the job, and the number of those whose end the client knows.
     items: usize,
     told: usize,
     progress_number: u64,

@@ -13,7 +13,8 @@ use research::search::{
 use research::{Cache, Market, Parameters, Strategy};
 use serde::{Serialize, Serializer};
 
-use super::request::{ItemRequest, OutOfSampleRequest, SearchRequest};
+use super::request::ItemRequest;
+use super::search::{OutOfSampleRequest, SearchRequest};
 use crate::research::backtest::{Figures, Values};
 use crate::research::columns::{ColumnsRequest, Loaded};
 use crate::research::numbers::Number;
@@ -33,7 +34,7 @@ pub(crate) struct BestPoint {
     pub(crate) objective: Option<f64>,
 }
 
-/// What became of an item.
+/// The outcome of an item.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// It is over: its JSON, and the evaluations that it made.

@@ -4,11 +4,11 @@
 //! job under a lease. What a job found is a function of its request and its candles alone, so that one that is begun again ends with the
 //! same bytes.
 //!
-//! 1. [`request`]: the body of a request, and the items of a job.
+//! 1. [`request`] and [`search`]: the body of a request, the items of a job, and how they are searched.
 //! 2. [`item`]: one item, from its candles to the JSON of its result.
 //! 3. [`progress`]: how far a job is.
 //! 4. [`queue`]: starting, finding and cancelling jobs.
-//! 5. [`worker`] and [`run`]: claiming jobs, and working on one.
+//! 5. [`worker`], [`run`] and [`writes`]: claiming jobs, working on one, and storing what it found.
 //! 6. [`answer`] and [`results`]: jobs and what they found, as JSON and CSV.
 //! 7. [`events`]: a stream of what happens to a job.
 //! 8. [`exports`]: files of results.
@@ -23,8 +23,10 @@ mod queue;
 mod request;
 mod results;
 mod run;
+mod search;
 mod sweep;
 mod worker;
+mod writes;
 
 use std::collections::HashMap;
 use std::io;
@@ -109,7 +111,7 @@ struct Parts {
     wake: Notify,
     /// One permit for each stream of events.
     streams: Arc<Semaphore>,
-    /// What the tables held at the last count.
+    /// The rows of the tables at the last count.
     counted: Mutex<JobCounts>,
     stopping: CancellationToken,
 }
@@ -175,7 +177,7 @@ pub(crate) struct JobsState {
     pub(crate) running_here: usize,
     /// The evaluations of these jobs.
     pub(crate) evaluations_per_second: f64,
-    /// What the tables held at the last count.
+    /// The rows of the tables at the last count.
     pub(crate) counts: JobCounts,
 }
 
@@ -189,7 +191,8 @@ fn random_id() -> Result<String, JobsError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| JobsError::Randomness(error.into()))?;
     let bits = u128::from_be_bytes(bytes);
-    let character = |place: u32| char::from(BASE32[(bits >> (5 * (ID_CHARS - 1 - place)) & 31) as usize]);
+    let five_bits = |place: u32| usize::try_from((bits >> (5 * (ID_CHARS - 1 - place))) & 31).unwrap_or_default();
+    let character = |place: u32| char::from(BASE32[five_bits(place)]);
     Ok((0..ID_CHARS).map(character).collect())
 }
 

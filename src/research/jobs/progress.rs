@@ -1,11 +1,11 @@
-//! How far a job is: in memory where it runs, and in its row for everybody else.
+//! The progress of a job: in memory where it runs, and in its row for everybody else.
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::item::BestPoint;
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Progress {

@@ -1,14 +1,15 @@
-//! The body of `POST /api/v1/optimizations`: the items to search, and how.
+//! The body of `POST /api/v1/optimizations`: the items to search, and their order among jobs.
 
 use research::optimization::{Range, space_of};
-use research::search::{Method, WalkForward};
-use research::{Objective, Parameter, Settings, Strategy};
+use research::search::Method;
+use research::{Parameter, Strategy};
 use serde_json::{Map, Value, json};
 
+use super::search::{self, DEFAULT_FORWARD, OutOfSampleRequest, SearchRequest};
 use crate::research::body::{self, Faults, Object};
-use crate::research::requests::{self, SERIES_FIELDS, SeriesRequest, Span};
+use crate::research::requests::{self, SERIES_FIELDS, SeriesRequest};
 use crate::research::{ResearchError, Strategies};
-use candle::{Rule, ValueError, parse_bound};
+use candle::{Rule, ValueError};
 
 /// The maximum number of items of a job.
 pub(crate) const MAX_ITEMS: usize = 500;
@@ -18,15 +19,6 @@ const MAX_LISTED_VALUES: usize = 10_000;
 const MAX_NAME_CHARS: usize = 100;
 /// The bounds of a priority.
 const PRIORITIES: std::ops::RangeInclusive<i64> = -10..=10;
-/// The maximum number of points of a Sobol sequence.
-const MAX_SOBOL_POINTS: usize = 65_536;
-/// The maximum number of bars of a walk-forward window.
-const MAX_WINDOW_BARS: u64 = 100_000_000;
-/// The evaluations of an item, the trades that a candidate needs, and the part kept out of the search, where a request names none.
-const DEFAULT_EVALUATIONS: usize = 2_000;
-const DEFAULT_MIN_TRADES: usize = 30;
-const DEFAULT_FORWARD: f64 = 0.25;
-
 const FIELDS: [&str; 14] = [
     "items",
     "strategies",
@@ -57,31 +49,6 @@ pub(crate) struct JobRequest {
     pub(crate) json: Value,
 }
 
-/// How all items are searched.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SearchRequest {
-    pub(crate) method: Method,
-    pub(crate) objective: Objective,
-    /// The maximum number of points that are tried for an item, in each window.
-    pub(crate) max_evaluations: usize,
-    pub(crate) min_trades: usize,
-    pub(crate) seed: u64,
-    pub(crate) out_of_sample: OutOfSampleRequest,
-    pub(crate) settings: Settings,
-    pub(crate) span: Span,
-}
-
-/// The candles that are kept from the search.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum OutOfSampleRequest {
-    None,
-    /// The newest part of them, above 0 and below 1.
-    Forward(f64),
-    /// Those from this opening time on, in epoch milliseconds.
-    ForwardFrom(i64),
-    WalkForward(WalkForward),
-}
-
 /// A strategy and the candles to search on.
 #[derive(Debug, Clone)]
 pub(crate) struct ItemRequest {
@@ -103,7 +70,7 @@ impl JobRequest {
         let object = Object::of(&value, vec!["body".into()], &FIELDS, &mut faults);
         let object = object.ok_or_else(|| std::mem::take(&mut faults).refusal())?;
         let mut reading = Reading { object, known, max_evaluations, faults, warnings: Vec::new() };
-        let search = reading.search();
+        let search = search::search(&reading.object, max_evaluations, &mut reading.faults);
         let listed = reading.items()?;
         let items = reading.checked(&listed, &search);
         let priority = reading.object.optional("priority", &mut reading.faults, priority).unwrap_or_default();
@@ -139,37 +106,6 @@ struct Reading<'v> {
 }
 
 impl Reading<'_> {
-    fn search(&mut self) -> SearchRequest {
-        let (object, faults) = (&self.object, &mut self.faults);
-        let method = object.optional("method", faults, |value| {
-            let names = || Method::ALL.map(Method::name).join(", ");
-            Method::from_name(body::text(value)?)
-                .ok_or_else(|| ValueError::new(Rule::WrongType, format!("must be one of {}", names())))
-        });
-        let objective = object.optional("objective", faults, |value| {
-            let names = || Objective::ALL.map(Objective::name).join(", ");
-            Objective::from_name(body::text(value)?)
-                .ok_or_else(|| ValueError::new(Rule::WrongType, format!("must be one of {}", names())))
-        });
-        let method = method.unwrap_or(Method::Genetic);
-        let limit =
-            if method == Method::Sobol { self.max_evaluations.min(MAX_SOBOL_POINTS) } else { self.max_evaluations };
-        let asked = object.optional("max_evaluations", faults, |value| body::whole(value, 1..=limit as u64));
-        let default = if method == Method::Grid { limit } else { DEFAULT_EVALUATIONS.min(limit) };
-        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let min_trades = object.optional("min_trades", faults, |value| body::whole(value, 0..=1_000_000));
-        SearchRequest {
-            method,
-            objective: objective.unwrap_or(Objective::Sharpe),
-            max_evaluations: asked.map_or(default, count),
-            min_trades: min_trades.map_or(DEFAULT_MIN_TRADES, count),
-            seed: object.optional("seed", faults, |value| body::whole(value, 0..=u64::MAX)).unwrap_or_default(),
-            out_of_sample: out_of_sample(object, faults),
-            settings: requests::settings(object, faults),
-            span: requests::span(object, faults),
-        }
-    }
-
     /// The items in their order: those that are listed, or each strategy on each series.
     fn items(&mut self) -> Result<Vec<Listed>, ResearchError> {
         let has_product = self.object.get("strategies").is_some() || self.object.get("series").is_some();
@@ -386,45 +322,6 @@ fn listed_value(parameter: Option<&Parameter>, value: &Value) -> Result<f64, Val
         }
         None => body::parse_number(&text),
     }
-}
-
-fn out_of_sample(object: &Object<'_>, faults: &mut Faults) -> OutOfSampleRequest {
-    const WAYS: [&str; 3] = ["forward", "forward_from", "walk_forward"];
-    // Null means none here, and an absent field the default.
-    if object.fields().any(|(name, value)| name == "out_of_sample" && value.is_null()) {
-        return OutOfSampleRequest::None;
-    }
-    if object.get("out_of_sample").is_none() {
-        return OutOfSampleRequest::Forward(DEFAULT_FORWARD);
-    }
-    let Some(given) = object.object("out_of_sample", &WAYS, faults) else { return OutOfSampleRequest::None };
-    if WAYS.iter().filter(|way| given.get(way).is_some()).count() != 1 {
-        let message = format!("must have exactly one of {}, or be null", WAYS.join(", "));
-        faults.add(object.place("out_of_sample"), Rule::Inconsistent.name(), message);
-        return OutOfSampleRequest::None;
-    }
-    let forward = given.optional("forward", faults, |value| {
-        let part = body::number(value)?;
-        let is_part = part > 0.0 && part < 1.0;
-        is_part.then_some(part).ok_or_else(|| {
-            ValueError::new(Rule::OutOfRange, "must be a part of the candles, above 0 and below 1, such as 0.25")
-        })
-    });
-    let from = given.optional("forward_from", faults, |value| parse_bound(&body::scalar(value)?, None));
-    let walk = walk_forward(&given, faults);
-    let forward = forward.map(OutOfSampleRequest::Forward);
-    let from = from.map(OutOfSampleRequest::ForwardFrom);
-    forward.or(from).or(walk.map(OutOfSampleRequest::WalkForward)).unwrap_or(OutOfSampleRequest::None)
-}
-
-fn walk_forward(object: &Object<'_>, faults: &mut Faults) -> Option<WalkForward> {
-    let given = object.object("walk_forward", &["in", "out", "anchored"], faults)?;
-    let mut bars = |name| given.required(name, faults, |value| body::whole(value, 2..=MAX_WINDOW_BARS));
-    let (inside, outside) = (bars("in"), bars("out"));
-    let anchored = given
-        .optional("anchored", faults, |value| value.as_bool().ok_or_else(|| body::wrong_type(value, "true or false")));
-    let bars = |bars: u64| usize::try_from(bars).unwrap_or(usize::MAX);
-    Some(WalkForward { in_bars: bars(inside?), out_bars: bars(outside?), anchored: anchored.unwrap_or_default() })
 }
 
 fn priority(value: &Value) -> Result<i32, ValueError> {

@@ -13,11 +13,12 @@ use super::answer::{self, unreadable};
 use super::item::{self, BestPoint, ItemRun, Outcome};
 use super::progress::{Progress, Tracker};
 use super::request::{ItemRequest, JobRequest};
+use super::writes::{Write, stored};
 use super::{Jobs, JobsError, Running, Stop, compressed, decompressed};
 use crate::errors::{chain, sentence};
 use crate::research::ResearchError;
 use crate::research::columns::Loaded;
-use crate::store::{Job, JobEnd, JobItem, JobProgress, JobState, Lease, Store, StoreError};
+use crate::store::{Job, JobEnd, JobItem, JobState, Lease, StoreError};
 use crate::telemetry::metrics::{EVALUATIONS, JobsEnded};
 
 /// The interval at which a lease is renewed, and progress stored with it.
@@ -44,24 +45,6 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.jobs.running().remove(&self.job);
         self.jobs.0.wake.notify_one();
-    }
-}
-
-/// A write that needs the lease.
-#[derive(Clone)]
-enum Write {
-    BeginItem { item: i32, summary: Vec<u8> },
-    EndItem { item: i32, summary: Vec<u8>, evaluations: Vec<u8> },
-    EndJob(JobEnd),
-}
-
-impl Write {
-    async fn send(self, store: &Store, lease: Lease) -> Result<bool, StoreError> {
-        match self {
-            Self::BeginItem { item, summary } => store.begin_item(lease, item, summary).await,
-            Self::EndItem { item, summary, evaluations } => store.end_item(lease, item, summary, evaluations).await,
-            Self::EndJob(end) => store.end_job(lease, end).await,
-        }
     }
 }
 
@@ -408,15 +391,6 @@ impl Run {
     }
 }
 
-fn count_end(state: JobState) {
-    match state {
-        JobState::Done => JobsEnded::Done.count(1),
-        JobState::Failed => JobsEnded::Failed.count(1),
-        JobState::Cancelled => JobsEnded::Cancelled.count(1),
-        JobState::Queued | JobState::Running => {}
-    }
-}
-
 /// The hash of the candles on which an item began.
 fn pinned(begun: &JobItem) -> Option<String> {
     let pin: Value = serde_json::from_slice(&decompressed(&begun.summary).ok()?).ok()?;
@@ -427,8 +401,11 @@ fn place(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn stored(progress: &Progress) -> Result<JobProgress, JobsError> {
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let summary = compressed(&serde_json::to_vec(progress).map_err(unreadable)?)?;
-    Ok(JobProgress { done: count(progress.done), total: count(progress.total), summary })
+fn count_end(state: JobState) {
+    match state {
+        JobState::Done => JobsEnded::Done.count(1),
+        JobState::Failed => JobsEnded::Failed.count(1),
+        JobState::Cancelled => JobsEnded::Cancelled.count(1),
+        JobState::Queued | JobState::Running => {}
+    }
 }

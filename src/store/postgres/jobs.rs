@@ -148,7 +148,7 @@ const DELETE_JOBS: &str = "
           and not exists (select from research_files where job_id = j.id) limit $1)";
 
 /// Runs one statement that writes.
-macro_rules! write {
+macro_rules! writing {
     ($runner:expr, |$connection:ident| $statement:expr) => {{
         let work =
             move |pool: Pool| async move { write_with!(pool, Purpose::Write { by: None }, |$connection| $statement) };
@@ -157,7 +157,7 @@ macro_rules! write {
 }
 
 /// Runs one statement that reads.
-macro_rules! read {
+macro_rules! reading {
     ($runner:expr, |$connection:ident| $statement:expr) => {{
         let work = move |pool: Pool| async move { read_with!(pool, |$connection| $statement) };
         $runner.on_primary(work).await
@@ -167,18 +167,18 @@ macro_rules! read {
 pub(super) async fn add(runner: &Runner, job: NewJob) -> Result<JobAdded, StoreError> {
     if let Some(key) = job.idempotency.clone() {
         let owner = job.owner.clone();
-        write!(runner, |connection| {
+        writing!(runner, |connection| {
             let query = sqlx::query(FORGET_KEY).bind(&owner).bind(&key);
             query.bind(interval(IDEMPOTENCY)).execute(connection)
         })?;
     }
     let (owner, key, hash) = (job.owner.clone(), job.idempotency.clone(), job.request_hash.clone());
-    let added = write!(runner, |connection| insert(connection, &job))?;
+    let added = writing!(runner, |connection| insert(connection, &job))?;
     if added {
         return Ok(JobAdded::Queued);
     }
     let Some(key) = key else { return Ok(JobAdded::Full) };
-    let known = read!(runner, |connection| {
+    let known = reading!(runner, |connection| {
         let query = sqlx::query_as::<_, (String, bool)>(BY_KEY).bind(&owner).bind(&key);
         query.bind(&hash).fetch_optional(connection)
     })?;
@@ -193,12 +193,12 @@ async fn insert(connection: &mut PgConnection, job: &NewJob) -> sqlx::Result<boo
 }
 
 pub(super) async fn job(runner: &Runner, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
-    let row = read!(runner, |connection| sqlx::query(&JOB).bind(&id).bind(&owner).fetch_optional(connection))?;
+    let row = reading!(runner, |connection| sqlx::query(&JOB).bind(&id).bind(&owner).fetch_optional(connection))?;
     row.as_ref().map(decoded).transpose()
 }
 
 pub(super) async fn jobs(runner: &Runner, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
-    let rows = read!(runner, |connection| {
+    let rows = reading!(runner, |connection| {
         let query = sqlx::query(&JOBS).bind(&selection.owner).bind(selection.state.map(JobState::name));
         let limit = i64::try_from(selection.limit).unwrap_or(i64::MAX);
         query.bind(&selection.before).bind(limit).fetch_all(connection)
@@ -207,28 +207,28 @@ pub(super) async fn jobs(runner: &Runner, selection: JobsSelection) -> Result<Ve
 }
 
 pub(super) async fn items(runner: &Runner, job: String) -> Result<Vec<JobItem>, StoreError> {
-    let rows = read!(runner, |connection| {
+    let rows = reading!(runner, |connection| {
         sqlx::query_as::<_, (i32, Vec<u8>, bool)>(ITEMS).bind(&job).fetch_all(connection)
     })?;
     Ok(rows.into_iter().map(|(item, summary, is_over)| JobItem { item, summary, is_over }).collect())
 }
 
 pub(super) async fn evaluations(runner: &Runner, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
-    let found = read!(runner, |connection| {
+    let found = reading!(runner, |connection| {
         sqlx::query_scalar::<_, Option<Vec<u8>>>(EVALUATIONS).bind(&job).bind(item).fetch_optional(connection)
     })?;
     Ok(found.flatten())
 }
 
 pub(super) async fn claim(runner: &Runner, token: String) -> Result<Option<Job>, StoreError> {
-    let row = write!(runner, |connection| {
+    let row = writing!(runner, |connection| {
         sqlx::query(&CLAIM).bind(&token).bind(interval(LEASE)).fetch_optional(connection)
     })?;
     row.as_ref().map(decoded).transpose()
 }
 
 pub(super) async fn requeue(runner: &Runner, own_tokens: Vec<String>, retention: Duration) -> Result<u64, StoreError> {
-    let done = write!(runner, |connection| {
+    let done = writing!(runner, |connection| {
         let query = sqlx::query(REQUEUE).bind(&own_tokens).bind(i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX));
         query.bind(interval(retention)).bind(GIVEN_UP).execute(connection)
     })?;
@@ -236,14 +236,15 @@ pub(super) async fn requeue(runner: &Runner, own_tokens: Vec<String>, retention:
 }
 
 pub(super) async fn renew(runner: &Runner, lease: Lease, progress: JobProgress) -> Result<Option<bool>, StoreError> {
-    write!(runner, |connection| {
+    writing!(runner, |connection| {
         let query = sqlx::query_scalar::<_, bool>(RENEW).bind(&lease.job).bind(&lease.token).bind(interval(LEASE));
         query.bind(progress.done).bind(progress.total).bind(&progress.summary).fetch_optional(connection)
     })
 }
 
 pub(super) async fn release(runner: &Runner, lease: Lease) -> Result<(), StoreError> {
-    write!(runner, |connection| sqlx::query(RELEASE).bind(&lease.job).bind(&lease.token).execute(connection)).map(drop)
+    writing!(runner, |connection| sqlx::query(RELEASE).bind(&lease.job).bind(&lease.token).execute(connection))
+        .map(drop)
 }
 
 pub(super) async fn keep_item(
@@ -253,7 +254,7 @@ pub(super) async fn keep_item(
     summary: Vec<u8>,
     evaluations: Option<Vec<u8>>,
 ) -> Result<bool, StoreError> {
-    let done = write!(runner, |connection| {
+    let done = writing!(runner, |connection| {
         let query = sqlx::query(KEEP_ITEM).bind(&lease.job).bind(&lease.token).bind(interval(LEASE));
         query.bind(item).bind(&summary).bind(&evaluations).execute(connection)
     })?;
@@ -261,7 +262,7 @@ pub(super) async fn keep_item(
 }
 
 pub(super) async fn end(runner: &Runner, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
-    let done = write!(runner, |connection| {
+    let done = writing!(runner, |connection| {
         let query = sqlx::query(END).bind(&lease.job).bind(&lease.token).bind(end.state.name()).bind(&end.error);
         let query = query.bind(end.progress.done).bind(end.progress.total).bind(&end.progress.summary);
         query.bind(interval(end.retention)).execute(connection)
@@ -276,13 +277,13 @@ pub(super) async fn cancel(
     retention: Duration,
 ) -> Result<Option<JobState>, StoreError> {
     let (of_id, of_owner) = (id.clone(), owner.clone());
-    let cancelled = write!(runner, |connection| {
+    let cancelled = writing!(runner, |connection| {
         let query = sqlx::query_scalar::<_, String>(CANCEL).bind(&of_id).bind(&of_owner);
         query.bind(interval(retention)).fetch_optional(connection)
     })?;
     let state = match cancelled {
         Some(state) => Some(state),
-        None => read!(runner, |connection| {
+        None => reading!(runner, |connection| {
             sqlx::query_scalar::<_, String>(STATE).bind(&id).bind(&owner).fetch_optional(connection)
         })?,
     };
@@ -290,7 +291,7 @@ pub(super) async fn cancel(
 }
 
 pub(super) async fn add_file(runner: &Runner, file: NewFile) -> Result<(), StoreError> {
-    write!(runner, |connection| {
+    writing!(runner, |connection| {
         let query = sqlx::query(ADD_FILE).bind(&file.id).bind(&file.job).bind(&file.owner).bind(&file.name);
         let query = query.bind(&file.mime).bind(&file.sha256).bind(&file.body);
         query.bind(interval(file.retention)).execute(connection)
@@ -299,7 +300,7 @@ pub(super) async fn add_file(runner: &Runner, file: NewFile) -> Result<(), Store
 }
 
 pub(super) async fn file(runner: &Runner, id: String, owner: Option<String>) -> Result<Option<StoredFile>, StoreError> {
-    let found = read!(runner, |connection| {
+    let found = reading!(runner, |connection| {
         let query = sqlx::query_as::<_, (String, String, Vec<u8>, Vec<u8>)>(FILE);
         query.bind(&id).bind(&owner).fetch_optional(connection)
     })?;
@@ -308,7 +309,7 @@ pub(super) async fn file(runner: &Runner, id: String, owner: Option<String>) -> 
 
 pub(super) async fn counts(runner: &Runner) -> Result<JobCounts, StoreError> {
     let (queued, running, files, bytes) =
-        read!(runner, |connection| sqlx::query_as::<_, (i64, i64, i64, i64)>(COUNTS).fetch_one(connection))?;
+        reading!(runner, |connection| sqlx::query_as::<_, (i64, i64, i64, i64)>(COUNTS).fetch_one(connection))?;
     Ok(JobCounts { queued, running, files, bytes })
 }
 
@@ -318,7 +319,7 @@ pub(super) async fn delete_expired(runner: &Runner, expired: Expired) -> Result<
         Expired::Files => DELETE_FILES,
         Expired::Jobs => DELETE_JOBS,
     };
-    let done = write!(runner, |connection| sqlx::query(statement).bind(SWEEP_ROWS).execute(connection))?;
+    let done = writing!(runner, |connection| sqlx::query(statement).bind(SWEEP_ROWS).execute(connection))?;
     Ok(done.rows_affected())
 }
 

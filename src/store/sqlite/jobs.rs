@@ -278,7 +278,7 @@ pub(super) fn end(connection: &mut Connection, lease: &Lease, end: &JobEnd) -> r
     Ok(connection.prepare_cached(&END)?.execute(values)? == 1)
 }
 
-/// Returns the name of the state.
+/// Returns the state after that.
 pub(super) fn cancel(
     connection: &mut Connection,
     id: &str,

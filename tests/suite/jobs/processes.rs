@@ -1,4 +1,4 @@
-//! Real processes that work on jobs, and end without a word.
+//! Real processes that work on jobs, and are killed.
 
 use rstest_reuse::apply;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What a job finds depends on its request and its candles alone.
+//! The results of a job depend on its request and its candles alone.
 
 use candlewick::store::{JobProgress, Lease};
 use reqwest::Method;
