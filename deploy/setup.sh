@@ -48,7 +48,8 @@ BACKUPS=here
 BACKUP_USER=$(id -u):$(id -g)
 BACKUP_KEEP_DAYS=14
 # Also: PUBLISH, the address whose ports 80 and 443 are served (0.0.0.0); HTTPS_PORT and HTTP_PORT; EDGE_NET, the first three
-# numbers of the containers' network (10.77.31); BACKUP_AT, in UTC (02:30); BACKUP_FOLDER (./backups); DATABASE_MEMORY (1g).
+# numbers of the containers' network (10.77.31); BACKUP_AT, in UTC (02:30); BACKUP_FOLDER (./backups); DATABASE_MEMORY (1g);
+# CONSOLE_FROM, the addresses that may open the console if candlewick.env has CONSOLE_ENABLED=true (0.0.0.0/0 ::/0).
 ENV
 make candlewick.env <<'ENV'
 # Variables of the service beyond those that the compose file sets: RATE_LIMIT_INGEST, ALLOWED_ORIGINS, SENTRY_DSN, …

@@ -35,6 +35,7 @@ use crate::research::{Jobs, Research, StartError};
 use crate::retention;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::webhook;
 
 /// The time for which new connections are still accepted after the signal to stop, while `/health` reports it, so that
 /// nothing is refused that a proxy sends before it has noticed.
@@ -153,25 +154,30 @@ impl App {
     fn begin(config: &Config, clock: Clock, metrics: Option<Metrics>, serves: bool) -> Result<Self, AppError> {
         let most_connections = listener::raise_open_file_limit();
         let store = Store::open(&config.database)?;
-        let started_at = clock.now();
         let ingest = Ingest::new(store.clone(), clock.clone(), config.limits.max_batch);
-        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports);
+        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports)
+            .with_symbols(config.symbols.clone());
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
         let shared = SharedLimits::start(config.shared_limits.as_ref());
         let shared = shared.map_err(|error| AppError::SharedLimits(error.into()))?;
         let states = (ready.clone(), stopping.clone());
         let (for_retention, live_clock) = (clock.clone(), clock.clone());
+        let (service_clock, webhook_clock) = (clock.clone(), clock.clone());
+        let watched = query.clone();
         let research = Research::start(&config.research, store.clone(), clock.clone())?;
         let maintenance = Maintenance::new(store.clone(), clock);
-        let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
+        let live = Live::new(store.clone(), live_clock, &config.limits, stopping.clone());
         let jobs = Jobs::new(store.clone(), research.clone(), config.jobs, stopping.clone());
         let parts = (ingest.clone(), query.clone(), maintenance, live.clone(), research.clone(), jobs.clone());
-        let service = Service::new(config, started_at, store.clone(), parts, shared, states);
+        let service = Service::new(config, &service_clock, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
+        if config.live_hints {
+            upkeep.spawn(live.clone().exchange_hints(ready.clone()));
+        }
         upkeep.spawn(live.follow());
         upkeep.spawn(research.maintain());
         upkeep.spawn(jobs.clone().maintain(ready.clone()));
@@ -200,6 +206,14 @@ impl App {
         let database = config.database.clone();
         if serves && !config.retention.is_empty() {
             let run = retention::run(store.clone(), config.retention.clone(), for_retention, ready.clone());
+            upkeep.spawn(async move {
+                run.await;
+                std::future::pending::<()>().await;
+            });
+        }
+        if let Some(webhook) = config.webhook.clone().filter(|_| serves) {
+            let parts = (store.clone(), ingest.clone(), watched);
+            let run = webhook::run(webhook, parts, webhook_clock, ready.clone());
             upkeep.spawn(async move {
                 run.await;
                 std::future::pending::<()>().await;

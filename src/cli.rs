@@ -671,7 +671,9 @@ fn banner(listen: SocketAddr, config: &Config) -> String {
     };
     let key = shown(&config.ingest_keys, "YOUR_INGEST_KEY");
     let token = shown(&config.read_tokens, "YOUR_READ_TOKEN");
-    let docs = if config.docs_enabled { format!("\n  API documentation: {url}/api/docs\n") } else { String::new() };
+    let page = |is_served, label, path| if is_served { format!("\n  {label}: {url}{path}\n") } else { String::new() };
+    let pages =
+        page(config.console_enabled, "Console", "/") + &page(config.docs_enabled, "API documentation", "/api/docs");
     format!(
         r#"
   candlewick {version} listens on {url}
@@ -681,7 +683,7 @@ fn banner(listen: SocketAddr, config: &Config) -> String {
 
   Read it back:
     curl -i "{url}/api/v1/candles?symbol=EURUSD&timeframe=H1" -H "X-Internal-Token: {token}"
-{docs}"#,
+{pages}"#,
         version = env!("CARGO_PKG_VERSION"),
     )
 }

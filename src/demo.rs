@@ -70,6 +70,7 @@ pub(crate) fn banner(url: &str, config: &Config, maintenance: &str, folder: &Pat
   {symbols}: M1, the newest month is stored and forms live, and the rest of three years is being stored.
   Everything lies in {folder} and is deleted when you press Ctrl-C.
 
+  The console, to look around:    {url}/
   The API, to try in a browser:   {url}/api/docs
     read token        {token}
     ingest key        {key}

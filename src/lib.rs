@@ -7,6 +7,7 @@
 //! [`query`] reads pages; [`live`] streams what is new; [`maintain`] corrects and deletes, and [`retention`] deletes what is old;
 //! [`research`](mod@research) tests strategies; [`http`] serves them all; [`first_contact`] connects to the store and [`housekeeping`] keeps it
 //! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
+//! [`webhook`] posts events;
 //! [`history`] writes series into files and reports their gaps; [`demo`] invents a market; [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
 //! [`cli`] runs the commands. Imports point from the end of this list to its beginning.
 
@@ -36,3 +37,4 @@ mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod validation;
+mod webhook;

@@ -194,6 +194,20 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Reads whether processes tell each other what they have written.
+    pub(super) fn live_hints(&mut self, database: &DatabaseConfig) -> bool {
+        let are_wanted = self.flag("LIVE_HINTS", false);
+        if are_wanted && database.sqlite_file().is_some() {
+            self.refuse(
+                "LIVE_HINTS",
+                " is for several services on one Postgres, and a SQLite file has one; remove it, or name a Postgres in DATABASE_URL.",
+            );
+        }
+        are_wanted
+    }
+}
+
 fn is_postgres(url: &str) -> bool {
     ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
 }

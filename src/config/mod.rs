@@ -15,8 +15,10 @@ mod reader;
 mod research;
 mod retention;
 mod shared_limits;
+mod symbols_file;
 mod unknown;
 mod variables;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -36,8 +38,10 @@ pub use reader::ConfigErrors;
 pub use research::ResearchConfig;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
+pub use symbols_file::{MarketSession, SymbolDescription, Symbols};
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
+pub use webhook::{WebhookConfig, WebhookSecret};
 
 use key_file::KeyGeneration;
 use reader::Reader;
@@ -73,10 +77,16 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// The Redis server that shares the rate limits among replicas, if there is one.
     pub shared_limits: Option<SharedLimitsConfig>,
+    /// True if processes tell each other what they have written.
+    pub live_hints: bool,
     /// The limits on one request.
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
+    /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
+    pub webhook: Option<WebhookConfig>,
+    /// The descriptions of symbols for charts.
+    pub symbols: Symbols,
     /// The settings of research.
     pub research: ResearchConfig,
     /// The settings of its jobs.
@@ -87,6 +97,8 @@ pub struct Config {
     pub sentry_dsn: Option<SecretString>,
     /// True if the API's documentation is served.
     pub docs_enabled: bool,
+    /// True if the console is served, and its sessions count.
+    pub console_enabled: bool,
     /// Warnings for the log about settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
@@ -191,13 +203,17 @@ impl Reader<'_> {
         let access = self.access(environment);
         let rate_limits = self.rate_limits();
         let shared_limits = self.shared_limits();
+        let live_hints = self.live_hints(&database);
         let limits = self.limits();
         let retention = self.retention();
+        let webhook = self.webhook();
+        let symbols = self.symbols();
         let research = self.research();
         let jobs = self.jobs();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
+        let console_enabled = self.flag("CONSOLE_ENABLED", environment == Environment::Development);
         // Last, because keys are generated only if the rest of the configuration is valid.
         let keys = match key_generation {
             KeyGeneration::NotRead => Keys::default(),
@@ -219,13 +235,17 @@ impl Reader<'_> {
             access,
             rate_limits,
             shared_limits,
+            live_hints,
             limits,
             retention,
+            webhook,
+            symbols,
             research,
             jobs,
             log,
             sentry_dsn,
             docs_enabled,
+            console_enabled,
             warnings,
         }
     }

@@ -28,6 +28,7 @@ const SECURITY_SETTINGS: &[&str] = &[
     "MT5_API_KEY",
     "INTERNAL_API_TOKEN",
     "MAINTENANCE_KEY",
+    "CONSOLE_ENABLED",
     "RESEARCH_API_KEY",
 ];
 
@@ -85,13 +86,14 @@ const SIBLINGS: &[(&str, &str, Form)] = &[
     ("RUST_LOG", "LOG_LEVEL", Form::Any),
     ("MAX_BODY_SIZE", "MAX_BODY_BYTES", Form::Any),
     ("ENABLE_DOCS", "DOCS_ENABLED", Form::Any),
+    ("ENABLE_CONSOLE", "CONSOLE_ENABLED", Form::Any),
     ("RUN_MIGRATIONS", "MIGRATE_ON_START", Form::Any),
 ];
 
 /// Other programs' names for settings that do not exist here, with advice.
 const NO_SUCH_SETTINGS: &[(&str, &str)] = &[
-    ("SECRET_KEY", "nothing is signed here, and the keys are MT5_API_KEY and INTERNAL_API_TOKEN"),
-    ("JWT_SECRET", "nothing is signed here, and the keys are MT5_API_KEY and INTERNAL_API_TOKEN"),
+    ("SECRET_KEY", "the console's sessions are signed with the keys themselves, MT5_API_KEY and INTERNAL_API_TOKEN"),
+    ("JWT_SECRET", "the console's sessions are signed with the keys themselves, MT5_API_KEY and INTERNAL_API_TOKEN"),
 ];
 
 /// The form of a value.
@@ -263,7 +265,7 @@ mod tests {
             assert_eq!(examine(name, value, name, |_| true), None, "{name}");
         }
         for (name, said) in [
-            ("SECRET_KEY", "nothing is signed here"),
+            ("SECRET_KEY", "sessions are signed with the keys themselves"),
             ("TLS_CERT_FILE", "TLS_CERT itself is the path of a file"),
             ("ALLOWED_HOSTS_FILE", "only secrets are read from files, so set ALLOWED_HOSTS"),
         ] {

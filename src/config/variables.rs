@@ -27,6 +27,7 @@ impl Variable {
             ) => "",
             ("LOG_FORMAT", Environment::Production) => "json",
             ("DOCS_ENABLED", Environment::Production) => "false",
+            ("CONSOLE_ENABLED", Environment::Staging | Environment::Production) => "false",
             _ => self.default,
         }
     }
@@ -41,7 +42,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 42] = [
+pub const VARIABLES: [Variable; 49] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -102,16 +103,26 @@ pub const VARIABLES: [Variable; 42] = [
     plain("MAX_LIMIT", "10000", "maximum number of candles in an answer"),
     plain("MAX_EXPORTS", "2", "maximum number of exports at once"),
     plain("LIVE_MAX_STREAMS", "1000", "maximum number of live streams at once"),
+    plain("LIVE_HINTS", "false", "whether services on one Postgres tell each other what they store, for live streams"),
     plain(
         "RETENTION",
         "",
         "ages beyond which candles are deleted, by timeframe, such as M1:2y,M5:18mo; all candles stay if empty",
     ),
+    secret("WEBHOOK_URL", "", "URL that conflicts, corrections, deletions and stale feeds are posted to"),
+    secret(
+        "WEBHOOK_SECRET",
+        "",
+        "whsec_ and the base64 of a key by which these posts are signed; required with WEBHOOK_URL",
+    ),
+    plain("WEBHOOK_FEEDS", "", "series whose feed the webhook watches, such as M1:EURUSD,M1:XAUUSD"),
+    plain("WEBHOOK_STALE_SECONDS", "300", "seconds of trading time without a candle after which such a feed is stale"),
     plain(
         "STRATEGIES_DIR",
         "",
         "folder of strategies of your own, each in a .toml or .json file, beside the catalogue",
     ),
+    plain("SYMBOLS_FILE", "", "JSON file with names, types, exchanges and sessions of symbols, for TradingView charts"),
     plain(
         "RESEARCH_THREADS",
         "",
@@ -139,5 +150,10 @@ pub const VARIABLES: [Variable; 42] = [
         "DOCS_ENABLED",
         "true",
         "whether /api/docs and the OpenAPI document are served; false is the default in production",
+    ),
+    plain(
+        "CONSOLE_ENABLED",
+        "true",
+        "whether / and /console serve the console; false is the default in staging and production",
     ),
 ];

@@ -6,7 +6,6 @@ use axum::extract::FromRef;
 use axum::http::Method;
 use axum::routing::get;
 use axum::{Router, middleware};
-use candle::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -15,7 +14,8 @@ use utoipa::openapi::path::Operation;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
 use crate::http::middleware::access_log::Listener;
 use crate::http::middleware::admission::AdmissionControl;
 use crate::http::middleware::auth::{self, Guards, Keyring};
@@ -27,11 +27,12 @@ use crate::http::middleware::shared_limits::SharedLimits;
 use crate::http::middleware::stack::Stack;
 use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
+use crate::http::routes::console::session::Console;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
 use crate::http::routes::{
-    backtests, candles, changes, corrections, export, files, freshness, gaps, index, jobs, latest, live, series,
-    signals, strategies,
+    activity, backtests, candles, changes, console, corrections, export, files, freshness, gaps, index, jobs, latest,
+    live, series, signals, strategies, udf,
 };
 use crate::ingest::Ingest;
 use crate::live::Live;
@@ -54,6 +55,7 @@ struct Parts {
     research: Research,
     jobs: Jobs,
     health: Health,
+    console: Console,
     admission: Arc<AdmissionControl>,
     max_body_bytes: MaxBodyBytes,
     document: PrettyDocument,
@@ -69,7 +71,7 @@ macro_rules! parts {
         })+
     };
 }
-parts!(ingest: Ingest, query: Query, maintenance: Maintenance, live: Live, research: Research, jobs: Jobs, health: Health, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
+parts!(ingest: Ingest, query: Query, maintenance: Maintenance, live: Live, research: Research, jobs: Jobs, health: Health, console: Console, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
 
 /// The public HTTP service.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ impl Service {
     /// Builds the routes. `shared` holds the rate limits that replicas share. `/health` answers 503 until the store is `reached`, and again once `stopping` is cancelled.
     pub(crate) fn new(
         config: &Config,
-        started_at: Timestamp,
+        clock: &Clock,
         store: Store,
         (ingest, query, maintenance, live, research, jobs): (Ingest, Query, Maintenance, Live, Research, Jobs),
         shared: SharedLimits,
@@ -99,8 +101,15 @@ impl Service {
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
         let limiter = Limiter::new(&config.rate_limits, shared.clone());
         let parts = (store, ingest.clone(), jobs.clone());
-        let health = Health::new(parts, shared.clone(), started_at, stopping.clone(), reached);
+        let health = Health::new(parts, shared.clone(), clock.now(), stopping.clone(), reached);
         let admission = Arc::new(AdmissionControl::new());
+        let searches = rate_limit::of_wrong_keys(&config.rate_limits);
+        let credentials =
+            Credentials::new(&config.ingest_keys, &config.read_tokens, &config.maintenance_keys, &config.research_keys);
+        let mut keyring = Keyring::new(credentials, searches, shared);
+        if config.console_enabled {
+            keyring = keyring.with_sessions(clock.clone());
+        }
         let state = AppState(Arc::new(Parts {
             ingest,
             query,
@@ -109,6 +118,13 @@ impl Service {
             research,
             jobs,
             health: health.clone(),
+            console: Console {
+                keyring: keyring.clone(),
+                limiter: limiter.clone(),
+                proxies: proxies.clone(),
+                clock: clock.clone(),
+                in_development: config.environment == Environment::Development,
+            },
             admission: admission.clone(),
             max_body_bytes: MaxBodyBytes(config.limits.max_body_bytes),
             document: PrettyDocument::new(openapi),
@@ -121,17 +137,14 @@ impl Service {
                 metrics.expect_failures(&method, path);
             }
         }
-        routes = if config.docs_enabled {
-            routes.merge(documentation().split_for_parts().0).route("/", get(index::with_docs))
-        } else {
-            routes.route("/", get(index::without_docs))
+        if config.docs_enabled {
+            routes = routes.merge(documentation().split_for_parts().0);
+        }
+        routes = match (config.console_enabled, config.docs_enabled) {
+            (true, _) => routes.merge(the_console().split_for_parts().0),
+            (false, true) => routes.route("/", get(index::with_docs)),
+            (false, false) => routes.route("/", get(index::without_docs)),
         };
-        let searches = rate_limit::of_wrong_keys(&config.rate_limits);
-        let keyring = Keyring::new(
-            Credentials::new(&config.ingest_keys, &config.read_tokens, &config.maintenance_keys, &config.research_keys),
-            searches,
-            shared,
-        );
         let layers = Stack {
             listener: Listener { proxies: proxies.clone(), stopping: stopping.clone(), metrics: Some(metrics) },
             origins: OriginPolicy::new(access),
@@ -147,7 +160,7 @@ impl Service {
 /// The OpenAPI document in pretty JSON.
 #[must_use]
 pub fn openapi() -> String {
-    let mut document = api().0.merge(documentation()).into_openapi();
+    let mut document = api().0.merge(the_console()).merge(documentation()).into_openapi();
     docs::complete(&mut document);
     document.to_pretty_json().unwrap_or_default()
 }
@@ -176,7 +189,15 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(export::parquet))
         .routes(routes!(gaps::get))
         .routes(routes!(changes::get))
+        .routes(routes!(activity::get))
         .routes(routes!(live::get))
+        .routes(routes!(udf::config))
+        .routes(routes!(udf::symbols))
+        .routes(routes!(udf::search))
+        .routes(routes!(udf::history))
+        .routes(routes!(udf::marks))
+        .routes(routes!(udf::timescale_marks))
+        .routes(routes!(udf::time))
         .routes(routes!(health::detailed));
     let research = OpenApiRouter::new()
         .routes(routes!(strategies::list))
@@ -209,6 +230,15 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
 fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
     let all = [(Method::GET, &item.get), (Method::POST, &item.post), (Method::DELETE, &item.delete)];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+fn the_console() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(console::session::get, console::session::post, console::session::delete))
+        .route("/", get(console::files::page))
+        .route("/console", get(console::files::page))
+        .route("/console/", get(console::files::page))
+        .route("/console/{*path}", get(console::files::file))
 }
 
 fn documentation() -> OpenApiRouter<AppState> {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use tokio::time::timeout_at;
 
+use super::activity::Activity;
+use super::conflict_tally::ConflictTally;
 use crate::deadline::Deadline;
 use crate::errors::chain;
 use crate::store::{Store, StoreError, Stored};
@@ -49,6 +51,14 @@ pub enum Conflicts {
 impl Conflicts {
     /// No duplicate differs.
     pub const NONE: Self = Self::Known { count: 0, first: Vec::new() };
+
+    /// The number that is known.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Known { count, .. } => *count,
+            Self::Unknown => 0,
+        }
+    }
 }
 
 /// Compares closed candles, each with its index in the batch, with the stored candles of the same keys. A failure does
@@ -56,6 +66,7 @@ impl Conflicts {
 pub(super) async fn find(
     store: &Store,
     candles: impl Iterator<Item = (usize, Candle)>,
+    (activity, tally): (&Activity, &ConflictTally),
     deadline: Deadline,
 ) -> Conflicts {
     let (indexes, candles): (Vec<_>, Vec<_>) = candles.unzip();
@@ -86,6 +97,8 @@ pub(super) async fn find(
     conflicts.dedup_by_key(|(conflict, ..)| conflict.index);
     let count = conflicts.len();
     counter!(CONFLICTS).increment(count as u64);
+    activity.note_conflicts(conflicts.iter().map(|(_, candle, _)| &candle.key));
+    tally.add(conflicts.iter().map(|(_, candle, _)| &candle.key));
     let shown = conflicts.iter().take(MAX_LOGGED).map(|(_, candle, stored)| describe(candle, stored));
     let shown = shown.collect::<Vec<_>>().join("; ");
     tracing::warn!(

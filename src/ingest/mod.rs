@@ -1,10 +1,12 @@
 //! Ingest of posted batches. A batch is parsed ([`parse`], with [`bare_words`] and [`malformed`] for bodies that are
 //! not JSON) and validated ([`validate`], with [`scalar`] for values and [`broker_clock`] for candles from the future),
 //! on a thread of its own if it is large ([`parse_pool`]). It is then written ([`writer`]), and its duplicates are
-//! compared with the stored candles ([`conflicts`]).
+//! compared with the stored candles ([`conflicts`], counted by [`conflict_tally`]).
 
+mod activity;
 mod bare_words;
 mod broker_clock;
+mod conflict_tally;
 mod conflicts;
 mod malformed;
 mod newest;
@@ -30,15 +32,18 @@ use crate::telemetry::metrics::{Candles, REJECTED};
 use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
 use candle::{Rule, Sorted, Timeframe, Timestamp};
 
+pub use activity::{ActivityReport, Counts, PosterActivity, SeriesActivity};
 pub use coalescer::Poster;
 pub use conflicts::{Conflict, Conflicts};
 pub use malformed::Malformed;
 pub use parse::{BatchFields, CandleFields};
 pub use validate::{Rejected, ValidatedBatch};
 
+pub(crate) use conflict_tally::{ConflictTally, SeriesConflicts};
 pub(crate) use parse::text;
 pub(crate) use scalar::{parse_scalar, parse_string};
 
+use activity::Activity;
 use newest::NewestCandles;
 use parse_pool::ParsePool;
 use writer::BatchWriter;
@@ -120,14 +125,16 @@ pub struct Ingest {
     max_candles: usize,
     parse_pool: ParsePool,
     seen: Arc<Seen>,
+    conflicts: ConflictTally,
 }
 
-/// The last ingest and the newest candles, for health and metrics.
+/// The last ingest, the newest candles and the posts, for health, metrics and the console.
 #[derive(Debug)]
 struct Seen {
     /// Time at which the last batch was acknowledged, in epoch seconds.
     last: AtomicI64,
     newest: NewestCandles,
+    activity: Activity,
 }
 
 impl Ingest {
@@ -139,7 +146,11 @@ impl Ingest {
         for rule in Rule::ALL {
             rejections(*rule).increment(0);
         }
-        let seen = Seen { last: AtomicI64::new(Self::NEVER), newest: NewestCandles::default() };
+        let seen = Seen {
+            last: AtomicI64::new(Self::NEVER),
+            newest: NewestCandles::default(),
+            activity: Activity::new(clock.now().seconds()),
+        };
         Self {
             writer: BatchWriter::new(store.clone()),
             store,
@@ -147,6 +158,7 @@ impl Ingest {
             max_candles,
             parse_pool: ParsePool::new(),
             seen: Arc::new(seen),
+            conflicts: ConflictTally::default(),
         }
     }
 
@@ -157,8 +169,20 @@ impl Ingest {
     /// Nothing of the batch was stored and nothing will be, unless [`Store::append`] leaves it open. Posting it again is
     /// safe in every case.
     pub async fn submit(&self, body: Vec<u8>, handling: Handling, poster: &Poster) -> Result<Receipt, Refusal> {
-        let deadline = Deadline::from_now();
         let now = self.clock.now();
+        let outcome = self.store_batch(body, now, handling, poster).await;
+        self.seen.activity.note(poster, now.seconds(), &outcome);
+        outcome
+    }
+
+    async fn store_batch(
+        &self,
+        body: Vec<u8>,
+        now: Timestamp,
+        handling: Handling,
+        poster: &Poster,
+    ) -> Result<Receipt, Refusal> {
+        let deadline = Deadline::from_now();
         let ValidatedBatch { sorted, received, rejected } = self.parse_pool.check(body, now, self.max_candles).await?;
         let Sorted { batch, closed_indexes, superseded, early } = sorted;
         for (rule, count) in &rejected.reasons {
@@ -170,9 +194,11 @@ impl Ingest {
         }
         let newest = newest::of(batch.closed());
         let closed = batch.closed().len();
+        let series = activity::series_of(batch.keys());
         let batch = Arc::new(batch);
         let stored = self.writer.write(poster, Arc::clone(&batch), deadline).await?;
         self.seen.last.store(now.seconds(), Ordering::Relaxed);
+        self.seen.activity.note_series(poster, now.seconds(), series);
         for (timeframe, time) in newest {
             self.seen.newest.note(timeframe, time);
         }
@@ -194,7 +220,8 @@ impl Ingest {
         }
         let conflicts = if stored.added < closed || !superseded.is_empty() {
             let closed = closed_indexes.into_iter().zip(Arc::unwrap_or_clone(batch).into_closed());
-            conflicts::find(&self.store, closed.chain(superseded), deadline).await
+            let counts = (&self.seen.activity, &self.conflicts);
+            conflicts::find(&self.store, closed.chain(superseded), counts, deadline).await
         } else {
             Conflicts::NONE
         };
@@ -220,11 +247,23 @@ impl Ingest {
         self.writer.close().await;
     }
 
+    /// The counts of conflicting candles.
+    pub(crate) fn conflict_tally(&self) -> ConflictTally {
+        self.conflicts.clone()
+    }
+
     /// The time at which this process last acknowledged a batch.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
         let seconds = self.seen.last.load(Ordering::Relaxed);
         (seconds != Self::NEVER).then(|| Timestamp::from_seconds(seconds).ok()).flatten()
+    }
+
+    /// The posts that this process has stored and refused since its start; of the series, only those that were posted to after
+    /// `posted_after`, in epoch seconds.
+    #[must_use]
+    pub fn activity(&self, posted_after: Option<i64>) -> ActivityReport {
+        self.seen.activity.report(posted_after)
     }
 
     /// Closes the forming candles that are due by the clock in their last state, and returns how many of them were not

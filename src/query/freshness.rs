@@ -53,6 +53,15 @@ pub enum Freshness {
     Empty {},
 }
 
+/// The state of a series' feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Feed {
+    /// The time at which the newest candle was stored, in epoch milliseconds; `None` if there is no candle.
+    pub(crate) received: Option<i64>,
+    /// True if it should have received another one since.
+    pub(crate) is_stale: bool,
+}
+
 /// The series that has waited longest for a candle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Worst {

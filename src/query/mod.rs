@@ -1,7 +1,8 @@
 //! Queries for candles, lists of series and the newest candles: their parameters ([`selection`], [`series`]), candles that are
 //! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and the cache of
 //! these ([`cache`]). [`freshness`] judges the age of the newest candles, [`export`]
-//! writes series as files, [`gaps`] finds their gaps, and [`statistics`] counts their candles.
+//! writes series as files, [`gaps`] finds their gaps, [`statistics`] counts their candles, and [`udf`] answers charts of
+//! TradingView's.
 
 mod cache;
 mod compression;
@@ -14,6 +15,7 @@ mod resample;
 mod selection;
 mod series;
 mod statistics;
+mod udf;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -31,12 +33,14 @@ use series::OutlierLog;
 use statistics::Statistics;
 
 use crate::clock::Clock;
+use crate::config::Symbols;
 use crate::store::{Range, Reading, SeriesKey, SeriesSelection, Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 
 pub use compression::Encoding;
 pub use export::{Export, ExportError, FileFormat, FileName};
+pub(crate) use freshness::Feed;
 pub use freshness::{Freshness, Worst};
 pub use gaps::GapsAnswer;
 pub use page::Page;
@@ -46,6 +50,7 @@ pub use selection::{DEFAULT_LIMIT, Selection};
 pub(crate) use selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, Refusal, parse_limit};
 pub(crate) use series::parse_after as parse_series;
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
+pub use udf::{UdfRoute, udf_failure};
 
 /// Answers queries.
 #[derive(Debug, Clone)]
@@ -60,6 +65,8 @@ pub struct Query {
     exports: Exports,
     learned: LearnedSessions,
     statistics: Statistics,
+    /// The descriptions of symbols for charts.
+    symbols: Arc<Symbols>,
 }
 
 /// The state that lists of series share while they are read.
@@ -130,6 +137,7 @@ impl Query {
             exports,
             learned: LearnedSessions::default(),
             statistics: Statistics::default(),
+            symbols: Arc::default(),
         }
     }
 
@@ -252,6 +260,37 @@ impl Query {
 }
 
 impl Query {
+    /// Judges the feed of a series: it is stale if the trading time since its newest candle was stored exceeds `stale_after`.
+    /// Trading time is that in which the series' learned week expects candles, or all time while there is too little history
+    /// to learn from.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn feed(&self, key: &SeriesKey, stale_after: Duration) -> Result<Feed, QueryError> {
+        let symbols = vec![key.symbol.clone()];
+        let selection = SeriesSelection { symbols, timeframe: Some(key.timeframe), after: None, limit: 1 };
+        let latest = self.store.latest(&selection).await?;
+        let Some(candle) = latest.candles.first() else { return Ok(Feed { received: None, is_stale: true }) };
+        let (received, now) = (freshness::received(candle), self.clock.now().millis());
+        let limit = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
+        let is_stale = now - received > limit && self.trading_time(key, (received, now), limit).await? > limit;
+        Ok(Feed { received: Some(received), is_stale })
+    }
+
+    /// The milliseconds of trading time between two instants. Stops to count beyond `enough`.
+    async fn trading_time(&self, key: &SeriesKey, span: (i64, i64), enough: i64) -> Result<i64, QueryError> {
+        let (since, until) = span;
+        let zone = Alignment::parse(gaps::DEFAULT_ZONE).map_err(StoreError::internal)?;
+        if key.timeframe.length().is_none() {
+            return Ok(until - since);
+        }
+        match self.learned.of(&self.store, (key, &zone), until, self.exports.page_candles()).await {
+            Ok(session) => Ok(session.expected_time(since, until, enough)),
+            Err(QueryError::TooLittleHistory { .. }) => Ok(until - since),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Judges a series by the time in which its learned week expects candles.
     async fn session_freshness(
         &self,

@@ -121,7 +121,7 @@ impl Resampling {
     }
 
     /// With the days and weeks of a query that names none.
-    fn new(source: Timeframe, alignment: Option<Alignment>, week: Option<Weekday>) -> Self {
+    pub(super) fn new(source: Timeframe, alignment: Option<Alignment>, week: Option<Weekday>) -> Self {
         let calendar = Calendar::new(alignment.unwrap_or(Alignment::UTC), week.unwrap_or(Weekday::Mon));
         Self { source, calendar }
     }

@@ -78,6 +78,10 @@ pub const FILE_BYTES: &str = "candlewick_research_file_bytes";
 pub const EVALUATIONS: &str = "candlewick_research_evaluations_total";
 /// Jobs that were taken back from a process that no longer renewed its leases.
 pub const JOBS_REQUEUED: &str = "candlewick_research_jobs_requeued_total";
+/// Events that wait for their delivery to the webhook. Absent where no webhook is configured.
+pub const WEBHOOK_WAITING: &str = "candlewick_webhook_events_waiting";
+/// 1 while hints of other services arrive, else 0. Absent without LIVE_HINTS.
+pub const HINTS_LISTENING: &str = "candlewick_live_hints_listening";
 /// Log lines dropped because they were not read in time.
 pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
 /// Always 1; its labels are the build's `version` and `revision`.
@@ -178,6 +182,20 @@ counters! {
     LiveEvents = "candlewick_live_events_total" by "event" {
         Candle = "candle",
         History = "history",
+    }
+    /// Events for the webhook: stored, delivered, attempts that failed, and events given up after three days.
+    WebhookEvents = "candlewick_webhook_events_total" by "result" {
+        Queued = "queued",
+        Delivered = "delivered",
+        Failed = "failed",
+        GivenUp = "given_up",
+    }
+    /// Payloads of hints between services on one database, by whether they were sent, received, not sent, or no hints.
+    Hints = "candlewick_live_hints_total" by "outcome" {
+        Sent = "sent",
+        Received = "received",
+        Lost = "lost",
+        Ignored = "ignored",
     }
     /// Client connections closed at once because there were too many.
     ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
@@ -309,6 +327,8 @@ fn describe() {
     describe_gauge!(FILE_BYTES, Unit::Bytes, "Bytes of the exported files in the database.");
     describe_counter!(EVALUATIONS, "Evaluations of the items of jobs that this process has finished.");
     describe_counter!(JOBS_REQUEUED, "Jobs that were taken back from a process that no longer renewed its leases.");
+    describe_gauge!(WEBHOOK_WAITING, "Events that wait for their delivery to the webhook.");
+    describe_gauge!(HINTS_LISTENING, "1 while hints of other services arrive, else 0.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels identify the build.");

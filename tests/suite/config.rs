@@ -48,12 +48,12 @@ fn the_example_file_lists_every_variable_with_its_default_and_nothing_else() {
     for variable in VARIABLES {
         assert!(example.contains(variable.meaning), "{}", variable.name);
     }
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../docs/operations/settings.md");
     for variable in VARIABLES {
-        let rows = readme.lines().filter(|line| line.starts_with("| `"));
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
         let named =
             rows.filter_map(|row| row.split('|').nth(1)).any(|names| names.contains(&format!("`{}`", variable.name)));
-        assert!(named, "{} in the README", variable.name);
+        assert!(named, "{} in docs/operations/settings.md", variable.name);
     }
 }
 
@@ -67,11 +67,11 @@ fn the_unedited_example_file_sets_the_defaults() {
 fn defaults_match_the_documentation() {
     let config = production(&[]).unwrap();
     assert_eq!(
-        (config.environment, config.log.format, config.docs_enabled),
-        (Environment::Production, LogFormat::Json, false)
+        (config.environment, config.log.format, config.docs_enabled, config.console_enabled),
+        (Environment::Production, LogFormat::Json, false, false)
     );
     let config = production(&[("ENVIRONMENT", "staging")]).unwrap();
-    assert_eq!((config.log.format, config.docs_enabled), (LogFormat::Text, true));
+    assert_eq!((config.log.format, config.docs_enabled, config.console_enabled), (LogFormat::Text, true, false));
     let documented: Vec<(&str, &str)> = VARIABLES
         .iter()
         .filter(|variable| !variable.secret)
@@ -117,6 +117,7 @@ fn invalid_values_are_refused() {
         ("LOG_FORMAT", "xml"),
         ("MIGRATE_ON_START", "yes"),
         ("DOCS_ENABLED", "1"),
+        ("CONSOLE_ENABLED", "on"),
         ("DATABASE_MAX_CONNECTIONS", "0"),
         ("DATABASE_URL", "mysql://u:p@h/d"),
         ("MT5_API_KEY", "tooshort"),

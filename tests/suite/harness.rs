@@ -371,7 +371,11 @@ impl Environment {
     }
 
     pub fn config(&self) -> Config {
-        Config::read(&Variables::from_lookup(|name| Ok(self.0.get(name).cloned()))).unwrap()
+        Config::read(&self.variables()).unwrap()
+    }
+
+    pub fn variables(&self) -> Variables {
+        Variables::from_lookup(|name| Ok(self.0.get(name).cloned()))
     }
 }
 

@@ -21,12 +21,13 @@ async fn call(app: &TestApp, method: Method, path: &str, headers: &[(&'static st
 #[apply(both_stores)]
 async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
     let bearer = |secret: &str| format!("Bearer {secret}");
-    let (post, get, latest, export, gaps, series, fresh, detailed, strategies) = (
+    let (post, get, latest, export, gaps, config, series, fresh, detailed, strategies) = (
         (Method::POST, "/api/v1/candles"),
         (Method::GET, GET_CANDLES),
         (Method::GET, "/api/v1/latest"),
         (Method::GET, "/api/v1/export.csv?symbol=EURUSD&timeframe=H1"),
         (Method::GET, "/api/v1/gaps?symbol=EURUSD&timeframe=H1&from=2025-08-01&to=2025-08-02&session=24x7"),
+        (Method::GET, "/api/v1/udf/config"),
         (Method::GET, "/api/v1/series"),
         (Method::GET, "/api/v1/freshness?max_age=31622400"),
         (Method::GET, "/api/v1/health/detailed"),
@@ -52,6 +53,8 @@ async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
         (&export, ("X-API-KEY", KEY.to_owned()), 403),
         (&gaps, ("Authorization", bearer(TOKEN)), 200),
         (&gaps, ("X-API-KEY", KEY.to_owned()), 403),
+        (&config, ("X-Internal-Token", TOKEN.to_owned()), 200),
+        (&config, ("X-API-KEY", KEY.to_owned()), 403),
         (&series, ("X-API-KEY", KEY.to_owned()), 200),
         (&series, ("Authorization", bearer(TOKEN)), 200),
         (&fresh, ("X-API-KEY", KEY.to_owned()), 200),
@@ -253,6 +256,10 @@ fn the_openapi_document_is_complete() {
         let name = format!("get /api/v1/export.{format}");
         assert_eq!(statuses(&name), ["200", "400", "401", "403", "422", "429", "500", "503"], "{name}");
     }
+    for route in ["config", "symbols", "search", "history", "marks", "timescale_marks"] {
+        let name = format!("get /api/v1/udf/{route}");
+        assert_eq!(statuses(&name), ["200", "304", "400", "401", "403", "429", "500", "503"], "{name}");
+    }
     assert_eq!(statuses("get /api/v1/gaps"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/live"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     let corrections = ["200", "400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503"];
@@ -291,7 +298,12 @@ fn the_openapi_document_is_complete() {
     let follows = ["200", "204", "400", "401", "403", "404", "429", "500", "503"];
     assert_eq!(statuses("get /api/v1/jobs/{id}/events"), follows);
     assert_eq!(statuses("get /api/v1/files/{id}"), ["200", "304", "400", "401", "403", "404", "429", "500", "503"]);
-    assert_eq!(operations.len(), 33);
+    assert_eq!(statuses("get /api/v1/activity"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
+    assert_eq!(statuses("get /console/session"), ["200", "400", "403", "429", "500", "503"]);
+    let sign_in = ["200", "400", "401", "403", "408", "413", "422", "429", "500", "503"];
+    assert_eq!(statuses("post /console/session"), sign_in);
+    assert_eq!(statuses("delete /console/session"), ["204", "400", "403", "429", "500", "503"]);
+    assert_eq!(operations.len(), 44);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {

@@ -1,4 +1,4 @@
-//! The page at `/`, and `/docs`.
+//! The page at `/` where no console is served, and `/docs`.
 
 use reqwest::Method;
 
@@ -17,7 +17,10 @@ fn links(page: &str) -> Vec<&str> {
 fn the_root_page_links_to_existing_pages() {
     run(async {
         for docs in [true, false] {
-            let app = TestApp::start_with(Database::sqlite(), |env| env.with("DOCS_ENABLED", docs)).await;
+            let app = TestApp::start_with(Database::sqlite(), |env| {
+                env.with("DOCS_ENABLED", docs).with("CONSOLE_ENABLED", false)
+            })
+            .await;
             let page = get(&app, "/").await;
             assert_eq!((page.status.as_u16(), page.header("content-type")), (200, Some("text/html; charset=utf-8")));
             let expected: &[&str] = if docs { &["/api/docs", "/health"] } else { &["/health"] };
@@ -36,7 +39,7 @@ fn the_root_page_links_to_existing_pages() {
 #[test]
 fn the_root_page_reveals_nothing_and_has_a_strict_policy() {
     run(async {
-        let app = TestApp::start(Database::sqlite()).await;
+        let app = TestApp::start_with(Database::sqlite(), |env| env.with("CONSOLE_ENABLED", false)).await;
         let page = get(&app, "/").await;
         // The headers of every other answer; see access::every_answer_has_the_security_and_cache_headers.
         for (name, value) in [

@@ -59,7 +59,7 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
             "_sqlx_migrations true false, market_data_candles true false, market_data_changes true false, \
              market_data_live_candles true false, \
              market_data_newest_candles true false, research_files true false, research_items true false, \
-             research_jobs true false"
+             research_jobs true false, webhook_events true false"
         );
     });
 }

@@ -69,15 +69,24 @@ impl Proxy {
         assert_eq!(code, 0, "{said}");
     }
 
-    /// Starts the proxy of this name if this machine has it, and tries other ports if another test has taken one in the
-    /// meantime.
+    /// Starts the proxy of this name if this machine has it.
     pub async fn start(name: &'static str, service: SocketAddr) -> Option<Self> {
+        Self::start_for(name, service, None).await
+    }
+
+    /// Starts it with the console open to one address alone, and tries other ports if another test has taken one in the
+    /// meantime.
+    pub async fn start_for(
+        name: &'static str,
+        service: SocketAddr,
+        console_from: Option<&'static str>,
+    ) -> Option<Self> {
         const ATTEMPTS: usize = 5;
         let variable = format!("TEST_{}", name.to_uppercase());
         let program = program_of(&variable)?;
         let mut log = String::new();
         for _ in 0..ATTEMPTS {
-            match Self::try_start(name, &program, service).await {
+            match Self::try_start(name, &program, service, console_from).await {
                 Ok(proxy) => return Some(proxy),
                 Err(said) => log = said,
             }
@@ -86,7 +95,12 @@ impl Proxy {
     }
 
     /// Or its log, if it ended before it was ready.
-    async fn try_start(name: &'static str, program: &str, service: SocketAddr) -> Result<Self, String> {
+    async fn try_start(
+        name: &'static str,
+        program: &str,
+        service: SocketAddr,
+        console_from: Option<&'static str>,
+    ) -> Result<Self, String> {
         // nginx's workers run as another user.
         let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o711)).tempdir().unwrap();
         let settings = Settings {
@@ -97,6 +111,7 @@ impl Proxy {
             tls: free_port(),
             plain: free_port(),
             admin: free_port(),
+            console_from,
         };
         settings.write(service);
         let log = fs::File::create(folder.path().join("proxy.log")).unwrap();
@@ -122,6 +137,8 @@ struct Settings {
     plain: SocketAddr,
     /// The address of Caddy's admin API.
     admin: SocketAddr,
+    /// The address that may open the console; all if `None`.
+    console_from: Option<&'static str>,
 }
 
 impl Settings {
@@ -143,6 +160,7 @@ impl Settings {
             writeln!(folders, "    {kind}_temp_path {here}/{kind};").unwrap();
         }
         let shipped = "/etc/letsencrypt/live/candles.example.com/";
+        let console = self.console_from.map_or("default 1;".to_owned(), |from| format!("default 0; {from} 1;"));
         replace(
             NGINX,
             &[
@@ -154,6 +172,7 @@ impl Settings {
                 ("    listen [::]:80", "    # "),
                 ("listen 443", &format!("listen {}", self.tls)),
                 ("listen 80", &format!("listen {}", self.plain)),
+                ("default 1;", &console),
                 ("/var/log/nginx", &here.to_string()),
                 ("/var/www/acme", &format!("{here}/acme")),
                 ("http {\n", &folders),
@@ -193,6 +212,9 @@ impl Settings {
         command.env("HOME", &self.folder).env("XDG_DATA_HOME", &self.folder).env("XDG_CONFIG_HOME", &self.folder);
         command.env("CANDLEWICK_HOST", "localhost").env("CANDLEWICK_TLS", files);
         command.env("CANDLEWICK_UPSTREAM", service.to_string());
+        if let Some(from) = self.console_from {
+            command.env("CANDLEWICK_CONSOLE_FROM", from);
+        }
         command.env("CANDLEWICK_CADDY_ADMIN", self.admin.to_string());
         command.env("CANDLEWICK_HTTPS_PORT", self.tls.port().to_string());
         command.env("CANDLEWICK_HTTP_PORT", self.plain.port().to_string());

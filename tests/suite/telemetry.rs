@@ -166,6 +166,7 @@ fn counters_start_at_zero() {
             ("candlewick_exports_total{result", &["broken_off", "finished", "left"]),
             ("candlewick_live_events_total{event", &["candle", "history"]),
             ("candlewick_research_jobs_total{state", &["cancelled", "done", "failed"]),
+            ("candlewick_live_hints_total{outcome", &["ignored", "lost", "received", "sent"]),
             ("candlewick_connections_refused_total{reason", &["address", "all"]),
             ("candlewick_connections_timed_out_total{phase", &["answer", "head"]),
             (refusals, &Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>()),

@@ -1,16 +1,31 @@
 import { dispose, init, utils, type Chart } from 'klinecharts';
 import { useEffect, useRef, type KeyboardEvent } from 'react';
-import { CandleLoader, toPeriod, type Candlewick, type Feed } from '../lib/candlewick';
+import { CandleLoader, toPeriod, type Candlewick } from '../lib/candlewick';
 import { chartStyles } from './chart-styles';
 import { FORMING } from './forming';
 import type { Choice } from './series-picker';
+import type { ShownFeed } from './status';
 
 /** The chart's own element. Its property `chart` lets tests read what is drawn. */
 type Host = HTMLDivElement & { chart?: Chart };
 
 const DARK = '(prefers-color-scheme: dark)';
 
-export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed: (feed: Feed) => void }) {
+/** Draws candles that changed in the middle, and keeps the view. */
+function drawAgain(chart: Chart): void {
+  const last = chart.getDataList()[chart.getVisibleRange().to - 1]?.timestamp;
+  const place = () => {
+    const dataIndex = chart.getDataList().findIndex(({ timestamp }) => timestamp === last);
+    const { x } = chart.convertToPixel({ dataIndex, value: 0 }, { paneId: 'candle_pane' }) as { x: number };
+    return dataIndex < 0 ? undefined : x;
+  };
+  const before = place();
+  chart.resetData();
+  const after = place();
+  if (before !== undefined && after !== undefined) chart.scrollByDistance(before - after);
+}
+
+export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed: (feed: ShownFeed) => void }) {
   const { client, choice, onFeed } = props;
   const { symbol, timeframe, source, precision } = choice;
   const host = useRef<Host>(null);
@@ -34,7 +49,10 @@ export function CandleChart(props: { client: Candlewick; choice: Choice; onFeed:
     chart.createIndicator({ name: 'VOL', calcParams: [] });
     chart.setPaneOptions({ id: chart.getIndicators({ name: 'VOL' })[0]!.paneId, height: 72 });
     chart.createIndicator({ name: FORMING, paneId: 'candle_pane' }, true);
-    const loader = new CandleLoader({ client, onFeed });
+    const loader = new CandleLoader({
+      client,
+      onFeed: (feed) => (feed.state === 'changed' ? drawAgain(chart) : onFeed(feed)),
+    });
     chart.setDataLoader(loader);
     element.chart = chart;
     const followScheme = () => chart.setStyles(chartStyles(element));

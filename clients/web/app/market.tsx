@@ -3,10 +3,10 @@
 import dynamic from 'next/dynamic';
 import { useSearchParams } from 'next/navigation';
 import { useEffect, useState } from 'react';
-import { Candlewick, type Feed } from '../lib/candlewick';
+import { Candlewick } from '../lib/candlewick';
 import { Notice } from './notice';
 import { choose, SeriesPicker, type Choice } from './series-picker';
-import { LastPrice, Status } from './status';
+import { LastPrice, Status, type ShownFeed } from './status';
 import { useSeries } from './use-series';
 
 // Not rendered on the server, because klinecharts uses the window as soon as it is loaded.
@@ -17,10 +17,10 @@ const client = new Candlewick({ base: '/api' });
 export function Market() {
   const address = useSearchParams();
   const { series, error } = useSeries(client);
-  const [feed, setFeed] = useState<Feed>({ state: 'loading' });
+  const [feed, setFeed] = useState<ShownFeed>({ state: 'loading' });
   const choice = series && choose(series, address.get('symbol'), address.get('timeframe'));
   const { symbol, timeframe, precision } = choice ?? {};
-  const shown: Feed = choice ? feed : error ? { state: 'error', error } : { state: series ? 'empty' : 'loading' };
+  const shown: ShownFeed = choice ? feed : error ? { state: 'error', error } : { state: series ? 'empty' : 'loading' };
 
   const link = symbol && `?${new URLSearchParams({ symbol, timeframe: timeframe! })}`;
   useEffect(() => {

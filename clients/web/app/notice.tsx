@@ -1,8 +1,9 @@
-import type { CandlewickError, Feed } from '../lib/candlewick';
+import type { CandlewickError } from '../lib/candlewick';
 import type { Choice } from './series-picker';
+import type { ShownFeed } from './status';
 
 /** Says what the reader has to know or do before there are candles, or, on top of the chart, before there are new ones. */
-export function Notice({ feed, choice }: { feed: Feed; choice?: Choice }) {
+export function Notice({ feed, choice }: { feed: ShownFeed; choice?: Choice }) {
   if (feed.state === 'ok') return null;
   if (feed.state === 'loading') {
     return (

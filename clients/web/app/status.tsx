@@ -1,6 +1,9 @@
 import { useEffect, useState } from 'react';
 import type { Candle, Feed } from '../lib/candlewick';
 
+/** The states that the page names. The chart itself deals with changes in its middle. */
+export type ShownFeed = Exclude<Feed, { state: 'changed' }>;
+
 const WORDS = { loading: 'Loading', empty: 'Waiting for candles', ok: 'Live', error: 'Trying again' };
 const TIME = new Intl.DateTimeFormat('en-GB', {
   dateStyle: 'medium',
@@ -25,7 +28,7 @@ export function LastPrice({ candle, precision }: { candle?: Candle; precision?: 
 }
 
 /** The line below the chart, which says whether the chart is up to date. */
-export function Status({ feed }: { feed: Feed }) {
+export function Status({ feed }: { feed: ShownFeed }) {
   return (
     <footer data-state={feed.state}>
       <span className="state">{WORDS[feed.state]}</span>

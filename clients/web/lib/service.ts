@@ -1,5 +1,5 @@
 /** Forwards requests of the page's own routes to candlewick. It runs only on the server, so that the token stays there. */
-import type { Problem } from './candlewick';
+import type { Problem } from './api.ts';
 
 /** The default time limit in milliseconds, shorter than the browser's, so that this server's error arrives. */
 const PATIENCE = 5000;
@@ -24,6 +24,68 @@ export async function forward(
   parameters: string[],
   patience = PATIENCE,
 ): Promise<Response> {
+  return ask(request, route, parameters, 'if-none-match', patience, async (answer) => {
+    // An answer that does not say how long it may be cached is not cached.
+    const headers = new Headers({ 'cache-control': answer.headers.get('cache-control') ?? 'no-store' });
+    for (const name of PASSED_ON) {
+      const value = answer.headers.get(name);
+      if (value !== null) headers.set(name, value);
+    }
+    // Points `Link` to this server's route instead of the service's.
+    const link = answer.headers.get('link');
+    if (link) headers.set('link', link.replaceAll(`</api/v1/${route}?`, '<?'));
+    const body = answer.status === 304 ? null : await answer.arrayBuffer();
+    return new Response(body, { status: answer.status, headers });
+  });
+}
+
+/**
+ * Passes a live stream on, event by event, until the browser leaves or the service ends it. `patience` is the time to its
+ * head in milliseconds.
+ */
+export async function stream(request: Request, patience = PATIENCE): Promise<Response> {
+  return ask(request, 'live', ['series', 'last_event_id'], 'last-event-id', patience, async (answer) => {
+    const type = answer.headers.get('content-type') ?? '';
+    const headers = new Headers({ 'content-type': type, 'cache-control': 'no-store' });
+    for (const name of ['retry-after', 'x-request-id']) {
+      const value = answer.headers.get(name);
+      if (value !== null) headers.set(name, value);
+    }
+    if (!answer.ok || !type.startsWith('text/event-stream') || !answer.body) {
+      return new Response(await answer.arrayBuffer(), { status: answer.status, headers });
+    }
+    // Keeps proxies and the server's own compression from collecting events.
+    headers.set('cache-control', 'no-cache, no-transform');
+    headers.set('x-accel-buffering', 'no');
+    return new Response(untilItEnds(answer.body), { headers });
+  });
+}
+
+/** The same bytes. A stream that breaks off ends, because for the browser both mean to come back. */
+function untilItEnds(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }));
+      if (done) controller.close();
+      else controller.enqueue(value!);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+}
+
+/**
+ * Sends a request to the service, with those of the parameters and with the header of the browser's request, and returns what
+ * `use` makes of the answer. The time limit `patience` ends with that.
+ */
+async function ask(
+  request: Request,
+  route: string,
+  parameters: string[],
+  header: string,
+  patience: number,
+  use: (answer: Response) => Promise<Response>,
+): Promise<Response> {
   const { CANDLEWICK_URL, CANDLEWICK_TOKEN } = process.env;
   if (!CANDLEWICK_URL || !CANDLEWICK_TOKEN) {
     return problem(
@@ -41,32 +103,30 @@ export async function forward(
   }
   const asked = new URL(request.url).searchParams;
   const query = new URLSearchParams([...asked].filter(([name]) => parameters.includes(name)));
-  const known = request.headers.get('if-none-match');
-  const timeout = AbortSignal.timeout(patience);
+  const value = request.headers.get(header);
+  const stop = new AbortController();
+  const leave = () => stop.abort(request.signal.reason);
+  request.signal.addEventListener('abort', leave);
+  if (request.signal.aborted) leave();
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    stop.abort();
+  }, patience);
   try {
     const answer = await fetch(`${CANDLEWICK_URL.replace(/\/+$/, '')}/api/v1/${route}?${query}`, {
-      headers: { authorization: `Bearer ${CANDLEWICK_TOKEN}`, ...(known && { 'if-none-match': known }) },
+      headers: { authorization: `Bearer ${CANDLEWICK_TOKEN}`, ...(value !== null && { [header]: value }) },
       cache: 'no-store',
       redirect: 'error',
-      signal: AbortSignal.any([request.signal, timeout]),
+      signal: stop.signal,
     });
-    // An answer that does not say how long it may be cached is not cached.
-    const headers = new Headers({ 'cache-control': answer.headers.get('cache-control') ?? 'no-store' });
-    for (const name of PASSED_ON) {
-      const value = answer.headers.get(name);
-      if (value !== null) headers.set(name, value);
-    }
-    // Points `Link` to this server's route instead of the service's.
-    const link = answer.headers.get('link');
-    if (link) headers.set('link', link.replaceAll(`</api/v1/${route}?`, '<?'));
-    const body = answer.status === 304 ? null : await answer.arrayBuffer();
-    return new Response(body, { status: answer.status, headers });
+    return await use(answer);
   } catch (error) {
     // The browser has closed the connection, so nobody reads this.
     if (request.signal.aborted) return new Response(null, { status: 499 });
     // The log has what the browser does not get: the service's address, and the cause of the failure.
     console.error(`candlewick at ${CANDLEWICK_URL}: ${(error as Error).cause ?? error}`);
-    if (timeout.aborted) {
+    if (isLate) {
       return problem(504, 'timed_out', `candlewick did not answer within ${patience / 1000} s.`);
     }
     return problem(
@@ -74,6 +134,8 @@ export async function forward(
       'unreachable',
       'candlewick cannot be reached. Check whether it runs, and whether CANDLEWICK_URL leads to it.',
     );
+  } finally {
+    clearTimeout(timer);
   }
 }
 

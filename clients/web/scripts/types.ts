@@ -1,4 +1,4 @@
-// Writes the types of the API into lib/candlewick.ts, from the service's OpenAPI document.
+// Writes the types of the API into lib/api.ts, from the service's OpenAPI document.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import openapiTS, { astToString, type SchemaObject } from 'openapi-typescript';
@@ -9,10 +9,10 @@ const document = JSON.parse(
   readFileSync(new URL('../../../docs/openapi.json', import.meta.url), 'utf8'),
   (key, value) => (['format', 'example', 'examples'].includes(key) ? undefined : value),
 );
-const client = new URL('../lib/candlewick.ts', import.meta.url);
-const block = /(?<=\/\/ --- types of docs\/openapi\.json.*\n)[^]*?(?=\/\/ --- end of the generated types)/;
+const file = new URL('../lib/api.ts', import.meta.url);
+const HEAD = '// The types of the API in docs/openapi.json. `npm run types` writes this file; do not edit it.\n\n';
 
-/** The content that the client file should have. */
+/** The content that lib/api.ts should have. */
 export async function withTypes(): Promise<string> {
   const { Candle, MonthCoverage, Series, Problem, Violation, Step } = document.components.schemas;
   const nodes = await openapiTS({
@@ -48,9 +48,7 @@ export async function withTypes(): Promise<string> {
     .replace(/^( {4})+/gm, (indent) => indent.slice(indent.length / 2))
     // openapi-typescript indents the later lines of a comment.
     .replace(/^( *\*) {2,}/gm, '$1 ');
-  const now = readFileSync(client, 'utf8');
-  if (!block.test(now)) throw new Error('lib/candlewick.ts lacks the two lines that enclose the types');
-  return now.replace(block, () => text);
+  return HEAD + text;
 }
 
 /** The query parameters of a route as a schema. */
@@ -77,4 +75,4 @@ function schemas(nodes: ts.Node[]): ts.PropertySignature[] {
   return [...(schemas!.type as ts.TypeLiteralNode).members] as ts.PropertySignature[];
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(client, await withTypes());
+if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(file, await withTypes());

@@ -352,5 +352,5 @@ test('candles that are not stored are built from the longest source up to an hou
 });
 
 test('the types are those of docs/openapi.json; `npm run types` writes them', async () => {
-  assert.equal(readFileSync(new URL('../lib/candlewick.ts', import.meta.url), 'utf8'), await withTypes());
+  assert.equal(readFileSync(new URL('../lib/api.ts', import.meta.url), 'utf8'), await withTypes());
 });

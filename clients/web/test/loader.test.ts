@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, mock, test } from 'node:test';
 import {
-  Candlewick,
+  type Candlewick,
   CandleLoader,
   CandlewickError,
   Pace,
   toPeriod,
   type Candle,
   type CandlesQuery,
-  type Feed,
 } from '../lib/candlewick.ts';
-import { addedUp, Gate, randomWalk, READ_TOKEN, Service, until } from './support.ts';
+import { ChartModel, holds } from './chart-model.ts';
+import { addedUp, Gate, randomWalk, Service, until } from './support.ts';
 
 const HOUR = 3_600_000;
 const PAGE = 25;
@@ -20,66 +20,6 @@ const end = walk.at(-1)!;
 const later = (hours: number, changes: Partial<Candle> = {}): Candle => {
   return { ...end, timestamp: end.timestamp + hours * HOUR, ...changes };
 };
-
-/** Uses a data loader like klinecharts 10, without drawing. */
-class ChartModel {
-  list: Candle[] = [];
-  more = false;
-  readonly feeds: Feed[] = [];
-  readonly loader: CandleLoader;
-  #series: { symbol: { ticker: string; source?: string }; period: ReturnType<typeof toPeriod> } = {
-    symbol: { ticker: '' },
-    period: toPeriod('H1'),
-  };
-  #loading = false;
-
-  constructor(base: string, pageSize: number) {
-    const client = new Candlewick({ base: `${base}/api/v1`, token: READ_TOKEN });
-    this.loader = new CandleLoader({ client, pageSize, interval: 10, onFeed: (feed) => this.feeds.push(feed) });
-  }
-
-  show(ticker: string, timeframe = 'H1', source?: string): void {
-    this.loader.unsubscribeBar();
-    this.#series = { symbol: { ticker, source }, period: toPeriod(timeframe) };
-    this.#loading = false;
-    this.#ask('init', null);
-  }
-
-  /** Shows the oldest candle, which makes the chart ask for older ones. */
-  scrollBack(): void {
-    if (this.more) this.#ask('forward', this.list[0]?.timestamp ?? null);
-  }
-
-  get state(): string | undefined {
-    return this.feeds.at(-1)?.state;
-  }
-
-  #ask(type: 'init' | 'forward', timestamp: number | null): void {
-    if (this.#loading) return;
-    this.#loading = true;
-    this.loader.getBars({
-      ...this.#series,
-      type,
-      timestamp,
-      callback: (candles, more) => {
-        this.#loading = false;
-        this.list = type === 'init' ? candles : [...candles, ...this.list];
-        this.more = more?.forward ?? false;
-        if (type !== 'init') return;
-        if (this.list.length === 0) this.scrollBack();
-        this.loader.subscribeBar({ ...this.#series, callback: (candle) => this.#update(candle) });
-      },
-    });
-  }
-
-  #update(candle: Candle): void {
-    const last = this.list.at(-1)?.timestamp ?? 0;
-    if (candle.timestamp > last) this.list.push(candle);
-    if (candle.timestamp === last) this.list[this.list.length - 1] = candle;
-  }
-}
-
-const holds = (chart: ChartModel, candles: Candle[]) => () => JSON.stringify(chart.list) === JSON.stringify(candles);
 
 /** Lets all pending callbacks run. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -91,7 +31,7 @@ let charts: ChartModel[];
 
 /** A chart that is stopped at the end of the test. */
 function open(base: string, pageSize = PAGE): ChartModel {
-  const chart = new ChartModel(base, pageSize);
+  const chart = new ChartModel({ base, pageSize, live: false });
   charts.push(chart);
   return chart;
 }
@@ -324,18 +264,15 @@ test('more new candles than a page holds arrive in order', async () => {
   await until(holds(chart, [...other, ...news]), 'all of them are on the chart');
 });
 
-test('filling a long gap between the newest candles does not stop the chart', async () => {
+test('filling a long gap between the newest candles is shown, and does not stop the chart', async () => {
   await service.post('EURUSD', 'H1', [later(41)]);
   chart.show('EURUSD');
   const page = [...walk.slice(-24), later(41)];
   await until(holds(chart, page), 'a page is loaded');
-  await service.post(
-    'EURUSD',
-    'H1',
-    Array.from({ length: 40 }, (_, index) => later(index + 1)),
-  );
+  const filling = Array.from({ length: 40 }, (_, index) => later(index + 1));
+  await service.post('EURUSD', 'H1', filling);
   await service.post('EURUSD', 'H1', [later(42)]);
-  await until(holds(chart, [...page, later(42)]), 'a new candle is on the chart');
+  await until(holds(chart, [...walk.slice(-24), ...filling, later(41), later(42)]), 'all are on the chart');
 });
 
 test('a period that candlewick does not keep throws at once', () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { Candle } from '../lib/candlewick.ts';
 import * as browsing from './browser.ts';
-import { addedUp, BuiltPage, randomWalk, READ_TOKEN, Service, until } from './support.ts';
+import { addedUp, BUILT_WITH, BuiltPage, randomWalk, READ_TOKEN, Service, until } from './support.ts';
 
 const HOUR = 3_600_000;
 const START = Date.UTC(2025, 7, 1, 13);
@@ -31,9 +31,7 @@ let errors: string[];
 
 before(async () => {
   service = await Service.start();
-  const environment = { CANDLEWICK_URL: service.url, CANDLEWICK_TOKEN: READ_TOKEN };
-  BuiltPage.build(environment);
-  page = await BuiltPage.start(environment);
+  page = await BuiltPage.start({ CANDLEWICK_URL: service.url, CANDLEWICK_TOKEN: READ_TOKEN });
   browser = await browsing.launch();
 });
 
@@ -333,6 +331,8 @@ test('an expired login is explained', async () => {
   await open('/?symbol=EURUSD&timeframe=H1');
   await seen('Live');
   await tab.route('**/api/**', (route) => route.fulfill({ contentType: 'text/html', body: '<h1>Log in</h1>' }));
+  // Ends the live stream, which would outlast the login.
+  await service.restart();
   await seen('Something else answers');
   await seen(/load it again/);
 });
@@ -425,7 +425,7 @@ test('routes pass on the answers of the service, and only parameters that it kno
 });
 
 test('neither the token nor the address of the service reaches a browser', async () => {
-  const secrets = [READ_TOKEN, `127.0.0.1:${service.port}`];
+  const secrets = [READ_TOKEN, `127.0.0.1:${service.port}`, new URL(BUILT_WITH.CANDLEWICK_URL).host];
   const received: string[] = [];
   await open('/?symbol=EURUSD&timeframe=H1');
   tab.on('response', async (response) => {

@@ -1,5 +1,5 @@
 /** The real programs that the tests use: candlewick on its own SQLite file, and the built page. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http, { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -15,6 +15,7 @@ const BINARY = process.env.CANDLEWICK ?? here('../../../target/debug/candlewick'
 const NEXT = here('../node_modules/next/dist/bin/next');
 export const INGEST_KEY = 'ingest-key-of-the-tests';
 export const READ_TOKEN = 'read-token-of-the-tests';
+const MAINTENANCE_KEY = 'maintenance-key-of-the-tests';
 
 // When the tests end for any reason, their programs are killed and their folders deleted.
 export const running = new Set<{ kill(): void }>();
@@ -118,6 +119,7 @@ export class Service {
       PORT: String(this.port),
       MT5_API_KEY: INGEST_KEY,
       INTERNAL_API_TOKEN: READ_TOKEN,
+      MAINTENANCE_KEY,
       // The tests try wrong tokens more often than a client may.
       RATE_LIMIT_ANONYMOUS: 'off',
       ...this.#environment,
@@ -164,23 +166,40 @@ export class Service {
     });
     if (response.status !== 201) throw new Error(`posting candles: ${response.status} ${await response.text()}`);
   }
+
+  /** Corrects closed candles. */
+  async correct(symbol: string, timeframe: string, candles: Candle[]): Promise<void> {
+    const posted = candles.map((candle) => {
+      return { symbol, timeframe, ...candle, timestamp: new Date(candle.timestamp).toISOString() };
+    });
+    await this.#maintain('corrections', 'POST', { reason: 'bad tick', candles: posted });
+  }
+
+  /** Deletes the candles that opened from `from` to `to`. */
+  async delete(symbol: string, timeframe: string, from: number, to: number): Promise<void> {
+    const span = { from: new Date(from).toISOString(), to: new Date(to).toISOString() };
+    const route = (more: object) => `candles?${new URLSearchParams({ symbol, timeframe, ...span, ...more })}`;
+    const { confirm } = await this.#maintain(route({ dry_run: 'true' }), 'DELETE');
+    await this.#maintain(route({ confirm: confirm!, reason: 'not a trading day' }), 'DELETE');
+  }
+
+  async #maintain(route: string, method: string, body?: object): Promise<{ confirm?: string }> {
+    const headers = { authorization: `Bearer ${MAINTENANCE_KEY}` };
+    const response = await fetch(`${this.url}/api/v1/${route}`, { method, headers, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${method} ${route}: ${response.status} ${await response.text()}`);
+    return response.json();
+  }
 }
 
-/** The page's production build, served. */
+/** The variables with which the tests build the page, as on a server that both builds and serves it. */
+export const BUILT_WITH = { CANDLEWICK_URL: 'http://candlewick.build.test:8000', CANDLEWICK_TOKEN: READ_TOKEN };
+
+/** The page's production build, served. `test/build.ts` makes it. */
 export class BuiltPage {
   readonly #program: Program;
 
   private constructor(program: Program) {
     this.#program = program;
-  }
-
-  /** Builds the page with `environment`, as on a server that both builds and serves it. */
-  static build(environment: Record<string, string>): void {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [NEXT, 'build', here('..')], {
-      env: { ...process.env, ...environment },
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw new Error(`next build fails: ${stdout}${stderr}`);
   }
 
   static async start(environment: Record<string, string>): Promise<BuiltPage> {
@@ -240,6 +259,8 @@ export class Gate {
   #open: Promise<void> = Promise.resolve();
   #opened = () => {};
   #shutFor = '';
+  #refused: string | undefined;
+  readonly #streams = new Set<AbortController>();
   /** The addresses of all requests, and those of the requests that were answered. */
   readonly asked: string[] = [];
   readonly answered: string[] = [];
@@ -271,6 +292,22 @@ export class Gate {
     this.#opened();
   }
 
+  /** Answers requests whose addresses contain `part` with 404, and ends their streams; without a part none any more. */
+  refuse(part?: string): void {
+    this.#refused = part;
+    if (part) this.cut();
+  }
+
+  /** Breaks off all open streams. */
+  cut(): void {
+    this.#streams.forEach((stream) => stream.abort());
+  }
+
+  /** The number of streams that are open. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
   close(): void {
     this.#server.close();
     this.#server.closeAllConnections();
@@ -278,15 +315,32 @@ export class Gate {
 
   async #pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.asked.push(request.url!);
-    const answer = await fetch(this.#target + request.url, {
-      headers: { authorization: request.headers.authorization! },
-    });
+    if (this.#refused && request.url!.includes(this.#refused)) return void response.writeHead(404).end();
+    const end = new AbortController();
+    response.on('close', () => end.abort());
+    const { authorization, 'last-event-id': id } = request.headers;
+    const headers = { authorization: authorization!, ...(id && { 'last-event-id': String(id) }) };
+    const answer = await fetch(this.#target + request.url, { headers, signal: end.signal }).catch(() => undefined);
+    if (!answer) return void response.destroy();
+    if (answer.headers.get('content-type') === 'text/event-stream') return this.#stream(answer, response, end);
     const body = await answer.text();
     if (request.url!.includes(this.#shutFor)) await this.#open;
     // Without these headers, because fetch has decompressed the body.
-    const headers = [...answer.headers].filter(([name]) => !['content-encoding', 'content-length'].includes(name));
-    response.writeHead(answer.status, Object.fromEntries(headers)).end(body);
+    const passed = [...answer.headers].filter(([name]) => !['content-encoding', 'content-length'].includes(name));
+    response.writeHead(answer.status, Object.fromEntries(passed)).end(body);
     this.answered.push(request.url!);
+  }
+
+  async #stream(answer: Response, response: ServerResponse, end: AbortController): Promise<void> {
+    this.#streams.add(end);
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    try {
+      for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) response.write(chunk);
+    } catch {
+      // The stream was cut, or the browser has left.
+    }
+    this.#streams.delete(end);
+    response.destroy();
   }
 }
 

@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { Client } from 'pg';
 import type { Browser, Page } from 'playwright-core';
 import type { Candle } from '../lib/candlewick.ts';
@@ -25,6 +25,9 @@ let service: Service;
 let page: BuiltPage;
 let browser: Browser;
 let tab: Page;
+/** True once the page's live stream is open. */
+let live = false;
+const errors: string[] = [];
 let terminal: Terminal;
 /** The broker's hourly candles so far, oldest first. The last one is forming. */
 let market: Candle[];
@@ -41,7 +44,6 @@ before(async () => {
   service = await Service.start({ DATABASE_URL: database.href, TLS_CERT, TLS_KEY });
 
   const environment = { CANDLEWICK_URL: service.url, CANDLEWICK_TOKEN: READ_TOKEN };
-  BuiltPage.build(environment);
   page = await BuiltPage.start({ ...environment, NODE_EXTRA_CA_CERTS: TLS_CERT });
   browser = await launch();
 
@@ -72,6 +74,8 @@ after(async () => {
   await server?.end();
 });
 
+afterEach(() => assert.deepEqual(errors, [], 'the page throws nothing'));
+
 test('the chart holds exactly the candles of the market', async () => {
   await terminal.tell('init');
   await feeds('the history is sent');
@@ -89,9 +93,12 @@ test('the chart holds exactly the candles of the market', async () => {
   await screenshot(tab, 'whole-way');
 });
 
-test('the forming candle moves and closes, and the next one opens', async () => {
+test('the forming candle moves and closes, and the next one opens, by the live stream alone', async () => {
   await open();
   await shows(tab, newest(500), 'the newest page is on the chart');
+  await tab.getByText('Live').waitFor();
+  await until(() => live, 'the chart is live');
+  await tab.route('**/api/candles?**', () => {});
   await trade({ ...forming(), close: forming().high, volume: forming().volume + 10 });
   await shows(tab, newest(500), 'the forming candle has moved');
   await nextHour();
@@ -127,6 +134,9 @@ async function open(): Promise<void> {
   await tab?.context().close();
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: 'en-GB' });
   tab = await context.newPage();
+  live = false;
+  tab.on('pageerror', (error) => errors.push(error.message));
+  tab.on('response', (response) => (live ||= response.url().includes('/api/live') && response.ok()));
   await tab.clock.setFixedTime(forming().timestamp + HOUR / 4);
   await tab.goto(`${page.url}/?symbol=EURUSD&timeframe=H1`);
 }

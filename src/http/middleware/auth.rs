@@ -1,5 +1,5 @@
-//! Authentication: identifies the key that a request presents. One layer per group of routes refuses other keys before the body
-//! is read.
+//! Authentication: identifies the key that a request presents, itself or by the cookie of a console's session. One layer per group
+//! of routes refuses other keys before the body is read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,10 +10,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scope};
 use crate::http::middleware::keyed_limiter::AddressLimiter;
 use crate::http::middleware::misplaced::{self, Misplaced};
+use crate::http::middleware::session::{self, Session, WrongSession};
 use crate::http::middleware::shared_limits::{Bucket, SharedLimits};
 use crate::http::net::client_address::Client;
 use crate::http::problem::{Code, Problem};
@@ -61,6 +63,8 @@ pub(crate) struct Keyring {
     /// The rate at which the requests of a client without a credential are searched for one. Each search tries keys.
     searches: Arc<AddressLimiter>,
     shared: SharedLimits,
+    /// The clock by which sessions end; `None` where no console is served, and no session counts.
+    sessions: Option<Clock>,
 }
 
 /// The scopes of the keys that each operation takes. Operations that are not listed take none.
@@ -121,7 +125,12 @@ impl Keyring {
     /// `searches` limits how often the requests of one address are searched for a misplaced key.
     pub(crate) fn new(accepted: Credentials, searches: RateLimit, shared: SharedLimits) -> Self {
         let entries = Arc::new(RwLock::new(Arc::new(accepted)));
-        Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)), shared }
+        Self { entries, searches: Arc::new(AddressLimiter::new(searches, 1)), shared, sessions: None }
+    }
+
+    /// Accepts sessions of the console, which end by `clock`.
+    pub(crate) fn with_sessions(self, clock: Clock) -> Self {
+        Self { sessions: Some(clock), ..self }
     }
 
     /// Replaces the keys from the next request on.
@@ -145,14 +154,32 @@ impl Keyring {
         misplaced::anywhere(&self.entries(), request, scopes)
     }
 
-    fn entries(&self) -> Arc<Credentials> {
+    /// The session of a request from a page of this service. Without grants if there is none, or if it has ended.
+    ///
+    /// # Errors
+    /// When the cookie is not a session of these credentials, and when there are several.
+    pub(crate) fn session(&self, client: Client, headers: &HeaderMap) -> Result<Session, WrongSession> {
+        let Some(clock) = &self.sessions else { return Ok(Session::default()) };
+        let mut cookies = session::cookies(headers, client);
+        let Some(cookie) = cookies.next() else { return Ok(Session::default()) };
+        if !session::is_from_own_page(headers, client) {
+            return Ok(Session::default());
+        }
+        if cookies.next().is_some() {
+            return Err(WrongSession);
+        }
+        Session::read(cookie, &self.entries(), clock.now().seconds())
+    }
+
+    pub(crate) fn entries(&self) -> Arc<Credentials> {
         Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Identifies `client` by the credentials in `headers`, on a route that takes keys with one of `scopes`.
     ///
     /// Of keys of several scopes the route takes the one that it is for. Two keys of one scope, or two in one header, are
-    /// refused even if both are valid, because a proxy may read the other one.
+    /// refused even if both are valid, because a proxy may read the other one. A session counts only on a route that takes
+    /// keys, and only for a request that presents none itself.
     pub(crate) fn identify(&self, client: Client, headers: &HeaderMap, scopes: &[Scope]) -> Identity {
         let entries = self.entries();
         let (mut misplaced, mut unknown) = (None, None);
@@ -183,10 +210,14 @@ impl Keyring {
             return Identity::Misplaced(Arc::new(misplaced));
         }
         let taken = scopes.iter().find_map(|scope| valid.iter().position(|entry| entry.scope == *scope)).unwrap_or(0);
-        if valid.is_empty() {
-            Identity::Anonymous(self.clone(), client)
-        } else {
-            Identity::Known(valid.swap_remove(taken))
+        if !valid.is_empty() {
+            return Identity::Known(valid.swap_remove(taken));
+        }
+        let session = if scopes.is_empty() { Ok(Session::default()) } else { self.session(client, headers) };
+        match session.map(|session| session.credential_for(scopes)) {
+            Ok(Some(credential)) => Identity::Known(credential),
+            Ok(None) => Identity::Anonymous(self.clone(), client),
+            Err(WrongSession) => Identity::Unknown(None),
         }
     }
 }
@@ -211,6 +242,10 @@ const MAX_CREDENTIALS: usize = 3;
 fn is_crowded(headers: &HeaderMap) -> bool {
     PLACES.iter().map(|place| presented(headers, &place.header).count()).sum::<usize>() > MAX_CREDENTIALS
 }
+
+/// The answer to a request whose only credential is a session that has no effect.
+const SESSION_DOES_NOT_COUNT: &str = "The session of the console has ended, or the request does not come from a page of this service, which browsers say over \
+     HTTPS and on localhost; sign in again at /console.";
 
 /// True for no value, and for the word `Bearer` without a token. Header values have no blanks around them.
 fn is_empty(value: &[u8]) -> bool {
@@ -238,7 +273,13 @@ pub(crate) async fn require(
             let may_search = keyring.may_search(client).await;
             let misplaced = if may_search { keyring.search(&request, scopes) } else { None };
             misplaced.as_ref().map_or(AuthFailures::Missing, Misplaced::kind).count(1);
-            return misplaced.map_or_else(|| missing(request.headers(), scopes), |misplaced| misplaced.refusal());
+            let has_session =
+                keyring.sessions.is_some() && session::cookies(request.headers(), client).next().is_some();
+            return match misplaced {
+                Some(misplaced) => misplaced.refusal(),
+                None if has_session => Problem::new(Code::Unauthorized, SESSION_DOES_NOT_COUNT).into_response(),
+                None => missing(request.headers(), scopes),
+            };
         }
     };
     let mut response = if scopes.contains(&entry.scope) {

@@ -35,7 +35,7 @@ impl OriginPolicy {
     pub(crate) fn new(access: &Access) -> Self {
         let origins = access.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
         let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
-        // No `allow_credentials`, because cookies have no meaning here.
+        // No `allow_credentials`, because the session's cookie counts for this service's own pages alone.
         let cors = CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
@@ -99,13 +99,10 @@ impl OriginPolicy {
         let mut named = request.headers().get_all(header::ORIGIN).iter();
         let Some(origin) = named.next() else { return Ok(RequestOrigin::SameOrNone) };
         let only = named.next().is_none();
-        let origin = origin.to_str().unwrap_or_default();
-        let scheme = if client.transport == Transport::Https { "https" } else { "http" };
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if only && origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")) == Some(host) {
+        if only && client.is_own_origin(request.headers(), origin) {
             return Ok(RequestOrigin::SameOrNone);
         }
-        if only && self.0.origins.iter().any(|allowed| allowed == origin) {
+        if only && self.0.origins.iter().any(|allowed| origin == allowed) {
             return Ok(RequestOrigin::Allowed);
         }
         let detail = "Pages of this origin may not call; add it to ALLOWED_ORIGINS, or call from a server.";

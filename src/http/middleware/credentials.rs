@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::ApiKey;
+use crate::http::middleware::session_key::SessionKey;
 
 /// The use of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,16 @@ pub(crate) enum Scope {
 
 impl Scope {
     pub(crate) const ALL: [Self; 4] = [Self::Ingest, Self::Read, Self::Maintenance, Self::Research];
+
+    /// Its name in the console's sessions; `None` for a scope that the console has no use for.
+    pub(crate) fn in_console(self) -> Option<&'static str> {
+        match self {
+            Self::Ingest => None,
+            Self::Read => Some("read"),
+            Self::Maintenance => Some("maintenance"),
+            Self::Research => Some("research"),
+        }
+    }
 }
 
 /// The name of the key that a request came with. The response carries it to the log.
@@ -35,9 +46,15 @@ pub(crate) struct Credential {
     pub(crate) name: Arc<str>,
     digest: [u8; 32],
     pub(crate) scope: Scope,
+    session_key: Option<SessionKey>,
 }
 
 impl Credential {
+    /// The key that signs sessions in which this credential was entered; `None` if it has no place in them.
+    pub(crate) fn session_key(&self) -> Option<&SessionKey> {
+        self.session_key.as_ref()
+    }
+
     /// The first 64 bits of the key's digest, by which replicas know that they mean the same key.
     pub(crate) fn digest_start(&self) -> &[u8] {
         &self.digest[..8]
@@ -50,9 +67,10 @@ pub(crate) struct Credentials(Vec<Arc<Credential>>);
 
 impl Credentials {
     pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], maintenance: &[ApiKey], research: &[ApiKey]) -> Self {
-        let entry = |key: &ApiKey, scope| {
-            let digest = Sha256::digest(key.secret.expose_secret()).into();
-            Arc::new(Credential { name: key.name.as_str().into(), digest, scope })
+        let entry = |key: &ApiKey, scope: Scope| {
+            let digest: [u8; 32] = Sha256::digest(key.secret.expose_secret()).into();
+            let session_key = scope.in_console().map(|name| SessionKey::new(&digest, name));
+            Arc::new(Credential { name: key.name.as_str().into(), digest, scope, session_key })
         };
         let kinds = [
             (ingest, Scope::Ingest),
@@ -61,6 +79,23 @@ impl Credentials {
             (research, Scope::Research),
         ];
         Self(kinds.into_iter().flat_map(|(keys, scope)| keys.iter().map(move |key| entry(key, scope))).collect())
+    }
+
+    /// The credential that sessions call `name`, and its key.
+    pub(crate) fn of_session(&self, name: &[u8]) -> Option<(Arc<Credential>, &SessionKey)> {
+        let mut keys = self.0.iter().filter_map(|entry| Some((entry, entry.session_key()?)));
+        keys.find(|(_, key)| key.name() == name).map(|(entry, key)| (Arc::clone(entry), key))
+    }
+
+    /// The first credential of each scope that has a place in sessions.
+    pub(crate) fn for_console(&self) -> Vec<Arc<Credential>> {
+        let mut firsts: Vec<Arc<Credential>> = Vec::new();
+        for entry in self.0.iter().filter(|entry| entry.session_key.is_some()) {
+            if firsts.iter().all(|first| first.scope != entry.scope) {
+                firsts.push(Arc::clone(entry));
+            }
+        }
+        firsts
     }
 
     /// True if a key of the scope is accepted at all.

@@ -93,10 +93,18 @@ impl AdminHosts {
     }
 
     fn serve(&self, host: &str) -> bool {
-        if host == "localhost" || host.ends_with(".localhost") || self.names.iter().any(|name| name == host) {
-            return true;
-        }
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>().map(|address| address.to_canonical());
-        address.is_ok_and(|address| address.is_loopback() || self.address.is_unspecified() || address == self.address)
+        is_loopback(host)
+            || self.names.iter().any(|name| name == host)
+            || address(host).is_some_and(|address| self.address.is_unspecified() || address == self.address)
     }
+}
+
+/// True for a host of [`named`] that is this machine itself. No web page has such a name by DNS rebinding.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost") || address(host).is_some_and(|address| address.is_loopback())
+}
+
+/// The address in place of a host name.
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

@@ -62,11 +62,20 @@ impl<K: Clone + Hash + Eq> KeyedLimiter<K> {
 
     pub(crate) fn take(&self, key: &K) -> Result<Option<RateLimitState>, RateLimitState> {
         let Some(buckets) = &self.0 else { return Ok(None) };
-        match buckets.check_key(key) {
-            Ok(state) => Ok(Some(RateLimitState::new(state.quota(), state.remaining_burst_capacity(), Duration::ZERO))),
-            Err(not_yet) => {
-                let wait = not_yet.wait_time_from(DefaultClock::default().now());
-                Err(RateLimitState::new(not_yet.quota(), 0, wait))
+        loop {
+            match buckets.check_key(key) {
+                Ok(state) => {
+                    let remaining = state.remaining_burst_capacity();
+                    return Ok(Some(RateLimitState::new(state.quota(), remaining, Duration::ZERO)));
+                }
+                Err(not_yet) => {
+                    let wait = not_yet.wait_time_from(DefaultClock::default().now());
+                    // No wait: a request that came a moment later was counted first, because the time is read before the lock
+                    // is taken. By now there is a place for this one.
+                    if !wait.is_zero() {
+                        return Err(RateLimitState::new(not_yet.quota(), 0, wait));
+                    }
+                }
             }
         }
     }
@@ -193,6 +202,48 @@ mod tests {
         assert!(buckets.check_key(&"fourth").is_err(), "the same");
         assert!(buckets.check_key(&"first").is_err() && buckets.check_key(&"second").is_err(), "each its own");
         assert_eq!(buckets.len(), 2);
+    }
+
+    /// `None` is hashed slowly, while the buckets are locked, so that other threads read their time and wait for the lock.
+    #[derive(Clone, PartialEq, Eq)]
+    struct Caller(Option<u32>);
+
+    impl Hash for Caller {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            match self.0 {
+                Some(number) => state.write_u32(number),
+                None => (0..100).for_each(|_| std::thread::yield_now()),
+            }
+        }
+    }
+
+    #[test]
+    fn requests_of_the_same_moment_get_all_places_of_a_bucket() {
+        let limit = RateLimit::Per { times: NonZeroU32::MIN, period: Duration::from_secs(3600) };
+        let buckets = KeyedLimiter::new(limit, 2);
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let _ = buckets.take(&Caller(None));
+                }
+            });
+            let refused = (0..2_000).find(|number| {
+                let start = std::sync::Barrier::new(2);
+                std::thread::scope(|scope| {
+                    let take = || {
+                        start.wait();
+                        buckets.take(&Caller(Some(*number))).is_ok()
+                    };
+                    let other = scope.spawn(take);
+                    let taken = take();
+                    !(other.join().unwrap() && taken)
+                })
+            });
+            ended.store(true, Ordering::Relaxed);
+            assert_eq!(refused, None);
+        });
+        assert!(buckets.take(&Caller(Some(0))).is_err());
     }
 
     #[test]

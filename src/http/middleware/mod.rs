@@ -13,5 +13,7 @@ pub(crate) mod panic;
 pub(crate) mod rate_limit;
 pub(crate) mod request_metrics;
 pub(crate) mod security_headers;
+pub(crate) mod session;
+mod session_key;
 pub(crate) mod shared_limits;
 pub(crate) mod stack;

@@ -62,20 +62,13 @@ impl Limiter {
 
     /// Takes a request from its caller's quota.
     async fn take(&self, identity: &Identity, client: Client) -> Result<Option<RateLimitState>, RateLimitExceeded> {
-        let Limiters { anonymous, wrong_keys, shared, .. } = &*self.0;
+        let Limiters { anonymous, shared, .. } = &*self.0;
         let mut of_wrong_keys = None;
         match identity {
             Identity::Known(key) => return self.take_of(key).await,
             Identity::Anonymous(..) => {}
             Identity::Misplaced(misplaced) => misplaced.kind().count(1),
-            Identity::Unknown(_) => {
-                AuthFailures::Unknown.count(1);
-                let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
-                of_wrong_keys = shared
-                    .confirm(Bucket::WrongKeys(client.group()), wrong_keys.take(client))
-                    .await
-                    .map_err(|state| RateLimitExceeded::new(RateLimited::WrongKey, detail, state))?;
-            }
+            Identity::Unknown(_) => of_wrong_keys = self.take_wrong_key(client).await?,
         }
         let detail = "Too many requests without a valid key came from this address; wait for Retry-After.";
         let state = shared
@@ -83,6 +76,17 @@ impl Limiter {
             .await
             .map_err(|state| RateLimitExceeded::new(RateLimited::Anonymous, detail, state))?;
         Ok(of_wrong_keys.into_iter().chain(state).min_by_key(|state| state.remaining))
+    }
+
+    /// Counts a wrong key that `client` sent.
+    ///
+    /// # Errors
+    /// When too many came from its address.
+    pub(crate) async fn take_wrong_key(&self, client: Client) -> Result<Option<RateLimitState>, RateLimitExceeded> {
+        AuthFailures::Unknown.count(1);
+        let detail = "Too many wrong keys came from this address; wait for Retry-After, and correct the key.";
+        let verdict = self.0.shared.confirm(Bucket::WrongKeys(client.group()), self.0.wrong_keys.take(client)).await;
+        verdict.map_err(|state| RateLimitExceeded::new(RateLimited::WrongKey, detail, state))
     }
 
     /// Takes a request from a key's quota.
@@ -145,7 +149,7 @@ pub(crate) async fn meter(
 
 /// A refusal, with the state of its caller's quota.
 #[derive(Debug)]
-struct RateLimitExceeded {
+pub(crate) struct RateLimitExceeded {
     detail: &'static str,
     state: RateLimitState,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 
 /// The transport between the client and the service, or between the client and the first trusted proxy.
@@ -31,6 +31,13 @@ impl Client {
     /// 2^64 addresses in it.
     pub(crate) fn group(&self) -> IpAddr {
         group(self.address)
+    }
+
+    /// True if `origin` is that of the host that the request named, with the scheme by which it came.
+    pub(crate) fn is_own_origin(&self, headers: &HeaderMap, origin: &HeaderValue) -> bool {
+        let scheme: &[u8] = if self.transport == Transport::Https { b"https://" } else { b"http://" };
+        let host = headers.get(header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+        origin.as_bytes().strip_prefix(scheme) == Some(host)
     }
 }
 

@@ -24,9 +24,10 @@ use crate::http::problem::{self, Code, Problem};
         title = "candlewick",
         description = "Keeps OHLCV candles from MetaTrader 5 and serves them to charts. \
             Every answer carries `x-request-id`. Every failure but those of `/health` and the verdicts of `/api/v1/freshness` is an `application/problem+json`. \
+            The routes of `/api/v1/udf/` answer faults of a question as their protocol has it, with 200 and `\"s\":\"error\"`. \
             GET routes answer HEAD too.",
     ),
-    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Corrections"), (name = "Research"), (name = "Health"), (name = "Documentation")),
+    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "TradingView"), (name = "Corrections"), (name = "Research"), (name = "Console"), (name = "Health"), (name = "Documentation")),
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]

@@ -1,10 +1,12 @@
 //! The handlers, and what they share on the way in and out.
 
 mod accept_encoding;
+pub(crate) mod activity;
 pub(crate) mod backtests;
 pub(crate) mod batch_body;
 pub(crate) mod candles;
 pub(crate) mod changes;
+pub(crate) mod console;
 pub(crate) mod corrections;
 pub(crate) mod docs;
 pub(crate) mod export;
@@ -21,3 +23,4 @@ mod page;
 pub(crate) mod series;
 pub(crate) mod signals;
 pub(crate) mod strategies;
+pub(crate) mod udf;

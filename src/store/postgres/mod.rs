@@ -4,7 +4,7 @@
 //! [`inspect`] makes the same checks and changes nothing. [`pool`] lends connections, for which requests wait less
 //! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`runner`] runs statements on them
 //! to their end: those of [`posting`], [`closing`], [`changes`] and [`jobs`], which write, and of [`lists`], [`read`] and [`resample`], which
-//! read. This file puts the parts together.
+//! read. [`hints`] tells other processes what was written. This file puts the parts together.
 
 mod abandoned;
 mod access;
@@ -24,6 +24,7 @@ mod covering_key;
 mod digits;
 mod engine;
 mod exact_volume;
+mod hints;
 mod inspect;
 mod jobs;
 mod latest;
@@ -31,6 +32,7 @@ mod lists;
 mod migrate;
 mod newest;
 mod outage;
+mod outbox;
 mod pool;
 mod pooler;
 mod posting;
@@ -47,6 +49,7 @@ mod tails;
 mod watch;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +59,9 @@ use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 
 use super::digits::{CandleTable, CountedDigits};
+use super::hints::{Outbox, WrittenSeries};
 use super::latest::LatestRow;
+use super::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::statistics::StepCounts;
@@ -309,6 +314,10 @@ impl Postgres {
         tails::changes_since(&self.0.runner, after, keys, limit).await
     }
 
+    pub(super) async fn exchange_hints(&self, outbox: &Outbox, receive: impl Fn(WrittenSeries)) -> Infallible {
+        hints::exchange(&self.0.options, outbox, receive).await
+    }
+
     /// The moment of which the standby is known to hold everything, if there is one.
     pub(super) fn standby_as_of(&self) -> Option<tokio::time::Instant> {
         self.0.runner.standby()?.as_of()
@@ -381,6 +390,47 @@ impl Postgres {
 
     pub(super) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
         changes::record_import(&self.0.runner, imported, note).await
+    }
+
+    pub(super) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
+        outbox::queue(&self.0.runner, events).await
+    }
+
+    pub(super) async fn claim_event(&self, lease: Duration) -> Result<Option<ClaimedEvent>, StoreError> {
+        outbox::claim(&self.0.runner, lease).await
+    }
+
+    pub(super) async fn settle_event(
+        &self,
+        id: String,
+        attempts: i32,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        outbox::settle(&self.0.runner, id, attempts, settlement).await
+    }
+
+    pub(super) async fn prune_events(&self, retention: Duration) -> Result<u64, StoreError> {
+        outbox::prune(&self.0.runner, retention).await
+    }
+
+    pub(super) async fn events_of(&self, kind: &'static str, most: usize) -> Result<Vec<String>, StoreError> {
+        outbox::of_kind(&self.0.runner, kind, most).await
+    }
+
+    pub(super) async fn newest_event(&self, kinds: [&'static str; 2]) -> Result<Option<i64>, StoreError> {
+        outbox::newest(&self.0.runner, kinds).await
+    }
+
+    pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {
+        outbox::waiting(&self.0.runner).await
+    }
+
+    pub(super) async fn now(&self) -> Result<i64, StoreError> {
+        outbox::now(&self.0.runner).await
+    }
+
+    pub(super) async fn noted_changes(&self, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
+        outbox::noted(&self.0.runner, since, most).await
     }
 
     pub(super) async fn is_being_backed_up(&self) -> Result<bool, StoreError> {
@@ -472,6 +522,10 @@ impl Postgres {
 
     pub(super) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {
         jobs::delete_expired(&self.0.runner, expired).await
+    }
+
+    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
+        changes::changes_within(&self.0.runner, span, limits).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

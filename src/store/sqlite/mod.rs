@@ -15,6 +15,7 @@ mod inspect;
 mod jobs;
 mod latest;
 mod newest;
+mod outbox;
 mod read;
 mod resample;
 mod row_reader;
@@ -41,6 +42,7 @@ use tokio_util::task::TaskTracker;
 use super::digits::{CandleTable, CountedDigits};
 use super::error::sqlite_code;
 use super::latest::LatestRow;
+use super::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::statistics::StepCounts;
 use super::tails::{RecordPlace, RecordedChange, SeriesTail};
@@ -481,6 +483,53 @@ impl Sqlite {
         self.run(async move { shared.writer.run(work).await }).await
     }
 
+    pub(super) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
+        self.write(move |connection| outbox::queue(connection, &events)).await
+    }
+
+    pub(super) async fn claim_event(&self, lease: Duration) -> Result<Option<ClaimedEvent>, StoreError> {
+        self.write(move |connection| outbox::claim(connection, lease)).await
+    }
+
+    pub(super) async fn settle_event(
+        &self,
+        id: String,
+        attempts: i32,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        self.write(move |connection| outbox::settle(connection, &id, attempts, settlement)).await
+    }
+
+    pub(super) async fn prune_events(&self, retention: Duration) -> Result<u64, StoreError> {
+        self.write(move |connection| outbox::prune(connection, retention)).await
+    }
+
+    pub(super) async fn events_of(&self, kind: &'static str, most: usize) -> Result<Vec<String>, StoreError> {
+        self.list(move |connection| outbox::of_kind(connection, kind, most)).await
+    }
+
+    pub(super) async fn newest_event(&self, kinds: [&'static str; 2]) -> Result<Option<i64>, StoreError> {
+        self.list(move |connection| outbox::newest(connection, kinds)).await
+    }
+
+    pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {
+        self.list(outbox::waiting).await
+    }
+
+    pub(super) async fn now(&self) -> Result<i64, StoreError> {
+        self.list(outbox::now).await
+    }
+
+    pub(super) async fn noted_changes(&self, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
+        self.list(move |connection| outbox::noted(connection, since, most)).await
+    }
+
+    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let read = move |connection: &rusqlite::Connection| changes::changes_within(connection, &span, limits);
+        self.read(async move { shared.series_reader.run(read).await }).await
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         let store = self.clone();
         self.read(async move { store.probe().await }).await
@@ -509,6 +558,24 @@ impl Sqlite {
         self.0.probe.close().await;
         self.0.writer.close().await;
         self.0.lock.release();
+    }
+
+    /// Runs `work` on the connection that writes.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.run(async move { shared.writer.run(work).await }).await
+    }
+
+    /// Runs `work` on a connection that reads lists.
+    async fn list<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.read(async move { shared.series_reader.run(work).await }).await
     }
 
     /// Runs a read to its end, even if the caller stops waiting, but only while the file is at its path, because a

@@ -1,5 +1,1 @@
-import { forward } from '../../../lib/service';
-
-export function GET(request: Request): Promise<Response> {
-  return forward(request, 'candles', ['symbol', 'timeframe', 'source', 'from', 'to', 'before', 'after', 'limit']);
-}
+export { candles as GET } from '../../../lib/routes';

@@ -1,5 +1,1 @@
-import { forward } from '../../../lib/service';
-
-export function GET(request: Request): Promise<Response> {
-  return forward(request, 'series', ['symbol', 'timeframe', 'limit', 'after']);
-}
+export { series as GET } from '../../../lib/routes';

@@ -1,0 +1,3 @@
+export { live as GET } from '../../../lib/routes';
+
+export const dynamic = 'force-dynamic';
