@@ -16,6 +16,8 @@ pub(super) enum KeyGeneration {
     Allowed,
     /// Only an existing file is read.
     Forbidden,
+    /// No key is needed.
+    NotRead,
 }
 
 /// The pause between reads of a file that another process has created but not filled yet.

@@ -16,7 +16,7 @@ const MIN_KEY_LENGTH: usize = 16;
 /// The setting of the keys that may correct and delete stored candles.
 pub(super) const MAINTENANCE_KEY: &str = "MAINTENANCE_KEY";
 /// The setting of the keys that may start jobs of research.
-const RESEARCH_KEY: &str = "RESEARCH_API_KEY";
+pub(super) const RESEARCH_KEY: &str = "RESEARCH_API_KEY";
 
 /// A key or token, and its name in logs.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 mod database;
 mod env;
 mod environment;
+mod jobs;
 mod key_file;
 mod keys;
 mod limits;
@@ -27,6 +28,7 @@ use secrecy::SecretString;
 pub use database::{DatabaseConfig, MissingFolder, StandbyConfig};
 pub use env::{Flags, Source, Variables, user};
 pub use environment::Environment;
+pub use jobs::JobsConfig;
 pub use key_file::strong_key;
 pub use keys::{ApiKey, Keys};
 pub use limits::Limits;
@@ -87,6 +89,8 @@ pub struct Config {
     pub symbols: Symbols,
     /// The settings of research.
     pub research: ResearchConfig,
+    /// The settings of its jobs.
+    pub jobs: JobsConfig,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -119,6 +123,26 @@ impl Config {
     pub fn read(variables: &Variables) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(variables);
         let config = reader.config(KeyGeneration::Allowed);
+        reader.done(config)
+    }
+
+    /// Reads the configuration of `worker`, which accepts no requests and so needs no keys.
+    ///
+    /// # Errors
+    /// All problems, not only the first.
+    pub fn read_worker(variables: &Variables) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(variables);
+        let mut config = reader.config(KeyGeneration::NotRead);
+        if config.database.sqlite_file().is_some() {
+            reader.refuse(
+                "DATABASE_URL",
+                " names a SQLite file, which one process alone should use; serve works on its jobs, and a worker needs Postgres.",
+            );
+        }
+        if config.research.threads == 0 {
+            reader.refuse("RESEARCH_THREADS", " is 0, so that a worker would have nothing to do; raise it.");
+        }
+        config.database.researches = true;
         reader.done(config)
     }
 
@@ -185,12 +209,16 @@ impl Reader<'_> {
         let webhook = self.webhook();
         let symbols = self.symbols();
         let research = self.research();
+        let jobs = self.jobs();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
         let console_enabled = self.flag("CONSOLE_ENABLED", environment == Environment::Development);
         // Last, because keys are generated only if the rest of the configuration is valid.
-        let keys = self.keys(environment, &database, key_generation);
+        let keys = match key_generation {
+            KeyGeneration::NotRead => Keys::default(),
+            KeyGeneration::Allowed | KeyGeneration::Forbidden => self.keys(environment, &database, key_generation),
+        };
         let warnings = std::mem::take(&mut self.warnings);
         Config {
             environment,
@@ -213,6 +241,7 @@ impl Reader<'_> {
             webhook,
             symbols,
             research,
+            jobs,
             log,
             sentry_dsn,
             docs_enabled,

@@ -42,7 +42,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 44] = [
+pub const VARIABLES: [Variable; 49] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -129,6 +129,19 @@ pub const VARIABLES: [Variable; 44] = [
         "number of threads that compute backtests, signals and jobs; all cores but one if empty, and none with 0",
     ),
     plain("RESEARCH_MEMORY", "256MiB", "maximum size of the candles and indicators that research keeps in memory"),
+    plain("RESEARCH_JOBS", "3", "number of jobs that a process works on at once"),
+    plain(
+        "RESEARCH_MAX_EVALUATIONS",
+        "100000",
+        "maximum number of evaluations of an item of a job, and of points of a grid",
+    ),
+    plain("RESEARCH_MAX_QUEUED", "100", "maximum number of queued jobs of each research key"),
+    plain("RESEARCH_MAX_SECONDS", "3600", "time in seconds after which an item of a job ends with what it has"),
+    plain(
+        "RESEARCH_RETENTION",
+        "24h",
+        "time from 1h to 30d for which jobs are kept after their end, and files after they were made",
+    ),
     secret("SENTRY_DSN", "", "DSN of the Sentry project that failures are reported to"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     plain("LOG_FORMAT", "text", "text or json; json is the default in production"),

@@ -18,7 +18,7 @@ use crate::ingest::Refusal;
 use crate::live::LiveError;
 use crate::maintain::MaintainError;
 use crate::query::QueryError;
-use crate::research::ResearchError;
+use crate::research::{JobsError, ResearchError};
 use crate::store::{Missing, StoreError};
 use crate::validation::FieldError;
 
@@ -52,6 +52,11 @@ pub(crate) enum Code {
     IntradayOnly,
     ResearchDisabled,
     ResearchOff,
+    UnknownJob,
+    NoResults,
+    UnknownFile,
+    QueueFull,
+    IdempotencyMismatch,
     RateLimited,
     Internal,
     Unavailable,
@@ -141,6 +146,23 @@ impl Code {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This replica computes nothing, because RESEARCH_THREADS is 0.",
             ),
+            Self::UnknownJob => ("unknown_job", StatusCode::NOT_FOUND, "The key has no such job, or it was deleted."),
+            Self::NoResults => {
+                ("no_results", StatusCode::NOT_FOUND, "The item of the job has no such results; the detail says why.")
+            }
+            Self::UnknownFile => {
+                ("unknown_file", StatusCode::NOT_FOUND, "The key has no such file, or it was deleted.")
+            }
+            Self::QueueFull => (
+                "queue_full",
+                StatusCode::TOO_MANY_REQUESTS,
+                "The key has as many queued jobs as RESEARCH_MAX_QUEUED allows.",
+            ),
+            Self::IdempotencyMismatch => (
+                "idempotency_mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key came with another request within the last 24 hours.",
+            ),
             Self::RateLimited => (
                 "rate_limited",
                 StatusCode::TOO_MANY_REQUESTS,
@@ -228,6 +250,18 @@ impl Code {
                  signals are answered without jobs."
             }
             Self::ResearchOff => "This replica computes nothing, because RESEARCH_THREADS is 0; ask another one.",
+            Self::UnknownJob => {
+                "There is no such job of this key; jobs are deleted some time after their end, which their field expires tells."
+            }
+            Self::NoResults => "Item 0 of this job has no results; the job is running, so wait for its end.",
+            Self::UnknownFile => {
+                "There is no such file of this key; files are deleted together with their job or some time after they were \
+                 made, so export it again."
+            }
+            Self::QueueFull => "This key has 100 queued jobs, which is the most; wait until one begins, or cancel one.",
+            Self::IdempotencyMismatch => {
+                "The Idempotency-Key was sent with another request within the last 24 hours; use a new one for a new request."
+            }
             Self::RateLimited => "This key posts too often; wait for Retry-After, and put more candles into each post.",
             Self::Internal => {
                 "The service failed on this request; try again, and report the request_id if it persists."
@@ -253,7 +287,7 @@ impl Code {
     fn headers(self) -> &'static [(&'static str, &'static str, &'static str)] {
         match self {
             Self::Unauthorized => &[("www-authenticate", "Bearer", "How to present a key.")],
-            Self::Unavailable | Self::Overloaded | Self::TimedOut | Self::RateLimited => {
+            Self::Unavailable | Self::Overloaded | Self::TimedOut | Self::RateLimited | Self::QueueFull => {
                 &[("retry-after", "1", "Seconds to wait before trying again.")]
             }
             // The rest of the body, if any comes, is not read.
@@ -316,6 +350,11 @@ impl Problem {
         Self { cause: Some(cause), ..self }
     }
 
+    /// The refusal of one value.
+    pub(crate) fn of_field(field_error: FieldError) -> Self {
+        Self::invalid(format!("The request is not valid: {field_error}."), vec![field_error])
+    }
+
     fn invalid(detail: String, errors: Vec<FieldError>) -> Self {
         Self { errors, ..Self::new(Code::InvalidValues, detail) }
     }
@@ -368,6 +407,24 @@ impl From<QueryError> for Problem {
             QueryError::TooLittleHistory { .. } => Self::new(Code::TooLittleHistory, said),
             QueryError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<JobsError> for Problem {
+    fn from(error: JobsError) -> Self {
+        let said = sentence(&error);
+        let code = match error {
+            JobsError::Request(error) => return error.into(),
+            JobsError::Randomness(_) | JobsError::Unreadable(_) => return Self::internal(chain(&error).to_string()),
+            JobsError::UnknownJob => Code::UnknownJob,
+            JobsError::NoResult(_) => Code::NoResults,
+            JobsError::UnknownFile => Code::UnknownFile,
+            JobsError::QueueFull(_) => Code::QueueFull,
+            JobsError::IdempotencyMismatch => Code::IdempotencyMismatch,
+            JobsError::Off => Code::ResearchOff,
+            JobsError::TooManyStreams => Code::Overloaded,
+        };
+        Self::new(code, said)
     }
 }
 
@@ -658,5 +715,104 @@ impl IntoResponses for SignalFileProblems {
             Code::Unavailable,
             Code::ResearchOff,
         ])
+    }
+}
+
+/// The problems of starting a job.
+pub(crate) struct JobStartProblems;
+
+impl IntoResponses for JobStartProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::ResearchDisabled,
+            Code::UnknownStrategy,
+            Code::UnknownSeries,
+            Code::TooSlow,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::IntradayOnly,
+            Code::IdempotencyMismatch,
+            Code::QueueFull,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// The problems of listing jobs.
+pub(crate) struct JobListProblems;
+
+impl IntoResponses for JobListProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::UnknownJob,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// The problems of reading, following or cancelling a job.
+pub(crate) struct JobProblems;
+
+impl IntoResponses for JobProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[Code::Unauthorized, Code::WrongScope, Code::UnknownJob, Code::Internal, Code::Unavailable])
+    }
+}
+
+/// The problems of reading results.
+pub(crate) struct ResultProblems;
+
+impl IntoResponses for ResultProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::UnknownJob,
+            Code::NoResults,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// The problems of making a file.
+pub(crate) struct ExportProblems;
+
+impl IntoResponses for ExportProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::ResearchDisabled,
+            Code::UnknownJob,
+            Code::NoResults,
+            Code::TooSlow,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+            Code::ResearchOff,
+        ])
+    }
+}
+
+/// The problems of downloading a file.
+pub(crate) struct FileProblems;
+
+impl IntoResponses for FileProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[Code::Unauthorized, Code::WrongScope, Code::UnknownFile, Code::Internal, Code::Unavailable])
     }
 }

@@ -8,13 +8,15 @@
 //! 6. [`pages`]: the answers about strategies.
 //! 7. [`backtest`] and [`signals`]: one run, and the view of today, kept for a moment by [`answers`].
 //! 8. [`viewer`]: whose jobs a caller sees.
-//! 9. [`command`]: the commands that list, print and test strategies.
+//! 9. [`jobs`]: searches that go on in the background.
+//! 10. [`command`]: the commands that list, print and test strategies.
 
 mod answers;
 mod backtest;
 pub(crate) mod body;
 pub(crate) mod columns;
 mod command;
+mod jobs;
 pub(crate) mod numbers;
 mod pages;
 pub(crate) mod requests;
@@ -44,8 +46,8 @@ use columns::Columns;
 use pages::StrategyPages;
 use signals::{Signals, SignalsRequest, SymbolError};
 
-pub(crate) use backtest::{Figures, MAX_CANDLES, Values};
 pub(crate) use command::{BacktestFlags, PineFlags, StrategiesFlags, backtest, pine, strategies as list};
+pub(crate) use jobs::{Jobs, JobsError, JobsQuery, JobsState, ResultsFormat, Started};
 pub(crate) use pages::StrategyPage;
 pub(crate) use strategies::Strategies;
 pub(crate) use threads::Threads;

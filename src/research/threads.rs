@@ -55,6 +55,18 @@ impl Threads {
         self.0.as_ref().map(|pools| &pools.searches)
     }
 
+    /// Runs `work` on a thread of its own with the priority of these threads, because it mostly waits for them.
+    ///
+    /// # Errors
+    /// When the system starts no more threads.
+    pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let lowered = move || {
+            lower_priority();
+            work();
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(lowered).map(drop)
+    }
+
     /// Runs `work` that a request waits for, in the span of the caller. Work that nobody waits for any more is not begun.
     ///
     /// # Errors

@@ -12,11 +12,11 @@ pub(crate) enum Viewer {
 }
 
 impl Viewer {
-    /// True if the caller sees what belongs to `owner`.
-    pub(crate) fn sees(&self, owner: &str) -> bool {
+    /// The owner whose jobs and files the caller sees; `None` if everybody's.
+    pub(crate) fn owner(&self) -> Option<&str> {
         match self {
-            Self::All => true,
-            Self::Owner(name) => **name == *owner,
+            Self::All => None,
+            Self::Owner(name) => Some(name),
         }
     }
 }

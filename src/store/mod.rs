@@ -7,6 +7,7 @@ mod digits;
 mod error;
 mod hints;
 mod inspection;
+mod jobs;
 mod latest;
 mod outbox;
 pub mod postgres;
@@ -49,6 +50,10 @@ pub use digits::PriceDigits;
 pub use error::{Cause, Missing, StoreError};
 pub use hints::WrittenSeries;
 pub use inspection::{Finding, Findings, Severity};
+pub use jobs::{
+    Expired, IDEMPOTENCY, Job, JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection, LEASE,
+    Lease, MAX_ATTEMPTS, NewFile, NewJob, SWEEP_ROWS, StoredFile,
+};
 pub use latest::{LatestCandle, LatestPage};
 pub use outbox::{ClaimedEvent, EVENT_RETENTION, NotedChange, OutboxEvent, Settlement};
 pub use precision::Outliers;

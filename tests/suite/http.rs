@@ -282,12 +282,34 @@ fn the_openapi_document_is_complete() {
     assert_eq!(statuses("get /health/live"), ["200", "400", "500"]);
     assert_eq!(statuses("get /healthz"), ["200", "400", "500"]);
     assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "400", "403", "429", "500", "503"]);
+    let posts = ["200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("post /api/v1/backtests"), posts);
+    assert_eq!(statuses("post /api/v1/run"), posts);
+    let pages = ["200", "304", "400", "401", "403", "404", "422", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/strategies"), pages);
+    assert_eq!(statuses("get /api/v1/strategies/{id}"), pages);
+    let starts = ["202", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("post /api/v1/optimizations"), starts);
+    assert_eq!(
+        statuses("post /api/v1/exports"),
+        ["201", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"]
+    );
+    let reads = ["200", "400", "401", "403", "404", "422", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/strategies/{id}/pine"), reads);
+    assert_eq!(statuses("get /api/v1/jobs"), reads);
+    assert_eq!(statuses("get /api/v1/jobs/{id}/results"), reads);
+    assert_eq!(statuses("get /api/v1/jobs/{id}"), ["200", "400", "401", "403", "404", "429", "500", "503"]);
+    let cancels = ["200", "202", "400", "401", "403", "404", "429", "500", "503"];
+    assert_eq!(statuses("delete /api/v1/jobs/{id}"), cancels);
+    let follows = ["200", "204", "400", "401", "403", "404", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/jobs/{id}/events"), follows);
+    assert_eq!(statuses("get /api/v1/files/{id}"), ["200", "304", "400", "401", "403", "404", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/activity"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /console/session"), ["200", "400", "403", "429", "500", "503"]);
     let sign_in = ["200", "400", "401", "403", "408", "413", "422", "429", "500", "503"];
     assert_eq!(statuses("post /console/session"), sign_in);
     assert_eq!(statuses("delete /console/session"), ["204", "400", "403", "429", "500", "503"]);
-    assert_eq!(operations.len(), 36);
+    assert_eq!(operations.len(), 44);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {
@@ -303,10 +325,10 @@ fn the_openapi_document_is_complete() {
                 "503" if name.contains("health") && !name.contains("detailed") => Some("application/json"),
                 // Beside the problem.
                 "503" if name.contains("freshness") => Some("application/json"),
-                "200" if name == "get /api/v1/live" => Some("text/event-stream"),
+                "200" if name == "get /api/v1/live" || name.ends_with("/events") => Some("text/event-stream"),
                 "200" if name == "get /api/v1/udf/time" => Some("text/plain"),
+                "200" if name == "get /api/v1/files/{id}" || name.ends_with("/pine") => Some("text/plain"),
                 "200" if name.contains(".csv") => Some("text/csv"),
-                "200" if name.ends_with("/pine") => Some("text/plain"),
                 "200" if name.contains("export.ndjson") => Some("application/x-ndjson"),
                 "200" if name.contains("export.parquet") => Some("application/vnd.apache.parquet"),
                 status if status.starts_with('2') => Some("application/json"),

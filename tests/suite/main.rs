@@ -49,6 +49,7 @@ mod http;
 mod imports;
 mod index;
 mod ingest;
+mod jobs;
 mod latest;
 mod limits;
 mod live;
