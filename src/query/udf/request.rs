@@ -121,9 +121,10 @@ fn history(query: &str) -> Result<UdfQuestion, Vec<FieldError>> {
     let count = parameters.optional("countback", parse_count);
     let to = parameters.required("to", parse_seconds);
     // A count outranks the beginning of the span, which may then be absent.
-    let from = match parameters.has("countback") {
-        true => parameters.optional("from", parse_seconds),
-        false => parameters.required("from", parse_seconds),
+    let from = if parameters.has("countback") {
+        parameters.optional("from", parse_seconds)
+    } else {
+        parameters.required("from", parse_seconds)
     };
     let bars = match (count, from, to) {
         (Some(count), _, Some(end)) => Some(BarSelection::Before { count, end }),
