@@ -33,11 +33,12 @@ abuse:
 faults:
 	scripts/faults
 
-# Requests generated from the OpenAPI document. `make contract EXAMPLES=1000 SEED=2` sends more requests, and different ones.
+# A Python client and requests, generated from the OpenAPI document. `make contract EXAMPLES=1000 SEED=2` sends more requests, and different ones.
 contract:
 	scripts/with-postgres scripts/contract
 
-# End-to-end tests of the clients: the page in a browser, and a candle's whole path from the Expert Advisor to the chart.
+# End-to-end tests of the clients: the one for Python, the page in a browser, and a candle's whole path from the Expert Advisor
+# to the chart.
 e2e:
 	scripts/with-terminal scripts/with-postgres scripts/with-node scripts/e2e
 

@@ -20,6 +20,7 @@ grant select, insert, update, delete on market_data_live_candles to candlewick_s
 grant select, insert, update on market_data_newest_candles to candlewick_service;
 grant select, insert on market_data_changes to candlewick_service;
 grant usage on sequence market_data_changes_id_seq to candlewick_service;
+grant select, insert, update, delete on research_jobs, research_items, research_files to candlewick_service;
 grant select, insert, update, delete on webhook_events to candlewick_service;
 -- The sequence of market_data_candles.id, if the table has one, under whatever name an adopted table gave it.
 do $$
@@ -41,4 +42,7 @@ create policy candlewick_service_login on market_data_candles to candlewick_serv
 create policy candlewick_service_login on market_data_live_candles to candlewick_service using (true) with check (true);
 create policy candlewick_service_login on market_data_newest_candles to candlewick_service using (true) with check (true);
 create policy candlewick_service_login on market_data_changes to candlewick_service using (true) with check (true);
+create policy candlewick_service_login on research_jobs to candlewick_service using (true) with check (true);
+create policy candlewick_service_login on research_items to candlewick_service using (true) with check (true);
+create policy candlewick_service_login on research_files to candlewick_service using (true) with check (true);
 create policy candlewick_service_login on webhook_events to candlewick_service using (true) with check (true);

@@ -31,6 +31,7 @@ use crate::ingest::Ingest;
 use crate::live::Live;
 use crate::maintain::Maintenance;
 use crate::query::Query;
+use crate::research::{Jobs, Research, StartError};
 use crate::retention;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -51,13 +52,18 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct App {
     store: Store,
     ingest: Ingest,
-    public: Listening,
+    /// Absent in a worker, which serves nobody.
+    public: Option<Listening>,
     admin: Option<Listening>,
     housekeeping: JoinHandle<StoreError>,
+    /// Works on jobs, and ends soon after the service begins to stop.
+    worker: JoinHandle<()>,
     upkeep: JoinSet<()>,
     stopping: CancellationToken,
     ready: watch::Receiver<bool>,
     reloader: Reloader,
+    /// The configured address.
+    listen: SocketAddr,
 }
 
 /// Changes keys and certificate of the running service.
@@ -70,7 +76,7 @@ pub struct Reloader {
 impl Reloader {
     /// Accepts these keys and no others from the next request on.
     pub fn replace_keys(&self, keys: &Keys) {
-        self.keyring.replace(Credentials::new(&keys.ingest, &keys.read, &keys.maintenance));
+        self.keyring.replace(Credentials::new(&keys.ingest, &keys.read, &keys.maintenance, &keys.research));
     }
 
     /// Reads the certificate's files again, if HTTPS is served directly. The result is logged.
@@ -98,6 +104,9 @@ pub enum AppError {
     /// The address of the Redis server that shares the rate limits cannot be used.
     #[error("RATE_LIMIT_REDIS_URL cannot be used")]
     SharedLimits(#[source] Box<dyn Error + Send + Sync>),
+    /// Research cannot be started.
+    #[error(transparent)]
+    Research(#[from] StartError),
     /// The database cannot be used until an operator changes something.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -130,10 +139,24 @@ impl App {
     /// # Errors
     /// When the service cannot listen on an address, or the certificate or the database's address cannot be used.
     pub fn start(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
+        Self::begin(config, clock, metrics, true)
+    }
+
+    /// Starts to work on jobs and nothing else. Serves `metrics` and health, if there are any, on the address that the
+    /// configuration names for them.
+    ///
+    /// # Errors
+    /// When the service cannot listen on that address, or the database's address cannot be used.
+    pub fn start_worker(config: &Config, clock: Clock, metrics: Option<Metrics>) -> Result<Self, AppError> {
+        Self::begin(config, clock, metrics, false)
+    }
+
+    fn begin(config: &Config, clock: Clock, metrics: Option<Metrics>, serves: bool) -> Result<Self, AppError> {
         let most_connections = listener::raise_open_file_limit();
         let store = Store::open(&config.database)?;
         let ingest = Ingest::new(store.clone(), clock.clone(), config.limits.max_batch);
-        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports);
+        let query = Query::new(store.clone(), clock.clone(), config.limits.max_limit, config.limits.max_exports)
+            .with_symbols(config.symbols.clone());
         let stopping = CancellationToken::new();
         let (readiness, ready) = watch::channel(false);
         let shared = SharedLimits::start(config.shared_limits.as_ref());
@@ -142,15 +165,23 @@ impl App {
         let (for_retention, live_clock) = (clock.clone(), clock.clone());
         let (service_clock, webhook_clock) = (clock.clone(), clock.clone());
         let watched = query.clone();
+        let research = Research::start(&config.research, store.clone(), clock.clone())?;
         let maintenance = Maintenance::new(store.clone(), clock);
-        let live = Live::new(store.clone(), live_clock, config.limits.max_streams, stopping.clone());
-        let parts = (ingest.clone(), query.clone(), maintenance, live.clone());
+        let live = Live::new(store.clone(), live_clock, &config.limits, stopping.clone());
+        let jobs = Jobs::new(store.clone(), research.clone(), config.jobs, stopping.clone());
+        let parts = (ingest.clone(), query.clone(), maintenance, live.clone(), research.clone(), jobs.clone());
         let service = Service::new(config, &service_clock, store.clone(), parts, shared, states);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
 
         let mut upkeep = JoinSet::new();
         upkeep.spawn(query.maintain());
+        if config.live_hints {
+            upkeep.spawn(live.clone().exchange_hints(ready.clone()));
+        }
         upkeep.spawn(live.follow());
+        upkeep.spawn(research.maintain());
+        upkeep.spawn(jobs.clone().maintain(ready.clone()));
+        let worker = tokio::spawn(jobs.work(ready.clone()));
         upkeep.spawn({
             let store = store.clone();
             async move { match store.follow_standby().await {} }
@@ -167,20 +198,20 @@ impl App {
         let reloader = Reloader { keyring: service.keyring.clone(), certificate: Arc::default() };
         let address = (config.listen, &*config.listen_setting);
         let limiter = ConnectionLimiter::new("public", most_connections, service.proxies, stopping.clone());
-        let public = Listening::start(address, service.routes, limiter, tls.clone())?;
-        if let (Some(current), Some(files)) = (tls, config.tls.clone()) {
+        let public = serves.then(|| Listening::start(address, service.routes, limiter, tls.clone())).transpose()?;
+        if let (true, Some(current), Some(files)) = (serves, tls, config.tls.clone()) {
             upkeep.spawn(tls::renew(current, files, Arc::clone(&reloader.certificate)));
         }
 
         let database = config.database.clone();
-        if !config.retention.is_empty() {
+        if serves && !config.retention.is_empty() {
             let run = retention::run(store.clone(), config.retention.clone(), for_retention, ready.clone());
             upkeep.spawn(async move {
                 run.await;
                 std::future::pending::<()>().await;
             });
         }
-        if let Some(webhook) = config.webhook.clone() {
+        if let Some(webhook) = config.webhook.clone().filter(|_| serves) {
             let parts = (store.clone(), ingest.clone(), watched);
             let run = webhook::run(webhook, parts, webhook_clock, ready.clone());
             upkeep.spawn(async move {
@@ -188,14 +219,31 @@ impl App {
                 std::future::pending::<()>().await;
             });
         }
-        let housekeeping = tokio::spawn(housekeeping::run(store.clone(), ingest.clone(), database, readiness));
-        Ok(Self { store, ingest, public, admin, housekeeping, upkeep, stopping, ready, reloader })
+        let housekeeping = if serves {
+            tokio::spawn(housekeeping::run(store.clone(), ingest.clone(), database, readiness))
+        } else {
+            tokio::spawn(housekeeping::keep_ready(store.clone(), database, readiness))
+        };
+        Ok(Self {
+            store,
+            ingest,
+            public,
+            admin,
+            housekeeping,
+            worker,
+            upkeep,
+            stopping,
+            ready,
+            reloader,
+            listen: config.listen,
+        })
     }
 
-    /// The address that the service listens on, with the real port if the configured port is 0.
+    /// The address that the service listens on, with the real port if the configured port is 0. A worker listens on none, so that
+    /// its address is the configured one.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.public.address
+        self.public.as_ref().map_or(self.listen, |public| public.address)
     }
 
     /// The address that metrics are served on, if any.
@@ -241,7 +289,10 @@ impl App {
             unfit = &mut self.housekeeping => {
                 Err(unfit.unwrap_or_else(StoreError::internal).into())
             }
-            error = self.public.broke() => Err(error),
+            error = broke(self.public.as_mut()) => Err(error),
+            ended = &mut self.worker => {
+                Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".into(), Into::into)))
+            }
             Some(ended) = self.upkeep.join_next() => {
                 Err(AppError::Upkeep(ended.err().map_or_else(|| "it ended".into(), Into::into)))
             }
@@ -256,12 +307,19 @@ impl App {
     /// Stops in order: lets `/health` report the shutdown, answers the requests in flight, and closes the store.
     async fn wind_down(&mut self, gently: bool) {
         self.stopping.cancel();
-        if gently {
-            sleep(SHUTDOWN_NOTICE).await;
+        if let Some(public) = &mut self.public {
+            if gently {
+                sleep(SHUTDOWN_NOTICE).await;
+            }
+            public.drain().await;
         }
-        self.public.drain().await;
         self.housekeeping.abort();
+        let worker = &mut self.worker;
         let written = async {
+            // Until here a job has had the time to be left to others.
+            if !worker.is_finished() {
+                let _ = worker.await;
+            }
             self.ingest.close().await;
             self.ingest.leave_newest().await;
             self.store.close().await;
@@ -273,6 +331,14 @@ impl App {
         if let Some(admin) = &self.admin {
             admin.handle.shutdown();
         }
+    }
+}
+
+/// Completes only if the listener fails. Without one, never.
+async fn broke(listening: Option<&mut Listening>) -> AppError {
+    match listening {
+        Some(listening) => listening.broke().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::errors;
 use crate::healthcheck::{ask, own_url};
 use crate::http::middleware::shared_limits;
 use crate::http::net::{listener, tls};
+use crate::research::Strategies;
 use crate::store::{Finding, Findings, Severity, Store};
 
 /// The maximum time for inspecting the database.
@@ -76,6 +77,9 @@ fn settings(variables: &Variables, examined: &Examined) -> Findings {
     if !variables.ignored().is_empty() {
         let names = variables.ignored().join(", ");
         findings.fine(".env", format!("holds names that are not settings, perhaps for other programs: {names}"));
+    }
+    if let Err(error) = Strategies::read(examined.config.research.strategies_dir.as_deref()) {
+        findings.must_change("strategies", error.to_string());
     }
     if findings.0.is_empty() {
         findings.fine("setting", "each value can be used, and no name looks misspelt");
@@ -206,6 +210,8 @@ fn value(variable: &Variable, variables: &Variables, config: &Config) -> String 
         "MT5_API_KEY" => keys(is_set, &config.ingest_keys, config),
         "INTERNAL_API_TOKEN" => keys(is_set, &config.read_tokens, config),
         "MAINTENANCE_KEY" if is_set => keys(is_set, &config.maintenance_keys, config),
+        "RESEARCH_API_KEY" => keys(is_set, &config.research_keys, config),
+        "RESEARCH_THREADS" if !is_set => "all cores but one".to_owned(),
         "DATABASE_URL" if is_set && !is_file => "set, see below".to_owned(),
         _ if is_set && variable.secret && !is_file => "set".to_owned(),
         name => {

@@ -25,7 +25,7 @@ use crate::history::{
     Remote, ServiceFlags, Sink, Source, VerifyFlags, Voice,
 };
 use crate::reload::{self, ReloadRequests};
-use crate::research::{self, BacktestFlags, PineFlags, ResearchError, Strategies, StrategiesFlags};
+use crate::research::{self, BacktestFlags, PineFlags, ResearchError, StartError, Strategies, StrategiesFlags};
 use crate::store::{Severity, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sentry::{self, SentryGuard};
@@ -45,6 +45,8 @@ struct Arguments {
 enum Command {
     /// Serve the API (the default without a command)
     Serve(ServeFlags),
+    /// Work on the jobs of research in a Postgres database, and serve nothing but ADMIN_ADDR, where a health check can ask
+    Worker(DatabaseFlags),
     /// Make or update the database's tables, then exit
     Migrate(DatabaseFlags),
     /// Check settings, database and machine, and change nothing: exit code 0 if serve would start, 1 if something fails
@@ -130,7 +132,7 @@ enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
-    /// Print a new key for MT5_API_KEY, INTERNAL_API_TOKEN or MAINTENANCE_KEY
+    /// Print a new key for MT5_API_KEY, INTERNAL_API_TOKEN, MAINTENANCE_KEY or RESEARCH_API_KEY
     Keygen,
 }
 
@@ -246,9 +248,13 @@ impl CommandError {
         let must_change = match self {
             Self::Config(_)
             | Self::BadQuestion(_)
-            | Self::Research(ResearchError::Invalid(_))
+            | Self::Research(
+                ResearchError::Invalid(_) | ResearchError::UnknownStrategy { .. } | ResearchError::IntradayOnly(..),
+            )
             | Self::App(
-                AppError::Certificate(_) | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
+                AppError::Certificate(_)
+                | AppError::Research(StartError::Strategies(_))
+                | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
             ) => true,
             Self::History(error) => error.must_change(),
             _ => false,
@@ -279,6 +285,7 @@ pub fn run() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
             Command::Serve(flags) => serve(flags.flags()).await,
+            Command::Worker(flags) => work(&Variables::from_process(&flags.flags())).await,
             Command::Migrate(flags) => migrate(&Variables::from_process(&flags.flags())).await,
             Command::Check(flags) => check(&Variables::from_process(&flags.flags())).await,
             Command::Healthcheck { url, listen, environment } => {
@@ -356,7 +363,10 @@ async fn serve(flags: Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     let app = App::start(&config, Clock::system(), metrics)?;
-    reload::log_keys((&config.ingest_keys, &config.read_tokens, &config.maintenance_keys), "keys");
+    reload::log_keys(
+        (&config.ingest_keys, &config.read_tokens, &config.maintenance_keys, &config.research_keys),
+        "keys",
+    );
     tokio::spawn(reload_requests.serve(app.reloader(), flags));
     let admin = app.admin_address().map(tracing::field::display);
     tracing::info!(address = %app.address(), admin, environment = config.environment.name(), "listening");
@@ -370,14 +380,43 @@ async fn serve(flags: Flags) -> Result<(), CommandError> {
         });
     }
     let ended = app.run_until(stop, force).await;
-    match &ended {
-        Ok(()) => {}
-        Err(AppError::ForcedShutdown) => drop(reports.map(SentryGuard::abandon)),
-        Err(error) => sentry::report_end(&chain(error).to_string()),
-    }
+    report_end(&ended, reports);
     ended?;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn work(variables: &Variables) -> Result<(), CommandError> {
+    let config = Config::read_worker(variables)?;
+    let log = telemetry::init(config.log);
+    let reports = config.sentry_dsn.as_ref().map(|dsn| sentry::init(dsn, config.environment));
+    let metrics = config.admin.map(|_| Metrics::install(log.dropped.clone())).transpose();
+    let metrics = metrics.map_err(CommandError::Metrics)?;
+    let (stop, force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let app = App::start_worker(&config, Clock::system(), metrics)?;
+    let admin = app.admin_address().map(tracing::field::display);
+    tracing::info!(threads = config.research.threads, jobs = config.jobs.at_once, admin, "working on jobs");
+    let ended = app.run_until(stop, force).await;
+    report_end(&ended, reports);
+    ended?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Reports the failure that ended the service, if one did, and sends what was reported before.
+fn report_end(ended: &Result<(), AppError>, reports: Option<SentryGuard>) {
+    match ended {
+        Ok(()) => {}
+        Err(AppError::ForcedShutdown) => {
+            reports.map(SentryGuard::abandon);
+            return;
+        }
+        Err(error) => sentry::report_end(&chain(error).to_string()),
+    }
+    drop(reports);
 }
 
 async fn migrate(variables: &Variables) -> Result<(), CommandError> {

@@ -60,7 +60,8 @@ impl Drop for TemporaryFolder {
 /// The addresses to look at, with the keys.
 pub(crate) fn banner(url: &str, config: &Config, maintenance: &str, folder: &Path) -> String {
     let secret = |keys: &[ApiKey]| keys.first().map(|key| key.secret.expose_secret().to_owned()).unwrap_or_default();
-    let (key, token) = (secret(&config.ingest_keys), secret(&config.read_tokens));
+    let (key, token, research) =
+        (secret(&config.ingest_keys), secret(&config.read_tokens), secret(&config.research_keys));
     let symbols = INSTRUMENTS.map(|instrument| instrument.symbol).join(", ");
     format!(
         r#"
@@ -74,11 +75,14 @@ pub(crate) fn banner(url: &str, config: &Config, maintenance: &str, folder: &Pat
     read token        {token}
     ingest key        {key}
     maintenance key   {maintenance}
+    research key      {research}
 
   The newest candles, built into hours:
     curl "{url}/api/v1/candles?symbol=EURUSD&timeframe=H1&source=M1&limit=5" -H "X-Internal-Token: {token}"
   The newest candle of every series, while it forms:
     curl "{url}/api/v1/latest" -H "X-Internal-Token: {token}"
+  A strategy on these hours:
+    curl {url}/api/v1/backtests -H "X-Internal-Token: {token}" -d '{{"strategy":"donchian","symbol":"EURUSD","timeframe":"H1","source":"M1"}}'
   A month as a file:
     curl -OJ "{url}/api/v1/export.csv?symbol=XAUUSD&timeframe=M1" -H "X-Internal-Token: {token}"
 "#,

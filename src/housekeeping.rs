@@ -38,6 +38,16 @@ pub(crate) async fn run(
     match never {}
 }
 
+/// Connects to the store, however long that takes, and sets `readiness`. Returns only if waiting cannot help.
+pub(crate) async fn keep_ready(store: Store, config: DatabaseConfig, readiness: watch::Sender<bool>) -> StoreError {
+    if let Err(unfit) = first_contact::make(&store, config.migrate_on_start, config.refusal_patience).await {
+        return unfit;
+    }
+    info!(store = store.kind(), "ready");
+    readiness.send_replace(true);
+    std::future::pending().await
+}
+
 async fn go_rounds(store: &Store, ingest: &Ingest) -> Infallible {
     let (mut rounds, mut last_failure) = (0_u32, None);
     loop {

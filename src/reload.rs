@@ -54,7 +54,7 @@ impl ReloadRequests {
             match read {
                 Ok(Ok(keys)) => {
                     reloader.replace_keys(&keys);
-                    log_keys((&keys.ingest, &keys.read, &keys.maintenance), "the keys were read again");
+                    log_keys((&keys.ingest, &keys.read, &keys.maintenance, &keys.research), "the keys were read again");
                     for warning in &keys.warnings {
                         tracing::warn!("{warning}");
                     }
@@ -70,8 +70,17 @@ impl ReloadRequests {
 }
 
 /// Logs the names of the keys that are accepted, and nothing of their secrets.
-pub(crate) fn log_keys((ingest, read, maintenance): (&[ApiKey], &[ApiKey], &[ApiKey]), said: &str) {
+pub(crate) fn log_keys(
+    (ingest, read, maintenance, research): (&[ApiKey], &[ApiKey], &[ApiKey], &[ApiKey]),
+    said: &str,
+) {
     let names = |keys: &[ApiKey]| keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ");
-    let maintenance = Some(names(maintenance)).filter(|names| !names.is_empty());
-    tracing::info!(ingest_keys = names(ingest), read_tokens = names(read), maintenance_keys = maintenance, "{said}");
+    let optional = |keys| Some(names(keys)).filter(|names| !names.is_empty());
+    tracing::info!(
+        ingest_keys = names(ingest),
+        read_tokens = names(read),
+        maintenance_keys = optional(maintenance),
+        research_keys = optional(research),
+        "{said}"
+    );
 }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::env::Source;
 use super::environment::Environment;
-use super::keys::MAINTENANCE_KEY;
+use super::keys::{MAINTENANCE_KEY, RESEARCH_KEY};
 use super::reader::Reader;
 use super::retention::RETENTION;
 
@@ -32,6 +32,8 @@ pub struct DatabaseConfig {
     pub standby: Option<StandbyConfig>,
     /// True if stored candles may be corrected and deleted, for which the login needs more privileges.
     pub maintains: bool,
+    /// True if jobs may be started over HTTP, for which the login needs more privileges.
+    pub researches: bool,
     /// True if `serve` creates and migrates the tables.
     pub migrate_on_start: bool,
     /// The time for which the server may refuse the login at the start before the service exits. No variable sets it.
@@ -56,6 +58,7 @@ impl DatabaseConfig {
             max_connections: 10,
             standby: None,
             maintains: false,
+            researches: false,
             migrate_on_start: true,
             refusal_patience: REFUSED_LOGIN_TIMEOUT,
         }
@@ -154,6 +157,7 @@ impl Reader<'_> {
             max_connections: self.size("DATABASE_MAX_CONNECTIONS", default.max_connections, 1..=1000),
             standby: self.standby(url),
             maintains: [MAINTENANCE_KEY, RETENTION].iter().any(|name| self.variables.get(name).is_some()),
+            researches: self.variables.get(RESEARCH_KEY).is_some(),
             migrate_on_start: self.flag("MIGRATE_ON_START", default.migrate_on_start),
             ..default
         };
@@ -187,6 +191,20 @@ impl Reader<'_> {
         }
         let (url, setting) = (SecretString::from(url.to_owned()), self.variables.label("DATABASE_READ_URL"));
         Some(StandbyConfig { url, setting })
+    }
+}
+
+impl Reader<'_> {
+    /// Reads whether processes tell each other what they have written.
+    pub(super) fn live_hints(&mut self, database: &DatabaseConfig) -> bool {
+        let are_wanted = self.flag("LIVE_HINTS", false);
+        if are_wanted && database.sqlite_file().is_some() {
+            self.refuse(
+                "LIVE_HINTS",
+                " is for several services on one Postgres, and a SQLite file has one; remove it, or name a Postgres in DATABASE_URL.",
+            );
+        }
+        are_wanted
     }
 }
 

@@ -1,7 +1,7 @@
 //! The file of keys that are generated for development.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub(super) enum KeyGeneration {
     Allowed,
     /// Only an existing file is read.
     Forbidden,
+    /// No key is needed.
+    NotRead,
 }
 
 /// The pause between reads of a file that another process has created but not filled yet.
@@ -23,12 +25,17 @@ const READ_PAUSE: Duration = Duration::from_millis(10);
 /// The maximum number of such reads.
 const MAX_READ_ATTEMPTS: u32 = 200;
 
-/// Reads the ingest key and the read token from the file at `path`. If it does not exist, creates it with new keys, or
-/// returns `None` if that is forbidden.
-pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[SecretString; 2]>, String> {
+/// The names of the keys in the file. Releases before research left the last one out.
+const NAMES: [&str; 3] = ["MT5_API_KEY", "INTERNAL_API_TOKEN", "RESEARCH_API_KEY"];
+
+/// Reads the ingest key, the read token and the research key from the file at `path`. If it does not exist, creates it with new
+/// keys, and if it has no research key, adds one. If that is forbidden, a file that is missing is `None`, and so is a missing
+/// research key.
+pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Option<SecretString>; 3]>, String> {
     let failed = |error: io::Error| {
         format!(
-            "{} cannot keep generated keys ({error}); set MT5_API_KEY and INTERNAL_API_TOKEN, or make it writable.",
+            "{} cannot keep generated keys ({error}); set MT5_API_KEY, INTERNAL_API_TOKEN and RESEARCH_API_KEY, or make it \
+             writable.",
             path.display()
         )
     };
@@ -41,15 +48,35 @@ pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Sec
         }
         generate(path).map_err(failed)?;
     }
-    let text = read(path).map_err(failed)?;
-    let find = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.map(str::trim).filter(|value| !value.is_empty()).map(SecretString::from)
-    };
-    match (find("MT5_API_KEY"), find("INTERNAL_API_TOKEN")) {
-        (Some(key), Some(token)) => Ok(Some([key, token])),
-        _ => Err(format!("{} does not hold both keys; delete it and start again.", path.display())),
+    let mut text = read(path).map_err(failed)?;
+    if NAMES[..2].iter().any(|name| find(&text, name).is_none()) {
+        return Err(format!("{} does not hold all keys; delete it and start again.", path.display()));
     }
+    if find(&text, NAMES[2]).is_none() && generation == KeyGeneration::Allowed {
+        text = with_research_key(path).map_err(failed)?;
+    }
+    Ok(Some(NAMES.map(|name| find(&text, name))))
+}
+
+fn find(text: &str, name: &str) -> Option<SecretString> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    value.map(str::trim).filter(|value| !value.is_empty()).map(SecretString::from)
+}
+
+/// Adds a research key to a file that has none, and returns the file's text. The lock lets one of several processes add it.
+fn with_research_key(path: &Path) -> io::Result<String> {
+    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+    file.lock()?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    if find(&text, NAMES[2]).is_none() {
+        let line_break = if text.ends_with('\n') { "" } else { "\n" };
+        let line = format!("{line_break}{}={}\n", NAMES[2], strong_key()?);
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        text.push_str(&line);
+    }
+    Ok(text)
 }
 
 /// Creates the file with new keys. If several processes do so at once, one of them succeeds.
@@ -58,11 +85,10 @@ pub(super) fn keys(path: &Path, generation: KeyGeneration) -> Result<Option<[Sec
 /// file, and the file system need not support hard links.
 fn generate(path: &Path) -> io::Result<()> {
     let draft = path.with_extension(format!("keys.{}", std::process::id()));
-    let (key, token) = (strong_key()?, strong_key()?);
-    let text = format!(
-        "# Made for development by candlewick; delete this file to get new keys.\n\
-         MT5_API_KEY={key}\nINTERNAL_API_TOKEN={token}\n"
-    );
+    let mut text = "# Made for development by candlewick; delete this file to get new keys.\n".to_owned();
+    for name in NAMES {
+        text.push_str(&format!("{name}={}\n", strong_key()?));
+    }
     match create(path) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -126,8 +152,8 @@ mod tests {
 
     use super::*;
 
-    fn text(keys: Option<[SecretString; 2]>) -> [String; 2] {
-        keys.unwrap().map(|key| key.expose_secret().to_owned())
+    fn text(keys: Option<[Option<SecretString>; 3]>) -> [String; 3] {
+        keys.unwrap().map(|key| key.unwrap().expose_secret().to_owned())
     }
 
     #[test]
@@ -176,6 +202,26 @@ mod tests {
         let path = folder.path().join("c.keys");
         fs::write(&path, "MT5_API_KEY=a\n").unwrap();
         let problem = keys(&path, KeyGeneration::Allowed).unwrap_err();
-        assert!(problem.contains("does not hold both keys; delete it"), "{problem}");
+        assert!(problem.contains("does not hold all keys; delete it"), "{problem}");
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_release_gains_one_research_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.keys");
+        fs::write(&path, "MT5_API_KEY=a\nINTERNAL_API_TOKEN=b").unwrap();
+        let [key, token, research] = keys(&path, KeyGeneration::Forbidden).unwrap().unwrap();
+        assert!(key.is_some() && token.is_some() && research.is_none());
+        let start = Barrier::new(8);
+        let read = || {
+            start.wait();
+            text(keys(&path, KeyGeneration::Allowed).unwrap())
+        };
+        let found: Vec<_> = thread::scope(|scope| {
+            let reading: Vec<_> = (0..8).map(|_| scope.spawn(read)).collect();
+            reading.into_iter().map(|reading| reading.join().unwrap()).collect()
+        });
+        assert!(found.iter().all(|keys| *keys == found[0]), "{found:?}");
+        assert_eq!((&*found[0][0], &*found[0][1], found[0][2].len()), ("a", "b", 64));
     }
 }

@@ -15,6 +15,8 @@ const MIN_KEY_LENGTH: usize = 16;
 
 /// The setting of the keys that may correct and delete stored candles.
 pub(super) const MAINTENANCE_KEY: &str = "MAINTENANCE_KEY";
+/// The setting of the keys that may start jobs of research.
+pub(super) const RESEARCH_KEY: &str = "RESEARCH_API_KEY";
 
 /// A key or token, and its name in logs.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct Keys {
     pub read: Vec<ApiKey>,
     /// Keys that may correct and delete them; without one nobody may.
     pub maintenance: Vec<ApiKey>,
+    /// Keys that may test strategies and start jobs; without one nobody starts jobs.
+    pub research: Vec<ApiKey>,
     /// Warnings for the log about settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
@@ -63,30 +67,36 @@ impl Reader<'_> {
         database: &DatabaseConfig,
         generation: KeyGeneration,
     ) -> Keys {
-        const NAMES: [&str; 2] = ["MT5_API_KEY", "INTERNAL_API_TOKEN"];
+        const NAMES: [&str; 3] = ["MT5_API_KEY", "INTERNAL_API_TOKEN", RESEARCH_KEY];
         let given = NAMES.map(|name| self.variables.get(name).map(|list| self.key_list(name, list, environment)));
         let mut generated = None;
         if given.iter().any(Option::is_none) {
+            let needed = || NAMES.into_iter().zip(&given).filter(|(name, _)| *name != RESEARCH_KEY);
             if environment != Environment::Development {
-                for (name, _) in NAMES.into_iter().zip(&given).filter(|(_, keys)| keys.is_none()) {
+                for (name, _) in needed().filter(|(_, keys)| keys.is_none()) {
                     self.refuse(name, format_args!(" is missing, and {} needs one.", environment.name()));
                 }
             } else if self.problems.is_empty() {
                 match key_file::keys(&database.key_file(), generation) {
                     Ok(keys) => generated = keys,
+                    // The service works without a research key.
+                    Err(problem) if needed().all(|(_, keys)| keys.is_some()) => {
+                        self.warnings.push(format!("there is no {RESEARCH_KEY}, so no jobs can be started: {problem}"));
+                    }
                     Err(problem) => self.problems.push(problem),
                 }
             }
         }
-        let mut generated = generated.into_iter().flatten();
-        let [ingest, read] = given.map(|keys| {
-            let made =
-                generated.next().map(|secret| ApiKey { name: "development".to_owned(), secret, generated: true });
+        let mut generated = generated.unwrap_or_default().into_iter();
+        let [ingest, read, research] = given.map(|keys| {
+            let secret = generated.next().flatten();
+            let made = secret.map(|secret| ApiKey { name: "development".to_owned(), secret, generated: true });
             keys.unwrap_or_else(|| made.into_iter().collect())
         });
         let maintenance = self.variables.get(MAINTENANCE_KEY);
         let maintenance = maintenance.map(|list| self.key_list(MAINTENANCE_KEY, list, environment)).unwrap_or_default();
-        let kinds = [(NAMES[1], &read), (NAMES[0], &ingest), (MAINTENANCE_KEY, &maintenance)];
+        let kinds =
+            [(NAMES[1], &read), (NAMES[0], &ingest), (MAINTENANCE_KEY, &maintenance), (RESEARCH_KEY, &research)];
         for (position, (name, keys)) in kinds.iter().enumerate() {
             for (other, others) in &kinds[position + 1..] {
                 let is_shared = |key: &ApiKey| {
@@ -98,7 +108,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Keys { ingest, read, maintenance, warnings: Vec::new() }
+        Keys { ingest, read, maintenance, research, warnings: Vec::new() }
     }
 
     fn key_list(&mut self, variable: &'static str, list: &str, environment: Environment) -> Vec<ApiKey> {

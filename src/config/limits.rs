@@ -1,6 +1,7 @@
 //! The limits on one request.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::reader::Reader;
 
@@ -17,6 +18,8 @@ pub struct Limits {
     pub max_exports: usize,
     /// The maximum number of live streams at once.
     pub max_streams: usize,
+    /// The time within which live streams look at what other processes have written. No variable sets it.
+    pub look_interval: Duration,
 }
 
 /// The maximum of `MAX_BATCH`. An otherwise idle database stores such a batch in about a second (docs/performance.md),
@@ -32,6 +35,9 @@ const MAX_LIMIT: usize = 100_000;
 const MAX_EXPORTS: usize = 16;
 /// The maximum of `LIVE_MAX_STREAMS`, below the number of connections that the service accepts, so that streams cannot keep posts out.
 const MAX_STREAMS: usize = 3_500;
+
+/// The promise of the API: what another process has stored arrives within a second.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Reader<'_> {
     pub(super) fn limits(&mut self) -> Limits {
@@ -66,6 +72,7 @@ impl Reader<'_> {
                 1..=MAX_STREAMS,
                 "more streams would leave too few connections to everybody else",
             ),
+            look_interval: LOOK_INTERVAL,
         }
     }
 

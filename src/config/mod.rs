@@ -5,14 +5,17 @@
 mod database;
 mod env;
 mod environment;
+mod jobs;
 mod key_file;
 mod keys;
 mod limits;
 mod log;
 mod network;
 mod reader;
+mod research;
 mod retention;
 mod shared_limits;
+mod symbols_file;
 mod unknown;
 mod variables;
 mod webhook;
@@ -25,14 +28,17 @@ use secrecy::SecretString;
 pub use database::{DatabaseConfig, MissingFolder, StandbyConfig};
 pub use env::{Flags, Source, Variables, user};
 pub use environment::Environment;
+pub use jobs::JobsConfig;
 pub use key_file::strong_key;
 pub use keys::{ApiKey, Keys};
 pub use limits::Limits;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use network::{Access, RateLimit, RateLimits, TlsFiles};
 pub use reader::ConfigErrors;
+pub use research::ResearchConfig;
 pub use retention::{Age, Retention};
 pub use shared_limits::SharedLimitsConfig;
+pub use symbols_file::{MarketSession, SymbolDescription, Symbols};
 pub use unknown::Misnamed;
 pub use variables::{VARIABLES, Variable};
 pub use webhook::{WebhookConfig, WebhookSecret};
@@ -63,18 +69,28 @@ pub struct Config {
     pub read_tokens: Vec<ApiKey>,
     /// Keys that may correct and delete candles. Without one nobody may over HTTP.
     pub maintenance_keys: Vec<ApiKey>,
+    /// Keys that may start jobs of research. Without one nobody may.
+    pub research_keys: Vec<ApiKey>,
     /// The origins, hosts and proxies from which requests are accepted.
     pub access: Access,
     /// The rate limits of requests.
     pub rate_limits: RateLimits,
     /// The Redis server that shares the rate limits among replicas, if there is one.
     pub shared_limits: Option<SharedLimitsConfig>,
+    /// True if processes tell each other what they have written.
+    pub live_hints: bool,
     /// The limits on one request.
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
     /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
     pub webhook: Option<WebhookConfig>,
+    /// The descriptions of symbols for charts.
+    pub symbols: Symbols,
+    /// The settings of research.
+    pub research: ResearchConfig,
+    /// The settings of its jobs.
+    pub jobs: JobsConfig,
     /// The settings of the log.
     pub log: LogConfig,
     /// The DSN of the Sentry project that failures are reported to, if there is one.
@@ -107,6 +123,26 @@ impl Config {
     pub fn read(variables: &Variables) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(variables);
         let config = reader.config(KeyGeneration::Allowed);
+        reader.done(config)
+    }
+
+    /// Reads the configuration of `worker`, which accepts no requests and so needs no keys.
+    ///
+    /// # Errors
+    /// All problems, not only the first.
+    pub fn read_worker(variables: &Variables) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(variables);
+        let mut config = reader.config(KeyGeneration::NotRead);
+        if config.database.sqlite_file().is_some() {
+            reader.refuse(
+                "DATABASE_URL",
+                " names a SQLite file, which one process alone should use; serve works on its jobs, and a worker needs Postgres.",
+            );
+        }
+        if config.research.threads == 0 {
+            reader.refuse("RESEARCH_THREADS", " is 0, so that a worker would have nothing to do; raise it.");
+        }
+        config.database.researches = true;
         reader.done(config)
     }
 
@@ -167,15 +203,22 @@ impl Reader<'_> {
         let access = self.access(environment);
         let rate_limits = self.rate_limits();
         let shared_limits = self.shared_limits();
+        let live_hints = self.live_hints(&database);
         let limits = self.limits();
         let retention = self.retention();
         let webhook = self.webhook();
+        let symbols = self.symbols();
+        let research = self.research();
+        let jobs = self.jobs();
         let log = self.log(environment);
         let sentry_dsn = self.sentry_dsn();
         let docs_enabled = self.flag("DOCS_ENABLED", !production);
         let console_enabled = self.flag("CONSOLE_ENABLED", environment == Environment::Development);
         // Last, because keys are generated only if the rest of the configuration is valid.
-        let keys = self.keys(environment, &database, key_generation);
+        let keys = match key_generation {
+            KeyGeneration::NotRead => Keys::default(),
+            KeyGeneration::Allowed | KeyGeneration::Forbidden => self.keys(environment, &database, key_generation),
+        };
         let warnings = std::mem::take(&mut self.warnings);
         Config {
             environment,
@@ -188,12 +231,17 @@ impl Reader<'_> {
             ingest_keys: keys.ingest,
             read_tokens: keys.read,
             maintenance_keys: keys.maintenance,
+            research_keys: keys.research,
             access,
             rate_limits,
             shared_limits,
+            live_hints,
             limits,
             retention,
             webhook,
+            symbols,
+            research,
+            jobs,
             log,
             sentry_dsn,
             docs_enabled,

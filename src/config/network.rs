@@ -34,6 +34,8 @@ pub struct RateLimits {
     pub ingest: RateLimit,
     /// The limit of each read token.
     pub query: RateLimit,
+    /// The limit of each research key.
+    pub research: RateLimit,
     /// The limit of each client address for requests without a valid key.
     pub anonymous: RateLimit,
 }
@@ -88,6 +90,7 @@ impl Reader<'_> {
         RateLimits {
             ingest: limit("RATE_LIMIT_INGEST", 200),
             query: limit("RATE_LIMIT_QUERY", 200),
+            research: limit("RATE_LIMIT_RESEARCH", 20),
             anonymous: limit("RATE_LIMIT_ANONYMOUS", 10),
         }
     }

@@ -29,6 +29,7 @@ const SECURITY_SETTINGS: &[&str] = &[
     "INTERNAL_API_TOKEN",
     "MAINTENANCE_KEY",
     "CONSOLE_ENABLED",
+    "RESEARCH_API_KEY",
 ];
 
 /// The minimum length of a setting's name for a name two edits away to count as its misspelling. Two edits of a shorter
@@ -50,6 +51,11 @@ const SIBLINGS: &[(&str, &str, Form)] = &[
     ("INGEST_API_KEY", "MT5_API_KEY", Form::Any),
     ("API_TOKEN", "INTERNAL_API_TOKEN", Form::Any),
     ("INTERNAL_TOKEN", "INTERNAL_API_TOKEN", Form::Any),
+    ("RESEARCH_KEY", "RESEARCH_API_KEY", Form::Any),
+    ("RESEARCH_TOKEN", "RESEARCH_API_KEY", Form::Any),
+    ("RESEARCH_WORKERS", "RESEARCH_THREADS", Form::Any),
+    ("RESEARCH_MAX_MEMORY", "RESEARCH_MEMORY", Form::Any),
+    ("STRATEGIES_PATH", "STRATEGIES_DIR", Form::Any),
     ("SSL_CERT", "TLS_CERT", Form::Any),
     ("SSL_CERTIFICATE", "TLS_CERT", Form::Any),
     ("SSL_CERTFILE", "TLS_CERT", Form::Any),

@@ -21,9 +21,10 @@ impl Variable {
     #[must_use]
     pub fn default_in(&self, environment: Environment) -> &'static str {
         match (self.name, environment) {
-            ("DATABASE_URL" | "MT5_API_KEY" | "INTERNAL_API_TOKEN", Environment::Staging | Environment::Production) => {
-                ""
-            }
+            (
+                "DATABASE_URL" | "MT5_API_KEY" | "INTERNAL_API_TOKEN" | "RESEARCH_API_KEY",
+                Environment::Staging | Environment::Production,
+            ) => "",
             ("LOG_FORMAT", Environment::Production) => "json",
             ("DOCS_ENABLED", Environment::Production) => "false",
             ("CONSOLE_ENABLED", Environment::Staging | Environment::Production) => "false",
@@ -41,7 +42,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 38] = [
+pub const VARIABLES: [Variable; 49] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -65,6 +66,11 @@ pub const VARIABLES: [Variable; 38] = [
         "",
         "keys that may correct and delete stored candles, in the same form; without one nobody may over HTTP",
     ),
+    secret(
+        "RESEARCH_API_KEY",
+        "generated",
+        "keys that may test strategies and start jobs, in the same form; without one outside development nobody starts jobs",
+    ),
     plain(
         "ALLOWED_ORIGINS",
         "",
@@ -79,6 +85,7 @@ pub const VARIABLES: [Variable; 38] = [
         "maximum rate of requests for each ingest key: n/s, n/m or off; bursts may be twice as large",
     ),
     plain("RATE_LIMIT_QUERY", "200/s", "the same for each read token"),
+    plain("RATE_LIMIT_RESEARCH", "20/s", "the same for each research key"),
     plain(
         "RATE_LIMIT_ANONYMOUS",
         "10/s",
@@ -96,6 +103,7 @@ pub const VARIABLES: [Variable; 38] = [
     plain("MAX_LIMIT", "10000", "maximum number of candles in an answer"),
     plain("MAX_EXPORTS", "2", "maximum number of exports at once"),
     plain("LIVE_MAX_STREAMS", "1000", "maximum number of live streams at once"),
+    plain("LIVE_HINTS", "false", "whether services on one Postgres tell each other what they store, for live streams"),
     plain(
         "RETENTION",
         "",
@@ -113,6 +121,26 @@ pub const VARIABLES: [Variable; 38] = [
         "STRATEGIES_DIR",
         "",
         "folder of strategies of your own, each in a .toml or .json file, beside the catalogue",
+    ),
+    plain("SYMBOLS_FILE", "", "JSON file with names, types, exchanges and sessions of symbols, for TradingView charts"),
+    plain(
+        "RESEARCH_THREADS",
+        "",
+        "number of threads that compute backtests, signals and jobs; all cores but one if empty, and none with 0",
+    ),
+    plain("RESEARCH_MEMORY", "256MiB", "maximum size of the candles and indicators that research keeps in memory"),
+    plain("RESEARCH_JOBS", "3", "number of jobs that a process works on at once"),
+    plain(
+        "RESEARCH_MAX_EVALUATIONS",
+        "100000",
+        "maximum number of evaluations of an item of a job, and of points of a grid",
+    ),
+    plain("RESEARCH_MAX_QUEUED", "100", "maximum number of queued jobs of each research key"),
+    plain("RESEARCH_MAX_SECONDS", "3600", "time in seconds after which an item of a job ends with what it has"),
+    plain(
+        "RESEARCH_RETENTION",
+        "24h",
+        "time from 1h to 30d for which jobs are kept after their end, and files after they were made",
     ),
     secret("SENTRY_DSN", "", "DSN of the Sentry project that failures are reported to"),
     plain("LOG_LEVEL", "info", "error, warn, info, debug or trace"),

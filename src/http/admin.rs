@@ -23,7 +23,10 @@ use crate::http::routes::health::{self, Health};
 use crate::http::service::Service;
 use crate::ingest::Ingest;
 use crate::store::Store;
-use crate::telemetry::metrics::{Metrics, NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX, WRITE_ERROR_TIME, WRITE_FAILING};
+use crate::telemetry::metrics::{
+    FILE_BYTES, FILES, JOBS_QUEUED, JOBS_RUNNING, Metrics, NEWEST_AGE, POOL_CONNECTIONS, POOL_MAX, WRITE_ERROR_TIME,
+    WRITE_FAILING,
+};
 use crate::telemetry::spans;
 
 #[derive(Debug, Clone, FromRef)]
@@ -101,6 +104,16 @@ async fn render(
         gauge!(NEWEST_AGE, "timeframe" => timeframe.name()).set(age as f64);
     }
     limiter.measure();
+    let jobs = health.jobs().state();
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    for (name, value) in [
+        (JOBS_RUNNING, jobs.running_here as f64),
+        (JOBS_QUEUED, jobs.counts.queued as f64),
+        (FILES, jobs.counts.files as f64),
+        (FILE_BYTES, jobs.counts.bytes as f64),
+    ] {
+        gauge!(name).set(value);
+    }
     if let Some(error) = store.last_write_error() {
         gauge!(WRITE_FAILING).set(u32::from(!error.recovered));
         #[expect(clippy::cast_precision_loss, reason = "a time in milliseconds has fewer than 53 bits")]

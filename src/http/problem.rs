@@ -18,6 +18,7 @@ use crate::ingest::Refusal;
 use crate::live::LiveError;
 use crate::maintain::MaintainError;
 use crate::query::QueryError;
+use crate::research::{JobsError, ResearchError};
 use crate::store::{Missing, StoreError};
 use crate::validation::FieldError;
 
@@ -43,6 +44,19 @@ pub(crate) enum Code {
     Conflict,
     Changed,
     TooLittleHistory,
+    UnknownStrategy,
+    UnknownSeries,
+    NoSignals,
+    UseAJob,
+    TooFewCandles,
+    IntradayOnly,
+    ResearchDisabled,
+    ResearchOff,
+    UnknownJob,
+    NoResults,
+    UnknownFile,
+    QueueFull,
+    IdempotencyMismatch,
     RateLimited,
     Internal,
     Unavailable,
@@ -95,6 +109,59 @@ impl Code {
                 "too_little_history",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Fewer than 8 of the 26 weeks before the end of the range hold candles, so that no week can be learned.",
+            ),
+            Self::UnknownStrategy => (
+                "unknown_strategy",
+                StatusCode::NOT_FOUND,
+                "There is no such strategy; the detail names the three ids that are most alike.",
+            ),
+            Self::UnknownSeries => ("unknown_series", StatusCode::NOT_FOUND, "No candle of the series is stored."),
+            Self::NoSignals => (
+                "no_signals",
+                StatusCode::NOT_FOUND,
+                "No symbol of the request has a signal; the detail says why for each.",
+            ),
+            Self::UseAJob => (
+                "use_a_job",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "More than 200,000 candles, or more than 2 s of computing; jobs have no such limits.",
+            ),
+            Self::TooFewCandles => (
+                "too_few_candles",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "There are fewer candles than the strategy needs; the detail says how many.",
+            ),
+            Self::IntradayOnly => (
+                "intraday_only",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The strategy reads the hour, and the timeframe is D1 or longer.",
+            ),
+            Self::ResearchDisabled => (
+                "research_disabled",
+                StatusCode::FORBIDDEN,
+                "No jobs can be started, because the operator has set no RESEARCH_API_KEY.",
+            ),
+            Self::ResearchOff => (
+                "research_off",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This replica computes nothing, because RESEARCH_THREADS is 0.",
+            ),
+            Self::UnknownJob => ("unknown_job", StatusCode::NOT_FOUND, "The key has no such job, or it was deleted."),
+            Self::NoResults => {
+                ("no_results", StatusCode::NOT_FOUND, "The item of the job has no such results; the detail says why.")
+            }
+            Self::UnknownFile => {
+                ("unknown_file", StatusCode::NOT_FOUND, "The key has no such file, or it was deleted.")
+            }
+            Self::QueueFull => (
+                "queue_full",
+                StatusCode::TOO_MANY_REQUESTS,
+                "The key has as many queued jobs as RESEARCH_MAX_QUEUED allows.",
+            ),
+            Self::IdempotencyMismatch => (
+                "idempotency_mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key came with another request within the last 24 hours.",
             ),
             Self::RateLimited => (
                 "rate_limited",
@@ -164,6 +231,37 @@ impl Code {
                 "Only 3 of the 26 weeks before the end hold candles, and a week is learned from 8 at least; send \
                  session=24x7, or the session in which the market trades."
             }
+            Self::UnknownStrategy => {
+                "There is no strategy sma-crosss; the nearest are sma-cross, ema-cross, wma-cross."
+            }
+            Self::UnknownSeries => "No candle of EURUSD H6 is stored; the list of series shows what is.",
+            Self::NoSignals => "None of the symbols has a signal: FOO (unknown_series), BAR (too_few_candles).",
+            Self::UseAJob => {
+                "There are more than 200000 candles in that span, which is the most for an answer at once; shorten the span, or \
+                 start a job."
+            }
+            Self::TooFewCandles => {
+                "EURUSD H1 has 12 closed candles in that span, and sma-cross with these parameters needs at least 32; choose an \
+                 earlier from, or shorter parameters."
+            }
+            Self::IntradayOnly => "Session-range reads the hour, so it needs a timeframe below D1, and D1 is not.",
+            Self::ResearchDisabled => {
+                "No jobs can be started here, because the operator of the service has set no RESEARCH_API_KEY; backtests and \
+                 signals are answered without jobs."
+            }
+            Self::ResearchOff => "This replica computes nothing, because RESEARCH_THREADS is 0; ask another one.",
+            Self::UnknownJob => {
+                "There is no such job of this key; jobs are deleted some time after their end, which their field expires tells."
+            }
+            Self::NoResults => "Item 0 of this job has no results; the job is running, so wait for its end.",
+            Self::UnknownFile => {
+                "There is no such file of this key; files are deleted together with their job or some time after they were \
+                 made, so export it again."
+            }
+            Self::QueueFull => "This key has 100 queued jobs, which is the most; wait until one begins, or cancel one.",
+            Self::IdempotencyMismatch => {
+                "The Idempotency-Key was sent with another request within the last 24 hours; use a new one for a new request."
+            }
             Self::RateLimited => "This key posts too often; wait for Retry-After, and put more candles into each post.",
             Self::Internal => {
                 "The service failed on this request; try again, and report the request_id if it persists."
@@ -189,7 +287,7 @@ impl Code {
     fn headers(self) -> &'static [(&'static str, &'static str, &'static str)] {
         match self {
             Self::Unauthorized => &[("www-authenticate", "Bearer", "How to present a key.")],
-            Self::Unavailable | Self::Overloaded | Self::TimedOut | Self::RateLimited => {
+            Self::Unavailable | Self::Overloaded | Self::TimedOut | Self::RateLimited | Self::QueueFull => {
                 &[("retry-after", "1", "Seconds to wait before trying again.")]
             }
             // The rest of the body, if any comes, is not read.
@@ -252,6 +350,11 @@ impl Problem {
         Self { cause: Some(cause), ..self }
     }
 
+    /// The refusal of one value.
+    pub(crate) fn of_field(field_error: FieldError) -> Self {
+        Self::invalid(format!("The request is not valid: {field_error}."), vec![field_error])
+    }
+
     fn invalid(detail: String, errors: Vec<FieldError>) -> Self {
         Self { errors, ..Self::new(Code::InvalidValues, detail) }
     }
@@ -304,6 +407,50 @@ impl From<QueryError> for Problem {
             QueryError::TooLittleHistory { .. } => Self::new(Code::TooLittleHistory, said),
             QueryError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<JobsError> for Problem {
+    fn from(error: JobsError) -> Self {
+        let said = sentence(&error);
+        let code = match error {
+            JobsError::Request(error) => return error.into(),
+            JobsError::Randomness(_) | JobsError::Unreadable(_) => return Self::internal(chain(&error).to_string()),
+            JobsError::UnknownJob => Code::UnknownJob,
+            JobsError::NoResult(_) => Code::NoResults,
+            JobsError::UnknownFile => Code::UnknownFile,
+            JobsError::QueueFull(_) => Code::QueueFull,
+            JobsError::IdempotencyMismatch => Code::IdempotencyMismatch,
+            JobsError::Off => Code::ResearchOff,
+            JobsError::TooManyStreams => Code::Overloaded,
+        };
+        Self::new(code, said)
+    }
+}
+
+impl From<ResearchError> for Problem {
+    fn from(error: ResearchError) -> Self {
+        let said = sentence(&error);
+        let code = match error {
+            ResearchError::Fields(field_errors) => return Self::invalid(said, field_errors),
+            ResearchError::Store(error) => return error.into(),
+            ResearchError::Query(error) => return error.into(),
+            ResearchError::NoSignals(errors) if errors.iter().all(|error| error.code == "unknown_series") => {
+                Code::UnknownSeries
+            }
+            ResearchError::Invalid(_) => Code::InvalidValues,
+            ResearchError::Malformed(_) => Code::Malformed,
+            ResearchError::UnknownStrategy { .. } => Code::UnknownStrategy,
+            ResearchError::UnknownSeries(_) => Code::UnknownSeries,
+            ResearchError::NoSignals(_) => Code::NoSignals,
+            ResearchError::TooManyCandles(_) | ResearchError::TooLong => Code::UseAJob,
+            ResearchError::TooManySymbols(_) => Code::TooLarge,
+            ResearchError::TooFewCandles(_) => Code::TooFewCandles,
+            ResearchError::IntradayOnly(..) => Code::IntradayOnly,
+            ResearchError::Off => Code::ResearchOff,
+            ResearchError::Busy => Code::Overloaded,
+        };
+        Self::new(code, said)
     }
 }
 
@@ -489,5 +636,183 @@ impl IntoResponses for GapProblems {
             Code::Internal,
             Code::Unavailable,
         ])
+    }
+}
+
+/// The problems of reading about strategies.
+pub(crate) struct StrategyProblems;
+
+impl IntoResponses for StrategyProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[Code::Unauthorized, Code::WrongScope, Code::UnknownStrategy, Code::InvalidValues, Code::Internal])
+    }
+}
+
+/// The problems of testing a strategy.
+pub(crate) struct BacktestProblems;
+
+impl IntoResponses for BacktestProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::UnknownStrategy,
+            Code::UnknownSeries,
+            Code::TooSlow,
+            Code::TooLarge,
+            Code::UseAJob,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::TooFewCandles,
+            Code::IntradayOnly,
+            Code::Internal,
+            Code::Unavailable,
+            Code::ResearchOff,
+        ])
+    }
+}
+
+/// The problems of asking for signals.
+pub(crate) struct SignalProblems;
+
+impl IntoResponses for SignalProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::UnknownStrategy,
+            Code::UnknownSeries,
+            Code::NoSignals,
+            Code::TooSlow,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::IntradayOnly,
+            Code::Internal,
+            Code::Unavailable,
+            Code::ResearchOff,
+        ])
+    }
+}
+
+/// The problems of asking for signals as CSV.
+pub(crate) struct SignalFileProblems;
+
+impl IntoResponses for SignalFileProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::UnknownStrategy,
+            Code::UnknownSeries,
+            Code::NoSignals,
+            Code::TooLarge,
+            Code::InvalidValues,
+            Code::IntradayOnly,
+            Code::Internal,
+            Code::Unavailable,
+            Code::ResearchOff,
+        ])
+    }
+}
+
+/// The problems of starting a job.
+pub(crate) struct JobStartProblems;
+
+impl IntoResponses for JobStartProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::ResearchDisabled,
+            Code::UnknownStrategy,
+            Code::UnknownSeries,
+            Code::TooSlow,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::IntradayOnly,
+            Code::IdempotencyMismatch,
+            Code::QueueFull,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// The problems of listing jobs.
+pub(crate) struct JobListProblems;
+
+impl IntoResponses for JobListProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::UnknownJob,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// The problems of reading, following or cancelling a job.
+pub(crate) struct JobProblems;
+
+impl IntoResponses for JobProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[Code::Unauthorized, Code::WrongScope, Code::UnknownJob, Code::Internal, Code::Unavailable])
+    }
+}
+
+/// The problems of reading results.
+pub(crate) struct ResultProblems;
+
+impl IntoResponses for ResultProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::UnknownJob,
+            Code::NoResults,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+        ])
+    }
+}
+
+/// The problems of making a file.
+pub(crate) struct ExportProblems;
+
+impl IntoResponses for ExportProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[
+            Code::Malformed,
+            Code::Unauthorized,
+            Code::WrongScope,
+            Code::ResearchDisabled,
+            Code::UnknownJob,
+            Code::NoResults,
+            Code::TooSlow,
+            Code::TooLarge,
+            Code::UnsupportedEncoding,
+            Code::InvalidValues,
+            Code::Internal,
+            Code::Unavailable,
+            Code::ResearchOff,
+        ])
+    }
+}
+
+/// The problems of downloading a file.
+pub(crate) struct FileProblems;
+
+impl IntoResponses for FileProblems {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        responses(&[Code::Unauthorized, Code::WrongScope, Code::UnknownFile, Code::Internal, Code::Unavailable])
     }
 }

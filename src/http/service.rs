@@ -31,12 +31,14 @@ use crate::http::routes::console::session::Console;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
 use crate::http::routes::{
-    activity, candles, changes, console, corrections, export, freshness, gaps, index, latest, live, series,
+    activity, backtests, candles, changes, console, corrections, export, files, freshness, gaps, index, jobs, latest,
+    live, series, signals, strategies, udf,
 };
 use crate::ingest::Ingest;
 use crate::live::Live;
 use crate::maintain::Maintenance;
 use crate::query::Query;
+use crate::research::{Jobs, Research};
 use crate::store::Store;
 
 /// The state of the routes. Clones share it, because axum makes several for each request.
@@ -50,6 +52,8 @@ struct Parts {
     query: Query,
     maintenance: Maintenance,
     live: Live,
+    research: Research,
+    jobs: Jobs,
     health: Health,
     console: Console,
     admission: Arc<AdmissionControl>,
@@ -67,7 +71,7 @@ macro_rules! parts {
         })+
     };
 }
-parts!(ingest: Ingest, query: Query, maintenance: Maintenance, live: Live, health: Health, console: Console, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
+parts!(ingest: Ingest, query: Query, maintenance: Maintenance, live: Live, research: Research, jobs: Jobs, health: Health, console: Console, admission: Arc<AdmissionControl>, max_body_bytes: MaxBodyBytes, document: PrettyDocument);
 
 /// The public HTTP service.
 #[derive(Debug)]
@@ -89,17 +93,19 @@ impl Service {
         config: &Config,
         clock: &Clock,
         store: Store,
-        (ingest, query, maintenance, live): (Ingest, Query, Maintenance, Live),
+        (ingest, query, maintenance, live, research, jobs): (Ingest, Query, Maintenance, Live, Research, Jobs),
         shared: SharedLimits,
         (reached, stopping): (watch::Receiver<bool>, CancellationToken),
     ) -> Self {
         let access = &config.access;
         let proxies = Proxies::new(&access.trusted_proxies, &access.client_ip_header, config.tls.is_some());
         let limiter = Limiter::new(&config.rate_limits, shared.clone());
-        let health = Health::new(store, ingest.clone(), shared.clone(), clock.now(), stopping.clone(), reached);
+        let parts = (store, ingest.clone(), jobs.clone());
+        let health = Health::new(parts, shared.clone(), clock.now(), stopping.clone(), reached);
         let admission = Arc::new(AdmissionControl::new());
         let searches = rate_limit::of_wrong_keys(&config.rate_limits);
-        let credentials = Credentials::new(&config.ingest_keys, &config.read_tokens, &config.maintenance_keys);
+        let credentials =
+            Credentials::new(&config.ingest_keys, &config.read_tokens, &config.maintenance_keys, &config.research_keys);
         let mut keyring = Keyring::new(credentials, searches, shared);
         if config.console_enabled {
             keyring = keyring.with_sessions(clock.clone());
@@ -109,6 +115,8 @@ impl Service {
             query,
             maintenance,
             live,
+            research,
+            jobs,
             health: health.clone(),
             console: Console {
                 keyring: keyring.clone(),
@@ -177,19 +185,42 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
     let read = OpenApiRouter::new()
         .routes(routes!(candles::get))
         .routes(routes!(latest::get))
-        .routes(routes!(export::csv))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::parquet))
         .routes(routes!(gaps::get))
         .routes(routes!(changes::get))
         .routes(routes!(activity::get))
         .routes(routes!(live::get))
+        .routes(routes!(udf::config))
+        .routes(routes!(udf::symbols))
+        .routes(routes!(udf::search))
+        .routes(routes!(udf::history))
+        .routes(routes!(udf::marks))
+        .routes(routes!(udf::timescale_marks))
+        .routes(routes!(udf::time))
         .routes(routes!(health::detailed));
+    let research = OpenApiRouter::new()
+        .routes(routes!(strategies::list))
+        .routes(routes!(strategies::get))
+        .routes(routes!(strategies::pine))
+        .routes(routes!(backtests::post))
+        .routes(routes!(signals::post))
+        .routes(routes!(signals::csv))
+        .routes(routes!(export::csv))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::results))
+        .routes(routes!(files::get));
+    let jobs =
+        OpenApiRouter::new().routes(routes!(jobs::post)).routes(routes!(jobs::delete)).routes(routes!(files::post));
     let maintenance = OpenApiRouter::new().routes(routes!(corrections::post)).routes(routes!(candles::delete));
     let either = OpenApiRouter::new().routes(routes!(series::get)).routes(routes!(freshness::get));
     let routes = open
         .merge(guarded(ingest, &[Scope::Ingest]))
         .merge(guarded(read, &[Scope::Read]))
+        .merge(guarded(research, &[Scope::Read, Scope::Research]))
+        .merge(guarded(jobs, &[Scope::Research]))
         .merge(guarded(maintenance, &[Scope::Maintenance]))
         .merge(guarded(either, &[Scope::Read, Scope::Ingest]));
     (routes, guards)

@@ -17,8 +17,8 @@ use crate::store::{MAX_TAILS, RecordPlace, RecordedChange, SeriesKey, SeriesVers
 use crate::telemetry::metrics::LOOKS;
 use candle::{Symbol, Timeframe};
 
-/// Every series is looked at so often, which shows what other processes write.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause after a look that the database did not answer.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// A look that is due takes along every series whose last one is so long ago, so that all are read together.
 const COMPANY_AGE: Duration = Duration::from_millis(600);
 /// The minimum time between two looks at one series: a client reads at most four states a second.
@@ -49,7 +49,7 @@ pub(super) async fn follow(hub: &Hub) {
                 warn!(cause = chain(&error).to_string(), "live streams wait for the database");
             }
             follower.is_failing = true;
-            sleep(LOOK_INTERVAL).await;
+            sleep(RETRY_DELAY).await;
         } else if std::mem::take(&mut follower.is_failing) {
             info!("live streams follow the database again");
         }
@@ -58,7 +58,8 @@ pub(super) async fn follow(hub: &Hub) {
 
 struct Follower<'a> {
     hub: &'a Hub,
-    /// The spans that this process has added to series, until a look has told those that reach back.
+    /// The spans that this process has added to series, and those that others gave hints of, until a look has told those that reach
+    /// back.
     added: HashMap<SeriesKey, (i64, i64)>,
     /// The entries of the record that streams have, with their times in epoch milliseconds.
     told: HashMap<i64, i64>,
@@ -72,8 +73,8 @@ impl Follower<'_> {
         let due = |series: &Arc<Series>| {
             let state = series.state();
             let Some(looked) = state.looked else { return Instant::now() };
-            let is_early = state.wanted.is_some() || state.version != Some(self.version(&series.key));
-            looked + if is_early { MIN_INTERVAL } else { LOOK_INTERVAL }
+            let is_early = state.is_awaited() || state.version != Some(self.version(&series.key));
+            looked + if is_early { MIN_INTERVAL } else { self.hub.look_interval }
         };
         self.hub.followed().iter().map(due).min()
     }
@@ -81,6 +82,7 @@ impl Follower<'_> {
     /// Forgets what streams have got, because a stream that comes later knows everything that was stored before.
     fn forget(&mut self) {
         self.added.clear();
+        drop(self.hub.take_hinted());
         self.told.clear();
         self.record_read = None;
         self.hub.set_record(i64::MIN);
@@ -95,23 +97,24 @@ impl Follower<'_> {
         let now = Instant::now();
         let followed = self.hub.followed();
         let age = |series: &Series| series.state().looked.map(|looked| now.saturating_duration_since(looked));
-        let is_full = followed.iter().any(|series| age(series).is_none_or(|age| age >= LOOK_INTERVAL));
+        let is_full = followed.iter().any(|series| age(series).is_none_or(|age| age >= self.hub.look_interval));
         let is_due = |series: &&Arc<Series>| {
             let Some(age) = age(series) else { return true };
             let is_early = || {
                 let state = series.state();
-                state.wanted.is_some() || state.version != Some(self.version(&series.key))
+                state.is_awaited() || state.version != Some(self.version(&series.key))
             };
             (is_full && age >= COMPANY_AGE) || (age >= MIN_INTERVAL && is_early())
         };
         let due: Vec<_> = followed.iter().filter(is_due).cloned().collect();
-        for (key, (first, last)) in self.hub.store.take_added() {
+        for (key, (first, last)) in self.hub.store.take_added().into_iter().chain(self.hub.take_hinted()) {
             if self.hub.get(&key).is_some() {
                 let span = self.added.entry(key).or_insert((first, last));
                 *span = (span.0.min(first), span.1.max(last));
             }
         }
-        let is_record_due = !followed.is_empty() && self.record_read.is_none_or(|read| now - read >= LOOK_INTERVAL);
+        let is_record_due =
+            !followed.is_empty() && self.record_read.is_none_or(|read| now - read >= self.hub.look_interval);
         // At first before the tails, because positions name the time up to which the record is known.
         let is_first = is_record_due && self.hub.record() == i64::MIN;
         let record = if is_first { self.read_record(&followed, now).await } else { Ok(()) };
@@ -166,6 +169,7 @@ impl Follower<'_> {
         state.tail = Arc::new(tail);
         state.looked = Some(began);
         state.version = Some(version);
+        state.hinted.take_if(|hinted| *hinted <= began);
         let was_wanted = state.wanted.take_if(|wanted| *wanted <= began).is_some();
         if is_changed || was_wanted {
             state.notify();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use live::Tail;
 use metrics::gauge;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LiveError, event};
 use crate::clock::Clock;
-use crate::store::{SeriesKey, SeriesVersion, Store};
+use crate::store::{SeriesKey, SeriesVersion, Store, WrittenSeries};
 use crate::telemetry::metrics::{SERIES_WATCHED, STREAMS_ACTIVE, Shed};
 
 /// The maximum number of series that all streams together follow.
@@ -33,6 +34,10 @@ pub(super) struct Hub {
     /// The database's time up to which streams know the record of changes, in epoch milliseconds; `i64::MIN` before the
     /// first look.
     record: AtomicI64,
+    /// The spans of closed candles that other processes said they added to series, until a look takes them.
+    hinted: Mutex<HashMap<SeriesKey, (i64, i64)>>,
+    /// Every series is looked at so often, which shows what other processes write.
+    pub(super) look_interval: Duration,
     /// Wakes the follower.
     pub(super) wake: Notify,
     streams: AtomicU64,
@@ -65,6 +70,8 @@ pub(super) struct SeriesState {
     pub(super) version: Option<SeriesVersion>,
     /// A stream waits for a look that begins at this time or later.
     pub(super) wanted: Option<Instant>,
+    /// Another process said at this time that it has written to the series.
+    pub(super) hinted: Option<Instant>,
     listeners: HashMap<u64, Arc<Notify>>,
 }
 
@@ -75,13 +82,23 @@ impl Series {
 }
 
 impl SeriesState {
+    /// True if a look is due before the interval ends, because a stream waits for it or another process has written.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.wanted.is_some() || self.hinted.is_some()
+    }
+
     pub(super) fn notify(&self) {
         self.listeners.values().for_each(|listener| listener.notify_one());
     }
 }
 
 impl Hub {
-    pub(super) fn new(store: Store, clock: Clock, max_streams: usize, stopping: CancellationToken) -> Self {
+    pub(super) fn new(
+        store: Store,
+        clock: Clock,
+        (max_streams, look_interval): (usize, Duration),
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             store,
             clock,
@@ -91,6 +108,8 @@ impl Hub {
             catch_ups: Arc::new(Semaphore::new(MAX_CATCH_UPS)),
             series: Mutex::default(),
             record: AtomicI64::new(i64::MIN),
+            hinted: Mutex::default(),
+            look_interval,
             wake: Notify::new(),
             streams: AtomicU64::new(0),
         }
@@ -107,6 +126,33 @@ impl Hub {
 
     pub(super) fn get(&self, key: &SeriesKey) -> Option<Arc<Series>> {
         self.series().get(key).map(|followed| Arc::clone(&followed.series))
+    }
+
+    /// Has the series looked at that another process has written to, if streams follow them.
+    pub(super) fn hint(&self, written: WrittenSeries) {
+        let (all, mut spans) = (self.series(), self.hinted());
+        let mut is_followed = false;
+        for (key, span) in written {
+            let Some(followed) = all.get(&key) else { continue };
+            followed.series.state().hinted = Some(Instant::now());
+            is_followed = true;
+            if let Some((first, last)) = span {
+                let span = spans.entry(key).or_insert((first, last));
+                *span = (span.0.min(first), span.1.max(last));
+            }
+        }
+        if is_followed {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Takes the spans of closed candles that other processes said they added.
+    pub(super) fn take_hinted(&self) -> HashMap<SeriesKey, (i64, i64)> {
+        std::mem::take(&mut *self.hinted())
+    }
+
+    fn hinted(&self) -> MutexGuard<'_, HashMap<SeriesKey, (i64, i64)>> {
+        self.hinted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn record(&self) -> i64 {

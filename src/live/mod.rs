@@ -14,9 +14,11 @@ mod stream;
 use std::sync::Arc;
 
 use futures_util::Stream;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::Limits;
 use crate::store::Store;
 use crate::validation::FieldError;
 use hub::Hub;
@@ -44,10 +46,11 @@ pub enum LiveError {
 pub struct Live(Arc<Hub>);
 
 impl Live {
-    /// Streams from `store` until `stopping` is cancelled, at most `max_streams` at once.
+    /// Streams from `store` until `stopping` is cancelled, within the limits.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, max_streams: usize, stopping: CancellationToken) -> Self {
-        Self(Arc::new(Hub::new(store, clock, max_streams, stopping)))
+    pub fn new(store: Store, clock: Clock, limits: &Limits, stopping: CancellationToken) -> Self {
+        let bounds = (limits.max_streams, limits.look_interval);
+        Self(Arc::new(Hub::new(store, clock, bounds, stopping)))
     }
 
     /// Opens a stream for a query string. `last_event_id` is the position that a client sent in a header.
@@ -69,6 +72,16 @@ impl Live {
     /// When the parameters are invalid.
     pub fn check(query: &str) -> Result<(), LiveError> {
         Request::parse(query, None).map(drop).map_err(LiveError::Invalid)
+    }
+
+    /// Tells other processes on the database what this one writes, and has streams follow what they tell, until which `ready` has to
+    /// become true. Never returns.
+    pub(crate) async fn exchange_hints(self, mut ready: watch::Receiver<bool>) {
+        // An error means that the service ends.
+        if ready.wait_for(|ready| *ready).await.is_ok() {
+            self.0.store.exchange_hints(|written| self.0.hint(written)).await;
+        }
+        std::future::pending().await
     }
 
     /// Looks at everything that streams follow, and waits while there is no stream. Never returns.

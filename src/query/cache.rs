@@ -14,6 +14,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::udf::UdfQuestion;
 use super::{Encoding, Page, QueryError, Selection};
 use crate::detach_on_drop::detach_on_drop;
 use crate::store::{SeriesSelection, SeriesVersion, StoreError};
@@ -58,6 +59,8 @@ pub(super) enum Question {
     },
     /// The newest candles of series.
     Latest(SeriesSelection),
+    /// A question of a chart of TradingView's.
+    Udf(UdfQuestion),
 }
 
 impl Question {
@@ -66,7 +69,7 @@ impl Question {
     fn ends_unawaited(&self) -> bool {
         match self {
             Self::Candles(selection) => selection.resampling.is_some(),
-            Self::Series { .. } | Self::Latest(_) => true,
+            Self::Series { .. } | Self::Latest(_) | Self::Udf(_) => true,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Queries for candles, lists of series and the newest candles: their parameters ([`selection`], [`series`]), candles that are
 //! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and the cache of
 //! these ([`cache`]). [`freshness`] judges the age of the newest candles, [`export`]
-//! writes series as files, [`gaps`] finds their gaps, and [`statistics`] counts their candles.
+//! writes series as files, [`gaps`] finds their gaps, [`statistics`] counts their candles, and [`udf`] answers charts of
+//! TradingView's.
 
 mod cache;
 mod compression;
@@ -14,6 +15,7 @@ mod resample;
 mod selection;
 mod series;
 mod statistics;
+mod udf;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -31,6 +33,7 @@ use series::OutlierLog;
 use statistics::Statistics;
 
 use crate::clock::Clock;
+use crate::config::Symbols;
 use crate::store::{Range, Reading, SeriesKey, SeriesSelection, Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
@@ -44,9 +47,10 @@ pub use page::Page;
 pub(crate) use page::write_fields;
 pub use resample::Resampling;
 pub use selection::{DEFAULT_LIMIT, Selection};
-pub(crate) use selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, parse_limit};
+pub(crate) use selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, Refusal, parse_limit};
 pub(crate) use series::parse_after as parse_series;
 pub use series::{MAX_SERIES, MAX_SYMBOLS};
+pub use udf::{UdfRoute, udf_failure};
 
 /// Answers queries.
 #[derive(Debug, Clone)]
@@ -61,6 +65,8 @@ pub struct Query {
     exports: Exports,
     learned: LearnedSessions,
     statistics: Statistics,
+    /// The descriptions of symbols for charts.
+    symbols: Arc<Symbols>,
 }
 
 /// The state that lists of series share while they are read.
@@ -131,6 +137,7 @@ impl Query {
             exports,
             learned: LearnedSessions::default(),
             statistics: Statistics::default(),
+            symbols: Arc::default(),
         }
     }
 

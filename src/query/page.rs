@@ -71,10 +71,15 @@ impl Page {
         }
         let mut body = Vec::with_capacity(length(candles.range(page.clone())));
         write(&mut body, candles.range(page));
-        let skipped: Vec<_> = skipped.iter().take(MAX_SKIPPED).map(ToString::to_string).collect();
-        let skipped = (!skipped.is_empty()).then(|| skipped.join(","));
+        let skipped = Self::skipped_times(skipped);
         let etag = tag(&body, before.as_deref(), after.as_deref(), skipped.as_deref());
         Self { body: body.into(), etag, before, after, skipped, began }
+    }
+
+    /// The opening times of rows that are left out, as [`Self::skipped`] holds them.
+    pub(super) fn skipped_times(times: &[i64]) -> Option<String> {
+        let times: Vec<_> = times.iter().take(MAX_SKIPPED).map(ToString::to_string).collect();
+        (!times.is_empty()).then(|| times.join(","))
     }
 
     /// Returns the same page in another encoding.

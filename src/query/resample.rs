@@ -7,6 +7,7 @@ use calendar::{Alignment, Bucket, Calendar, Grid, Weekday};
 use candle::{Timeframe, format_millis};
 
 use super::QueryError;
+use super::selection::Refusal;
 use crate::store::{Direction, Range, Reading, ResampleRange, ResampledBucket, Store, StoredCandles};
 use crate::validation::FieldError;
 
@@ -32,18 +33,41 @@ pub struct Resampling {
 
 /// The reason why candles of a timeframe cannot be built from a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unbuildable {
-    NotShorter,
-    NotAMultiple,
+pub(crate) enum Unbuildable {
+    /// The source is not shorter than this timeframe.
+    NotShorter(Timeframe),
+    /// The source does not divide this timeframe.
+    NotAMultiple(Timeframe),
+}
+
+impl Refusal for Unbuildable {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NotShorter(_) => "not_shorter",
+            Self::NotAMultiple(_) => "not_a_divisor",
+        }
+    }
+
+    fn message(self) -> String {
+        let (Self::NotShorter(timeframe) | Self::NotAMultiple(timeframe)) = self;
+        let names = sources(timeframe).map(Timeframe::name).collect::<Vec<_>>().join(" ");
+        match self {
+            _ if names.is_empty() => format!("cannot be given with timeframe {timeframe}, the shortest one; drop it"),
+            Self::NotShorter(_) => format!(
+                "is not shorter than timeframe {timeframe}; send one of {names}, or drop it to read {timeframe} as stored"
+            ),
+            Self::NotAMultiple(_) => format!("does not divide timeframe {timeframe}; send one of {names}"),
+        }
+    }
 }
 
 /// The candles of an answer.
 #[derive(Debug)]
-pub(super) struct BuiltCandles {
+pub(crate) struct BuiltCandles {
     /// As many as the answer may hold. A bucket of which no row is a candle has its place here, but no values.
-    pub(super) candles: StoredCandles,
+    pub(crate) candles: StoredCandles,
     /// True if the query has more of them at the end towards which they are counted.
-    pub(super) more: bool,
+    pub(crate) more: bool,
     /// The opening times of the stored rows of these buckets that are not candles.
     pub(super) skipped: Vec<i64>,
 }
@@ -59,13 +83,13 @@ struct Built {
 pub(super) fn check(source: Timeframe, timeframe: Timeframe) -> Result<(), Unbuildable> {
     let position = |timeframe| Timeframe::ALL.iter().position(|&other| other == timeframe);
     if position(source) >= position(timeframe) {
-        return Err(Unbuildable::NotShorter);
+        return Err(Unbuildable::NotShorter(timeframe));
     }
     let divides = match (source.length(), timeframe.length()) {
         (Some(source), Some(timeframe)) => timeframe >= DAY_SECONDS || timeframe % source == 0,
         (source, _) => source.is_some_and(|source| source <= DAY_SECONDS),
     };
-    if divides { Ok(()) } else { Err(Unbuildable::NotAMultiple) }
+    if divides { Ok(()) } else { Err(Unbuildable::NotAMultiple(timeframe)) }
 }
 
 /// The timeframes from which candles of `timeframe` can be built, shortest first.
@@ -86,6 +110,16 @@ fn source_candles(source: Timeframe, timeframe: Timeframe) -> usize {
 }
 
 impl Resampling {
+    /// The way to build candles of `timeframe` from those of `source`, if there is one.
+    pub(crate) fn of(
+        timeframe: Timeframe,
+        source: Timeframe,
+        alignment: Option<Alignment>,
+        week: Option<Weekday>,
+    ) -> Result<Self, Unbuildable> {
+        check(source, timeframe).map(|()| Self::new(source, alignment, week))
+    }
+
     /// With the days and weeks of a query that names none.
     pub(super) fn new(source: Timeframe, alignment: Option<Alignment>, week: Option<Weekday>) -> Self {
         let calendar = Calendar::new(alignment.unwrap_or(Alignment::UTC), week.unwrap_or(Weekday::Mon));
@@ -138,7 +172,7 @@ impl Resampling {
     }
 
     /// Builds the candles of a query. They are read in steps, each of which is one statement and so of one moment.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
         store: &Store,
         reading: Reading,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use super::resample::{self, Resampling, Unbuildable};
+use super::resample::{self, Resampling};
 use crate::store::{Direction, Range};
 use crate::validation::{FieldError, MAX_REPORTED_ERRORS};
 use calendar::{Alignment, AlignmentError, Weekday, parse_weekday};
@@ -265,27 +265,13 @@ impl<'a> Parameters<'a> {
                 self.refuse("source", Rule::Missing.name(), message);
             }
         }
-        let (source, timeframe) = (source?, timeframe?);
-        let names = || resample::sources(timeframe).map(Timeframe::name).collect::<Vec<_>>().join(" ");
-        match resample::check(source, timeframe) {
-            Ok(()) => return Some(Resampling::new(source, alignment, week)),
-            Err(_) if names().is_empty() => {
-                let message = format!("cannot be given with timeframe {timeframe}, the shortest one; drop it");
-                self.refuse("source", "not_shorter", message);
-            }
-            Err(Unbuildable::NotShorter) => {
-                let message = format!(
-                    "is not shorter than timeframe {timeframe}; send one of {}, or drop it to read {timeframe} as stored",
-                    names()
-                );
-                self.refuse("source", "not_shorter", message);
-            }
-            Err(Unbuildable::NotAMultiple) => {
-                let message = format!("does not divide timeframe {timeframe}; send one of {}", names());
-                self.refuse("source", "not_a_divisor", message);
+        match Resampling::of(timeframe?, source?, alignment, week) {
+            Ok(resampling) => Some(resampling),
+            Err(unbuildable) => {
+                self.refuse("source", unbuildable.kind(), unbuildable.message());
+                None
             }
         }
-        None
     }
 
     pub(crate) fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> Option<T> {

@@ -3,23 +3,16 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use research::run::{Backtest, BacktestResult};
-use research::{
-    Cache, Commission, Family, Market, Parameters, Settings, SettingsError, Size, Strategy, Trade, describe,
-    pine as script,
-};
-use serde_json::{Map, Value, json};
+use research::{Commission, Family, Parameters, Settings, SettingsError, Size, Strategy, describe, pine as script};
 
-use super::columns::{self, Loaded};
+use super::backtest::{BacktestRequest, Include, StrategyRun, Tested};
+use super::columns::{Columns, ColumnsRequest};
+use super::numbers::significant;
+use super::requests::{SeriesRequest, Span, check_timeframe};
 use super::{ResearchError, Strategies};
-use crate::query::{END_MILLISECOND, FIRST_MILLISECOND};
-use crate::store::{SeriesKey, Store};
+use crate::store::{SeriesKey, Store, StoreError};
 use candle::{Symbol, Timeframe, ValueError, format_millis, parse_bound};
 
-/// The memory for indicators of one run.
-const CACHE_BYTES: u64 = 256 << 20;
-/// The maximum number of trades that a report lists.
-const MAX_TRADES: usize = 10_000;
 /// The characters of a sparkline, lowest first, and their number in a line.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const SPARKS: usize = 72;
@@ -211,148 +204,67 @@ pub(crate) async fn backtest(
     let bound = |name: &str, text: &Option<String>| {
         text.as_deref().map(|text| parse_bound(text, None)).transpose().map_err(|error| invalid(name, error))
     };
-    let (from, to) = (bound("--from", &flags.from)?, bound("--to", &flags.to)?);
+    let span = Span { from: bound("--from", &flags.from)?, to: bound("--to", &flags.to)? };
     let parameters = parameters(strategy, &flags.parameters)?;
-    let settings = flags.settings.settings()?;
-    let warm_up = strategy.warm_up(&parameters).map_err(|error| ResearchError::Invalid(error.to_string()))?;
-    let key = SeriesKey { symbol, timeframe };
-    let span = (from.unwrap_or(FIRST_MILLISECOND), to.map_or(END_MILLISECOND, |to| to + 1));
-    let Loaded { bars, first } = columns::load(store, &key, span, if from.is_some() { warm_up } else { 0 }).await?;
-    if bars.len() < first + 2 {
-        return Err(ResearchError::TooFewCandles(format!(
-            "{} {} has {} closed candles in that span, and a backtest needs at least 2; candlewick export --all shows what is \
-             stored",
-            key.symbol,
-            key.timeframe,
-            bars.len() - first
-        )));
+    strategy.bind(&parameters)?;
+    check_timeframe(strategy, timeframe)?;
+    let request = BacktestRequest {
+        run: StrategyRun { strategy, parameters, settings: flags.settings.settings()? },
+        series: SeriesRequest { key: SeriesKey { symbol, timeframe }, resampling: None },
+        span,
+        include: Include { trades: true, equity: true },
+    };
+    let columns = ColumnsRequest { max_bars: usize::MAX, ..request.columns()? };
+    let loaded = Columns::for_command(store.clone()).load(columns).await?;
+    let tested = request.test(&loaded)?;
+    if flags.json {
+        let json = tested.json().map_err(StoreError::internal)?;
+        return Ok(String::from_utf8(json).map_err(StoreError::internal)?);
     }
-    let (end, digits) = (bars.len(), usize::from(bars.digits()));
-    let market = Market::new(bars, settings.tick());
-    let run = Backtest { strategy, parameters: &parameters, market: &market, bars: first..end, settings: &settings };
-    let result = run.run(&Cache::new(CACHE_BYTES)).map_err(|error| ResearchError::Invalid(error.to_string()))?;
-    let told = Told { strategy, parameters: &parameters, key: &key, market: &market, result: &result, digits };
-    Ok(if flags.json { told.json().to_string() } else { told.table() })
+    Ok(table(&tested))
 }
 
-/// A result and what it is of.
-struct Told<'a> {
-    strategy: &'a Strategy,
-    parameters: &'a Parameters,
-    key: &'a SeriesKey,
-    market: &'a Market,
-    result: &'a BacktestResult,
-    digits: usize,
-}
-
-impl Told<'_> {
-    fn span(&self) -> (i64, i64) {
-        let times = &self.market.bars().time()[self.result.bars.clone()];
-        (times.first().copied().unwrap_or_default(), times.last().copied().unwrap_or_default())
+/// The report on a backtest for people.
+fn table(tested: &Tested) -> String {
+    let (from, to) = tested.span();
+    let (request, result) = (&tested.request, &tested.result);
+    let StrategyRun { strategy, parameters, .. } = &request.run;
+    let shown = |time| format_millis(time).unwrap_or_default();
+    let values = strategy.parameters().iter().zip(parameters.values());
+    let values = values.map(|(parameter, value)| format!("{}={}", parameter.name, parameter.print(*value)));
+    let mut text = format!(
+        "{} on {} {}\n{}\n{} candles from {} to {}\n\n",
+        strategy.title(),
+        request.series.key.symbol,
+        request.series.key.timeframe,
+        values.collect::<Vec<_>>().join(" "),
+        result.bars.len(),
+        shown(from),
+        shown(to)
+    );
+    let equity: Vec<f64> = result.equity.points.iter().map(|(_, equity)| *equity).collect();
+    let _ = writeln!(text, "  {}\n", sparkline(&equity));
+    for (name, value) in result.metrics.named() {
+        let value = value.map_or_else(|| "-".to_owned(), |value| format!("{:.4}", significant(value)));
+        let value = value.strip_suffix(".0000").map(str::to_owned).unwrap_or(value);
+        let _ = writeln!(text, "  {:<22}{value:>18}", name.replace('_', " "));
     }
-
-    fn values(&self) -> impl Iterator<Item = (&str, String)> {
-        let parameters = self.strategy.parameters().iter().zip(self.parameters.values());
-        parameters.map(|(parameter, value)| (&*parameter.name, parameter.print(*value)))
+    text.push_str("\nAssumptions\n");
+    for assumption in &result.assumptions {
+        let _ = writeln!(text, "  {assumption}");
     }
-
-    fn table(&self) -> String {
-        let (from, to) = self.span();
-        let shown = |time| format_millis(time).unwrap_or_default();
-        let values = self.values().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
-        let mut text = format!(
-            "{} on {} {}\n{values}\n{} candles from {} to {}\n\n",
-            self.strategy.title(),
-            self.key.symbol,
-            self.key.timeframe,
-            self.result.bars.len(),
-            shown(from),
-            shown(to)
+    if result.warmup_missing > 0 {
+        let _ = writeln!(
+            text,
+            "  {} of the {} candles that the indicators should see before the first one are not stored, so the first \
+             signals may differ from those on a longer history.",
+            result.warmup_missing, result.warmup_bars
         );
-        let equity: Vec<f64> = self.result.equity.points.iter().map(|(_, equity)| *equity).collect();
-        let _ = writeln!(text, "  {}\n", sparkline(&equity));
-        for (name, value) in self.result.metrics.named() {
-            let value = value.map_or_else(|| "-".to_owned(), |value| format!("{:.4}", significant(value)));
-            let value = value.strip_suffix(".0000").map(str::to_owned).unwrap_or(value);
-            let _ = writeln!(text, "  {:<22}{value:>18}", name.replace('_', " "));
-        }
-        text.push_str("\nAssumptions\n");
-        for assumption in &self.result.assumptions {
-            let _ = writeln!(text, "  {assumption}");
-        }
-        if self.result.warmup_missing > 0 {
-            let _ = writeln!(
-                text,
-                "  {} of the {} candles that the indicators should see before the first one are not stored, so the first \
-                 signals may differ from those on a longer history.",
-                self.result.warmup_missing, self.result.warmup_bars
-            );
-        }
-        if self.result.account.ruined.is_some() {
-            text.push_str("  The equity was used up, and the run ended there.\n");
-        }
-        text
     }
-
-    fn json(&self) -> Value {
-        let (from, to) = self.span();
-        let result = self.result;
-        let number = |value: f64| json!(significant(value));
-        let metrics: Map<String, Value> = result
-            .metrics
-            .named()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.map_or(Value::Null, number)))
-            .collect();
-        let parameters: Map<String, Value> = self
-            .values()
-            .map(|(name, value)| (name.to_owned(), value.parse::<f64>().map_or_else(|_| json!(value), number)))
-            .collect();
-        json!({
-            "strategy": self.strategy.id(),
-            "parameters": parameters,
-            "symbol": self.key.symbol.as_str(),
-            "timeframe": self.key.timeframe.name(),
-            "bars": result.bars.len(),
-            "warmup_bars": result.warmup_bars,
-            "warmup_missing": result.warmup_missing,
-            "from": from,
-            "to": to,
-            "as_of": to,
-            "fingerprint": format!("{:016x}", result.fingerprint),
-            "gaps": result.gaps,
-            "metrics": metrics,
-            "conflicts": result.account.conflicts,
-            "ruined": result.account.ruined.is_some(),
-            "assumptions": result.assumptions,
-            "trades": result.trades.iter().take(MAX_TRADES).map(|trade| self.trade(trade)).collect::<Vec<_>>(),
-            "trades_omitted": result.trades.len().saturating_sub(MAX_TRADES),
-            "equity_every": result.equity.every,
-            "equity": result.equity.points.iter().map(|(time, equity)| json!([time, significant(*equity)])).collect::<Vec<_>>(),
-        })
+    if result.account.ruined.is_some() {
+        text.push_str("  The equity was used up, and the run ended there.\n");
     }
-
-    fn trade(&self, trade: &Trade) -> Value {
-        let time = |bar: usize| self.market.bars().time().get(bar).copied();
-        // On the tick grid, so these digits are all that the price has.
-        let price = |price: f64| format!("{price:.*}", self.digits).parse::<f64>().unwrap_or(price);
-        json!({
-            "side": trade.side.name(),
-            "entry_time": time(trade.entry_bar),
-            "entry_price": price(trade.entry_price),
-            "exit_time": time(trade.exit_bar),
-            "exit_price": price(trade.exit_price),
-            "quantity": significant(trade.quantity),
-            "profit": significant(trade.profit),
-            "exit": trade.exit.name(),
-            "bars": trade.bars(),
-        })
-    }
-}
-
-/// Rounds to 10 significant digits.
-fn significant(value: f64) -> f64 {
-    format!("{value:.9e}").parse().unwrap_or(value)
+    text
 }
 
 /// A curve as a line of characters, each of which stands for the mean of its part.
@@ -384,11 +296,5 @@ mod tests {
         assert_eq!(sparkline(&[5.0, 5.0]), "▁▁");
         assert_eq!(sparkline(&[]), "");
         assert_eq!(sparkline(&vec![1.0; 1000]).chars().count(), SPARKS);
-    }
-
-    #[test]
-    fn figures_have_ten_significant_digits() {
-        assert!((significant(1.234_567_890_123) - 1.234_567_890).abs() < 1e-12);
-        assert!((significant(-123_456_789_012.0) - -123_456_789_000.0).abs() < 1.0);
     }
 }

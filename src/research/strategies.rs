@@ -10,11 +10,14 @@ use super::ResearchError;
 
 /// The maximum number of bytes of a file.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
+/// The maximum number of characters of an unknown id that an answer repeats.
+const MAX_QUOTED_CHARS: usize = 64;
 
-/// The catalogue, then the user's own strategies by the names of their files.
-#[derive(Debug)]
+/// The catalogue, then the user's own strategies by the names of their files. They are read once and stay as long as the
+/// process, so that all are borrowed alike.
+#[derive(Debug, Clone)]
 pub(crate) struct Strategies {
-    own: Vec<Strategy>,
+    own: &'static [Strategy],
 }
 
 impl Strategies {
@@ -23,7 +26,7 @@ impl Strategies {
     /// # Errors
     /// [`ResearchError::Invalid`] with a line for each fault in a file, and its place.
     pub(crate) fn read(folder: Option<&Path>) -> Result<Self, ResearchError> {
-        let Some(folder) = folder else { return Ok(Self { own: Vec::new() }) };
+        let Some(folder) = folder else { return Ok(Self { own: &[] }) };
         let cannot_read =
             |path: &Path, error| ResearchError::Invalid(format!("cannot read {}: {error}", path.display()));
         let entries = fs::read_dir(folder).map_err(|error| cannot_read(folder, error))?;
@@ -55,24 +58,30 @@ impl Strategies {
                 Err(errors) => faults.extend(errors.iter().map(|error| format!("{shown}: {error}"))),
             }
         }
-        if faults.is_empty() { Ok(Self { own }) } else { Err(ResearchError::Invalid(faults.join("\n"))) }
+        if faults.is_empty() { Ok(Self { own: own.leak() }) } else { Err(ResearchError::Invalid(faults.join("\n"))) }
     }
 
     /// All of them.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Strategy> {
-        catalogue::all().iter().chain(&self.own)
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'static Strategy> + use<> {
+        catalogue::all().iter().chain(self.own)
     }
 
     /// The strategy with this id.
     ///
     /// # Errors
-    /// [`ResearchError::Invalid`] with the ids that are most alike.
-    pub(crate) fn find(&self, id: &str) -> Result<&Strategy, ResearchError> {
-        self.all().find(|strategy| strategy.id() == id).ok_or_else(|| {
-            let nearest = catalogue::nearest(id, 3).join(", ");
-            ResearchError::Invalid(format!(
-                "there is no strategy {id}; the nearest are {nearest}, and candlewick strategies lists all"
-            ))
-        })
+    /// [`ResearchError::UnknownStrategy`] with the three ids that are most alike.
+    pub(crate) fn find(&self, id: &str) -> Result<&'static Strategy, ResearchError> {
+        self.all().find(|strategy| strategy.id() == id).ok_or_else(|| self.unknown(id))
+    }
+
+    /// The error for an id that no strategy has.
+    pub(super) fn unknown(&self, id: &str) -> ResearchError {
+        let id: String = id.chars().take(MAX_QUOTED_CHARS).collect();
+        let lower = id.to_lowercase();
+        let mut near: Vec<_> =
+            self.all().map(|strategy| (strsim::jaro_winkler(&lower, strategy.id()), strategy.id())).collect();
+        near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let nearest = near.into_iter().take(3).map(|(_, id)| id).collect::<Vec<_>>().join(", ");
+        ResearchError::UnknownStrategy { id, nearest }
     }
 }

@@ -235,8 +235,13 @@ impl Store {
     /// As [`Self::append`].
     pub async fn amend(&self, corrections: Vec<Correction>, note: Note) -> Result<Amended, StoreError> {
         let bump = self.versions.bump_keys_on_drop(corrections.iter().map(|correction| &correction.candle.key));
+        let hinted = self.outbox.is_wanted().then(|| corrections.clone());
         let amend = async { either!(self, store => store.amend(corrections, note, bump).await) };
-        self.writes.noted(self.measured("amend", amend).await)
+        let amended = self.writes.noted(self.measured("amend", amend).await)?;
+        if let Some(corrections) = hinted.filter(|_| !amended.changes.is_empty()) {
+            self.outbox.add_corrections(&corrections);
+        }
+        Ok(amended)
     }
 
     /// Counts the candles in a span, up to one more than `most`, and makes their digest.
@@ -261,8 +266,13 @@ impl Store {
         note: Note,
     ) -> Result<Removal, StoreError> {
         let bump = self.versions.bump_series_on_drop(&span.key);
+        let key = self.outbox.is_wanted().then(|| span.key.clone());
         let remove = async { either!(self, store => store.remove(span, most, confirm, kind, note, bump).await) };
-        self.writes.noted(self.measured("remove", remove).await)
+        let removal = self.writes.noted(self.measured("remove", remove).await)?;
+        if let (Some(key), Removal::Removed { .. }) = (&key, &removal) {
+            self.outbox.add_series(key);
+        }
+        Ok(removal)
     }
 
     /// Adds an import to the record.
@@ -292,5 +302,15 @@ impl Store {
     pub async fn changes(&self, selection: ChangesSelection) -> Result<Vec<Change>, StoreError> {
         let read = async { either!(self, store => store.changes(selection, MAX_PAGE_BYTES).await) };
         self.measured("changes", read).await
+    }
+
+    /// Reads the corrections and deletions of candles in a span, the last `most` of them by their first candle, last first. Those
+    /// of more than `max_candles` candles come without values, and so do deletions.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn changes_within(&self, span: Span, most: usize, max_candles: usize) -> Result<Vec<Change>, StoreError> {
+        let limits = (most, max_candles);
+        self.measured("changes", async { either!(self, store => store.changes_within(span, limits).await) }).await
     }
 }

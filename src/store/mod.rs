@@ -5,7 +5,9 @@ mod changes;
 mod decimal;
 mod digits;
 mod error;
+mod hints;
 mod inspection;
+mod jobs;
 mod latest;
 mod outbox;
 pub mod postgres;
@@ -46,7 +48,12 @@ pub use changes::{
 };
 pub use digits::PriceDigits;
 pub use error::{Cause, Missing, StoreError};
+pub use hints::WrittenSeries;
 pub use inspection::{Finding, Findings, Severity};
+pub use jobs::{
+    Expired, IDEMPOTENCY, Job, JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection, LEASE,
+    Lease, MAX_ATTEMPTS, NewFile, NewJob, SWEEP_ROWS, StoredFile,
+};
 pub use latest::{LatestCandle, LatestPage};
 pub use outbox::{ClaimedEvent, EVENT_RETENTION, NotedChange, OutboxEvent, Settlement};
 pub use precision::Outliers;
@@ -59,6 +66,7 @@ pub use versions::SeriesVersion;
 pub use write_log::WriteError;
 
 use error::unreadable;
+use hints::Outbox;
 use tails::AddedSpans;
 use unreadable::UnreadableRows;
 use versions::SeriesVersions;
@@ -75,6 +83,7 @@ pub struct Store {
     database: Database,
     versions: SeriesVersions,
     added: AddedSpans,
+    outbox: Outbox,
     unreadable: UnreadableRows,
     writes: WriteLog,
     /// The last time at which an operation found the database's file or a table missing.
@@ -218,6 +227,7 @@ impl Store {
             database,
             versions: SeriesVersions::default(),
             added: AddedSpans::default(),
+            outbox: Outbox::default(),
             unreadable: UnreadableRows::default(),
             writes: WriteLog::default(),
             missed_at: Arc::default(),
@@ -312,11 +322,11 @@ impl Store {
     /// that is lost or a disk that fails during the write ([`StoreError::Missing`], [`StoreError::Internal`]).
     pub async fn append(&self, batch: Arc<Batch>, write_by: Instant) -> Result<Appended, StoreError> {
         let bump = self.versions.bump_on_drop([&*batch]);
-        let written = self.added.are_wanted().then(|| Arc::clone(&batch));
+        let written = (self.added.are_wanted() || self.outbox.is_wanted()).then(|| Arc::clone(&batch));
         let append = async { either!(self, store => store.append(batch, bump, write_by).await) };
         let appended = self.writes.noted(self.measured("append", append).await)?;
-        if let Some(batch) = written.filter(|_| appended.added > 0) {
-            self.added.add_ends(&batch);
+        if let Some(batch) = &written {
+            self.note_whole(batch, appended);
         }
         Ok(appended)
     }
@@ -328,13 +338,33 @@ impl Store {
     /// As [`Self::append`].
     pub async fn append_group(&self, batches: Vec<Arc<Batch>>, write_by: Instant) -> Result<Vec<Written>, StoreError> {
         let bump = self.versions.bump_on_drop(batches.iter().map(|batch| &**batch));
-        let grouped = self.added.are_wanted().then(|| batches.clone());
+        let grouped = (self.added.are_wanted() || self.outbox.is_wanted()).then(|| batches.clone());
         let append = async { either!(self, store => store.append_group(batches, bump, write_by).await) };
         let written = self.writes.noted(self.measured("append", append).await)?;
-        for (batch, Written { closed, .. }) in grouped.iter().flatten().zip(&written) {
-            self.added.add(closed.iter().filter_map(|&position| batch.closed().get(position)));
+        for (batch, written) in grouped.iter().flatten().zip(&written) {
+            self.note_written(batch, written);
         }
         Ok(written)
+    }
+
+    /// Notes a batch that was stored, of which it is not known which candles were new.
+    fn note_whole(&self, batch: &Batch, appended: Appended) {
+        if appended.added > 0 && self.added.are_wanted() {
+            self.added.add_ends(batch);
+        }
+        if appended.added + appended.forming > 0 && self.outbox.is_wanted() {
+            self.outbox.add_whole(batch);
+        }
+    }
+
+    /// Notes the candles of a batch that were stored.
+    fn note_written(&self, batch: &Batch, written: &Written) {
+        if self.added.are_wanted() {
+            self.added.add(written.closed.iter().filter_map(|&position| batch.closed().get(position)));
+        }
+        if self.outbox.is_wanted() {
+            self.outbox.add_written(batch, written);
+        }
     }
 
     /// The last write that failed since the start, if any did.

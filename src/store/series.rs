@@ -190,6 +190,33 @@ impl Store {
         self.measured("series", Walk::new(self, reading.server, selection).run()).await
     }
 
+    /// Visits the name of every series that has closed candles, where `reading` says.
+    ///
+    /// Reads in steps, and begins no further step once the caller stops waiting.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or has more series than can be visited in time.
+    pub async fn visit_keys(
+        &self,
+        reading: Reading,
+        mut visit: impl FnMut(SeriesKey) + Send,
+    ) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let walk = async {
+            let mut position = Position::default();
+            loop {
+                let positions = self.keys_after(reading.server, position, MAX_HOPS).await?;
+                positions.iter().filter_map(Position::key).for_each(&mut visit);
+                match positions.into_iter().nth(MAX_HOPS - 1) {
+                    Some(last) if began.elapsed() < LIST_TIMEOUT => position = last,
+                    Some(_) => return Err(StoreError::unavailable("visiting the names of its series took too long")),
+                    None => return Ok(()),
+                }
+            }
+        };
+        self.measured("keys", walk).await
+    }
+
     /// Reads the names of the series after a place, at most `most`. If there are fewer, these are the last ones.
     pub(super) async fn keys_after(
         &self,

@@ -66,8 +66,22 @@ pub const SERIES_WATCHED: &str = "candlewick_live_series";
 pub const LOOKS: &str = "candlewick_live_looks_total";
 /// Streams that went on from the position of an earlier one.
 pub const RESUMES: &str = "candlewick_live_resumes_total";
+/// Jobs that this process works on.
+pub const JOBS_RUNNING: &str = "candlewick_research_jobs_running";
+/// Queued jobs in the database.
+pub const JOBS_QUEUED: &str = "candlewick_research_jobs_queued";
+/// Exported files in the database.
+pub const FILES: &str = "candlewick_research_files";
+/// Bytes of the exported files in the database.
+pub const FILE_BYTES: &str = "candlewick_research_file_bytes";
+/// Evaluations of the items that this process has finished.
+pub const EVALUATIONS: &str = "candlewick_research_evaluations_total";
+/// Jobs that were taken back from a process that no longer renewed its leases.
+pub const JOBS_REQUEUED: &str = "candlewick_research_jobs_requeued_total";
 /// Events that wait for their delivery to the webhook. Absent where no webhook is configured.
 pub const WEBHOOK_WAITING: &str = "candlewick_webhook_events_waiting";
+/// 1 while hints of other services arrive, else 0. Absent without LIVE_HINTS.
+pub const HINTS_LISTENING: &str = "candlewick_live_hints_listening";
 /// Log lines dropped because they were not read in time.
 pub const LOG_LINES_DROPPED: &str = "candlewick_log_lines_dropped_total";
 /// Always 1; its labels are the build's `version` and `revision`.
@@ -134,6 +148,7 @@ counters! {
     RateLimited = "candlewick_rate_limited_total" by "scope" {
         Ingest = "ingest",
         Query = "query",
+        Research = "research",
         Anonymous = "anonymous",
         WrongKey = "wrong_key",
     }
@@ -157,6 +172,12 @@ counters! {
         BrokenOff = "broken_off",
         Left = "left",
     }
+    /// Jobs of research that ended in this process, by state.
+    JobsEnded = "candlewick_research_jobs_total" by "state" {
+        Done = "done",
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
     /// Events written to live streams.
     LiveEvents = "candlewick_live_events_total" by "event" {
         Candle = "candle",
@@ -168,6 +189,13 @@ counters! {
         Delivered = "delivered",
         Failed = "failed",
         GivenUp = "given_up",
+    }
+    /// Payloads of hints between services on one database, by whether they were sent, received, not sent, or no hints.
+    Hints = "candlewick_live_hints_total" by "outcome" {
+        Sent = "sent",
+        Received = "received",
+        Lost = "lost",
+        Ignored = "ignored",
     }
     /// Client connections closed at once because there were too many.
     ConnectionsRefused = "candlewick_connections_refused_total" by "reason" {
@@ -249,6 +277,12 @@ fn register_at_zero() {
     gauge!(EXPORTS_ACTIVE).set(0);
     gauge!(STREAMS_ACTIVE).set(0);
     gauge!(SERIES_WATCHED).set(0);
+    gauge!(JOBS_RUNNING).set(0);
+    gauge!(JOBS_QUEUED).set(0);
+    gauge!(FILES).set(0);
+    gauge!(FILE_BYTES).set(0);
+    counter!(EVALUATIONS).increment(0);
+    counter!(JOBS_REQUEUED).increment(0);
     counter!(LOOKS).increment(0);
     counter!(RESUMES).increment(0);
     gauge!(POOL_PENDING).set(0);
@@ -287,7 +321,14 @@ fn describe() {
     describe_gauge!(SERIES_WATCHED, "Series that live streams follow.");
     describe_counter!(LOOKS, "Looks at the newest candles of the series that streams follow.");
     describe_counter!(RESUMES, "Streams that went on from the position of an earlier one.");
+    describe_gauge!(JOBS_RUNNING, "Jobs that this process works on.");
+    describe_gauge!(JOBS_QUEUED, "Queued jobs in the database.");
+    describe_gauge!(FILES, "Exported files in the database.");
+    describe_gauge!(FILE_BYTES, Unit::Bytes, "Bytes of the exported files in the database.");
+    describe_counter!(EVALUATIONS, "Evaluations of the items of jobs that this process has finished.");
+    describe_counter!(JOBS_REQUEUED, "Jobs that were taken back from a process that no longer renewed its leases.");
     describe_gauge!(WEBHOOK_WAITING, "Events that wait for their delivery to the webhook.");
+    describe_gauge!(HINTS_LISTENING, "1 while hints of other services arrive, else 0.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because they were not read in time.");
     describe_gauge!(BUILD_INFO, "Always 1; the labels identify the build.");

@@ -22,6 +22,10 @@ from schemathesis.openapi.checks import RejectedPositiveData
 MAX_LIMIT = 10_000
 # The routes whose parameters select series.
 LISTS = ("/api/v1/series", "/api/v1/latest", "/api/v1/freshness")
+# The routes whose bodies name strategies, parameters and jobs, which the document does not list.
+RESEARCH = ("/api/v1/backtests", "/api/v1/run", "/api/v1/optimizations", "/api/v1/exports")
+# The routes whose protocol answers faults of a question with 200.
+UDF = "/api/v1/udf/"
 # The first and the last millisecond of the years 1 to 9999.
 BEGINNING, END = -62_135_596_800_000, 253_402_300_799_999
 # The number from which on an epoch number counts milliseconds.
@@ -52,12 +56,12 @@ def before_call(context, case, kwargs):
     sent_as_bearer(case)
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
-    if isinstance(case.body, dict):
+    if isinstance(case.body, dict) and "candles" in case.body:
         keep_batch_rules(case.body)
     if case.query:
         if case.operation.path in LISTS:
             keep_list_rules(case.query)
-        else:
+        elif not case.operation.path.startswith(UDF):
             keep_query_rules(case.query)
         if case.operation.path == "/api/v1/gaps":
             keep_gap_rules(case.query)
@@ -68,7 +72,14 @@ def before_call(context, case, kwargs):
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
     """With `Prefer: handling=lenient`, the answer to a batch with bad candles is 201 and has to name them. A 503 of the route
-    for monitors is a verdict on the data and no failure, and whether a week can be learned depends on the data as well."""
+    for monitors is a verdict on the data and no failure, and whether a week can be learned depends on the data as well. A 200 of
+    the routes of UDF may be the refusal that their protocol has. A request of research that fits the document may name a strategy, a parameter
+    or a job that does not exist."""
+    if isinstance(failure, AcceptedNegativeData) and case.operation.path.startswith(UDF):
+        body = response.json()
+        return not isinstance(body, dict) or body.get("s") != "error"
+    if case.operation.path in RESEARCH and isinstance(failure, RejectedPositiveData):
+        return response.status_code not in (404, 422)
     if isinstance(failure, RejectedPositiveData) and response.status_code == 422:
         return response.json()["code"] != "too_little_history"
     if case.operation.path == "/api/v1/freshness" and isinstance(failure, (ServerError, RejectedPositiveData)):

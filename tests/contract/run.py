@@ -49,7 +49,7 @@ def postgres_database():
 
 def check(store, url, service, schemathesis):
     """Yields each finding about the service on this store."""
-    keys = {"MT5_API_KEY": secrets.token_hex(16), "INTERNAL_API_TOKEN": secrets.token_hex(16)}
+    keys = {"MT5_API_KEY": secrets.token_hex(16), "INTERNAL_API_TOKEN": secrets.token_hex(16), "RESEARCH_API_KEY": secrets.token_hex(16)}
     with tempfile.TemporaryDirectory() as folder:
         running = Service(service, folder, {"DATABASE_URL": url, **keys})
         try:
@@ -82,7 +82,7 @@ class Service:
     """The running service and all that it logged."""
 
     def __init__(self, service, folder, variables):
-        limits = dict.fromkeys(("RATE_LIMIT_INGEST", "RATE_LIMIT_QUERY", "RATE_LIMIT_ANONYMOUS"), "off")
+        limits = dict.fromkeys(("RATE_LIMIT_INGEST", "RATE_LIMIT_QUERY", "RATE_LIMIT_RESEARCH", "RATE_LIMIT_ANONYMOUS"), "off")
         # At the level debug, the log has a line for every request.
         environment = {
             "PORT": "0",

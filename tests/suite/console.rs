@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::abuse::wire::{self, Door};
 use crate::harness::{
-    Answer, Database, Environment, KEY, NOW, Service, StoreKind, TOKEN, TestApp, both_store_kinds, candle, run, send,
-    with,
+    Answer, Database, Environment, KEY, NOW, RESEARCH_KEY, Service, StoreKind, TOKEN, TestApp, both_store_kinds,
+    candle, run, send, with,
 };
 use crate::proxies::Proxy;
 
@@ -86,6 +86,10 @@ fn the_api_takes_a_session_in_place_of_each_key_that_was_entered(#[case] kind: S
         let refused = call(&app, Method::DELETE, DELETION, &[OWN, ("Cookie", &reading)]).await;
         refused.problem(403, "wrong_scope");
         call(&app, Method::POST, "/api/v1/candles", &[OWN, ("Cookie", &reading)]).await.problem(403, "wrong_scope");
+
+        let research = sign_in(&app, None, RESEARCH_KEY).await;
+        assert_eq!(call(&app, Method::GET, "/api/v1/strategies", &[OWN, ("Cookie", &research)]).await.status, 200);
+        read(&app, &research).await.problem(403, "wrong_scope");
 
         let both = sign_in(&app, Some(&reading), MAINTENANCE).await;
         assert_eq!(read(&app, &both).await.status, 200);
@@ -475,7 +479,7 @@ fn only_in_development_and_only_on_this_machine_a_sign_in_needs_no_credential() 
         let body = json!({"development": true}).to_string();
         let app = start(|env| env).await;
         let answer = sign_in_with(&app, None, body.clone()).await;
-        assert_eq!(answer.json()["scopes"], json!(["read", "maintenance"]));
+        assert_eq!(answer.json()["scopes"], json!(["read", "maintenance", "research"]));
         assert_eq!(read(&app, &cookie_of(&answer)).await.status, 200);
         let local = ("Host", "localhost:8000");
         let request = app.request(Method::POST, "/console/session").header(local.0, local.1);

@@ -158,8 +158,9 @@ async fn an_export_goes_on_over_many_pages_in_every_encoding(app: TestApp) {
 #[apply(both_stores)]
 async fn wrong_parameters_are_refused(app: TestApp) {
     for (format, query, errors) in [
-        ("csv", "", &[("symbol", "missing"), ("timeframe", "missing")][..]),
-        ("csv", "timeframe=M1", &[("symbol", "missing")]),
+        ("ndjson", "", &[("symbol", "missing"), ("timeframe", "missing")][..]),
+        ("parquet", "timeframe=M1", &[("symbol", "missing")]),
+        ("csv", "symbol=A", &[("timeframe", "missing")]),
         ("csv", "symbol=A&timeframe=M1&time=us", &[("time", "wrong_type")]),
         ("csv", "symbol=A&timeframe=M1&prices=text", &[("prices", "unknown_parameter")]),
         ("csv", "symbol=A&timeframe=M1&from=2&to=1", &[("to", "empty_range")]),

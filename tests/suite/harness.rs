@@ -27,6 +27,7 @@ use crate::engine::Engine;
 
 pub const KEY: &str = "ingest-key-for-tests";
 pub const TOKEN: &str = "read-token-for-tests";
+pub const RESEARCH_KEY: &str = "research-key-for-tests";
 
 /// 2026-03-04T12:00:00Z, a Wednesday.
 pub const NOW: i64 = 1_772_625_600;
@@ -358,6 +359,7 @@ impl Environment {
             ("PORT", "0".to_owned()),
             ("MT5_API_KEY", format!("terminal:{KEY}")),
             ("INTERNAL_API_TOKEN", format!("chart:{TOKEN}")),
+            ("RESEARCH_API_KEY", format!("quant:{RESEARCH_KEY}")),
             // All tests call from one address, and would share its limit.
             ("RATE_LIMIT_ANONYMOUS", "off".to_owned()),
         ]))

@@ -6,7 +6,7 @@ use rstest_reuse::apply;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Answer, Database, KEY, NOW, TOKEN, TestApp, both_stores, candle, run, send, with};
+use crate::harness::{Answer, Database, KEY, NOW, RESEARCH_KEY, TOKEN, TestApp, both_stores, candle, run, send, with};
 
 const GET_CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 
@@ -21,15 +21,17 @@ async fn call(app: &TestApp, method: Method, path: &str, headers: &[(&'static st
 #[apply(both_stores)]
 async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
     let bearer = |secret: &str| format!("Bearer {secret}");
-    let (post, get, latest, export, gaps, series, fresh, detailed) = (
+    let (post, get, latest, export, gaps, config, series, fresh, detailed, strategies) = (
         (Method::POST, "/api/v1/candles"),
         (Method::GET, GET_CANDLES),
         (Method::GET, "/api/v1/latest"),
         (Method::GET, "/api/v1/export.csv?symbol=EURUSD&timeframe=H1"),
         (Method::GET, "/api/v1/gaps?symbol=EURUSD&timeframe=H1&from=2025-08-01&to=2025-08-02&session=24x7"),
+        (Method::GET, "/api/v1/udf/config"),
         (Method::GET, "/api/v1/series"),
         (Method::GET, "/api/v1/freshness?max_age=31622400"),
         (Method::GET, "/api/v1/health/detailed"),
+        (Method::GET, "/api/v1/strategies"),
     );
     for ((method, path), credential, expected) in [
         (&post, ("X-API-KEY", KEY.to_owned()), 201),
@@ -51,12 +53,20 @@ async fn each_route_accepts_only_its_own_kind_of_key(app: TestApp) {
         (&export, ("X-API-KEY", KEY.to_owned()), 403),
         (&gaps, ("Authorization", bearer(TOKEN)), 200),
         (&gaps, ("X-API-KEY", KEY.to_owned()), 403),
+        (&config, ("X-Internal-Token", TOKEN.to_owned()), 200),
+        (&config, ("X-API-KEY", KEY.to_owned()), 403),
         (&series, ("X-API-KEY", KEY.to_owned()), 200),
         (&series, ("Authorization", bearer(TOKEN)), 200),
         (&fresh, ("X-API-KEY", KEY.to_owned()), 200),
         (&fresh, ("Authorization", bearer(TOKEN)), 200),
         (&detailed, ("X-Internal-Token", TOKEN.to_owned()), 200),
         (&detailed, ("X-API-KEY", KEY.to_owned()), 403),
+        (&detailed, ("X-API-KEY", RESEARCH_KEY.to_owned()), 403),
+        (&strategies, ("X-API-KEY", RESEARCH_KEY.to_owned()), 200),
+        (&strategies, ("Authorization", bearer(RESEARCH_KEY)), 200),
+        (&strategies, ("X-Internal-Token", TOKEN.to_owned()), 200),
+        (&strategies, ("X-API-KEY", KEY.to_owned()), 403),
+        (&get, ("X-API-KEY", RESEARCH_KEY.to_owned()), 403),
     ] {
         let answer = call(&app, method.clone(), path, &[(credential.0, &credential.1)]).await;
         assert_eq!(answer.status.as_u16(), expected, "{method} {path} {credential:?}");
@@ -238,10 +248,24 @@ fn the_openapi_document_is_complete() {
     );
     assert_eq!(statuses("get /api/v1/candles"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/latest"), ["200", "304", "400", "401", "403", "422", "429", "500", "503"]);
-    for format in ["csv", "ndjson", "parquet"] {
+    for format in ["ndjson", "parquet"] {
         let name = format!("get /api/v1/export.{format}");
         assert_eq!(statuses(&name), ["200", "400", "401", "403", "422", "429", "500", "503"], "{name}");
     }
+    for route in ["config", "symbols", "search", "history", "marks", "timescale_marks"] {
+        let name = format!("get /api/v1/udf/{route}");
+        assert_eq!(statuses(&name), ["200", "304", "400", "401", "403", "429", "500", "503"], "{name}");
+    }
+    for name in ["get /api/v1/export.csv", "get /api/v1/signals.csv"] {
+        assert_eq!(statuses(name), ["200", "400", "401", "403", "404", "413", "422", "429", "500", "503"], "{name}");
+    }
+    for name in ["post /api/v1/backtests", "post /api/v1/run"] {
+        let expected = ["200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"];
+        assert_eq!(statuses(name), expected, "{name}");
+    }
+    let strategies = ["200", "304", "400", "401", "403", "404", "422", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/strategies"), strategies);
+    assert_eq!(statuses("get /api/v1/strategies/{id}"), strategies);
     assert_eq!(statuses("get /api/v1/gaps"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/live"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     let corrections = ["200", "400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503"];
@@ -258,12 +282,34 @@ fn the_openapi_document_is_complete() {
     assert_eq!(statuses("get /health/live"), ["200", "400", "500"]);
     assert_eq!(statuses("get /healthz"), ["200", "400", "500"]);
     assert_eq!(statuses("get /api/v1/openapi.json"), ["200", "400", "403", "429", "500", "503"]);
+    let posts = ["200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("post /api/v1/backtests"), posts);
+    assert_eq!(statuses("post /api/v1/run"), posts);
+    let pages = ["200", "304", "400", "401", "403", "404", "422", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/strategies"), pages);
+    assert_eq!(statuses("get /api/v1/strategies/{id}"), pages);
+    let starts = ["202", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("post /api/v1/optimizations"), starts);
+    assert_eq!(
+        statuses("post /api/v1/exports"),
+        ["201", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"]
+    );
+    let reads = ["200", "400", "401", "403", "404", "422", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/strategies/{id}/pine"), reads);
+    assert_eq!(statuses("get /api/v1/jobs"), reads);
+    assert_eq!(statuses("get /api/v1/jobs/{id}/results"), reads);
+    assert_eq!(statuses("get /api/v1/jobs/{id}"), ["200", "400", "401", "403", "404", "429", "500", "503"]);
+    let cancels = ["200", "202", "400", "401", "403", "404", "429", "500", "503"];
+    assert_eq!(statuses("delete /api/v1/jobs/{id}"), cancels);
+    let follows = ["200", "204", "400", "401", "403", "404", "429", "500", "503"];
+    assert_eq!(statuses("get /api/v1/jobs/{id}/events"), follows);
+    assert_eq!(statuses("get /api/v1/files/{id}"), ["200", "304", "400", "401", "403", "404", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/activity"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /console/session"), ["200", "400", "403", "429", "500", "503"]);
     let sign_in = ["200", "400", "401", "403", "408", "413", "422", "429", "500", "503"];
     assert_eq!(statuses("post /console/session"), sign_in);
     assert_eq!(statuses("delete /console/session"), ["204", "400", "403", "429", "500", "503"]);
-    assert_eq!(operations.len(), 23);
+    assert_eq!(operations.len(), 44);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {
@@ -279,8 +325,10 @@ fn the_openapi_document_is_complete() {
                 "503" if name.contains("health") && !name.contains("detailed") => Some("application/json"),
                 // Beside the problem.
                 "503" if name.contains("freshness") => Some("application/json"),
-                "200" if name == "get /api/v1/live" => Some("text/event-stream"),
-                "200" if name.contains("export.csv") => Some("text/csv"),
+                "200" if name == "get /api/v1/live" || name.ends_with("/events") => Some("text/event-stream"),
+                "200" if name == "get /api/v1/udf/time" => Some("text/plain"),
+                "200" if name == "get /api/v1/files/{id}" || name.ends_with("/pine") => Some("text/plain"),
+                "200" if name.contains(".csv") => Some("text/csv"),
                 "200" if name.contains("export.ndjson") => Some("application/x-ndjson"),
                 "200" if name.contains("export.parquet") => Some("application/vnd.apache.parquet"),
                 status if status.starts_with('2') => Some("application/json"),
@@ -295,7 +343,10 @@ fn the_openapi_document_is_complete() {
         }
     }
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
-    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "ingest_key", "internal_token", "maintenance_key"]);
+    assert_eq!(
+        schemes.keys().collect::<Vec<_>>(),
+        ["bearer", "ingest_key", "internal_token", "maintenance_key", "research_key"]
+    );
 
     // Every reference has its target.
     let text = document.to_string();

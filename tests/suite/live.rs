@@ -1,5 +1,7 @@
 //! Live streams: each client ends with exactly what the database holds, in order, whatever happens to its connections.
 
+mod hints;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

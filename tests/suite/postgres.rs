@@ -17,7 +17,10 @@ pub const ADOPTED: &str = "create table market_data_candles (
     volume bigint not null, created_at timestamptz default now(), unique (symbol, timeframe, timestamp))";
 
 pub async fn prepare(url: &str, migrate: bool) -> Result<(), StoreError> {
-    let store = Store::open(&Environment::new(url).config().database)?;
+    let mut config = Environment::new(url).config().database;
+    // Jobs need more than candles do, which tests/suite/jobs checks.
+    config.researches = false;
+    let store = Store::open(&config)?;
     let result = store.prepare(migrate).await;
     store.close().await;
     result
@@ -55,7 +58,8 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
             scalar(&database, secured).await,
             "_sqlx_migrations true false, market_data_candles true false, market_data_changes true false, \
              market_data_live_candles true false, \
-             market_data_newest_candles true false, webhook_events true false"
+             market_data_newest_candles true false, research_files true false, research_items true false, \
+             research_jobs true false, webhook_events true false"
         );
     });
 }
@@ -174,6 +178,13 @@ fn supabase_roles_get_only_the_intended_grants() {
             ("service_role", record, Ok(1)),
             ("service_role", select(changes), Ok(1)),
             ("service_role", format!("delete from {changes}"), Err(())),
+            ("anon", select("research_jobs"), Err(())),
+            ("authenticated", select("research_jobs"), Err(())),
+            ("authenticated", select("research_items"), Err(())),
+            ("authenticated", select("research_files"), Err(())),
+            ("service_role", "update research_jobs set priority = 1".into(), Ok(0)),
+            ("service_role", "delete from research_items".into(), Ok(0)),
+            ("service_role", "delete from research_files".into(), Ok(0)),
         ];
         let mut connection = database.connect().await;
         for (role, sql, expected) in cases {

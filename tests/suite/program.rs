@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::harness::{KEY, TOKEN};
+use crate::harness::{KEY, RESEARCH_KEY, TOKEN};
 
 /// The program in a folder of its own, with nothing but `variables` in its environment.
 pub fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
@@ -87,7 +87,7 @@ impl Serving {
 
     /// Starts on a database with the keys of all tests, and waits until it is ready.
     pub fn on(folder: &Path, database_url: &str) -> Self {
-        let keys = [("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
+        let keys = [("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN), ("RESEARCH_API_KEY", RESEARCH_KEY)];
         let mut serving = Self::start(folder, &[&keys[..], &[("PORT", "0"), ("DATABASE_URL", database_url)]].concat());
         serving.is_ready();
         serving

@@ -312,7 +312,12 @@ fn the_banner_never_shows_a_configured_key() {
     let folder = folder();
     let mut serving = Serving::start(
         folder.path(),
-        &[("PORT", "0"), ("MT5_API_KEY", "chosen-key"), ("INTERNAL_API_TOKEN", "chosen-token")],
+        &[
+            ("PORT", "0"),
+            ("MT5_API_KEY", "chosen-key"),
+            ("INTERNAL_API_TOKEN", "chosen-token"),
+            ("RESEARCH_API_KEY", "chosen-research-key"),
+        ],
     );
     let [post, get] = serving.curl_lines();
     assert!(post.contains("X-API-KEY: YOUR_INGEST_KEY") && get.contains("X-Internal-Token: YOUR_READ_TOKEN"));

@@ -7,6 +7,8 @@ export type * from './api.ts';
 export { Candlewick, type Page, type SeriesSelection } from './client.ts';
 export { CandlewickError } from './errors.ts';
 export { CandleLoader } from './klinecharts.ts';
+export { showOnKlinecharts9 } from './klinecharts9.ts';
+export { showOnLightweightCharts } from './lightweight-charts.ts';
 export type { LiveCandle, LiveEvent, LiveHistory, LiveSeries } from './live-events.ts';
 export { LiveStream, type LiveMessage } from './live-stream.ts';
 export { Pace } from './pace.ts';

@@ -202,10 +202,11 @@ export class BuiltPage {
     this.#program = program;
   }
 
-  static async start(environment: Record<string, string>): Promise<BuiltPage> {
+  /** Serves the page, or the application in another folder. */
+  static async start(environment: Record<string, string>, folder = here('..')): Promise<BuiltPage> {
     const port = await freePort();
-    const command = [process.execPath, NEXT, 'start', here('..'), '--hostname', '127.0.0.1', '--port', String(port)];
-    return new BuiltPage(await new Program(`http://127.0.0.1:${port}`, '/icon.svg', command).start(environment));
+    const command = [process.execPath, NEXT, 'start', folder, '--hostname', '127.0.0.1', '--port', String(port)];
+    return new BuiltPage(await new Program(`http://127.0.0.1:${port}`, '/', command).start(environment));
   }
 
   get url(): string {
@@ -317,7 +318,8 @@ export class Gate {
     this.asked.push(request.url!);
     if (this.#refused && request.url!.includes(this.#refused)) return void response.writeHead(404).end();
     const end = new AbortController();
-    response.on('close', () => end.abort());
+    // Other answers are read to their end, so that the tests know that they came.
+    response.on('close', () => this.#streams.has(end) && end.abort());
     const { authorization, 'last-event-id': id } = request.headers;
     const headers = { authorization: authorization!, ...(id && { 'last-event-id': String(id) }) };
     const answer = await fetch(this.#target + request.url, { headers, signal: end.signal }).catch(() => undefined);
@@ -333,6 +335,7 @@ export class Gate {
 
   async #stream(answer: Response, response: ServerResponse, end: AbortController): Promise<void> {
     this.#streams.add(end);
+    if (response.destroyed) end.abort();
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     try {
       for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) response.write(chunk);

@@ -69,6 +69,15 @@ impl Backtest<'_> {
     /// # Errors
     /// When the strategy does not accept the values.
     pub fn run(&self, cache: &Cache) -> Result<BacktestResult, BindError> {
+        self.run_with_equity(cache).map(|(result, _)| result)
+    }
+
+    /// Runs the backtest as [`Self::run`] does. The second part is the equity at each close of its bars, of which the result
+    /// keeps only some.
+    ///
+    /// # Errors
+    /// When the strategy does not accept the values.
+    pub fn run_with_equity(&self, cache: &Cache) -> Result<(BacktestResult, Vec<f64>), BindError> {
         let bound = self.strategy.bind(self.parameters)?;
         let bars = self.market.bars();
         let end = self.bars.end.min(bars.len());
@@ -79,7 +88,7 @@ impl Backtest<'_> {
         let window = Window { bars: traded.clone(), closes_at_end: false };
         let account = broker::run_fitting(self.market, &signals, self.settings, &window, &mut full);
         let times = &bars.time()[traded.clone()];
-        Ok(BacktestResult {
+        let result = BacktestResult {
             metrics: full.metrics(&account),
             trades: full.trades().to_vec(),
             equity: thinned(times, full.equity(), MAX_EQUITY_POINTS),
@@ -90,7 +99,8 @@ impl Backtest<'_> {
             assumptions: assumptions(self.settings, bars.tick()),
             account,
             bars: traded,
-        })
+        };
+        Ok((result, full.equity().to_vec()))
     }
 }
 

@@ -21,6 +21,8 @@ use super::{DAY, MINUTE, WEEK};
 pub struct Hours {
     /// The first minute of the week, counted from Monday, and the minute after the last.
     spans: Vec<(i64, i64)>,
+    /// The minute of the day at which the first span of every day begins; `None` if it differs from day to day.
+    day_start: Option<i64>,
 }
 
 /// The refusal of a session.
@@ -61,16 +63,34 @@ impl Hours {
             }
         }
         let mut spans = Vec::new();
+        let mut starts = Vec::new();
         for (day, times) in of_days {
             // Sunday is the last day of a week that begins on Monday.
             let number = i64::from(day.to_digit(10).filter(|day| (1..=7).contains(day)).ok_or(HoursError)?);
             let midnight = (number + 5) % 7 * MINUTES_A_DAY;
             spans.extend(times.iter().map(|(start, end)| (midnight + start, midnight + end)));
+            starts.extend(times.iter().map(|(start, _)| *start).min());
         }
-        let hours = Self { spans };
+        let is_same = starts.iter().all(|start| Some(start) == starts.first());
+        let day_start = starts.first().filter(|_| is_same).map(|start| start.rem_euclid(MINUTES_A_DAY));
+        let hours = Self { spans, day_start };
         let all: i64 = hours.spans.iter().map(|(start, end)| end - start).sum();
         let held = (0..MINUTES_A_WEEK).filter(|&minute| hours.hold(minute)).count();
         if usize::try_from(all) == Ok(held) { Ok(hours) } else { Err(HoursError) }
+    }
+
+    /// The minute of the day at which trading days begin; `None` if not all of them begin at the same time.
+    ///
+    /// ```
+    /// use sessions::Hours;
+    ///
+    /// assert_eq!(Hours::parse("1700-1700")?.day_start(), Some(17 * 60));
+    /// assert_eq!(Hours::parse("0930-1600|1000-1300:6")?.day_start(), None);
+    /// # Ok::<(), sessions::HoursError>(())
+    /// ```
+    #[must_use]
+    pub fn day_start(&self) -> Option<i64> {
+        self.day_start
     }
 
     /// True if a minute of the week, counted from Monday 00:00, is in a span.

@@ -19,6 +19,7 @@ use crate::http::middleware::session::{self, Session, WrongSession};
 use crate::http::middleware::shared_limits::{Bucket, SharedLimits};
 use crate::http::net::client_address::Client;
 use crate::http::problem::{Code, Problem};
+use crate::research::Viewer;
 use crate::telemetry::metrics::AuthFailures;
 
 /// The caller of a request, by the credentials that it presents.
@@ -36,6 +37,16 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
+    /// True for a key of this scope.
+    pub(crate) fn is_of(&self, scope: Scope) -> bool {
+        matches!(self, Self::Known(credential) if credential.scope == scope)
+    }
+
+    /// The caller's view on jobs and files. Only a route that takes read tokens and research keys asks for it.
+    pub(crate) fn viewer(&self) -> Viewer {
+        if self.is_of(Scope::Research) { Viewer::Owner(self.name()) } else { Viewer::All }
+    }
+
     /// The name of the caller's key. Callers that [`require`] refuses share the empty one.
     pub(crate) fn name(&self) -> Arc<str> {
         match self {
@@ -60,14 +71,40 @@ pub(crate) struct Keyring {
 #[derive(Debug, Default)]
 pub(crate) struct Guards(HashMap<String, Vec<(Method, &'static [Scope])>>);
 
-/// The headers that may hold a key, and the scope that it then has. `HeaderName`s, because a `&str` would be parsed on every
-/// lookup.
-static PLACES: [(HeaderName, Option<Scope>); 4] = [
-    (HeaderName::from_static("x-api-key"), Some(Scope::Ingest)),
-    (HeaderName::from_static("x-internal-token"), Some(Scope::Read)),
-    (HeaderName::from_static("x-maintenance-key"), Some(Scope::Maintenance)),
-    (header::AUTHORIZATION, None),
+/// A header that may hold a key.
+struct Place {
+    /// A `HeaderName`, because a `&str` would be parsed on every lookup.
+    header: HeaderName,
+    /// The header's name in answers.
+    shown: &'static str,
+    /// The scopes that the key may have.
+    scopes: &'static [Scope],
+}
+
+impl Place {
+    fn is_authorization(&self) -> bool {
+        self.header == header::AUTHORIZATION
+    }
+}
+
+static PLACES: [Place; 4] = [
+    Place {
+        header: HeaderName::from_static("x-api-key"),
+        shown: "X-API-KEY",
+        scopes: &[Scope::Ingest, Scope::Research],
+    },
+    Place { header: HeaderName::from_static("x-internal-token"), shown: "X-Internal-Token", scopes: &[Scope::Read] },
+    Place {
+        header: HeaderName::from_static("x-maintenance-key"),
+        shown: "X-Maintenance-Key",
+        scopes: &[Scope::Maintenance],
+    },
+    Place { header: header::AUTHORIZATION, shown: "Authorization", scopes: &Scope::ALL },
 ];
+
+/// Marks a request for an operation that takes research keys alone, where none is accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResearchDisabled;
 
 impl Guards {
     /// Registers an operation that takes keys with one of `scopes`.
@@ -99,6 +136,12 @@ impl Keyring {
     /// Replaces the keys from the next request on.
     pub(crate) fn replace(&self, accepted: Credentials) {
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accepted);
+    }
+
+    /// Tells that an operation which takes keys with one of `scopes` takes none, because it is for research keys alone and
+    /// there is none.
+    pub(crate) fn research_disabled(&self, scopes: &[Scope]) -> Option<ResearchDisabled> {
+        (scopes == [Scope::Research] && !self.entries().has(Scope::Research)).then_some(ResearchDisabled)
     }
 
     /// True unless `client` is over its limit of searches.
@@ -141,14 +184,14 @@ impl Keyring {
         let entries = self.entries();
         let (mut misplaced, mut unknown) = (None, None);
         let mut valid: Vec<Arc<Credential>> = Vec::new();
-        for (name, place) in &PLACES {
-            for (position, value) in presented(headers, name).enumerate() {
-                let secret = if place.is_some() { Some(value) } else { bearer(value) };
-                let Some(entry) = secret.and_then(|secret| entries.find(secret, *place)) else {
-                    match misplaced::in_header(&entries, place.is_none(), value, scopes) {
+        for place in &PLACES {
+            for (position, value) in presented(headers, &place.header).enumerate() {
+                let secret = if place.is_authorization() { bearer(value) } else { Some(value) };
+                let Some(entry) = secret.and_then(|secret| entries.find(secret, place.scopes)) else {
+                    match misplaced::in_header(&entries, place.is_authorization(), value, scopes) {
                         Some(found) => _ = misplaced.get_or_insert(found),
                         None if is_crowded(headers) => return Identity::Unknown(None),
-                        None => _ = unknown.get_or_insert(*place),
+                        None => _ = unknown.get_or_insert(place.shown),
                     }
                     continue;
                 };
@@ -158,10 +201,10 @@ impl Keyring {
                 valid.push(entry);
             }
         }
-        if let Some(place) = unknown {
+        if let Some(header) = unknown {
             let valid = valid.first().map(|entry| Arc::clone(&entry.name));
             let holder = valid.or_else(|| misplaced.map(|misplaced| misplaced.name));
-            return Identity::Unknown(holder.map(|holder| Arc::new(Misplaced::beside_unknown(holder, place))));
+            return Identity::Unknown(holder.map(|holder| Arc::new(Misplaced::beside_unknown(holder, header))));
         }
         if let Some(misplaced) = misplaced {
             return Identity::Misplaced(Arc::new(misplaced));
@@ -197,7 +240,7 @@ const MAX_CREDENTIALS: usize = 3;
 /// True if a request has more credentials than a client has reason to send. The refusal then does not say which one is unknown,
 /// because a request could try as many keys as it has header lines, and the answer would reveal whether one of them is valid.
 fn is_crowded(headers: &HeaderMap) -> bool {
-    PLACES.iter().map(|(name, _)| presented(headers, name).count()).sum::<usize>() > MAX_CREDENTIALS
+    PLACES.iter().map(|place| presented(headers, &place.header).count()).sum::<usize>() > MAX_CREDENTIALS
 }
 
 /// The answer to a request whose only credential is a session that has no effect.
@@ -213,9 +256,15 @@ fn is_empty(value: &[u8]) -> bool {
 pub(crate) async fn require(
     State(scopes): State<&'static [Scope]>,
     Extension(identity): Extension<Identity>,
+    disabled: Option<Extension<ResearchDisabled>>,
     request: Request,
     next: Next,
 ) -> Response {
+    if disabled.is_some() {
+        const DETAIL: &str = "No jobs can be started here, because the operator of the service has set no RESEARCH_API_KEY; \
+                              backtests and signals are answered without jobs.";
+        return Problem::new(Code::ResearchDisabled, DETAIL).into_response();
+    }
     let entry = match identity {
         Identity::Known(entry) => entry,
         Identity::Misplaced(misplaced) => return misplaced.refusal(),
@@ -242,12 +291,20 @@ pub(crate) async fn require(
                 "This route takes a maintenance key in X-Maintenance-Key, and this key is another one; the operator of the \
                  service sets such keys as MAINTENANCE_KEY, and without one nothing is corrected or deleted over HTTP."
             }
+            _ if scopes == [Scope::Research] => {
+                "This route takes a research key in X-API-KEY, and this key is another one; the operator of the service sets \
+                 such keys as RESEARCH_API_KEY."
+            }
             Scope::Maintenance => {
                 "This key may correct and delete candles; post with an ingest key in X-API-KEY, and read with the internal \
                  token."
             }
             Scope::Ingest => "This key may post candles and list series; read with the internal token.",
             Scope::Read => "This token may read; post candles with an ingest key in X-API-KEY.",
+            Scope::Research => {
+                "This key may test strategies and start jobs; post candles with an ingest key in X-API-KEY, and read them with \
+                 the internal token."
+            }
         };
         Problem::new(Code::WrongScope, detail).into_response()
     };
@@ -257,12 +314,34 @@ pub(crate) async fn require(
 
 /// The answer to a request without a credential. It names a header for credentials that is there and empty.
 fn missing(headers: &HeaderMap, scopes: &[Scope]) -> Response {
-    match PLACES.iter().find(|(name, _)| headers.contains_key(name)) {
-        Some((_, place)) => misplaced::refuse_empty(*place, scopes),
+    match PLACES.iter().find(|place| headers.contains_key(&place.header)) {
+        Some(place) => misplaced::refuse_empty(place.shown, scopes),
         None => unauthorized(),
     }
 }
 
 fn unauthorized() -> Response {
     Problem::new(Code::Unauthorized, "Invalid or missing API Key").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::config::ApiKey;
+
+    #[test]
+    fn routes_for_research_keys_alone_are_disabled_where_there_is_none() {
+        let key = |name: &str| {
+            vec![ApiKey { name: name.to_owned(), secret: SecretString::from("0123456789abcdef"), generated: false }]
+        };
+        let keyring = |research: &[ApiKey]| {
+            let accepted = Credentials::new(&[], &[], &key("ops"), research);
+            Keyring::new(accepted, RateLimit::Off, SharedLimits::default())
+        };
+        assert!(keyring(&[]).research_disabled(&[Scope::Research]).is_some());
+        assert!(keyring(&[]).research_disabled(&[Scope::Read, Scope::Research]).is_none());
+        assert!(keyring(&key("quant")).research_disabled(&[Scope::Research]).is_none());
+    }
 }

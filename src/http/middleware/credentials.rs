@@ -18,15 +18,20 @@ pub(crate) enum Scope {
     Read,
     /// Correct and delete stored candles.
     Maintenance,
+    /// Test strategies, and start jobs of research.
+    Research,
 }
 
 impl Scope {
+    pub(crate) const ALL: [Self; 4] = [Self::Ingest, Self::Read, Self::Maintenance, Self::Research];
+
     /// Its name in the console's sessions; `None` for a scope that the console has no use for.
     pub(crate) fn in_console(self) -> Option<&'static str> {
         match self {
             Self::Ingest => None,
             Self::Read => Some("read"),
             Self::Maintenance => Some("maintenance"),
+            Self::Research => Some("research"),
         }
     }
 }
@@ -61,13 +66,18 @@ impl Credential {
 pub(crate) struct Credentials(Vec<Arc<Credential>>);
 
 impl Credentials {
-    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], maintenance: &[ApiKey]) -> Self {
+    pub(crate) fn new(ingest: &[ApiKey], read: &[ApiKey], maintenance: &[ApiKey], research: &[ApiKey]) -> Self {
         let entry = |key: &ApiKey, scope: Scope| {
             let digest: [u8; 32] = Sha256::digest(key.secret.expose_secret()).into();
             let session_key = scope.in_console().map(|name| SessionKey::new(&digest, name));
             Arc::new(Credential { name: key.name.as_str().into(), digest, scope, session_key })
         };
-        let kinds = [(ingest, Scope::Ingest), (read, Scope::Read), (maintenance, Scope::Maintenance)];
+        let kinds = [
+            (ingest, Scope::Ingest),
+            (read, Scope::Read),
+            (maintenance, Scope::Maintenance),
+            (research, Scope::Research),
+        ];
         Self(kinds.into_iter().flat_map(|(keys, scope)| keys.iter().map(move |key| entry(key, scope))).collect())
     }
 
@@ -88,13 +98,18 @@ impl Credentials {
         firsts
     }
 
-    /// Compares with every key, so that the time taken reveals nothing.
-    pub(crate) fn find(&self, secret: &[u8], scope: Option<Scope>) -> Option<Arc<Credential>> {
+    /// True if a key of the scope is accepted at all.
+    pub(crate) fn has(&self, scope: Scope) -> bool {
+        self.0.iter().any(|entry| entry.scope == scope)
+    }
+
+    /// The key of one of `scopes` that is `secret`. Compares with every key, so that the time taken reveals nothing.
+    pub(crate) fn find(&self, secret: &[u8], scopes: &[Scope]) -> Option<Arc<Credential>> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let mut found = None;
         for entry in &self.0 {
             let equal: bool = entry.digest.ct_eq(&digest).into();
-            if equal && scope.is_none_or(|scope| scope == entry.scope) {
+            if equal && scopes.contains(&entry.scope) {
                 found = Some(Arc::clone(entry));
             }
         }

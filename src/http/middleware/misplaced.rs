@@ -94,9 +94,8 @@ impl Misplaced {
         Self { name: Arc::clone(&entry.name), kind: AuthFailures::Several, detail }
     }
 
-    /// An unknown key in the header for credentials of `place`, in a request that also holds a valid key of `holder`.
-    pub(crate) fn beside_unknown(holder: Arc<str>, place: Option<Scope>) -> Self {
-        let header = header_name(place);
+    /// An unknown key in `header`, in a request that also holds a valid key of `holder`.
+    pub(crate) fn beside_unknown(holder: Arc<str>, header: &str) -> Self {
         let detail = format!(
             "One credential of the request is valid, and {header} holds one that is not known; correct that one or leave it \
              out."
@@ -123,6 +122,7 @@ fn words(scope: Scope) -> (&'static str, &'static str, &'static str) {
         Scope::Ingest => ("ingest key", "key", "X-API-KEY"),
         Scope::Read => ("read token", "token", "X-Internal-Token"),
         Scope::Maintenance => ("maintenance key", "key", "X-Maintenance-Key"),
+        Scope::Research => ("research key", "key", "X-API-KEY"),
     }
 }
 
@@ -130,19 +130,13 @@ fn article(noun: &str) -> &'static str {
     if noun.starts_with('i') { "an" } else { "a" }
 }
 
-/// The header for credentials of a scope. Without a scope, it is the header for credentials of any.
-fn header_name(place: Option<Scope>) -> &'static str {
-    place.map_or("Authorization", |scope| words(scope).2)
-}
-
 /// Refuses a request in which one header for credentials is empty and no other holds a credential.
-pub(crate) fn refuse_empty(place: Option<Scope>, scopes: &[Scope]) -> Response {
+pub(crate) fn refuse_empty(empty_header: &str, scopes: &[Scope]) -> Response {
     let (kind, _, header) = words(scopes.first().copied().unwrap_or(Scope::Read));
     let article = article(kind);
     let detail = format!(
-        "{} is empty, perhaps because a variable is not set; send {article} {kind} in {header}, or after Bearer in \
-         Authorization.",
-        header_name(place)
+        "{empty_header} is empty, perhaps because a variable is not set; send {article} {kind} in {header}, or after Bearer in \
+         Authorization."
     );
     Problem::new(Code::Unauthorized, detail).into_response()
 }
@@ -187,7 +181,7 @@ pub(crate) fn anywhere(entries: &Credentials, request: &Request, scopes: &[Scope
 /// Looks for a valid key in `value`, also inside the layers that people put around keys. `whole` is the mistake if the
 /// value as a whole is a key.
 fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Credential>, Mistake)> {
-    if let Some(entry) = entries.find(value, None) {
+    if let Some(entry) = entries.find(value, &Scope::ALL) {
         return Some((entry, whole));
     }
     let mut first = None;
@@ -197,7 +191,7 @@ fn look(entries: &Credentials, value: &[u8], whole: Mistake) -> Option<(Arc<Cred
         // The refusal names the outermost mistake. In Authorization a word such as `Bearer` is not a mistake.
         let mistake = if mistake == Mistake::Word && whole == Mistake::NotBearer { None } else { Some(mistake) };
         first = first.or(mistake);
-        if let Some(entry) = entries.find(inner, None) {
+        if let Some(entry) = entries.find(inner, &Scope::ALL) {
             return Some((entry, first.unwrap_or(whole)));
         }
         rest = inner;
@@ -239,6 +233,7 @@ fn look_for_basic(entries: &Credentials, value: &[u8]) -> Option<(Arc<Credential
     let decoded = scheme.eq_ignore_ascii_case(b"Basic ").then(|| BASE64.decode(encoded.trim_ascii()).ok()).flatten()?;
     let colon = decoded.iter().position(|byte| *byte == b':').unwrap_or(decoded.len());
     let (user, password) = (&decoded[..colon], decoded.get(colon + 1..).unwrap_or_default());
-    let found = [&*decoded, user, password].map(|secret| entries.find(secret, None)).into_iter().flatten().next();
+    let found =
+        [&*decoded, user, password].map(|secret| entries.find(secret, &Scope::ALL)).into_iter().flatten().next();
     found.map(|entry| (entry, Mistake::Basic))
 }

@@ -40,6 +40,7 @@ struct Limiters {
     ingest: KeyedLimiter<Arc<str>>,
     query: KeyedLimiter<Arc<str>>,
     maintenance: KeyedLimiter<Arc<str>>,
+    research: KeyedLimiter<Arc<str>>,
     anonymous: AddressLimiter,
     wrong_keys: AddressLimiter,
     shared: SharedLimits,
@@ -52,6 +53,7 @@ impl Limiter {
             ingest: KeyedLimiter::new(limits.ingest, 2),
             query: KeyedLimiter::new(limits.query, 2),
             maintenance: KeyedLimiter::new(limits.ingest, 2),
+            research: KeyedLimiter::new(limits.research, 2),
             anonymous: AddressLimiter::new(limits.anonymous, 2),
             wrong_keys: AddressLimiter::new(wrong_keys, 1),
             shared,
@@ -99,6 +101,11 @@ impl Limiter {
                 &self.0.maintenance,
                 RateLimited::Ingest,
                 "This key corrects or deletes too often; wait for Retry-After, and put more candles into each request.",
+            ),
+            Scope::Research => (
+                &self.0.research,
+                RateLimited::Research,
+                "This key asks too often; wait for Retry-After, and put several strategies or series into one job.",
             ),
             Scope::Read => (
                 &self.0.query,

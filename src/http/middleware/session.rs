@@ -156,13 +156,13 @@ mod tests {
     }
 
     fn credentials(read: &str, maintenance: &str) -> Credentials {
-        Credentials::new(&[key("terminal", "ingest")], &[key("chart", read)], &[key("desk", maintenance)])
+        Credentials::new(&[key("terminal", "ingest")], &[key("chart", read)], &[key("desk", maintenance)], &[])
     }
 
     fn session(credentials: &Credentials, secrets: &[(&str, i64)]) -> Session {
         let mut session = Session::default();
         for (secret, ends) in secrets {
-            session.add(Grant { credential: credentials.find(secret.as_bytes(), None).unwrap(), ends: *ends });
+            session.add(Grant { credential: credentials.find(secret.as_bytes(), &Scope::ALL).unwrap(), ends: *ends });
         }
         session
     }

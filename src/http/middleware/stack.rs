@@ -68,8 +68,12 @@ async fn run_stack(State(stack): State<Arc<Stack>>, request: Request, next: Next
 async fn run_layers(stack: &Stack, request_id: String, mut request: Request, next: Next) -> Response {
     let Stack { listener, origins, keyring, guards, limiter, admission } = stack;
     let client = listener.proxies.client(&request);
-    let identity = keyring.identify(client, request.headers(), guards.scopes(&request));
+    let scopes = guards.scopes(&request);
+    let identity = keyring.identify(client, request.headers(), scopes);
     request.extensions_mut().insert(identity.clone());
+    if let Some(disabled) = keyring.research_disabled(scopes) {
+        request.extensions_mut().insert(disabled);
+    }
 
     let routed = async move |request| {
         let mut response = Box::pin(next.run(request)).await;
@@ -117,7 +121,12 @@ mod tests {
             client_ip_header: String::new(),
             https_only: false,
         };
-        let unlimited = RateLimits { ingest: RateLimit::Off, query: RateLimit::Off, anonymous: RateLimit::Off };
+        let unlimited = RateLimits {
+            ingest: RateLimit::Off,
+            query: RateLimit::Off,
+            research: RateLimit::Off,
+            anonymous: RateLimit::Off,
+        };
         let proxies = Proxies::new(&[], "", false);
         let layers = Stack {
             listener: Listener { proxies, stopping: CancellationToken::new(), metrics: None },

@@ -36,29 +36,31 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let headers = request.headers();
-        let only = |name, plain: &'static str| {
-            headers
-                .get_all(name)
-                .iter()
-                .all(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(plain.as_bytes()))
-        };
-        if !only(header::CONTENT_ENCODING, "identity") || !only(header::TRANSFER_ENCODING, "chunked") {
-            return Err(Problem::new(
-                Code::UnsupportedEncoding,
-                "The body is compressed, and only plain JSON is taken; send it without Content-Encoding.",
-            ));
-        }
-        let (MaxBodyBytes(max), announced) = (MaxBodyBytes::from_ref(state), announced_length(headers));
-        let admission = Arc::<AdmissionControl>::from_ref(state);
-        if announced > max as u64 {
-            return Err(too_large(max));
-        }
-        admission.expect_body(announced)?;
-        // A body without a length may reach the maximum.
-        let expected = if announced == 0 { max } else { usize::try_from(announced).unwrap_or(max) };
-        let mut reading = Reading { max, expected, bytes: Vec::new(), permits: Vec::new() };
-        reading.read(request.into_body(), &admission).await?;
+        let MaxBodyBytes(max) = MaxBodyBytes::from_ref(state);
+        let reading = Reading::of(request, max, &Arc::<AdmissionControl>::from_ref(state)).await?;
+        Ok(Self { bytes: reading.bytes, permits: reading.permits })
+    }
+}
+
+/// The maximum number of bytes of a [`JsonBody`].
+const MAX_JSON_BYTES: usize = 1024 * 1024;
+
+/// The bytes of a request that is one JSON object. The Content-Type is ignored, as with a batch.
+#[derive(Debug)]
+pub(crate) struct JsonBody {
+    pub(crate) bytes: Vec<u8>,
+    /// Held until the request is answered, because the parsed object takes as much memory as the bytes.
+    pub(crate) permits: Vec<MemoryPermit>,
+}
+
+impl<S: Sync> FromRequest<S> for JsonBody
+where
+    Arc<AdmissionControl>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let reading = Reading::of(request, MAX_JSON_BYTES, &Arc::<AdmissionControl>::from_ref(state)).await?;
         Ok(Self { bytes: reading.bytes, permits: reading.permits })
     }
 }
@@ -77,6 +79,33 @@ struct Reading {
 }
 
 impl Reading {
+    /// Reads the body of a request, of at most `max` bytes.
+    async fn of(request: Request, max: usize, admission: &AdmissionControl) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let only = |name, plain: &'static str| {
+            headers
+                .get_all(name)
+                .iter()
+                .all(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(plain.as_bytes()))
+        };
+        if !only(header::CONTENT_ENCODING, "identity") || !only(header::TRANSFER_ENCODING, "chunked") {
+            return Err(Problem::new(
+                Code::UnsupportedEncoding,
+                "The body is compressed, and only plain JSON is taken; send it without Content-Encoding.",
+            ));
+        }
+        let announced = announced_length(headers);
+        if announced > max as u64 {
+            return Err(too_large(max));
+        }
+        admission.expect_body(announced)?;
+        // A body without a length may reach the maximum.
+        let expected = if announced == 0 { max } else { usize::try_from(announced).unwrap_or(max) };
+        let mut reading = Self { max, expected, bytes: Vec::new(), permits: Vec::new() };
+        reading.read(request.into_body(), admission).await?;
+        Ok(reading)
+    }
+
     async fn read(&mut self, mut body: Body, admission: &AdmissionControl) -> Result<(), Problem> {
         let deadline = Instant::now() + BODY_TIMEOUT;
         loop {
@@ -125,10 +154,7 @@ fn reserve(bytes: &mut Vec<u8>, capacity: usize) -> Result<(), Problem> {
 }
 
 fn too_large(max: usize) -> Problem {
-    Problem::new(
-        Code::TooLarge,
-        format!("The body is larger than the {max} bytes that are taken; send fewer candles a post."),
-    )
+    Problem::new(Code::TooLarge, format!("The body is larger than the {max} bytes that are taken; send it in parts."))
 }
 
 fn too_slow() -> Problem {

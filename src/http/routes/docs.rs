@@ -24,9 +24,10 @@ use crate::http::problem::{self, Code, Problem};
         title = "candlewick",
         description = "Keeps OHLCV candles from MetaTrader 5 and serves them to charts. \
             Every answer carries `x-request-id`. Every failure but those of `/health` and the verdicts of `/api/v1/freshness` is an `application/problem+json`. \
+            The routes of `/api/v1/udf/` answer faults of a question as their protocol has it, with 200 and `\"s\":\"error\"`. \
             GET routes answer HEAD too.",
     ),
-    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "Corrections"), (name = "Console"), (name = "Health"), (name = "Documentation")),
+    tags((name = "Candles"), (name = "Series"), (name = "Exports"), (name = "TradingView"), (name = "Corrections"), (name = "Research"), (name = "Console"), (name = "Health"), (name = "Documentation")),
     components(schemas(problem::Body<'_>)),
     modifiers(&Security),
 )]
@@ -49,6 +50,10 @@ impl Modify for Security {
         components.add_security_scheme(
             "internal_token",
             header("X-Internal-Token", "A token from INTERNAL_API_TOKEN: reads candles."),
+        );
+        components.add_security_scheme(
+            "research_key",
+            header("X-API-KEY", "A key from RESEARCH_API_KEY: tests strategies and starts jobs."),
         );
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     }

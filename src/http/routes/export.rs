@@ -1,20 +1,29 @@
 //! A series as a file: `/api/v1/export.csv`, `.ndjson` and `.parquet`.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{self, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use url::form_urlencoded;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::http::problem::{GetProblems, Problem};
-use crate::http::routes::accept_encoding;
+use crate::http::middleware::admission::AdmissionControl;
+use crate::http::middleware::auth::Identity;
+use crate::http::middleware::credentials::Scope;
+use crate::http::problem::{Code, GetProblems, Problem, SignalFileProblems};
+use crate::http::routes::{accept_encoding, signals};
 use crate::http::timeouts::FIRST_PIECE_TIMEOUT;
-use crate::query::{Encoding, FileFormat, Query};
+use crate::query::{Encoding, FileFormat, Query, QueryError};
+use crate::research::Research;
 use crate::schema::{AlignParameter, Bound, Switch, SymbolParameter, TimeframeParameter, UnitParameter, WeekParameter};
+use crate::validation::FieldError;
 
 const PARQUET: &str = "application/vnd.apache.parquet";
 
@@ -25,7 +34,9 @@ impl ToSchema for ParquetBytes {}
 
 impl PartialSchema for ParquetBytes {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::String).content_media_type(PARQUET).into()
+        // `binary` is OpenAPI 3.0's word for it, by which generators of clients tell bytes from text.
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).content_media_type(PARQUET).into()
     }
 }
 
@@ -45,16 +56,21 @@ macro_rules! words {
 words!(TimeForm, "iso", "ms", "s");
 words!(PriceType, "decimal", "double", "text");
 
-/// Export a series as CSV
+/// Export a series as CSV, or the signals of today
 ///
-/// A line of names, then a line for each candle, oldest first. The file may be of any length; an answer that could not be finished
-/// ends without its last chunk, which clients report as an error. Answers HEAD too.
+/// With `symbol`: a line of names, then a line for each candle, oldest first. The file may be of any length; an answer that could not
+/// be finished ends without its last chunk, which clients report as an error. Takes the internal token alone.
+///
+/// Without `symbol`: the signals of `GET /api/v1/signals.csv`, whose parameters it then takes. Answers HEAD too.
 #[utoipa::path(
     get, path = "/api/v1/export.csv", tag = "Exports", operation_id = "export_csv",
-    security(("internal_token" = []), ("bearer" = [])),
+    security(("internal_token" = []), ("research_key" = []), ("bearer" = [])),
     params(
-        ("symbol" = inline(SymbolParameter), Query, example = "EURUSD"),
-        ("timeframe" = inline(TimeframeParameter), Query, example = "M1"),
+        ("symbol" = inline(Option<SymbolParameter>), Query, example = "EURUSD",
+         description = "The series to export; the signals of today if absent."),
+        ("symbols" = Option<String>, Query, nullable = false, description = "Without `symbol`: as with `GET /api/v1/signals.csv`."),
+        ("strategies" = Option<String>, Query, nullable = false, description = "Without `symbol`: as with `GET /api/v1/signals.csv`."),
+        ("timeframe" = inline(Option<TimeframeParameter>), Query, example = "M1", description = "Required with `symbol`."),
         ("source" = inline(Option<TimeframeParameter>), Query,
          description = "A shorter stored timeframe from which the candles are built, as with `GET /api/v1/candles`."),
         ("align" = inline(Option<AlignParameter>), Query,
@@ -76,18 +92,70 @@ words!(PriceType, "decimal", "double", "text");
             ("cache-control" = String, description = "`private, no-store`."),
             ("vary" = String, description = "`accept-encoding` and `origin`."),
             ("content-encoding" = String, description = "`zstd` or `gzip`; absent on a plain answer."),
+            ("x-skipped" = String, description = "Of signals: the symbols that have none, percent-encoded, each with the code of the reason."),
          )),
-        GetProblems,
+        SignalFileProblems,
     )
 )]
 pub(crate) async fn csv(
     State(query): State<Query>,
+    State(research): State<Research>,
+    State(admission): State<Arc<AdmissionControl>>,
+    Extension(identity): Extension<Identity>,
     RawQuery(parameters): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let parameters = parameters.unwrap_or_default();
+    if CsvUse::of(&parameters)? == CsvUse::Signals {
+        return signals::csv_answer(&research, &admission, &parameters).await;
+    }
+    if !identity.is_of(Scope::Read) {
+        const DETAIL: &str = "With symbol this route exports candles, which takes the internal token; a research key gets the \
+                              signals, without symbol.";
+        return Err(Problem::new(Code::WrongScope, DETAIL));
+    }
+    let parameters = Some(parameters);
     let encoding = accept_encoding::choose(&headers, usize::MAX);
     answer(&query, parameters, &method, (FileFormat::Csv, encoding)).await
+}
+
+/// The uses of the address of CSV, which its parameters tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CsvUse {
+    /// With `symbol`.
+    Candles,
+    /// Without it.
+    Signals,
+}
+
+impl CsvUse {
+    const BOTH: &str = "with symbol and timeframe this address exports candles, without symbol it answers the signals of \
+                        symbols and strategies";
+
+    /// The use that a query string means.
+    ///
+    /// # Errors
+    /// When it holds parameters of the other one.
+    fn of(query: &str) -> Result<Self, QueryError> {
+        const OF_SIGNALS: [&str; 2] = ["symbols", "strategies"];
+        const OF_CANDLES: [&str; 8] = ["source", "align", "week", "from", "to", "unit", "time", "forming"];
+        let names: Vec<_> = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name).collect();
+        let (chosen, others) = if names.iter().any(|name| name == "symbol") {
+            (Self::Candles, &OF_SIGNALS[..])
+        } else {
+            (Self::Signals, &OF_CANDLES[..])
+        };
+        let refused = others.iter().filter(|other| names.iter().any(|name| name == *other));
+        let refused: Vec<FieldError> = refused
+            .map(|name| FieldError {
+                loc: vec!["query".into(), (*name).into()],
+                msg: format!("belongs to the other use of this address: {}; send the parameters of one", Self::BOTH),
+                kind: "conflict",
+            })
+            .collect();
+        if refused.is_empty() { Ok(chosen) } else { Err(QueryError::Invalid(refused)) }
+    }
 }
 
 /// Export a series as NDJSON

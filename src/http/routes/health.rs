@@ -19,6 +19,7 @@ use crate::http::middleware::shared_limits::SharedLimits;
 use crate::http::problem::{self, Code};
 use crate::http::timeouts::PROBE_TIMEOUT;
 use crate::ingest::Ingest;
+use crate::research::{Jobs, JobsState};
 use crate::store::{Store, WriteError};
 use crate::telemetry::{REVISION, milliseconds};
 use candle::Timestamp;
@@ -31,6 +32,7 @@ const PROBE_TTL: Duration = Duration::from_secs(1);
 pub(crate) struct Health {
     store: Store,
     ingest: Ingest,
+    jobs: Jobs,
     shared_limits: SharedLimits,
     started: Instant,
     /// The time of `started` as a timestamp.
@@ -51,8 +53,7 @@ struct Probe {
 impl Health {
     /// The service is not ready before the store is `reached`, nor after `stopping` is cancelled.
     pub(crate) fn new(
-        store: Store,
-        ingest: Ingest,
+        (store, ingest, jobs): (Store, Ingest, Jobs),
         shared_limits: SharedLimits,
         started_at: Timestamp,
         stopping: CancellationToken,
@@ -61,6 +62,7 @@ impl Health {
         Self {
             store,
             ingest,
+            jobs,
             shared_limits,
             started: Instant::now(),
             started_at,
@@ -99,6 +101,11 @@ impl Health {
     fn write_error_details(&self, error: WriteError) -> WriteErrorDetails {
         let WriteError { at, kind, meaning, recovered } = error;
         WriteErrorDetails { at: self.time_of(at), kind, meaning, recovered }
+    }
+
+    /// The jobs of this process.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     /// The time of `instant`, in epoch milliseconds.
@@ -147,6 +154,43 @@ pub(crate) struct Details {
     /// decide; null where no Redis is configured.
     #[schema(example = "ok")]
     shared_limits: Option<&'static str>,
+    research: ResearchDetails,
+}
+
+/// The state of research.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ResearchDetails {
+    /// The number of threads that compute; 0 where this replica computes nothing.
+    #[schema(example = 3)]
+    threads: usize,
+    /// Jobs that this process works on.
+    #[schema(example = 1)]
+    running: usize,
+    /// Queued jobs in the database, at most ten seconds ago.
+    #[schema(example = 4)]
+    queued: i64,
+    /// Evaluations of the jobs that run here.
+    #[schema(example = 21_000.0)]
+    evaluations_per_second: f64,
+    /// Exported files in the database, at most ten seconds ago.
+    #[schema(example = 2)]
+    files: i64,
+    /// Their bytes.
+    #[schema(example = 18_412)]
+    bytes: i64,
+}
+
+impl From<JobsState> for ResearchDetails {
+    fn from(state: JobsState) -> Self {
+        Self {
+            threads: state.threads,
+            running: state.running_here,
+            queued: state.counts.queued,
+            evaluations_per_second: state.evaluations_per_second,
+            files: state.counts.files,
+            bytes: state.counts.bytes,
+        }
+    }
 }
 
 /// A write that failed.
@@ -268,5 +312,6 @@ pub(crate) async fn detailed(State(health): State<Health>) -> Json<Details> {
         last_ingest: health.ingest.last().map(Timestamp::millis),
         last_write_error: health.store.last_write_error().map(|error| health.write_error_details(error)),
         shared_limits: health.shared_limits.are_shared().map(state),
+        research: health.jobs.state().into(),
     })
 }

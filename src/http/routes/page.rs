@@ -1,4 +1,5 @@
-//! The answer with a page of candles, of series or of newest candles: its headers, `304`, and encodings.
+//! The answer with a page of candles, of series or of newest candles, or for a chart of TradingView's: its headers, `304`,
+//! and encodings.
 
 use axum::http::header::{self, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -7,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use crate::http::middleware::admission::AdmissionControl;
 use crate::http::problem::Problem;
 use crate::http::routes::accept_encoding;
-use crate::query::{Encoding, Page, Query, QueryAnswer};
+use crate::query::{Encoding, Page, Query, QueryAnswer, UdfRoute};
 
 /// The route that a page answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) enum PageRoute {
     Series,
     /// A list likewise.
     Latest,
+    /// Of TradingView's protocol.
+    Udf(UdfRoute),
 }
 
 impl PageRoute {
@@ -25,13 +28,30 @@ impl PageRoute {
             Self::Candles => "/api/v1/candles",
             Self::Series => "/api/v1/series",
             Self::Latest => "/api/v1/latest",
+            Self::Udf(UdfRoute::Config) => "/api/v1/udf/config",
+            Self::Udf(UdfRoute::Symbols) => "/api/v1/udf/symbols",
+            Self::Udf(UdfRoute::Search) => "/api/v1/udf/search",
+            Self::Udf(UdfRoute::History) => "/api/v1/udf/history",
+            Self::Udf(UdfRoute::Marks) => "/api/v1/udf/marks",
+            Self::Udf(UdfRoute::TimescaleMarks) => "/api/v1/udf/timescale_marks",
         }
+    }
+
+    /// True if a page may have a previous one.
+    fn leads_back(self) -> bool {
+        matches!(self, Self::Candles | Self::Udf(UdfRoute::History | UdfRoute::Marks | UdfRoute::TimescaleMarks))
+    }
+
+    /// True if a page may have a next one.
+    fn leads_on(self) -> bool {
+        !matches!(self, Self::Udf(_))
     }
 }
 
 const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
 const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
-const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
+/// The header that names what an answer leaves out.
+pub(crate) const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
 /// The header of answers that no cache may keep.
 pub(crate) const NOT_KEPT: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -70,10 +90,12 @@ fn describe(source: PageRoute, page: &Page) -> Result<HeaderMap, Problem> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     headers.insert(header::ETAG, HeaderValue::from_str(&page.etag).map_err(internal)?);
-    if source == PageRoute::Candles {
+    if source.leads_back() {
         headers.insert(MORE_BEFORE, more(page.before.is_some()));
     }
-    headers.insert(MORE_AFTER, more(page.after.is_some()));
+    if source.leads_on() {
+        headers.insert(MORE_AFTER, more(page.after.is_some()));
+    }
     if let Some(skipped) = &page.skipped {
         headers.insert(SKIPPED, HeaderValue::from_str(skipped).map_err(internal)?);
     }

@@ -4,13 +4,22 @@ use sqlx::PgConnection;
 
 use crate::store::StoreError;
 
+/// The work for which the login needs more than posts and pages do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Duties {
+    /// Corrections and deletions.
+    pub(super) maintains: bool,
+    /// Jobs of research.
+    pub(super) researches: bool,
+}
+
 /// Refuses a login that lacks a privilege, or from which row security would silently hide rows.
-pub(super) async fn check(connection: &mut PgConnection, maintains: bool) -> Result<(), StoreError> {
+pub(super) async fn check(connection: &mut PgConnection, duties: Duties) -> Result<(), StoreError> {
     const SEQUENCE: &str = r"
         select coalesce(bool_and(has_sequence_privilege(s.oid, 'usage')), true)
         from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
         where d.refobjid = 'market_data_candles'::regclass and d.deptype = 'a'";
-    let user = check_commands(connection, maintains, |_| true).await?;
+    let user = check_commands(connection, duties, |_| true).await?;
     let may_count: bool = sqlx::query_scalar(SEQUENCE).fetch_one(connection).await?;
     if may_count {
         return Ok(());
@@ -23,24 +32,31 @@ pub(super) async fn check(connection: &mut PgConnection, maintains: bool) -> Res
 
 /// Like [`check`], for a login that only reads.
 pub(super) async fn check_reading(connection: &mut PgConnection) -> Result<(), StoreError> {
-    check_commands(connection, false, |command| command == "select").await.map(drop)
+    check_commands(connection, Duties::default(), |command| command == "select").await.map(drop)
 }
 
 /// Checks the commands that are wanted, and returns the login.
 async fn check_commands(
     connection: &mut PgConnection,
-    maintains: bool,
+    duties: Duties,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<String, StoreError> {
     let user: String = sqlx::query_scalar("select current_user::text").fetch_one(&mut *connection).await?;
     let needed = sqlx::query_as::<_, (String, String, bool, bool)>(include_str!("sql/access.sql"));
-    let needed = needed.bind(maintains).fetch_all(&mut *connection).await?;
+    let needed = needed.bind(duties.maintains).bind(duties.researches).fetch_all(&mut *connection).await?;
     for (table, command, granted, all_rows) in needed.into_iter().filter(|(_, command, ..)| is_wanted(command)) {
         if table == "market_data_changes" && !granted {
             return Err(StoreError::misconfigured(format!(
                 "the login {user} may not {command} on market_data_changes, which records corrections and deletions; run \
                  candlewick migrate as the owner of the tables, then: grant select, insert on market_data_changes to {user}; \
                  grant usage on sequence market_data_changes_id_seq to {user}"
+            )));
+        }
+        if table.starts_with("research_") && !granted {
+            return Err(StoreError::misconfigured(format!(
+                "the login {user} may not {command} on {table}, which jobs need; run candlewick migrate as the owner of the \
+                 tables, then: grant select, insert, update, delete on research_jobs, research_items, research_files to {user}; \
+                 without RESEARCH_API_KEY the service starts without jobs"
             )));
         }
         if !granted {

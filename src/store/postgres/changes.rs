@@ -27,6 +27,7 @@ static MATCHED: LazyLock<String> =
     LazyLock::new(|| format!("with {} select closed, forming, first, last, digest from summary", rows_of_span("")));
 
 const CHANGES: &str = include_str!("sql/changes.sql");
+const CHANGES_WITHIN: &str = include_str!("sql/changes_within.sql");
 
 /// `pg_dump` names itself, and every login sees the names of all sessions (PostgreSQL: `pg_stat_get_activity`).
 const BACKED_UP: &str = "
@@ -171,6 +172,27 @@ pub(super) async fn changes(
             let query = query.bind(selection.timeframe.map(candle::Timeframe::name));
             query.bind(i64::try_from(max_bytes).unwrap_or(i64::MAX)).fetch_all(connection)
         })
+    };
+    let rows = runner.on_primary(select).await?;
+    rows.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
+}
+
+pub(super) async fn changes_within(
+    runner: &Runner,
+    span: Span,
+    (most, max_candles): (usize, usize),
+) -> Result<Vec<Change>, StoreError> {
+    let select = move |pool: Pool| {
+        let span = span.clone();
+        async move {
+            read_with!(pool, |connection| {
+                let time = |millis| DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default();
+                let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+                let query = sqlx::query(CHANGES_WITHIN).bind(span.key.symbol.as_str()).bind(span.key.timeframe.name());
+                let query = query.bind(time(span.start)).bind(time(span.end));
+                query.bind(number(most)).bind(number(max_candles)).fetch_all(connection)
+            })
+        }
     };
     let rows = runner.on_primary(select).await?;
     rows.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)

@@ -8,6 +8,7 @@ use rustls::CertificateError;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 
+use super::access::Duties;
 use super::connect::{CONNECT_TIMEOUT, is_local, open};
 use crate::store::error::sql_state;
 use crate::store::{Cause, StoreError};
@@ -35,8 +36,8 @@ pub(super) struct Server<'a> {
     pub(super) options: &'a PgConnectOptions,
     /// The name of the setting, for messages.
     pub(super) setting: &'a str,
-    /// True if stored candles may be corrected and deleted.
-    pub(super) maintains: bool,
+    /// The work for which the login needs privileges.
+    pub(super) duties: Duties,
 }
 
 impl Server<'_> {

@@ -148,10 +148,10 @@ impl Inspection<'_> {
                 self.findings.fine("tables", "they are there, and this login may not see which migrations have run");
             }
         }
-        access::check(self.connection, self.server.maintains).await?;
+        access::check(self.connection, self.server.duties).await?;
         self.findings.fine("access", "the login may do what the service does, and sees every row");
         let engine = engine::find(self.connection).await?;
-        if self.server.maintains {
+        if self.server.duties.maintains {
             engine::may_maintain(engine)?;
         }
         match engine {

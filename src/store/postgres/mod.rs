@@ -3,8 +3,8 @@
 //! the [`engine`] of the tables.
 //! [`inspect`] makes the same checks and changes nothing. [`pool`] lends connections, for which requests wait less
 //! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`runner`] runs statements on them
-//! to their end: those of [`posting`], [`closing`] and [`changes`], which write, and of [`lists`], [`read`] and [`resample`], which
-//! read. This file puts the parts together.
+//! to their end: those of [`posting`], [`closing`], [`changes`] and [`jobs`], which write, and of [`lists`], [`read`] and [`resample`], which
+//! read. [`hints`] tells other processes what was written. This file puts the parts together.
 
 mod abandoned;
 mod access;
@@ -24,7 +24,9 @@ mod covering_key;
 mod digits;
 mod engine;
 mod exact_volume;
+mod hints;
 mod inspect;
+mod jobs;
 mod latest;
 mod lists;
 mod migrate;
@@ -47,6 +49,7 @@ mod tails;
 mod watch;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +59,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 
 use super::digits::{CandleTable, CountedDigits};
+use super::hints::{Outbox, WrittenSeries};
 use super::latest::LatestRow;
 use super::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
 use super::reading::ReadServer;
@@ -64,11 +68,14 @@ use super::statistics::StepCounts;
 use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
 use super::{
-    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Findings, Grouping, Imported, Matched, Missing,
-    Note, PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored, StoredCandles,
+    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Expired, Findings, Grouping, Imported, Job,
+    JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection, Lease, Matched, Missing, NewFile,
+    NewJob, Note, PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored,
+    StoredCandles, StoredFile,
 };
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
+use access::Duties;
 use candle::{Batch, Candle, Timestamp, Written};
 use contact::Server;
 use engine::Engine;
@@ -91,8 +98,7 @@ struct PostgresShared {
     options: PgConnectOptions,
     /// The setting that holds the address.
     setting: Cow<'static, str>,
-    /// True if corrections and deletions are allowed.
-    maintains: bool,
+    duties: Duties,
     runner: Runner,
     posting: Arc<Posting>,
 }
@@ -134,7 +140,7 @@ impl Postgres {
         Ok(Self(Arc::new(PostgresShared {
             options,
             setting,
-            maintains: config.maintains,
+            duties: Duties { maintains: config.maintains, researches: config.researches },
             runner,
             posting: Arc::default(),
         })))
@@ -159,7 +165,7 @@ impl Postgres {
     }
 
     fn server(&self) -> Server<'_> {
-        Server { options: &self.0.options, setting: &self.0.setting, maintains: self.0.maintains }
+        Server { options: &self.0.options, setting: &self.0.setting, duties: self.0.duties }
     }
 
     pub(super) async fn append(
@@ -308,6 +314,10 @@ impl Postgres {
         tails::changes_since(&self.0.runner, after, keys, limit).await
     }
 
+    pub(super) async fn exchange_hints(&self, outbox: &Outbox, receive: impl Fn(WrittenSeries)) -> Infallible {
+        hints::exchange(&self.0.options, outbox, receive).await
+    }
+
     /// The moment of which the standby is known to hold everything, if there is one.
     pub(super) fn standby_as_of(&self) -> Option<tokio::time::Instant> {
         self.0.runner.standby()?.as_of()
@@ -433,6 +443,89 @@ impl Postgres {
         max_bytes: usize,
     ) -> Result<Vec<Change>, StoreError> {
         changes::changes(&self.0.runner, selection, max_bytes).await
+    }
+
+    pub(super) async fn add_job(&self, job: NewJob) -> Result<JobAdded, StoreError> {
+        jobs::add(&self.0.runner, job).await
+    }
+
+    pub(super) async fn job(&self, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
+        jobs::job(&self.0.runner, id, owner).await
+    }
+
+    pub(super) async fn jobs(&self, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
+        jobs::jobs(&self.0.runner, selection).await
+    }
+
+    pub(super) async fn job_items(&self, job: String) -> Result<Vec<JobItem>, StoreError> {
+        jobs::items(&self.0.runner, job).await
+    }
+
+    pub(super) async fn evaluations(&self, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
+        jobs::evaluations(&self.0.runner, job, item).await
+    }
+
+    pub(super) async fn claim_job(&self, token: String) -> Result<Option<Job>, StoreError> {
+        jobs::claim(&self.0.runner, token).await
+    }
+
+    pub(super) async fn requeue_expired(
+        &self,
+        own_tokens: Vec<String>,
+        retention: Duration,
+    ) -> Result<u64, StoreError> {
+        jobs::requeue(&self.0.runner, own_tokens, retention).await
+    }
+
+    pub(super) async fn renew_lease(&self, lease: Lease, progress: JobProgress) -> Result<Option<bool>, StoreError> {
+        jobs::renew(&self.0.runner, lease, progress).await
+    }
+
+    pub(super) async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        jobs::release(&self.0.runner, lease).await
+    }
+
+    pub(super) async fn keep_item(
+        &self,
+        lease: Lease,
+        item: i32,
+        summary: Vec<u8>,
+        evaluations: Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        jobs::keep_item(&self.0.runner, lease, item, summary, evaluations).await
+    }
+
+    pub(super) async fn end_job(&self, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
+        jobs::end(&self.0.runner, lease, end).await
+    }
+
+    pub(super) async fn cancel_job(
+        &self,
+        id: String,
+        owner: String,
+        retention: Duration,
+    ) -> Result<Option<JobState>, StoreError> {
+        jobs::cancel(&self.0.runner, id, owner, retention).await
+    }
+
+    pub(super) async fn add_file(&self, file: NewFile) -> Result<(), StoreError> {
+        jobs::add_file(&self.0.runner, file).await
+    }
+
+    pub(super) async fn file(&self, id: String, owner: Option<String>) -> Result<Option<StoredFile>, StoreError> {
+        jobs::file(&self.0.runner, id, owner).await
+    }
+
+    pub(super) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        jobs::counts(&self.0.runner).await
+    }
+
+    pub(super) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {
+        jobs::delete_expired(&self.0.runner, expired).await
+    }
+
+    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
+        changes::changes_within(&self.0.runner, span, limits).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

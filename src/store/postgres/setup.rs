@@ -66,9 +66,9 @@ async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: 
     }
     let prepared = in_time(async {
         check_tables(connection, mode).await?;
-        access::check(connection, server.maintains).await?;
+        access::check(connection, server.duties).await?;
         let engine = engine::find(connection).await?;
-        if server.maintains {
+        if server.duties.maintains {
             engine::may_maintain(engine)?;
         }
         let takes_copy = sqlx::query_scalar(TAKES_COPY).fetch_one(connection).await?;

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::abandoned::Abandoned;
+use super::access::Duties;
 use super::contact::Server;
 use super::pool::{self, Pool, PoolError, Purpose};
 use super::pooler::connect_past_poolers;
@@ -89,7 +90,7 @@ impl Standby {
     }
 
     pub(super) fn server(&self) -> Server<'_> {
-        Server { options: &self.options, setting: &self.setting, maintains: false }
+        Server { options: &self.options, setting: &self.setting, duties: Duties::default() }
     }
 
     /// Makes first contact. The service starts without a standby that cannot be reached or has been promoted.

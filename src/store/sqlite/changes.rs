@@ -44,6 +44,13 @@ const CHANGES: &str = "
     where id > ?1 and (?3 is null or symbol = ?3) and (?4 is null or timeframe = ?4)
     order by id limit ?2";
 
+const CHANGES_WITHIN: &str = "
+    select id, at, actor, kind, symbol, timeframe, first, last, candles, reason,
+           case when kind = 'correction' and candles <= ?6 then detail else '{}' end
+    from market_data_changes
+    where symbol = ?1 and timeframe = ?2 and kind in ('correction', 'deletion') and last >= ?3 and first < ?4
+    order by first desc, id desc limit ?5";
+
 /// A stored row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct StoredRow {
@@ -253,21 +260,37 @@ pub(super) fn changes(
     while let Some(row) = rows.next()?
         && bytes < max_bytes
     {
-        let change = Change {
-            id: row.get(0)?,
-            at: row.get(1)?,
-            actor: row.get(2)?,
-            kind: row.get(3)?,
-            symbol: row.get(4)?,
-            timeframe: row.get(5)?,
-            first: row.get(6)?,
-            last: row.get(7)?,
-            candles: row.get(8)?,
-            reason: row.get(9)?,
-            detail: row.get(10)?,
-        };
+        let change = change(row)?;
         bytes += change.detail.len();
         changes.push(change);
     }
     Ok(changes)
+}
+
+pub(super) fn changes_within(
+    connection: &Connection,
+    span: &Span,
+    (most, max_candles): (usize, usize),
+) -> rusqlite::Result<Vec<Change>> {
+    let (symbol, timeframe) = (span.key.symbol.as_str(), span.key.timeframe.name());
+    let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(CHANGES_WITHIN)?;
+    let parameters = (symbol, timeframe, span.start, span.end, number(most), number(max_candles));
+    statement.query_map(parameters, change)?.collect()
+}
+
+fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    Ok(Change {
+        id: row.get(0)?,
+        at: row.get(1)?,
+        actor: row.get(2)?,
+        kind: row.get(3)?,
+        symbol: row.get(4)?,
+        timeframe: row.get(5)?,
+        first: row.get(6)?,
+        last: row.get(7)?,
+        candles: row.get(8)?,
+        reason: row.get(9)?,
+        detail: row.get(10)?,
+    })
 }

@@ -12,6 +12,7 @@ mod compare;
 mod digits;
 mod file;
 mod inspect;
+mod jobs;
 mod latest;
 mod newest;
 mod outbox;
@@ -47,9 +48,10 @@ use super::statistics::StepCounts;
 use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
 use super::{
-    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Findings, Grouping, Imported, Matched, Note,
-    PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored, StoredCandles, finished,
-    not_prepared,
+    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Expired, Findings, Grouping, Imported, Job,
+    JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection, Lease, Matched, NewFile, NewJob, Note,
+    PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored, StoredCandles,
+    StoredFile, finished, not_prepared,
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
@@ -380,6 +382,107 @@ impl Sqlite {
         self.read(async move { shared.series_reader.run(read).await }).await
     }
 
+    pub(super) async fn add_job(&self, job: NewJob) -> Result<JobAdded, StoreError> {
+        self.write_row(move |connection| jobs::add(connection, &job)).await
+    }
+
+    pub(super) async fn job(&self, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
+        self.read_row(move |connection| jobs::job(connection, &id, owner.as_deref())).await
+    }
+
+    pub(super) async fn jobs(&self, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
+        self.read_row(move |connection| jobs::jobs(connection, &selection)).await
+    }
+
+    pub(super) async fn job_items(&self, job: String) -> Result<Vec<JobItem>, StoreError> {
+        self.read_row(move |connection| jobs::items(connection, &job)).await
+    }
+
+    pub(super) async fn evaluations(&self, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_row(move |connection| jobs::evaluations(connection, &job, item)).await
+    }
+
+    pub(super) async fn claim_job(&self, token: String) -> Result<Option<Job>, StoreError> {
+        self.write_row(move |connection| jobs::claim(connection, &token)).await
+    }
+
+    pub(super) async fn requeue_expired(
+        &self,
+        own_tokens: Vec<String>,
+        retention: Duration,
+    ) -> Result<u64, StoreError> {
+        let requeued = self.write_row(move |connection| jobs::requeue(connection, &own_tokens, retention)).await?;
+        Ok(requeued as u64)
+    }
+
+    pub(super) async fn renew_lease(&self, lease: Lease, progress: JobProgress) -> Result<Option<bool>, StoreError> {
+        self.write_row(move |connection| jobs::renew(connection, &lease, &progress)).await
+    }
+
+    pub(super) async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        self.write_row(move |connection| jobs::release(connection, &lease)).await
+    }
+
+    pub(super) async fn keep_item(
+        &self,
+        lease: Lease,
+        item: i32,
+        summary: Vec<u8>,
+        evaluations: Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        let keep = move |connection: &mut rusqlite::Connection| {
+            jobs::keep_item(connection, &lease, item, &summary, evaluations.as_deref())
+        };
+        self.write_row(keep).await
+    }
+
+    pub(super) async fn end_job(&self, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
+        self.write_row(move |connection| jobs::end(connection, &lease, &end)).await
+    }
+
+    pub(super) async fn cancel_job(
+        &self,
+        id: String,
+        owner: String,
+        retention: Duration,
+    ) -> Result<Option<JobState>, StoreError> {
+        self.write_row(move |connection| jobs::cancel(connection, &id, &owner, retention)).await
+    }
+
+    pub(super) async fn add_file(&self, file: NewFile) -> Result<(), StoreError> {
+        self.write_row(move |connection| jobs::add_file(connection, &file)).await
+    }
+
+    pub(super) async fn file(&self, id: String, owner: Option<String>) -> Result<Option<StoredFile>, StoreError> {
+        self.read_row(move |connection| jobs::file(connection, &id, owner.as_deref())).await
+    }
+
+    pub(super) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        self.read_row(move |connection| jobs::counts(connection)).await
+    }
+
+    pub(super) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {
+        Ok(self.write_row(move |connection| jobs::delete_expired(connection, expired)).await? as u64)
+    }
+
+    /// Reads a few rows.
+    async fn read_row<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.read(async move { shared.series_reader.run(work).await }).await
+    }
+
+    /// Writes a few rows.
+    async fn write_row<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.0);
+        self.run(async move { shared.writer.run(work).await }).await
+    }
+
     pub(super) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
         self.write(move |connection| outbox::queue(connection, &events)).await
     }
@@ -419,6 +522,12 @@ impl Sqlite {
 
     pub(super) async fn noted_changes(&self, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
         self.list(move |connection| outbox::noted(connection, since, most)).await
+    }
+
+    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let read = move |connection: &rusqlite::Connection| changes::changes_within(connection, &span, limits);
+        self.read(async move { shared.series_reader.run(read).await }).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

@@ -119,6 +119,70 @@ impl Metrics {
             ("short_win_rate", trades.short.win_rate()),
         ]
     }
+
+    /// The figures from their names, as [`Self::named`] gives them and answers keep them. A count or sum that is missing is 0, any
+    /// other figure that is missing is `None`, and the moments of daily returns are not among them.
+    #[must_use]
+    pub fn from_named(figure: impl Fn(&str) -> Option<f64>) -> Self {
+        let number = |name: &str| figure(name).unwrap_or(0.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts are whole and not negative"
+        )]
+        let count = |name: &str| number(name).round() as usize;
+        let side = |trades: &str, net_profit: &str, win_rate: &str| {
+            let wins = figure(win_rate).map_or(0.0, |rate| rate * number(trades));
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a count")]
+            let wins = wins.round() as usize;
+            SideTotals { trades: count(trades), wins, net_profit: number(net_profit) }
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds are far below 2^53")]
+        let max_drawdown_ms = number("max_drawdown_ms") as i64;
+        Self {
+            trades: TradeFigures {
+                trades: count("trades"),
+                wins: count("wins"),
+                losses: count("losses"),
+                gross_profit: number("gross_profit"),
+                gross_loss: number("gross_loss"),
+                net_profit: number("net_profit"),
+                profit_factor: figure("profit_factor"),
+                expectancy: figure("expectancy"),
+                expectancy_r: figure("expectancy_r"),
+                sqn: figure("sqn"),
+                win_rate: figure("win_rate"),
+                average_win: figure("average_win"),
+                average_loss: figure("average_loss"),
+                payoff: figure("payoff"),
+                largest_win: figure("largest_win"),
+                largest_loss: figure("largest_loss"),
+                consecutive_wins: count("consecutive_wins"),
+                consecutive_losses: count("consecutive_losses"),
+                average_bars: figure("average_bars"),
+                long: side("long_trades", "long_net_profit", "long_win_rate"),
+                short: side("short_trades", "short_net_profit", "short_win_rate"),
+            },
+            equity: number("equity"),
+            net_profit_percent: number("net_profit_percent"),
+            open_profit: number("open_profit"),
+            commission: number("commission"),
+            cagr: figure("cagr"),
+            sharpe: figure("sharpe"),
+            sharpe_tradingview: figure("sharpe_tradingview"),
+            sortino: figure("sortino"),
+            daily: None,
+            max_drawdown: number("max_drawdown"),
+            max_drawdown_percent: number("max_drawdown_percent"),
+            max_drawdown_ms,
+            ulcer_index: number("ulcer_index"),
+            calmar: figure("calmar"),
+            recovery_factor: figure("recovery_factor"),
+            return_over_drawdown: figure("return_over_drawdown"),
+            exposure: number("exposure"),
+            buy_and_hold_percent: figure("buy_and_hold_percent"),
+        }
+    }
 }
 
 /// A quotient, or `None` if the divisor is 0 or the result is not finite.

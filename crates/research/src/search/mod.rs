@@ -26,7 +26,7 @@ mod tpe;
 mod walk;
 
 pub use backtest::Backtests;
-pub use item::{Candidate, Item, ItemResult, OutOfSample, WindowResult, optimize};
+pub use item::{Candidate, Item, ItemResult, OutOfSample, WalkResult, WindowResult, optimize};
 pub use rng::Seed;
 pub use run::{Evaluate, Evaluation, Found, Options, Outcome, Progress, StopFlag, StopReason, Threads, search};
 pub use sampler::{Method, Score, SearchError};

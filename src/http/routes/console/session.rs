@@ -16,7 +16,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::clock::Clock;
 use crate::http::middleware::auth::Keyring;
-use crate::http::middleware::credentials::{Caller, Credential};
+use crate::http::middleware::credentials::{Caller, Credential, Scope};
 use crate::http::middleware::host;
 use crate::http::middleware::rate_limit::{Limiter, RateLimitExceeded};
 use crate::http::middleware::session::{self, GRANT_SECONDS, Grant, Session, WrongSession};
@@ -44,7 +44,7 @@ pub(crate) struct Console {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignIn {
-    /// A read token or a maintenance key, without its name.
+    /// A read token, a maintenance key or a research key, without its name.
     #[schema(example = "uLxJ3Yt2v0bB1mQm6kq2V9cQ1f8m7x0D")]
     #[serde(default)]
     credential: Option<String>,
@@ -72,7 +72,7 @@ pub(crate) struct SessionAnswer {
 /// A credential of a session.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HeldCredential {
-    /// `read` or `maintenance`.
+    /// `read`, `maintenance` or `research`.
     #[schema(example = "read")]
     scope: &'static str,
     /// Its name in the settings.
@@ -153,14 +153,13 @@ impl Console {
 
     /// The credential with this value. A wrong one counts as a wrong key.
     async fn find(&self, client: Client, secret: &str) -> Result<Arc<Credential>, SessionRefusal> {
-        let Some(credential) = self.keyring.entries().find(secret.trim_ascii().as_bytes(), None) else {
+        let Some(credential) = self.keyring.entries().find(secret.trim_ascii().as_bytes(), &Scope::ALL) else {
             self.limiter.take_wrong_key(client).await?;
-            let detail = "No such key is known; enter a read token or a maintenance key alone, without its name.";
+            let detail = "No such key is known; enter a read token, a maintenance key or a research key alone, without its name.";
             return Err(Problem::new(Code::Unauthorized, detail).into());
         };
         if credential.session_key().is_none() {
-            let detail =
-                "This is an ingest key, which posts candles; the console takes a read token or a maintenance key.";
+            let detail = "This is an ingest key, which posts candles; the console takes read tokens, maintenance keys and research keys.";
             let caller = Caller(Arc::clone(&credential.name));
             return Err(SessionRefusal::OfKey(Problem::new(Code::WrongScope, detail), caller));
         }
