@@ -247,6 +247,10 @@ fn a_login_under_row_security_is_refused() {
         let (mut service, _) = Service::launch(&Environment::new(&url).with("MIGRATE_ON_START", false));
         assert!(matches!(service.end().await, Err(AppError::Store(StoreError::Misconfigured(_)))));
         database.execute(&format!("grant usage on sequence market_data_candles_id_seq to {name}")).await;
+        for table in ["research_jobs", "research_items", "research_files"] {
+            let may = format!("grant select, insert, update, delete on {table} to {name}");
+            database.execute(&format!("{may}; create policy p on {table} to {name} using (true)")).await;
+        }
 
         let mut app = Service::start(&Environment::new(&url).with("MIGRATE_ON_START", false)).await;
         assert_eq!(app.ingest(&[candle(NOW - 7200), candle(NOW)]).await, (1, 0, 1));

@@ -69,7 +69,7 @@ impl JobRequest {
         let mut faults = Faults::default();
         let object = Object::of(&value, vec!["body".into()], &FIELDS, &mut faults);
         let object = object.ok_or_else(|| std::mem::take(&mut faults).refusal())?;
-        let mut reading = Reading { object, known, max_evaluations, faults, warnings: Vec::new() };
+        let mut reading = Reading { object, known, faults, warnings: Vec::new() };
         let search = search::search(&reading.object, max_evaluations, &mut reading.faults);
         let listed = reading.items()?;
         let items = reading.checked(&listed, &search);
@@ -100,7 +100,6 @@ struct Listed {
 struct Reading<'v> {
     object: Object<'v>,
     known: &'v Strategies,
-    max_evaluations: usize,
     faults: Faults,
     warnings: Vec<String>,
 }
