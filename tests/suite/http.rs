@@ -321,7 +321,7 @@ fn the_openapi_document_is_complete() {
                 "503" if name.contains("freshness") => Some("application/json"),
                 "200" if name == "get /api/v1/live" || name.ends_with("/events") => Some("text/event-stream"),
                 "200" if name == "get /api/v1/files/{id}" => Some("text/csv"),
-                "200" if name.ends_with("/pine") => Some("text/plain"),
+                "200" if name.ends_with("/pine") || name.ends_with("/udf/time") => Some("text/plain"),
                 "200" if name.contains("export.csv") || name.contains("signals.csv") => Some("text/csv"),
                 "200" if name.contains("export.ndjson") => Some("application/x-ndjson"),
                 "200" if name.contains("export.parquet") => Some("application/vnd.apache.parquet"),
