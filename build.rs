@@ -19,7 +19,7 @@ fn main() -> io::Result<()> {
     for file in files {
         let name = file.strip_prefix(&root).map_err(io::Error::other)?;
         let name = name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-        let _ = writeln!(table, "    ({name:?}, include_bytes!({file:?})),");
+        let _ = writeln!(table, "    ({name:?}, include_bytes!(r\"{}\")),", file.display());
     }
     table.push(']');
     #[expect(clippy::disallowed_methods, reason = "cargo says by this variable where a build script may write")]

@@ -213,7 +213,7 @@ impl App {
         }
         if let Some(webhook) = config.webhook.clone().filter(|_| serves) {
             let parts = (store.clone(), ingest.clone(), watched);
-            let run = webhook::run(webhook, parts, webhook_clock, ready.clone());
+            let run = Box::pin(webhook::run(webhook, parts, webhook_clock, ready.clone()));
             upkeep.spawn(async move {
                 run.await;
                 std::future::pending::<()>().await;

@@ -411,7 +411,9 @@ fn report_end(ended: &Result<(), AppError>, reports: Option<SentryGuard>) {
     match ended {
         Ok(()) => {}
         Err(AppError::ForcedShutdown) => {
-            reports.map(SentryGuard::abandon);
+            if let Some(reports) = reports {
+                reports.abandon();
+            }
             return;
         }
         Err(error) => sentry::report_end(&chain(error).to_string()),

@@ -18,7 +18,7 @@ const MAX_PAUSE_WHILE_UNREACHABLE: Duration = Duration::from_secs(5);
 /// count refused logins and may ban a client for them.
 const MAX_PAUSE_WHILE_DENIED: Duration = Duration::from_secs(30);
 /// The time after which the same failure is logged again.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Prepares the store, and tries again after each failure that may pass with time.
 ///
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn unavailable(text: &str) -> StoreError {
         StoreError::unavailable(text)

@@ -18,7 +18,7 @@ use candle::{Timeframe, format_millis};
 
 /// The pause between two passes. The first pass begins after one too, so that a service that restarts in a loop deletes
 /// nothing.
-const PASS_INTERVAL: Duration = Duration::from_secs(600);
+const PASS_INTERVAL: Duration = Duration::from_mins(10);
 /// The maximum number of candles that are deleted at once, so that no post waits for long.
 const SLICE_CANDLES: usize = 5_000;
 /// The pause after each slice, which leaves the database to posts and pages.

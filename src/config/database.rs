@@ -17,7 +17,7 @@ use super::retention::RETENTION;
 
 /// The time for which the server may refuse the login with the same message before the service gives up: long enough
 /// for an operator to create the database and the login while the service starts.
-const REFUSED_LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+const REFUSED_LOGIN_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The settings of the database.
 #[derive(Debug, Clone)]

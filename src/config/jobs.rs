@@ -61,9 +61,9 @@ mod tests {
 
     #[test]
     fn retention_is_a_time_from_an_hour_to_thirty_days() {
-        assert_eq!(retention("24h"), Ok(Duration::from_secs(86_400)));
-        assert_eq!(retention("1h"), Ok(Duration::from_secs(3_600)));
-        assert_eq!(retention("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(retention("24h"), Ok(Duration::from_hours(24)));
+        assert_eq!(retention("1h"), Ok(Duration::from_hours(1)));
+        assert_eq!(retention("30d"), Ok(Duration::from_hours(720)));
         for refused in ["", "0h", "31d", "24", "h", "1.5h", "1w", "-1h", "18446744073709551615d"] {
             assert!(retention(refused).is_err(), "{refused}");
         }

@@ -1,5 +1,6 @@
 //! The file of keys that are generated for development.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -87,7 +88,7 @@ fn generate(path: &Path) -> io::Result<()> {
     let draft = path.with_extension(format!("keys.{}", std::process::id()));
     let mut text = "# Made for development by candlewick; delete this file to get new keys.\n".to_owned();
     for name in NAMES {
-        text.push_str(&format!("{name}={}\n", strong_key()?));
+        let _ = writeln!(text, "{name}={}", strong_key()?);
     }
     match create(path) {
         Ok(_) => {}

@@ -141,7 +141,7 @@ fn rate_limit(text: &str) -> Result<RateLimit, String> {
         let (times, unit) = text.split_once('/')?;
         let period = match unit.trim() {
             "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
+            "m" => Duration::from_mins(1),
             _ => return None,
         };
         // Bursts may be twice as large, and must be countable too.

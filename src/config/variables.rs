@@ -26,8 +26,8 @@ impl Variable {
                 Environment::Staging | Environment::Production,
             ) => "",
             ("LOG_FORMAT", Environment::Production) => "json",
-            ("DOCS_ENABLED", Environment::Production) => "false",
-            ("CONSOLE_ENABLED", Environment::Staging | Environment::Production) => "false",
+            ("DOCS_ENABLED" | "CONSOLE_ENABLED", Environment::Production)
+            | ("CONSOLE_ENABLED", Environment::Staging) => "false",
             _ => self.default,
         }
     }

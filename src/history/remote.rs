@@ -14,7 +14,7 @@ use super::source::ExportFailure;
 
 /// The time within which a service has to begin its answer, and from one part of it to the next: longer than it takes over
 /// the work on a request.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The maximum size of an answer that is not a file.
 const MAX_JSON_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -17,13 +17,13 @@ use candle::{Batch, BatchBuilder, Candle, OhlcField, Phase, Symbol, Timeframe, T
 /// The number of candles that are written at once: as many as a service takes in a post by default.
 pub(super) const BATCH_CANDLES: usize = 10_000;
 /// The time within which a statement has to begin, the waiting for a connection included.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The number of attempts for one batch, the first included.
 const MAX_ATTEMPTS: u32 = 8;
 /// The pause after a failure, which doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum pause, also if a service asks for a longer one.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// The outcome of candles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -66,6 +66,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// Its name in the body, its status and, for the documentation, its meaning.
+    #[expect(clippy::too_many_lines, reason = "a table with an entry for each code")]
     fn entry(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::Malformed => ("malformed", StatusCode::BAD_REQUEST, "The body is not JSON; the detail says where."),

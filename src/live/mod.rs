@@ -81,7 +81,7 @@ impl Live {
         if ready.wait_for(|ready| *ready).await.is_ok() {
             self.0.store.exchange_hints(|written| self.0.hint(written)).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Looks at everything that streams follow, and waits while there is no stream. Never returns.

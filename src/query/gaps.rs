@@ -25,7 +25,7 @@ const DEFAULT_GAPS: usize = 1000;
 pub(super) const DEFAULT_ZONE: &str = "America/New_York";
 
 /// The time for which a learned week is kept, and the maximum number of kept ones. Each takes some 30 KiB.
-const LEARNED_WEEK_TTL: Duration = Duration::from_secs(3600);
+const LEARNED_WEEK_TTL: Duration = Duration::from_hours(1);
 const MAX_LEARNED_WEEKS_KEPT: usize = 64;
 
 /// The periods in which candles are expected.

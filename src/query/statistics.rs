@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 /// The time after the last question at which counting stops.
-const ASKED_TTL: Duration = Duration::from_secs(300);
+const ASKED_TTL: Duration = Duration::from_mins(5);
 /// The time between two looks at the list of series.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// The pause after a step, in its own length, so that counting takes a fifth of a connection at most.
@@ -29,7 +29,7 @@ const LISTED_SERIES: usize = 500;
 const RECOUNT_FACTOR: u32 = 100;
 /// The time after which a series is counted again although nothing about it shows a change, because another process may have added
 /// candles before its newest one.
-const RECOUNT_INTERVAL: Duration = Duration::from_secs(3600);
+const RECOUNT_INTERVAL: Duration = Duration::from_hours(1);
 /// The maximum numbers of series and of their months that are remembered, which take some 20 MiB.
 const MAX_SERIES: usize = 20_000;
 const MAX_MONTHS: usize = 1_000_000;

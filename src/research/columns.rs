@@ -211,16 +211,13 @@ impl Columns {
         let (candles, more) = {
             let _connection = self.connection.acquire().await.map_err(StoreError::internal)?;
             self.let_others_go_first().await;
-            match &request.series.resampling {
-                Some(resampling) => {
-                    let built = resampling.read(&self.store, reading, &range).await?;
-                    (built.candles, built.more)
-                }
-                None => {
-                    let candles = self.store.range_from(reading, range).await?;
-                    let is_full = candles.len() == limit;
-                    (candles, is_full)
-                }
+            if let Some(resampling) = &request.series.resampling {
+                let built = resampling.read(&self.store, reading, &range).await?;
+                (built.candles, built.more)
+            } else {
+                let candles = self.store.range_from(reading, range).await?;
+                let is_full = candles.len() == limit;
+                (candles, is_full)
             }
         };
         self.compute(move || Page::of(&candles, more)).await

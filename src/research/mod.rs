@@ -232,7 +232,7 @@ impl Research {
         let key = &request.series.key;
         let version = self.0.store.series_version(&key.symbol, request.series.stored());
         let canonical = request.canonical();
-        self.0.answers.get((canonical, version), self.test(request)).await
+        self.0.answers.get((canonical, version), Box::pin(self.test(request))).await
     }
 
     async fn test(&self, request: BacktestRequest) -> Result<Answer, ResearchError> {
@@ -256,7 +256,7 @@ impl Research {
             let body = serde_json::to_vec(&signals).map_err(StoreError::internal)?;
             Ok(Answer { body: body.into(), skipped: None })
         };
-        self.0.answers.get((format!("json {}", request.canonical()), self.version_of(&request)), json).await
+        self.0.answers.get((format!("json {}", request.canonical()), self.version_of(&request)), Box::pin(json)).await
     }
 
     /// The signals that a query string asks for, as CSV. Symbols that have none are skipped.
@@ -269,7 +269,7 @@ impl Research {
             let signals = self.ask(&request).await?;
             Ok(Answer { body: signals.csv().into(), skipped: skipped(signals.errors()) })
         };
-        self.0.answers.get((format!("csv {}", request.canonical()), self.version_of(&request)), csv).await
+        self.0.answers.get((format!("csv {}", request.canonical()), self.version_of(&request)), Box::pin(csv)).await
     }
 
     async fn ask(&self, request: &SignalsRequest) -> Result<Signals, ResearchError> {

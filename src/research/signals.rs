@@ -96,7 +96,7 @@ impl SignalsRequest {
             match Symbol::parse(text).and_then(|symbol| once(&mut seen, symbol)) {
                 Ok(symbol) => parsed.push(symbol),
                 Err(error) => {
-                    parameters.refuse("symbols", error.rule.name(), format!("holds one that {}", error.message))
+                    parameters.refuse("symbols", error.rule.name(), format!("holds one that {}", error.message));
                 }
             }
         }
@@ -179,6 +179,7 @@ fn strategies(
 
 /// The signals of all symbols. It serializes as the answer.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the answer")]
 pub(crate) struct Signals {
     as_of: i64,
     signals: Vec<SymbolSignal>,
@@ -226,11 +227,11 @@ impl Signals {
         (store, columns, threads): (&Store, &Columns, &Threads),
         now: i64,
     ) -> Result<Self, ResearchError> {
-        let asked = series_of(request, store).await?;
+        let series = series_of(request, store).await?;
         let (candles, needed) = (request.candles()?, request.needed()?);
         let at_once = threads.count().max(2);
         let asker = Asker { request, columns, threads, candles, needed, now };
-        let outcomes = stream::iter(asked).map(|asked| asker.ask(asked)).buffered(at_once);
+        let outcomes = stream::iter(series).map(|asked| asker.ask(asked)).buffered(at_once);
         let outcomes: Vec<Result<SymbolSignal, SymbolError>> = outcomes.try_collect().await?;
         let (mut signals, mut errors) = (Vec::new(), Vec::new());
         for outcome in outcomes {

@@ -11,7 +11,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// The number of claims after which a job that never ends has failed.
 pub const MAX_ATTEMPTS: i64 = 3;
 /// The time for which a repeated idempotency key means the same job.
-pub const IDEMPOTENCY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const IDEMPOTENCY: Duration = Duration::from_hours(24);
 /// The maximum number of rows that a statement of the sweep deletes.
 pub const SWEEP_ROWS: i64 = 500;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Database, Store, StoreError, either};
 
 /// The time for which delivered events and those that were given up are kept, so that none is stored a second time.
-pub const EVENT_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const EVENT_RETENTION: Duration = Duration::from_hours(168);
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,7 +78,7 @@ pub const FILE_BYTES: &str = "candlewick_research_file_bytes";
 pub const EVALUATIONS: &str = "candlewick_research_evaluations_total";
 /// Jobs that were taken back from a process that no longer renewed its leases.
 pub const JOBS_REQUEUED: &str = "candlewick_research_jobs_requeued_total";
-/// Events that wait for their delivery to the webhook. Absent where no webhook is configured.
+/// Events that wait for their delivery to the webhook.
 pub const WEBHOOK_WAITING: &str = "candlewick_webhook_events_waiting";
 /// 1 while hints of other services arrive, else 0. Absent without LIVE_HINTS.
 pub const HINTS_LISTENING: &str = "candlewick_live_hints_listening";
@@ -275,6 +275,7 @@ fn register_at_zero() {
     gauge!(WAITING_CANDLES).set(0);
     gauge!(ACTIVE_REQUESTS).set(0);
     gauge!(EXPORTS_ACTIVE).set(0);
+    gauge!(WEBHOOK_WAITING).set(0);
     gauge!(STREAMS_ACTIVE).set(0);
     gauge!(SERIES_WATCHED).set(0);
     gauge!(JOBS_RUNNING).set(0);

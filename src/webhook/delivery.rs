@@ -29,7 +29,7 @@ const LOOKS_PER_PRUNING: u32 = 300;
 /// The pause after an event's first attempt. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The maximum pause between two attempts.
-const MAX_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 /// The age at which an event that was not delivered is given up.
 const MAX_AGE_SECONDS: i64 = 3 * 24 * 3600;
 

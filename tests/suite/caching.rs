@@ -21,7 +21,7 @@ const HOUR: i64 = 3600;
 /// The maximum age of a page.
 const FRESH: Duration = Duration::from_secs(1);
 /// The maximum time that a process runs.
-const LIFETIME: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_mins(1);
 const PATH: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 
 fn times(answer: &Answer) -> Vec<i64> {

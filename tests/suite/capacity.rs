@@ -73,7 +73,7 @@ fn requests_over_the_concurrency_limit_are_shed_except_health() {
 
 #[test]
 fn request_bodies_stay_within_their_memory_budget() {
-    run_within(Duration::from_secs(180), async {
+    run_within(Duration::from_mins(3), async {
         const EACH: usize = 4 * 1024 * 1024;
         let app =
             TestApp::start_with(Database::sqlite(), |environment| environment.with("RATE_LIMIT_INGEST", "off")).await;

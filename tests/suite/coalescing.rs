@@ -52,7 +52,7 @@ fn on_one_thread(kind: StoreKind, test: impl AsyncFnOnce(&Stage)) {
         stage.ingest.close().await;
         store.close().await;
     };
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test ends") });
+    runtime.block_on(async { tokio::time::timeout(Duration::from_mins(2), test).await.expect("the test ends") });
 }
 
 impl Stage {

@@ -320,7 +320,7 @@ fn a_stop_breaks_exports_off() {
 
 #[test]
 fn an_export_that_nobody_takes_ends() {
-    run_within(Duration::from_secs(180), async {
+    run_within(Duration::from_mins(3), async {
         let app = TestApp::start_with(Database::sqlite(), |environment| environment.with("MAX_EXPORTS", 1)).await;
         fill(&app.database, MANY).await;
         let stalled = begun(&app, "csv", QUERY).await;
@@ -340,11 +340,11 @@ fn an_export_that_nobody_takes_ends() {
 fn memory_stays_flat() {
     /// The maximum that an export may take above the idle service.
     const MOST: u64 = 32 * 1024 * 1024;
-    run_within(Duration::from_secs(240), async {
+    run_within(Duration::from_mins(4), async {
         let (own, database) = (folder(), Database::sqlite());
         let url = database.url();
         let keys = [("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN), ("DATABASE_URL", &url)];
-        let mut serving = Serving::start_for(Duration::from_secs(240), own.path(), &keys);
+        let mut serving = Serving::start_for(Duration::from_mins(4), own.path(), &keys);
         serving.is_ready();
         // Three row groups.
         fill(&database, MANY).await;

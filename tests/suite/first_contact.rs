@@ -82,7 +82,7 @@ fn a_service_refused_for_a_minute_exits_with_the_remedy() {
         let database = PgDatabase::create(&plain_server()).await;
         for Refused { url, state, remedy } in refused_addresses(&database).await {
             let mut config = Environment::new(&url).config();
-            assert_eq!(config.database.refusal_patience, Duration::from_secs(60));
+            assert_eq!(config.database.refusal_patience, Duration::from_mins(1));
             config.database.refusal_patience = Duration::ZERO;
             let (mut service, _) = Service::launch_with(&config);
             let error = service.end().await.unwrap_err();

@@ -35,12 +35,12 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_handover_behind_caddy_loses_no_request() {
-    run_within(Duration::from_secs(180), async { hands_over("Caddy").await });
+    run_within(Duration::from_mins(3), async { hands_over("Caddy").await });
 }
 
 #[test]
 fn a_handover_behind_nginx_loses_no_request() {
-    run_within(Duration::from_secs(180), async { hands_over("nginx").await });
+    run_within(Duration::from_mins(3), async { hands_over("nginx").await });
 }
 
 async fn hands_over(name: &'static str) {
@@ -104,7 +104,7 @@ fn version(folder: &std::path::Path, database_url: &str) -> Serving {
 
 /// Waits as a deployment does, until the service is healthy.
 fn wait_healthy(folder: &std::path::Path, port: &str) -> (i32, String, String) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let answer = output(program(folder, &[("PORT", port)]).arg("healthcheck"));
         if answer.0 == 0 || Instant::now() > deadline {

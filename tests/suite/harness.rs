@@ -33,7 +33,7 @@ pub const RESEARCH_KEY: &str = "research-key-for-tests";
 pub const NOW: i64 = 1_772_625_600;
 
 /// The time after which a test counts as hanging.
-pub const TEST_TIMEOUT: Duration = Duration::from_secs(120);
+pub const TEST_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// `#[apply(both_stores)]` runs a test once per store, each time with a service of its own.
 #[template]

@@ -19,9 +19,9 @@ use crate::program::{Serving, folder};
 use crate::telemetry::start_for;
 
 /// The time limit of the whole test.
-const LIFETIME: Duration = Duration::from_secs(180);
+const LIFETIME: Duration = Duration::from_mins(3);
 /// The time limit until Prometheus knows what a test waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause between two queries.
 const PAUSE: Duration = Duration::from_millis(300);
 

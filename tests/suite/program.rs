@@ -42,7 +42,7 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
-        Self::start_for(Duration::from_secs(60), folder, variables)
+        Self::start_for(Duration::from_mins(1), folder, variables)
     }
 
     /// Starts a process that may run for `lifetime` before its watchdog kills it.
@@ -59,12 +59,12 @@ impl Serving {
             .current_dir(folder)
             .env_clear()
             .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Self::of(Duration::from_secs(60), &mut limited)
+        Self::of(Duration::from_mins(1), &mut limited)
     }
 
     /// Starts a process with `arguments`.
     pub fn with_arguments(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::of(Duration::from_secs(60), program(folder, variables).args(arguments))
+        Self::of(Duration::from_mins(1), program(folder, variables).args(arguments))
     }
 
     fn of(lifetime: Duration, command: &mut Command) -> Self {

@@ -18,7 +18,7 @@ use crate::telemetry::start_for;
 const HOUR: i64 = 3600;
 const PATH: &str = "/api/v1/series";
 /// The maximum time that a process runs.
-const LIFETIME: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_mins(1);
 
 /// Runs a statement as another program that writes into the database.
 async fn execute(database: &Database, sql: &str) {
@@ -440,7 +440,7 @@ const LISTS_READ: &str = r#"db_client_operation_duration_seconds_count{db_operat
 
 #[test]
 fn reading_a_list_stops_when_its_client_disconnects() {
-    run_within(Duration::from_secs(60), async {
+    run_within(Duration::from_mins(1), async {
         let (database, folder) = (PgDatabase::create(&plain_server()).await, folder());
         let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url)]);
         database.execute(&many(false, 5_000, NUMBERED, "H1")).await;

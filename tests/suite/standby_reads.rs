@@ -100,7 +100,7 @@ async fn gaps(service: &Service) -> Value {
 /// The routes whose reads go to the standby, each of which leads there by itself.
 #[test]
 fn every_long_read_goes_to_the_standby() {
-    run_within(Duration::from_secs(300), async {
+    run_within(Duration::from_mins(5), async {
         let Some(pair) = Pair::start().await else { return };
         // A file of these takes longer than it takes to look at the standby's position.
         let fill = "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)

@@ -18,7 +18,7 @@ use crate::program::{Serving, folder};
 
 /// A running program with a second listener, and where that is.
 fn start(folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
-    start_for(Duration::from_secs(60), folder, variables)
+    start_for(Duration::from_mins(1), folder, variables)
 }
 
 /// Like [`start`], for a test that takes longer.

@@ -63,7 +63,7 @@ impl Receiver {
 
     /// Waits for the first event of a kind, and returns its data.
     async fn first(&self, kind: &str) -> Value {
-        eventually(async || self.of(kind).first().is_some()).await;
+        eventually(async || !self.of(kind).is_empty()).await;
         self.of(kind).remove(0)
     }
 

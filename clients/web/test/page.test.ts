@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { Candle } from '../lib/candlewick.ts';
 import * as browsing from './browser.ts';
@@ -110,7 +111,7 @@ test('candles appear as they were posted, with the digits of their series', asyn
 test('the forming candle is hollow on the chart, and a closed one is not', async () => {
   await open();
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
-  const middles = await tab.evaluate(() => {
+  const middles = () => tab.evaluate(() => {
     type Chart = {
       getDom: (pane: string, position: string) => HTMLElement;
       getDataList: () => { open: number; close: number }[];
@@ -131,8 +132,10 @@ test('the forming candle is hollow on the chart, and a closed one is not', async
       return [...data.slice(0, 3)];
     });
   });
-  assert.deepEqual(middles[0], [0xfc, 0xfc, 0xfb]);
-  assert.notDeepEqual(middles[1], middles[0]);
+  // The chart is painted some frames after it has its data.
+  const hollow = [0xfc, 0xfc, 0xfb];
+  await until(async () => isDeepStrictEqual((await middles())[0], hollow), 'the forming candle is hollow');
+  assert.notDeepEqual((await middles())[1], hollow);
 });
 
 test('scrolling back loads older pages until the first candle, without gaps or duplicates', async () => {

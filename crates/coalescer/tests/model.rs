@@ -249,7 +249,7 @@ proptest! {
     }
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// One forming candle.
 fn state(volume: i64) -> Arc<Batch> {

@@ -17,7 +17,7 @@ use crate::http::probes;
 use crate::http::problem::{Code, Problem};
 
 /// The time for which a browser may cache the answer to a preflight.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);
 
 /// The rules for hosts, transport and origins. Clones share them.
 #[derive(Debug, Clone)]

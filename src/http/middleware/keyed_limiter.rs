@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn requests_of_the_same_moment_get_all_places_of_a_bucket() {
-        let limit = RateLimit::Per { times: NonZeroU32::MIN, period: Duration::from_secs(3600) };
+        let limit = RateLimit::Per { times: NonZeroU32::MIN, period: Duration::from_hours(1) };
         let buckets = KeyedLimiter::new(limit, 2);
         let ended = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

@@ -21,7 +21,7 @@ use crate::telemetry::metrics::{AuthFailures, LIMITER_ADDRESSES, RateLimited};
 
 /// The number of wrong keys that one address may try in a minute. A caller with a valid key is not limited by it.
 const WRONG_KEY_LIMIT: RateLimit =
-    RateLimit::Per { times: NonZeroU32::MIN.saturating_add(9), period: Duration::from_secs(60) };
+    RateLimit::Per { times: NonZeroU32::MIN.saturating_add(9), period: Duration::from_mins(1) };
 const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");

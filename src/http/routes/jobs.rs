@@ -128,14 +128,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let text = value.to_str().ok().map(str::trim).filter(|_| values.next().is_none());
     let is_key =
         |text: &&str| (1..=MAX_KEY_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    match text.filter(is_key) {
-        Some(text) => Ok(Some(text.to_owned())),
-        None => {
-            let message = format!("must be one text of 1 to {MAX_KEY_CHARS} visible ASCII characters");
-            let invalid = ValueError::new(Rule::OutOfRange, message);
-            Err(Problem::of_field(FieldError::new(["header".into(), "Idempotency-Key".into()], invalid)))
-        }
-    }
+    let Some(text) = text.filter(is_key) else {
+        let message = format!("must be one text of 1 to {MAX_KEY_CHARS} visible ASCII characters");
+        let invalid = ValueError::new(Rule::OutOfRange, message);
+        return Err(Problem::of_field(FieldError::new(["header".into(), "Idempotency-Key".into()], invalid)));
+    };
+    Ok(Some(text.to_owned()))
 }
 
 /// List jobs

@@ -123,7 +123,7 @@ pub(crate) struct SymbolInfoAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UdfSymbol)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "documents what query::udf writes")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "documents what query::udf writes, and is never made")]
 pub(crate) enum SymbolAnswer {
     Info(SymbolInfoAnswer),
     Error(ErrorAnswer),

@@ -8,7 +8,7 @@ use super::request::SearchQuestion;
 use super::resolution::{OF_DAYS, intraday, minutes, source};
 use super::{Feed, of_symbol};
 use crate::config::SymbolDescription;
-use crate::store::{Reading, SeriesKey, StoreError};
+use crate::store::{LatestCandle, Reading, SeriesKey, StoreError};
 use candle::{Symbol, Timeframe};
 
 /// The resolutions that charts are offered whatever is stored.
@@ -150,7 +150,7 @@ impl Feed {
             return Ok(most);
         }
         let latest = self.store.latest_from(reading, &of_symbol(symbol)).await?;
-        let prices = latest.candles.iter().filter_map(|latest| latest.candle()).flat_map(|candle| candle.prices);
+        let prices = latest.candles.iter().filter_map(LatestCandle::candle).flat_map(|candle| candle.prices);
         let places = |price: &str| price.split_once('.').map_or(0, |(_, places)| places.len());
         Ok(prices.map(places).max().and_then(|most| u32::try_from(most).ok()).unwrap_or_default())
     }

@@ -106,8 +106,8 @@ impl Tracker {
 mod tests {
     use super::*;
 
-    fn best(item: usize, objective: f64) -> Option<BestPoint> {
-        Some(BestPoint { item, parameters: serde_json::json!({}), objective: Some(objective) })
+    fn best(item: usize, objective: f64) -> BestPoint {
+        BestPoint { item, parameters: serde_json::json!({}), objective: Some(objective) }
     }
 
     #[test]
@@ -118,12 +118,12 @@ mod tests {
             (*done, *total, *items_done)
         };
         tracker.item_begins(100);
-        tracker.item_was_over(80, best(0, 1.0));
+        tracker.item_was_over(80, Some(best(0, 1.0)));
         assert_eq!(counts(&tracker), (80, 280, 1));
         tracker.item_begins(100);
-        tracker.item_runs(32, 60, best(1, 0.5));
+        tracker.item_runs(32, 60, Some(best(1, 0.5)));
         assert_eq!(counts(&tracker), (112, 240, 1));
-        tracker.item_ends(60, best(1, 0.75));
+        tracker.item_ends(60, Some(best(1, 0.75)));
         assert_eq!(counts(&tracker), (140, 240, 2));
         tracker.item_begins(100);
         tracker.item_ends(0, None);

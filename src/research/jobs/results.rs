@@ -10,6 +10,7 @@ use super::{Jobs, JobsError, decompressed};
 use crate::query::Parameters;
 use crate::research::{ResearchError, body};
 use crate::store::Job;
+use crate::telemetry::spans::spawn_blocking;
 use candle::{Rule, ValueError};
 
 /// The number of evaluations of an answer, and its maximum.
@@ -115,7 +116,7 @@ impl Jobs {
         let evaluations = self.evaluations(&job, query.item).await?;
         let id = job.id.clone();
         let made = move || made(&id, &query, &evaluations, format);
-        tokio::task::spawn_blocking(made).await.map_err(|error| JobsError::Unreadable(error.into()))?
+        spawn_blocking(made).await.map_err(|error| JobsError::Unreadable(error.into()))?
     }
 
     /// The evaluations of an item that is over.
@@ -127,7 +128,7 @@ impl Jobs {
             return Err(JobsError::NoResult(text));
         };
         let read = move || serde_json::from_slice(&decompressed(&stored)?).map_err(unreadable);
-        let read = tokio::task::spawn_blocking(read).await;
+        let read = spawn_blocking(read).await;
         let evaluations: Evaluations = read.map_err(|error| JobsError::Unreadable(error.into()))??;
         if evaluations.best.is_empty() {
             let text = format!(

@@ -20,6 +20,7 @@ use crate::research::ResearchError;
 use crate::research::columns::Loaded;
 use crate::store::{Job, JobEnd, JobItem, JobState, Lease, StoreError};
 use crate::telemetry::metrics::{EVALUATIONS, JobsEnded};
+use crate::telemetry::spans::spawn_blocking;
 
 /// The interval at which a lease is renewed, and progress stored with it.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
@@ -187,8 +188,7 @@ impl Run {
                 (summary.to_string().into_bytes(), b"{}".to_vec(), 0, None, Some(error))
             }
         };
-        let packed =
-            tokio::task::spawn_blocking(move || Some((compressed(&summary).ok()?, compressed(&evaluations).ok()?)));
+        let packed = spawn_blocking(move || Some((compressed(&summary).ok()?, compressed(&evaluations).ok()?)));
         let Some((summary, evaluations)) = packed.await.ok().flatten() else { return Err(Stop::Shutdown) };
         self.write(Write::EndItem { item: place(number), summary, evaluations }).await?;
         metrics::counter!(EVALUATIONS).increment(made);

@@ -13,7 +13,7 @@ use crate::errors::chain;
 use crate::store::{Expired, SWEEP_ROWS, StoreError};
 
 /// The interval of sweeps. The first one begins after it too, so that a process that restarts in a loop sweeps nothing.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// The interval at which jobs and files are counted, for metrics and health.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after each statement, which leaves the database to posts and pages.

@@ -9,7 +9,7 @@ use candle::{Candle, Symbol, Timeframe, Timestamp};
 /// The maximum number of tracked series, a few hundred bytes each. Batches of others use INSERT.
 const MAX_TRACKED_SERIES: usize = 10_000;
 /// The time for which a series falls back to INSERT after COPY has met a key that was stored.
-const COPY_COOLDOWN: Duration = Duration::from_secs(60);
+const COPY_COOLDOWN: Duration = Duration::from_mins(1);
 
 /// The range of each series in which this process has written. A terminal sends newer candles or goes back into
 /// history, so a batch outside the range is probably new. This is a guess that the database has to confirm, because

@@ -30,7 +30,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
 /// The time within which a new listener must hear this process itself.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time after which a listener that hears nothing, not even this process, connects anew.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The pause before another attempt to connect, at first and at most. Each is twice the one before.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(30);

@@ -62,9 +62,9 @@ const STATEMENT_SETTINGS: &str = include_str!("sql/session_settings.sql");
 const MIN_SHARE_TO_DIVIDE: u32 = 4;
 
 /// The maximum age of a connection, because the state that a server keeps for it only grows.
-const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+const MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
 /// The time after which a connection that nobody uses is closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The purpose for which a connection is acquired. Neither readers nor writers may take all connections, because many
 /// charts must not keep candles out, nor many candles the charts.

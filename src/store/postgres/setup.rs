@@ -14,7 +14,7 @@ use crate::store::StoreError;
 
 /// The maximum time of the checks before the migrations, and of those after them. A server that hangs longer is tried
 /// again.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 /// The warning for [`Proof::Doubt`].
 pub(super) const DOUBT: &str =
     "no second connection to the database could be opened, so a pooler in transaction mode would go unnoticed";

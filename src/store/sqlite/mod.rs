@@ -458,7 +458,7 @@ impl Sqlite {
     }
 
     pub(super) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
-        self.read_row(move |connection| jobs::counts(connection)).await
+        self.read_row(jobs::counts).await
     }
 
     pub(super) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {

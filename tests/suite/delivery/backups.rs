@@ -15,7 +15,7 @@ use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, event
 use crate::program::{folder, output};
 
 /// The time limit of every wait.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The folders of the programs that the scripts need for this store, or `None` where they are missing.
 pub fn programs(database: &Database) -> Option<Vec<PathBuf>> {

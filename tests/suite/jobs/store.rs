@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 use crate::harness::{Database, Environment, StoreKind, both_store_kinds, run};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 async fn begin(kind: StoreKind) -> (Database, Store) {
     let database = kind.database().await;
@@ -239,7 +239,7 @@ fn lists_are_newest_first_and_owners_see_their_own(#[case] kind: StoreKind) {
             let (owner, before) = (owner.map(str::to_owned), before.map(str::to_owned));
             let jobs = store.jobs(JobsSelection { owner, state, before, limit }).await.unwrap();
             assert!(jobs.iter().all(|job| job.request.is_none()));
-            jobs.into_iter().map(|job| job.id).collect::<Vec<_>>().join("")
+            jobs.into_iter().map(|job| job.id).collect::<String>()
         };
         assert_eq!(list(None, None, None, 9).await, "dcba");
         assert_eq!(list(Some("ana"), None, None, 2).await, "dc");

@@ -33,7 +33,7 @@ impl Replicas {
         let database = PgDatabase::create(&plain_server()).await;
         let start = async || {
             let mut config = environment(&database.url).config();
-            config.limits.look_interval = Duration::from_secs(3600);
+            config.limits.look_interval = Duration::from_hours(1);
             let (service, mut ready) = Service::launch_with(&config);
             ready.wait_for(|ready| *ready).await.unwrap();
             service

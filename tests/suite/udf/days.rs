@@ -20,8 +20,11 @@ fn with_new_york(date: NaiveDate, winter: i64) -> i64 {
     winter + i64::from(in_summer)
 }
 
-/// The clocks by which days begin: the minutes by which each is ahead of UTC on a date.
-fn clocks() -> Vec<(&'static str, Box<dyn Fn(NaiveDate) -> i64>)> {
+/// The minutes by which a clock is ahead of UTC on a date.
+type Offset = Box<dyn Fn(NaiveDate) -> i64>;
+
+/// The clocks by which days begin.
+fn clocks() -> Vec<(&'static str, Offset)> {
     vec![
         ("UTC", Box::new(|_| 0)),
         // New York's 17:00 is the midnight of a clock seven hours ahead of it, at +2 and in summer at +3.

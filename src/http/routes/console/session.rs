@@ -19,7 +19,7 @@ use crate::http::middleware::auth::Keyring;
 use crate::http::middleware::credentials::{Caller, Credential, Scope};
 use crate::http::middleware::host;
 use crate::http::middleware::rate_limit::{Limiter, RateLimitExceeded};
-use crate::http::middleware::session::{self, GRANT_SECONDS, Grant, Session, WrongSession};
+use crate::http::middleware::session::{self, GRANT_SECONDS, Grant, Session};
 use crate::http::net::client_address::{Client, Proxies};
 use crate::http::problem::{self, Code, Problem};
 use crate::http::timeouts::BODY_TIMEOUT;
@@ -117,13 +117,11 @@ impl IntoResponse for SessionRefusal {
 impl Console {
     /// The session of a request. A wrong cookie counts as a wrong key, and as no session.
     async fn session(&self, client: Client, headers: &HeaderMap) -> Result<Session, SessionRefusal> {
-        match self.keyring.session(client, headers) {
-            Ok(session) => Ok(session),
-            Err(WrongSession) => {
-                self.limiter.take_wrong_key(client).await?;
-                Ok(Session::default())
-            }
+        if let Ok(session) = self.keyring.session(client, headers) {
+            return Ok(session);
         }
+        self.limiter.take_wrong_key(client).await?;
+        Ok(Session::default())
     }
 
     /// The credentials that a sign-in adds.
