@@ -151,6 +151,7 @@ impl Client {
             };
             match self.cursors[index].next(&tail) {
                 Next::Entries(entries) => {
+                    self.cursors[index].step_back(&tail);
                     let states = entries.iter().map(|entry| &*entry.state.text).collect::<Vec<_>>();
                     self.write_histories(&mut text, (index, record), &series, &tail);
                     let is_moved = self.cursors[index].sent(&tail);
@@ -227,7 +228,7 @@ impl Client {
     }
 
     /// The changes of older history while the client was away.
-    async fn missed_changes(&self, since: i64) -> Result<String, StoreError> {
+    async fn missed_changes(&mut self, since: i64) -> Result<String, StoreError> {
         let keys: Vec<_> = self.member.series.iter().map(|series| series.key.clone()).collect();
         let mut place = RecordPlace { at: since.saturating_sub(RECORD_OVERLAP_MILLIS), id: i64::MAX };
         let mut text = String::new();
@@ -235,7 +236,11 @@ impl Client {
             let part = self.member.hub.store.changes_since(place, &keys).await?;
             for change in &part.changes {
                 let Some((key, kind)) = known(change) else { continue };
-                if let Some(series) = self.member.series.iter().find(|series| series.key == key) {
+                if let Some(index) = self.member.series.iter().position(|series| series.key == key) {
+                    let series = &self.member.series[index];
+                    if kind == HistoryKind::Deletion {
+                        self.cursors[index].skip_deleted(change.first, change.last);
+                    }
                     let history = History { from: change.first, to: change.last, kind, revision: 0 };
                     text.push_str(&event::history(&series.names, history));
                     LiveEvents::History.count(1);

@@ -429,6 +429,7 @@ fn wrong_credentials_and_wrong_cookies_are_limited_as_wrong_keys_are() {
             let wrong = call(&app, Method::GET, CANDLES, &[("X-Internal-Token", "guess")]).await;
             assert!(wrong.status == 429 || start.elapsed().as_secs() >= 6, "{wrong:?}");
             sign_in(&app, None, TOKEN).await;
+            sign_in(&app, Some("candlewick-session=stale"), TOKEN).await;
         }
         // A session takes from the quota of its credential.
         let app = start(|env| env.with("RATE_LIMIT_QUERY", "1/m")).await;
@@ -500,9 +501,14 @@ fn only_in_development_and_only_on_this_machine_a_sign_in_needs_no_credential() 
             refused(&app, &[("Host", host)], &format!("http://{host}")).await;
         }
         let own = app.url();
-        for name in ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"] {
+        for name in ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via", "CF-Connecting-IP"] {
             refused(&app, &[(name, "127.0.0.1")], &own).await;
         }
+        // As nginx forwards unless it is told otherwise.
+        let length = body.len();
+        let head = format!("Host: {}\r\nOrigin: {own}\r\nContent-Length: {length}\r\nConnection: close", app.address());
+        let answer = app.raw(format!("POST /console/session HTTP/1.0\r\n{head}\r\n\r\n{body}").as_bytes()).await;
+        assert!(answer.contains(" 401 ") && !answer.contains("set-cookie"), "{answer}");
         let app = start(|env| env.with("TRUSTED_PROXIES", "127.0.0.1").with("CLIENT_IP_HEADER", "x-client")).await;
         refused(&app, &[("X-Client", "203.0.113.9")], &app.url()).await;
         for environment in ["staging", "production"] {

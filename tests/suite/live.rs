@@ -282,6 +282,40 @@ fn changes_of_older_history_reach_every_service_and_survive_a_reconnect(#[case] 
 }
 
 #[apply(both_store_kinds)]
+fn a_stream_whose_newest_candle_is_deleted_goes_on_before_its_time(#[case] kind: StoreKind) {
+    run(async move {
+        let app = TestApp::start_with(kind.database().await, |environment| {
+            environment.with("MAINTENANCE_KEY", format!("ops:{MAINTENANCE}"))
+        })
+        .await;
+        app.ingest(&[hour(9, json!({})), hour(1, json!({}))]).await;
+        let mut client = Client::open(&app, "series=H1:EURUSD").await;
+        assert_eq!(client.candle().await["timestamp"], millis(1));
+        let before = client.last_id.clone().unwrap();
+        let query = format!("/api/v1/candles?symbol=EURUSD&timeframe=H1&from={0}&to={0}", NOW - HOUR);
+        let delete = async |query: &str| send(app.request(Method::DELETE, query).bearer_auth(MAINTENANCE)).await;
+        let confirm = delete(&format!("{query}&dry_run=true")).await.json()["confirm"].as_str().unwrap().to_owned();
+        assert_eq!(delete(&format!("{query}&confirm={confirm}&reason=test")).await.status, 200);
+        assert_eq!(client.history().await["kind"], "deletion");
+        // Clients that have heard of the deletion, and that have not, both come back.
+        let after = client.last_id.clone().unwrap();
+        drop(client);
+        app.ingest(&[hour(8, json!({})), hour(7, json!({}))]).await;
+        for id in [before, after] {
+            let mut client = Client::resume(&app, "series=H1:EURUSD", Some(&id)).await;
+            let mut times = Vec::new();
+            while times.last() != Some(&json!(millis(7))) {
+                let event = client.next().await.unwrap();
+                if event.name == "candle" {
+                    times.push(event.data["timestamp"].clone());
+                }
+            }
+            assert!(times.ends_with(&[json!(millis(8)), json!(millis(7))]), "{times:?}");
+        }
+    });
+}
+
+#[apply(both_store_kinds)]
 fn a_service_that_stops_ends_its_streams_in_order(#[case] kind: StoreKind) {
     run(async move {
         let mut app = TestApp::start_on(kind).await;

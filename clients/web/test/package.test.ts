@@ -12,7 +12,8 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const HOUR = 3_600_000;
 
 /** `npm test` names its own folder in variables, and an npm that it starts would work there. */
-const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')));
+const own = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_'));
+const env = Object.fromEntries(own) as NodeJS.ProcessEnv;
 
 /** Runs a program to its end, and returns what it printed. */
 function run(folder: string, program: string, ...parameters: string[]): string {

@@ -64,7 +64,10 @@ impl Cursor {
         if self.newest < tail.complete_from() {
             return Next::CatchUp(self.newest);
         }
-        let is_next = |entry: &&Entry| entry.revision > self.seen || (!self.begun && entry.state.time >= self.newest);
+        // A client may come with a candle that was deleted meanwhile, and lacks what was stored before its time since.
+        let is_gone = tail.newest().is_some_and(|newest| newest < self.newest);
+        let is_new = |entry: &Entry| !self.begun && (is_gone || entry.state.time >= self.newest);
+        let is_next = |entry: &&Entry| entry.revision > self.seen || is_new(entry);
         Next::Entries(tail.entries().iter().filter(is_next).collect())
     }
 
@@ -72,6 +75,22 @@ impl Cursor {
     pub fn next_histories<'a>(&self, tail: &'a Tail) -> impl Iterator<Item = &'a History> + use<'a> {
         let seen = self.seen_history;
         tail.histories().iter().filter(move |history| history.revision > seen)
+    }
+
+    /// Goes back to the newest candle of `tail` if the client has newer ones, because these were deleted. Candles between would
+    /// otherwise never be sent to a client that comes back with this position.
+    pub fn step_back(&mut self, tail: &Tail) {
+        if let Some(newest) = tail.newest().filter(|_| self.begun) {
+            self.newest = self.newest.min(newest);
+        }
+    }
+
+    /// Goes back to `first` if the candle that the client came with is among those from `first` to `last`, which were deleted
+    /// while it was away.
+    pub fn skip_deleted(&mut self, first: i64, last: i64) {
+        if (first..=last).contains(&self.newest) {
+            self.newest = first;
+        }
     }
 
     /// Notes that everything in `tail` was sent. Returns true if the newest candle is another one.

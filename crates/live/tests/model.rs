@@ -74,6 +74,39 @@ impl Client {
     }
 }
 
+/// The opening times that a client gets.
+fn times(cursor: &Cursor, tail: &Tail) -> Vec<i64> {
+    match cursor.next(tail) {
+        Next::Entries(entries) => entries.iter().map(|entry| entry.state.time).collect(),
+        Next::CatchUp(from) => panic!("everything from {from} on"),
+    }
+}
+
+#[test]
+fn a_client_whose_newest_candle_is_deleted_gets_what_comes_before_its_time() {
+    let mut stored = Stored::from([(0, 1), (1, 1), (99, 1)]);
+    let mut tail = Tail::default();
+    follow(&mut tail, &stored);
+    let mut cursor = Cursor::new(Start::Newest, tail.revision());
+    assert_eq!(times(&cursor, &tail), [99]);
+    cursor.sent(&tail);
+    stored.remove(&99);
+    tail.take(look(&stored, MAX_ENTRIES));
+    cursor.step_back(&tail);
+    cursor.sent(&tail);
+    assert_eq!(cursor.newest(), Some(1), "the position that the client has from then on");
+    stored.extend([(2, 1), (3, 1)]);
+    follow(&mut tail, &stored);
+    assert_eq!(times(&cursor, &tail), [2, 3]);
+    // One that was away during the deletion, with the record of it and without.
+    let mut back = Cursor::new(Start::From(99), tail.revision());
+    assert_eq!(times(&back, &tail), [0, 1, 2, 3]);
+    back.skip_deleted(2, 99);
+    assert_eq!(times(&back, &tail), [2, 3]);
+    back.skip_deleted(-5, 1);
+    assert_eq!(times(&back, &tail), [2, 3], "candles that the client has moved past");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Stores so many new candles.

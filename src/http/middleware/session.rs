@@ -16,6 +16,8 @@ use crate::http::net::client_address::{Client, Transport};
 
 /// The time for which a credential stays in a session, in seconds.
 pub(crate) const GRANT_SECONDS: i64 = 12 * 3600;
+/// The time by which the clocks of two replicas may differ, in seconds.
+const CLOCK_DIFFERENCE_SECONDS: i64 = 120;
 /// The maximum number of grants of a cookie, more than there are scopes.
 const MAX_GRANTS: usize = 8;
 /// The length of the time at which a grant ends, in epoch seconds and big-endian.
@@ -44,7 +46,7 @@ pub(crate) struct WrongSession;
 
 impl Session {
     /// Reads a cookie's value at `now`, in epoch seconds. Grants that have ended are left out, and so are those of credentials
-    /// that are no longer accepted.
+    /// that are no longer accepted, and those that end later than a service lets them, which somebody with the credential can sign.
     ///
     /// # Errors
     /// When a grant has a wrong signature, when no grant names an accepted credential, and when the value is not a session at
@@ -65,7 +67,7 @@ impl Session {
                 return Err(WrongSession);
             }
             is_verified = true;
-            if now < ends {
+            if now < ends && ends <= now + GRANT_SECONDS + CLOCK_DIFFERENCE_SECONDS {
                 session.add(Grant { credential, ends });
             }
         }
@@ -181,6 +183,16 @@ mod tests {
         assert_eq!(read(credentials("r", "changed"), NOW), Ok(1), "the other credential still counts");
         assert_eq!(read(credentials("changed", "changed"), NOW), Err(WrongSession));
         assert_eq!(read(credentials("m", "r"), NOW), Err(WrongSession), "they have other scopes now");
+    }
+
+    #[test]
+    fn a_grant_that_ends_too_late_does_not_count_even_if_it_is_signed() {
+        let accepted = credentials("r", "m");
+        let counted = |ends| {
+            let value = session(&accepted, &[("r", ends)]).value();
+            Session::read(value.as_bytes(), &accepted, NOW).unwrap().grants().len()
+        };
+        assert_eq!([NOW + GRANT_SECONDS, NOW + GRANT_SECONDS + 121, i64::MAX].map(counted), [1, 0, 0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -26,8 +26,17 @@ use crate::http::timeouts::BODY_TIMEOUT;
 
 /// The maximum size of a sign-in's body, in bytes. A longer key fits into no header either.
 const MAX_SIGN_IN_BYTES: usize = 16 * 1024;
-/// Headers by which proxies name the client. A request with one of them has not come from this machine alone.
-const FORWARDING_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+/// Headers by which proxies name the client, or begin to. A request with one of them has not come from this machine alone.
+const FORWARDING_HEADERS: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-",
+    "x-real-ip",
+    "x-client-ip",
+    "via",
+    "cf-connecting-ip",
+    "true-client-ip",
+    "fly-client-ip",
+];
 
 /// The parts of the service that sessions need. Clones share them.
 #[derive(Debug, Clone)]
@@ -169,7 +178,9 @@ impl Console {
     fn is_on_this_machine(&self, client: Client, request: &Request) -> bool {
         self.in_development
             && client.address.is_loopback()
-            && FORWARDING_HEADERS.iter().all(|name| !request.headers().contains_key(*name))
+            // nginx speaks HTTP/1.0 to what it forwards to, and names no client unless it is told to.
+            && request.version() != Version::HTTP_10
+            && !request.headers().keys().any(|name| FORWARDING_HEADERS.iter().any(|header| name.as_str().starts_with(header)))
             && matches!(host::named(request), Ok(Some(host)) if host::is_loopback(&host))
     }
 }
@@ -245,7 +256,8 @@ pub(crate) async fn post(State(console): State<Console>, request: Request) -> Re
     let client = console.proxies.client(&request);
     require_own_page(&request, client)?;
     let is_on_this_machine = console.is_on_this_machine(client, &request);
-    let mut session = console.session(client, request.headers()).await?;
+    // A browser with a stale cookie may sign in even while its address sends too many wrong keys.
+    let mut session = console.session(client, request.headers()).await.unwrap_or_default();
     let sign_in = read(request.into_body()).await?;
     let entered = console.entered(client, is_on_this_machine, sign_in).await?;
     let now = console.clock.now().seconds();
