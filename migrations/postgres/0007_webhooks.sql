@@ -15,6 +15,7 @@ create table if not exists webhook_events (
     settled_at timestamptz
 );
 create index if not exists webhook_events_due on webhook_events (due_at) where due_at is not null;
+create index if not exists webhook_events_settled on webhook_events (settled_at) where settled_at is not null;
 create index if not exists webhook_events_kind on webhook_events (kind, created_at);
 
 do $$

@@ -239,7 +239,7 @@ impl Client {
                 if let Some(index) = self.member.series.iter().position(|series| series.key == key) {
                     let series = &self.member.series[index];
                     if kind == HistoryKind::Deletion {
-                        self.cursors[index].skip_deleted(change.first, change.last);
+                        self.cursors[index].forget_deleted(change.first, change.last);
                     }
                     let history = History { from: change.first, to: change.last, kind, revision: 0 };
                     text.push_str(&event::history(&series.names, history));

@@ -1,7 +1,7 @@
 //! Posts stored events, one after the other, and tries those again that the webhook did not take.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::gauge;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,8 +24,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(30);
 /// The pause between two looks for events that are due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// The number of looks between two that delete old events.
-const LOOKS_PER_PRUNING: u32 = 300;
+/// The pause between two deletions of old events.
+const PRUNING_INTERVAL: Duration = Duration::from_mins(10);
 /// The pause after an event's first attempt. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The maximum pause between two attempts.
@@ -54,6 +54,8 @@ pub(super) struct Delivery {
     queued: Arc<Notify>,
     /// The last failure, so that one that repeats is logged once.
     failure: Option<String>,
+    /// The last deletion of old events.
+    pruned: Option<Instant>,
 }
 
 impl Delivery {
@@ -68,28 +70,23 @@ impl Delivery {
             .build()
             .into();
         let (url, secret) = (config.url.clone(), config.secret.clone());
-        Self { url, secret, store, clock, agent, queued, failure: None }
+        Self { url, secret, store, clock, agent, queued, failure: None, pruned: None }
     }
 
     /// Delivers events when they are due. Never returns.
     pub(super) async fn run(mut self) {
-        let mut looks = 0_u32;
         loop {
-            if let Err(error) = self.look(looks.is_multiple_of(LOOKS_PER_PRUNING)).await {
+            if let Err(error) = self.look().await {
                 self.note_failure(format!("the database: {}", chain(&error)));
             }
-            looks = looks.wrapping_add(1);
             // The result does not matter: events may be due even if none was queued here.
             let _ = timeout(LOOK_INTERVAL, self.queued.notified()).await;
         }
     }
 
     /// Delivers everything that is due.
-    async fn look(&mut self, prunes: bool) -> Result<(), StoreError> {
-        if prunes {
-            self.store.prune_events().await?;
-        }
-        let mut waiting = self.store.waiting_events().await?;
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let mut waiting = self.count_waiting().await?;
         while waiting > 0
             && let Some(event) = self.store.claim_event(LEASE).await?
         {
@@ -102,11 +99,21 @@ impl Delivery {
                 Err(error) => self.failed(&event, &error),
             };
             self.store.settle_event(&event, settlement).await?;
-            waiting = self.store.waiting_events().await?;
+            waiting = self.count_waiting().await?;
         }
+        Ok(())
+    }
+
+    /// Counts the events that wait, and deletes old ones once in a while.
+    async fn count_waiting(&mut self) -> Result<u64, StoreError> {
+        if self.pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNING_INTERVAL) {
+            while self.store.prune_events().await? > 0 {}
+            self.pruned = Some(Instant::now());
+        }
+        let waiting = self.store.waiting_events().await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
         gauge!(WEBHOOK_WAITING).set(waiting as f64);
-        Ok(())
+        Ok(waiting)
     }
 
     async fn attempt(&self, event: &ClaimedEvent) -> Result<(), DeliveryError> {

@@ -138,7 +138,9 @@ class Candlewick(Generic[Price]):
         reader = PageReader(self._transport, self._price)
         if start is None and limit is not None:
             return reader.newest(query + queries.bounds(None, end), limit)
-        return reader.from_start(query + queries.bounds(start or queries.BEGINNING, end or queries.END), limit)
+        first = queries.BEGINNING if start is None else start
+        last = queries.END if end is None else end
+        return reader.from_start(query + queries.bounds(first, last), limit)
 
     def latest(
         self, symbol: str | Iterable[str] | None = None, timeframe: str | None = None

@@ -42,8 +42,10 @@ def of_export(
 
 def of_list(symbol: str | Iterable[str] | None, timeframe: str | None) -> Parameters:
     """The series of one symbol, several or all, and of one timeframe or all."""
-    symbols = [symbol] if isinstance(symbol, str) else symbol or []
-    return [("symbol", each) for each in symbols] + given([("timeframe", timeframe)])
+    symbols = [symbol] if isinstance(symbol, str) else None if symbol is None else list(symbol)
+    if symbols == []:
+        raise ValueError("no symbol is given; name some, or leave symbol out for all series")
+    return [("symbol", each) for each in symbols or []] + given([("timeframe", timeframe)])
 
 
 def of_stream(name: SeriesName, since: Time | Mapping[SeriesName, Time] | None) -> str:

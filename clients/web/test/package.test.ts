@@ -27,11 +27,12 @@ function makeApplication(): string {
   const folder = newFolder();
   const archive = run(here('../lib'), 'npm', 'pack', '--silent', '--pack-destination', folder).trim();
   const { dependencies, devDependencies } = JSON.parse(readFileSync(here('../package.json'), 'utf8'));
-  const [typescript, types] = [devDependencies.typescript, devDependencies['@types/react']];
+  // Where CI is set, Next.js does not install types by itself.
+  const types = ['typescript', '@types/node', '@types/react'].map((name) => [name, devDependencies[name]]);
   const manifest = {
     private: true,
     type: 'module',
-    dependencies: { ...dependencies, 'candlewick-web': `file:${archive}`, typescript, '@types/react': types },
+    dependencies: { ...dependencies, 'candlewick-web': `file:${archive}`, ...Object.fromEntries(types) },
   };
   write(folder, 'package.json', JSON.stringify(manifest));
   const layout = 'export default ({ children }: { children: React.ReactNode }) => <html><body>{children}</body></html>;';

@@ -64,10 +64,7 @@ impl Cursor {
         if self.newest < tail.complete_from() {
             return Next::CatchUp(self.newest);
         }
-        // A client may come with a candle that was deleted meanwhile, and lacks what was stored before its time since.
-        let is_gone = tail.newest().is_some_and(|newest| newest < self.newest);
-        let is_new = |entry: &Entry| !self.begun && (is_gone || entry.state.time >= self.newest);
-        let is_next = |entry: &&Entry| entry.revision > self.seen || is_new(entry);
+        let is_next = |entry: &&Entry| entry.revision > self.seen || (!self.begun && entry.state.time >= self.newest);
         Next::Entries(tail.entries().iter().filter(is_next).collect())
     }
 
@@ -85,11 +82,11 @@ impl Cursor {
         }
     }
 
-    /// Goes back to `first` if the candle that the client came with is among those from `first` to `last`, which were deleted
-    /// while it was away.
-    pub fn skip_deleted(&mut self, first: i64, last: i64) {
+    /// Goes back to the beginning if the candle that the client came with is among those from `first` to `last`, which were
+    /// deleted while it was away, because nothing says which candle before them it had.
+    pub fn forget_deleted(&mut self, first: i64, last: i64) {
         if (first..=last).contains(&self.newest) {
-            self.newest = first;
+            self.newest = i64::MIN;
         }
     }
 

@@ -16,6 +16,7 @@ use super::request::{ItemRequest, JobRequest};
 use super::writes::{Write, stored};
 use super::{Jobs, JobsError, Running, Stop, compressed, decompressed};
 use crate::errors::{chain, sentence};
+use crate::query::QueryError;
 use crate::research::ResearchError;
 use crate::research::columns::Loaded;
 use crate::store::{Job, JobEnd, JobItem, JobState, Lease, StoreError};
@@ -146,7 +147,8 @@ impl Run {
         let parsed = || -> Result<JobRequest, JobsError> {
             let json = answer::request(job)?.to_string();
             let research = &self.jobs.0.research;
-            Ok(JobRequest::parse(json.as_bytes(), research.strategies(), self.jobs.0.config.max_evaluations)?)
+            // Without this process' own limit, because the one that took the job may allow more.
+            Ok(JobRequest::parse(json.as_bytes(), research.strategies(), usize::MAX)?)
         };
         parsed().map_err(|error| format!("This process cannot work on the job: {}", sentence(&error)))
     }
@@ -237,7 +239,9 @@ impl Run {
                 stop = self.stopped() => return Err(stop),
             };
             match loaded {
-                Err(ResearchError::Store(error)) => self.pause(&error).await?,
+                Err(ResearchError::Store(error) | ResearchError::Query(QueryError::Store(error))) => {
+                    self.pause(&error).await?
+                }
                 other => return Ok(other),
             }
         }

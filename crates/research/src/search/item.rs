@@ -6,7 +6,7 @@ use super::{
     backtest::{Backtests, DailyReturns},
     rng::Seed,
     run::{Evaluate, Evaluation, Found, Options, Progress, StopFlag, StopReason, Threads, evaluate_all, search},
-    sampler::{Score, SearchError},
+    sampler::{MAX_WINDOWS, Score, SearchError},
     space::{Point, Space},
     walk::{Efficiency, WalkForward, WalkWindow, efficiency},
 };
@@ -187,6 +187,9 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
         report: &mut dyn FnMut(&Progress<'_>),
     ) -> Result<ItemResult, SearchError> {
         let windows = walk.windows(self.item.bars.clone());
+        if windows.len() > MAX_WINDOWS {
+            return Err(SearchError::TooManyWindows { windows: windows.len() });
+        }
         let (mut trials, mut evaluations) = (0, 0);
         let mut results: Vec<WindowResult> = Vec::new();
         let mut last = None;

@@ -29,6 +29,6 @@ pub use backtest::Backtests;
 pub use item::{Candidate, Item, ItemResult, OutOfSample, WalkResult, WindowResult, optimize};
 pub use rng::Seed;
 pub use run::{Evaluate, Evaluation, Found, Options, Outcome, Progress, StopFlag, StopReason, Threads, search};
-pub use sampler::{Method, Score, SearchError};
+pub use sampler::{MAX_WINDOWS, Method, Score, SearchError};
 pub use space::{Parameter, Point, Space, SpaceError};
 pub use walk::{WalkForward, WalkWindow};

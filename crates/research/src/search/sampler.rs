@@ -120,7 +120,15 @@ pub enum SearchError {
     NoPoint,
     /// There are too few bars for one walk-forward window.
     TooFewBars,
+    /// There are more walk-forward windows than [`MAX_WINDOWS`].
+    TooManyWindows {
+        /// The number of windows.
+        windows: usize,
+    },
 }
+
+/// The maximum number of walk-forward windows, each of which takes a kilobyte.
+pub const MAX_WINDOWS: usize = 10_000;
 
 impl fmt::Display for SearchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,6 +139,10 @@ impl fmt::Display for SearchError {
                  another method"
             ),
             Self::NoPoint => f.write_str("no point of the ranges fulfils the strategy's constraints; widen the ranges"),
+            Self::TooManyWindows { windows } => write!(
+                f,
+                "there are {windows} walk-forward windows, but at most {MAX_WINDOWS} are searched; choose longer windows or fewer candles"
+            ),
             Self::TooFewBars => f.write_str(
                 "there are too few candles for one walk-forward window; choose shorter windows or more candles",
             ),
