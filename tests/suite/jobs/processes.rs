@@ -82,7 +82,12 @@ fn a_process_that_stops_leaves_its_job_to_others(#[case] kind: StoreKind) {
         let place = folder();
         let settings = settings(&app.database.url());
         let variables: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let id = begin(&app, &super::long()).await;
+        // So many items that none of them is the last when the process gets its signal.
+        let mut request = super::long();
+        let items = request["items"].as_array_mut().unwrap();
+        let last = items[1].clone();
+        items.extend(std::iter::repeat_n(last, 20));
+        let id = begin(&app, &request).await;
         let stopped = Serving::start(place.path(), &variables);
         has_items(&app, &id, 1).await;
         stopped.signal("TERM");
