@@ -240,7 +240,7 @@ impl Run {
             };
             match loaded {
                 Err(ResearchError::Store(error) | ResearchError::Query(QueryError::Store(error))) => {
-                    self.pause(&error).await?
+                    self.pause(&error).await?;
                 }
                 other => return Ok(other),
             }
