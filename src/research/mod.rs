@@ -6,7 +6,7 @@
 //! 4. [`columns`]: the candles of a series, read so that candles come first.
 //! 5. [`numbers`]: how numbers are written.
 //! 6. [`pages`]: the answers about strategies.
-//! 7. [`backtest`] and [`signals`]: one run, and the view of today, kept for a moment by [`answers`].
+//! 7. [`mod@backtest`] and [`mod@signals`]: one run, and the view of today, kept for a moment by [`answers`].
 //! 8. [`viewer`]: whose jobs a caller sees.
 //! 9. [`jobs`]: searches that go on in the background.
 //! 10. [`command`]: the commands that list, print and test strategies.
