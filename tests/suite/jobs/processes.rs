@@ -82,7 +82,7 @@ fn a_process_that_stops_leaves_its_job_to_others(#[case] kind: StoreKind) {
         let place = folder();
         let settings = settings(&app.database.url());
         let variables: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        // So many items that none of them is the last when the process gets its signal.
+        // None of so many items is the last when the process gets its signal.
         let mut request = super::long();
         let items = request["items"].as_array_mut().unwrap();
         let last = items[1].clone();
