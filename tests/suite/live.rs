@@ -469,8 +469,8 @@ async fn follow(
             };
             let Some(event) = event else { break };
             note(&mut known, begun, &event);
-            if client.last_id.is_none() {
-                // Nothing says yet where it stands, so a new connection would begin anew.
+            if client.last_id.is_none() && client.left > 0 {
+                // Nothing says yet where it stands, so a new connection would begin anew. Bytes behind a cut are lost.
                 client.left = client.left.max(4_000);
             }
             let truth = truth.lock().unwrap();
