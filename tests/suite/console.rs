@@ -504,7 +504,7 @@ fn only_in_development_and_only_on_this_machine_a_sign_in_needs_no_credential() 
         for name in ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via", "CF-Connecting-IP"] {
             refused(&app, &[(name, "127.0.0.1")], &own).await;
         }
-        // As nginx forwards unless it is told otherwise.
+        // As nginx forwards by default.
         let length = body.len();
         let head = format!("Host: {}\r\nOrigin: {own}\r\nContent-Length: {length}\r\nConnection: close", app.address());
         let answer = app.raw(format!("POST /console/session HTTP/1.0\r\n{head}\r\n\r\n{body}").as_bytes()).await;

@@ -178,7 +178,7 @@ impl Console {
     fn is_on_this_machine(&self, client: Client, request: &Request) -> bool {
         self.in_development
             && client.address.is_loopback()
-            // nginx speaks HTTP/1.0 to what it forwards to, and names no client unless it is told to.
+            // nginx speaks HTTP/1.0 to what it forwards to, and names no client unless its configuration says so.
             && request.version() != Version::HTTP_10
             && !request.headers().keys().any(|name| FORWARDING_HEADERS.iter().any(|header| name.as_str().starts_with(header)))
             && matches!(host::named(request), Ok(Some(host)) if host::is_loopback(&host))
