@@ -14,7 +14,7 @@ import duckdb
 
 DAYS = """
     select date_trunc('day', timestamp) as day, arg_min(open, timestamp), max(high), min(low), arg_max(close, timestamp), sum(volume)
-    from candles where timestamp >= make_timestamp($1 * 1000) and timestamp < make_timestamp(($1 + $2 * 86400000) * 1000)
+    from candles where timestamp >= make_timestamp($1 * 1000) and timestamp < make_timestamp(($1 + $2::bigint * 86400000) * 1000)
     group by day order by day
 """
 
