@@ -26,22 +26,23 @@ use crate::zone::Zone;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alignment {
     zone: Zone,
-    /// Seconds of the local day at which a day begins, below those of 24 hours.
+    /// The time of day at which a day begins, in seconds since local midnight; below 24 hours.
     day_start: i64,
 }
 
-/// The refusal of an alignment or of a weekday: a clause whose subject is the text.
+/// The reason for which a text is not an alignment or a weekday. Its message is a clause whose subject is the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlignmentError {
     /// The zone is not in the IANA database. Holds the name and the one that was probably meant.
     UnknownZone(String, Option<String>),
-    /// The time behind the `@` is not one. Holds the zone.
+    /// The text behind the `@` is not a time of day. Holds the zone.
     NotATimeOfDay(String),
     /// The offset is not a multiple of 15 minutes within 14 hours of UTC.
     NotAnOffset,
-    /// A plus was lost on its way through a URL. Holds the offset behind it.
+    /// The plus of an offset arrived as a blank, because it was not escaped in the URL. Holds the offset without its
+    /// sign.
     LostPlus(String),
-    /// The weekday is not one.
+    /// The text is not a weekday.
     UnknownWeekday,
 }
 
@@ -108,11 +109,11 @@ impl Alignment {
     pub const UTC: Self = Self { zone: Zone::Fixed(0), day_start: 0 };
 
     /// Parses `utc`, `ny17`, a zone of the IANA database (`Europe/Athens`) or an offset (`+03:00`), the last two also
-    /// with the time at which a day begins (`America/New_York@17:00`). Without one it begins at midnight. Letters may
-    /// have any case.
+    /// with the time at which a day begins (`America/New_York@17:00`). Without a time, days begin at midnight.
+    /// Letters may have any case.
     ///
     /// # Errors
-    /// When `text` is none of these. The error says what is meant if that can be guessed.
+    /// When `text` has none of these forms. The error names a zone with a similar spelling, if there is one.
     pub fn parse(text: &str) -> Result<Self, AlignmentError> {
         if text.eq_ignore_ascii_case("ny17") {
             return Self::parse(&format!("{NEW_YORK}@17:00"));
@@ -169,7 +170,7 @@ impl Hash for Alignment {
 /// ```
 ///
 /// # Errors
-/// When `text` is none of them.
+/// When `text` is not the name of a weekday.
 pub fn parse_weekday(text: &str) -> Result<Weekday, AlignmentError> {
     let same = |(name, _): &&(&str, Weekday)| text.eq_ignore_ascii_case(name);
     DAYS.iter().find(same).map(|&(_, day)| day).ok_or(AlignmentError::UnknownWeekday)
@@ -218,7 +219,7 @@ pub(crate) fn shown(zone: &Zone) -> String {
     }
 }
 
-/// The zone that was probably meant: one that is spelt nearly so, or whose city alone was given.
+/// The zone that was probably meant: the one whose name, or whose city, is most similar to the text.
 fn meant(text: &str) -> Option<String> {
     const MIN_SIMILARITY: f64 = 0.8;
     if !is_shown(text) {
@@ -232,7 +233,8 @@ fn meant(text: &str) -> Option<String> {
     };
     let near =
         Zone::names().map(|name| (similarity(&name), name)).filter(|(similarity, _)| *similarity >= MIN_SIMILARITY);
-    // Among equals, the first by name, so that the answer does not depend on the order of the database.
+    // Of equally similar zones, the first by name is chosen, so that the answer does not depend on the order of the
+    // database.
     near.max_by(|(one, first), (other, second)| one.total_cmp(other).then_with(|| second.cmp(first)))
         .map(|(_, name)| name)
 }

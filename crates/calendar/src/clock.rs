@@ -1,7 +1,7 @@
 use crate::alignment::Alignment;
 use crate::zone::Segment;
 
-/// The clock on a wall of an alignment's zone.
+/// The local clock of an alignment's zone.
 ///
 /// ```
 /// use calendar::Alignment;
@@ -14,7 +14,7 @@ use crate::zone::Segment;
 #[derive(Debug, Clone)]
 pub struct LocalClock {
     alignment: Alignment,
-    /// The stretch of the last instant that was asked about, because most are near the one before.
+    /// The segment of the last instant, kept because most instants are near the one before.
     segment: Option<Segment>,
 }
 

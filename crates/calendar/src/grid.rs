@@ -1,6 +1,6 @@
 use crate::Bucket;
 
-/// The buckets of consecutive days, weeks or months, from which any one is found without a zone.
+/// The buckets of consecutive days, weeks or months. A bucket is found in it without a look at the zone.
 ///
 /// ```
 /// use calendar::{Bucket, Grid};
@@ -37,7 +37,7 @@ impl Grid {
     }
 }
 
-/// The part of `whole` that holds `time`, if parts are `stride` long and the last one is cut.
+/// The part of `whole` that holds `time`. Parts are `stride` long, and the last one is cut at the end of `whole`.
 pub(crate) fn part(whole: Bucket, stride: i64, time: i64) -> Bucket {
     let start = time - (time - whole.start) % stride;
     Bucket { start, end: (start + stride).min(whole.end) }

@@ -1,4 +1,4 @@
-//! Where the days, weeks and months of a market begin, and the buckets of longer candles within them.
+//! The beginnings of a market's days, weeks and months, and the buckets of longer candles within them.
 //!
 //! An [`Alignment`] says when a day begins: at midnight in UTC, at 17:00 in New York, at any time in any zone. A
 //! [`Calendar`] adds the weekday with which weeks begin. Its [`Walker`] finds the [`Bucket`] of a timeframe that holds
@@ -33,8 +33,8 @@
 //! # Instants
 //!
 //! All instants are epoch milliseconds, as the service answers them. The rules of a zone are known from the year −9999
-//! to 9999, and before and after that its clock runs on as it did. Instants more than 250,000 years from 1970 are taken
-//! for the last one before that.
+//! to 9999, and before and after that its clock runs on as it did. Instants more than 250,000 years from 1970 are
+//! treated as the nearest instant within them.
 
 mod alignment;
 mod clock;
@@ -54,7 +54,7 @@ pub use grid::Grid;
 pub use walker::Walker;
 pub use wall::{ClockReading, WallClock};
 
-/// Where days and weeks begin.
+/// The rules of a market for the beginnings of days and weeks.
 ///
 /// ```
 /// use calendar::{Alignment, Calendar, Weekday};
@@ -108,7 +108,7 @@ impl Calendar {
         Self { alignment, week }
     }
 
-    /// Where days begin.
+    /// The rule for the beginnings of days.
     #[must_use]
     pub fn alignment(&self) -> &Alignment {
         &self.alignment
@@ -126,14 +126,14 @@ impl Calendar {
         self.walker(Timeframe::D1).day(time)
     }
 
-    /// Finds buckets of a timeframe, each in no time if it lies near the one before.
+    /// Finds buckets of a timeframe, in a few nanoseconds if a bucket is near the one before.
     #[must_use]
     pub fn walker(&self, timeframe: Timeframe) -> Walker {
         Walker::new(self, timeframe)
     }
 
-    /// The buckets of a timeframe from an instant on, as a few numbers: the parts of `wholes` days, or as many whole
-    /// days, weeks or months. The first of these days, weeks or months holds `time`.
+    /// The buckets of a timeframe from an instant on, as a few numbers: the parts of `wholes` days, or `wholes` days,
+    /// weeks or months. The first of these days, weeks or months holds `time`.
     ///
     /// ```
     /// use calendar::{Alignment, Calendar, Weekday};

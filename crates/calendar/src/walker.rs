@@ -8,13 +8,13 @@ use crate::zone::Segment;
 use crate::{Bucket, Calendar, Day};
 
 const DAY_SECONDS: i64 = 86_400;
-/// No instant is further from 1970, so that every date exists in chrono's calendar.
+/// The maximum distance of an instant from 1970, so that every date exists in chrono's calendar.
 const MAX_SECONDS: i64 = 250_000 * 365 * DAY_SECONDS;
-/// No clock is further from UTC.
+/// The maximum distance of a clock from UTC.
 const MAX_OFFSET_SECONDS: i64 = 26 * 3600;
 
-/// Finds buckets of one timeframe. It keeps the last day, week or month, so that buckets which are asked for in order,
-/// whether rising or falling, take a few nanoseconds each and look at the zone once a day.
+/// Finds buckets of one timeframe. It keeps the last day, week or month, so that buckets that are requested in
+/// ascending or descending order take a few nanoseconds each, and the zone is read once per day.
 ///
 /// ```
 /// use calendar::{Alignment, Calendar, Weekday};
@@ -117,8 +117,8 @@ impl Walker {
         let mut number = (self.local(second) - day_start).div_euclid(DAY_SECONDS);
         let mut start = self.day_start(number);
         let mut end = self.day_start(number + 1);
-        // After the clocks have gone back they show times of the day before, and two days begin at once where a date
-        // was skipped.
+        // The clock may show times of the day before after it was set back, and two days begin at the same instant
+        // where a zone skipped a date.
         while end <= second {
             number += 1;
             start = end;
@@ -129,11 +129,11 @@ impl Walker {
 
     /// The first day whose trading date is `first` or later.
     fn first_day_from(&mut self, first: NaiveDate) -> DaySeconds {
-        // Until this day begins, the clock has shown no date that is as late.
+        // The clock has not shown the date `first` before this day begins.
         let number = i64::from(first.to_epoch_days()) - i64::from(self.alignment.day_start_seconds() > 0);
         let start = self.day_start(number);
         let mut day = self.day_at(start);
-        // A day that a gap cuts short ends on an earlier date.
+        // A day that is cut short by skipped local times may end on an earlier date.
         while day.date < first {
             day = self.day_at(day.end);
         }
@@ -146,7 +146,7 @@ impl Walker {
         let shown = number * DAY_SECONDS + self.alignment.day_start_seconds();
         let mut segment = self.segment(shown - MAX_OFFSET_SECONDS);
         loop {
-            // Later than the start of the segment, unless the clock showed a later time from there on.
+            // The start of the segment counts if the clock already shows a later time there.
             let second = (shown - segment.offset).max(segment.start);
             if second < segment.end {
                 return second;

@@ -3,8 +3,8 @@ use std::fmt;
 use crate::alignment::{AlignmentError, NEW_YORK, parse_zone, shown};
 use crate::zone::{Segment, Zone};
 
-/// A clock whose readings become instants: that of a zone, or the one of most brokers of foreign exchange, which is seven
-/// hours ahead of New York so that a day begins at 17:00 there.
+/// A clock whose readings are converted to instants: the clock of a zone, or that of most foreign-exchange brokers,
+/// which is seven hours ahead of New York so that a day begins at 17:00 there.
 ///
 /// Readings and instants are seconds since 1970-01-01T00:00:00, on the clock and in UTC.
 ///
@@ -22,24 +22,24 @@ pub struct WallClock {
     zone: Zone,
     /// The seconds that the clock is ahead of the zone's.
     ahead: i64,
-    /// Readings of the stretch that was asked about last: from the first to before the second, all this far ahead of UTC
-    /// and of no other stretch.
+    /// The readings that the clock shows in the last used segment and in no other: the first reading, the one behind
+    /// the last, and the seconds that the clock is ahead of UTC.
     known: Option<(i64, i64, i64)>,
 }
 
 /// The instants at which a clock shows a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockReading {
-    /// At one.
+    /// At one instant.
     Once(i64),
-    /// At two, because the clock was set back.
+    /// At two instants, because the clock was set back.
     Twice {
         /// The first of them.
         earlier: i64,
         /// The second.
         later: i64,
     },
-    /// At none, because the clock was set forward over the reading.
+    /// At no instant, because the clock was set forward over the reading.
     Never,
 }
 
@@ -87,7 +87,8 @@ impl WallClock {
     }
 
     fn look_up(&mut self, local: i64) -> ClockReading {
-        // The stretches that can show the reading, since no clock is a day away from UTC, and what is before them.
+        // The search begins before every segment that can show the reading. No clock of a zone is a day away from
+        // UTC.
         let mut segment = self.zone.segment(local.saturating_sub(3 * Self::DAY));
         let mut shown = Vec::with_capacity(2);
         let mut before: Option<Segment> = None;
@@ -99,7 +100,8 @@ impl WallClock {
                 let offsets = |other: Option<Segment>| other.map_or(segment.offset, |other| other.offset);
                 let start = segment.start.saturating_add(segment.offset.max(offsets(before)));
                 let end = segment.end.saturating_add(segment.offset.min(offsets(after)));
-                // Stretches before the first one were not looked at, but none of them reaches within a day of the reading.
+                // The segments before the first one were not examined, but none of them ends less than a day before
+                // the reading.
                 let start = if before.is_none() { start.max(local.saturating_sub(Self::DAY)) } else { start };
                 self.known = Some((start, end, segment.offset));
             }

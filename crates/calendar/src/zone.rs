@@ -1,4 +1,4 @@
-//! Clocks. The only file that names the library of time zones.
+//! The clocks of zones. No other file uses the library of time zones.
 
 use std::sync::LazyLock;
 
@@ -8,16 +8,16 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 /// The zones of the IANA database that the library carries with it.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// A clock on a wall.
+/// A local clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Zone {
-    /// Ahead of UTC by this number of seconds, always.
+    /// Always ahead of UTC by this number of seconds.
     Fixed(i64),
-    /// As the IANA database has it.
+    /// A zone of the IANA database.
     Named(TimeZone),
 }
 
-/// A stretch of time in which a clock is always as far ahead of UTC.
+/// A stretch of time in which a clock's offset from UTC does not change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
     /// Its first second.
@@ -47,7 +47,7 @@ impl Zone {
         ZONES.available().map(|name| name.as_str().to_owned())
     }
 
-    /// The stretch around a second.
+    /// The segment that holds a second.
     pub(crate) fn segment(&self, second: i64) -> Segment {
         let always = |offset| Segment { start: i64::MIN, end: i64::MAX, offset };
         let zone = match self {

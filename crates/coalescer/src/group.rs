@@ -73,15 +73,15 @@ impl<T> Group<T> {
             expired.push(member.entry.ticket);
             let (group, others) = Assembly::of_riders(member.riders);
             self.members.extend(group.members);
-            // One statement cannot hold the states that neither of two makes unnecessary.
+            // Riders that do not make each other unnecessary cannot be in one statement.
             expired.extend(others.into_iter().map(|other| other.ticket));
         }
         expired
     }
 
-    /// Splits a group of which a candle was refused into smaller ones, so that in the end it fails only its own batch: by
-    /// posters, so that a poster of refused candles delays nobody else; then in halves; and a single batch from its riders,
-    /// which have candles of their own.
+    /// Splits a group after a candle of it was refused, so that in the end only the batch of that candle fails. A
+    /// group is split by poster first, so that a poster of refused candles delays nobody else; then in halves; and at
+    /// last a single batch is split from its riders, because riders have candles of their own.
     ///
     /// # Errors
     /// The group itself, if one batch without riders is left.
@@ -190,9 +190,10 @@ enum Claim {
 /// The outcome of offering a batch to a group.
 #[derive(Debug)]
 pub(crate) enum Offer<T> {
-    /// The group has it. The number of candles that are written more for it.
+    /// The group has it. Holds the number of candles by which the group has grown.
     Taken(usize),
-    /// It has to wait for a later group, because this one could not distinguish it from an earlier batch.
+    /// It has to wait for a later group, because its changes could not be distinguished from those of an earlier
+    /// batch.
     Passed(Entry<T>),
     /// There is no room for it.
     Full(Entry<T>),

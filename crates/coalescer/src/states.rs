@@ -15,10 +15,11 @@ pub(crate) enum Relation {
 
 /// Relates the batch `later` to one that came before it.
 ///
-/// A forming candle replaces the stored state unless that has more volume. So without asking the database it is known
-/// that a state changes nothing if it is written right after one of more volume, or after an identical one; and that a state
-/// of the same volume, written right before, is stored exactly if the later one is, which then replaces it. The second holds
-/// for batches of one candle: of several, some could have to come before and others after.
+/// A forming candle replaces the stored state unless the stored state has more volume. Two cases are therefore
+/// decided without the database. A state changes nothing if it is written right after a state of more volume or an
+/// identical one. And of two states of the same volume, written one right after the other, either both are stored or
+/// neither is, and the later one replaces the earlier. The second case is used for batches of one candle only,
+/// because of several candles some might have to come first and others second.
 pub(crate) fn relate(later: &Batch, earlier: &Batch) -> Relation {
     let (ours, theirs) = (later.forming(), earlier.forming());
     let same_keys = ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a.candle.key == b.candle.key);
@@ -40,8 +41,8 @@ pub(crate) fn is_of_states(batch: &Batch) -> bool {
     batch.closed().is_empty() && !batch.forming().is_empty()
 }
 
-/// The positions of the candles in `rider` that a write of it beside `written` would have stored, given the positions that
-/// were stored of `written`: those of the same volume. The others have less.
+/// The positions of the candles in `rider` that would have been stored if it had been written right before or after
+/// `written`, given the positions `stored` of `written`: those of the same volume. The others have less volume.
 pub(crate) fn stored_with(rider: &Batch, written: &Batch, stored: &[usize]) -> Vec<usize> {
     let volume = |batch: &Batch, position: usize| batch.forming().get(position).map(|state| state.candle.volume);
     stored.iter().copied().filter(|&position| volume(rider, position) == volume(written, position)).collect()

@@ -1,4 +1,4 @@
-//! Finds the dialect of a file by the table. Exactly one must match; otherwise the candidates are the answer.
+//! Finds the dialect of a file in the table. Exactly one must match; otherwise the error lists the candidates.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::layout::{Columns, Layout, ZoneOfFile};
 use crate::times::{DateForm, DayMonth, FileTime, day_and_month, parse_time};
 use crate::zone::named_in_header;
 
-/// The number of lines of candles by which a file without a header is known.
+/// The number of lines of candles by which a file without a header is recognised.
 const SAMPLE_LINES: usize = 50;
-/// The number of digits from which on a number is a time: 3 March 1973 in seconds.
+/// The minimum number of digits of an epoch number. Nine digits of seconds begin on 3 March 1973.
 const MIN_EPOCH_DIGITS: usize = 9;
 const DELIMITERS: [u8; 3] = [b'\t', b';', b','];
 
@@ -94,12 +94,12 @@ pub fn detect(head: &[u8], named: Option<&'static Dialect>) -> Result<Layout, De
     }
 }
 
-/// The lines of a text, without what ends them.
+/// The lines of a text, without their line endings.
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// The layout of the lines, if the dialect has a shape like them.
+/// The layout of the lines, if a shape of the dialect fits them.
 fn matching(dialect: &'static Dialect, lines: &[&[u8]]) -> Option<Layout> {
     let mut found = dialect.shapes.iter().flat_map(|shape| DELIMITERS.map(|delimiter| (shape, delimiter)));
     found.find_map(|(shape, delimiter)| fit(dialect, shape, delimiter, lines))
@@ -119,7 +119,7 @@ fn fit(dialect: &'static Dialect, shape: &Shape, delimiter: u8, lines: &[&[u8]])
         filled.map(|line| Fields::split(line, delimiter))
     };
     if let Shape::Positions(positions) = shape {
-        // The last line of the sample may be cut off, so that one of them may not fit if there are others.
+        // Every line of the sample has to fit, and there has to be one.
         let mut fitting = 0;
         for fields in rows() {
             if !looks_like(positions, fields.ok()?.without_empty_end()) {
@@ -155,11 +155,11 @@ fn fit(dialect: &'static Dialect, shape: &Shape, delimiter: u8, lines: &[&[u8]])
     })
 }
 
-/// Tells dialects apart whose header is the same.
+/// Distinguishes dialects that have the same header.
 fn told_apart(dialect: &Dialect, time: Option<FileTime>, volumes_are_whole: bool) -> bool {
     let is_millis = |time: FileTime| time.form.date == DateForm::Epoch;
     match dialect.name {
-        // Our own exports are in ISO 8601 unless numbers were asked for, and their volumes are whole.
+        // Exports of candlewick are in ISO 8601 unless numbers were requested, and their volumes are whole.
         "candlewick" => volumes_are_whole && time.is_none_or(|time| time.offset.is_some()),
         // Numbers, or text without a zone if a format was asked for.
         "dukascopy-node" => time.is_none_or(|time| is_millis(time) || time.offset.is_none()),
@@ -182,7 +182,7 @@ fn zone_of(dialect: &Dialect, columns: &Columns, time: Option<FileTime>) -> Zone
     }
 }
 
-/// True if a name of a header is this one of the table, which may end in a `*` or begin with one.
+/// True if the name of a column is `wanted`, a name of the table that may end in a `*` or begin with one.
 fn is_named(name: &str, wanted: &str) -> bool {
     match (wanted.strip_suffix('*'), wanted.strip_prefix('*')) {
         (Some(start), _) => name.starts_with(start),
@@ -239,7 +239,7 @@ fn looks_like(positions: &[Position], fields: &[&[u8]]) -> bool {
         })
 }
 
-/// True for what programs write where a value is missing.
+/// True for the texts that programs write in place of a missing value.
 #[must_use]
 pub(crate) fn is_nothing(field: &[u8]) -> bool {
     field.is_empty()
@@ -307,13 +307,14 @@ pub(crate) fn first_time(columns: &Columns, fields: &Fields<'_>) -> Option<FileT
         text.push(b' ');
         text.extend_from_slice(fields.get(time));
     }
-    // Either order will do to know the form.
+    // The form is the same in either order.
     let day_first = day_and_month(&text).is_none_or(|(_, second)| second <= 12);
     let order = if day_first { DayMonth::DayFirst } else { DayMonth::MonthFirst };
     parse_time(&text, order).ok()
 }
 
-/// A comma before fractions is believed only where it does not delimit, and where each number of the sample has one.
+/// The decimal mark: a comma only if it does not delimit fields, and if prices of the sample have commas and none has
+/// a point.
 pub(crate) fn decimal_mark<'a>(delimiter: u8, columns: &Columns, rows: impl Iterator<Item = Fields<'a>>) -> u8 {
     if delimiter == b',' {
         return b'.';

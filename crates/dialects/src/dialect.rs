@@ -87,9 +87,9 @@ pub(crate) enum Shape {
 /// The zone of the times of a dialect, where their text has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZoneRule {
-    /// Always this one.
+    /// Times are always in this zone.
     Says(&'static str),
-    /// The one in the header's name of the time, such as `Time (EET)`.
+    /// The zone that the header names with the time, such as `Time (EET)`.
     InHeader,
     /// The file does not say it.
     Unsaid,

@@ -1,7 +1,7 @@
 //! MetaTrader 4's `.hst` files: a header of 148 bytes and candles of 44 (version 400) or 60 bytes (401), little-endian.
 //!
 //! The layout is that of the headers of rosasurfer/mt4-expander and EA31337/MT-Formats. Version 400 has the low before the
-//! high. Prices are doubles, which are written with the digits that the header names; a price that is not as many digits is
+//! high. Prices are doubles, which are written with the digits that the header names; a price that has more digits is
 //! refused.
 
 use candle::{Ohlc, Price, Timeframe, Volume};
@@ -58,7 +58,7 @@ impl HstHeader {
             return Some(Err(format!("has a period of {minutes} minutes, which is not a timeframe")));
         };
         let Some(digits) = usize::try_from(digits).ok().filter(|_| digits <= MAX_DIGITS) else {
-            return Some(Err(format!("has prices of {digits} digits, which cannot be")));
+            return Some(Err(format!("has prices of {digits} digits; candles have from 0 to {MAX_DIGITS}")));
         };
         Some(Ok(Self { version, symbol: String::from_utf8_lossy(name).into_owned(), timeframe, digits }))
     }
@@ -78,7 +78,7 @@ impl HstHeader {
     /// Reads a candle.
     ///
     /// # Errors
-    /// When a price has more digits than the header names, or prices or volume cannot be.
+    /// When a price has more digits than the header names, or the prices or the volume are not those of a candle.
     pub fn row<'a>(&self, record: &'a [u8], volume: VolumeChoice) -> Result<Row<'a>, Fault> {
         let double = |at: usize| f64::from_le_bytes(bytes(record, at));
         let (reading, prices, ticks) = if self.version == 400 {
@@ -107,7 +107,7 @@ impl HstHeader {
         Ok(Row { reading, offset: None, ohlc, volume, ticker: &[], timeframe: None })
     }
 
-    /// A double as the decimal of so many digits that it stands for.
+    /// The decimal with `digits` digits after the point that a double stands for.
     fn decimal(double: f64, digits: usize, name: &str) -> Result<String, Fault> {
         let text = format!("{double:.digits$}");
         let near = text.parse::<f64>().is_ok_and(|near| (near - double).abs() <= MAX_ERROR);

@@ -32,7 +32,7 @@ pub(crate) struct Entry {
 pub(crate) enum Placed {
     /// Its instant.
     At(i64),
-    /// It is the one before it, once more.
+    /// It repeats the entry before it.
     Again,
     /// It has a fault.
     Wrong(Fault),
@@ -127,7 +127,7 @@ impl Order {
         }
     }
 
-    /// Places what waits.
+    /// Places the held entries.
     pub(crate) fn settle(
         &mut self,
         rules: &OrderRules,
@@ -191,7 +191,8 @@ impl Order {
         }
         let by_clock = (entry.reading - before.reading).abs();
         let (steps, weekends) = found;
-        // By the file's clock, on which days always have 24 hours, unless the clock was set back in between.
+        // The step is counted by the file's clock, on which days always have 24 hours, unless the clock was set back
+        // in between.
         steps.add(if by_clock > 0 && (by_clock - step).abs() <= LONGEST_FOLD && by_clock >= rules.length {
             by_clock
         } else {

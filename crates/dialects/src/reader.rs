@@ -14,12 +14,12 @@ use crate::zone::Weekends;
 /// The maximum number of tickers that are listed as having no symbol.
 const MAX_UNNAMED: usize = 20;
 
-/// How the instruments of a file are named.
+/// The names of the instruments of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Symbols {
-    /// All of it is this one, and a column of tickers may hold one ticker.
+    /// The whole file is of this instrument, and a column of tickers may hold only one ticker.
     One(Symbol),
-    /// By its column of tickers.
+    /// Its column of tickers names them.
     ByTicker {
         /// The symbols of tickers.
         named: BTreeMap<String, Symbol>,
@@ -28,7 +28,7 @@ pub enum Symbols {
     },
 }
 
-/// How candles are made of rows.
+/// The options for making candles of rows.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// The clock of the file; `None` if each line says its offset.
@@ -39,7 +39,7 @@ pub struct ReadOptions {
     pub falling: bool,
     /// True if times are those at which candles close.
     pub labels_close: bool,
-    /// The meaning of a local time that comes twice, and once in the file.
+    /// The meaning of a local time that comes twice in the zone and once in the file.
     pub ambiguous: Option<Ambiguous>,
     /// The instruments.
     pub symbols: Symbols,
@@ -47,7 +47,7 @@ pub struct ReadOptions {
     pub now: Timestamp,
 }
 
-/// The numbers of lines by their content: `candles` is the sum of the others, with `read` as those that are handed on.
+/// The numbers of lines by their content. `candles` is the sum of all below it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Lines, without those before the first candle.
@@ -68,7 +68,7 @@ pub struct Counts {
     pub faults: u64,
 }
 
-/// Takes what a file holds.
+/// Receives the candles and the faults of a file.
 pub trait Output {
     /// A candle.
     fn candle(&mut self, candle: Candle);
@@ -94,10 +94,10 @@ pub struct FileReader {
 }
 
 impl FileReader {
-    /// Reads rows by `rows` into candles by `options`.
+    /// A reader that reads lines with `rows` and makes candles of them as `options` says.
     #[must_use]
     pub fn new(rows: RowReader, options: ReadOptions) -> Self {
-        // A month is taken for the longest one, since it only matters which gaps are weekends.
+        // A month counts as 31 days, because its length only decides which gaps are weekends.
         let length = options.timeframe.length().unwrap_or(31 * 86_400);
         let rules = OrderRules { falling: options.falling, ambiguous: options.ambiguous, length };
         Self {
@@ -121,7 +121,7 @@ impl FileReader {
         &self.rows
     }
 
-    /// How candles are made of rows.
+    /// The options for making candles of rows.
     #[must_use]
     pub fn options(&self) -> &ReadOptions {
         &self.options
@@ -162,7 +162,7 @@ impl FileReader {
         Some((self.first?, self.newest?))
     }
 
-    /// Reads a line, without what ends it. `number` counts the lines of the file from 1.
+    /// Reads a line, given without its line ending. `number` counts the lines of the file from 1.
     pub fn line(&mut self, number: u64, line: &[u8], output: &mut impl Output) {
         self.counts.lines += 1;
         let content = match self.rows.read(line) {
@@ -189,7 +189,7 @@ impl FileReader {
         }
     }
 
-    /// Takes a line that cannot be read as such.
+    /// Counts a line that could not be read from the file, such as one that is too long.
     pub fn unreadable(&mut self, number: u64, fault: Fault, output: &mut impl Output) {
         self.counts.lines += 1;
         self.counts.candles += 1;
@@ -233,7 +233,7 @@ impl FileReader {
         self.with_series(at, text, output, |order, rules, found, place| order.push(entry, offset, rules, found, place));
     }
 
-    /// Calls the order of a series, and hands on what it places.
+    /// Calls `call` with the order of a series, and hands on the entries that it places.
     fn with_series<O: Output>(
         &mut self,
         at: usize,

@@ -41,10 +41,10 @@ pub enum LineContent<'a> {
     Flat,
 }
 
-/// The kind of a fault, from which follows what may help against it.
+/// The kind of a fault, by which advice is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// The line has no such shape.
+    /// The line does not have the shape of the file.
     Shape,
     /// Its time cannot be read.
     Time,
@@ -90,7 +90,7 @@ impl Fault {
     }
 }
 
-/// How rows are read, beside the layout.
+/// The options for reading rows, besides the layout.
 #[derive(Debug, Clone, Copy)]
 pub struct RowOptions {
     /// The source of the volume.
@@ -129,7 +129,7 @@ impl RowReader {
         Self { form: layout.form, layout, options, format, volume, loss: Loss::default() }
     }
 
-    /// A reader of the same lines that leaves volumes alone, so that times can be looked at whatever they are.
+    /// A reader of the same lines that ignores volumes, so that a fault in a volume does not hide a line's time.
     pub(crate) fn for_times(&self) -> Self {
         let options = RowOptions { volume: VolumeChoice::None, drop_flat: false, ..self.options };
         Self { options, volume: None, ..self.clone() }
@@ -159,7 +159,7 @@ impl RowReader {
         self.loss
     }
 
-    /// Reads a line, without what ends it.
+    /// Reads a line, given without its line ending.
     ///
     /// # Errors
     /// The mistake in the line.
@@ -280,7 +280,7 @@ fn volume_fault(field: &[u8], error: VolumeError) -> Fault {
     }
 }
 
-/// The mistake alone, without the advice for those who post candles.
+/// The mistake alone, without the advice that is meant for clients that post candles.
 fn wrong(message: &str) -> &str {
     message.split("; send ").next().unwrap_or(message)
 }
@@ -289,7 +289,8 @@ fn wrong(message: &str) -> &str {
 fn number_text(field: &[u8], decimal: u8) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(field);
     if decimal == b',' {
-        // A point beside it would separate thousands, and a text with two points is refused.
+        // Where commas precede decimals, a point separates thousands. It is replaced by an apostrophe, so that the
+        // number is refused.
         return Cow::Owned(text.replace('.', "'").replace(',', "."));
     }
     text

@@ -17,7 +17,7 @@ pub struct Sample {
     pub falling: bool,
     /// The first time: as it is written, and its reading with the offset that it says.
     pub first_time: Option<(String, i64, Option<i64>)>,
-    /// True if the file says the timeframe in a column, and which.
+    /// The timeframe, if a column of the file says it.
     pub timeframe: Option<candle::Timeframe>,
 }
 

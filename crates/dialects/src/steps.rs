@@ -1,9 +1,9 @@
-//! The steps between neighbouring candles, which tell the timeframe.
+//! The steps between neighbouring candles, from which the timeframe is derived.
 
 use candle::Timeframe;
 
 const DAY: i64 = 86_400;
-/// The number of different steps that are counted on their own.
+/// The maximum number of different steps that are counted separately.
 const MAX_LENGTHS: usize = 64;
 
 /// The number of times that each step between two neighbouring candles occurs.
@@ -13,7 +13,7 @@ pub struct Steps {
     total: u64,
 }
 
-/// The timeframe that the steps tell.
+/// The timeframe that follows from the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepTimeframe {
     /// The timeframe.
@@ -31,7 +31,7 @@ impl StepTimeframe {
         self.steps * 2 > self.total
     }
 
-    /// The share of its steps in per cent, with two decimals and never rounded up to all.
+    /// The share of its steps in per cent, with two decimals and never rounded up to 100.
     #[must_use]
     pub fn share(&self) -> String {
         let hundredths = u128::from(self.steps) * 10_000 / u128::from(self.total.max(1));

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// The order of day and month in dates that begin with neither the year.
+/// The order of day and month in dates that do not begin with the year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DayMonth {
     /// 31/12/2025.
@@ -99,7 +99,7 @@ impl Cursor<'_> {
         found
     }
 
-    /// A number of at most `most` digits, and how many it has.
+    /// Reads a number of at most `most` digits. Returns the number and how many digits it has.
     fn number(&mut self, most: usize) -> Option<(i64, usize)> {
         let mut number = 0_i64;
         let mut digits = 0;
@@ -155,7 +155,7 @@ pub fn parse_time(text: &[u8], order: DayMonth) -> Result<FileTime, TimeError> {
     Ok(FileTime { reading: days * 86_400 + seconds, offset, form })
 }
 
-/// The form of most lines of all files, `2025.08.04 00:01` and `2025.08.04 00:01:00` with any separator, at once.
+/// Reads the most common forms, `2025.08.04 00:01` and `2025.08.04 00:01:00` with any separator, without a cursor.
 fn parse_usual(text: &[u8]) -> Option<FileTime> {
     if text.len() != 19 && text.len() != 16 {
         return None;
@@ -187,7 +187,7 @@ fn parse_usual(text: &[u8]) -> Option<FileTime> {
     Some(FileTime { reading: days * 86_400 + hour * 3600 + minute * 60 + second, offset: None, form })
 }
 
-/// An epoch number, whose unit its size decides: seconds up to the year 5138, then milliseconds, microseconds and
+/// An epoch number. Its size decides its unit: seconds up to the year 5138, then milliseconds, microseconds and
 /// nanoseconds.
 pub(crate) fn parse_epoch(text: &[u8]) -> Result<FileTime, TimeError> {
     let mut cursor = Cursor(text);
@@ -304,14 +304,14 @@ fn parse_zone(cursor: &mut Cursor<'_>) -> Result<Option<i64>, TimeError> {
         4 => (number / 100, number % 100),
         _ => return Err(TimeError::Unknown),
     };
-    // Python writes the seconds of offsets before there were standard ones.
+    // A text behind the offset is refused, such as the seconds that Python writes for offsets of local mean time.
     if !cursor.0.is_empty() || hours > 14 || minutes > 59 {
         return Err(TimeError::Unknown);
     }
     Ok(Some(sign * (hours * 3600 + minutes * 60)))
 }
 
-/// The two numbers before a year that comes last, from which a whole file may tell day and month apart.
+/// The two numbers before a year that comes last. Those of a whole file may show which of them is the day.
 #[must_use]
 pub(crate) fn day_and_month(text: &[u8]) -> Option<(i64, i64)> {
     let mut cursor = Cursor(text);

@@ -79,7 +79,7 @@ impl std::fmt::Display for Loss {
 /// Reads a volume as `choice` says. `decimal` is the mark before fractions.
 pub(crate) fn read(field: &str, choice: VolumeChoice, loss: &mut Loss) -> Result<Volume, VolumeError> {
     let other = |error: candle::ValueError| VolumeError::Other(error.message);
-    // The usual one: digits alone.
+    // The usual volume has digits only.
     if !matches!(choice, VolumeChoice::Scaled(_))
         && (1..=18).contains(&field.len())
         && field.bytes().all(|byte| byte.is_ascii_digit())

@@ -67,7 +67,7 @@ pub struct Evidence {
     pub weekends: usize,
     /// Those that begin at 17:00 in New York under the zone, if one is given.
     pub fit: Option<usize>,
-    /// The usual zones under which at least one does, most first.
+    /// The usual zones under which at least one weekend does, and their numbers of weekends, highest first.
     pub usual: Vec<(&'static str, usize)>,
 }
 
@@ -79,8 +79,8 @@ impl Weekends {
         }
     }
 
-    /// Counts the weekends that begin at 17:00 in New York under `clock`, and under the usual zones. Returns `None` if
-    /// under none of them most do, as in files of shares or of assets that always trade.
+    /// Counts the weekends that begin at 17:00 in New York under `clock`, and under the usual zones. Returns `None`
+    /// if four of five do under none of them, as in files of shares or of assets that always trade.
     #[must_use]
     pub fn evidence(&self, clock: Option<&WallClock>) -> Option<Evidence> {
         let fit = clock.map(|clock| self.fit(clock));
@@ -117,8 +117,8 @@ impl Evidence {
         self.usual.first().copied().filter(|&(_, count)| count >= fit + 2 || (fit == 0 && count > 0))
     }
 
-    /// The zones as a sentence has them: `with New York + 7 h, 363 of 364 weekends begin at 17:00 in New York; …`. The
-    /// three that matter are named even if no weekend fits them.
+    /// The zones as a part of a sentence: `with New York + 7 h, 363 of 364 weekends begin at 17:00 in New York; …`.
+    /// It names three zones, even if no weekend fits them.
     #[must_use]
     pub fn comparison(&self) -> String {
         let mut zones: Vec<(&str, usize)> = self.usual.iter().take(3).copied().collect();

@@ -102,7 +102,8 @@ impl Cursor {
         self.begun = true;
         self.seen = tail.revision();
         self.newest = self.newest.max(newest.unwrap_or(i64::MIN));
-        // Candles that were deleted between two looks are not asked for again.
+        // Moves on even if the candles in between were deleted between two looks, so that they are not read again and
+        // again.
         if self.newest < tail.complete_from() && tail.complete_from() != i64::MAX {
             self.newest = tail.complete_from();
         }

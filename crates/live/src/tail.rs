@@ -139,14 +139,14 @@ impl Tail {
         let (mut entries, mut known) = if continues {
             let (older, known): (Vec<_>, Vec<_>) =
                 known.into_iter().partition(|entry| entry.state.time < look.complete_from);
-            // States below the completeness of the look replace those of their times.
+            // States of the look from before its `complete_from` replace those of the same times.
             let is_seen = |entry: &Entry| look.states.iter().any(|state| state.time == entry.state.time);
             let (seen, older): (Vec<_>, Vec<_>) = older.into_iter().partition(is_seen);
             (older, seen.into_iter().chain(known).collect::<Vec<_>>().into_iter().peekable())
         } else {
             (Vec::new(), known.into_iter().peekable())
         };
-        // Of what lies before the tail it is not known whether it is new, so it counts as known to every client.
+        // A state before the tail may be old, so it gets revision 0, which counts as known to every client.
         let known_from = if continues { self.complete_from() } else { i64::MIN };
         for state in look.states {
             while known.next_if(|entry| entry.state.time < state.time).is_some() {}
@@ -182,7 +182,7 @@ impl Tail {
             let next = &mut self.histories[0];
             next.from = next.from.min(oldest.from);
             next.to = next.to.max(oldest.to);
-            // A kind that the record holds says more about what to do.
+            // The kind that the record of changes holds is kept, because it says more about what to do.
             next.kind = if next.kind.is_recorded() { next.kind } else { oldest.kind };
         }
     }

@@ -1,9 +1,9 @@
 //! An invented market: candles of six symbols for any minute since 2000, always the same ones.
 //!
-//! A price is a sum of smooth noise over spans from two years down to 25 seconds ([`noise`]), each as strong as the root
-//! of its span, which is how far prices wander. So any instant can be asked for by itself, history and live candles fit
-//! together, and two programs invent the same market. Forex rests from Friday to Sunday 17:00 in New York, and its
-//! volume follows the hours of London and New York.
+//! A price is a sum of smooth noise over spans from two years down to 25 seconds ([`noise`]), each with a height in
+//! proportion to the square root of its span, as in a random walk. Any instant is therefore computed by itself,
+//! history and live candles fit together, and two programs invent the same market. Forex rests from Friday to Sunday
+//! 17:00 in New York, and its volume follows the hours of London and New York.
 //!
 //! ```
 //! let mut market = market::Market::new();
@@ -25,7 +25,7 @@ use noise::Octave;
 
 /// The milliseconds of a minute.
 const MINUTE: i64 = 60_000;
-/// The milliseconds between two instants of a minute at which the price is looked at.
+/// The milliseconds between two prices of a minute.
 const STEP: i64 = 5_000;
 const HOUR: f64 = 3_600_000.0;
 const YEAR: f64 = 365.25 * 24.0 * HOUR;
@@ -39,11 +39,11 @@ pub struct Instrument {
     pub digits: u32,
     /// The price around which it moves.
     level: f64,
-    /// The distance that it wanders in a year, as a part of the level.
+    /// The size of its moves in a year, as a part of the level.
     volatility: f64,
-    /// Ticks in a minute of a busy hour.
+    /// The number of ticks in a minute of a busy hour.
     ticks: f64,
-    /// When it trades, in TradingView's notation and New York's time; `None` for always.
+    /// Its trading hours, in TradingView's notation and New York's time; `None` if it always trades.
     session: Option<&'static str>,
     seed: u64,
 }
@@ -77,10 +77,10 @@ const SPANS: [f64; 12] = [
     0.25 * HOUR,
     0.03 * HOUR,
 ];
-/// The number of spans that are so long that the price moves evenly within a minute.
+/// The number of long spans. Their noise changes so little within a minute that it is interpolated.
 const LONG_SPANS: usize = 8;
 
-/// Invents candles. It remembers where it looked last, so neighbouring minutes cost less.
+/// Invents candles. It keeps New York's offset of the last minute, so minutes near it cost less.
 #[derive(Debug, Clone)]
 pub struct Market {
     new_york: LocalClock,
@@ -174,7 +174,8 @@ impl<'i> Path<'i> {
 }
 
 fn octave(instrument: &Instrument, number: usize, span: f64) -> Octave {
-    // The root of a number below 4, by Newton, because the last digit of a library's root differs between platforms.
+    // The square root of a number below 4 by Newton's method, because the last digit of a library's root differs
+    // between platforms.
     let share = span / YEAR;
     let mut root = 1.0;
     for _ in 0..24 {
@@ -183,9 +184,9 @@ fn octave(instrument: &Instrument, number: usize, span: f64) -> Octave {
     Octave { seed: instrument.seed * 64 + number as u64, span, height: instrument.volatility * root }
 }
 
-/// How busy a minute is, by New York's clock: 1 while London and New York overlap, a fifth at night.
+/// The activity of a minute by New York's clock: 1 while London and New York overlap, a fifth at night.
 fn activity(local: i64) -> f64 {
-    /// Hours of New York's day and how busy they are; between them it changes evenly.
+    /// Hours of New York's day and their activity, which is interpolated between them.
     const DAY: [(f64, f64); 8] =
         [(0.0, 0.35), (3.0, 0.8), (5.0, 0.7), (8.5, 1.0), (11.0, 0.95), (16.0, 0.4), (18.0, 0.2), (24.0, 0.35)];
     let hour = whole(local.rem_euclid(24 * 60 * MINUTE)) / HOUR;
@@ -238,7 +239,7 @@ mod tests {
                 assert_eq!(candle.is_some(), market.is_open(instrument, opened));
             }
         }
-        // Known ones, so that no change of the code changes the market unnoticed.
+        // These candles are fixed, so that a change of the code cannot change the market unnoticed.
         let known = |symbol: &str, opened| {
             let instrument = INSTRUMENTS.iter().find(|instrument| instrument.symbol == symbol).unwrap();
             let candle = Market::new().candle(instrument, opened).unwrap();

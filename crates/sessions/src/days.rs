@@ -2,16 +2,18 @@
 
 use super::{DAY, HOUR};
 
-/// A pause that ends a trading day. Shorter ones, such as the minutes in which a broker's day changes, do not.
+/// The minimum pause that ends a trading day. Shorter pauses, such as the minutes in which a broker's day changes, do
+/// not.
 const DAY_BREAK: i64 = HOUR;
-/// A run of expected slots that is longer has several trading days.
+/// The maximum length of a run of expected slots that counts as one trading day.
 const LONGEST_DAY: i64 = 25 * HOUR;
 
-/// Numbers the trading days of a week, and says for each slot which one it belongs to. Slots that are not expected belong to
+/// Returns the number of the trading day that each slot of a week belongs to. Slots that are not expected belong to
 /// the day before them.
 ///
-/// A day is a run of expected slots between two pauses of an hour or more. A run that goes on for more than 25 hours, as that
-/// of Forex from Sunday to Friday, is cut into days of 24 hours from its end on; a week without a pause, at local midnight.
+/// A day is a run of expected slots between two pauses of an hour or more. A run of more than 25 hours, such as that
+/// of Forex from Sunday to Friday, is cut into days of 24 hours, counted back from its end. A week without a pause is
+/// cut at local midnight.
 pub(crate) fn trading_days(expected: &[bool], length: i64) -> Vec<u16> {
     let slots = expected.len();
     if length >= DAY {
@@ -31,7 +33,7 @@ pub(crate) fn trading_days(expected: &[bool], length: i64) -> Vec<u16> {
         let last = (at..run).rev().find(|&place| expected[(start + place) % slots]).unwrap_or(at);
         let whole_days = |from: usize| if last + 1 - at > longest { last.saturating_sub(from) / per_day } else { 0 };
         for place in at..run {
-            // Counted from the end of the run, the days before the last one are whole.
+            // Days are counted back from the end of the run, so that only the first one may be shorter.
             days[(start + place) % slots] = number(day + whole_days(at) - whole_days(place));
         }
         day += 1 + whole_days(at);

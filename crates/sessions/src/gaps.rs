@@ -1,9 +1,9 @@
 use super::{Grid, Week};
 
-/// The look of a gap.
+/// The kind of a gap, by its place in the trading days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapKind {
-    /// A trading day is missing, or at least the last quarter of one: what holidays look like.
+    /// A trading day is missing, or at least the last quarter of one, as on holidays.
     Closure,
     /// Anything else.
     Hole,
@@ -18,7 +18,7 @@ pub struct Gap {
     pub to: i64,
     /// The number of its periods.
     pub missing: u64,
-    /// Its look.
+    /// Its kind.
     pub kind: GapKind,
 }
 
@@ -53,7 +53,7 @@ pub struct Gaps<'a, C> {
 #[derive(Debug)]
 struct OpenGap {
     gap: Gap,
-    /// Its newest period, the trading day of that, and the number of missing periods of the day so far.
+    /// Its newest period, the trading day of that period, and the number of missing periods of this day so far.
     newest: i64,
     day: u16,
     of_day: u64,
@@ -70,7 +70,7 @@ impl<'a, C: FnMut(i64) -> i64> Gaps<'a, C> {
         Self { week, grid, next, last, min, limit, report, open: None }
     }
 
-    /// Adds the candle that opened at an instant, which is not before that of the candle before.
+    /// Adds a candle by its opening time, which must not be before that of the last one.
     pub fn add(&mut self, opened: i64) {
         let period = self.grid.period(opened);
         self.skip_to(period);
@@ -92,7 +92,7 @@ impl<'a, C: FnMut(i64) -> i64> Gaps<'a, C> {
         self.report
     }
 
-    /// Counts the periods before `period` that nothing was added for as missing.
+    /// Counts the expected periods before `period` that got no candle as missing.
     fn skip_to(&mut self, period: i64) {
         while self.next < period.min(self.last + 1) {
             let slot = self.grid.slot(self.next);
@@ -112,11 +112,11 @@ impl<'a, C: FnMut(i64) -> i64> Gaps<'a, C> {
             self.open = Some(OpenGap { gap, newest: period, day, of_day: 1 });
             return;
         };
-        // Half a week later it is the same day of another week.
+        // Periods more than half a week apart belong to the same day of different weeks.
         if open.day == day && (period - open.newest) * 2 <= slots {
             open.of_day += 1;
         } else {
-            // The gap reached the end of the day before.
+            // The gap reached the end of the previous trading day.
             if is_closure(self.week, open.day, open.of_day) {
                 open.gap.kind = GapKind::Closure;
             }
@@ -155,7 +155,7 @@ fn expected_of(week: &Week, day: u16) -> u64 {
     slots.filter(|(expected, of)| **expected && **of == day).count() as u64
 }
 
-/// True if so many missing periods up to a day's end are at least a quarter of it.
+/// True if the number of missing periods at the end of a trading day is at least a quarter of the day.
 fn is_closure(week: &Week, day: u16, missing: u64) -> bool {
     missing * 4 >= expected_of(week, day)
 }

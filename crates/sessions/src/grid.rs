@@ -10,15 +10,15 @@ use super::{HOUR, MONDAY, WEEK};
 #[derive(Debug, Clone)]
 pub struct Grid<C> {
     length: i64,
-    /// Milliseconds from the local Monday's beginning to the opening of a period, less than a length.
+    /// Milliseconds from the beginning of the local Monday to the first opening of a period, less than a length.
     phase: i64,
     clock: C,
 }
 
 impl<C: FnMut(i64) -> i64> Grid<C> {
-    /// The periods of `timeframe` by a local clock. `phase` is how many milliseconds periods open after the multiples of
-    /// their length since the local Monday; it counts only for those above an hour. `None` for months, whose periods have
-    /// no place in the week.
+    /// The periods of `timeframe` by a local clock. `phase` is the number of milliseconds by which periods open after
+    /// the multiples of their length since the local Monday; it only counts for periods above an hour. `None` for
+    /// months, whose periods have no place in the week.
     pub fn new(timeframe: Timeframe, phase: i64, clock: C) -> Option<Self> {
         let length = timeframe.length()? * 1000;
         Some(Self { length, phase: if length > HOUR { phase } else { 0 }, clock })

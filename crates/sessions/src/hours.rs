@@ -25,7 +25,7 @@ pub struct Hours {
     day_start: Option<i64>,
 }
 
-/// The refusal of a session.
+/// The error for a text that is not a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoursError;
 

@@ -5,9 +5,9 @@ use super::{DAY, Grid, Hours, MINUTE, WEEK};
 
 /// The number of weeks that a week is learned from.
 pub const LEARNED_WEEKS: i64 = 26;
-/// The minimum of them that have to hold a candle.
+/// The minimum number of weeks with a candle that a week is learned from.
 pub const MIN_LEARNED_WEEKS: u32 = 8;
-/// A slot is expected if this share of the weeks holds a candle in it: four of five.
+/// The share of weeks that have to hold a candle in a slot so that the slot is expected: four of five.
 const EXPECTED_SHARE: (u32, u32) = (4, 5);
 
 /// The slots of a week in which a market trades.
@@ -18,7 +18,7 @@ pub struct Week {
     pub(crate) days: Vec<u16>,
 }
 
-/// A week that was learned, and from how many weeks with candles.
+/// A learned week, and the number of weeks that it was learned from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LearnedWeek {
     /// The week.
@@ -27,17 +27,17 @@ pub struct LearnedWeek {
     pub weeks: u32,
 }
 
-/// In which of the last [`LEARNED_WEEKS`] each slot holds a candle.
+/// Records which of the last [`LEARNED_WEEKS`] weeks hold a candle in each slot.
 #[derive(Debug, Clone)]
 pub struct Presence {
     end: i64,
-    /// A bit for each week, by slot.
+    /// For each slot, one bit per week.
     slots: Vec<u32>,
     length: i64,
 }
 
 impl Presence {
-    /// Nothing yet of the weeks before `end`.
+    /// An empty record of the weeks before `end`.
     #[must_use]
     pub fn before<C: FnMut(i64) -> i64>(end: i64, grid: &Grid<C>) -> Self {
         Self { end, slots: vec![0; grid.slots()], length: grid.length() }
@@ -61,8 +61,8 @@ impl Presence {
         }
     }
 
-    /// The week in which a slot is expected if four of five weeks hold a candle in it. Weeks without any candle do not count,
-    /// because a feed that was off says nothing about the market.
+    /// Learns the week: a slot is expected if four of five weeks hold a candle in it. Weeks without any candle do not
+    /// count, because a feed that was off says nothing about the market.
     ///
     /// # Errors
     /// The number of weeks with candles, if there are fewer than [`MIN_LEARNED_WEEKS`].
@@ -83,16 +83,17 @@ impl Week {
         Self { expected, days }
     }
 
-    /// Every period; of days, those whose trading date is a weekday. `None` for months.
+    /// A week in which every period is expected; of days, those whose trading date is from Monday to Friday. `None`
+    /// for months.
     #[must_use]
     pub fn always(timeframe: Timeframe, phase: i64) -> Option<Self> {
         let length = timeframe.length()? * 1000;
-        // The trading date is that of a day's last second.
+        // The trading date of a day is the date of its last second.
         let is_weekday = |slot: i64| (slot * length + phase + length - 1).rem_euclid(WEEK) < 5 * DAY;
         Some(Self::of((0..WEEK / length).map(|slot| length != DAY || is_weekday(slot)).collect(), length))
     }
 
-    /// The periods that open within `hours`. `None` for months.
+    /// A week in which the periods that open within `hours` are expected. `None` for months.
     #[must_use]
     pub fn given(hours: &Hours, timeframe: Timeframe, phase: i64) -> Option<Self> {
         let length = timeframe.length()? * 1000;
@@ -112,7 +113,7 @@ impl Week {
         self.expected[grid.slot(period)]
     }
 
-    /// The milliseconds between two instants that lie in expected periods. Stops to count beyond `enough`.
+    /// The milliseconds between two instants that lie in expected periods. Stops counting beyond `enough`.
     pub fn expected_time<C: FnMut(i64) -> i64>(
         &self,
         (since, until): (i64, i64),
