@@ -31,7 +31,7 @@ pub enum Role {
     Ignored,
 }
 
-/// How the values of a column look, in files without a header.
+/// The look of the values of a column, in files without a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     /// A date that begins with the year and has this separator, without a time of day.
@@ -62,7 +62,7 @@ pub(crate) enum Look {
 #[derive(Debug)]
 pub(crate) struct Position(pub(crate) &'static str, pub(crate) Role, pub(crate) Look);
 
-/// How a file of a dialect looks.
+/// The look of a file of a dialect.
 #[derive(Debug)]
 pub(crate) enum Shape {
     /// The first line names the columns.

@@ -141,7 +141,7 @@ impl RowReader {
         &self.layout
     }
 
-    /// How rows are read.
+    /// The options for reading rows.
     #[must_use]
     pub fn options(&self) -> RowOptions {
         self.options

@@ -43,7 +43,7 @@ pub struct FileTime {
     pub reading: i64,
     /// The seconds that this clock is ahead of UTC, if the text says it. An epoch number says 0.
     pub offset: Option<i64>,
-    /// How it was written.
+    /// The form in which it was written.
     pub form: TimeForm,
 }
 

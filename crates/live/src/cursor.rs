@@ -2,7 +2,7 @@
 
 use crate::tail::{Entry, History, Tail};
 
-/// Where a stream begins in a series.
+/// The start of a stream in a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// With the newest candle.

@@ -44,17 +44,17 @@ pub struct Search {
     pub method: String,
     /// The figure that was maximised.
     pub objective: Objective,
-    /// The origin of random numbers.
+    /// The seed of the search's random numbers.
     pub seed: u64,
-    /// The fewest trades that a set has to make to rank before those that make fewer.
+    /// The minimum number of trades that a set has to make. Sets with fewer trades rank behind all others.
     pub min_trades: usize,
     /// The place of the report's parameters among the sets; 1 is the winner.
     pub rank: usize,
     /// Points tried, in all windows and repetitions.
     pub trials: usize,
-    /// Points evaluated; those that were tried twice count once.
+    /// Points evaluated; a point that was tried twice counts once.
     pub evaluations: usize,
-    /// Evaluated sets, best first. A report needs no more than a service keeps; it says how many there are.
+    /// Evaluated sets, best first. The best of them are enough: the report says how many there are of all.
     pub ranked: Vec<Ranked>,
     /// The objectives of all evaluated sets that have one, in any order.
     pub objectives: Vec<f64>,
@@ -62,7 +62,7 @@ pub struct Search {
     pub deflated_sharpe: Option<f64>,
     /// The probability of backtest overfitting.
     pub pbo: Option<f64>,
-    /// The median objective of the winner's neighbours by its own.
+    /// The median objective of the winner's neighbours, divided by its own.
     pub stability: Option<f64>,
     /// Figures of the report's parameters on the candles of the search.
     pub in_sample: Metrics,
@@ -104,11 +104,12 @@ pub enum OutOfSample {
 pub struct WalkForward {
     /// The windows in turn.
     pub windows: Vec<Window>,
-    /// The equity of the joined curve: times of closes, in epoch milliseconds, and money. Without it the page has no chart of it.
+    /// The equity of the joined curve: times of closes, in epoch milliseconds, and money. If it is empty, the page
+    /// has no chart of it.
     pub equity: Vec<(i64, f64)>,
     /// Figures of the joined curve.
     pub metrics: Metrics,
-    /// Objective out of sample by objective in sample.
+    /// Objective out of sample, divided by objective in sample.
     pub efficiency: Option<f64>,
 }
 
@@ -130,8 +131,8 @@ pub struct Window {
 }
 
 impl Search {
-    /// The search of an item, for a report on the set with this rank; `None` if the item has no such set. The sets are all that
-    /// were evaluated; with walk-forward they are those of the last window, as in the result.
+    /// The search of an item, for a report on the set with this rank; `None` if the item has no such set. `ranked`
+    /// holds all sets that were evaluated; with walk-forward, those of the last window, as in the result.
     #[must_use]
     pub fn of<F>(item: &Item<'_, F>, result: &ItemResult, rank: usize) -> Option<Self> {
         let chosen = result.best.get(rank.checked_sub(1)?)?;

@@ -63,7 +63,7 @@ mod write;
 
 pub use input::{OutOfSample, Ranked, Report, Search, WalkForward, Window};
 
-/// The most pages of a report.
+/// The maximum number of pages of a report.
 pub const MAX_PAGES: usize = 12;
 
 /// The report as a PDF file.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, Utc};
 pub(crate) const UNDEFINED: &str = "–";
 
 const MINUS: char = '−';
-/// From here on a number is printed with an exponent, because a table has no room for its digits.
+/// The number from which on numbers are printed with an exponent, because a table has no room for their digits.
 const MAX_PLAIN: f64 = 1e13;
 
 /// A number with `digits` after the point and commas between thousands.

@@ -14,7 +14,7 @@ pub(crate) const RIGHT: f32 = PAGE_WIDTH - 51.0;
 pub(crate) const WIDTH: f32 = RIGHT - LEFT;
 const TOP: f32 = 76.0;
 pub(crate) const BOTTOM: f32 = PAGE_HEIGHT - 62.0;
-/// Between parts that stand side by side.
+/// The space between parts that are side by side.
 pub(crate) const GUTTER: f32 = 18.0;
 const HEADER_Y: f32 = 40.0;
 const FOOTER_Y: f32 = PAGE_HEIGHT - 36.0;

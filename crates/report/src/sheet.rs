@@ -7,7 +7,7 @@ use crate::font::{Face, Glyph};
 pub(crate) struct Color(pub(crate) u8, pub(crate) u8, pub(crate) u8);
 
 impl Color {
-    /// Between this colour and another one; 0 is this one.
+    /// A mixture of this colour and another one; with a share of 0 it is this one.
     pub(crate) fn mix(self, other: Self, share: f64) -> Self {
         let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two bytes")]
@@ -28,13 +28,13 @@ pub(crate) const PALE: Color = Color(243, 245, 248);
 /// The strategy, and everything that is good. Dark enough to print as a dark grey.
 pub(crate) const ACCENT: Color = Color(24, 72, 120);
 pub(crate) const ACCENT_PALE: Color = Color(214, 226, 239);
-/// Losses and drawdowns. In grey it is lighter than the accent; signs tell the two apart as well.
+/// Losses and drawdowns. In grey it is lighter than the accent; signs distinguish the two as well.
 pub(crate) const LOSS: Color = Color(176, 74, 40);
 pub(crate) const LOSS_PALE: Color = Color(247, 226, 214);
 /// Comparisons, such as holding the market.
 pub(crate) const GREY: Color = Color(140, 149, 161);
 
-/// How a text looks.
+/// The look of a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Style {
     pub(crate) face: Face,
@@ -99,7 +99,7 @@ impl Area {
         self.y + self.height
     }
 
-    /// Without this much on each side.
+    /// The area without margins of these widths.
     pub(crate) fn inset(self, left: f32, top: f32, right: f32, bottom: f32) -> Self {
         Self {
             x: self.x + left,

@@ -4,7 +4,8 @@ use research::Parameter;
 
 use crate::{chart::HeatMap, input::Ranked};
 
-/// The most columns and rows of a heat map. More values share a column.
+/// The maximum numbers of columns and rows of a heat map. With more values than that, neighbours share a column or a
+/// row.
 const MAX_CELLS: [usize; 2] = [14, 12];
 
 /// Values of one parameter, in groups of neighbours.

@@ -5,7 +5,7 @@ use crate::{
     sheet::{Area, Color, HAIRLINE, MUTED, Style},
 };
 
-/// How the cells of a column stand.
+/// The alignment of the cells of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
     /// From the left edge, in as many lines as it needs.
@@ -18,7 +18,7 @@ pub(crate) enum Align {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Column<'a> {
     pub(crate) title: &'a str,
-    /// Its part of the width, by the sum of all.
+    /// Its share of the width is its weight, divided by the sum of all weights.
     pub(crate) weight: f32,
     pub(crate) align: Align,
 }

@@ -12,7 +12,7 @@ use std::{
 /// The columns of one series before they are checked. All have one entry per bar, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Columns {
-    /// Where each bar begins, in epoch milliseconds (UTC).
+    /// The opening time of each bar, in epoch milliseconds (UTC).
     pub time: Vec<i64>,
     /// First price of each bar.
     pub open: Vec<f64>,
@@ -34,7 +34,8 @@ pub struct TickGrid {
 }
 
 impl TickGrid {
-    /// The most digits behind the point; a double has no more than 15 that can be relied on.
+    /// The maximum number of digits behind the point, because a double has only 15 significant digits that are
+    /// reliable.
     pub const MAX_DIGITS: u8 = 15;
 
     /// A grid whose step is `tick`, printed with `digits` digits behind the point.
@@ -56,7 +57,8 @@ impl TickGrid {
     /// # Errors
     /// When `digits` is above [`Self::MAX_DIGITS`].
     pub fn of_digits(digits: u8) -> Result<Self, BarsError> {
-        // Parsed, because a product of ten times 0.1 is not the double that is nearest to a power of ten.
+        // The step is parsed, because a product of 0.1 with itself is not always the double that is nearest to the
+        // power of ten.
         let tick = format!("1e-{digits}").parse().map_err(|_| BarsError::Digits(digits))?;
         Self::new(tick, digits)
     }
@@ -95,7 +97,7 @@ impl TickGrid {
 #[derive(Debug, Clone)]
 pub struct Bars {
     columns: Arc<Columns>,
-    /// Names the columns for caches; unlike an address it is never used again.
+    /// Identifies the columns in caches. Unlike an address, it is never reused.
     id: u64,
     range: Range<usize>,
     grid: TickGrid,
@@ -105,8 +107,8 @@ pub struct Bars {
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl Bars {
-    /// Checks and takes the columns of a series. `period` is the length of a bar in milliseconds, where one length is known:
-    /// months have none.
+    /// Checks and takes the columns of a series. `period` is the length of a bar in milliseconds; `None` if bars
+    /// differ in length, as months do.
     ///
     /// # Errors
     /// When the columns differ in length, times do not ascend, a number is not finite, a high or low does not enclose its bar's
@@ -133,7 +135,7 @@ impl Bars {
         self.range.is_empty()
     }
 
-    /// The bars of `range`, counted from the first bar of these. What lies outside is left out.
+    /// The bars of `range`, counted from the first bar of these. Bars outside of these are left out.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
         let end = self.range.end.min(self.range.start.saturating_add(range.end));
@@ -141,7 +143,7 @@ impl Bars {
         Self { range: start..end, ..self.clone() }
     }
 
-    /// Where each bar begins, in epoch milliseconds (UTC).
+    /// The opening time of each bar, in epoch milliseconds (UTC).
     #[must_use]
     pub fn time(&self) -> &[i64] {
         &self.columns.time[self.range.clone()]
@@ -195,7 +197,7 @@ impl Bars {
         self.grid.digits
     }
 
-    /// The length of a bar in milliseconds, where one length is known.
+    /// The length of a bar in milliseconds; `None` if bars differ in length.
     #[must_use]
     pub fn period(&self) -> Option<i64> {
         self.period
@@ -243,7 +245,7 @@ impl fmt::Display for ColumnName {
     }
 }
 
-/// Why columns or a grid were refused. Bars are counted from 0.
+/// The reason for which columns or a grid were refused. Bars are counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum BarsError {
     /// A column has another length than the times.

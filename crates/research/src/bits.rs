@@ -1,6 +1,6 @@
 //! A set of bars.
 
-/// A set of bars: one bit per bar, 64 to a word, so that stretches without a member are skipped a word at a time.
+/// A set of bars: one bit per bar, 64 bits per word, so that stretches without a member are skipped word by word.
 ///
 /// ```
 /// use research::Bits;
@@ -37,7 +37,7 @@ impl Bits {
         bits
     }
 
-    /// The set of those of `len` bars for which `holds`.
+    /// The set of the bars below `len` for which `holds` is true.
     #[must_use]
     pub fn from_fn(len: usize, mut holds: impl FnMut(usize) -> bool) -> Self {
         let words = (0..len.div_ceil(WORD))
@@ -73,7 +73,7 @@ impl Bits {
         self.len
     }
 
-    /// True if there is no bar at all. A set without members is found by `iter_ones().next()`.
+    /// True if there is no bar at all. To find out if a set has no members, call `iter_ones().next()`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -130,7 +130,7 @@ impl Bits {
     /// The bars that are members of both.
     ///
     /// # Panics
-    /// When the sets have different numbers of bars, as all that combine two sets do.
+    /// When the sets have different numbers of bars.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         self.combine(other, |a, b| a & b)
@@ -162,7 +162,8 @@ impl Bits {
         bits
     }
 
-    /// Each member moved `bars` later. The first `bars` bars are not members, and what passes the end is dropped.
+    /// Each member moved `bars` later. The first `bars` bars are not members, and members that pass the end are
+    /// dropped.
     #[must_use]
     pub fn shifted(&self, bars: usize) -> Self {
         let mut bits = Self::new(self.len);

@@ -9,10 +9,11 @@ use quick_cache::{
 
 use crate::{Bars, column::Value, graph::Key};
 
-/// Columns of parts of strategies, bounded in bytes. What was not used for long is dropped first.
+/// Columns of parts of strategies, bounded in bytes. The columns that were not used for the longest time are dropped
+/// first.
 ///
-/// A part is found by its operation, its constants and the bars, so one cache serves all strategies, parameter sets and series. Threads
-/// may share it. What a strategy says does not depend on it.
+/// A part is found by its operation, its constants and the bars, so one cache serves all strategies, parameter sets
+/// and series. Threads may share it. The signals of a strategy do not depend on it.
 ///
 /// ```
 /// use research::Cache;
@@ -30,7 +31,7 @@ type CacheKey = (u64, usize, usize, Key);
 
 /// The bytes of an entry besides its columns.
 const ENTRY_BYTES: usize = 128;
-/// A column of 20,000 bars, for an estimate of how many entries there will be.
+/// The bytes of a column of 20,000 bars, for an estimate of the number of entries.
 const TYPICAL_BYTES: u64 = 160_000;
 
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Cache {
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
         let items = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(usize::MAX).clamp(16, 65_536);
-        // One shard, because each would bound its own share of the bytes, and a long column may need them all.
+        // One shard, because each shard bounds its own share of the bytes, and a long column may need all of them.
         let options =
             OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(max_bytes).shards(1).build();
         let columns = match options {

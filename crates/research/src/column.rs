@@ -35,7 +35,7 @@ pub(crate) fn finite(number: f64) -> f64 {
     if number.is_finite() { number } else { f64::NAN }
 }
 
-/// A column that `fill` writes into; it holds `na` before. What is not finite is `na` afterwards.
+/// A column of `na` that `fill` writes into. Numbers that are not finite become `na` afterwards.
 pub(crate) fn column(len: usize, fill: impl FnOnce(&mut [f64])) -> Column {
     let mut column: Column = std::iter::repeat_n(f64::NAN, len).collect();
     let out = Arc::make_mut(&mut column);
@@ -48,8 +48,8 @@ pub(crate) fn column(len: usize, fill: impl FnOnce(&mut [f64])) -> Column {
 
 /// Runs `kernel` over the bars on which all inputs are defined, as if the other bars did not exist, and writes `na` for those.
 ///
-/// A kernel hence never sees `na`, and this is the only place with a rule for it: a function begins at the first bar on which its inputs
-/// are defined, and a later `na` yields `na` for its bar without advancing the state.
+/// A kernel therefore never sees `na`. The rule for `na` is here alone: a function begins at the first bar on which
+/// its inputs are defined, and a later `na` yields `na` for its bar without advancing the state.
 pub(crate) fn over_defined<const N: usize>(
     inputs: [&[f64]; N],
     out: &mut [f64],

@@ -42,7 +42,7 @@ impl Formula {
     /// Parses lines of bindings and, on the last line, an expression.
     ///
     /// # Errors
-    /// The first thing that is wrong, and where.
+    /// The first mistake, and its place.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
         let (bindings, last) = text.rsplit_once('\n').map_or(("", text), |(bindings, last)| (bindings, last));
         let mut program = Program::default();
@@ -75,7 +75,7 @@ impl Formula {
         self.results.iter().map(|result| self.graph.defined_at(*result).first).collect()
     }
 
-    /// For each result the number of past bars after which nothing is left of where it began.
+    /// For each result the number of past bars after which the start of the series no longer influences it.
     #[must_use]
     pub fn memory(&self) -> Vec<usize> {
         self.results.iter().map(|result| self.graph.defined_at(*result).memory).collect()

@@ -4,8 +4,8 @@
 //! it. The same bars and the same parameters give the same bits on every machine.
 //!
 //! A strategy is one [`definition`]: a few expressions in a subset of Pine v6, over parameters. Validation, signals, warm-up, the
-//! [description](describe()) and the [Pine text](pine::script) are made from its one tree. No expression can look ahead, and what is
-//! not defined is `na`.
+//! [description](describe()) and the [Pine text](pine::script) are made from one tree. No expression can look ahead, and a value
+//! that is not defined is `na`.
 //!
 //! ```
 //! use research::{Bars, Cache, Columns, Settings, TickGrid, catalogue, describe, pine};
@@ -41,20 +41,20 @@
 //!
 //! 1. [`bars`]: the columns of one series, and its tick grid.
 //! 2. [`bits`]: a set of bars, in which conditions are kept.
-//! 3. [`signals`]: what a strategy wants at the close of each bar.
+//! 3. [`signals`]: the entries and exits of a strategy at the close of each bar.
 //! 4. [`settings`]: capital, sizes and costs of a run.
 //! 5. [`expr`]: the language: tokens, parser, types and tree.
 //! 6. `ops`: the functions of the language, one table and a file of kernels per family.
-//! 7. [`mod@column`] and `graph`: evaluation of whole columns, equal parts once.
+//! 7. [`mod@column`] and `graph`: evaluation of whole columns, in which equal parts are computed once.
 //! 8. [`cache`] and [`formula`]: columns that were computed before, and single expressions.
 //! 9. [`definition`], [`parameter`] and [`strategy`]: from texts to bound strategies.
 //! 10. [`catalogue`]: a hundred known strategies.
 //! 11. [`mod@describe`] and [`pine`]: rules in words, and as Pine Script v6.
 //! 12. [`market`]: the bars as the broker and the figures read them.
-//! 13. [`broker`] and [`trade`]: what becomes of signals, trade by trade.
-//! 14. [`metrics`]: figures of a run, and how far they can be trusted.
-//! 15. [`search`]: parameters that make the most of a strategy.
-//! 16. [`optimization`], [`run`] and [`signal`]: a strategy in a search, in one backtest, and its view of today.
+//! 13. [`broker`] and [`trade`]: the fills of signals, trade by trade.
+//! 14. [`metrics`]: figures of a run, and measures of overfitting.
+//! 15. [`search`]: the search for good parameters.
+//! 16. [`optimization`], [`run`] and [`signal`]: a strategy in a search, in one backtest, and today.
 
 pub mod bars;
 pub mod bits;

@@ -9,7 +9,8 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Debug, Clone)]
 pub struct Market {
     bars: Bars,
-    /// Rounded prices; `None` if the bars' own lie on the grid, as they do unless somebody chose a coarser tick.
+    /// Rounded prices; `None` if the prices of the bars are on the grid, as they are unless a coarser tick was
+    /// chosen.
     rounded: Option<Prices>,
     ticks: Steps,
     days: Vec<Day>,

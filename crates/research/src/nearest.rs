@@ -1,4 +1,4 @@
-//! The name that somebody may have meant.
+//! The known name that a misspelt one may stand for.
 
 /// `; did you mean X?` with the nearest of `known`, or nothing where none is near.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {

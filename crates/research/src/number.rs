@@ -1,6 +1,6 @@
 //! Conversions between counts and doubles.
 
-/// The most bars that a length or an offset may span. Lengths stay far below what a double counts exactly.
+/// The maximum number of bars of a length or an offset. Lengths stay far below what a double counts exactly.
 pub(crate) const MAX_LENGTH: usize = 100_000;
 
 /// A count as a double, exact below 2^53.
@@ -21,7 +21,7 @@ pub(crate) fn real_time(time: i64) -> f64 {
     time as f64
 }
 
-/// Milliseconds that were a double on their way.
+/// Milliseconds from a double.
 #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, so nothing wraps")]
 pub(crate) fn whole_time(time: f64) -> i64 {
     time as i64

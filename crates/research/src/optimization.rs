@@ -54,8 +54,8 @@ pub fn space_of<'a>(strategy: &'a Strategy, ranges: &[(String, Range)]) -> Resul
     Ok(Space::new(parameters, accepts))
 }
 
-/// The function that makes signals over all of `bars` from the values of a point of [`space_of`]. Threads may share it, and the cache
-/// changes how long it takes and nothing else.
+/// The function that makes signals over all of `bars` from the values of a point of [`space_of`]. Threads may share
+/// it, and the cache changes its duration and nothing else.
 ///
 /// # Panics
 /// The function does, when it gets values that the strategy does not accept.
@@ -89,7 +89,8 @@ fn dimension(
     for value in [values.first(), values.last()] {
         parameter.check(value)?;
     }
-    // Of whole numbers the ends say nothing of a step such as 0.5, which the second value shows. A range may have a million values.
+    // Of a range, only the ends and the second value are checked, because a range may have a million values. The ends
+    // may be whole although the step is not; the second value shows that.
     let checked = if matches!(given, Some(Range::List(_))) { usize::MAX } else { 2 };
     if let Some(value) = values.values().take(checked).find(|value| parameter.check(*value).is_err()) {
         parameter.check(value)?;

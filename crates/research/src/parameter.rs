@@ -11,7 +11,7 @@ use crate::{
 /// A parameter of a strategy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// As expressions and requests call it.
+    /// Its name in expressions and requests.
     pub name: String,
     /// Its meaning in a few words.
     pub about: String,
@@ -26,7 +26,7 @@ pub struct Parameter {
 pub enum ParameterRange {
     /// Whole numbers.
     Int {
-        /// The value where none is given.
+        /// The default value.
         default: i64,
         /// The smallest value.
         min: i64,
@@ -37,7 +37,7 @@ pub enum ParameterRange {
     },
     /// Numbers.
     Float {
-        /// The value where none is given.
+        /// The default value.
         default: f64,
         /// The smallest value.
         min: f64,
@@ -48,7 +48,7 @@ pub enum ParameterRange {
     },
     /// One of several texts, whose value is its place in the list.
     Choice {
-        /// The place of the text where none is given.
+        /// The place of the default text.
         default: usize,
         /// All texts.
         options: Vec<String>,
@@ -99,7 +99,7 @@ impl Parameter {
         Ok(Self { name, about, range, optional: false })
     }
 
-    /// The value where none is given.
+    /// The default value.
     #[must_use]
     pub fn default(&self) -> f64 {
         match &self.range {
@@ -182,7 +182,7 @@ impl Parameters {
     }
 }
 
-/// Why a value of a parameter was refused.
+/// The reason for which a value of a parameter was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterError {
     /// The parameter.

@@ -10,7 +10,7 @@ use crate::{
     metrics::Full,
 };
 
-/// The most points of an equity curve.
+/// The maximum number of points of an equity curve.
 pub const MAX_EQUITY_POINTS: usize = 2_000;
 
 /// A backtest before it runs.
@@ -21,7 +21,7 @@ pub struct Backtest<'a> {
     /// Values of its parameters.
     pub parameters: &'a Parameters,
     /// The bars, on their tick grid. The first one should lie [`Bound::warm_up`](crate::Bound::warm_up) bars before those that are
-    /// traded. Averages that never forget differ a little if there are more, so the same bars give the same result.
+    /// traded. Results are the same only for the same bars, because recursive averages differ a little if more bars precede.
     pub market: &'a Market,
     /// The bars to trade. Those after them have no influence.
     pub bars: Range<usize>,
@@ -34,7 +34,7 @@ pub struct Backtest<'a> {
 pub struct BacktestResult {
     /// The figures.
     pub metrics: Metrics,
-    /// How the account ended.
+    /// The account at the end.
     pub account: Account,
     /// The closed trades in turn. Their bars are counted from the first bar of the market.
     pub trades: Vec<Trade>,
@@ -46,7 +46,8 @@ pub struct BacktestResult {
     pub warmup_bars: usize,
     /// The number of those that are not there.
     pub warmup_missing: usize,
-    /// Places within the traded bars where the next one does not begin a period later; `None` if periods differ in length.
+    /// The number of traded bars after which the next one does not begin a period later; `None` if periods differ in
+    /// length.
     pub gaps: Option<usize>,
     /// The XXH3 hash of the columns that were read, which changes if they do.
     pub fingerprint: u64,
@@ -59,12 +60,12 @@ pub struct BacktestResult {
 pub struct EquityCurve {
     /// Times of bars in epoch milliseconds, and the equity at their closes.
     pub points: Vec<(i64, f64)>,
-    /// From how many closes the lowest and the highest were taken; 1 if all closes are there.
+    /// The number of closes of which the lowest and the highest were kept; 1 if all closes were.
     pub every: usize,
 }
 
 impl Backtest<'_> {
-    /// Runs the backtest. The cache changes how long this takes, and nothing else.
+    /// Runs the backtest. The cache changes the duration and nothing else.
     ///
     /// # Errors
     /// When the strategy does not accept the values.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How large an entry is. The size is fixed at the close that orders it.
+/// The size of an entry, which is fixed at the close that orders it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Size {
     /// Percent of the equity at that close: above 0, at most 100.
@@ -75,7 +75,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The most ticks of slippage: more is a mistake in units.
+    /// The maximum slippage in ticks, because a larger number is a mistake in units.
     pub const MAX_SLIPPAGE_TICKS: u32 = 1_000_000;
 
     /// Sets the money at the start.
@@ -86,7 +86,7 @@ impl Settings {
         Ok(Self { capital: above_zero("capital", capital)?, ..self })
     }
 
-    /// Sets how large an entry is.
+    /// Sets the size of entries.
     ///
     /// # Errors
     /// When the number is not finite or not above 0, or a percentage is above 100.
@@ -101,7 +101,7 @@ impl Settings {
         }
     }
 
-    /// Sets what is paid for each fill.
+    /// Sets the commission of each fill.
     ///
     /// # Errors
     /// When the number is not finite or below 0, or a percentage is 100 or more.
@@ -120,7 +120,7 @@ impl Settings {
         Ok(Self { commission, ..self })
     }
 
-    /// Sets by how many ticks market and stop orders fill worse than their price.
+    /// Sets the slippage: the number of ticks by which market and stop orders fill worse than their price.
     ///
     /// # Errors
     /// When there are more than [`Self::MAX_SLIPPAGE_TICKS`].
@@ -148,7 +148,7 @@ impl Settings {
         Ok(Self { lot_step: above_zero("lot_step", lot_step)?, ..self })
     }
 
-    /// Sets how much money a quantity of 1 gains when the price rises by 1.
+    /// Sets the money that a quantity of 1 gains when the price rises by 1.
     ///
     /// # Errors
     /// When it is not a finite number above 0.
@@ -156,7 +156,7 @@ impl Settings {
         Ok(Self { point_value: above_zero("point_value", point_value)?, ..self })
     }
 
-    /// Sets which sides may be entered.
+    /// Sets the sides that may be entered.
     #[must_use]
     pub fn with_sides(self, sides: Sides) -> Self {
         Self { sides, ..self }
@@ -168,7 +168,7 @@ impl Settings {
         self.capital
     }
 
-    /// How large an entry is.
+    /// The size of entries.
     #[must_use]
     pub fn size(&self) -> Size {
         self.size
@@ -180,7 +180,7 @@ impl Settings {
         self.commission
     }
 
-    /// By how many ticks market and stop orders fill worse than their price.
+    /// The number of ticks by which market and stop orders fill worse than their price.
     #[must_use]
     pub fn slippage_ticks(&self) -> u32 {
         self.slippage_ticks
@@ -219,7 +219,7 @@ fn above_zero(name: &'static str, value: f64) -> Result<f64, SettingsError> {
     }
 }
 
-/// Why a setting was refused.
+/// The reason for which a setting was refused.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SettingsError {
     /// The setting.

@@ -1,4 +1,4 @@
-//! Signals of today: the views of several strategies: their positions at the last close, and one signal from all of them.
+//! Signals of today: the positions of several strategies at the last close, and one signal from all of them.
 
 use crate::{
     BindError, Cache, Market, Parameters, Settings, Side, Strategy,
@@ -6,7 +6,7 @@ use crate::{
     metrics::Full,
 };
 
-/// The strategies that vote if nobody chooses others: two of each of six families.
+/// The strategies that vote by default: two of each of six families.
 pub const DEFAULT_STRATEGIES: [&str; 12] = [
     "ema-cross",
     "supertrend",
@@ -25,7 +25,7 @@ pub const DEFAULT_STRATEGIES: [&str; 12] = [
 /// The number of bars that a strategy trades before today, so that its position has a history.
 pub const HISTORY_BARS: usize = 1_000;
 
-/// From this score on the signal is to buy, and from its negative on to sell.
+/// The score from which on the advice is to buy. From its negative on, the advice is to sell.
 const THRESHOLD: f64 = 0.25;
 
 /// The advice of most strategies.
@@ -62,7 +62,8 @@ pub struct Vote {
     pub order: Option<NextOrder>,
     /// The number of closes that the position has seen; 0 if it is only ordered, or flat.
     pub bars_in_position: usize,
-    /// Where the bar of the entry begins, or the last bar if the entry is only ordered, in epoch milliseconds. `None` if flat.
+    /// The opening time of the entry's bar, or of the last bar if the entry is only ordered, in epoch milliseconds.
+    /// `None` if flat.
     pub since: Option<i64>,
     /// The number of bars that are missing of those that the indicators should see before the history.
     pub warmup_missing: usize,
@@ -71,7 +72,7 @@ pub struct Vote {
 /// The view of all strategies of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TodaysSignal {
-    /// Where the last bar begins, in epoch milliseconds.
+    /// The opening time of the last bar, in epoch milliseconds.
     pub candle: i64,
     /// Its close.
     pub close: f64,
@@ -126,7 +127,7 @@ fn vote(
     let bars = market.bars();
     let history = bars.len().saturating_sub(HISTORY_BARS);
     let loaded = history.saturating_sub(bound.warm_up());
-    // Bars before the warm-up would change the results of averages that never forget.
+    // Bars before the warm-up are left out, because they would change recursive averages a little.
     let read = bars.slice(loaded..bars.len());
     let market = Market::new(read.clone(), settings.tick());
     let mut full = Full::new(&market, settings.capital(), history - loaded);
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_position_and_its_history_are_told() {
-        // Falls, then rises: the averages cross at the close of bar 12 or 13, and never again.
+        // Prices fall, then rise: the averages cross at the close of bar 12 or 13, and never again.
         let mut prices: Vec<f64> = (0..11).map(|bar| 50.0 - f64::from(bar)).collect();
         prices.extend((1..10).map(|bar| 40.0 + f64::from(bar)));
         let crossed =

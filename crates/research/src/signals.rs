@@ -1,10 +1,10 @@
-//! The wishes of a strategy at the close of each bar.
+//! The entries and exits of a strategy at the close of each bar.
 
 use std::{fmt, sync::Arc};
 
 use crate::Bits;
 
-/// The wishes of a strategy at the close of each bar, without regard to the position that somebody holds.
+/// The entries and exits of a strategy at the close of each bar, regardless of the position that is open.
 ///
 /// A rule that the strategy does not have is `None`. The broker reads a bar's signals at its close:
 ///
@@ -29,16 +29,16 @@ pub struct Signals {
     /// Bars whose close asks to leave a short position.
     pub exit_short: Option<Arc<Bits>>,
     /// Distance of the protective stop from the fill of the entry, in units of price, read at the close that orders the entry.
-    /// Where it is not a number or not above 0, no entry is made.
+    /// If it is `na` or not above 0, no entry is made.
     pub stop: Option<Arc<[f64]>>,
     /// Distance of the profit target from the fill of the entry, as `stop`.
     pub target: Option<Arc<[f64]>>,
     /// Price of the stop of a long position, issued anew at each close, first at the one that orders the entry, and good for the
-    /// next bar. Where it is not a number, no stop is issued.
+    /// next bar. If it is `na`, no stop is issued.
     pub stop_level_long: Option<Arc<[f64]>>,
     /// Price of the stop of a short position, as `stop_level_long`.
     pub stop_level_short: Option<Arc<[f64]>>,
-    /// The most bars that a position is held; at least 1.
+    /// The maximum number of bars that a position is held; at least 1.
     pub max_bars: Option<u32>,
 }
 
@@ -61,10 +61,11 @@ impl Signals {
         }
     }
 
-    /// Checks what the fields' types cannot: every part covers `len` bars, and `max_bars` is at least 1.
+    /// Checks rules that the types of the fields cannot express: every part covers `len` bars, and `max_bars` is at
+    /// least 1.
     ///
     /// # Errors
-    /// When one of them does not hold.
+    /// When a rule is broken.
     pub fn check(&self) -> Result<(), SignalsError> {
         let sets = [
             ("enter_long", &self.enter_long),
@@ -87,7 +88,7 @@ impl Signals {
     }
 }
 
-/// Why signals cannot be used.
+/// The reason for which signals cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalsError {
     /// A part covers another number of bars than the signals.

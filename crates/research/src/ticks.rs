@@ -1,10 +1,11 @@
 //! Rounding to the tick grid and to the lot step.
 
-/// How close to a grid line a price lies on it, in ticks. TradingView's emulator takes a stop within this distance of a tick for
-/// one on the tick (measured by the authors of PyneCore on orders of both sides, at ticks of 0.01 and 0.0001).
+/// The distance from a grid line, in ticks, within which a price counts as on the line. TradingView's emulator treats
+/// a stop within this distance of a tick as one on the tick (measured by the authors of PyneCore on orders of both
+/// sides, at ticks of 0.01 and 0.0001).
 const TOLERANCE_TICKS: f64 = 1e-4;
 
-/// The most digits behind the point that a decimal step is looked for with.
+/// The maximum number of digits behind the point of a step that is recognised as a decimal.
 const MAX_DIGITS: usize = 15;
 
 /// Ten to the power of 0 to [`MAX_DIGITS`]: all of them are exact doubles.
@@ -13,9 +14,9 @@ pub(crate) const POWERS_OF_TEN: [f64; MAX_DIGITS + 1] =
 
 /// The multiples of a step, such as a tick or a lot.
 ///
-/// A decimal step is kept as a fraction of two whole numbers, so that each multiple is the double nearest to the decimal: the
-/// 107,410th multiple of 0.00001 is the same double as the text `1.0741` gives, which a product with the double 0.00001 need not
-/// be. Prices of the bars and fills can therefore be compared exactly.
+/// A decimal step is kept as a fraction of two whole numbers, so that each multiple is the double nearest to the
+/// decimal. The 107,410th multiple of 0.00001, for example, is the double that the text `1.0741` is parsed to, and a
+/// product with the double 0.00001 may not be. Prices of bars and of fills can therefore be compared exactly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Steps {
     step: f64,
@@ -35,7 +36,7 @@ impl Steps {
         Self { step, numerator, denominator }
     }
 
-    /// The number of steps that `value` is, not rounded.
+    /// `value` in steps, not rounded.
     fn count(self, value: f64) -> f64 {
         value * self.denominator / self.numerator
     }
@@ -65,18 +66,19 @@ impl Steps {
         self.value((self.count(price) - TOLERANCE_TICKS).ceil())
     }
 
-    /// The fewest whole steps that cover `distance`: Pine's `math.ceil(distance / syminfo.mintick)`, to the last bit.
+    /// The minimum number of whole steps that cover `distance`: Pine's `math.ceil(distance / syminfo.mintick)`, to
+    /// the last bit.
     pub(crate) fn covering_count(self, distance: f64) -> f64 {
         (distance / self.step).ceil()
     }
 
-    /// The highest multiple that is not above a quantity which was computed from money.
+    /// The highest multiple that is not above a quantity that was computed from money.
     pub(crate) fn floor(self, quantity: f64) -> f64 {
         self.value(self.count(quantity).floor())
     }
 
-    /// The highest multiple that is not above a quantity which somebody wrote down. A multiple of the step is kept even if the
-    /// division falls short of a whole number by its rounding.
+    /// The highest multiple that is not above a quantity from the settings. A multiple of the step is kept, even if
+    /// rounding makes the quotient a little less than a whole number.
     pub(crate) fn floor_given(self, quantity: f64) -> f64 {
         let count = self.count(quantity);
         let nearest = count.round();

@@ -28,7 +28,7 @@ impl Side {
     }
 }
 
-/// Why a position was closed.
+/// The reason for which a position was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitReason {
     /// The strategy's exit rule, or its opposite entry where the settings do not allow that side.
@@ -39,7 +39,7 @@ pub enum ExitReason {
     Stop,
     /// The target of the bracket.
     Target,
-    /// The position was held for the most bars.
+    /// The position was held for the maximum number of bars.
     MaxBars,
     /// The equity was used up at a close.
     Ruin,
@@ -82,12 +82,12 @@ pub struct Trade {
     pub profit: f64,
     /// Commission of entry and exit, which `profit` contains already.
     pub commission: f64,
-    /// Why the position was closed.
+    /// The reason for which the position was closed.
     pub exit: ExitReason,
 }
 
 impl Trade {
-    /// From the bar of the entry to the bar of the exit; 0 if both are the same.
+    /// The number of bars from the entry to the exit; 0 if both are in the same bar.
     #[must_use]
     pub fn bars(&self) -> usize {
         self.exit_bar - self.entry_bar

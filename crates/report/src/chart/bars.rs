@@ -19,7 +19,8 @@ pub(crate) struct Histogram<'a> {
 
 const BINS: u32 = 36;
 
-/// Draws a histogram. Numbers beyond four times the middle half from it are counted in the outermost bars, and the title says so.
+/// Draws a histogram. Numbers that are more than four times the interquartile range away from the middle half are
+/// counted in the outermost bars, and the title says so.
 pub(crate) fn histogram(pen: &mut Pen<'_>, area: Area, chart: &Histogram<'_>) {
     let plot = area.inset(46.0, 20.0, 2.0, 28.0);
     let (inner_low, inner_high) = bulk(chart.values);
@@ -76,7 +77,7 @@ fn mark(pen: &mut Pen<'_>, plot: Area, place: f32, name: &str) {
     }
 }
 
-/// A range that holds all numbers but outliers, which would leave the others no room.
+/// The range of all numbers without outliers, which would leave the others no room.
 fn bulk(values: &[f64]) -> (f64, f64) {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -86,7 +87,7 @@ fn bulk(values: &[f64]) -> (f64, f64) {
     if reach > 0.0 { (first.max(low - reach), last.min(high + reach)) } else { (*first, *last) }
 }
 
-/// Two numbers of one thing.
+/// The two numbers that are drawn side by side.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub(crate) label: String,

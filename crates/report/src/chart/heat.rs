@@ -13,7 +13,7 @@ pub(crate) struct HeatMap<'a> {
     pub(crate) names: [&'a str; 2],
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<String>,
-    /// Numbers by row and column; the first row stands at the bottom.
+    /// Numbers by row and column; the first row is at the bottom.
     pub(crate) cells: Vec<Vec<Option<f64>>>,
     /// Column and row of the cell to point out.
     pub(crate) marked: Option<(usize, usize)>,

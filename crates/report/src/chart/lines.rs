@@ -87,7 +87,7 @@ fn shade(pen: &mut Pen<'_>, plot: Area, x: &Scale, shaded: Option<(i64, &str)>) 
 
 fn title(pen: &mut Pen<'_>, area: Area, chart: &Chart<'_>) {
     pen.text(area.x, area.y + 9.0, chart.title, Style::HEAD.colored(INK));
-    // The names of the curves from the right, with a piece of each.
+    // The legend, from right to left.
     let mut right = area.right();
     for series in chart.series.iter().filter(|series| !series.name.is_empty()).rev() {
         let width = pen.line(series.name, Style::LABEL).width;

@@ -50,7 +50,7 @@ pub(crate) fn nice(values: impl IntoIterator<Item = f64>, count: u32) -> (f64, f
     (ticks[0], ticks[ticks.len() - 1], ticks)
 }
 
-/// The label of a tick, with the digits that tell it from the next one.
+/// The label of a tick, with the digits that distinguish it from the next one.
 pub(crate) fn axis_label(value: f64, step: f64) -> String {
     let (value, step, unit) = match value.abs().max(step.abs()) {
         size if size >= 1e9 => (value / 1e9, step / 1e9, " bn"),
@@ -65,7 +65,7 @@ pub(crate) fn axis_label(value: f64, step: f64) -> String {
     format!("{}{unit}", fixed(value, usize::try_from(digits).unwrap_or(0)))
 }
 
-/// The most ticks of an axis of time.
+/// The maximum number of ticks of an axis of time.
 const MAX_TIME_TICKS: usize = 8;
 
 /// Ticks of an axis of time, with labels.

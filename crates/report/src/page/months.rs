@@ -11,7 +11,7 @@ use crate::{
     table::{self, Cell, HEAD_HEIGHT, ROW_HEIGHT, left, right},
 };
 
-/// The most years that a page has room for.
+/// The maximum number of years that a page has room for.
 const MAX_YEARS: usize = 36;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

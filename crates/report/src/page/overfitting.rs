@@ -13,7 +13,7 @@ use crate::{
 const CONVINCING: f64 = 0.95;
 /// A probability of overfitting below this is acceptable.
 const OVERFITTED: f64 = 0.5;
-/// From this share of the winner's objective on its neighbours are good as well.
+/// The share of the winner's objective from which on its neighbours count as good as well.
 const STABLE: f64 = 0.5;
 
 pub(super) fn draw(pen: &mut Pen<'_>, search: &Search) {

@@ -11,7 +11,7 @@ use crate::{
     table::{self, Cell, left, right},
 };
 
-/// Sets in the table, and sets whose parameters take two lines.
+/// The maximum number of sets in the table, and of sets whose parameters take two lines each.
 const MAX_SETS: usize = 10;
 const MAX_WORDY_SETS: usize = 8;
 /// Bars in the chart of a single parameter.

@@ -28,7 +28,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {
 const MIN_CHART_HEIGHT: f32 = 110.0;
 const MAX_CHART_HEIGHT: f32 = 230.0;
 
-/// Titles are as long as somebody made them; more lines than these say nothing more.
+/// The maximum number of lines of a title, which a user may make of any length.
 const MAX_TITLE_LINES: usize = 3;
 
 fn head(pen: &mut Pen<'_>, report: &Report<'_>) {
@@ -177,7 +177,7 @@ fn draw_warnings(pen: &mut Pen<'_>, warnings: &[String]) {
     let mut height = 0.0;
     for (place, warning) in warnings.iter().enumerate() {
         let more = height_of(pen, warning);
-        // The last one needs no line below it that counts the others.
+        // The last warning needs no line below it that counts the others.
         let reserve = if place + 1 == warnings.len() { 0.0 } else { one_line };
         if height + more + reserve > room {
             let others = counted(warnings.len() - place, "more warning");
@@ -262,7 +262,7 @@ fn optional_time(time: Option<i64>) -> String {
     time.map_or_else(|| UNDEFINED.into(), minute)
 }
 
-/// The most parameters that the page has room for.
+/// The maximum number of parameters that the page has room for.
 const MAX_PARAMETERS: usize = 14;
 
 fn parameters(report: &Report<'_>) -> Vec<(String, String)> {

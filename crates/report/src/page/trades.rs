@@ -11,7 +11,7 @@ use crate::{
     table::{self, Cell, left, right},
 };
 
-/// The most trades that the page has room for.
+/// The maximum number of trades that the page has room for.
 const MAX_TRADES: usize = 34;
 
 pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>) {

@@ -33,7 +33,7 @@ pub(super) fn of(report: &Report<'_>) -> String {
     sentences.join(" ")
 }
 
-/// How the parameters were chosen.
+/// The origin of the parameters.
 fn chosen(search: &Search) -> String {
     let place = match search.rank {
         1 => "the best".to_owned(),

@@ -10,9 +10,9 @@ use crate::{
     table::{self, Cell, left, right},
 };
 
-/// Windows that the table has room for.
+/// The maximum number of windows that the table has room for.
 const MAX_ROWS: usize = 16;
-/// Windows that the chart has room for.
+/// The maximum number of windows that the chart has room for.
 const MAX_PAIRS: usize = 40;
 
 pub(super) fn draw(pen: &mut Pen<'_>, report: &Report<'_>, search: &Search, walk: &WalkForward) {

@@ -72,7 +72,8 @@ impl Costs {
         }
     }
 
-    /// The commission of a reversal. It is one order, whose price per order is paid once and shared by quantity.
+    /// The commission of a reversal. It is one order, whose commission per order is paid once and divided in
+    /// proportion to the two quantities.
     pub(super) fn commission_of_reversal(&self, price: f64, closing: f64, opening: f64) -> ReversalCommission {
         if let Commission::PerOrder(money) = self.commission {
             let closing = money * (closing / (closing + opening));
@@ -82,7 +83,8 @@ impl Costs {
         ReversalCommission { closing, opening }
     }
 
-    /// Stop and target of an entry that filled at `price`: whole ticks away, rounded up. An infinite distance stays infinite.
+    /// Stop and target of an entry that filled at `price`: whole ticks away, rounded up. An infinite distance gives
+    /// an infinite price.
     pub(super) fn bracket(&self, side: Side, price: f64, stop_distance: f64, target_distance: f64) -> (f64, f64) {
         let count = self.ticks.nearest_count(price);
         let away = |direction: f64, distance: f64| {
@@ -101,8 +103,8 @@ impl Costs {
         high - open < open - low
     }
 
-    /// The nearer one of the bracket's stop and a stop level, which is rounded away from the price. A level that is not a number
-    /// is none.
+    /// The nearer one of the bracket's stop and a stop level, which is rounded away from the price. A level of `na`
+    /// does not count.
     pub(super) fn nearer_stop(&self, side: Side, stop: f64, level: f64) -> f64 {
         match side {
             Side::Long => stop.max(self.ticks.at_or_below(level)),

@@ -6,16 +6,17 @@
 //!    an exit. Market orders slip.
 //! 2. **Gap.** A stop or target that this open has passed fills at the open. That includes the bracket of an entry which filled
 //!    at this open.
-//! 3. **Path.** The price runs from the open to the nearer of high and low, then to the other one, then to the close; at equal
-//!    distances to the low first. The stop or the target that it meets first fills at its own price. Stops slip, targets never do.
+//! 3. **Path.** The price runs from the open to the nearer one of high and low, then to the other, then to the close.
+//!    At equal distances, it runs to the low first. The stop or the target that it meets first fills at its own
+//!    price. Stops slip; targets never do.
 //! 4. **Close.** The equity is marked, signals are read, and the sizes of new orders are fixed. An equity of 0 or less ends the
 //!    run: the position is closed at this close.
 //!
 //! Nothing is ordered at the last bar of a window. A position that is left there is marked at the last close and stays open, or is
 //! closed at that close if the window says so.
 //!
-//! [`run`] does not depend on the use of its results: it hands stretches of bars and trades to a [`Sink`]. Stretches in which
-//! nothing can happen are handed over whole, which is why a run takes little more time than marking the equity does.
+//! [`run`] hands stretches of bars, and trades, to a [`Sink`]. A stretch in which nothing can happen is handed over
+//! whole, so a run takes little more time than marking the equity.
 
 mod costs;
 mod orders;
@@ -37,8 +38,8 @@ pub trait Sink {
     /// No position was open at these closes, and the equity was the same at all of them.
     fn flat(&mut self, bars: Range<usize>, equity: f64);
 
-    /// One position was open at the closes from bar `first` on. Stops at the first close at which the equity is 0 or less, and
-    /// returns how many closes lie before it.
+    /// One position was open at the closes from bar `first` on. Stops at the first close at which the equity is 0 or
+    /// less, and returns the number of closes before it.
     fn held(&mut self, first: usize, closes: &[f64], mark: &Mark) -> usize;
 
     /// A position was closed.
@@ -67,7 +68,8 @@ impl Mark {
 pub struct Window {
     /// Bars at whose closes orders may be placed, all but the last. Bars that the market does not have are left out.
     pub bars: Range<usize>,
-    /// Closes what is open at the last close. Otherwise it is marked there and stays open.
+    /// True if a position that is open at the last close is closed there. Otherwise it is marked there and stays
+    /// open.
     pub closes_at_end: bool,
 }
 
@@ -79,7 +81,7 @@ impl Window {
     }
 }
 
-/// How a run ended.
+/// The account at the end of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// Money at the start.
@@ -90,13 +92,13 @@ pub struct Account {
     pub commission: f64,
     /// The position that is open at the last close.
     pub open: Option<OpenPosition>,
-    /// Closes at which the strategy asked for both sides at once, and so nothing was ordered.
+    /// The number of closes at which nothing was ordered, because the strategy asked for both sides at once.
     pub conflicts: usize,
-    /// Entries that were not made because their size rounds to 0 lots.
+    /// The number of entries that were not made, because their size rounds to 0 lots.
     pub dropped: usize,
     /// The bar in which the equity was used up.
     pub ruined: Option<usize>,
-    /// The order that the last close asks for. It is not filled, because no open follows within the window.
+    /// The order of the last close. It is not filled, because no open follows within the window.
     pub next_order: Option<NextOrder>,
 }
 
@@ -127,7 +129,7 @@ impl NextOrder {
 }
 
 impl Account {
-    /// An account with which nothing was done yet.
+    /// An account before its first run.
     #[must_use]
     pub fn new(capital: f64) -> Self {
         Self {
@@ -142,7 +144,7 @@ impl Account {
         }
     }
 
-    /// Both runs as one, of which `next` began with the equity that this one ended with.
+    /// The two runs as one. `next` began with the equity that this one ended with.
     #[must_use]
     pub fn then(self, next: &Self) -> Self {
         Self {
@@ -173,7 +175,7 @@ pub struct OpenPosition {
     pub profit: f64,
 }
 
-/// Runs signals against a market, and hands what happens to `sink`.
+/// Runs signals on a market, and hands bars and trades to `sink`.
 ///
 /// # Errors
 /// When the signals contradict themselves or cover another number of bars than the market.
@@ -202,7 +204,7 @@ pub fn run<S: Sink>(
 /// Runs signals that were made for the market; see [`run`].
 ///
 /// # Panics
-/// When they were not, which is a fault of the function that made them.
+/// When the signals do not fit the market, which is a fault of the function that made them.
 pub(crate) fn run_fitting<S: Sink>(
     market: &Market,
     signals: &Signals,
@@ -224,9 +226,9 @@ struct Position {
     value: f64,
     /// Commission of the entry.
     commission: f64,
-    /// Price of the bracket's stop; infinitely far where there is none.
+    /// Price of the bracket's stop; infinite if there is none.
     stop: f64,
-    /// Price of the bracket's target; infinitely far where there is none.
+    /// Price of the bracket's target; infinite if there is none.
     target: f64,
 }
 
@@ -275,7 +277,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Goes on without a position from `bar`, before whose open everything is done. Returns the next such bar.
+    /// Goes on without a position from `bar` on. Everything before the open of `bar` is done. Returns the next bar
+    /// for which that holds.
     fn wait(&mut self, bar: usize, sink: &mut impl Sink) -> usize {
         let end = self.bars.end;
         if self.cash <= 0.0 {
@@ -292,8 +295,8 @@ impl<'a> Run<'a> {
         signal + 1
     }
 
-    /// Goes on with a position from `bar`, at whose open the position is there already. Returns the next bar before whose gaps
-    /// everything is done.
+    /// Goes on with a position that was opened at the open of `bar` or before. Returns the next bar. Everything
+    /// before the gaps of that bar is done.
     fn hold(&mut self, position: Position, bar: usize, sink: &mut impl Sink) -> usize {
         let end = self.bars.end;
         let signal = self.rules.next_for(position.side, position.entry_bar, bar).filter(|signal| signal + 1 < end);
@@ -345,7 +348,7 @@ impl<'a> Run<'a> {
         let equity = self.position.map_or(self.cash, |position| self.mark(&position).equity(self.close[signal]));
         let quantity = self.costs.quantity(entry.side, equity, self.close[signal]);
         if quantity <= 0.0 {
-            // TradingView's emulator drops the opening part alone: the order still closes an opposite position.
+            // TradingView's emulator only drops the opening part: the order still closes an opposite position.
             self.dropped += 1;
             return self.close_at_open(bar, ExitReason::Reversal, sink);
         }
@@ -431,7 +434,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Where stop or target fills in a bar that reaches at least one of them.
+    /// The fill of the stop or the target in a bar that reaches at least one of them.
     fn fill_in(&self, side: Side, stop: f64, target: f64, bar: usize) -> BracketFill {
         let (open, high, low) = (self.open[bar], self.high[bar], self.low[bar]);
         let is_high_first = self.costs.is_high_first(open, high, low);

@@ -17,9 +17,9 @@ pub(super) enum Order {
 /// An entry, before its size is known.
 pub(super) struct Entry {
     pub(super) side: Side,
-    /// Distance of the stop from the fill, above 0; infinite where the strategy has none.
+    /// Distance of the stop from the fill, above 0; infinite if the strategy has none.
     pub(super) stop_distance: f64,
-    /// Distance of the target from the fill, likewise.
+    /// Distance of the target from the fill, above 0; infinite if the strategy has none.
     pub(super) target_distance: f64,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// The bar at whose close a position from `entry_bar` was held for the most bars.
+    /// The bar at whose close a position from `entry_bar` has been held for the maximum number of bars.
     fn last_bar(&self, entry_bar: usize) -> Option<usize> {
         self.max_bars.map(|bars| entry_bar.saturating_add(bars.saturating_sub(1)))
     }
@@ -121,7 +121,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// `None` if a distance of the bracket is not a number above 0: such an entry would stand without its stop.
+    /// `None` if a distance of the bracket is not a number above 0, because the position would have no stop.
     fn entry(&self, side: Side, bar: usize) -> Option<Entry> {
         let distance = |column: Option<&[f64]>| match column {
             None => Some(f64::INFINITY),

@@ -243,7 +243,7 @@ fn a_stop_level_is_issued_at_each_close_and_good_for_the_next_bar() {
     assert_eq!(run_all(&market, &signals, &units(1.0)).fills(), [(Long, 1, 10.0, 3, 11.0, Stop)]);
     let nowhere = Signals { stop_level_long: everywhere(5, f64::NAN), ..signals.clone() };
     assert_eq!(run_all(&market, &nowhere, &units(1.0)).fills(), []);
-    // Of a bracket's stop and a level the nearer one counts.
+    // The nearer one of a bracket's stop and a stop level counts.
     let both = Signals { stop: everywhere(5, 1.0), ..signals };
     assert_eq!(run_all(&market, &both, &units(1.0)).fills(), [(Long, 1, 10.0, 2, 9.0, Stop)]);
 }
@@ -313,7 +313,7 @@ fn an_exit_forbids_an_entry_on_its_side_and_yields_to_a_reversal() {
     let reversed =
         Signals { enter_long: at(5, &[0]), exit_long: at(5, &[1]), enter_short: at(5, &[1]), ..Signals::none(5) };
     assert_eq!(run_all(&market, &reversed, &units(1.0)).fills(), [(Long, 1, 10.0, 2, 10.0, Reversal)]);
-    // A reversal without a valid stop is not made, and so the exit is.
+    // A reversal without a valid stop is not made, so the exit takes place.
     let mut stops = vec![1.0; 5];
     stops[1] = f64::NAN;
     let exited = Signals { stop: Some(stops.into()), ..reversed };

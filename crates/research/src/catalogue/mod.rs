@@ -1,8 +1,9 @@
 //! A hundred known strategies, by family.
 //!
-//! Ranges follow one rule unless a strategy says otherwise: lengths go from a quarter of the default to five times the default,
-//! multipliers from a third to three times, levels over the scale of their oscillator. A strategy that goes both ways is reversed by
-//! the opposite entry. One that expects a return leaves in the middle.
+//! Ranges follow one rule unless a strategy says otherwise: lengths go from a quarter of the default to five times
+//! the default, multipliers from a third of it to three times it, and levels over the scale of their oscillator. A
+//! strategy that goes long and short is reversed by the opposite entry. A strategy that expects a return to the
+//! middle leaves there.
 
 mod breakout;
 mod momentum;
@@ -46,7 +47,7 @@ pub fn definitions() -> impl Iterator<Item = &'static Definition<'static>> {
     FAMILIES.iter().flat_map(|family| family.iter())
 }
 
-/// All strategies, parsed when they are first asked for.
+/// All strategies. They are parsed at the first call.
 #[must_use]
 pub fn all() -> &'static [Strategy] {
     &STRATEGIES
@@ -58,7 +59,7 @@ pub fn find(id: &str) -> Option<&'static Strategy> {
     all().iter().find(|strategy| strategy.id() == id)
 }
 
-/// The ids that are most like `id`, the most like first.
+/// The ids that are most similar to `id`, most similar first.
 #[must_use]
 pub fn nearest(id: &str, count: usize) -> Vec<&'static str> {
     let lower = id.to_lowercase();

@@ -45,7 +45,7 @@ pub(super) const DEFINITIONS: &[Definition<'static>] = &[
             "[middle, upper, lower] = ta.bb(close, length, multiple)",
             "width = (upper - lower) / middle",
             "least = ta.lowest(width, history)",
-            // Not before a whole history, although TradingView has a lowest of less.
+            // The rule waits for a whole history, although `ta.lowest` is defined earlier on TradingView.
             "narrow = bar_index >= length + history - 2 and width <= least",
             "age = ta.barssince(narrow)",
             "up = ta.crossover(close, upper)",

@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::read::{Datum, Located};
 
-/// Parses JSON, or says at which byte it is wrong and why.
+/// Parses JSON. The error is the byte of the first mistake, and the reason.
 pub(super) fn parse(text: &str) -> Result<Located<'_>, (usize, String)> {
     let refuse = |error: serde_json::Error| {
         let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
         let message = error.to_string();
-        // The place is said by the caller.
+        // The caller adds the place.
         let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
         let mut offset = (before + error.column().saturating_sub(1)).min(text.len());
         while !text.is_char_boundary(offset) {
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Located<'_>, (usize, String)> {
 
 fn of_raw<'a>(text: &'a str, raw: &'a RawValue) -> Result<Located<'a>, serde_json::Error> {
     let json = raw.get();
-    // The raw value borrows from the text, so the distance of the two is its place.
+    // The raw value borrows from the text, so its distance from the start of the text is its place.
     let offset = json.as_ptr().addr() - text.as_ptr().addr();
     let datum = match json.as_bytes().first() {
         Some(b'"') => {

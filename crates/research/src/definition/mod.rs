@@ -1,7 +1,7 @@
 //! Definitions of strategies: texts, before they are parsed.
 //!
-//! The strategies of the [`crate::catalogue`] are constants of this type. [`read`] makes the same from TOML or JSON, so that people can
-//! keep strategies of their own in files:
+//! The strategies of the [`crate::catalogue`] are constants of this type. [`read`] makes the same type from TOML or
+//! JSON, so that users can keep strategies of their own in files:
 //!
 //! ```
 //! use research::Strategy;
@@ -63,7 +63,7 @@ pub struct Definition<'a> {
     pub about: &'a str,
     /// The author of the rule, and the work that describes it.
     pub source: &'a str,
-    /// On which bars the rule makes sense.
+    /// The bars on which the rule makes sense.
     pub timeframes: Timeframes,
     /// The values that may be varied.
     pub parameters: &'a [ParameterDefinition<'a>],
@@ -71,13 +71,13 @@ pub struct Definition<'a> {
     pub constraints: &'a [&'a str],
     /// Bindings in order: `f = ta.sma(close, fast)`.
     pub lets: &'a [&'a str],
-    /// When to go long.
+    /// The condition for going long.
     pub enter_long: Option<&'a str>,
-    /// When to leave a long position.
+    /// The condition for leaving a long position.
     pub exit_long: Option<&'a str>,
-    /// When to go short.
+    /// The condition for going short.
     pub enter_short: Option<&'a str>,
-    /// When to leave a short position.
+    /// The condition for leaving a short position.
     pub exit_short: Option<&'a str>,
     /// Distance of the stop from the fill of the entry, in units of price. A strategy without a stop has the parameter
     /// `stop_atr`: 0, or a number of average ranges.
@@ -88,7 +88,7 @@ pub struct Definition<'a> {
     pub stop_level_long: Option<&'a str>,
     /// Price of the stop of a short position, as `stop_level_long`.
     pub stop_level_short: Option<&'a str>,
-    /// The most bars that a position is held, an int constant.
+    /// The maximum number of bars that a position is held, an int constant.
     pub max_bars: Option<&'a str>,
 }
 
@@ -119,7 +119,7 @@ impl Definition<'_> {
 /// A parameter of a strategy.
 #[derive(Debug, Clone, Copy)]
 pub struct ParameterDefinition<'a> {
-    /// As expressions call it.
+    /// Its name in expressions.
     pub name: &'a str,
     /// Its meaning in a few words.
     pub about: &'a str,
@@ -132,7 +132,7 @@ pub struct ParameterDefinition<'a> {
 pub enum RangeDefinition<'a> {
     /// Whole numbers.
     Int {
-        /// The value where none is given.
+        /// The default value.
         default: i64,
         /// The smallest value.
         min: i64,
@@ -143,7 +143,7 @@ pub enum RangeDefinition<'a> {
     },
     /// Numbers.
     Float {
-        /// The value where none is given.
+        /// The default value.
         default: f64,
         /// The smallest value.
         min: f64,
@@ -154,7 +154,7 @@ pub enum RangeDefinition<'a> {
     },
     /// One of several texts.
     Choice {
-        /// The text where none is given.
+        /// The default text.
         default: &'a str,
         /// All texts.
         options: &'a [&'a str],
@@ -208,7 +208,7 @@ impl Family {
     }
 }
 
-/// On which bars a rule makes sense.
+/// The bars on which a rule makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeframes {
     /// On all.
@@ -231,9 +231,10 @@ impl Timeframes {
 /// A fault of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinitionError {
-    /// The field, such as `enter_long`, `lets[2]` or `parameters[0].min`; empty if it is the whole.
+    /// The field, such as `enter_long`, `lets[2]` or `parameters[0].min`; empty if the fault concerns the whole
+    /// definition.
     pub field: String,
-    /// Where: a place in the file, or in the field's text where the definition is a constant.
+    /// The place in the file, or in the field's text if the definition is a constant.
     pub at: Position,
     /// The fault, and the way to mend it.
     pub message: String,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Definition, DefinitionError, Family, Fault, ParameterDefinition, RangeDefinition, Timeframes, json, toml};
 use crate::{Strategy, expr::Position, nearest::nearest};
 
-/// A value of a file and where it begins.
+/// A value of a file, and its place.
 #[derive(Debug)]
 pub(super) struct Located<'a> {
     /// Bytes from the start of the file.
@@ -15,7 +15,7 @@ pub(super) struct Located<'a> {
 
 #[derive(Debug)]
 pub(super) enum Datum<'a> {
-    /// A text. `inside` is where its first character stands, if the file has the characters as they are.
+    /// A text. `inside` is the place of its first character, if the file holds the text without escapes.
     Text {
         text: Cow<'a, str>,
         inside: Option<usize>,
@@ -25,7 +25,7 @@ pub(super) enum Datum<'a> {
     List(Vec<Located<'a>>),
     /// Keys with their own places, in the file's order.
     Table(Vec<(Cow<'a, str>, usize, Located<'a>)>),
-    /// Something that no field takes, by name.
+    /// A value of a kind that no field takes. Holds the kind's name.
     Other(&'static str),
 }
 
@@ -163,7 +163,7 @@ impl Reader {
             stop_level_short,
             max_bars,
         };
-        // Expressions over parameters that could not be read would bring errors of their own.
+        // Expressions over parameters that could not be read would only add errors that follow from these.
         self.errors.is_empty().then(|| Strategy::parse_faults(&definition))
     }
 

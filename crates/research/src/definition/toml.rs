@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::read::{Datum, Located};
 
-/// Parses TOML, or says at which byte it is wrong and why.
+/// Parses TOML. The error is the byte of the first mistake, and the reason.
 pub(super) fn parse(text: &str) -> Result<Located<'_>, (usize, String)> {
     let table = DeTable::parse(text)
         .map_err(|error| (error.span().map_or(0, |span| span.start), error.message().replace('\n', "; ")))?;

@@ -25,7 +25,7 @@ pub(crate) fn body(operator: &'static Operator) -> Option<&'static Body> {
     BODIES.get(ops::place(operator))?.as_ref()
 }
 
-/// Panics if the text in the table does not parse, which a test of the whole table finds.
+/// Panics if the text in the table does not parse. A test parses the whole table.
 fn parse_body(operator: &Operator) -> Option<Body> {
     let Rule::Expression(text) = operator.rule else { return None };
     let inputs = operator.inputs.iter();

@@ -15,11 +15,11 @@ pub(crate) enum Token<'a> {
     End,
 }
 
-/// The longest first, so that `<=` is not read as `<`.
+/// Longer signs come first, so that `<=` is not read as `<`.
 const SIGNS: [&str; 20] =
     ["==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "?", ":", "(", ")", "[", "]", ",", "=", "."];
 
-/// The largest literal; a double counts exactly up to here.
+/// The largest literal. A double represents every whole number up to it exactly.
 const MAX_LITERAL: f64 = 9_007_199_254_740_992.0;
 
 /// The tokens of `text`, each with the offset at which it begins. The last is [`Token::End`].

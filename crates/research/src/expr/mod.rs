@@ -16,12 +16,12 @@
 //! ```
 //!
 //! `x[n]` is `x` of n bars ago. `n` is a constant that is not negative, and no function looks ahead, so no expression can read
-//! the future. Names of functions contain dots as in Pine (`ta.sma`). A number is an int or a float, and an int is a float where
-//! one is wanted. What depends on literals and parameters alone is a constant; lengths and factors have to be constants.
+//! the future. Names of functions contain dots as in Pine (`ta.sma`). A number is an int or a float, and an int is accepted in
+//! place of a float. An expression of literals and parameters alone is a constant; lengths and factors have to be constants.
 //!
 //! Numbers that differ by no more than 10⁻¹⁰ are equal in comparisons, as they are to TradingView.
 //!
-//! [`lex`] makes tokens, [`parse`] a [`tree`], and [`types`] refuses what does not fit.
+//! [`lex`] makes tokens, [`parse`] a [`tree`], and [`types`] has the types that the parser checks.
 
 pub(crate) mod body;
 pub(crate) mod lex;
@@ -35,12 +35,12 @@ use std::fmt;
 
 use crate::ops;
 
-/// The deepest nesting of an expression.
+/// The maximum depth of an expression.
 pub const MAX_DEPTH: u8 = 64;
-/// The most nodes of all expressions of one strategy.
+/// The maximum number of nodes in all expressions of one strategy.
 pub const MAX_NODES: usize = 512;
 
-/// A function of the language, or a name that stands for one without arguments.
+/// A function of the language, or a name such as `close`, which has no arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
     /// Its name.
@@ -91,7 +91,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why an expression was refused.
+/// The reason for which an expression was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExprError {
     /// Offset of the refused part in bytes from the start of the expression.

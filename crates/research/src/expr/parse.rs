@@ -188,7 +188,8 @@ impl<'t, 'p> Parser<'t, 'p> {
         self.node(Node::Choose(Box::new([condition, then, other])), Type { base, constant }, offset, depth)
     }
 
-    /// Operators of `level` and above (precedence climbing): each binds what binds more strongly on its right.
+    /// Parses operators of `level` and above by precedence climbing: the right side of an operator holds only
+    /// operators that bind more strongly.
     fn binary(&mut self, level: usize) -> Result<Expr, Refusal> {
         let mut left = self.unary()?;
         loop {

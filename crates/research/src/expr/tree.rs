@@ -1,4 +1,4 @@
-//! The tree of an expression. Trees in hand are checked: names are resolved and types fit.
+//! The tree of an expression. Every tree is checked: its names are resolved, and its types fit.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::ops::Operator;
 pub(crate) struct Expr {
     pub(crate) node: Node,
     pub(crate) ty: Type,
-    /// Where the expression begins, in bytes from the start of its text.
+    /// The start of the expression, in bytes from the start of its text.
     pub(crate) offset: usize,
     /// The number of nodes on the longest path down, this one included.
     pub(crate) depth: u8,
@@ -95,7 +95,7 @@ pub(crate) enum Binary {
 }
 
 impl Binary {
-    /// The precedence and the operator of a sign; what binds more strongly has a higher one.
+    /// The precedence and the operator of a sign. An operator that binds more strongly has a higher precedence.
     pub(crate) fn of_sign(sign: &str) -> Option<(usize, Self)> {
         Some(match sign {
             "or" => (0, Self::Or),

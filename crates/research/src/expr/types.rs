@@ -31,7 +31,7 @@ impl Base {
         matches!(self, Self::Int | Self::Float)
     }
 
-    /// The type that holds both, as for the branches of a choice.
+    /// The type that holds values of both types, as for the branches of a choice.
     pub(crate) fn unify(self, other: Self) -> Option<Self> {
         match (self, other) {
             (a, b) if a == b => Some(a),

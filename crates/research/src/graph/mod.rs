@@ -1,7 +1,7 @@
 //! Strategies with bound parameters as a graph in which equal parts are one node.
 //!
-//! A node is an operation, its constants and its operands. Nodes are named by a hash of all three, so that equal parts of different
-//! strategies and parameter sets have one name, under which [`crate::cache`] keeps their columns.
+//! A node is an operation, its constants and its operands. The key of a node is a hash of all three, so that equal
+//! parts of different strategies and parameter sets have one key, under which [`crate::cache`] keeps their columns.
 
 mod run;
 
@@ -26,7 +26,7 @@ use crate::{
     ops::{First, Kind, Operator, Rule},
 };
 
-/// A name of a node: equal parts have equal keys.
+/// The key of a node. Equal parts have equal keys.
 pub(crate) type Key = u128;
 
 #[derive(Debug, Clone, Copy)]
@@ -68,19 +68,19 @@ struct Node {
     outputs: Vec<Defined>,
 }
 
-/// From where on a result is defined.
+/// The bars on which a result is defined.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defined {
     /// The first bar on which all parts are defined.
     pub(crate) first: usize,
-    /// The number of past bars after which nothing of its beginning is left.
+    /// The number of past bars after which the start of the series no longer influences the result.
     pub(crate) memory: usize,
-    /// It is `na`, or false, on all bars before this one. At most `first` for what is a number, since some functions have a value
-    /// for `na`.
+    /// The result is `na`, or false, on all bars before this one. Some functions have a value for `na`, so it may be
+    /// less than `first`.
     pub(crate) quiet: usize,
 }
 
-/// Keys are hashes already, so a part of one is as good as a hash of it.
+/// Keys are hashes already, so a part of a key serves as its hash.
 #[derive(Debug, Default)]
 struct KeyHasher(u64);
 
@@ -126,7 +126,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Adds an expression and returns where its value is found.
+    /// Adds an expression and returns the operand that holds its value.
     pub(crate) fn add(&mut self, expr: &Expr, names: &Names) -> Result<Operand, Refusal> {
         match self.lower(expr, names)? {
             Lowered::Operand(operand) => Ok(operand),
@@ -275,7 +275,7 @@ impl Graph {
         Ok((0..operator.outputs.len()).map(|output| Operand::Node { node, output }).collect())
     }
 
-    /// A column in place of a number, for operations that take nothing else.
+    /// A column in place of a number, for operations that take columns only.
     pub(crate) fn series(&mut self, operand: Operand, is_flags: bool) -> Operand {
         match operand {
             Operand::Number(number) => {
@@ -319,7 +319,7 @@ impl Graph {
         xxh3_128(&bytes)
     }
 
-    /// From where on the results of a node are defined.
+    /// The bars on which the results of a node are defined.
     fn defined(&self, step: Step, operands: &[Operand], constants: &[f64]) -> Vec<Defined> {
         let parts: Vec<Defined> = operands.iter().map(|operand| self.defined_at(*operand)).collect();
         let first = parts.iter().map(|part| part.first).max().unwrap_or(0);
@@ -373,7 +373,7 @@ impl Graph {
         roots.iter().map(|root| value(&results, *root).clone()).collect()
     }
 
-    /// Takes what is cached, and counts how often each node is used by what has to be computed.
+    /// Takes cached columns into `results`, and counts how often the nodes that have to be computed use each node.
     fn look_up(
         &self,
         roots: &[Operand],
@@ -403,7 +403,8 @@ impl Graph {
         uses
     }
 
-    /// Computes what is used and not known. What nothing uses any more is let go.
+    /// Computes the nodes that are used and have no columns yet. The columns of a node are dropped after their last
+    /// use.
     fn compute(&self, mut uses: Vec<usize>, bars: &Bars, cache: &Cache, results: &mut [Option<Arc<[Value]>>]) {
         for (place, node) in self.nodes.iter().enumerate() {
             if uses[place] == 0 || results[place].is_some() {

@@ -45,7 +45,7 @@ impl Step {
 }
 
 impl Node {
-    /// True if the node's columns are worth keeping. A filled column costs as much to look up as to make.
+    /// True if the node's columns are cached. A filled column is not, because it costs as much to look up as to make.
     pub(super) fn is_kept(&self) -> bool {
         !matches!(self.step, Step::Fill | Step::FillFlags)
     }
@@ -222,8 +222,8 @@ fn compare(binary: Binary, a: Numbers<'_>, b: Numbers<'_>, len: usize) -> Bits {
     }
 }
 
-/// A comparison. Numbers that differ by no more than [`TOLERANCE`] are equal, as TradingView compares them, so that the dust of
-/// arithmetic decides nothing. A comparison with `na` is false, whichever it is.
+/// A comparison. Numbers that differ by no more than [`TOLERANCE`] are equal, as TradingView compares them, so that
+/// rounding errors decide nothing. Every comparison with `na` is false.
 #[inline]
 fn holds(binary: Binary, a: f64, b: f64) -> bool {
     let difference = a - b;

@@ -8,13 +8,13 @@ use crate::broker::Mark;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Drawdown {
     peak: f64,
-    /// Divisions are slow, and the peak changes at few closes.
+    /// 1 divided by `peak`, kept because divisions are slow and the peak changes at few closes.
     inverse_peak: f64,
-    /// The last bar at whose close the equity stood at its peak.
+    /// The last bar at whose close the equity was at its peak.
     peak_bar: usize,
     /// Sum of the squared drawdowns, as fractions of the peak, over all closes.
     squares: f64,
-    /// The deepest drawdown as a product with `inverse_peak`, by which drawdowns are compared.
+    /// The deepest drawdown, computed with `inverse_peak` and used to compare drawdowns only.
     deepest: f64,
     deepest_fraction: f64,
     deepest_money: f64,
@@ -53,8 +53,8 @@ impl Drawdown {
         }
     }
 
-    /// A position is open at the closes from bar `first` on. Stops at the first close with an equity of 0 or less, and returns
-    /// how many closes lie before it.
+    /// A position is open at the closes from bar `first` on. Stops at the first close with an equity of 0 or less,
+    /// and returns the number of closes before it.
     #[inline]
     pub(super) fn held(&mut self, first: usize, closes: &[f64], mark: &Mark, times: &[i64]) -> usize {
         let mut state = *self;

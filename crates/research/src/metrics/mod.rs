@@ -1,7 +1,8 @@
 //! Figures of a run.
 //!
-//! Equity is marked at every close. Figures of trades count closed trades, net of commission on both sides; a position that is
-//! still open counts in the equity, and with that in returns and drawdowns. A ratio whose divisor is 0 is `None`, never infinite.
+//! Equity is marked at every close. Figures of trades count closed trades, net of commission on both sides; a
+//! position that is still open counts in the equity, and therefore in returns and drawdowns. A ratio whose divisor is
+//! 0 is `None`, never infinite.
 
 mod drawdown;
 mod normal;
@@ -55,11 +56,11 @@ pub struct Metrics {
     pub max_drawdown_ms: i64,
     /// Root of the mean squared drawdown in percent (Martin 1987).
     pub ulcer_index: f64,
-    /// Yearly growth by the highest drawdown.
+    /// Yearly growth, divided by the highest drawdown.
     pub calmar: Option<f64>,
-    /// Net profit by the money of the highest drawdown.
+    /// Net profit, divided by the money of the highest drawdown.
     pub recovery_factor: Option<f64>,
-    /// Net profit in percent by the highest drawdown in percent.
+    /// Net profit in percent, divided by the highest drawdown in percent.
     pub return_over_drawdown: Option<f64>,
     /// Share of the closes at which a position was open.
     pub exposure: f64,

@@ -8,9 +8,10 @@ pub fn normal_cdf(x: f64) -> f64 {
     0.5 * libm::erfc(-x / SQRT_2)
 }
 
-/// The number that a standard normal number stays below with this probability; infinite for 0 and 1, not a number outside.
+/// The number that a standard normal number is below with this probability; infinite for 0 and 1, and NaN outside.
 ///
-/// A probability close to 1 has lost its digits: ask for `-normal_quantile(1 - p)` and give `1 - p` exactly.
+/// A double close to 1 has few digits left. For such a probability `p`, use `-normal_quantile(q)` with an exact `q`
+/// of 1 − p.
 #[must_use]
 pub fn normal_quantile(probability: f64) -> f64 {
     if probability > 0.5 {
@@ -19,7 +20,8 @@ pub fn normal_quantile(probability: f64) -> f64 {
     if probability == 0.0 {
         return f64::NEG_INFINITY;
     }
-    // The first guess is off by less than 5e-4 (Abramowitz and Stegun 26.2.23). Each step of Halley's method trebles its digits.
+    // The first guess is off by less than 5e-4 (Abramowitz and Stegun 26.2.23). Each step of Halley's method triples
+    // the number of correct digits.
     let t = (-2.0 * libm::log(probability)).sqrt();
     let numerator = 2.515_517 + t * (0.802_853 + t * 0.010_328);
     let denominator = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));

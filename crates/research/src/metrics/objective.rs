@@ -11,17 +11,17 @@ pub enum Objective {
     Sharpe,
     /// Sortino ratio of daily returns.
     Sortino,
-    /// Yearly growth by the highest drawdown.
+    /// Yearly growth, divided by the highest drawdown.
     Calmar,
-    /// Gross profit by gross loss.
+    /// Gross profit, divided by gross loss.
     ProfitFactor,
     /// Mean profit of a trade.
     Expectancy,
     /// System quality number.
     Sqn,
-    /// Net profit by the money of the highest drawdown.
+    /// Net profit, divided by the money of the highest drawdown.
     RecoveryFactor,
-    /// Net profit in percent by the highest drawdown in percent.
+    /// Net profit in percent, divided by the highest drawdown in percent.
     ReturnOverDrawdown,
 }
 

@@ -6,7 +6,7 @@ use super::{Metrics, Moments, Objective, normal_cdf, normal_quantile, ratio, ret
 const CONVINCING: f64 = 0.95;
 /// A probability of overfitting above this says that the choice of the winner was worth nothing.
 const OVERFITTED: f64 = 0.5;
-/// Below this share of the winner's objective its neighbours are a different strategy.
+/// Below this share of the winner's objective, its neighbours count as much worse.
 const STABLE: f64 = 0.5;
 /// A walk-forward efficiency that is acceptable (Pardo, "The Evaluation and Optimization of Trading Strategies").
 const EFFICIENT: f64 = 0.5;
@@ -49,8 +49,8 @@ pub fn deflated_sharpe(winner: &Moments, sharpes: &[f64], trials: usize) -> Opti
     probabilistic_sharpe(winner, expected_best_sharpe(deviation * deviation, trials))
 }
 
-/// The median objective of the winner's neighbours by the winner's own. A neighbour without an objective counts as the worst.
-/// `None` if there are no neighbours, or the winner's objective is not above 0.
+/// The median objective of the winner's neighbours, divided by the winner's own. A neighbour without an objective
+/// counts as the worst. `None` if there are no neighbours, or the winner's objective is not above 0.
 #[must_use]
 pub fn stability(winner: f64, neighbours: &[Option<f64>]) -> Option<f64> {
     let mut sorted: Vec<f64> = neighbours.iter().map(|objective| objective.unwrap_or(f64::NEG_INFINITY)).collect();
@@ -78,13 +78,13 @@ pub struct Findings<'a> {
     pub pbo: Option<f64>,
     /// See [`stability`].
     pub stability: Option<f64>,
-    /// Objective out of sample by objective in sample, of all windows.
+    /// Objective out of sample, divided by objective in sample, of all windows.
     pub walk_forward_efficiency: Option<f64>,
-    /// Below this number of trades a run ranks after all others.
+    /// The number of trades below which a run ranks after all others.
     pub min_trades: usize,
     /// Names of the parameters whose winning value is the lowest or the highest of their range.
     pub at_the_edge: &'a [&'a str],
-    /// The search ended before its plan did, because its time was up.
+    /// True if the search ended before its plan did, because its time was up.
     pub out_of_time: bool,
 }
 

@@ -1,13 +1,13 @@
 //! The probability of backtest overfitting.
 
-/// Into how many blocks of days the trials' returns are divided.
+/// The number of blocks of days into which the trials' returns are divided.
 pub const PBO_BLOCKS: usize = 16;
 
-/// The most trials that are compared. They are drawn from all trials without regard to their results, because a choice of the
-/// best ones would hide what is measured.
+/// The maximum number of trials that are compared. They are drawn from all trials without regard to their results,
+/// because a choice of the best ones would hide overfitting.
 pub const PBO_MAX_TRIALS: usize = 512;
 
-/// The fewest days of a block.
+/// The minimum number of days of a block.
 const MIN_DAYS_PER_BLOCK: usize = 4;
 const HALF: usize = PBO_BLOCKS / 2;
 
@@ -32,7 +32,7 @@ pub fn probability_of_overfitting(trials: &[Vec<f64>]) -> Option<f64> {
     let skipped = days % PBO_BLOCKS;
     let blocks: Vec<Sums> = (0..PBO_BLOCKS).map(|block| Sums::of(trials, skipped + block * length, length)).collect();
     let mut splits = Splits::new(&blocks, trials.len(), length);
-    // Each half that holds the first block is taken together with the other half.
+    // Each half that holds the first block is examined together with its complement, so every half is examined once.
     splits.chosen[0].copy_from(&blocks[0]);
     splits.choose(1, 1);
     Some(f64::from(splits.overfitted) / f64::from(splits.counted))
@@ -71,7 +71,7 @@ impl Sums {
 
     /// Writes a number for each trial that orders them as their Sharpe ratios over `days` days do.
     fn scores(&self, days: f64, scores: &mut [f64]) {
-        // Of n·Σx² − (Σx)² nothing but rounding is left where returns are equal.
+        // Where returns are equal, n·Σx² − (Σx)² is nothing but a rounding error.
         const ROUNDING: f64 = 1e-12;
         for (score, (&sum, &squares)) in scores.iter_mut().zip(self.sum.iter().zip(&self.squares)) {
             let spread = days * squares - sum * sum;

@@ -2,14 +2,14 @@
 
 use super::ratio;
 
-/// The fewest daily returns that ratios are computed from.
+/// The minimum number of daily returns that ratios are computed from.
 pub const MIN_OBSERVATIONS: usize = 30;
 
 const YEAR_MS: f64 = 365.25 * 86_400_000.0;
 const MIN_YEARS_OF_CAGR: f64 = 30.0 / 365.25;
-/// The risk-free rate that TradingView takes by default: 2 % a year.
+/// TradingView's default risk-free rate: 2 % a year.
 const TRADINGVIEW_MONTHLY_RATE: f64 = 0.02 / 12.0;
-/// Below this share of the mean a deviation is what rounding leaves of equal numbers.
+/// A deviation below this share of the mean is a rounding error of equal numbers.
 const ROUNDING: f64 = 1e-12;
 
 /// Moments of a sample.
@@ -17,9 +17,9 @@ const ROUNDING: f64 = 1e-12;
 pub struct Moments {
     /// The size of the sample.
     pub count: usize,
-    /// Their mean.
+    /// The mean.
     pub mean: f64,
-    /// Their sample deviation, with n − 1; `None` for one number, or for equal numbers.
+    /// The sample deviation, with n − 1; `None` for one number, or for equal numbers.
     pub deviation: Option<f64>,
     /// Third standardised moment, corrected for the bias of a sample; 0 below four numbers or without a deviation.
     pub skewness: f64,
@@ -56,15 +56,15 @@ impl Moments {
         Some(Self { count: sample.len(), mean, deviation: Some((squares / (n - 1.0)).sqrt()), skewness, kurtosis })
     }
 
-    /// Mean by deviation: the Sharpe ratio of one observation, not annualised.
+    /// Mean, divided by deviation: the Sharpe ratio of one observation, not annualised.
     #[must_use]
     pub fn sharpe(&self) -> Option<f64> {
         ratio(self.mean, self.deviation?)
     }
 }
 
-/// The returns between successive equities, the first of them from `before`. Where the equity was used up, it no longer changes,
-/// and the return is 0.
+/// The returns between successive equities, the first of them from `before`. An equity that was used up no longer
+/// changes, and its returns are 0.
 pub(super) fn returns(before: f64, equities: impl Iterator<Item = f64>, returns: &mut Vec<f64>) {
     returns.clear();
     let mut last = before;
@@ -85,8 +85,8 @@ pub(super) fn cagr(capital: f64, equity: f64, years: f64) -> Option<f64> {
     (years >= MIN_YEARS_OF_CAGR && equity > 0.0).then(|| libm::pow(equity / capital, 1.0 / years) - 1.0)
 }
 
-/// By what a ratio of daily observations is multiplied to hold for a year: the root of how many there are in a year of this very
-/// series. `None` for fewer than [`MIN_OBSERVATIONS`].
+/// The factor by which a ratio of daily observations is annualised: the square root of the number of observations in
+/// a year of this series. `None` for fewer than [`MIN_OBSERVATIONS`].
 pub(super) fn annualisation(observations: usize, years: f64) -> Option<f64> {
     if observations < MIN_OBSERVATIONS {
         return None;
@@ -94,7 +94,7 @@ pub(super) fn annualisation(observations: usize, years: f64) -> Option<f64> {
     ratio(count(observations - 1), years).map(f64::sqrt)
 }
 
-/// Mean by the root of the mean squared loss over all observations; `None` without a loss.
+/// Mean, divided by the root of the mean squared loss over all observations; `None` without a loss.
 pub(super) fn sortino(mean: f64, returns: &[f64]) -> Option<f64> {
     let losses: f64 = returns.iter().map(|value| value.min(0.0)).map(|loss| loss * loss).sum();
     ratio(mean, (losses / count(returns.len())).sqrt())

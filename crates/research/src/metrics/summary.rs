@@ -55,8 +55,8 @@ impl<'a> Summary<'a> {
         }
     }
 
-    /// Forgets what was gathered. The next run begins with `capital` at bar `first`; runs that follow without another `begin`
-    /// continue the same curve.
+    /// Forgets the last run. The next one begins with `capital` at bar `first`; runs that follow without another
+    /// `begin` continue the same curve.
     pub fn begin(&mut self, capital: f64, first: usize) {
         self.bars = first..first;
         self.capital = capital;
@@ -68,7 +68,7 @@ impl<'a> Summary<'a> {
         self.next_day = self.market.days().partition_point(|day| day.last_bar < first);
     }
 
-    /// The figures of what was gathered. `account` is the end of the run, or of the last run of a curve.
+    /// The figures of the runs since [`Self::begin`]. `account` is the end of the run, or of the last run of a curve.
     #[must_use]
     pub fn metrics(&mut self, account: &Account) -> Metrics {
         let trades = self.trades.figures();
@@ -102,7 +102,8 @@ impl<'a> Summary<'a> {
         }
     }
 
-    /// The daily returns of what was gathered: one for each UTC day in which a bar begins, the first from the capital.
+    /// The daily returns of the runs since [`Self::begin`]: one for each UTC day in which a bar begins, the first
+    /// from the capital.
     pub fn daily_returns_of_run(&mut self) -> &[f64] {
         self.daily_returns();
         &self.returns

@@ -69,7 +69,7 @@ pub struct TradeFigures {
     pub trades: usize,
     /// The number of trades that won.
     pub wins: usize,
-    /// The number of trades that lost. A profit of exactly 0 is neither.
+    /// The number of trades that lost. A trade with a profit of exactly 0 counts as neither.
     pub losses: usize,
     /// Sum of the profits of the trades that won.
     pub gross_profit: f64,
@@ -77,7 +77,7 @@ pub struct TradeFigures {
     pub gross_loss: f64,
     /// Profits less losses.
     pub net_profit: f64,
-    /// Gross profit by gross loss; `None` without a loss.
+    /// Gross profit, divided by gross loss; `None` without a loss.
     pub profit_factor: Option<f64>,
     /// Mean profit of a trade.
     pub expectancy: Option<f64>,
@@ -91,7 +91,7 @@ pub struct TradeFigures {
     pub average_win: Option<f64>,
     /// Mean loss of the trades that lost, not negative.
     pub average_loss: Option<f64>,
-    /// Average win by average loss.
+    /// Average win, divided by average loss.
     pub payoff: Option<f64>,
     /// The maximum profit of a trade.
     pub largest_win: Option<f64>,

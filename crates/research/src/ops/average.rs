@@ -16,7 +16,7 @@ fn seed(x: &[f64], n: usize) -> Option<f64> {
     Some(first + x.get(..n)?.iter().map(|number| number - first).sum::<f64>() / real(n))
 }
 
-/// Follows `x` from its seed on by `step`, which makes an average of the one before and the number.
+/// Writes a recursive average of `x` from its seed on. `step` makes the next average of the last one and a number.
 fn follow(x: &[f64], n: usize, out: &mut [f64], step: impl Fn(f64, f64) -> f64) {
     let Some(mut average) = seed(x, n) else { return };
     out[n - 1] = average;
@@ -38,7 +38,7 @@ pub(super) fn wilder(x: &[f64], n: usize, out: &mut [f64]) {
     follow(x, n, out, |average, number| (average * (length - 1.0) + number) / length);
 }
 
-/// Weighted by 1 for the oldest to `n` for the newest.
+/// Weighted average, with weights from 1 for the oldest to `n` for the newest.
 pub(super) fn weighted(x: &[f64], n: usize, out: &mut [f64]) {
     let total = real(n) * (real(n) + 1.0) / 2.0;
     window::weighted(x, n, out, |anchor, _, weighted| anchor + weighted / total);
@@ -56,8 +56,8 @@ pub(super) fn legoux(x: &[f64], n: usize, offset: f64, sigma: f64, out: &mut [f6
     }
 }
 
-/// Kaufman's adaptive average: as fast as the net move of `n` bars is large beside the sum of their moves. Seeded by the number at
-/// `n − 1`, defined from `n` on.
+/// Kaufman's adaptive average: the larger the net move of `n` bars is in relation to the sum of their moves, the
+/// faster it is. Seeded by the number at `n − 1`, defined from `n` on.
 pub(super) fn kaufman(x: &[f64], n: usize, fast: f64, slow: f64, out: &mut [f64]) {
     let moves: Vec<f64> = x.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
     let mut noise = vec![f64::NAN; moves.len()];

@@ -1,14 +1,14 @@
-//! Crossings, and what is remembered since an event.
+//! Crossings, and values since an event.
 
 use super::TOLERANCE;
 use crate::{Bits, number::real};
 
-/// Where `a` is above `b` and was not on the last bar on which both were defined.
+/// The bars on which `a` is above `b` and was not on the last bar on which both were defined.
 pub(super) fn crossed_over(a: &[f64], b: &[f64]) -> Bits {
     crossed(a, b, |a, b| a > b, |a, b| a <= b)
 }
 
-/// Where `a` is below `b` and was not on the last bar on which both were defined.
+/// The bars on which `a` is below `b` and was not on the last bar on which both were defined.
 pub(super) fn crossed_under(a: &[f64], b: &[f64]) -> Bits {
     crossed(a, b, |a, b| a < b, |a, b| a >= b)
 }
@@ -16,13 +16,13 @@ pub(super) fn crossed_under(a: &[f64], b: &[f64]) -> Bits {
 fn crossed(a: &[f64], b: &[f64], now: impl Fn(f64, f64) -> bool, before: impl Fn(f64, f64) -> bool) -> Bits {
     let now = Bits::from_pairs(a, b, now);
     let before = Bits::from_pairs(a, b, before);
-    // Where both are defined, one of the two holds.
+    // On each bar on which both are defined, one of the two holds.
     let defined = now.or(&before);
     let first = defined.next_one(0).unwrap_or(a.len());
     if defined.count_ones() == a.len() - first {
         return now.and(&before.shifted(1));
     }
-    // With gaps inside, the bar before is the one before the gap.
+    // Where `na` lies between, a bar is compared with the last one on which both were defined.
     let mut crossed = Bits::new(a.len());
     let mut last = None;
     for bar in defined.iter_ones() {
@@ -56,12 +56,12 @@ pub(super) fn value_when(event: &Bits, x: &[f64], occurrence: usize, out: &mut [
     }
 }
 
-/// Where `x` rose at each of the last `n` steps.
+/// The bars on which `x` rose at each of the last `n` steps.
 pub(super) fn rising(x: &[f64], n: usize) -> Bits {
     steps(x, n, |before, now| now - before > TOLERANCE)
 }
 
-/// Where `x` fell at each of the last `n` steps.
+/// The bars on which `x` fell at each of the last `n` steps.
 pub(super) fn falling(x: &[f64], n: usize) -> Bits {
     steps(x, n, |before, now| before - now > TOLERANCE)
 }
@@ -79,7 +79,8 @@ fn steps(x: &[f64], n: usize, goes_on: fn(f64, f64) -> bool) -> Bits {
     })
 }
 
-/// `x` where `reset` holds; elsewhere `join` of what was there before and `x`. It is `na` before the first reset.
+/// `x` where `reset` holds; elsewhere `join` of the result of the bar before and `x`. It is `na` before the first
+/// reset.
 pub(super) fn running(x: &[f64], reset: &Bits, when: &Bits, out: &mut [f64], join: impl Fn(f64, f64) -> f64) {
     let mut state = f64::NAN;
     for (bar, (number, out)) in x.iter().zip(out).enumerate() {

@@ -1,8 +1,8 @@
 //! The functions of the language.
 //!
-//! [`table`] has one entry per function: what it takes and returns, how it is computed, from which bar on it is defined, how much
-//! past it needs to forget where it began, how Pine spells it, and its words in a description. To add a function, add an entry
-//! and, unless it is an expression of others, a kernel in the file of its family.
+//! [`table`] has one entry per function: its arguments and results, its computation, the first bar on which it is
+//! defined, the number of past bars that it needs, its spelling in Pine, and its words in a description. To add a
+//! function, add an entry and, unless it is an expression of others, a kernel in the file of its family.
 //!
 //! Definitions follow `ta.*` of TradingView where the name begins with `ta.`; the other names are this crate's own and print as
 //! functions of Pine.
@@ -60,7 +60,7 @@ pub(crate) enum Kind {
     Factor,
     /// A constant condition.
     Flag,
-    /// The text "UTC", the one time zone that every machine knows alike.
+    /// The text "UTC", the only time zone whose rules do not depend on the machine.
     Utc,
 }
 
@@ -81,7 +81,7 @@ pub(crate) enum Output {
     Same,
 }
 
-/// How a function is computed.
+/// The computation of a function.
 #[derive(Clone, Copy)]
 pub(crate) enum Rule {
     /// Bar by bar. A `lenient` one has a result for `na`.
@@ -129,33 +129,34 @@ pub(crate) enum First {
     Of(fn(&[f64]) -> [usize; 3]),
 }
 
-/// The number of past bars that a function needs until it has forgotten where it began.
+/// The number of past bars that a function needs until its first bar no longer influences the result.
 #[derive(Clone, Copy)]
 pub(crate) enum Memory {
     None,
     /// n bars, where n is the first constant.
     Window,
-    /// 4 n: what is left of an exponential average's seed is (1 − 2/(n+1))^4n ≈ 3·10⁻⁴.
+    /// 4 n, after which the seed of an exponential average has the weight (1 − 2/(n+1))^4n ≈ 3·10⁻⁴.
     Exponential,
-    /// 10 n: what is left of the seed of Wilder's average is (1 − 1/n)^10n ≈ 5·10⁻⁵.
+    /// 10 n, after which the seed of Wilder's average has the weight (1 − 1/n)^10n ≈ 5·10⁻⁵.
     Wilder,
-    /// A number of bars in which the events that it remembers are taken to have happened.
+    /// [`EVENT_MEMORY`] bars, within which the remembered events are assumed to have happened.
     Events,
     /// From the constants.
     Of(fn(&[f64]) -> usize),
 }
 
-/// The number of bars that are loaded for functions that remember events, whose distance is not known before.
+/// The number of bars that are loaded for functions that remember events, because the distance of an event is not
+/// known in advance.
 const EVENT_MEMORY: usize = 300;
 
-/// How Pine spells a function.
+/// The spelling of a function in Pine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pine {
-    /// By the same name.
+    /// The same name.
     Native,
-    /// By a function that is printed from the expression of the rule.
+    /// A function that is printed from the expression of the rule.
     Derived,
-    /// By a function of this text.
+    /// A function with this text.
     Helper(&'static str),
 }
 
@@ -164,7 +165,7 @@ impl Operator {
         matches!(self.rule, Rule::Elementwise { .. })
     }
 
-    /// True if the result of a bar depends on the call at earlier bars, so that a script must not skip it on any.
+    /// True if the result of a bar depends on the call at earlier bars, so that a script must call it on every bar.
     pub(crate) fn keeps_state(&self) -> bool {
         !self.is_elementwise() && !self.inputs.iter().any(|input| input.kind == Kind::Utc)
     }
@@ -176,7 +177,7 @@ impl First {
         usize::from(matches!(self, Self::Crossing))
     }
 
-    /// For each result, how many bars later than the arguments it is defined.
+    /// For each result, the number of bars by which it is defined later than the arguments.
     pub(crate) fn bars(self, constants: &[f64]) -> [usize; 3] {
         let length = constants.first().map_or(0, |length| whole(*length));
         match self {
@@ -280,9 +281,9 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     table::OPERATORS.iter().map(|operator| operator.name)
 }
 
-/// The place of an operator in the table, which names it in the keys of cached columns.
+/// The place of an operator in the table, which stands for it in the keys of cached columns.
 pub(crate) fn place(operator: &'static Operator) -> usize {
-    // Operators are handed out of the table alone, so the distance from its start is the place.
+    // Every operator is a reference into the table, so the distance from its start is the place.
     let distance = std::ptr::from_ref(operator).addr() - table::OPERATORS.as_ptr().addr();
     distance / size_of::<Operator>()
 }

@@ -1,11 +1,12 @@
 //! Turning points and smoothed candles.
 
-/// The number of `right` bars ago if it is a high: above all `right` bars after it, and below none of the `left` before it.
+/// The value `right` bars ago, if it is a high: above all `right` bars after it, and below none of the `left` before
+/// it.
 pub(super) fn pivot_high(x: &[f64], left: usize, right: usize, out: &mut [f64]) {
     pivot(x, left, right, out, |pivot, other| pivot > other, |pivot, other| pivot >= other);
 }
 
-/// The number of `right` bars ago if it is a low, as [`pivot_high`].
+/// The value `right` bars ago, if it is a low; see [`pivot_high`].
 pub(super) fn pivot_low(x: &[f64], left: usize, right: usize, out: &mut [f64]) {
     pivot(x, left, right, out, |pivot, other| pivot < other, |pivot, other| pivot <= other);
 }
@@ -28,7 +29,8 @@ fn pivot(
     }
 }
 
-/// Opens of Heikin-Ashi candles: the middle of the candle before, which begins with the middle of the first bar.
+/// Opens of Heikin-Ashi candles: the middle of the last candle's open and close. The first one is the middle of the
+/// first bar.
 pub(super) fn heikin_ashi_open(open: &[f64], close: &[f64], mean: &[f64], out: &mut [f64]) {
     let (Some(first), Some(last)) = (open.first(), close.first()) else { return };
     let mut state = f64::midpoint(*first, *last);

@@ -148,7 +148,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
             })]
         },
         First::Length,
-        // At its slowest it is an exponential average of (slow + 1)² / 2 bars.
+        // At its slowest, it is an exponential average of (slow + 1)² / 2 bars.
         Memory::Of(|constants| whole(constants[0]) + 2 * whole((constants[2] + 1.0) * (constants[2] + 1.0))),
         Pine::Helper(
             "kama(float source, simple int length, simple float fast, simple float slow) =>
@@ -617,7 +617,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
             vec![call.column(|out| pattern::heikin_ashi_open(bars.open(), bars.close(), &means, out))]
         },
         First::AtOnce,
-        // Half of what is left of the seed goes at each bar.
+        // Each bar halves the weight of the seed.
         Memory::Of(|_| 30),
         Pine::Helper(
             "ha_open() =>
@@ -684,7 +684,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
         "math.max",
         &[input("a", Kind::Number), input("b", Kind::Number)],
         &[Output::Same],
-        // Unlike `f64::max`, `na` if either is.
+        // Unlike `f64::max`, the result is `na` if either argument is.
         |x| if x[0].is_nan() || x[1].is_nan() { f64::NAN } else { x[0].max(x[1]) },
         "the larger of {0} and {1}",
     ),
@@ -733,7 +733,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
         rule: Rule::Elementwise { of: |x| f64::from(x[0].is_nan()), lenient: true },
         ..elementwise("na", &[SOURCE], BOOL, |x| x[0], "{0} does not exist")
     },
-    // Reads the future, so that tests can show that they would find it.
+    // Reads the future, so that a test can show that lookahead would be found.
     #[cfg(test)]
     kernel(
         "peek",

@@ -82,7 +82,7 @@ pub(super) fn parabolic([high, low]: [&[f64]; 2], begin: f64, increase: f64, max
     for bar in 2..high.len() {
         level += speed * (extreme - level);
         let (behind, ahead) = if rising { (low, high) } else { (high, low) };
-        // The stop never lies inside the two bars before, nor in this one where the side turns.
+        // The stop is never inside the two bars before, nor inside this bar if the side changes.
         if is_beyond(level, behind[bar], rising) {
             level = keep_beyond(extreme, &ahead[bar - 2..=bar], !rising);
             extreme = behind[bar];
@@ -104,7 +104,8 @@ fn is_beyond(price: f64, other: f64, rising: bool) -> bool {
     if rising { price > other } else { price < other }
 }
 
-/// The stop, moved to the lowest of `prices` in an upward trend and to the highest in a downward one if it is inside them.
+/// The stop; if it is inside `prices`, it moves to the lowest of them in an upward trend, and to the highest in a
+/// downward one.
 fn keep_beyond(stop: f64, prices: &[f64], rising: bool) -> f64 {
     prices.iter().fold(stop, |stop, price| if rising { stop.min(*price) } else { stop.max(*price) })
 }
@@ -141,7 +142,7 @@ pub(super) fn correlation(x: &[f64], y: &[f64], n: usize, out: &mut [f64]) {
             let [sx, sy, sxx, syy, sxy] = std::array::from_fn(|sum| end[sum] + start[sum]);
             let length = real(n);
             let (vx, vy) = (length * sxx - sx * sx, length * syy - sy * sy);
-            // Rounding may leave a little below 0 where a column does not move.
+            // Rounding may make a variance of 0 slightly negative.
             if vx <= 0.0 || vy <= 0.0 { f64::NAN } else { (length * sxy - sx * sy) / (vx.sqrt() * vy.sqrt()) }
         },
     );

@@ -43,7 +43,7 @@ pub(super) fn lowest_bars(x: &[f64], n: usize, out: &mut [f64]) {
     extreme_bars(x, n, out, |newer, older| newer < older);
 }
 
-/// `wins` says whether the newer of two numbers is to be taken.
+/// `wins` is true if the newer of two numbers is taken.
 fn extreme_bars(x: &[f64], n: usize, out: &mut [f64], wins: impl Fn(f64, f64) -> bool) {
     let places: Vec<(f64, usize)> = x.iter().copied().zip(0..).collect();
     let newer_of = |older: Option<(f64, usize)>, newer: (f64, usize)| match older {

@@ -1,20 +1,20 @@
 //! Windows that move over a column without losing digits.
 //!
-//! A sum that adds the newest number and subtracts the oldest keeps the rounding errors of all that ever passed through it. Here
+//! A sum that adds the newest number and subtracts the oldest keeps the rounding errors of all numbers that it ever held. Here
 //! nothing is subtracted: the column is cut into blocks as long as the window, so that each window is the end of one block and
 //! the start of the next. The ends are summed backwards once per block, the starts forwards, and a window joins the two, which
 //! costs two additions per bar whatever its length (van Herk 1992, Gil and Werman 1993).
 //!
-//! The last bar of the earlier block lies in all of a block's windows. Numbers are taken relative to it, so that what is summed
-//! is as small as the spread inside the window.
+//! The last bar of the earlier block lies in all of a block's windows. It is the anchor: numbers are summed relative
+//! to it, so that the terms are as small as the spread inside the window.
 
 use crate::number::real;
 
 /// Joins an end and a start for every window of `n` items, and writes the results to the windows' last bars.
 ///
 /// `before` extends an end of the earlier block by the item to its left, and `after` extends a start of the later block by the item
-/// to its right. Both are given the item and the anchor, and `after` the number of items that the start then has. `join` is given
-/// the end, the start, the number of items of the start, and the anchor.
+/// to its right. Both receive the item and the anchor, and `after` also the number of items that the start then has. `join`
+/// receives the end, the start, the number of items of the start, and the anchor.
 pub(super) fn windows<T: Copy, S: Copy>(
     x: &[T],
     n: usize,
@@ -62,7 +62,7 @@ pub(super) fn moments(x: &[f64], n: usize, out: &mut [f64], result: impl Fn(f64,
 /// For every window the anchor, the sum of the distances from it, and the same sum weighted by 1 for the oldest to `n` for the
 /// newest.
 pub(super) fn weighted(x: &[f64], n: usize, out: &mut [f64], result: impl Fn(f64, f64, f64) -> f64) {
-    // Seen from the item to the left, every weight of an end is larger by 1.
+    // With an item added on the left, every weight of the end grows by 1.
     let before = |(plain, weighted): (f64, f64), x: f64, anchor: f64| {
         let plain = plain + (x - anchor);
         (plain, weighted + plain)
@@ -72,7 +72,7 @@ pub(super) fn weighted(x: &[f64], n: usize, out: &mut [f64], result: impl Fn(f64
         (plain + distance, weighted + distance * real(items))
     };
     windows(x, n, out, (0.0, 0.0), before, after, |end, start, items, anchor| {
-        // A start of k items follows an end of n − k, by which all its weights are larger.
+        // A start of k items follows an end of n − k items, so all its weights grow by n − k.
         result(anchor, end.0 + start.0, end.1 + start.1 + start.0 * real(n - items))
     });
 }

@@ -85,7 +85,7 @@ fn input(parameter: &Parameter, value: f64) -> String {
             format!("{name} = input.int({value}, \"{title}\", minval = {min}, maxval = {max}{step})")
         }
         ParameterRange::Float { min, max, step, .. } => {
-            // A bracket of 0 is printed as none, so that a script's bracket never is 0.
+            // A bracket of 0 is left out of the script, so a bracket in the script is at least one step.
             let min = if parameter.optional { *step } else { *min };
             let [value, min, max, step] = [value, min, *max, *step].map(|number| literal(number, Base::Float));
             format!("{name} = input.float({value}, \"{title}\", minval = {min}, maxval = {max}, step = {step})")
@@ -98,7 +98,7 @@ fn input(parameter: &Parameter, value: f64) -> String {
     }
 }
 
-/// The parts of a strategy as Pine expressions; statements are left in the printer.
+/// The parts of a strategy as Pine expressions; their statements are in the printer.
 struct Parts {
     has: [bool; Part::ALL.len()],
     max_bars: String,
@@ -128,7 +128,7 @@ impl Parts {
     }
 }
 
-/// The variable of a part; the most bars of a position are written where they are used.
+/// The variable of a part. `max_bars` has none, because it is written where it is used.
 fn variable(part: Part) -> Option<&'static str> {
     Some(match part {
         Part::EnterLong => "enterLong",
@@ -143,11 +143,11 @@ fn variable(part: Part) -> Option<&'static str> {
     })
 }
 
-/// The first bar of orders, where the entries could hold before it: a part that is defined later, or a condition that holds
-/// without being defined.
+/// The first bar of orders, if an entry could hold before it: because another part is defined later, or because a
+/// condition holds before it is defined.
 fn guard(bound: &Bound, parts: &Parts) -> Option<usize> {
     let defined = |part: Part| bound.root(part).map(|root| bound.graph().defined_at(root));
-    // An entry needs its distances above 0.
+    // An entry is made only if its distances are above 0.
     let distances = [Part::Stop, Part::Target].into_iter().filter_map(defined);
     let distances = distances.map(|distance| distance.quiet).max().unwrap_or(0);
     let waits = |part| defined(part).is_none_or(|entry| entry.quiet.max(distances) >= bound.first());
@@ -238,7 +238,7 @@ fn orders(parts: &Parts, sides: Sides, guard: Option<usize>) -> Vec<String> {
     }
     for (side, _, _) in pairs.iter().filter(|(side, _, enters)| *enters && parts.has(side.level)) {
         lines.push(format!("if {} or {}", side.go, side.held));
-        // A level is good for one bar; without a new one, that of the bar before would stay.
+        // A level is valid for one bar. Without a new order or a cancellation, that of the bar before would stay.
         lines.push(format!("    if na({})", side.level_name));
         lines.push(format!("        strategy.cancel(\"{}X\")", side.id));
         lines.push("    else".to_owned());
@@ -257,7 +257,7 @@ fn orders(parts: &Parts, sides: Sides, guard: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// The orders of a side's entry. A side that may not be entered leaves the other one.
+/// The orders of a side's entry. If a side may not be entered, its entry only closes the other side.
 fn entry(side: &Side, other: &Side, parts: &Parts, sides: Sides) -> Vec<String> {
     let is_allowed = match sides {
         Sides::Both => true,

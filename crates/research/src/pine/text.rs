@@ -9,7 +9,7 @@ use crate::{
     ops::{Kind, Operator, Pine},
 };
 
-/// Words of Pine, and names that a script uses itself. A name that is one of them gets a `_`.
+/// Words of Pine, and names that a script uses itself. A parameter or binding with such a name gets a `_` behind it.
 const TAKEN: &[&str] = &[
     "alert",
     "and",
@@ -171,8 +171,8 @@ impl Printer {
         self.print(expr, false).0
     }
 
-    /// Parts that are `lazy` are not executed on every bar. A function that keeps state must be, so that it gets a statement of its
-    /// own there, as does an expression whose past is read.
+    /// A `lazy` part is not executed on every bar. A function that keeps state must be, so in a lazy part it gets a
+    /// statement of its own, as does an expression whose past is read.
     fn print(&mut self, expr: &Expr, lazy: bool) -> (String, Level) {
         match &expr.node {
             Node::Number(number) => (literal(*number, expr.ty.base), Level::Primary),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Bars, Cache, Signals, Value, catalogue};
 
-/// Bars that are equal before `bar` and others from there on.
+/// Bars that are equal before `bar` and different from there on.
 fn with_another_future(walk: Walk, bar: usize) -> Bars {
     let mut columns = walk.columns();
     let other = Walk { seed: !walk.seed, step: 0.03, flat: 0.1, ..walk }.columns();

@@ -79,7 +79,7 @@ pub(super) fn defined(x: &[f64]) -> Vec<f64> {
     x.iter().copied().filter(|number| !number.is_nan()).collect()
 }
 
-/// The last `n` numbers, if the newest is one and there are so many.
+/// The last `n` numbers; `None` if the newest is `na`, or if there are fewer.
 fn window(x: &[f64], n: usize) -> Option<Vec<f64>> {
     let numbers = defined(x);
     (!x.last()?.is_nan() && numbers.len() >= n).then(|| numbers[numbers.len() - n..].to_vec())
@@ -90,7 +90,7 @@ fn over(x: &[f64], n: usize, of: impl Fn(&[f64]) -> f64) -> f64 {
 }
 
 fn mean(x: &[f64]) -> f64 {
-    // Relative to one of them, so that equal numbers have themselves as their mean.
+    // Computed relative to one of them, so that the mean of equal numbers is exactly that number.
     x[0] + x.iter().map(|number| number - x[0]).sum::<f64>() / x.len() as f64
 }
 
@@ -330,7 +330,7 @@ fn pivot(x: &[f64], left: usize, right: usize, sign: f64) -> f64 {
     if beaten { x[at] } else { NA }
 }
 
-/// Where the bar is in a walk by whole days since 1970, which a test of the calendar proves.
+/// The day of a time, counted from 1970. A test of the calendar checks it day by day.
 fn day_of(time: i64) -> i64 {
     time / 86_400_000
 }

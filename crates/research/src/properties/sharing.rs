@@ -1,4 +1,4 @@
-//! A cache changes how long an evaluation takes, and nothing else; and no strategy is another one.
+//! A cache changes the duration of an evaluation and nothing else, and no two strategies have the same signals.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Bars, Cache, Signals, Value, catalogue};
 
-/// Everything that signals say, comparable bit by bit.
+/// All parts of signals as bits, for comparisons.
 fn bits(signals: &Signals) -> Vec<Vec<u64>> {
     let sets = [&signals.enter_long, &signals.exit_long, &signals.enter_short, &signals.exit_short];
     let columns = [&signals.stop, &signals.target, &signals.stop_level_long, &signals.stop_level_short];

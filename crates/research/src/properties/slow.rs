@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{Value, number::real};
 
-/// The size against which a result is measured beside itself, so that a difference near 0 is judged by what it is a difference of.
+/// The size of a function's inputs. The tolerance depends on it as well, because a result near 0 may be the
+/// difference of large numbers.
 fn scale(name: &str, past: &Past<'_>) -> f64 {
     let price = past.close.iter().chain(past.open).copied().fold(0.0, f64::max);
     match name {

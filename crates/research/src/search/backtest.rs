@@ -23,7 +23,8 @@ pub struct Backtests<'a, F> {
 }
 
 impl<'a, F: Fn(&[f64]) -> Signals + Sync> Backtests<'a, F> {
-    /// Runs what `signals` makes of a point's values on the bars of `window`. The signals must cover the market.
+    /// Runs the signals that `signals` makes of a point's values on the bars of `window`. The signals must cover the
+    /// market.
     pub fn new(
         market: &'a Market,
         settings: &'a Settings,
@@ -62,7 +63,7 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Evaluate for Backtests<'a, F> {
     }
 }
 
-/// The same runs, of which the daily returns are kept.
+/// The same runs, which keep their daily returns.
 pub(super) struct DailyReturns<'r, 'a, F>(pub(super) &'r Backtests<'a, F>);
 
 impl<'a, F: Fn(&[f64]) -> Signals + Sync> Evaluate for DailyReturns<'_, 'a, F> {

@@ -12,7 +12,7 @@ const POPULATION: usize = 64;
 const ELITES: usize = 2;
 const TOURNAMENT: usize = 3;
 const CROSSOVER: f64 = 0.9;
-/// The search ends after so many generations that do not improve on the best objective.
+/// The search ends after this number of generations that do not improve on the best objective.
 const MAX_IDLE_GENERATIONS: u32 = 8;
 /// Attempts to make a child that fulfils the constraint.
 const ATTEMPTS: usize = 16;
@@ -56,7 +56,8 @@ impl<'a> Genetic<'a> {
         &self.population[places.min().unwrap_or(0)].0
     }
 
-    /// Moves each parameter with a probability of one by their number: mostly by few steps, at most by a quarter of its range.
+    /// Moves each parameter with a probability of 1 divided by their number: mostly by few steps, at most by a
+    /// quarter of its range.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

@@ -6,11 +6,11 @@ use super::{
     space::{Point, Space},
 };
 
-/// Combinations that are looked at in order to count those which the constraint allows.
+/// The maximum number of combinations that are examined to count those that the constraint allows.
 const MAX_COUNTED: u64 = 10_000_000;
 
-/// Asks for every point that fulfils the constraint. The last parameter changes from each point to the next, so that what the
-/// others alone decide is found in a cache.
+/// Asks for every point that fulfils the constraint. The last parameter changes from each point to the next, so that
+/// columns that depend on the others only are found in the cache.
 #[derive(Debug)]
 pub(super) struct Grid {
     points: Vec<Point>,

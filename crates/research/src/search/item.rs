@@ -38,7 +38,7 @@ pub struct Item<'a, F> {
     pub bars: Range<usize>,
     /// The figure to maximise.
     pub objective: Objective,
-    /// How the search goes about it.
+    /// The options of the search.
     pub options: Options,
     /// The bars that are kept from the search.
     pub out_of_sample: OutOfSample,
@@ -74,13 +74,13 @@ pub struct ItemResult {
     pub deflated_sharpe: Option<f64>,
     /// The probability of backtest overfitting; see [`probability_of_overfitting`].
     pub pbo: Option<f64>,
-    /// The median objective of the winner's neighbours by its own.
+    /// The median objective of the winner's neighbours, divided by its own.
     pub stability: Option<f64>,
     /// The windows and their joined curve.
     pub walk_forward: Option<WalkResult>,
     /// Warnings for readers of the winner, as sentences.
     pub warnings: Vec<String>,
-    /// Why the search ended before its plan did.
+    /// The reason for which the search ended before its plan did.
     pub stopped: Option<StopReason>,
 }
 
@@ -91,7 +91,7 @@ pub struct Candidate {
     pub point: Point,
     /// Its values, in the order of the parameters.
     pub values: Vec<f64>,
-    /// How good it is on the bars that it was chosen on.
+    /// Its score on the bars that it was chosen on.
     pub score: Score,
     /// Figures on these bars. A position that is open at their end is marked, not closed.
     pub in_sample: Metrics,
@@ -109,7 +109,7 @@ pub struct WalkResult {
     pub metrics: Metrics,
     /// The joined curve, one equity per close.
     pub equity: Vec<f64>,
-    /// Objective out of sample by objective in sample.
+    /// Objective out of sample, divided by objective in sample.
     pub efficiency: Option<f64>,
 }
 
@@ -128,7 +128,8 @@ pub struct WindowResult {
 
 /// Searches, runs the best points on the bars that were kept from the search, and judges the winner.
 ///
-/// A search that was cancelled returns what it has, not judged. One whose time is up is judged all the same.
+/// A search that was cancelled returns its points without judging the winner. A search whose time is up is judged all
+/// the same.
 ///
 /// # Errors
 /// When a grid is too large, or no point fulfils the constraint.
@@ -205,7 +206,8 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
             evaluations += found.evaluated.len();
             let winner = found.best.first().map(|winner| (winner.values.clone(), winner.detail.clone()));
             let is_stopped = found.stopped.is_some();
-            // A window whose search was cut short is not one of those that were searched with the same effort.
+            // The window whose search was stopped is not in `results`, because it was searched with less effort than
+            // the others.
             last = Some((found, backtests));
             let Some((values, in_sample)) = winner.filter(|_| !is_stopped) else { break };
             let outside = self.evaluate(&self.backtests(&window.out_of_sample, true), &[&values]);
@@ -236,7 +238,8 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
         Backtests::new(self.item.market, self.item.settings, self.item.objective, &self.item.signals, &window)
     }
 
-    /// Details of points, evaluated after the search: also if its time is up, but not if it was cancelled.
+    /// Evaluates points after the search and returns their details: even if its time is up, but not if it was
+    /// cancelled.
     fn evaluate<E: Evaluate>(&self, evaluator: &E, points: &[&[f64]]) -> Vec<Option<E::Detail>> {
         let in_overtime = StopFlag::default();
         let stop = if self.stop.reason() == Some(StopReason::OutOfTime) { &in_overtime } else { self.stop };

@@ -11,7 +11,7 @@
 //! 7. `walk`: windows of a walk-forward run.
 //! 8. `item`: one item of a request, from the search to the warnings about its winner.
 //!
-//! Nothing here knows how signals come from parameters: that is a function which the caller gives.
+//! The caller passes the function that makes signals from parameters.
 
 mod backtest;
 mod genetic;

@@ -1,6 +1,6 @@
-//! Random numbers that depend on where they are used, and on nothing else.
+//! Random numbers that depend only on the seed and on the place at which they are used.
 
-/// The origin of a search's random numbers, which depend on their place in the search beside it.
+/// The seed of a search. Its random numbers depend on it and on their place in the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seed {
     /// Chosen by the caller.
@@ -17,8 +17,8 @@ impl Seed {
         self.stream(u64::MAX, 0).next_u64()
     }
 
-    /// The random numbers of place `index` in generation `generation`. Streams do not depend on each other, so that it does not
-    /// matter which thread uses which first.
+    /// The random numbers of place `index` in generation `generation`. Streams do not depend on each other, so that
+    /// the order in which threads use them does not matter.
     pub(super) fn stream(self, generation: u64, index: u64) -> Stream {
         let words = [self.item, self.window, generation, index];
         let key = words

@@ -53,20 +53,20 @@ pub struct Outcome<D> {
     pub trades: usize,
     /// The Sharpe ratio of one observation, for the deflated Sharpe ratio of the winner.
     pub sharpe: Option<f64>,
-    /// Whatever else is kept of the best points.
+    /// The part of the outcome that is kept for the best points.
     pub detail: D,
 }
 
-/// How a search goes about it.
+/// The options of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// How points are chosen.
+    /// The method by which points are chosen.
     pub method: Method,
-    /// The most points that are tried. A point that is chosen again counts again, but is evaluated once.
+    /// The maximum number of points that are tried. A point that is chosen again counts again, but is evaluated once.
     pub max_evaluations: usize,
     /// Points with fewer trades rank below all others.
     pub min_trades: usize,
-    /// The origin of random numbers.
+    /// The seed of the random numbers.
     pub seed: Seed,
     /// The number of best points that are kept.
     pub keep: usize,
@@ -88,7 +88,7 @@ pub struct Evaluation<D> {
     pub point: Point,
     /// Its values, in the order of the parameters.
     pub values: Vec<f64>,
-    /// How good it is.
+    /// Its score.
     pub score: Score,
     /// The rest of its outcome.
     pub detail: D,
@@ -99,21 +99,21 @@ pub struct Evaluation<D> {
 pub struct Found<D> {
     /// The best points, best first. The first one is the winner.
     pub best: Vec<Evaluation<D>>,
-    /// The number of points that were tried, those included that were chosen again.
+    /// The number of points that were tried, including points that were chosen again.
     pub trials: usize,
     /// The points that were evaluated, in the order in which they were first chosen.
     pub evaluated: Vec<(Point, Score)>,
     /// The Sharpe ratios of one observation, of the evaluated points that have one.
     pub sharpes: Vec<f64>,
-    /// Why the search ended before its plan did.
+    /// The reason for which the search ended before its plan did.
     pub stopped: Option<StopReason>,
 }
 
-/// Tells a running search to stop. It is looked at before each evaluation.
+/// A flag that stops a running search. The search reads it before each evaluation.
 #[derive(Debug, Default)]
 pub struct StopFlag(AtomicU8);
 
-/// Why a search was stopped.
+/// The reason for which a search was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
     /// Somebody cancelled it.
@@ -129,11 +129,11 @@ impl StopFlag {
             StopReason::Cancelled => 1,
             StopReason::OutOfTime => 2,
         };
-        // The flag is the only thing that threads share through it, so no order of other memory is needed.
+        // The flag guards no other memory, so relaxed ordering is enough.
         let _ = self.0.compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Why the search is to stop, if it is.
+    /// The reason for which the search has to stop, if it has to.
     #[must_use]
     pub fn reason(&self) -> Option<StopReason> {
         match self.0.load(Ordering::Relaxed) {
@@ -149,7 +149,7 @@ impl StopFlag {
 pub struct Progress<'a> {
     /// Points tried so far.
     pub done: usize,
-    /// The most points that will be tried.
+    /// The maximum number of points that will be tried.
     pub total: usize,
     /// Values and objective of the best point so far.
     pub best: Option<(&'a [f64], Option<f64>)>,
@@ -231,7 +231,7 @@ struct Search<'a, E: Evaluate> {
     options: &'a Options,
     threads: Threads<'a>,
     stop: &'a StopFlag,
-    /// Scores of the points evaluated so far; looked up, never gone through, because its order is random.
+    /// Scores of the points evaluated so far. It is never iterated, because its order is random.
     known: HashMap<Point, Score>,
     found: Found<E::Detail>,
     scratches: Scratches<E>,
@@ -273,14 +273,14 @@ impl<'a, E: Evaluate> Search<'a, E> {
         }
         self.found.stopped = self.stop.reason();
         self.rank();
-        // Points that were not evaluated because the search was stopped are not told, nor counted.
+        // Points that were not evaluated, because the search was stopped, are neither returned nor counted.
         let known = |point: Point| self.known.get(&point).map(|&score| (point, score));
         let told: Vec<(Point, Score)> = batch.into_iter().filter_map(known).collect();
         self.found.trials += told.len();
         told
     }
 
-    /// Sorts the best points, and lets go of those that can no longer be among them.
+    /// Sorts the best points, and drops those beyond the number that is kept.
     fn rank(&mut self) {
         self.found.best.sort_by(|a, b| ranked((&a.point, &a.score), (&b.point, &b.score)));
         self.found.best.truncate(self.options.keep.max(1));

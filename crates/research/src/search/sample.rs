@@ -9,10 +9,10 @@ use super::{
     space::{Point, Space},
 };
 
-/// Sobol points are defined up to this one: their scrambling is exact to 16 bits.
+/// The maximum number of Sobol points, because their scrambling is exact to 16 bits.
 pub(super) const MAX_SOBOL_POINTS: u32 = 1 << 16;
 
-/// Up to this many combinations, random points are drawn from a list of all of them.
+/// The maximum number of combinations that are listed, so that random points can be drawn from the list.
 const MAX_LISTED: u64 = 1 << 20;
 
 /// A fixed list of points.
@@ -33,8 +33,8 @@ impl Plan {
         }
         let mut drawn = HashSet::new();
         let mut points = Vec::new();
-        // With more than a million combinations a point comes again so rarely that one more try in eight is enough, unless few
-        // combinations fulfil the constraint.
+        // With more than a million combinations, a point is drawn twice so rarely that an eighth more tries are
+        // enough, unless few combinations fulfil the constraint.
         for index in 0..count as u64 + count as u64 / 8 + 64 {
             let Some(point) = random_allowed(space, &mut seed.stream(0, index)) else { break };
             if points.len() < count && drawn.insert(point.clone()) {
@@ -82,7 +82,7 @@ fn hypercube(space: &Space<'_>, count: usize, seed: Seed, generation: u64) -> Ve
     (0..count).map(|place| space.at(columns.iter().map(|column| column[place]))).collect()
 }
 
-/// Owen-scrambled Sobol points over the space, the constraint not looked at.
+/// Owen-scrambled Sobol points over the space, regardless of the constraint.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "seeds are cut to what the generator takes, and dimensions are few"
@@ -92,7 +92,7 @@ pub(super) fn sobol_points<'a>(space: &'a Space<'_>, seed: Seed) -> impl Iterato
     (0..MAX_SOBOL_POINTS).map(move |index| {
         let dimensions = 0..space.parameters().len() as u32;
         space.at(dimensions.map(|dimension| {
-            // The generator has 256 dimensions; those beyond begin again with another scrambling.
+            // The generator has 256 dimensions. Further ones use the same dimensions with another scrambling.
             let set = dimension / sobol_burley::NUM_DIMENSIONS;
             let seed = (scramble as u32).wrapping_add(set);
             f64::from(sobol_burley::sample(index, dimension % sobol_burley::NUM_DIMENSIONS, seed))

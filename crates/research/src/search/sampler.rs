@@ -7,21 +7,23 @@ use super::space::{Point, Space};
 /// Chooses points in batches. It gets the scores of a whole batch before it is asked for the next one, so that the order in
 /// which a batch is evaluated does not matter.
 pub(super) trait Sampler {
-    /// The next points, at most `room`. They fulfil the constraint, and may have been asked for before. None: the plan is over.
+    /// The next points, at most `room`. They fulfil the constraint, and may have been returned before. An empty list
+    /// ends the search.
     fn ask(&mut self, room: usize) -> Vec<Point>;
 
     /// The scores of the points of the last batch, in its order.
     fn tell(&mut self, batch: &[(Point, Score)]);
 }
 
-/// How good a point is. Greater is better: a number before none, enough trades before too few, a higher objective, more trades.
+/// The score of a point. Greater is better: a defined objective before none, enough trades before too few, a higher
+/// objective, more trades.
 #[derive(Debug, Clone, Copy)]
 pub struct Score {
     /// The figure to maximise; `None` where it is not defined.
     pub objective: Option<f64>,
     /// The number of closed trades.
     pub trades: usize,
-    /// True if these trades are as many as are asked for.
+    /// True if there are at least as many trades as the search demands.
     pub has_enough_trades: bool,
 }
 
@@ -57,7 +59,7 @@ pub(super) fn ranked((a_point, a): (&Point, &Score), (b_point, b): (&Point, &Sco
     b.cmp(a).then_with(|| a_point.cmp(b_point))
 }
 
-/// Points at random, until one fulfils the constraint; `None` after many attempts.
+/// Draws points at random until one fulfils the constraint; `None` after many attempts.
 pub(super) fn random_allowed(space: &Space<'_>, stream: &mut super::rng::Stream) -> Option<Point> {
     const ATTEMPTS: usize = 1_000;
     let points =
@@ -65,7 +67,7 @@ pub(super) fn random_allowed(space: &Space<'_>, stream: &mut super::rng::Stream)
     points.take(ATTEMPTS).find(|point| space.allows(point))
 }
 
-/// How points are chosen.
+/// The method by which points are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     /// All combinations.
@@ -106,7 +108,7 @@ impl Method {
     }
 }
 
-/// Why a search cannot begin.
+/// The reason for which a search cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SearchError {
     /// A grid has more points than may be evaluated.

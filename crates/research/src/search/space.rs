@@ -25,7 +25,7 @@ enum Values {
 }
 
 impl Parameter {
-    /// The most values of a parameter.
+    /// The maximum number of values of a parameter.
     pub const MAX_VALUES: usize = 1_000_000;
 
     /// From `min` to at most `max` in steps.
@@ -223,7 +223,7 @@ impl<'a> Space<'a> {
     }
 }
 
-/// Why a parameter was refused.
+/// The reason for which a parameter was refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SpaceError {
     /// A range has no values.

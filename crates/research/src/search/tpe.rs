@@ -18,14 +18,14 @@ use crate::metrics::normal_cdf;
 const STARTUP_POINTS: usize = 10;
 const BATCH: usize = 32;
 const CANDIDATES: usize = 24;
-/// The share and the highest number of points that count as good.
+/// The share and the maximum number of points that count as good.
 const GOOD_SHARE: f64 = 0.1;
 const MAX_GOOD: usize = 25;
-/// Parameters with more values are modelled in so many cells.
+/// The maximum number of cells in which a parameter is modelled. Neighbouring values share a cell.
 const MAX_CELLS: usize = 256;
 /// Attempts to find a point that was not tried yet.
 const ATTEMPTS: usize = 16;
-/// Beyond so many widths a kernel weighs nothing.
+/// The number of widths beyond which a kernel weighs nothing.
 const REACH: f64 = 8.0;
 
 #[derive(Debug)]
@@ -114,7 +114,7 @@ struct Model {
     values: usize,
     /// Running sums of the good density over the cells.
     cumulative: Vec<f64>,
-    /// The good density by the other one.
+    /// The good density, divided by the other one.
     preference: Vec<f64>,
 }
 
@@ -151,7 +151,7 @@ impl Model {
 }
 
 /// The density of a sample over cells: a mixture of normal distributions, one around each member and a wide one around the middle,
-/// cut off at the ends. Each reaches to the farther of the neighbouring members.
+/// cut off at the ends. The width of each is the distance to the farther of its neighbouring members.
 #[expect(clippy::cast_precision_loss, reason = "cells are few, and members fewer than a double counts exactly")]
 fn density(cells: usize, sample: impl Iterator<Item = usize>) -> Vec<f64> {
     let mut counts = vec![0_usize; cells];

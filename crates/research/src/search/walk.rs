@@ -11,7 +11,8 @@ pub struct WalkForward {
     pub in_bars: usize,
     /// Bars after them on which its winner is run; at least 2.
     pub out_bars: usize,
-    /// All windows begin with the first bar, and so grow. Otherwise each begins `out_bars` after the one before it.
+    /// True if all windows begin with the first bar, and so grow. Otherwise each begins `out_bars` after the one
+    /// before it.
     pub anchored: bool,
 }
 
@@ -49,8 +50,9 @@ pub(super) struct Efficiency {
     pub(super) out_years: f64,
 }
 
-/// Walk-forward efficiency: the mean objective out of sample by the mean in sample, of the windows that have both. What grows with
-/// time is compared per year. `None` if no window has both, or the mean in sample is not above 0.
+/// Walk-forward efficiency: the mean objective out of sample, divided by the mean in sample, of the windows that have
+/// both. An objective that grows with time is compared per year. `None` if no window has both, or the mean in sample
+/// is not above 0.
 pub(super) fn efficiency(objective: Objective, windows: &[Efficiency]) -> Option<f64> {
     let per_year = |value: f64, years: f64| if objective.grows_with_time() { value / years } else { value };
     let both = windows.iter().filter_map(|window| {
@@ -58,7 +60,7 @@ pub(super) fn efficiency(objective: Objective, windows: &[Efficiency]) -> Option
         let outside = per_year(window.out_of_sample?, window.out_years);
         (inside.is_finite() && outside.is_finite()).then_some((inside, outside))
     });
-    // Both means have the same count, so that sums do.
+    // Both means have the same count, so that the quotient of the sums is that of the means.
     let (inside, outside) = both.fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
     (inside > 0.0).then(|| outside / inside)
 }

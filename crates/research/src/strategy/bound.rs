@@ -33,15 +33,15 @@ impl Bound {
         self.roots.iter().flatten().map(|root| self.graph.defined_at(*root).first).max().unwrap_or(0)
     }
 
-    /// The number of bars to load before the first one of interest, so that nothing is left of where averages began: 10 times the
-    /// length of Wilder's average, 4 times that of an exponential one, once that of any other.
+    /// The number of bars to load before the first one of interest, so that the first loaded bar no longer influences
+    /// averages: 10 times the length of Wilder's average, 4 times that of an exponential one, once that of any other.
     #[must_use]
     pub fn warm_up(&self) -> usize {
         let memory = self.roots.iter().flatten().map(|root| self.graph.defined_at(*root).memory).max().unwrap_or(0);
         memory.max(self.first())
     }
 
-    /// Evaluates the rules over all bars. The cache changes how long this takes, and nothing else.
+    /// Evaluates the rules over all bars. The cache changes the duration and nothing else.
     #[must_use]
     pub fn evaluate(&self, bars: &Bars, cache: &Cache) -> Signals {
         let places: Vec<usize> = (0..Part::MaxBars as usize).filter(|place| self.roots[*place].is_some()).collect();
@@ -79,7 +79,7 @@ impl Bound {
     }
 }
 
-/// Why values cannot be bound.
+/// The reason for which values cannot be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BindError {
     /// Constraints that the values break, as they are written.

@@ -1,4 +1,4 @@
-//! Strategies: parsed definitions, and the same with bound parameters.
+//! Strategies: parsed definitions, and strategies with bound parameters.
 
 mod bound;
 mod check;
@@ -65,7 +65,7 @@ impl Part {
     }
 }
 
-/// The average range of the brackets that every strategy can have.
+/// The length of the average range in the brackets that every strategy can have.
 const BRACKET_LENGTH: u32 = 14;
 
 /// A strategy: one definition, from which signals, warm-up, description and Pine text are made.
@@ -151,7 +151,7 @@ impl Strategy {
                 Err(fault) => faults.push(fault),
             }
         }
-        // Expressions over parameters that were refused would bring errors of their own.
+        // Expressions over a parameter that was refused would only add errors that follow from it.
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -207,7 +207,7 @@ impl Strategy {
                 break;
             }
         }
-        // Parts that use a name whose binding was refused would bring errors of their own.
+        // Parts that use a name whose binding was refused would only add errors that follow from it.
         if !faults.is_empty() {
             return;
         }
@@ -257,7 +257,7 @@ impl Strategy {
         added
     }
 
-    /// Refuses names that nothing uses: a parameter that changes nothing would mislead.
+    /// Refuses names that nothing uses, because a parameter without an effect would mislead.
     fn check_use(&self, faults: &mut Vec<Fault>) {
         let mut used = vec![false; self.program.variables.len()];
         let bindings = self.program.bindings.iter().map(|binding| &binding.value);
@@ -333,7 +333,7 @@ impl Strategy {
         self.family
     }
 
-    /// On which bars the rule makes sense.
+    /// The bars on which the rule makes sense.
     #[must_use]
     pub fn timeframes(&self) -> Timeframes {
         self.timeframes
@@ -419,7 +419,7 @@ impl Strategy {
         Parameters { values: self.parameters.iter().map(Parameter::default).collect() }
     }
 
-    /// Values by name, as texts; the others have their defaults.
+    /// Parameters from values by name, as texts. Parameters without a value have their defaults.
     ///
     /// # Errors
     /// Every name that is not a parameter, and every value that the parameter does not take.
@@ -444,7 +444,7 @@ impl Strategy {
         if errors.is_empty() { Ok(parameters) } else { Err(errors) }
     }
 
-    /// Values in the order of [`Self::parameters`]: a number, or the place of a choice's option.
+    /// Parameters from values in the order of [`Self::parameters`]: a number, or the place of a choice's option.
     ///
     /// # Errors
     /// When there is not one value per parameter, and for every value that its parameter does not take.

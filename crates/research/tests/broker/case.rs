@@ -56,7 +56,7 @@ impl Case {
     }
 }
 
-/// How a bar follows the one before it, in ticks.
+/// The moves of a bar from the one before it, in ticks.
 type Move = (i64, i64, i64, i64);
 
 fn moves() -> impl Strategy<Value = Move> {

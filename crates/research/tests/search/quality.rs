@@ -1,4 +1,4 @@
-//! How good the points are that the methods find.
+//! The quality of the points that the methods find.
 
 use research::search::{Method, Space};
 
