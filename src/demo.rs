@@ -26,9 +26,9 @@ const NEWEST_MINUTES: i64 = 31 * 1440;
 const ALL_MINUTES: i64 = 3 * 365 * 1440;
 /// The minutes of a batch.
 const BATCH_MINUTES: i64 = 10_000;
-/// The pause between two looks of the feed.
+/// The pause between two posts of the feed.
 const FEED_INTERVAL: Duration = Duration::from_secs(1);
-/// The time in which a batch has to begin to be written.
+/// The time within which the writing of a batch has to begin.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A folder that is deleted with everything in it when this is dropped.
@@ -57,7 +57,7 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// The addresses to look at, with the keys.
+/// The banner: the addresses to open, and the keys.
 pub(crate) fn banner(url: &str, config: &Config, maintenance: &str, folder: &Path) -> String {
     let secret = |keys: &[ApiKey]| keys.first().map(|key| key.secret.expose_secret().to_owned()).unwrap_or_default();
     let (key, token, research) =

@@ -16,19 +16,18 @@ use crate::store::{Note, Removal, RemovalKind, SeriesKey, SeriesSelection, Span,
 use crate::telemetry::metrics::Changes;
 use candle::{Timeframe, format_millis};
 
-/// The pause between two passes. The first pass begins after one too, so that a service that restarts in a loop deletes
-/// nothing.
+/// The pause between two passes, and before the first one, so that a service that restarts in a loop deletes nothing.
 const PASS_INTERVAL: Duration = Duration::from_mins(10);
-/// The maximum number of candles that are deleted at once, so that no post waits for long.
+/// The maximum number of candles of a slice, so that no post waits for long.
 const SLICE_CANDLES: usize = 5_000;
-/// The pause after each slice, which leaves the database to posts and pages.
+/// The pause after each slice, in which posts and pages have the database to themselves.
 const SLICE_PAUSE: Duration = Duration::from_millis(50);
-/// The pause between two looks at whether a backup is still running.
+/// The pause between two checks whether a backup is still running.
 const BACKUP_PAUSE: Duration = Duration::from_secs(10);
 /// The number of series of a list.
 const LIST_SERIES: usize = 1_000;
 
-/// Deletes what is older than `retention`, pass after pass, once the store is `ready`.
+/// Deletes candles that are older than `retention`, in passes, once the store is `ready`.
 pub(crate) async fn run(store: Store, retention: Retention, clock: Clock, mut ready: watch::Receiver<bool>) {
     if ready.wait_for(|ready| *ready).await.is_err() {
         return;
@@ -52,10 +51,10 @@ pub(crate) async fn run(store: Store, retention: Retention, clock: Clock, mut re
     }
 }
 
-/// Deletes what is older than `retention` now, and returns the number of candles.
+/// Deletes the candles that are older than `retention` now, and returns their number.
 ///
 /// # Errors
-/// When the store cannot be read or written. What was deleted until then stays deleted.
+/// When the store cannot be read or written. The slices before the error stay deleted.
 pub async fn pass(store: &Store, retention: &Retention, clock: &Clock) -> Result<u64, StoreError> {
     let mut deleted = 0;
     for (timeframe, age) in retention.ages() {
@@ -75,7 +74,7 @@ async fn delete_before(store: &Store, key: &SeriesKey, end: i64, age: Age) -> Re
             sleep(BACKUP_PAUSE).await;
         }
         let note = Note { actor: "candlewick".to_owned(), reason: format!("RETENTION={}:{age}", key.timeframe) };
-        // Another process may have deleted it meanwhile.
+        // Another process may have deleted the slice meanwhile.
         if let Removal::Removed { matched, .. } =
             store.remove(slice, SLICE_CANDLES, matched.digest, RemovalKind::Retention, note).await?
         {
@@ -91,7 +90,7 @@ async fn delete_before(store: &Store, key: &SeriesKey, end: i64, age: Age) -> Re
     Ok(deleted)
 }
 
-/// Says what a pass would delete now.
+/// Reports the candles that a pass would delete now.
 ///
 /// # Errors
 /// When the store cannot be read.

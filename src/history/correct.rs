@@ -1,4 +1,5 @@
-//! The command `correct`: gives stored candles the values that they have in files, after a look at what that would change.
+//! The command `correct`: gives stored candles the values that they have in files, after a dry run that shows the
+//! changes.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

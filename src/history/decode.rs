@@ -1,4 +1,4 @@
-//! Texts in UTF-8, whatever encoding they come in: by the mark at their start (BOM), or as the user says.
+//! Converts texts to UTF-8, from the encoding that the mark at their start (BOM) or the user names.
 
 use std::io::{self, Read};
 
@@ -12,7 +12,7 @@ pub(super) fn encoding(name: &str) -> Option<&'static Encoding> {
     Encoding::for_label(name.as_bytes())
 }
 
-/// The encoding that the mark at the start of a text says, and the length of the mark.
+/// The encoding that the mark at the start of a text names, and the length of the mark.
 fn by_mark(start: &[u8]) -> Option<(&'static Encoding, usize)> {
     Encoding::for_bom(start)
 }
@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives its bytes in pieces that end at any place.
+    /// A source that returns its bytes in pieces of a given length.
     struct Pieces(Vec<u8>, usize, usize);
 
     impl Read for Pieces {

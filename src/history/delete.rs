@@ -1,5 +1,5 @@
-//! The command `delete`: removes the candles of a series in a span from the database, slice by slice, after a look at
-//! what it would remove.
+//! The command `delete`: removes the candles of a series in a span from the database, slice by slice, after a dry run
+//! that shows them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -57,7 +57,7 @@ pub(crate) struct Deleted {
     pub(crate) report: String,
 }
 
-/// A deletion that was asked for with everything that it needs.
+/// A confirmed deletion, with everything that it needs.
 struct Order<'f> {
     confirm: &'f str,
     note: Note,
@@ -169,7 +169,7 @@ async fn survey(store: &Store, span: &Span) -> Result<Found, HistoryError> {
     Ok(found)
 }
 
-/// A file of the candles that are deleted, which [`super::export`] could have written.
+/// A file of the candles that are deleted, in the form of an export ([`super::export`]).
 struct Backup {
     path: String,
     file: BufWriter<File>,

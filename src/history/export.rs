@@ -13,7 +13,7 @@ use crate::query::FileFormat;
 use crate::store::SeriesKey;
 use candle::{Symbol, Timeframe};
 
-/// Where an export goes.
+/// The target of an export.
 #[derive(Debug)]
 pub(crate) enum Target {
     /// Standard output.
@@ -43,7 +43,7 @@ pub(crate) async fn export_series(
         Target::Stdout => {
             let mut output = io::stdout();
             let bytes = match source.export(&query, format, &mut output).await {
-                // A reader that has seen enough is not a failure.
+                // A reader that closes the pipe early is not a failure.
                 Err(ExportFailure::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
                 result => result.map_err(|failure| failed("standard output", failure))?,
             };
@@ -65,7 +65,8 @@ pub(crate) struct SeriesFilter {
     pub(crate) built: Option<Timeframe>,
 }
 
-/// Exports each series into a file of a folder, which is made if it is not there. `done` is called after each file.
+/// Exports each series into a file of a folder, which is created if it does not exist. `done` is called after each
+/// file.
 pub(crate) async fn export_all(
     source: &Source,
     filter: &SeriesFilter,
@@ -90,7 +91,7 @@ pub(crate) async fn export_all(
     Ok(keys.len())
 }
 
-/// Writes a file beside its place, and moves it there once it is whole and on disk.
+/// Writes a file under a temporary name, and renames it once it is whole and on disk.
 async fn export_file(source: &Source, query: &str, format: FileFormat, path: &Path) -> Result<u64, HistoryError> {
     let shown = path.display().to_string();
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -104,7 +105,7 @@ async fn export_file(source: &Source, query: &str, format: FileFormat, path: &Pa
         Ok(bytes)
     };
     written.await.map_err(|failure| {
-        // The rest of it is of no use, and another attempt would replace it.
+        // A partial file is useless, and another attempt would replace it.
         let _ = fs::remove_file(&part);
         failed(&shown, failure)
     })
@@ -117,7 +118,8 @@ fn failed(path: &str, failure: ExportFailure) -> HistoryError {
     }
 }
 
-/// The names of files in one folder. Symbols that differ in case, or in characters that names may not hold, would share one.
+/// The names of files in one folder. Each is used once: symbols that differ only in case, or in characters that names
+/// may not hold, would share one.
 #[derive(Debug, Default)]
 struct Names(HashSet<String>);
 

@@ -33,7 +33,7 @@ impl Faults {
         self.by_kind.get(kind_name(kind)).copied().unwrap_or(0)
     }
 
-    /// The refusal of a file with bad lines, of all its `candles`.
+    /// The reason for which a file of `candles` candles, some of them in bad lines, is refused.
     pub(super) fn refusal(&self, candles: u64, layout: &Layout) -> String {
         let mut text = if self.of(FaultKind::Fraction) == self.count {
             let example = self.listed.first().map(|(line, message)| format!("line {line}: {message}"));

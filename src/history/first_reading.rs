@@ -17,7 +17,7 @@ use dialects::{Fault, FileReader, Output};
 pub(super) enum FileError {
     /// It cannot be read.
     File(io::Error),
-    /// Something has to be said or changed. A text whose subject is the file.
+    /// A flag has to be given, or the file changed. A text whose subject is the file.
     Refused(String),
 }
 
@@ -65,13 +65,13 @@ impl Output for Checking {
 /// Reads a file without writing.
 ///
 /// # Errors
-/// Why it cannot be imported, or that the command is to end.
+/// The reason for which it cannot be imported, or that the command was stopped.
 pub(super) fn first_reading(session: &Session, input: &Input, skips_bad: bool) -> Result<Checked, FileError> {
     let settings = &*session.settings;
     match one_reading(session, input, settings, skips_bad)? {
         Outcome::Checked(checked) => Ok(*checked),
         Outcome::OtherTimeframe(timeframe) => {
-            // The first lines have other steps than most.
+            // The first lines have other steps than most lines, so the file is read once more.
             let settings = ReadSettings { timeframe: Some(timeframe), ..settings.clone() };
             match one_reading(session, input, &settings, skips_bad)? {
                 Outcome::Checked(checked) => Ok(*checked),
@@ -83,12 +83,12 @@ pub(super) fn first_reading(session: &Session, input: &Input, skips_bad: bool) -
 
 enum Outcome {
     Checked(Box<Checked>),
-    /// The steps of the whole file tell this timeframe, unlike those of its first lines.
+    /// The steps of the whole file show this timeframe, unlike those of its first lines.
     OtherTimeframe(Timeframe),
 }
 
 fn no_timeframe() -> FileError {
-    FileError::Refused("has steps that do not tell the timeframe; say it with --timeframe M1".to_owned())
+    FileError::Refused("has steps that do not show the timeframe; give it, as in --timeframe M1".to_owned())
 }
 
 fn one_reading(
@@ -154,7 +154,7 @@ pub(super) fn check_end(settings: &ReadSettings, plan: &Plan, reader: &FileReade
     }
 }
 
-/// The refusal of a file that does not say its zone, with what its weekends say about the usual ones.
+/// The refusal of a file that does not say its zone, with the evidence of its weekends for the usual zones.
 pub(super) fn zone_refusal(session: &Session, plan: &Plan, source: Source) -> FileError {
     let mut text = "does not say in which time zone its times are".to_owned();
     let mut progress = Progress::start("checking", session.is_silent);

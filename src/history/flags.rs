@@ -9,7 +9,7 @@ use super::export::{SeriesFilter, Target};
 use crate::query::FileFormat;
 use candle::{Symbol, Timeframe};
 
-/// A running service to ask in place of the database.
+/// A running service that is asked in place of the database.
 #[derive(Debug, Args)]
 pub(crate) struct ServiceFlags {
     /// Ask the service at this address in place of the database
@@ -118,7 +118,7 @@ impl ExportFlags {
         }
     }
 
-    /// Where one series goes.
+    /// The target of one series.
     pub(crate) fn target(&self) -> Target {
         match &self.output {
             Some(path) if path.as_os_str() != "-" => Target::File(path.clone()),
@@ -154,7 +154,8 @@ impl ExportFlags {
         given.chain(self.forming.then(|| ("forming", "true".to_owned()))).collect()
     }
 
-    /// The series of `--all`. With a source, they are those that are stored in it, and `--timeframe` is built from them.
+    /// The series of `--all`. With `--source`, they are the series that are stored in that timeframe, and
+    /// `--timeframe` is built from them.
     pub(crate) fn filter(&self) -> Result<SeriesFilter, HistoryError> {
         let invalid = |name: &str, error| {
             HistoryError::Invalid(vec![crate::validation::FieldError::new(["query".into(), name.into()], error)])

@@ -1,8 +1,8 @@
 //! The command `import`: files of candles into the database or a service.
 //!
 //! A file is read twice. The first reading detects, parses and checks every line, so that only a file without a fault is
-//! written, unless bad lines are to be skipped. The second one writes. Standard input is read once, as every file is with
-//! `--one-pass`: what comes before a fault is stored then.
+//! written, unless bad lines are to be skipped. The second one writes. Standard input is read once, as is every file
+//! with `--one-pass`; the candles before a fault are stored then.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ struct Command {
     reports: Vec<Value>,
 }
 
-/// How the writing of a file ended.
+/// The outcome of writing a file.
 struct Written {
     stored: Stored,
     /// The candles that a database did not hold before.
@@ -161,7 +161,7 @@ impl Command {
         self.end_of_file(&plan, written)
     }
 
-    /// Adds what was stored to the record. A failure is said and changes nothing, because the candles are stored.
+    /// Adds the import to the record of changes. A failure only brings a warning, because the candles are stored.
     async fn record(&self, plan: &Plan, written: &Written, sink: &Sink) {
         const MAX_NAME_CHARS: usize = 150;
         let name = plan.input.name();
@@ -253,7 +253,7 @@ impl Command {
         Written { stored, additions, counts, loss, elapsed, failure }
     }
 
-    /// Says what became of a file.
+    /// Prints the outcome of a file.
     fn end_of_file(&mut self, plan: &Plan, written: Written) -> Ended {
         let Written { stored, additions, counts, loss, elapsed, failure } = written;
         let took = span(elapsed.as_secs());
@@ -343,7 +343,7 @@ struct Writing {
     name: String,
     batch: Vec<Candle>,
     sender: mpsc::Sender<Vec<Candle>>,
-    /// True once nothing more is to be written.
+    /// True once no more candles may be written.
     is_over: bool,
     skips_bad: bool,
     faults: Faults,
@@ -406,7 +406,7 @@ fn last_line(counts: &Counts, stored: &Stored) -> String {
     format!("{}: {outline}", counted(counts.candles, "candle", "candles"))
 }
 
-/// `parts`, and what else the lines of a file hold.
+/// `parts`, and the numbers of lines that hold something else.
 fn outline(counts: &Counts, parts: &str) -> String {
     let mut text = parts.to_owned();
     for (count, meaning) in [

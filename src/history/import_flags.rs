@@ -10,7 +10,7 @@ use super::decode;
 use candle::{Symbol, Timeframe};
 use dialects::{Ambiguous, DayMonth, Dialect, GivenColumns, Symbols, VolumeChoice, named, nearest, parse_zone};
 
-/// The files of `import` and `verify`, and what they do not say themselves.
+/// The files of `import` and `verify`, and the facts that they do not hold themselves.
 #[derive(Debug, Args)]
 pub(crate) struct FileFlags {
     /// Files of candles: plain, .gz, .zst or .zip; - for standard input
@@ -25,7 +25,7 @@ pub(crate) struct FileFlags {
     /// Take all tickers of the files as they are
     #[arg(long)]
     all_symbols: bool,
-    /// Timeframe, such as M1 or H1, where the steps between candles do not tell it
+    /// Timeframe, such as M1 or H1, if the steps between candles do not show it
     #[arg(long)]
     timeframe: Option<String>,
     /// Zone of the times: UTC, ny+7 (New York + 7 h, as most brokers have it), Europe/Athens, +03:00
@@ -49,7 +49,7 @@ pub(crate) struct FileFlags {
     /// Skip lines without prices (empty, NaN, null)
     #[arg(long)]
     skip_empty: bool,
-    /// Kind of file, where its look does not tell it
+    /// Kind of file, if it is not recognised by its look
     #[arg(long, value_name = "NAME")]
     dialect: Option<String>,
     /// Columns of a file of no known kind, from 0, such as time=0+1,open=2,high=3,low=4,close=5,volume=6
@@ -141,7 +141,7 @@ impl ImportFlags {
     }
 }
 
-/// How files are read, by the flags.
+/// The options for reading files.
 #[derive(Debug, Clone)]
 pub(super) struct ReadSettings {
     pub(super) symbols: Option<Symbols>,
@@ -164,7 +164,7 @@ impl FileFlags {
     /// Reads the flags.
     ///
     /// # Errors
-    /// The mistake in the first bad one, beginning with its name.
+    /// The mistake in the first invalid flag. It begins with the flag's name.
     pub(super) fn settings(&self) -> Result<ReadSettings, String> {
         let one_of = |name: &str, given: &Option<String>, values: &[&str]| -> Result<Option<usize>, String> {
             let Some(given) = given else { return Ok(None) };

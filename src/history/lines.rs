@@ -7,7 +7,7 @@ pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The number of bytes that are read at once.
 const BUFFER_BYTES: usize = 4 * MAX_LINE_BYTES;
 
-/// A line, without what ends it.
+/// A line, without its line ending.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     Text(&'a [u8]),
@@ -19,7 +19,7 @@ pub(super) enum Line<'a> {
 pub(super) struct Lines<R> {
     inner: R,
     buffer: Vec<u8>,
-    /// The part of the buffer that was read and not given yet.
+    /// The part of the buffer that was read and not returned yet.
     filled: std::ops::Range<usize>,
     ended: bool,
 }
@@ -29,7 +29,7 @@ impl<R: Read> Lines<R> {
         Self { inner, buffer: vec![0; BUFFER_BYTES], filled: 0..0, ended: false }
     }
 
-    /// The first whole lines of what was not given yet, up to [`MAX_LINE_BYTES`].
+    /// The first whole lines that were not returned yet, up to [`MAX_LINE_BYTES`].
     pub(super) fn head(&mut self) -> io::Result<&[u8]> {
         while !self.ended && self.filled.len() < MAX_LINE_BYTES {
             self.fill()?;
@@ -71,7 +71,7 @@ impl<R: Read> Lines<R> {
         if line.len() > MAX_LINE_BYTES { Line::TooLong } else { Line::Text(line) }
     }
 
-    /// Forgets what was read up to the end of the line.
+    /// Drops everything up to the end of the line.
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
             self.filled = 0..0;
@@ -86,7 +86,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Reads once, behind what is there.
+    /// Reads once, and appends to the buffer.
     fn fill(&mut self) -> io::Result<()> {
         if self.filled.start > 0 {
             self.buffer.copy_within(self.filled.clone(), 0);
@@ -101,7 +101,7 @@ impl<R: Read> Lines<R> {
         Ok(())
     }
 
-    /// Reads as many bytes as `record` has, for files that have no lines. Returns how many there were.
+    /// Reads as many bytes as `record` has, for files that have no lines. Returns the number of bytes.
     pub(super) fn record(&mut self, record: &mut [u8]) -> io::Result<usize> {
         while !self.ended && self.filled.len() < record.len() {
             self.fill()?;

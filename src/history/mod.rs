@@ -1,7 +1,8 @@
-//! The commands that take history out, bring it in and change it. They work on a [`source`] or a [`sink`]: the database of the
+//! The commands that export, import and change history. They work on a [`source`] or a [`sink`]: the database of the
 //! configuration, or a running service ([`remote`]).
 //!
-//! [`export`] writes series into files, [`gaps`] prints a report, and [`delete`](mod@delete) removes candles, and [`correct`](mod@correct) gives them other values.
+//! [`export`] writes series into files, [`gaps`] prints a report, [`delete`](mod@delete) removes candles, and
+//! [`correct`](mod@correct) gives them other values.
 //!
 //! [`import`](mod@import) reads files of candles, of any dialect that the crate `dialects` knows, and writes them to a [`sink`].
 //! [`verify`](mod@verify) reads the same files and compares them with what is stored. A file is opened ([`open`]), decoded ([`decode`]) and
@@ -52,7 +53,7 @@ pub(crate) use verify::verify;
 /// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HistoryError {
-    /// The question is not valid; each error names its flag.
+    /// The parameters are not valid; each error names its flag.
     #[error("{}", flags(.0))]
     Invalid(Vec<FieldError>),
     /// A flag is missing, or does not fit the others.
@@ -83,7 +84,7 @@ pub(crate) enum HistoryError {
 }
 
 impl HistoryError {
-    /// True if another attempt fails as well, until somebody changes something.
+    /// True if every further attempt fails until a flag, a file or the configuration is changed.
     pub(crate) fn must_change(&self) -> bool {
         match self {
             Self::Invalid(_) | Self::Usage(_) | Self::Flag(_) | Self::KeyFile { .. } | Self::NoKey(_) => true,

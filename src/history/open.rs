@@ -10,9 +10,9 @@ use flate2::Crc;
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use zip::{CompressionMethod, ZipArchive};
 
-/// The number of bytes that an archive may become without being a bomb, however small it is.
+/// The number of bytes that may come out of any archive, however small it is.
 const MIN_MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// The number of times that an archive may become longer.
+/// The factor by which the content of an archive may be longer than the archive.
 const MAX_EXPANSION: u64 = 100;
 /// The maximum number of members of an archive.
 const MAX_MEMBERS: usize = 10_000;
@@ -98,7 +98,8 @@ pub(super) fn inputs(path: &Path, member: Option<&str>) -> io::Result<Vec<Input>
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut in_name) = (0, 0);
-    // Where to go on if what follows the last star does not fit: the star, and the character after those it takes.
+    // The state to go back to if the text behind the last star does not fit: the position of the star, and of the
+    // first character that it does not take.
     let mut star = None;
     while in_name < name.len() {
         match pattern.get(at) {
@@ -133,7 +134,8 @@ pub(super) struct Opened {
     pub(super) compression: Option<&'static str>,
 }
 
-/// Opens an input. What comes out of an archive is at most `max_bytes` long, or 100 times as long as the archive.
+/// Opens an input. The content of an archive is at most `max_bytes` long; by default 100 times as long as the
+/// archive, but at least 16 MiB.
 pub(super) fn open(input: &Input, max_bytes: Option<u64>) -> io::Result<Opened> {
     let position = Arc::new(AtomicU64::new(0));
     let (mut source, length): (Box<dyn Read + Send>, Option<u64>) = match input {
@@ -221,7 +223,7 @@ impl<R: Read> Read for Counted<R> {
 /// The maximum number of bytes that come out of an archive.
 enum Limit {
     Fixed(u64),
-    /// As many times as long as what was read of it, for one whose length is not known.
+    /// [`MAX_EXPANSION`] times the number of bytes that were read so far, for an archive whose length is not known.
     ByPosition(Arc<AtomicU64>),
 }
 

@@ -10,7 +10,7 @@ use super::reading::Position;
 
 /// The time between two lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-/// The time for which nothing is shown, because most files are read by then.
+/// The time before anything is shown, because most files are read within it.
 const QUIET_TIME: Duration = Duration::from_millis(300);
 /// The number of parts that a bar distinguishes.
 const BAR_PARTS: u64 = 10_000;
@@ -46,7 +46,7 @@ impl Progress {
         Self { shown, label, started }
     }
 
-    /// Shows how far it is. `total` is the number of candles, if it is known.
+    /// Shows the position. `total` is the number of candles, if it is known.
     pub(super) fn show(&mut self, position: Position, total: Option<u64>) {
         let elapsed = self.started.elapsed();
         if elapsed < QUIET_TIME {

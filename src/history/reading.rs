@@ -1,5 +1,5 @@
-//! How one file is read: what it says itself ([`dialects::detect`]), what the flags add, and what is still missing. Then the
-//! reading, as often as it takes.
+//! Plans how one file is read, by its own content ([`dialects::detect`]) and the flags, and says which facts are
+//! missing. Then reads it.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use dialects::{
     Output, ReadOptions, RowOptions, RowReader, Sample, Symbols, VolumeChoice, ZoneOfFile, detect,
 };
 
-/// Lines between two looks at whether the reading is to go on.
+/// The number of lines between two checks whether the command was stopped.
 const LINES_BETWEEN_LOOKS: u64 = 4096;
 
 /// The reason for which a file is not read.
@@ -23,7 +23,7 @@ const LINES_BETWEEN_LOOKS: u64 = 4096;
 pub(super) enum ReadError {
     /// The file cannot be opened, or breaks off.
     File(io::Error),
-    /// Somebody has to say something, or to change the file. A text of one or more lines whose subject is the file.
+    /// A flag has to be given, or the file changed. A text of one or more lines whose subject is the file.
     Refused(String),
     /// The file does not say its zone, and neither do the flags. Holds a reader that takes its times for UTC, so that its
     /// weekends can be compared with those of the usual zones.
@@ -47,7 +47,7 @@ pub(super) enum Look {
     Binary(HstHeader),
 }
 
-/// Where the zone of a file comes from.
+/// The source of a file's zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ZoneSource {
     Flag,
@@ -55,21 +55,21 @@ pub(super) enum ZoneSource {
     Value,
 }
 
-/// How one file is read.
+/// The plan for reading one file.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) input: Input,
     pub(super) compression: Option<&'static str>,
     pub(super) look: Look,
-    /// Reads its lines; not yet used.
+    /// The reader of its lines, before the first line.
     pub(super) reader: FileReader,
     pub(super) sample: Sample,
     pub(super) zone_source: ZoneSource,
-    /// True if the timeframe was given and not told by the steps of the sample.
+    /// True if the timeframe was given by a flag, because the steps of the sample do not show it.
     pub(super) timeframe_was_given: bool,
 }
 
-/// A file whose first bytes were looked at.
+/// A file whose first bytes were examined.
 pub(super) struct Source {
     lines: Lines<Decoded>,
     position: Arc<AtomicU64>,
@@ -87,7 +87,8 @@ impl Source {
     }
 }
 
-/// Plans how to read the file that `source` begins to read, or another look at it if that is possible.
+/// Plans how to read the file of `source`. If the dates do not settle the order of day and month in the first lines,
+/// the file is opened again, if that is possible.
 pub(super) fn plan(
     input: &Input,
     source: &mut Source,
@@ -164,7 +165,7 @@ fn day_month(input: &Input, layout: &Layout, head: &[u8], settings: &ReadSetting
     if let Some(order) = settings.dates {
         return Ok(order);
     }
-    // A dialect with points says its order; with slashes somebody has saved the file again.
+    // A dialect with points has a fixed order. Slashes show that another program has saved the file again.
     if let Some(order) = layout.order.filter(|_| mark == b'.') {
         return Ok(order);
     }
@@ -201,7 +202,7 @@ fn check_volume(layout: &Layout, settings: &ReadSettings) -> Result<(), ReadErro
     Err(ReadError::Refused(format!("has {missing}; choose another --volume, such as none")))
 }
 
-/// The timeframe, and whether the flag gave it where the steps do not tell.
+/// The timeframe, and whether it came from the flag because the steps do not show it.
 fn timeframe(sample: &Sample, settings: &ReadSettings) -> Result<(Timeframe, bool), ReadError> {
     if let Some(said) = sample.timeframe {
         return match settings.timeframe {
@@ -217,9 +218,9 @@ fn timeframe(sample: &Sample, settings: &ReadSettings) -> Result<(Timeframe, boo
         }
         (Some(given), told) => Ok((given, told.is_none_or(|told| told.timeframe != given))),
         (None, Some(told)) => Ok((told.timeframe, false)),
-        (None, None) => {
-            Err(ReadError::Refused("has steps that do not tell the timeframe; say it with --timeframe M1".to_owned()))
-        }
+        (None, None) => Err(ReadError::Refused(
+            "has steps that do not show the timeframe; give it, as in --timeframe M1".to_owned(),
+        )),
     }
 }
 
@@ -246,7 +247,8 @@ fn symbols(has_tickers: bool, said: Option<&str>, settings: &ReadSettings) -> Re
     }
 }
 
-/// The clock of the file and where it comes from; `None` if nothing says it. No clock means that each line says its offset.
+/// The clock of the file and its source; `None` if neither the file nor a flag says it. The clock is `None` if each
+/// line has its offset.
 fn zone(
     layout: &Layout,
     settings: &ReadSettings,
@@ -334,7 +336,7 @@ pub(super) struct Position {
     pub(super) candles: u64,
 }
 
-/// The reading of a file as far as it went.
+/// The result of reading a file, to its end or to the point at which the command was stopped.
 pub(super) struct Reading {
     /// The reader, with what it counted.
     pub(super) reader: FileReader,

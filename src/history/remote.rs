@@ -1,4 +1,4 @@
-//! A running service: asked over HTTP with a read token, or posted to with an ingest key.
+//! A running service, which is read over HTTP with a read token, or posted to with an ingest key.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -12,8 +12,8 @@ use ureq::{Agent, Body};
 use super::HistoryError;
 use super::source::ExportFailure;
 
-/// The time within which a service has to begin its answer, and from one part of it to the next: longer than it takes over
-/// the work on a request.
+/// The maximum time before an answer begins, and between two parts of it. It is longer than a service may work on a
+/// request.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The maximum size of an answer that is not a file.
 const MAX_JSON_BYTES: u64 = 64 * 1024 * 1024;
@@ -58,7 +58,7 @@ impl Remote {
         let agent = Agent::config_builder()
             .timeout_connect(Some(ANSWER_TIMEOUT))
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
-            // The key goes to the named address alone.
+            // Redirects are not followed, so that the key is only sent to the named address.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
@@ -71,7 +71,7 @@ impl Remote {
         self.get_with("x-internal-token", path)
     }
 
-    /// Asks for one series with the key as an ingest key.
+    /// Checks the ingest key by asking for one series with it.
     pub(super) fn check_ingest_key(&self) -> Result<(), HistoryError> {
         self.get_with("x-api-key", "/api/v1/series?limit=1").map(drop)
     }

@@ -21,7 +21,7 @@ pub(super) fn block(plan: &Plan, read: Option<&FileReader>) -> String {
     text
 }
 
-/// The lines about zone and series, which only a whole file tells.
+/// The lines about zone and series, which only a whole file shows.
 pub(super) fn evidence(plan: &Plan, reader: &FileReader) -> String {
     format!("  zone      {}\n  series    {}", zone(plan, reader), series(plan, reader))
 }

@@ -10,7 +10,7 @@ use super::reading::{ReadError, Source, plan};
 use crate::telemetry::spans::spawn_blocking;
 use candle::Timestamp;
 
-/// How a command ended that has said everything itself.
+/// The outcome of a command that has printed everything itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
     /// Everything succeeded.
@@ -21,7 +21,7 @@ pub(crate) enum Ended {
     MustChange,
 }
 
-/// Where a command writes what it says: results to standard output, mistakes to standard error.
+/// The outputs of a command: results go to standard output, mistakes to standard error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Voice {
     /// Writes a text to standard output.
@@ -35,7 +35,7 @@ pub(crate) struct Voice {
 pub(super) struct Session {
     pub(super) settings: Arc<ReadSettings>,
     pub(super) now: Timestamp,
-    /// True once the command is to end.
+    /// True once the command has to stop.
     pub(super) stop: Arc<AtomicBool>,
     /// True if only an object in JSON is printed.
     pub(super) is_silent: bool,
@@ -55,7 +55,7 @@ impl Session {
         }
     }
 
-    /// Says why a file is not read.
+    /// Prints the reason for which a file is not read.
     pub(super) fn complain(&self, name: &str, error: &FileError) -> Ended {
         let text = error.text();
         // A text about a flag has the flag as its subject.
@@ -85,7 +85,7 @@ impl Session {
     }
 }
 
-/// Sets the flag once the signal comes, for commands that end after the work at hand.
+/// Returns a flag that is set once the signal comes, for commands that finish the current step before they end.
 pub(crate) fn stop_on(signal: impl Future<Output = ()> + Send + 'static) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&stop);

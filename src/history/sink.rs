@@ -1,5 +1,5 @@
-//! Where an import writes: the database of the configuration, or a running service, which is posted to as an Expert Advisor
-//! does. Both count alike.
+//! The target of an import: the database of the configuration, or a running service, which gets posts as an Expert
+//! Advisor sends them. Both give the same counts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,16 +16,16 @@ use candle::{Batch, BatchBuilder, Candle, OhlcField, Phase, Symbol, Timeframe, T
 
 /// The number of candles that are written at once: as many as a service takes in a post by default.
 pub(super) const BATCH_CANDLES: usize = 10_000;
-/// The time within which a statement has to begin, the waiting for a connection included.
+/// The time within which a statement has to begin, including the time that it waits for a connection.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The number of attempts for one batch, the first included.
 const MAX_ATTEMPTS: u32 = 8;
-/// The pause after a failure, which doubles with each.
+/// The pause after the first failure. It doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The maximum pause, also if a service asks for a longer one.
+/// The maximum pause, even if a service asks for a longer one.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
-/// The outcome of candles.
+/// The numbers of candles by their outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     /// They were not stored before.
@@ -34,7 +34,7 @@ pub(super) struct Stored {
     pub(super) same: u64,
     /// They are stored with other values, which stay.
     pub(super) conflicting: u64,
-    /// The service took them for candles whose period is not over, by its clock.
+    /// The service stored them as forming candles, because their period is not over by its clock.
     pub(super) forming: u64,
 }
 
@@ -131,8 +131,8 @@ impl Sink {
         }
     }
 
-    /// Adds to the record what an import has added to each series of a database. Streams and charts read it. Posts to a
-    /// service are not in the record.
+    /// Adds a row to the record of changes for each series of a database to which an import has added candles.
+    /// Streams and charts read the record. Posts to a service are not in it.
     pub(super) async fn record(&self, additions: &Additions, note: &Note, detail: &str) -> Result<(), StoreError> {
         let Self::Database(store) = self else { return Ok(()) };
         for (symbol, timeframe, Addition { first, last, added }) in additions.iter() {
@@ -181,7 +181,7 @@ async fn write_to(store: &Store, candles: Vec<Candle>, additions: &mut Additions
         let candles = Arc::unwrap_or_clone(batch).into_closed();
         let mut differing: Vec<_> =
             store.stored_otherwise(candles).await?.into_iter().map(|stored| stored.position).collect();
-        // A table that inherits from ours may hold the same key once more.
+        // A table that inherits from the table of candles may hold the same key once more.
         differing.sort_unstable();
         differing.dedup();
         stored.conflicting = (differing.len() as u64).min(rest);
@@ -201,7 +201,7 @@ async fn append(store: &Store, batch: &Arc<Batch>, additions: &mut Additions) ->
         additions.note(candles, added as u64);
         return Ok(added);
     }
-    // Only a group says which of its candles were added.
+    // Only the answer to a group says which of its candles were added.
     let written = store.append_group(vec![Arc::clone(batch)], write_by).await?;
     let positions: Vec<usize> = written.into_iter().flat_map(|written| written.closed).collect();
     let mut start = 0;
@@ -278,8 +278,8 @@ fn body(candles: &[Candle]) -> String {
     body
 }
 
-/// Posts once. The rules are those of the Expert Advisor: a wrong key or a wrong batch ends it, a batch that is too large is
-/// halved, and after everything else the same batch is posted again.
+/// Posts once. The rules are those of the Expert Advisor: a wrong key or an invalid batch ends the import, a batch
+/// that is too large is halved, and after every other failure the same batch is posted again.
 fn post(remote: &Remote, body: &str) -> Result<Answer, HistoryError> {
     let answer = match remote.post("/api/v1/candles", body) {
         Ok(answer) => answer,

@@ -1,4 +1,4 @@
-//! Where the commands read from.
+//! The sources that the commands read from.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::query::{Encoding, FileFormat, Query};
 use crate::store::{SeriesKey, SeriesSelection, Store};
 use candle::{Symbol, Timeframe};
 
-/// The number of candles of a page, as a service has it.
+/// The maximum number of candles of a page, as in a service.
 const PAGE_CANDLES: usize = 10_000;
 /// The number of series of a list.
 const LIST_SERIES: usize = 10_000;
@@ -37,8 +37,8 @@ impl Source {
         Ok(Self::Database { store, query })
     }
 
-    /// Connects to the database that the configuration names in order to change history. Brings its tables up to date, if
-    /// the configuration allows it, because each change is recorded in one of them.
+    /// Connects to the database that the configuration names, in order to change history. Migrates its tables if the
+    /// configuration allows it, because each change is recorded in one of them.
     pub(crate) async fn maintained(config: &DatabaseConfig) -> Result<Self, HistoryError> {
         let store = Store::open(config)?;
         store.prepare(config.migrate_on_start).await?;

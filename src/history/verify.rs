@@ -32,7 +32,7 @@ const BATCH_CANDLES: usize = 50_000;
 /// The maximum number of candles of each kind that are listed.
 const MAX_LISTED: usize = 20;
 
-/// Candles of a file by what is stored under their keys.
+/// The candles of a file, compared with the stored candles of the same keys.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     same: u64,
@@ -42,7 +42,7 @@ pub(super) struct Comparison {
     differing: Vec<String>,
     /// The first that are not stored.
     not_stored: Vec<String>,
-    /// All that differ, with the stored values as the expected ones, if somebody wants them.
+    /// All that differ, with the stored values as the expected ones; `None` if nothing is corrected.
     pub(super) corrections: Option<Vec<Correction>>,
 }
 

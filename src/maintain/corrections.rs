@@ -31,7 +31,7 @@ pub struct Corrected {
     pub changes: Vec<ChangeId>,
 }
 
-/// The fields of a correction beside the candles' values.
+/// The fields of a correction besides the values of its candle.
 #[derive(Deserialize)]
 struct Additions<'a> {
     #[serde(borrow, default)]
@@ -153,7 +153,7 @@ fn invalid(mut field_errors: Vec<FieldError>, received: usize) -> MaintainError 
     MaintainError::Invalid { summary, field_errors }
 }
 
-/// Refuses a request of which candles are not stored or not as expected.
+/// Refuses a request if candles of it are not stored, or not as expected.
 fn refuse_conflicts(indexes: &[usize], amended: &Amended) -> Result<(), MaintainError> {
     let mut field_errors = Vec::new();
     for (index, found) in indexes.iter().zip(&amended.found) {

@@ -1,5 +1,5 @@
-//! Deletions of the candles of a series in a span of time: first a dry run, then the deletion with the digest that the
-//! dry run gave.
+//! Deletions of the candles of a series in a span of time: first a dry run, then the deletion with the digest that
+//! the dry run returned.
 
 use super::{ChangeId, MaintainError, invalid_query, parse_reason};
 use crate::query::Parameters;
@@ -22,7 +22,7 @@ enum Request {
 /// The candles that a deletion would delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
-    /// The candles, and the digest that the deletion has to be given.
+    /// The candles, and the digest that the deletion has to repeat.
     pub matched: Matched,
 }
 

@@ -1,5 +1,5 @@
-//! Changes of history that somebody asks for: [`corrections`] and [`deletions`] of stored candles, each with a [`reason`]
-//! and a row in the record, and pages of that record ([`changes`]).
+//! Changes of history on request: [`corrections`] and [`deletions`] of stored candles, each with a [`reason`] and a
+//! row in the record of changes, and pages of that record ([`changes`]).
 
 mod changes;
 mod corrections;
@@ -80,8 +80,8 @@ impl Maintenance {
     /// Corrects the candles in `body` in the name of `actor`: all of them or none.
     ///
     /// # Errors
-    /// Nothing was corrected and nothing will be, unless [`Store::amend`] leaves it open. Sending the request again is safe
-    /// in every case.
+    /// After an error nothing was corrected and nothing will be, unless [`Store::amend`] leaves the outcome unknown.
+    /// Sending the request again is safe in every case.
     pub async fn correct(&self, body: &[u8], actor: &str) -> Result<Corrected, MaintainError> {
         let corrected = corrections::correct(&self.store, self.clock.now(), body, actor).await?;
         Changes::Correction.count(corrected.changes.len() as u64);
@@ -110,7 +110,8 @@ impl Maintenance {
     }
 }
 
-/// An id of the record as text, because ids are larger than the whole numbers of a JavaScript number may be.
+/// An id of the record, which is a string in JSON because an id may exceed the whole numbers that a JavaScript number
+/// holds exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeId(pub i64);
 

@@ -22,7 +22,8 @@ impl<'s> Slices<'s> {
         let Some(first) = matched.first else { return Ok(None) };
         let mut slice = self.rest.clone();
         if matched.candles() > self.most as u64 {
-            // As many periods as candles are allowed. Rows of other programs may lie closer together.
+            // The first attempt is a span of as many periods as candles are allowed. Rows of other programs may be
+            // closer together.
             let period = self.rest.key.timeframe.length().unwrap_or(28 * 86_400) * 1000;
             let mut length = period.saturating_mul(i64::try_from(self.most).unwrap_or(i64::MAX));
             loop {

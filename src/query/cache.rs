@@ -1,4 +1,4 @@
-//! Cache of pages, none older than [`PAGE_TTL`], so that processes which share a database agree within that time
+//! Cache of pages, none older than [`PAGE_TTL`], so that processes that share a database agree within that time
 //! without communication. Writes of this process are visible at once, because the version of the series is part of a
 //! page's key.
 
@@ -20,10 +20,10 @@ use crate::detach_on_drop::detach_on_drop;
 use crate::store::{SeriesSelection, SeriesVersion, StoreError};
 use crate::telemetry::panic_text;
 
-/// The TTL of a page, which answers requests that arrive up to this long after its read began.
+/// The TTL of a page. A page answers requests that arrive up to this long after its read began.
 const PAGE_TTL: Duration = Duration::from_secs(1);
-/// The interval at which stale pages are removed. Some of them are never asked for again, and stay for at most twice
-/// this time.
+/// The interval at which stale pages are removed. A page that is not requested again stays for at most twice this
+/// time.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of bytes of cached pages and lists of series: 160 pages of 1,000 candles, because hardly more
 /// series are viewed within one second. It is an eighth of the memory that the whole service may take.
@@ -59,13 +59,13 @@ pub(super) enum Question {
     },
     /// The newest candles of series.
     Latest(SeriesSelection),
-    /// A question of a chart of TradingView's.
+    /// A question of a TradingView chart.
     Udf(UdfQuestion),
 }
 
 impl Question {
-    /// True if work on the answer is cancelled once no request waits for it. Stored candles are read in one short
-    /// statement that is finished in any case; lists take many, and so may candles that are built.
+    /// True if work on the answer is cancelled once no request waits for it. Stored candles are read by one short
+    /// statement, which is finished in any case. Lists take many statements, and so may built candles.
     fn ends_unawaited(&self) -> bool {
         match self {
             Self::Candles(selection) => selection.resampling.is_some(),
@@ -154,7 +154,7 @@ impl Default for Pages {
         let options = OptionsBuilder::new()
             .weight_capacity(CACHE_CAPACITY_BYTES)
             .estimated_items_capacity(1024)
-            // One shard, because each gets a part of the capacity, and that must hold the largest page.
+            // One shard, because each shard gets a part of the capacity, which must hold the largest page.
             .shards(1)
             .build();
         let options = options.expect("both capacities are given");
@@ -163,7 +163,7 @@ impl Default for Pages {
     }
 }
 
-/// Nobody receives this error, because every waiter has left.
+/// The outcome of an abandoned page. No request receives this error, because every waiter has left.
 fn abandoned() -> QueryError {
     StoreError::unavailable("nobody waited for the answer").into()
 }
@@ -176,7 +176,8 @@ impl Pages {
     /// Returns the page for `key` to a request that arrived at `arrived`. If no fresh page is cached, and no page in
     /// flight will be fresh, `make` makes one from data that is read after `began`. Single flight: waiters survive
     /// cancellation of the request that started the read, and share its error so that a failing database is not asked
-    /// once per waiter. A list of series is abandoned once all requests for it have left.
+    /// once per waiter. A page that takes many statements (see [`Question::ends_unawaited`]) is abandoned once all
+    /// requests for it have left.
     pub(super) async fn get<M>(&self, key: &PageKey, arrived: Instant, began: Instant, make: impl Fn() -> M) -> Made
     where
         M: Future<Output = Result<Page, QueryError>> + Send + 'static,
@@ -400,7 +401,7 @@ mod tests {
             assert!(pages.0.get(key).is_some(), "a request still waits for it");
             joined.abort();
             assert!(joined.await.unwrap_err().is_cancelled());
-            // Lets more than one task have its turn.
+            // Other tasks get several turns.
             for _ in 0..10 {
                 yield_now().await;
             }

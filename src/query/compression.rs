@@ -12,9 +12,9 @@ use strum::IntoStaticStr;
 pub enum Encoding {
     /// No compression.
     Identity,
-    /// The compression that every client can read.
+    /// Understood by every client.
     Gzip,
-    /// The compression that takes less time than gzip and makes smaller answers.
+    /// Takes less time than gzip and makes smaller answers.
     Zstd,
 }
 

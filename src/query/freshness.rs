@@ -1,4 +1,4 @@
-//! Judges how long ago series received something, for monitors.
+//! Judges the age of the newest candles of series, for monitors.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::validation::FieldError;
 use calendar::Alignment;
 use candle::{Rule, Symbol, Timeframe, Timestamp, ValueError};
 
-/// The maximum of `max_age`: a year, because monitors ask for minutes, and a larger number counts something else.
+/// The maximum of `max_age`: a year, because a larger number probably counts milliseconds.
 const MAX_AGE_LIMIT_SECONDS: i64 = 366 * 24 * 3600;
 
 /// A monitor's question.
@@ -30,19 +30,20 @@ pub(super) struct FreshnessSelection {
 pub enum Freshness {
     /// Every series received something within the time.
     Fresh {
-        /// Seconds since the last series received something.
+        /// Seconds since the series that has waited longest received something.
         age: i64,
         /// The number of series.
         series: usize,
     },
-    /// The series did, as far as its learned week expects candles, and expects none now.
+    /// The series received something within the time for which its learned week expects candles, and the week expects
+    /// none now.
     Closed {
         /// Seconds of expected periods since the series received something.
         age: i64,
         /// The number of series: 1.
         series: usize,
     },
-    /// A series did not.
+    /// A series did not receive anything within the time.
     Stale {
         /// Seconds since it received something.
         age: i64,
@@ -118,15 +119,15 @@ fn parse_max_age(text: &str) -> Result<i64, ValueError> {
     })
 }
 
-/// The ages of series, of which only the number and the greatest are kept.
+/// The number of series, and the greatest of their ages.
 #[derive(Debug, Default)]
 pub(super) struct Ages {
     series: usize,
     worst: Option<(i64, SeriesKey)>,
 }
 
-/// The time at which a series received its newest candle, in epoch milliseconds. Where the database does not keep it, the
-/// end of the candle's period is taken instead.
+/// The time at which a series received its newest candle, in epoch milliseconds. If the database does not keep it,
+/// the end of the candle's period takes its place.
 pub(super) fn received(latest: &LatestCandle) -> i64 {
     let opened = latest.opened();
     let end = || {
@@ -136,7 +137,7 @@ pub(super) fn received(latest: &LatestCandle) -> i64 {
     latest.received.unwrap_or_else(end)
 }
 
-/// The verdict on one series, of whose learned week `age` seconds have passed.
+/// The verdict on one series. `age` counts the seconds in which its learned week expected candles.
 pub(super) fn judge_session(key: &SeriesKey, age: i64, max_age: i64, is_open: bool) -> Freshness {
     match (age <= max_age, is_open) {
         (true, true) => Freshness::Fresh { age, series: 1 },

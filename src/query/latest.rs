@@ -8,7 +8,8 @@ use crate::store::{LatestPage, SeriesSelection, StoreError};
 
 /// The maximum number of bytes of memory that a list takes while it is read and written.
 pub(super) fn max_bytes(selection: &SeriesSelection) -> usize {
-    /// Four prices of at most 64 characters, once as they were read and once as JSON, and the text around them.
+    /// The bytes of four prices of at most 64 characters, once as they were read and once as JSON, and of the text
+    /// around them.
     const MAX_BYTES_A_CANDLE: usize = 2 * 4 * 64 + 256;
     max_series(selection) * (MAX_BYTES_A_SERIES + MAX_BYTES_A_CANDLE)
 }

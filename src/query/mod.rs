@@ -1,8 +1,7 @@
 //! Queries for candles, lists of series and the newest candles: their parameters ([`selection`], [`series`]), candles that are
-//! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and the cache of
-//! these ([`cache`]). [`freshness`] judges the age of the newest candles, [`export`]
-//! writes series as files, [`gaps`] finds their gaps, [`statistics`] counts their candles, and [`udf`] answers charts of
-//! TradingView's.
+//! built from shorter ones ([`resample`]), the encoding of answers ([`page`], [`latest`], [`compression`]), and their cache
+//! ([`cache`]). [`freshness`] judges the age of the newest candles, [`export`] writes series as files, [`gaps`] finds their
+//! gaps, [`statistics`] counts their candles, and [`udf`] answers TradingView charts.
 
 mod cache;
 mod compression;
@@ -72,7 +71,7 @@ pub struct Query {
 /// The state that lists of series share while they are read.
 #[derive(Debug, Clone)]
 struct Lists {
-    /// The KiB that they may take together.
+    /// The KiB of memory that they may take together.
     memory: Arc<Semaphore>,
     outliers: OutlierLog,
 }
@@ -100,7 +99,7 @@ pub enum QueryError {
     /// Its parameters break rules.
     #[error("the query is not valid: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Invalid(Vec<FieldError>),
-    /// No more exports are made now.
+    /// As many exports and reports as `MAX_EXPORTS` allows are being made.
     #[error("as many exports and reports are under way as MAX_EXPORTS ({0}) allows; try again once one has ended")]
     TooManyExports(usize),
     /// The weeks before the end of a range hold too few candles to learn from.
@@ -141,7 +140,8 @@ impl Query {
         }
     }
 
-    /// Removes stale pages from the cache, and counts the candles of series while somebody asks for statistics. Never returns.
+    /// Removes stale pages from the cache, and counts the candles of series while clients ask for statistics. Never
+    /// returns.
     pub(crate) async fn maintain(self) {
         tokio::join!(self.pages.sweep(), self.statistics.maintain(&self.store, &self.clock));
     }
@@ -154,7 +154,8 @@ impl Query {
     pub async fn candles(&self, query: &str) -> Result<QueryAnswer, QueryError> {
         let arrived = Instant::now();
         let selection = Selection::parse(query, self.max_limit).map_err(QueryError::Invalid)?;
-        // Taken before the read, so that a page from before a change is never cached under the version after it.
+        // The version is taken before the read, so that a page from before a change is never cached under the version
+        // after it.
         let stored = selection.resampling.as_ref().map_or(selection.range.timeframe, |resampling| resampling.source);
         let series_version = self.store.series_version(&selection.range.symbol, stored);
         let reading = self.store.reading(&selection.range.symbol, stored);
@@ -199,7 +200,8 @@ impl Query {
         Ok(QueryAnswer { page, key, arrived })
     }
 
-    /// Reads the newest candle of each series, from the cache if it holds a fresh list. As fresh as [`Self::series`].
+    /// Reads the newest candle of each series, from the cache if it holds a fresh list. It is as fresh as
+    /// [`Self::series`].
     ///
     /// # Errors
     /// When the parameters are invalid or the store cannot be read.
@@ -261,8 +263,8 @@ impl Query {
 
 impl Query {
     /// Judges the feed of a series: it is stale if the trading time since its newest candle was stored exceeds `stale_after`.
-    /// Trading time is that in which the series' learned week expects candles, or all time while there is too little history
-    /// to learn from.
+    /// Trading time is the time in which the series' learned week expects candles, or all time while there is too little
+    /// history to learn from.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -277,7 +279,7 @@ impl Query {
         Ok(Feed { received: Some(received), is_stale })
     }
 
-    /// The milliseconds of trading time between two instants. Stops to count beyond `enough`.
+    /// The milliseconds of trading time between two instants. Stops counting beyond `enough`.
     async fn trading_time(&self, key: &SeriesKey, span: (i64, i64), enough: i64) -> Result<i64, QueryError> {
         let (since, until) = span;
         let zone = Alignment::parse(gaps::DEFAULT_ZONE).map_err(StoreError::internal)?;
@@ -321,7 +323,7 @@ async fn read(store: Store, selection: Selection, reading: Reading) -> Result<Pa
         let built = resampling.read(&store, reading, &selection.range).await?;
         return Ok(Page::of_built(&selection, &built, reading.as_of()));
     }
-    // One row more than asked for shows whether there are more.
+    // One row more than requested shows whether there are more.
     let range = Range { limit: selection.range.limit + 1, ..selection.range.clone() };
     Ok(Page::new(&selection, &store.range_from(reading, range).await?, reading.as_of()))
 }

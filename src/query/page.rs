@@ -21,7 +21,7 @@ pub struct Page {
     pub before: Option<String>,
     /// The query string for the rows after this page, if the request may select any.
     pub after: Option<String>,
-    /// The opening times of the rows that the page leaves out because they are not candles, in epoch milliseconds,
+    /// The opening times of the rows that the page leaves out, because they are not candles; in epoch milliseconds,
     /// separated by commas.
     pub skipped: Option<String>,
     /// The page holds everything that was stored before this time.
@@ -33,8 +33,8 @@ const MAX_SKIPPED: usize = 100;
 
 impl Page {
     /// Encodes the rows that were read for `selection` since `began`, which are up to one more than its limit. Rows
-    /// that are not candles are left out but count towards the limit, because otherwise a page of nothing else would
-    /// end the history.
+    /// that are not candles are left out but count towards the limit, because an empty page would otherwise end the
+    /// history.
     pub(super) fn new(selection: &Selection, candles: &StoredCandles, began: Instant) -> Self {
         let limit = selection.range.limit;
         let more = candles.len() > limit;
@@ -52,8 +52,8 @@ impl Page {
         Self::encode(selection, &built.candles, 0..built.candles.len(), built.more, &built.skipped, began)
     }
 
-    /// Encodes the rows at the positions of `page`. `more` says whether there are others at the end towards which they
-    /// are counted.
+    /// Encodes the rows at the positions of `page`. `more` is true if there are further rows in the direction in
+    /// which the limit counts.
     fn encode(
         selection: &Selection,
         candles: &StoredCandles,
@@ -76,7 +76,7 @@ impl Page {
         Self { body: body.into(), etag, before, after, skipped, began }
     }
 
-    /// The opening times of rows that are left out, as [`Self::skipped`] holds them.
+    /// The opening times of rows that are left out, in the form of [`Self::skipped`].
     pub(super) fn skipped_times(times: &[i64]) -> Option<String> {
         let times: Vec<_> = times.iter().take(MAX_SKIPPED).map(ToString::to_string).collect();
         (!times.is_empty()).then(|| times.join(","))
@@ -109,7 +109,7 @@ const CLOSED: &[u8] = b"";
 const FORMING: &[u8] = br#","complete":false"#;
 
 /// Appends the fields of a candle, without the braces around them. Prices are JSON numbers with their stored digits.
-/// Serializers cannot write these, because they convert numbers to floats.
+/// Serializers cannot write such numbers, because they convert them to floats.
 pub(crate) fn write_fields(json: &mut Vec<u8>, candle: StoredCandle<'_>) {
     let mut number = itoa::Buffer::new();
     json.extend_from_slice(START);

@@ -1,5 +1,5 @@
-//! Candles that are built from stored ones of a shorter timeframe: which buckets a query means, and when they are
-//! closed.
+//! Candles that are built from stored candles of a shorter timeframe: the buckets that a query selects, and the rule
+//! for when they are closed.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ const MAX_STEP_CANDLES: usize = 500_000;
 /// The minimum number of days, weeks or months that one statement covers, so that a series with few candles does not
 /// take many.
 const MIN_WHOLES: usize = 1500;
-/// Their maximum number.
+/// The maximum number of days, weeks or months that one statement covers.
 const MAX_WHOLES: usize = 10_000;
 const DAY_SECONDS: i64 = 86_400;
 
@@ -27,7 +27,7 @@ const DAY_SECONDS: i64 = 86_400;
 pub struct Resampling {
     /// The stored timeframe that is read.
     pub source: Timeframe,
-    /// Where days and weeks begin.
+    /// The rules for where days and weeks begin.
     pub calendar: Calendar,
 }
 
@@ -64,9 +64,9 @@ impl Refusal for Unbuildable {
 /// The candles of an answer.
 #[derive(Debug)]
 pub(crate) struct BuiltCandles {
-    /// As many as the answer may hold. A bucket of which no row is a candle has its place here, but no values.
+    /// At most as many as the answer may hold. A bucket whose rows are all not candles has a row without values.
     pub(crate) candles: StoredCandles,
-    /// True if the query has more of them at the end towards which they are counted.
+    /// True if there are further candles in the direction in which the limit counts.
     pub(crate) more: bool,
     /// The opening times of the stored rows of these buckets that are not candles.
     pub(super) skipped: Vec<i64>,
@@ -78,8 +78,8 @@ struct Built {
     closed: bool,
 }
 
-/// Checks that candles of `timeframe` can be built from those of `source`. Months are not built from weeks, of which
-/// most lie in two months.
+/// Checks that candles of `timeframe` can be built from those of `source`. Months are not built from weeks, because
+/// many weeks belong to two months.
 pub(super) fn check(source: Timeframe, timeframe: Timeframe) -> Result<(), Unbuildable> {
     let position = |timeframe| Timeframe::ALL.iter().position(|&other| other == timeframe);
     if position(source) >= position(timeframe) {
@@ -102,7 +102,7 @@ pub(super) fn max_candles(source: Timeframe, timeframe: Timeframe) -> usize {
     MAX_SOURCE_CANDLES / source_candles(source, timeframe)
 }
 
-/// The number of candles of `source` in one of `timeframe`, by the calendar.
+/// The number of candles of `source` in one candle of `timeframe`, by the calendar.
 fn source_candles(source: Timeframe, timeframe: Timeframe) -> usize {
     const LONGEST_MONTH_SECONDS: i64 = 31 * DAY_SECONDS;
     let length = |timeframe: Timeframe| timeframe.length().unwrap_or(LONGEST_MONTH_SECONDS);
@@ -120,14 +120,14 @@ impl Resampling {
         check(source, timeframe).map(|()| Self::new(source, alignment, week))
     }
 
-    /// With the days and weeks of a query that names none.
+    /// A rule that the query does not name has its default: days begin at midnight in UTC, and weeks on Monday.
     pub(super) fn new(source: Timeframe, alignment: Option<Alignment>, week: Option<Weekday>) -> Self {
         let calendar = Calendar::new(alignment.unwrap_or(Alignment::UTC), week.unwrap_or(Weekday::Mon));
         Self { source, calendar }
     }
 
-    /// The buckets of a query: from the start of the first one on, and to the end of the last. A bucket belongs to the
-    /// query if its start does.
+    /// The span of a query's buckets, from the start of the first to the end of the last. A bucket belongs to the
+    /// query if its start is in the query's range.
     fn span(&self, range: &Range) -> Bucket {
         let mut walker = self.calendar.walker(range.timeframe);
         let first = walker.bucket(range.start);
@@ -141,7 +141,7 @@ impl Resampling {
         Range { timeframe: self.source, start, end, ..range }
     }
 
-    /// The number of candles of a page that takes one statement. The statement reads one more.
+    /// The number of candles of a page that one statement reads. The statement reads one more.
     pub(super) fn candles_a_statement(&self, timeframe: Timeframe) -> usize {
         (MAX_STEP_CANDLES / source_candles(self.source, timeframe)).saturating_sub(1).max(1)
     }
@@ -156,8 +156,9 @@ impl Resampling {
         }
     }
 
-    /// True if no candle can come into a bucket any more: one at or past its end is stored, or a closed one that ends
-    /// there. It does not depend on the clock, so the same rows always have the same answer.
+    /// True if no candle can be added to a bucket any more, because a candle at or past its end is stored, or a
+    /// closed one that ends there. The result does not depend on the clock, so the same rows always have the same
+    /// answer.
     fn is_closed(&self, bucket: &ResampledBucket, newest: Option<i64>) -> bool {
         let end = bucket.bucket.end;
         newest.is_some_and(|newest| newest >= end)
@@ -171,7 +172,8 @@ impl Resampling {
         if self.source == Timeframe::D1 { nominal.max(self.calendar.day(opening).end) } else { nominal }
     }
 
-    /// Builds the candles of a query. They are read in steps, each of which is one statement and so of one moment.
+    /// Builds the candles of a query. They are read in steps. Each step is one statement, so its rows are from one
+    /// moment.
     pub(crate) async fn read(
         &self,
         store: &Store,
@@ -179,7 +181,7 @@ impl Resampling {
         range: &Range,
     ) -> Result<BuiltCandles, QueryError> {
         let Bucket { mut start, mut end } = self.span(range);
-        // One bucket more than asked for shows whether there are more.
+        // One bucket more than requested shows whether there are more.
         let wanted = range.limit + 1;
         let max_step = (MAX_STEP_CANDLES / source_candles(self.source, range.timeframe)).max(1);
         let (mut built, mut skipped) = (Vec::new(), Vec::new());
@@ -228,7 +230,7 @@ impl Resampling {
     }
 }
 
-/// The candles as rows that a page is made of.
+/// The candles as the rows of a page.
 fn candles(built: &[Built]) -> Result<StoredCandles, QueryError> {
     let mut text = String::new();
     for (position, Built { bucket, closed }) in built.iter().enumerate() {
@@ -250,8 +252,8 @@ fn volume_too_large(bucket: Bucket) -> QueryError {
     QueryError::Invalid(vec![FieldError { loc: vec!["query".into(), "timeframe".into()], msg, kind: "out_of_range" }])
 }
 
-/// The source from which more than [`max_candles`] candles can be answered at once: the first of those that are often
-/// stored from which `limit` can, or else the longest.
+/// A source from which more than [`max_candles`] candles can be answered at once: the first of the common sources
+/// from which `limit` candles can be answered, or else the longest source.
 pub(super) fn better_source(source: Timeframe, timeframe: Timeframe, limit: usize) -> Option<Timeframe> {
     use Timeframe::{D1, H1, H4, M5, M15, M30};
     let longer = |&other: &Timeframe| [M5, M15, M30, H1, H4, D1].contains(&other) && other.length() > source.length();

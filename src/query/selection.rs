@@ -35,7 +35,7 @@ const PARAMETERS: [&str; 11] =
 impl Selection {
     /// Parses a query string. `symbol` and `timeframe` are required, `from` and `to` are inclusive, `before` and
     /// `after` exclusive, `unit` says what their numbers count, and `limit` is at most `max_limit`. With `source`,
-    /// candles are built from those of a shorter timeframe; `align` and `week` then say where their days and weeks
+    /// candles are built from those of a shorter timeframe, and `align` and `week` say where their days and weeks
     /// begin.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ pub(crate) fn parse_limit(text: &str, max_limit: usize) -> Result<usize, ValueEr
     text.parse().ok().filter(|limit| (1..=max_limit).contains(limit)).ok_or_else(invalid)
 }
 
-/// One of several words.
+/// Parses one of several words.
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, ValueError> {
     let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     chosen.ok_or_else(|| {
@@ -196,7 +196,7 @@ impl<'a> Parameters<'a> {
                 let message = format!("is not a parameter of this route, which takes {}", known.join(", "));
                 parameters.refuse(&shortened(&name), "unknown_parameter", message);
             } else if parameters.has(&name) && !repeatable.contains(&&*name) {
-                parameters.refuse(&name, "repeated_parameter", "stands more than once; send it once");
+                parameters.refuse(&name, "repeated_parameter", "occurs more than once; send it once");
             } else {
                 parameters.pairs.push((name, value));
             }

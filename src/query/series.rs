@@ -85,14 +85,14 @@ pub(super) fn after(selection: &SeriesSelection, statistics: bool, last: &Series
     query.finish()
 }
 
-/// A symbol at four bytes a character, once as it was read and once as JSON, and the text around it: the maximum number
-/// of bytes of memory that one series of a list takes while the list is read and written.
+/// The maximum number of bytes of memory that one series of a list takes while the list is read and written: a symbol
+/// at four bytes a character, once as it was read and once as JSON, and the text around it.
 pub(super) const MAX_BYTES_A_SERIES: usize = 2 * 4 * Symbol::MAX_CHARS + 256;
 
-/// The maximum number of months in an answer with statistics. After that many, it ends early.
+/// The maximum number of months in an answer with statistics. An answer with more months ends early.
 const MAX_MONTHS: usize = 100_000;
-/// The maximum number of bytes of memory that statistics add to a list: each month once as it was counted, once as an entry and once
-/// as JSON.
+/// The maximum number of bytes of memory that statistics add to a list: each month as it was counted, as an entry,
+/// and as JSON.
 pub(super) const MAX_STATISTICS_BYTES: usize = 100 * 1024 * 64;
 
 /// The maximum number of series in the list that `selection` selects.
@@ -112,7 +112,7 @@ struct SeriesEntry<'a> {
     first: i64,
     last: i64,
     price_precision: u32,
-    /// `None` if they were not asked for.
+    /// `None` if they were not requested.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     statistics: Option<StatisticsEntry>,
 }
@@ -154,7 +154,7 @@ impl<'a> From<&'a Series> for SeriesEntry<'a> {
     }
 }
 
-/// Encodes the series that were read for `selection` since `began`, with `statistics` if they were asked for.
+/// Encodes the series that were read for `selection` since `began`, with `statistics` if they were requested.
 pub(super) fn page(
     selection: &SeriesSelection,
     list: &SeriesPage,
@@ -172,8 +172,8 @@ pub(super) fn page(
     Ok(Page { body: body.into(), etag, before: None, after, skipped: None, began })
 }
 
-/// The series of a list with their statistics, and the place to go on from, which comes early if their months are too many for
-/// one answer.
+/// The series of a list with their statistics, and the key to go on from. The list ends early if its months are too
+/// many for one answer.
 fn with_statistics<'a>(list: &'a SeriesPage, statistics: &Statistics) -> (Vec<SeriesEntry<'a>>, Option<&'a SeriesKey>) {
     let mut entries: Vec<SeriesEntry<'_>> = Vec::with_capacity(list.series.len());
     let mut months = 0;
@@ -189,7 +189,7 @@ fn with_statistics<'a>(list: &'a SeriesPage, statistics: &Statistics) -> (Vec<Se
     (entries, list.next.as_ref())
 }
 
-/// Names in the log the series whose precision leaves some candles out, each once, up to [`MAX_NAMED_SERIES`].
+/// Logs each series whose precision leaves some candles out once, up to [`MAX_NAMED_SERIES`] of them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OutlierLog(Arc<Mutex<HashSet<SeriesKey>>>);
 

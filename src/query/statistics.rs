@@ -1,5 +1,5 @@
-//! Statistics of series: how many candles they have, by month. A background task counts them in steps with pauses, one at a
-//! time, and only while somebody asks. What it counted stays in memory.
+//! Statistics of series: the number of candles in each month. A background task counts one series at a time, in steps
+//! with pauses, and only while clients ask. The counts stay in memory.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,25 +19,26 @@ use crate::store::{
 const ASKED_TTL: Duration = Duration::from_mins(5);
 /// The time between two looks at the list of series.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
-/// The pause after a step, in its own length, so that counting takes a fifth of a connection at most.
+/// The pause after a step as a multiple of the step's duration, so that counting takes at most a fifth of a
+/// connection.
 const PAUSE_FACTOR: u32 = 4;
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// The number of series that are listed at once.
 const LISTED_SERIES: usize = 500;
-/// A series that changed is counted again after this many times the time that counting took, so that one that changes all the time
-/// costs a hundredth of a connection.
+/// A series that changed is counted again after this multiple of the time that counting took, so that a series that
+/// changes all the time costs a hundredth of a connection.
 const RECOUNT_FACTOR: u32 = 100;
-/// The time after which a series is counted again although nothing about it shows a change, because another process may have added
-/// candles before its newest one.
+/// The time after which a series is counted again although no change is visible, because another process may have
+/// added candles before its newest one.
 const RECOUNT_INTERVAL: Duration = Duration::from_hours(1);
-/// The maximum numbers of series and of their months that are remembered, which take some 20 MiB.
+/// The maximum numbers of series and of months in memory, which take some 20 MiB.
 const MAX_SERIES: usize = 20_000;
 const MAX_MONTHS: usize = 1_000_000;
 
 /// The statistics of a series.
 #[derive(Debug)]
 pub(super) struct SeriesStatistics {
-    /// Everything that was stored by this time is counted. In epoch milliseconds.
+    /// The time, in epoch milliseconds, up to which everything that was stored is counted.
     pub(super) as_of: i64,
     /// The months that hold candles, in ascending order.
     pub(super) months: Vec<MonthCount>,
@@ -45,7 +46,7 @@ pub(super) struct SeriesStatistics {
     counting: Counting,
 }
 
-/// How a series was when it was counted, and the time that it took.
+/// The state of a series when it was counted, and the duration of the count.
 #[derive(Debug)]
 struct Counting {
     edges: (i64, i64),
@@ -59,7 +60,7 @@ impl SeriesStatistics {
         self.months.iter().map(|month| month.candles).sum()
     }
 
-    /// The bytes that the rows take, if all of them are as large as the newest ones.
+    /// The bytes of the rows, estimated from the newest ones.
     pub(super) fn bytes(&self) -> u64 {
         let bytes = u128::from(self.candles()) * u128::from(self.newest.bytes) / u128::from(self.newest.rows.max(1));
         u64::try_from(bytes).unwrap_or(u64::MAX)
@@ -85,7 +86,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Remembers the statistics of a series, unless too many are remembered.
+    /// Keeps the statistics of a series, unless there are too many.
     fn insert(&mut self, key: SeriesKey, statistics: SeriesStatistics) {
         self.remove(&key);
         let months = self.months + statistics.months.len();
@@ -107,7 +108,7 @@ impl Counted {
 }
 
 impl Statistics {
-    /// Notes that somebody asks, which wakes the task.
+    /// Notes a client's request, which wakes the task.
     pub(super) fn ask(&self) {
         *self.0.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.0.wake.notify_one();
@@ -118,7 +119,7 @@ impl Statistics {
         self.counted().series.get(key).cloned()
     }
 
-    /// Counts while somebody asks. Never returns.
+    /// Counts while clients ask. Never returns.
     pub(super) async fn maintain(&self, store: &Store, clock: &Clock) {
         loop {
             if !self.is_asked() {
@@ -142,7 +143,7 @@ impl Statistics {
     }
 }
 
-/// A look at all series, which counts those that are due.
+/// One pass over all series, which counts those that are due.
 struct Look<'a> {
     statistics: &'a Statistics,
     store: &'a Store,
@@ -190,7 +191,7 @@ impl Look<'_> {
         age >= RECOUNT_INTERVAL || (changed && age >= took * RECOUNT_FACTOR)
     }
 
-    /// Counts a series, unless nobody asks any more.
+    /// Counts a series, unless no client asks any more.
     async fn count(&self, series: &Series) -> Result<(), StoreError> {
         let (version, reading) = (self.version(series), self.reading());
         let as_of = self.clock.now().millis() - i64::try_from(reading.as_of().elapsed().as_millis()).unwrap_or(0);
@@ -216,7 +217,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Forgets series that are not listed any more.
+    /// Drops series that are not listed any more.
     fn forget_all_but(&self, listed: &HashSet<SeriesKey>) {
         let mut counted = self.statistics.counted();
         let gone: Vec<_> = counted.series.keys().filter(|key| !listed.contains(key)).cloned().collect();
@@ -226,7 +227,7 @@ impl Look<'_> {
     }
 }
 
-/// Leaves the database to others for a multiple of the time since `began`.
+/// Pauses for a multiple of the time since `began`.
 async fn pause(began: Instant) {
     sleep((began.elapsed() * PAUSE_FACTOR).min(MAX_PAUSE)).await;
 }

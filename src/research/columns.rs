@@ -1,7 +1,7 @@
 //! The columns of a series: stored decimals become doubles once, on loading.
 //!
 //! Candles come first: columns are read in pages on at most one connection, and the next page waits while all connections of the
-//! store are in use. What was loaded stays in memory for as long as pages do, so that processes which share a database agree.
+//! store are in use. Loaded columns stay in memory for as long as pages do, so that processes that share a database agree.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::store::{Direction, PoolUse, Range, Reading, SeriesVersion, Store, Sto
 
 /// The number of candles of a page.
 const PAGE_CANDLES: usize = 10_000;
-/// The pause before the store is looked at again while all of its connections are in use, and the maximum number of pauses before
-/// a page is read all the same.
+/// The pause between two checks whether the store has a free connection, and the maximum number of pauses, after
+/// which a page is read all the same.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 const MAX_BUSY_PAUSES: u32 = 100;
-/// The time for which columns answer requests, as the page cache's.
+/// The time for which columns answer requests. It is that of the page cache.
 const COLUMNS_TTL: Duration = Duration::from_secs(1);
 /// The interval at which columns that are too old are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ pub(crate) struct Columns {
     kept: Kept,
 }
 
-/// Columns in memory by what was asked for and the version of the series, so that a write makes them be read again.
+/// Columns in memory, by request and version of the series, so that they are read again after a write.
 #[derive(Clone)]
 struct Kept(Arc<Cache<ColumnsKey, Entry, Weight>>);
 
@@ -106,7 +106,7 @@ impl Columns {
         let options = OptionsBuilder::new()
             .weight_capacity(max_bytes)
             .estimated_items_capacity(256)
-            // One shard, because each gets a part of the capacity, and that must hold the longest series.
+            // One shard, because each shard gets a part of the capacity, which must hold the longest series.
             .shards(1)
             .build();
         let options = options.expect("both capacities are given");
@@ -132,7 +132,8 @@ impl Columns {
     pub(crate) async fn load(&self, request: ColumnsRequest) -> Result<Loaded, ResearchError> {
         let arrived = Instant::now();
         let (symbol, stored) = (request.series.key.symbol.clone(), request.series.stored());
-        // Taken before the read, so that columns from before a change are never kept under the version after it.
+        // The version is taken before the read, so that columns from before a change are never kept under the version
+        // after it.
         let key = (request, self.store.series_version(&symbol, stored));
         if let Some(entry) = self.kept.0.get(&key).filter(|entry| entry.began + COLUMNS_TTL >= arrived) {
             return Ok(entry.loaded);
@@ -223,7 +224,7 @@ impl Columns {
         self.compute(move || Page::of(&candles, more)).await
     }
 
-    /// Waits while all connections of the store are in use, but not for ever.
+    /// Waits while all connections of the store are in use, up to the maximum number of pauses.
     async fn let_others_go_first(&self) {
         for _ in 0..MAX_BUSY_PAUSES {
             let PoolUse { open, idle, max } = self.store.pool_use();
@@ -253,7 +254,7 @@ fn market(page: Page, period: Option<i64>) -> Result<Market, ResearchError> {
 #[derive(Debug, Default)]
 struct Page {
     prices: Prices,
-    /// The most digits behind the point.
+    /// The maximum number of digits behind the point so far.
     digits: u8,
     first_row: Option<i64>,
     last_row: Option<i64>,

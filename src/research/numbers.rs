@@ -1,9 +1,10 @@
-//! How numbers are written: money and ratios with 10 significant digits, prices with the digits of their series.
+//! The form of numbers in answers: money and ratios with 10 significant digits, prices with the digits of their
+//! series.
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Whole numbers up to here are written without a point.
+/// The maximum number that is written without a point if it is whole.
 const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// Money, a ratio or a count.

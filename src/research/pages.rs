@@ -1,4 +1,4 @@
-//! The answers about strategies, which are made once: the list, and a page for each.
+//! The answers about strategies: the list, and a page for each strategy. Each is made once.
 
 use std::io;
 use std::sync::{Arc, OnceLock};

@@ -13,8 +13,8 @@ const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// The maximum number of characters of an unknown id that an answer repeats.
 const MAX_QUOTED_CHARS: usize = 64;
 
-/// The catalogue, then the user's own strategies by the names of their files. They are read once and stay as long as the
-/// process, so that all are borrowed alike.
+/// The catalogue, then the user's own strategies by the names of their files. They are read once and live as long as
+/// the process, so that they can be borrowed like those of the catalogue.
 #[derive(Debug, Clone)]
 pub(crate) struct Strategies {
     own: &'static [Strategy],
@@ -69,7 +69,7 @@ impl Strategies {
     /// The strategy with this id.
     ///
     /// # Errors
-    /// [`ResearchError::UnknownStrategy`] with the three ids that are most alike.
+    /// [`ResearchError::UnknownStrategy`] with the three ids that are most similar.
     pub(crate) fn find(&self, id: &str) -> Result<&'static Strategy, ResearchError> {
         self.all().find(|strategy| strategy.id() == id).ok_or_else(|| self.unknown(id))
     }

@@ -1,4 +1,4 @@
-//! The threads that compute: never those of the runtime, and of a low priority, so that candles come first.
+//! The threads that compute. They are not threads of the runtime and have a low priority, so that candles come first.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ struct Pools {
 }
 
 impl Threads {
-    /// Starts threads: `count` for requests and as many for searches. With 0 nothing is computed.
+    /// Starts `count` threads for requests and `count` for searches. With 0, nothing is computed.
     ///
     /// # Errors
     /// When the system starts no more threads.
@@ -67,7 +67,7 @@ impl Threads {
         std::thread::Builder::new().name(name.to_owned()).spawn(lowered).map(drop)
     }
 
-    /// Runs `work` that a request waits for, in the span of the caller. Work that nobody waits for any more is not begun.
+    /// Runs `work` that a request waits for, in the span of the caller. Work is not begun if its request has ended.
     ///
     /// # Errors
     /// [`ResearchError::Off`] where nothing is computed. A panic is [`StoreError::Internal`].
@@ -80,7 +80,7 @@ impl Threads {
         let span = Span::current();
         pools.requests.spawn(move || {
             if !send.is_closed() {
-                // Nobody receives the result if the caller has left meanwhile.
+                // Nobody receives the result if the caller has left in the meantime.
                 let _ = send.send(span.in_scope(|| catch_unwind(AssertUnwindSafe(work))));
             }
         });
@@ -91,7 +91,7 @@ impl Threads {
 
 fn lower_priority() {
     if let Some(priority) = PRIORITY.try_into().ok().map(ThreadPriority::Crossplatform) {
-        // A system that refuses leaves the threads with the priority of the others.
+        // If the system refuses, the threads keep the priority of the others.
         let _ = set_current_thread_priority(priority);
     }
 }
@@ -110,7 +110,7 @@ mod tests {
         };
         let threads = Threads::start(1).unwrap();
         let of_threads = [threads.run(niceness).await.unwrap(), threads.searches().unwrap().install(niceness)];
-        // A process that is nicer already may not be allowed to be less so.
+        // A process with a higher niceness may not be allowed to lower it.
         assert!(of_threads == [10, 10] || of_threads == [niceness().max(10); 2], "{of_threads:?}");
     }
 

@@ -1,4 +1,4 @@
-//! Encodes the pages of an export: candles as lines, compressed if that is wanted, or as Parquet.
+//! Encodes the pages of an export: candles as lines, compressed on request, or as Parquet.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -27,7 +27,7 @@ pub(super) struct Encoder {
 enum File {
     Lines {
         lines: Lines,
-        /// The text that was not compressed yet.
+        /// The text that is not compressed yet.
         text: Vec<u8>,
         compressor: Box<Compressor>,
     },
@@ -35,8 +35,8 @@ enum File {
 }
 
 impl Encoder {
-    /// Begins a file. If its prices are decimals of Parquet, their digits are counted first, because all of them have one
-    /// number of places.
+    /// Begins a file. For Parquet's decimals, the digits of the prices are counted first, because the whole column
+    /// has one scale.
     pub(super) async fn new(
         store: &Store,
         selection: &ExportSelection,
@@ -48,7 +48,7 @@ impl Encoder {
         } else {
             let digits = match selection.prices {
                 PriceType::Decimal => {
-                    // Forming candles are parts of built ones that are closed, too.
+                    // Closed built candles may contain stored candles that are forming.
                     let forming = selection.forming || selection.resampling.is_some();
                     store.price_digits(&selection.stored(), forming, began).await?
                 }
@@ -105,7 +105,7 @@ impl Compressor {
         })
     }
 
-    /// Returns the bytes from which a client can read all of `text`.
+    /// Returns compressed bytes that hold all of `text`, so that a client can read it at once.
     fn compress(&mut self, text: Vec<u8>) -> io::Result<Vec<u8>> {
         match self {
             Self::Identity => Ok(text),

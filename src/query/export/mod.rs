@@ -89,7 +89,7 @@ impl From<ExportError> for QueryError {
     }
 }
 
-/// The exports and reports of a process, of which so many are made at once. Clones share their places.
+/// The limit on the exports and reports that a process makes at once. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Exports {
     places: Arc<Semaphore>,
@@ -137,7 +137,7 @@ impl Exports {
     }
 }
 
-/// The place of an export or of a report among those that may be made at once.
+/// The permit of an export or of a report.
 #[derive(Debug)]
 pub(super) struct Place(#[expect(dead_code, reason = "does its work when it is dropped")] OwnedSemaphorePermit);
 
@@ -153,11 +153,11 @@ impl Drop for Place {
 pub struct Export {
     /// The name that the file should have.
     pub file_name: FileName,
-    /// The first piece, if it was waited for.
+    /// The first piece, if [`Self::begun`] waited for it.
     first: Option<Bytes>,
     next: Option<JoinHandle<Result<Piece, ExportError>>>,
     span: Span,
-    /// The outcome to count; `None` if nothing of the file was sent.
+    /// The outcome that is counted; `None` if only the head was sent.
     outcome: Option<ExportsEnded>,
     _place: Place,
 }
@@ -170,7 +170,7 @@ struct Piece {
 }
 
 impl Export {
-    /// Waits for the first piece, so that a failure can still be answered, but only for `patience`.
+    /// Waits for the first piece for at most `patience`, so that a failure in it becomes an error response.
     ///
     /// # Errors
     /// When the first piece cannot be made.
@@ -182,7 +182,7 @@ impl Export {
         Ok(self)
     }
 
-    /// Ends an export of which only the head is sent.
+    /// Ends an export after its head, for a request that wants only the head.
     pub fn head_only(mut self) {
         self.outcome = None;
     }
@@ -206,7 +206,7 @@ impl Export {
                 }
                 None => self.outcome = Some(ExportsEnded::Finished),
             }
-            // An encoder may keep a whole page to itself.
+            // An encoder may buffer a whole page.
             if !bytes.is_empty() {
                 return Poll::Ready(Some(Ok(bytes)));
             }
@@ -249,7 +249,7 @@ struct Worker {
     range: Range,
     selection: ExportSelection,
     encoding: Encoding,
-    /// Everything that was stored by this time is in the file.
+    /// The file holds everything that was stored by this time.
     began: Instant,
     /// `None` until the first piece.
     encoder: Option<Encoder>,
@@ -272,7 +272,7 @@ impl Worker {
         Ok(Piece { bytes, rest })
     }
 
-    /// Reads or builds the next candles, and says whether there may be more.
+    /// Reads or builds the next candles. The flag is true if there may be more.
     async fn page(&self) -> Result<(StoredCandles, bool), ExportError> {
         let Range { symbol, timeframe, limit, .. } = &self.range;
         let Some(resampling) = &self.selection.resampling else {

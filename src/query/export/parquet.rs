@@ -1,4 +1,4 @@
-//! Candles as Parquet. No other file names the crate `parquet`.
+//! Candles as Parquet. No other file uses the crate `parquet`.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const ROW_GROUP_CANDLES: usize = 65_536;
 
 const PRICES: [&str; 4] = ["open", "high", "low", "close"];
 
-/// How a column of prices is stored.
+/// The type of a column of prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PriceColumns {
     /// The integer `price × 10^scale` in 64 bits.
@@ -42,7 +42,7 @@ enum PriceColumns {
 }
 
 impl PriceColumns {
-    /// The smallest decimal that holds these digits.
+    /// The narrowest decimal type that holds these digits.
     fn decimal(digits: PriceDigits) -> Result<Self, ExportError> {
         let PriceDigits { fraction: scale, whole } = digits;
         match whole + scale {
@@ -63,7 +63,8 @@ impl PriceColumns {
         }
     }
 
-    /// The encoding, chosen by what neighbouring prices have in common. Dictionaries would make files of prices larger.
+    /// The encoding that makes the most of neighbouring prices being similar. Dictionaries would make files of prices
+    /// larger.
     fn encoding(self) -> Encoding {
         match self {
             Self::Short { .. } => Encoding::DELTA_BINARY_PACKED,
@@ -172,7 +173,7 @@ impl std::fmt::Debug for ParquetFile {
 }
 
 impl ParquetFile {
-    /// Begins a file whose prices have `digits`, which count only for decimals.
+    /// Begins a file whose prices have `digits`, which are only used for decimals.
     pub(super) fn new(selection: &ExportSelection, digits: PriceDigits) -> Result<Self, ExportError> {
         let columns = match selection.prices {
             PriceType::Decimal => PriceColumns::decimal(digits)?,

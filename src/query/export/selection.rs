@@ -29,7 +29,7 @@ impl FileFormat {
     }
 }
 
-/// How times are written in CSV.
+/// The form of times in CSV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimeForm {
     /// `2025-08-04T00:01:00Z`.
@@ -43,7 +43,7 @@ pub(super) enum TimeForm {
 /// The type of prices in Parquet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PriceType {
-    /// A decimal with one number of places for all prices: exact.
+    /// A decimal with one scale for all prices: exact.
     Decimal,
     /// A binary floating-point number: rounded to some 15 digits.
     Double,
@@ -55,7 +55,7 @@ pub(super) enum PriceType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::query) struct ExportSelection {
     pub(super) format: FileFormat,
-    /// The range to export, whose limit does not count.
+    /// The range to export. Its limit is not used.
     pub(super) range: Range,
     /// The source of built candles; `None` if they are stored.
     pub(super) resampling: Option<Resampling>,
@@ -106,7 +106,7 @@ impl ExportSelection {
         }
     }
 
-    /// The stored candles that the export is made of.
+    /// The range of the stored candles that the export is made from.
     pub(super) fn stored(&self) -> Range {
         let range = self.range.clone();
         match &self.resampling {
@@ -128,7 +128,7 @@ impl ExportSelection {
     }
 }
 
-/// The name of an exported file, with the symbol as it is spelt.
+/// The name of an exported file, with the symbol unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName(String);
 
@@ -140,10 +140,10 @@ impl FileName {
         self.0.chars().map(|c| if is_safe(c) { c } else { '_' }).collect()
     }
 
-    /// The value of `Content-Disposition` (RFC 6266): the safe name and, where that is another, the true one.
+    /// The value of `Content-Disposition` (RFC 6266): the safe name and, if it differs, the true one.
     #[must_use]
     pub fn disposition(&self) -> String {
-        /// All but characters that RFC 8187 section 3.2.1 leaves unescaped.
+        /// All characters except those that RFC 8187 section 3.2.1 leaves unescaped.
         const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
         let safe = self.safe();
         if safe == self.0 {

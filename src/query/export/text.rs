@@ -10,7 +10,7 @@ use candle::format_millis;
 pub(super) enum Lines {
     Csv {
         time: TimeForm,
-        /// True if a column says whether a candle is closed.
+        /// True if there is a column `complete`.
         forming: bool,
     },
     Ndjson,
@@ -35,7 +35,7 @@ impl Lines {
         }
     }
 
-    /// Appends the line of a candle. Its values are numbers and times alone, so nothing needs quotes.
+    /// Appends the line of a candle. Its values are only numbers and times, so nothing needs quotes.
     pub(super) fn write(self, text: &mut Vec<u8>, candle: StoredCandle<'_>) {
         let Self::Csv { time, forming } = self else {
             text.push(b'{');
@@ -59,7 +59,8 @@ impl Lines {
     }
 }
 
-/// Appends a time exactly: one that another program stored may have milliseconds, which seconds then show as a fraction.
+/// Appends a time exactly. A time that another program stored may have milliseconds, which are a fraction if the form
+/// is seconds.
 fn write_time(text: &mut Vec<u8>, form: TimeForm, millis: i64) {
     let mut number = itoa::Buffer::new();
     match form {
