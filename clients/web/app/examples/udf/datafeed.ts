@@ -28,7 +28,7 @@ export class Datafeed {
     this.#interval = interval;
   }
 
-  /** What the service can do. */
+  /** Reads the abilities of the service. */
   config(): Promise<Configuration> {
     return this.#get('config', {});
   }
