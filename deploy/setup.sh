@@ -39,7 +39,7 @@ SITE=$site
 TLS="$email"
 ENVIRONMENT=$environment
 IMAGE=$image
-# postgres: the database of the compose file. monitoring: Prometheus, Alertmanager and Grafana.
+# postgres: the database of the compose file. monitoring: Prometheus, Alertmanager and Grafana. web: the page of clients/web.
 COMPOSE_PROFILES=postgres
 COMPOSE_FILE=docker-compose.prod.yml
 PROXY=caddy
@@ -49,7 +49,8 @@ BACKUP_USER=$(id -u):$(id -g)
 BACKUP_KEEP_DAYS=14
 # Also: PUBLISH, the address whose ports 80 and 443 are served (0.0.0.0); HTTPS_PORT and HTTP_PORT; EDGE_NET, the first three
 # numbers of the containers' network (10.77.31); BACKUP_AT, in UTC (02:30); BACKUP_FOLDER (./backups); DATABASE_MEMORY (1g);
-# CONSOLE_FROM, the addresses that may open the console if candlewick.env has CONSOLE_ENABLED=true (0.0.0.0/0 ::/0).
+# CONSOLE_FROM, the addresses that may open the console if candlewick.env has CONSOLE_ENABLED=true (0.0.0.0/0 ::/0);
+# WEB_TOKEN_FILE and WEB_CA, the page's read token (secrets/internal_api_token) and an authority that it trusts.
 ENV
 make candlewick.env <<'ENV'
 # Variables of the service beyond those that the compose file sets: RATE_LIMIT_INGEST, ALLOWED_ORIGINS, SENTRY_DSN, …

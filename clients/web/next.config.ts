@@ -14,6 +14,8 @@ const policy = [
 ];
 
 const config: NextConfig = {
+  // The image needs a server without node_modules (Dockerfile). `next start`, which everything else uses, does not serve that.
+  output: process.env.CANDLEWICK_OUTPUT === 'standalone' ? 'standalone' : undefined,
   poweredByHeader: false,
   headers: async () => [
     {

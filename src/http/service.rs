@@ -28,6 +28,7 @@ use crate::http::middleware::stack::Stack;
 use crate::http::net::client_address::Proxies;
 use crate::http::routes::batch_body::MaxBodyBytes;
 use crate::http::routes::console::session::Console;
+use crate::http::routes::console::sign_ins::SignIns;
 use crate::http::routes::docs::{self, PrettyDocument};
 use crate::http::routes::health::{self, Health};
 use crate::http::routes::{
@@ -123,6 +124,7 @@ impl Service {
                 limiter: limiter.clone(),
                 proxies: proxies.clone(),
                 clock: clock.clone(),
+                sign_ins: SignIns::default(),
                 in_development: config.environment == Environment::Development,
             },
             admission: admission.clone(),

@@ -8,6 +8,7 @@
 //! | a request's head | [`HEAD_TIMEOUT`] |
 //! | a pause within its body | [`BODY_PAUSE_TIMEOUT`] |
 //! | its body as a whole | [`BODY_TIMEOUT`] |
+//! | the body of a sign-in to the console as a whole | [`SIGN_IN_TIMEOUT`] |
 //! | the work on it | [`WORK_TIMEOUT`] |
 //! | the first piece of an export, before its head is sent | [`FIRST_PIECE_TIMEOUT`] |
 //! | the rest of a body that was refused | [`BODY_DRAIN_TIMEOUT`] |
@@ -26,6 +27,8 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const BODY_PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// From a body's first byte to its last.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The body of a sign-in: a few hundred bytes, which come with the head, from somebody who has shown no key.
+pub(crate) const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The work on a request once its body is there. A backstop: the bounds of the parts should end it first.
 pub(crate) const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 const _: () = assert!(ANSWER_WITHIN.as_millis() < WORK_TIMEOUT.as_millis(), "a post is answered before it is given up");

@@ -8,11 +8,12 @@ use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::abuse::wire::{self, Door};
 use crate::harness::{
     Answer, Database, Environment, KEY, NOW, RESEARCH_KEY, Service, StoreKind, TOKEN, TestApp, both_store_kinds,
-    candle, run, send, with,
+    candle, eventually, run, send, with,
 };
 use crate::proxies::Proxy;
 
@@ -21,6 +22,20 @@ const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 const DELETION: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1&from=2020-01-01&to=2030-01-01&dry_run=true";
 /// 12 hours in seconds.
 const LIFETIME: i64 = 12 * 3600;
+/// Paths below the console's that programs which resolve dot segments, before or after they decode, take for others.
+const DOT_SEGMENTS: [&str; 11] = [
+    "/console/..",
+    "/console/../api",
+    "/console/./",
+    "/console/x/../session",
+    "/console/%2e%2e/%2e%2e/etc/passwd",
+    "/console/..%2f",
+    "/console/..%2fx",
+    "/console/..%2F..%2fconsole/chart",
+    "/console/a%2f..%2f..%2fhealth",
+    "/console/%2E%2e%5cx",
+    "/console/..%5c",
+];
 /// A header of a browser, on a request from a page of the service.
 const OWN: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
 
@@ -576,10 +591,17 @@ fn every_view_is_the_page_and_every_file_has_its_type_and_may_be_kept() {
         assert!(kinds.iter().any(|kind| kind == "text/css; charset=utf-8"), "{kinds:?}");
         // An old page that names files of another release must not take the page for a script.
         call(&app, Method::GET, "/console/assets/gone-00000000.js", &[]).await.problem(404, "not_found");
-        for odd in ["/console/../api", "/console/%2e%2e/%2e%2e/etc/passwd", "/console/%ff", "/console//assets"] {
-            let answer =
-                app.raw(format!("GET {odd} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await;
+        let raw = async |path: &str| {
+            app.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await
+        };
+        for odd in ["/console/%ff", "/console//assets", "/console/a..b", "/console/a%2fb"] {
+            let answer = raw(odd).await;
             assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("<!doctype html>"), "{odd} {answer}");
+        }
+        // A proxy may take these for paths outside the console.
+        for path in DOT_SEGMENTS {
+            let answer = raw(path).await;
+            assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("not_found"), "{path} {answer}");
         }
         call(&app, Method::POST, "/", &[]).await.problem(405, "method_not_allowed");
         call(&app, Method::PUT, "/console/session", &[OWN]).await.problem(405, "method_not_allowed");
@@ -645,21 +667,125 @@ fn the_page_has_a_strict_policy_and_is_the_same_for_everybody() {
 
 /// Sends a request over a proxy, and returns its answer.
 async fn over(door: &Door, head: &str, lines: &str, body: &str) -> wire::Answer {
+    over_host(door, "localhost", head, lines, body).await
+}
+
+/// The same, with the host of the address, and its port where that is not the usual one.
+async fn over_host(door: &Door, host: &str, head: &str, lines: &str, body: &str) -> wire::Answer {
     let length = body.len();
-    let request = format!("{head} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}");
+    let request = format!("{head} HTTP/1.1\r\nHost: {host}\r\n{lines}Content-Length: {length}\r\n\r\n{body}");
     let answers = door.exchange(request.as_bytes()).await.unwrap();
     assert_eq!(answers.0.len(), 2, "{answers:?}");
     answers.0.into_iter().next().unwrap()
 }
 
 #[test]
-fn behind_the_shipped_proxies_the_console_signs_in_over_tls_and_can_be_kept_from_addresses() {
+fn slow_sign_ins_of_one_address_keep_no_other_out() {
     run(async {
-        let app = start(|env| {
-            let env = env.with("ENVIRONMENT", "production").with("CONSOLE_ENABLED", true);
-            env.with("TRUSTED_PROXIES", "127.0.0.1/32").with("ALLOWED_HOSTS", "localhost")
+        let app = start(|env| env.with("RATE_LIMIT_ANONYMOUS", "off")).await;
+        let door = Door::plain("directly", app.address());
+        let neighbour = door.from([127, 0, 0, 3]);
+        let credential = json!({ "credential": TOKEN }).to_string();
+        let own = format!("Origin: http://localhost\r\n{}: {}\r\n", OWN.0, OWN.1);
+        let slow = format!("POST /console/session HTTP/1.1\r\nHost: localhost\r\n{own}Content-Length: 99\r\n\r\n{{");
+        // The slow ones get a place for two seconds, so they come again until an attempt beside them finds none.
+        let mut streams = Vec::new();
+        eventually(async || {
+            for _ in 0..4 {
+                let mut stream = door.connect().await.unwrap();
+                stream.write_all(slow.as_bytes()).await.unwrap();
+                streams.push(stream);
+            }
+            let refused = over(&door, "POST /console/session", &own, &credential).await;
+            let elsewhere = over(&neighbour, "POST /console/session", &own, &credential).await;
+            assert_eq!(elsewhere.status, 200, "{elsewhere:?}");
+            if refused.status == 200 {
+                return false;
+            }
+            assert_eq!((refused.status, refused.code().as_deref()), (503, Some("overloaded")), "{refused:?}");
+            refused.header("retry-after").is_some()
         })
         .await;
+        let mut too_slow = 0;
+        for mut stream in streams {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.contains("too_slow") || answer.contains("overloaded"), "{answer}");
+            too_slow += usize::from(answer.starts_with("HTTP/1.1 408 "));
+        }
+        assert!(too_slow >= 4, "those that had a place were too slow: {too_slow}");
+        // Their places are free again.
+        eventually(async || over(&door, "POST /console/session", &own, &credential).await.status == 200).await;
+    });
+}
+
+/// A service behind the shipped proxies, with the console.
+async fn start_behind_proxies() -> TestApp {
+    start(|env| {
+        let env = env.with("ENVIRONMENT", "production").with("CONSOLE_ENABLED", true);
+        env.with("TRUSTED_PROXIES", "127.0.0.1/32").with("ALLOWED_HOSTS", "localhost")
+    })
+    .await
+}
+
+#[test]
+fn behind_the_shipped_proxies_no_spelling_of_a_path_opens_a_console_that_is_closed() {
+    run(async {
+        let app = start_behind_proxies().await;
+        for name in ["nginx", "Caddy"] {
+            let Some(narrow) = Proxy::start_for(name, app.address(), Some("127.0.0.3")).await else { continue };
+            let encoded = [
+                "/%63onsole",
+                "/console%2fsession",
+                "/./console",
+                "/x/../console/",
+                "/x/%2e%2e/console/session",
+                "/x/..%2fconsole/",
+                "/%2f",
+                "/.",
+                "/console;x",
+            ];
+            for path in DOT_SEGMENTS.iter().chain(&encoded) {
+                for from in [[127, 0, 0, 2], [127, 0, 0, 3]] {
+                    let request =
+                        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n\r\n");
+                    let answers = narrow.tls.from(from).exchange(request.as_bytes()).await.unwrap();
+                    let answer = answers.0.first().unwrap_or_else(|| panic!("{name} {path}"));
+                    // nginx itself refuses paths that lead above its root.
+                    assert!(matches!(answer.status, 400 | 404), "{name} {path} {from:?}: {answer:?}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn behind_the_shipped_proxies_the_console_signs_in_on_any_port() {
+    run(async {
+        let app = start_behind_proxies().await;
+        let credential = json!({ "credential": TOKEN }).to_string();
+        for name in ["nginx", "Caddy"] {
+            let Some(proxy) = Proxy::start(name, app.address()).await else { continue };
+            let host = format!("localhost:{}", proxy.tls.address.port());
+            for (host, origin, status) in [
+                (&*host, &*host, 200),
+                ("localhost", "localhost", 200),
+                (&*host, "localhost", 403),
+                ("localhost", &*host, 403),
+                (&*host, "localhost:1", 403),
+            ] {
+                let own = format!("Origin: https://{origin}\r\nSec-Fetch-Site: same-origin\r\n");
+                let answer = over_host(&proxy.tls, host, "POST /console/session", &own, &credential).await;
+                assert_eq!(answer.status, status, "{name}, Host {host}, Origin {origin}: {answer:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn behind_the_shipped_proxies_the_console_signs_in_over_tls_and_can_be_kept_from_addresses() {
+    run(async {
+        let app = start_behind_proxies().await;
         let credential = json!({ "credential": TOKEN }).to_string();
         let own = "Origin: https://localhost\r\nSec-Fetch-Site: same-origin\r\n";
         for name in ["nginx", "Caddy"] {

@@ -35,6 +35,7 @@ export function Market() {
         onShown={correctAddress}
         explain={explain}
         changes="/api"
+        exports="/api"
       />
     </main>
   );

@@ -19,7 +19,12 @@ export type ChartHandle = {
   newest(): void;
   /** Shows the candles around a date such as `2025-08-01`. */
   goTo(date: string): void;
+  /** The candles in view, by the times at which the first and the last of them open; undefined without candles. */
+  inView(): Span | undefined;
 };
+
+/** Times in epoch milliseconds. */
+export type Span = { from: number; to: number };
 
 /** Where the reader is: `history` if the candles were loaded around a date, and do not move. */
 export type Place = { newest: boolean; history: boolean };
@@ -121,7 +126,12 @@ export function CandleChart(props: Props) {
       history.current = around;
       chart().setDataLoader(around);
     };
-    return { newest, goTo };
+    const inView = () => {
+      const { from, to } = chart().getVisibleRange();
+      const candles = chart().getDataList().slice(from, to);
+      return candles.length > 0 ? { from: candles[0]!.timestamp, to: candles.at(-1)!.timestamp } : undefined;
+    };
+    return { newest, goTo, inView };
   }, [client, onFeed]);
 
   return (

@@ -1,6 +1,6 @@
-import type { RefObject } from 'react';
+import { useState, type RefObject } from 'react';
 import type { Choice } from './choice';
-import type { ChartHandle, Place } from './candle-chart';
+import type { ChartHandle, Place, Span } from './candle-chart';
 import { Menu } from './menu';
 import type { Settings } from './settings';
 import { STUDIES } from './studies';
@@ -22,6 +22,7 @@ type Props = {
 /** Indicators, scale, clock, dates, files and the size of the chart. */
 export function Toolbar({ choice, settings, onSettings, place, chart, stage, exports }: Props) {
   const { studies, log, zone } = settings;
+  const [inView, setInView] = useState(false);
   const toggle = (id: string) =>
     onSettings({ studies: studies.includes(id) ? studies.filter((it) => it !== id) : [...studies, id] });
   const fullScreen = () => {
@@ -75,12 +76,27 @@ export function Toolbar({ choice, settings, onSettings, place, chart, stage, exp
       {exports && (
         <Menu label="Export" title="Download the series as a file">
           {FORMATS.map((format) => (
-            <a key={format} className="item" href={exportAddress(exports, format, choice, settings)} download>
+            <a
+              key={format}
+              className="item"
+              href={exportAddress(exports, format, choice, settings)}
+              download
+              onClick={({ currentTarget }) => {
+                // The candles in view are known only now.
+                const span = inView ? chart.current?.inView() : undefined;
+                currentTarget.href = exportAddress(exports, format, choice, settings, span);
+              }}
+            >
               {format === 'parquet' ? 'Parquet' : format.toUpperCase()}
             </a>
           ))}
+          <label className="check">
+            <input type="checkbox" checked={inView} onChange={() => setInView(!inView)} />
+            Only what is in view
+          </label>
           <p className="muted">
-            All closed candles of {choice.symbol} {choice.timeframe}
+            {inView ? 'The' : 'All'} closed candles of {choice.symbol} {choice.timeframe}
+            {inView && ' in view'}
           </p>
         </Menu>
       )}
@@ -93,7 +109,12 @@ export function Toolbar({ choice, settings, onSettings, place, chart, stage, exp
   );
 }
 
-function exportAddress(base: string, format: string, { symbol, timeframe, source }: Choice, { zone }: Settings): string {
+function exportAddress(base: string, format: string, choice: Choice, { zone }: Settings, span?: Span): string {
+  const { symbol, timeframe, source } = choice;
   const query = new URLSearchParams({ symbol, timeframe, ...(source && { source, align: zoneOf(zone).align }) });
+  if (span) {
+    query.set('from', new Date(span.from).toISOString());
+    query.set('to', new Date(span.to).toISOString());
+  }
   return `${base}/export.${format}?${query}`;
 }

@@ -3,6 +3,8 @@ import type { Problem } from './api.ts';
 
 /** The default time limit in milliseconds, shorter than the browser's, so that this server's error arrives. */
 const PATIENCE = 5000;
+/** The time to the head of an export in milliseconds, for which the service reads the first candles. */
+const EXPORT_PATIENCE = 10_000;
 
 /** The headers of the service's answer that are passed on. */
 const PASSED_ON = [
@@ -61,6 +63,26 @@ export async function stream(request: Request, patience = PATIENCE): Promise<Res
   });
 }
 
+/**
+ * Passes an export on, piece by piece, until it ends or the browser leaves. One that breaks off breaks off here too, so that no
+ * browser takes it for whole. `patience` is the time to its head in milliseconds.
+ */
+export async function download(
+  request: Request,
+  route: string,
+  parameters: string[],
+  patience = EXPORT_PATIENCE,
+): Promise<Response> {
+  return ask(request, route, parameters, 'accept', patience, async (answer) => {
+    const headers = new Headers({ 'cache-control': 'no-store' });
+    for (const name of ['content-type', 'content-disposition', 'retry-after', 'x-request-id']) {
+      const value = answer.headers.get(name);
+      if (value !== null) headers.set(name, value);
+    }
+    return new Response(answer.ok ? answer.body : await answer.arrayBuffer(), { status: answer.status, headers });
+  });
+}
+
 /** The same bytes. A stream that breaks off ends, because for the browser both mean to come back. */
 function untilItEnds(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
   const reader = body.getReader();
@@ -86,15 +108,16 @@ async function ask(
   patience: number,
   use: (answer: Response) => Promise<Response>,
 ): Promise<Response> {
-  const { CANDLEWICK_URL, CANDLEWICK_TOKEN } = process.env;
-  if (!CANDLEWICK_URL || !CANDLEWICK_TOKEN) {
+  const { CANDLEWICK_URL } = process.env;
+  const token = await readToken();
+  if (!CANDLEWICK_URL || !token) {
     return problem(
       500,
       'not_configured',
-      'Set CANDLEWICK_URL and CANDLEWICK_TOKEN on the server of this page, and restart the page.',
+      'Set CANDLEWICK_URL and CANDLEWICK_TOKEN on the server of this page, and restart the page. CANDLEWICK_TOKEN_FILE may name a file with the token that this server can read.',
     );
   }
-  if (!/^[\x21-\x7e]+$/.test(CANDLEWICK_TOKEN)) {
+  if (!/^[\x21-\x7e]+$/.test(token)) {
     return problem(
       500,
       'not_configured',
@@ -115,7 +138,7 @@ async function ask(
   }, patience);
   try {
     const answer = await fetch(`${CANDLEWICK_URL.replace(/\/+$/, '')}/api/v1/${route}?${query}`, {
-      headers: { authorization: `Bearer ${CANDLEWICK_TOKEN}`, ...(value !== null && { [header]: value }) },
+      headers: { authorization: `Bearer ${token}`, ...(value !== null && { [header]: value }) },
       cache: 'no-store',
       redirect: 'error',
       signal: stop.signal,
@@ -136,6 +159,24 @@ async function ask(
     );
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/**
+ * The token, or undefined if there is none. A file is read for each request, so that a new token in it needs no restart. It holds the
+ * token alone, or is the file of keys that candlewick makes for development.
+ */
+async function readToken(): Promise<string | undefined> {
+  const { CANDLEWICK_TOKEN, CANDLEWICK_TOKEN_FILE } = process.env;
+  if (CANDLEWICK_TOKEN || !CANDLEWICK_TOKEN_FILE) return CANDLEWICK_TOKEN;
+  // Imported here, because servers without files use the variable.
+  const { readFile } = await import('node:fs/promises');
+  try {
+    const text = await readFile(CANDLEWICK_TOKEN_FILE, 'utf8');
+    return /^INTERNAL_API_TOKEN=(.*)$/m.exec(text)?.[1] ?? text.trim();
+  } catch (error) {
+    console.error(`CANDLEWICK_TOKEN_FILE: ${error}`);
+    return undefined;
   }
 }
 

@@ -104,3 +104,66 @@ for (const name of ['klinecharts-10', 'klinecharts-9', 'lightweight-charts']) {
     await screenshot(tab, `example-${name}`);
   });
 }
+
+test('udf shows the stored candles in several answers, older ones, new ones, and marks where some were corrected', async () => {
+  // An answer holds fewer bars than the page asks for.
+  await service.restart({ MAX_LIMIT: '120' });
+  const newest = async (count: number): Promise<Candle[]> => {
+    const whole = await fetch(`${service.url}/api/v1/export.ndjson?symbol=EURUSD&timeframe=H1&forming=true`, {
+      headers: { authorization: `Bearer ${READ_TOKEN}` },
+    });
+    const lines = (await whole.text()).trim().split('\n');
+    return lines.slice(-count).map((line) => JSON.parse(line));
+  };
+  const showsNewest = async (count: number, what: string) => {
+    let held: string[] = [];
+    await until(
+      async () => {
+        const wanted = (await newest(count)).map(values);
+        held = (await charted()).map(values);
+        return wanted.length === count && held.join() === wanted.join();
+      },
+      () => `${what}: ${held.length} candles`,
+    );
+  };
+  const marks = () =>
+    tab.evaluate(() => {
+      type Host = Element & { marks?: { time: number; text: string }[] };
+      return (document.querySelector('.chart') as Host).marks?.map(({ time, text }) => `${time} ${text}`);
+    });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 720 } });
+  tab = await context.newPage();
+  tab.on('pageerror', (error) => errors.push(error.message));
+  gate.asked.length = 0;
+  await tab.goto(`${page.url}/examples/udf?symbol=EURUSD&resolution=60`);
+  await showsNewest(500, 'the newest bars are on the chart');
+  const asked = gate.asked.filter((address) => address.includes('/udf/history?'));
+  const counts = asked.map((address) => new URL(address, service.url).searchParams.get('countback'));
+  assert.deepEqual(counts.slice(0, 5), ['500', '380', '260', '140', '20'], 'as many answers as are needed');
+  await service.post('EURUSD', 'H1', [later(1, { complete: false })]);
+  await showsNewest(501, 'a candle forms');
+  await service.post('EURUSD', 'H1', [later(1, { high: later(1).high + 0.01 }), later(2), later(3), later(4, { complete: false })]);
+  await showsNewest(504, 'it closes, and more come than the chart asks for at once');
+  assert.deepEqual(await marks(), []);
+  const wrong = walk.at(-100)!;
+  const high = Number((wrong.high + 0.02).toFixed(5));
+  await service.correct('EURUSD', 'H1', [{ ...wrong, high }]);
+  await showsNewest(504, 'a corrected candle is shown');
+  await until(
+    async () => (await marks())?.join() === `${wrong.timestamp / 1000} corrected: high ${wrong.high} → ${high}`,
+    'the corrected candle has a mark',
+  );
+  await service.delete('EURUSD', 'H1', walk.at(-60)!.timestamp, walk.at(-60)!.timestamp);
+  await until(async () => (await marks())?.length === 2, 'a deletion has a mark');
+  await screenshot(tab, 'example-udf');
+  await tab.mouse.move(300, 300);
+  for (let turns = 0; (await charted()).length < 703 && turns < 200; turns++) {
+    await tab.mouse.down();
+    await tab.mouse.move(1000, 300, { steps: 4 });
+    await tab.mouse.up();
+    await tab.mouse.move(300, 300);
+  }
+  await showsNewest(703, 'all bars are loaded, back to the first');
+  await tab.goto(`${page.url}/examples/udf?symbol=NOTHING&resolution=60`);
+  await tab.getByRole('alert').filter({ hasText: 'unknown_symbol' }).waitFor();
+});

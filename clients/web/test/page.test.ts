@@ -226,6 +226,71 @@ test('a timeframe that is not stored is built from a shorter one', async () => {
   assert.deepEqual(await tab.getByTitle('Built from H1').allInnerTexts(), ['H4', 'D1', 'W1', 'MN1']);
 });
 
+test('a series is downloaded as a file, whole or as far as it is in view', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  const file = async (format: string) => {
+    const link = tab.getByRole('link', { name: format, exact: true });
+    const [download] = await Promise.all([tab.waitForEvent('download'), link.click()]);
+    assert.equal(await download.failure(), null);
+    return { name: download.suggestedFilename(), bytes: readFileSync((await download.path())!) };
+  };
+  const rows = (candles: Candle[]) =>
+    candles.map((it) => [new Date(it.timestamp).toISOString().replace('.000', ''), it.open, it.high, it.low, it.close, it.volume]);
+  // The digits of the file are those that were posted, which are those of the numbers here.
+  const csv = (candles: Candle[]) => ['timestamp,open,high,low,close,volume', ...rows(candles), ''].join('\n');
+  await tab.getByRole('button', { name: 'Export' }).click();
+  const whole = await file('CSV');
+  assert.equal(whole.bytes.toString(), csv(walk), 'all closed candles');
+  assert.match(whole.name, /^EURUSD_H1.*\.csv$/);
+  const parquet = await file('Parquet');
+  assert.equal(parquet.bytes.subarray(0, 4).toString() + parquet.bytes.subarray(-4).toString(), 'PAR1PAR1');
+  await tab.getByLabel('Only what is in view').check();
+  const { from, to, count } = await visible();
+  assert.ok(to - from > 50 && to - from < 400, `${from} to ${to} are in view`);
+  const all = [...walk, forming];
+  const inView = all.slice(all.length - count + from, all.length - count + to).filter((it) => it !== forming);
+  assert.equal((await file('CSV')).bytes.toString(), csv(inView), 'the closed candles in view');
+  await tab.getByLabel('Only what is in view').uncheck();
+  assert.equal((await file('CSV')).bytes.toString(), csv(walk), 'all closed candles again');
+  // A timeframe that is built is exported as the chart builds it.
+  await open('/?symbol=GBPUSD.raw&timeframe=H4');
+  const built = addedUp(pounds, 4 * HOUR).slice(0, -1);
+  await tab.getByRole('button', { name: 'Export' }).click();
+  assert.equal((await file('CSV')).bytes.toString(), csv(built));
+});
+
+test('a corrected candle has a mark, and the line above the chart says why', async () => {
+  await open('/?symbol=EURUSD&timeframe=H1');
+  await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
+  const wrong = walk.at(-20)!;
+  const high = Number((wrong.high + 0.001).toFixed(5));
+  await service.correct('EURUSD', 'H1', [{ ...wrong, high }]);
+  await shows([...walk.slice(-499), forming].map((it) => (it === wrong ? { ...wrong, high } : it)), 'the corrected candle is on the chart');
+  await tab.evaluate(() => {
+    const { fillText } = CanvasRenderingContext2D.prototype;
+    const written = ((window as unknown as { written: string[] }).written = []) as string[];
+    CanvasRenderingContext2D.prototype.fillText = function (...parameters) {
+      written.push(parameters[0]);
+      fillText.apply(this, parameters);
+    };
+  });
+  let step = 0;
+  await until(async () => {
+    const { x, y } = await tab.locator('.chart').evaluate((element, time) => {
+      type Chart = { getDataList: () => Candle[]; convertToPixel: (point: object, filter: object) => { x: number } };
+      const { chart } = element as unknown as { chart: Chart };
+      const dataIndex = chart.getDataList().findIndex(({ timestamp }) => timestamp === time);
+      const { left, top } = element.getBoundingClientRect();
+      return { x: left + chart.convertToPixel({ dataIndex, value: 0 }, { paneId: 'candle_pane' }).x, y: top + 100 };
+    }, wrong.timestamp);
+    await tab.mouse.move(x, y + (step = 1 - step));
+    const written = await tab.evaluate(() => (window as unknown as { written: string[] }).written);
+    return written.includes(`corrected: high ${wrong.high} → ${high} (bad tick)`);
+  }, 'the cross on the corrected candle explains its mark');
+  await service.correct('EURUSD', 'H1', [wrong]);
+});
+
 test('a daily candle that opened on the evening before is labelled with its opening time', async () => {
   const day = { ...end, timestamp: Date.UTC(2025, 6, 31, 22) };
   await service.post('JP225', 'D1', [day]);

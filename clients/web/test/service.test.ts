@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
+import { rmSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, mock, test, type Mock } from 'node:test';
 import type { Problem } from '../lib/candlewick.ts';
-import { forward } from '../lib/service.ts';
-import { freePort, READ_TOKEN } from './support.ts';
+import { udf } from '../lib/routes.ts';
+import { download, forward } from '../lib/service.ts';
+import { freePort, newFolder, READ_TOKEN } from './support.ts';
 
 let log: Mock<typeof console.error>;
 
@@ -18,6 +20,7 @@ afterEach(() => {
   log.mock.restore();
   delete process.env.CANDLEWICK_URL;
   delete process.env.CANDLEWICK_TOKEN;
+  delete process.env.CANDLEWICK_TOKEN_FILE;
 });
 
 /** Runs `act` while `listener` stands in for the service. */
@@ -145,5 +148,122 @@ test('an invalid token is explained and not sent', async () => {
     }
     assert.equal(asked, 0);
     assert.equal(log.mock.callCount(), 0);
+  });
+});
+
+test('a token is read from its file, or from the file of keys of a service in development, and again once it has changed', async () => {
+  const sent: (string | undefined)[] = [];
+  const listener: RequestListener = ({ headers }, response) => {
+    sent.push(headers.authorization);
+    response.end('[]');
+  };
+  await beside(listener, async () => {
+    delete process.env.CANDLEWICK_TOKEN;
+    const file = (process.env.CANDLEWICK_TOKEN_FILE = `${newFolder()}/token`);
+    for (const [text, token] of [
+      ['first-token\n', 'first-token'],
+      ['second-token', 'second-token'],
+      ['MT5_API_KEY=ingest\nINTERNAL_API_TOKEN=third-token\n', 'third-token'],
+    ]) {
+      writeFileSync(file, text!);
+      assert.equal((await ask()).status, 200);
+      assert.equal(sent.at(-1), `Bearer ${token}`);
+    }
+    process.env.CANDLEWICK_TOKEN = READ_TOKEN;
+    await ask();
+    assert.equal(sent.at(-1), `Bearer ${READ_TOKEN}`, 'the variable outranks the file');
+    delete process.env.CANDLEWICK_TOKEN;
+    rmSync(file);
+    const { detail } = await isProblem(await ask(), 500, 'not_configured');
+    assert.match(detail, /CANDLEWICK_TOKEN_FILE/);
+    assert.match(String(log.mock.calls[0]?.arguments[0]), /ENOENT/);
+    assert.equal(sent.length, 4);
+  });
+});
+
+const exportRequest = (signal?: AbortSignal) =>
+  new Request('http://localhost/api/export.csv?symbol=EURUSD&timeframe=H1&unknown=1', { signal });
+const exportCsv = (patience?: number, signal?: AbortSignal) =>
+  download(exportRequest(signal), 'export.csv', ['symbol', 'timeframe'], patience);
+
+test('an export comes piece by piece, with its name, and its end has no time limit', async () => {
+  let piece = (_: string) => {};
+  let end = () => {};
+  let asked = '';
+  const listener: RequestListener = ({ url }, response) => {
+    asked = url!;
+    const headers = { 'content-type': 'text/csv', 'content-disposition': 'attachment; filename="EURUSD_H1.csv"', 'x-request-id': '7' };
+    response.writeHead(200, headers).write('first\n');
+    piece = (text) => void response.write(text);
+    end = () => void response.end();
+  };
+  await beside(listener, async () => {
+    const answer = await exportCsv(500);
+    assert.equal(asked, '/api/v1/export.csv?symbol=EURUSD&timeframe=H1');
+    assert.deepEqual(
+      ['content-type', 'content-disposition', 'x-request-id', 'cache-control'].map((name) => answer.headers.get(name)),
+      ['text/csv', 'attachment; filename="EURUSD_H1.csv"', '7', 'no-store'],
+    );
+    const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+    assert.equal((await reader.read()).value, 'first\n');
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    piece('second\n');
+    assert.equal((await reader.read()).value, 'second\n');
+    end();
+    assert.equal((await reader.read()).done, true);
+  });
+});
+
+test('an export that breaks off does not look whole, and one that is left ends', async () => {
+  let broken: ServerResponse | undefined;
+  const listener: RequestListener = (_, response) => {
+    response.writeHead(200).write('first\n');
+    broken = response;
+  };
+  await beside(listener, async () => {
+    const answer = await exportCsv();
+    broken!.destroy();
+    await assert.rejects(answer.text());
+    const leaving = new AbortController();
+    const left = await exportCsv(undefined, leaving.signal);
+    const ended = once(broken!, 'close');
+    leaving.abort();
+    await ended;
+    await assert.rejects(left.text());
+  });
+});
+
+test('an export that the service refuses is a problem, and one whose head does not come has timed out', async () => {
+  const busy = '{"detail":"Two exports are being made.","code":"overloaded"}';
+  const listener: RequestListener = (_, response) =>
+    response.writeHead(503, { 'retry-after': '1', 'content-type': 'application/problem+json' }).end(busy);
+  await beside(listener, async () => {
+    const answer = await exportCsv();
+    assert.deepEqual([answer.status, await answer.text(), answer.headers.get('retry-after')], [503, busy, '1']);
+  });
+  await beside(
+    () => {},
+    async () => void (await isProblem(await exportCsv(50), 504, 'timed_out')),
+  );
+});
+
+test('routes of the UDF protocol get the parameters that they have, and others are not passed on', async () => {
+  const asked: string[] = [];
+  const listener: RequestListener = ({ url }, response) => {
+    asked.push(url!);
+    response.writeHead(200, { link: '</api/v1/udf/history?symbol=A&to=1&countback=2>; rel="prev"' }).end('{}');
+  };
+  await beside(listener, async () => {
+    const ask = (route: string, query = '') => udf(new Request(`http://localhost/api/udf/${route}?${query}`), route);
+    const answer = await ask('history', 'symbol=A&resolution=60&to=9&countback=3&currencyCode=EUR');
+    assert.equal(answer.headers.get('link'), '<?symbol=A&to=1&countback=2>; rel="prev"');
+    await ask('config', 'symbol=A');
+    await ask('time');
+    for (const route of ['quotes', '', '..', 'history/x', 'constructor']) assert.equal((await ask(route)).status, 404);
+    assert.deepEqual(asked, [
+      '/api/v1/udf/history?symbol=A&resolution=60&to=9&countback=3',
+      '/api/v1/udf/config',
+      '/api/v1/udf/time',
+    ]);
   });
 });

@@ -18,6 +18,8 @@ use candle::Timeframe;
 #[derive(Default)]
 struct NewestRows {
     parts: Vec<(StoredCandles, Span<usize>)>,
+    /// The number of bars that the candles are, fewer than the candles where days share a date.
+    bars: usize,
     /// True if the span has older rows.
     more: bool,
     /// The opening times of rows that are not candles, and so are not answered.
@@ -28,11 +30,6 @@ impl NewestRows {
     /// The candles, oldest first.
     fn ascending(&self) -> impl Iterator<Item = StoredCandle<'_>> {
         self.parts.iter().rev().flat_map(|(rows, part)| rows.range(part.clone()))
-    }
-
-    /// The number of candles.
-    fn candles(&self) -> usize {
-        self.ascending().count()
     }
 
     /// The opening time of the oldest row.
@@ -87,7 +84,7 @@ impl Feed {
     /// Reads bars that are stored as candles. If there are none, and none earlier, the body is empty.
     pub(super) async fn stored_history(&self, asked: &HistoryQuestion, reading: Reading) -> Result<Page, QueryError> {
         let rows = self.newest_rows(asked, reading).await?;
-        if rows.candles() > 0 {
+        if rows.bars > 0 {
             return Ok(answer(asked, &rows, None, reading));
         }
         let earlier = match rows.oldest().filter(|_| rows.more) {
@@ -138,34 +135,48 @@ impl Feed {
         if limit > 0 && !openings.is_empty() {
             let built = resampling.read(&self.store, reading, &asked.range(openings.clone(), limit)).await?;
             let (count, more) = (built.candles.len(), built.more);
-            rows = NewestRows { parts: vec![(built.candles, 0..count)], more, skipped: built.skipped };
+            rows = NewestRows { parts: vec![(built.candles, 0..count)], bars: count, more, skipped: built.skipped };
         }
         let mut earlier = rows.oldest().filter(|_| rows.more);
-        if rows.candles() == 0 && earlier.is_none() && openings.start > FIRST_MILLISECOND {
+        if rows.bars == 0 && earlier.is_none() && openings.start > FIRST_MILLISECOND {
             let before = asked.range(FIRST_MILLISECOND..openings.start, 1);
             earlier = resampling.read(&self.store, reading, &before).await?.candles.time(0);
         }
         Ok(answer(asked, &rows, earlier, reading))
     }
 
-    /// Reads the newest candles that are asked for. Rows that are not candles do not count, up to as many as an answer may hold.
+    /// Reads the candles of the newest bars that are asked for. Rows that are not candles do not count, up to as many as an answer
+    /// may hold.
     async fn newest_rows(&self, asked: &HistoryQuestion, reading: Reading) -> Result<NewestRows, QueryError> {
         let wanted = asked.count().min(self.max_limit);
-        let (mut found, mut openings, mut left) = (NewestRows::default(), asked.openings(), wanted);
-        while left > 0 && !openings.is_empty() {
-            // One row more than is needed shows whether there are more.
-            let range = asked.range(openings.clone(), left + 1);
-            let rows = self.store.range_from(reading, range).await?;
-            let part = rows.len().saturating_sub(left)..rows.len();
-            found.more = part.start > 0;
+        let (mut found, mut openings) = (NewestRows::default(), asked.openings());
+        let mut oldest_bar = None;
+        while wanted > 0 && !openings.is_empty() {
+            // One bar more than is needed shows whether there are more. Each row is at most one, so only the oldest can be that one.
+            let limit = wanted + 1 - found.bars;
+            let rows = self.store.range_from(reading, asked.range(openings.clone(), limit)).await?;
+            let mut times: Vec<i64> =
+                rows.range(0..rows.len()).map(|candle| asked.resolution.bar_time(candle.time)).collect();
+            times.dedup();
+            let is_continued = times.last().is_some_and(|last| oldest_bar == Some(*last));
+            found.bars += times.len() - usize::from(is_continued);
+            oldest_bar = times.first().copied().or(oldest_bar);
+            found.more = found.bars > wanted;
+            found.bars = found.bars.min(wanted);
+            let part = usize::from(found.more)..rows.len();
             found.skipped.extend(rows.unreadable_times(part.clone()));
-            let Some(oldest) = rows.time(part.start) else { break };
-            left -= rows.range(part.clone()).count();
+            let (count, oldest) = (rows.len(), rows.time(0));
             found.parts.push((rows, part));
-            if !found.more || found.skipped.len() >= self.max_limit {
+            let Some(oldest) = oldest.filter(|_| count == limit && !found.more) else { break };
+            if found.skipped.len() >= self.max_limit {
+                found.more = true;
                 break;
             }
             openings.end = oldest;
+        }
+        let first = found.ascending().next().map(|candle| candle.time);
+        if let Some(first) = first.filter(|_| found.bars == wanted) {
+            found.skipped.retain(|&time| time > first);
         }
         found.skipped.sort_unstable();
         Ok(found)
@@ -188,15 +199,14 @@ impl Feed {
 
 /// The answer with these rows, or with the opening time of an `earlier` row if none of them is a candle.
 fn answer(asked: &HistoryQuestion, rows: &NewestRows, earlier: Option<i64>, reading: Reading) -> Page {
-    let answered = rows.candles();
-    if answered == 0 {
+    if rows.bars == 0 {
         let time = earlier.map(|opening| asked.resolution.bar_time(opening));
         return page(columns::no_data(time), None, &rows.skipped, reading.as_of());
     }
     let first = rows.ascending().next().map(|candle| asked.resolution.bar_time(candle.time));
     let (body, left_out) = columns::bars(asked.resolution, rows.ascending());
-    let is_cut = rows.more && answered < asked.count();
-    let before = first.filter(|_| is_cut).map(|first| asked.before(first, answered));
+    let is_cut = rows.more && rows.bars < asked.count();
+    let before = first.filter(|_| is_cut).map(|first| asked.before(first, rows.bars));
     let mut skipped = rows.skipped.clone();
     skipped.extend(left_out);
     skipped.sort_unstable();

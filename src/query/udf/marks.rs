@@ -97,11 +97,13 @@ impl Feed {
         let span = Span { key, start: openings.start, end: openings.end };
         // One more than is answered shows whether there are more.
         let mut changes = self.store.changes_within(span, MAX_CHANGES + 1, MAX_MARKED_CANDLES).await?;
-        let before = changes.get(MAX_CHANGES).map(|earlier| asked.until(resolution.bar_time(earlier.first)));
+        // Within one second, there is no earlier time to ask for.
+        let earlier = changes.get(MAX_CHANGES).filter(|_| asked.from < asked.to);
+        let before = earlier.map(|change| asked.until(resolution.bar_time(change.first)));
         changes.truncate(MAX_CHANGES);
         let mut marks = Vec::new();
         for change in &changes {
-            marks.extend(of_change(change, resolution)?);
+            marks.extend(of_change(change, resolution, openings.start)?);
         }
         marks.retain(|mark| (asked.from..=asked.to).contains(&mark.time));
         marks.sort_by_key(|mark| (mark.time, mark.change.id));
@@ -121,27 +123,32 @@ impl MarksQuestion {
     }
 }
 
-/// The marks of a change: one for each candle that was corrected, and one for a deletion or a large correction, on its first
-/// candle.
-fn of_change(change: &Change, resolution: Resolution) -> Result<Vec<Mark<'_>>, StoreError> {
-    let mark = |kind, opening: i64, text| Mark {
+/// The marks of a change: one for each candle that was corrected, and one for a deletion or a large correction. That one is on its
+/// first candle, or where the change reaches into the period that begins at `start` milliseconds and began before it, at the
+/// beginning of that period, because a chart may have no bars before it.
+fn of_change(change: &Change, resolution: Resolution, start: i64) -> Result<Vec<Mark<'_>>, StoreError> {
+    let mark = |kind, opening: i64, at: i64, text| Mark {
         id: format!("{}-{opening}", change.id),
-        time: resolution.bar_time(opening),
+        time: resolution.bar_time(at),
         kind,
         text,
         change,
     };
+    let of_all = |kind, verb| {
+        let at = if change.first < start { resolution.first_opening(start).min(change.last) } else { change.first };
+        mark(kind, change.first, at, whole_text(verb, change))
+    };
     if change.kind == "deletion" {
-        return Ok(vec![mark(MarkKind::Deletion, change.first, whole_text("deleted", change))]);
+        return Ok(vec![of_all(MarkKind::Deletion, "deleted")]);
     }
     let detail = change.detail()?;
     let (before, after) = (detail.before.unwrap_or_default(), detail.after.unwrap_or_default());
     if after.is_empty() {
-        return Ok(vec![mark(MarkKind::Correction, change.first, whole_text("corrected", change))]);
+        return Ok(vec![of_all(MarkKind::Correction, "corrected")]);
     }
     let correction = |new: &RecordedCandle<'_>| {
         let old = before.iter().find(|old| old.timestamp == new.timestamp);
-        mark(MarkKind::Correction, new.timestamp, correction_text(old, new))
+        mark(MarkKind::Correction, new.timestamp, new.timestamp, correction_text(old, new))
     };
     Ok(after.iter().map(correction).collect())
 }

@@ -69,6 +69,18 @@ impl Resolution {
         }
     }
 
+    /// The first opening from `start` on, in milliseconds, of a candle that opens at a whole number of its periods after midnight UTC.
+    /// That of a day is `start` itself, because days open at any hour.
+    pub(super) fn first_opening(self, start: i64) -> i64 {
+        match self.timeframe().length() {
+            Some(seconds) if matches!(self, Self::Minutes(_)) => {
+                let length = seconds * 1000;
+                start.saturating_add(length - 1).div_euclid(length) * length
+            }
+            _ => start,
+        }
+    }
+
     /// The opening times, in milliseconds, of the candles whose bars have these times.
     pub(super) fn openings(self, bars: &Range<i64>) -> Range<i64> {
         let opening = |bar: i64| {

@@ -191,7 +191,7 @@ fn numbered(timeframe: &str, time: i64, n: i64, complete: bool) -> Value {
     of("EURUSD", timeframe, time, fields)
 }
 
-async fn start(kind: StoreKind, max_limit: usize) -> TestApp {
+pub(super) async fn start(kind: StoreKind, max_limit: usize) -> TestApp {
     TestApp::start_with(kind.database().await, |environment| environment.with("MAX_LIMIT", max_limit)).await
 }
 

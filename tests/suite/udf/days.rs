@@ -1,14 +1,15 @@
 //! Days of brokers whose days begin elsewhere than at midnight UTC, and the weeks and months that a chart builds from them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chrono::{Datelike as _, Days, NaiveDate, Weekday};
 use rstest_reuse::apply;
 use serde_json::json;
 
-use super::adapter::{Adapter, Bar, Front, Subscription, stored};
-use super::{HOUR, MINUTE, of, read, times};
-use crate::harness::{NOW, TestApp, both_stores};
+use super::adapter::{Adapter, Bar, Front, Subscription, start, stored};
+use super::{HOUR, MINUTE, get, of, read, times};
+use crate::harness::{NOW, StoreKind, TestApp, both_store_kinds, both_stores, run};
 
 const DAY: i64 = 24 * HOUR;
 
@@ -96,6 +97,60 @@ async fn days_have_their_trading_dates_wherever_they_begin(app: TestApp) {
             assert_eq!(built, expected, "{symbol} {name}");
         }
     }
+}
+
+#[apply(both_store_kinds)]
+fn days_that_share_a_date_are_one_bar_and_count_once(#[case] kind: StoreKind) {
+    run(async move {
+        const MAX_LIMIT: usize = 4;
+        let app = start(kind, MAX_LIMIT).await;
+        let front = Front::start(&app).await;
+        // A broker that moved its midnight several times: some dates have a candle from 22:00 and another from 00:00 UTC.
+        let date = |n: i64| NOW - 12 * HOUR - DAY * (14 - n);
+        let day = |n: i64, ahead: i64| of("EURUSD", "D1", date(n) - ahead * HOUR, json!({"volume": 10 * n + ahead}));
+        let shared = [0, 3, 6, 9, 13];
+        let candles: Vec<_> = (0..14).map(|n| day(n, 0)).chain(shared.iter().map(|&n| day(n, 2))).collect();
+        app.ingest(&candles).await;
+        let history = async |query: &str| get(&app, &format!("history?symbol=EURUSD&resolution=1D&{query}")).await;
+        let dates = |numbers: Range<i64>| numbers.map(date).collect::<Vec<_>>();
+        for (to, count, expected) in [
+            (14, 1, 13..14),
+            (14, 3, 11..14),
+            (10, 2, 8..10),
+            (10, 4, 6..10),
+            (7, 1, 6..7),
+            (4, 4, 0..4),
+            // More than an answer holds.
+            (13, 5, 9..13),
+        ] {
+            let answer = history(&format!("to={}&countback={count}", date(to) - 1)).await;
+            assert_eq!(times(&answer.json()), dates(expected.clone()), "{count} before {to}");
+            let volumes: Vec<i64> = expected.clone().map(|n| 10 * n).collect();
+            assert_eq!(answer.json()["v"], json!(volumes), "the later candle of a date counts");
+            let left_out: Vec<_> = expected.clone().filter(|n| shared.contains(n)).collect();
+            let skipped: Vec<_> = left_out.iter().map(|&n| ((date(n) - 2 * HOUR) * 1000).to_string()).collect();
+            assert_eq!(answer.header("x-skipped").unwrap_or_default(), skipped.join(","));
+        }
+        // The rest of the bars is counted in bars, too.
+        let cut = history(&format!("to={}&countback=6", date(14) - 1)).await;
+        let rest =
+            format!("</api/v1/udf/history?symbol=EURUSD&resolution=1D&to={}&countback=2>; rel=\"prev\"", date(10));
+        assert_eq!(cut.header("link"), Some(&*rest));
+        assert_eq!(times(&history(&format!("to={}&countback=2", date(10))).await.json()), dates(8..10));
+        // Before these four bars there is only the other candle of the first date.
+        let all = history(&format!("from={}&to={}", date(0), date(3))).await;
+        assert_eq!((times(&all.json()), all.header("x-more-before")), (dates(0..4), Some("false")));
+        let more = history(&format!("from={}&to={}", date(0), date(4))).await;
+        assert_eq!((times(&more.json()), more.header("x-more-before")), (dates(1..5), Some("true")));
+
+        let adapter = Adapter { front: &front, symbol: "EURUSD", resolution: "1D", max_response_length: MAX_LIMIT };
+        for (width, countback) in
+            [(5 * DAY, Some(2)), (5 * DAY, Some(4)), (9 * DAY, Some(50)), (30 * DAY, None), (2 * DAY, None)]
+        {
+            let shown = adapter.load(NOW, width, countback).await;
+            assert_eq!(shown.keys().copied().collect::<Vec<_>>(), dates(0..14), "{width} {countback:?}");
+        }
+    });
 }
 
 /// The sums of the volumes of days, by the start of their group.

@@ -72,9 +72,15 @@ fn corrections_and_deletions_are_marked(#[case] kind: StoreKind) {
                 "label": ["C", "C", "D", "D"], "labelFontColor": ["black", "black", "white", "white"], "minSize": [14, 14, 14, 14],
             })
         );
-        // Both bounds are inclusive, and a deletion is where its first candle was.
+        // Both bounds are inclusive, and a deletion is where its first candle was, or where the range begins if that is later, because
+        // a chart may have no older bars.
         assert_eq!(marks(&app, "1", at(4), at(10)).await["time"], json!([at(4), at(10)]));
-        assert_eq!(marks(&app, "1", at(11), at(19)).await, none);
+        for (from, time) in [(at(11), at(11)), (at(11) + 1, at(12)), (at(12), at(12))] {
+            let reached = marks(&app, "1", from, at(19)).await;
+            assert_eq!((&reached["time"], &reached["id"]), (&json!([time]), &json!([ids[2]])), "{reached}");
+            assert_eq!(reached["text"], json!([texts[2]]));
+        }
+        assert_eq!(marks(&app, "1", at(12) + 1, at(19)).await, none);
         // A chart of five minutes is built from these candles; of a symbol without any, there are no marks.
         assert_eq!(marks(&app, "5", 0, NOW).await["time"], json!([at(3), at(4), at(10), at(20)]));
         assert_eq!(read(&app, &format!("marks?symbol=X&resolution=1&from=0&to={NOW}")).await, none);
@@ -110,6 +116,30 @@ fn marks_of_days_are_at_their_trading_dates(#[case] kind: StoreKind) {
         }
         assert_eq!(marks(&app, "1", 0, NOW).await["id"], json!([]), "it is not a minute that was corrected");
         assert_eq!(marks(&app, "1D", monday - 3 * HOUR, monday - 1).await["id"], json!([]));
+    });
+}
+
+#[apply(both_store_kinds)]
+fn a_deletion_of_days_that_began_before_the_range_is_marked_on_its_first_date(#[case] kind: StoreKind) {
+    run(async move {
+        let app = start(kind).await;
+        // A broker at +3: each day opens at 21:00 UTC of the day before.
+        let date = |n: i64| NOW - 12 * HOUR - 24 * HOUR * (10 - n);
+        let day = |n: i64| of("EURUSD", "D1", date(n) - 3 * HOUR, json!({}));
+        app.ingest(&(0..10).map(day).collect::<Vec<_>>()).await;
+        delete(&app, "D1", date(2) - 3 * HOUR, date(5) - 3 * HOUR).await;
+        for (from, to, time) in [
+            (date(0), date(9), date(2)),
+            (date(2), date(2), date(2)),
+            (date(3), date(9), date(3)),
+            (date(2) + 1, date(9), date(3)),
+            (date(5), date(9), date(5)),
+        ] {
+            assert_eq!(marks(&app, "1D", from, to).await["time"], json!([time]), "{from} {to}");
+        }
+        for (from, to) in [(date(6), date(9)), (date(5) + 1, date(9)), (date(0), date(1)), (date(3) + 1, date(3) + 2)] {
+            assert_eq!(marks(&app, "1D", from, to).await["time"], json!([]), "{from} {to}");
+        }
     });
 }
 

@@ -1,10 +1,12 @@
 //! The files of the console, served from the binary. `clients/console` builds them into the folder `assets`.
 
+use std::borrow::Cow;
 use std::sync::{LazyLock, OnceLock};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::http::problem::{Code, Problem};
@@ -51,9 +53,17 @@ pub(crate) async fn page(headers: HeaderMap) -> Result<Response, Problem> {
     page.ok_or_else(|| Problem::internal(format!("{PAGE} is not in the binary")))?.answer(&headers)
 }
 
-/// Serves the file that an address below `/console/` names. Every other address is a view of the page.
+/// Serves the file that an address below `/console/` names. Every other address is a view of the page, except those with dot
+/// segments: proxies that resolve these before they compare an address with `/console/` would let it pass where the console is
+/// closed.
 pub(crate) async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let name = uri.path().strip_prefix("/console/").unwrap_or_default();
+    if has_dot_segment(name) {
+        return Err(Problem::new(
+            Code::NotFound,
+            "No view of the console has an address with . or .. in it; open /console.",
+        ));
+    }
     match FILES.iter().find(|file| file.name == name) {
         Some(file) => file.answer(&headers),
         None if name.starts_with(HASHED_FOLDER) => {
@@ -61,6 +71,12 @@ pub(crate) async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, Probl
         }
         None => page(headers).await,
     }
+}
+
+/// True if a segment of a path is `.` or `..` once its percent-encoding is decoded, encoded slashes included.
+fn has_dot_segment(path: &str) -> bool {
+    let decoded: Cow<'_, [u8]> = percent_decode_str(path).into();
+    decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| matches!(segment, b"." | b".."))
 }
 
 impl ConsoleFile {
@@ -133,6 +149,20 @@ const UNKNOWN_TYPE: &str = "application/octet-stream";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dot_segments_are_found_in_every_spelling() {
+        for path in
+            [".", "..", "../api", "a/..", "a/./b", "%2e", "%2E%2e/x", "..%2fx", "a%2f.%2e%2fb", "..%5cx", "a/.%2F"]
+        {
+            assert!(has_dot_segment(path), "{path}");
+        }
+        for path in
+            ["", "series", "assets/main-0123abcd.js", "a..b/.c/...", "a%2fb", "%252e%252e", "%", "%2", "\u{2025}"]
+        {
+            assert!(!has_dot_segment(path), "{path}");
+        }
+    }
 
     #[test]
     fn every_file_has_a_type_and_every_name_below_assets_has_a_hash() {

@@ -22,7 +22,8 @@ use crate::http::middleware::rate_limit::{Limiter, RateLimitExceeded};
 use crate::http::middleware::session::{self, GRANT_SECONDS, Grant, Session};
 use crate::http::net::client_address::{Client, Proxies};
 use crate::http::problem::{self, Code, Problem};
-use crate::http::timeouts::BODY_TIMEOUT;
+use crate::http::routes::console::sign_ins::SignIns;
+use crate::http::timeouts::SIGN_IN_TIMEOUT;
 
 /// The maximum size of a sign-in's body, in bytes. A longer key fits into no header either.
 const MAX_SIGN_IN_BYTES: usize = 16 * 1024;
@@ -45,6 +46,7 @@ pub(crate) struct Console {
     pub(crate) limiter: Limiter,
     pub(crate) proxies: Proxies,
     pub(crate) clock: Clock,
+    pub(crate) sign_ins: SignIns,
     /// True if a client on this machine may sign in without a credential.
     pub(crate) in_development: bool,
 }
@@ -258,7 +260,9 @@ pub(crate) async fn post(State(console): State<Console>, request: Request) -> Re
     let is_on_this_machine = console.is_on_this_machine(client, &request);
     // A browser with a stale cookie may sign in even while its address sends too many wrong keys.
     let mut session = console.session(client, request.headers()).await.unwrap_or_default();
+    let place = console.sign_ins.begin(client)?;
     let sign_in = read(request.into_body()).await?;
+    drop(place);
     let entered = console.entered(client, is_on_this_machine, sign_in).await?;
     let now = console.clock.now().seconds();
     let caller = entered.first().map(|credential| Caller(Arc::clone(&credential.name)));
@@ -304,7 +308,7 @@ fn require_own_page(request: &Request, client: Client) -> Result<(), Problem> {
 /// Reads the body of a sign-in. No error quotes it, because it holds a key.
 async fn read(body: Body) -> Result<SignIn, Problem> {
     let malformed = || Problem::new(Code::Malformed, "The body is not valid JSON; send {\"credential\":\"…\"}.");
-    let bytes = match timeout(BODY_TIMEOUT, Limited::new(body, MAX_SIGN_IN_BYTES).collect()).await {
+    let bytes = match timeout(SIGN_IN_TIMEOUT, Limited::new(body, MAX_SIGN_IN_BYTES).collect()).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail =
@@ -312,7 +316,7 @@ async fn read(body: Body) -> Result<SignIn, Problem> {
             return Err(Problem::new(Code::TooLarge, detail));
         }
         Ok(Err(_)) => return Err(malformed()),
-        Err(_) => return Err(Problem::new(Code::TooSlow, "The body took longer than 10 s; send it again.")),
+        Err(_) => return Err(Problem::new(Code::TooSlow, "The body took longer than 2 s; send it again.")),
     };
     serde_json::from_slice(&bytes).map_err(|error| {
         if error.is_data() {
