@@ -174,7 +174,7 @@ for (const store of STORES) {
       // The ground and the frame of the best cell are there besides the cells.
       assert.equal(cells, results.length + 2);
 
-      await tab.getByRole('button', { name: 'Show the Pine script' }).click();
+      await tab.getByRole('button', { name: 'Show Pine script' }).click();
       await tab.getByLabel('Pine script').getByText(`input.int(${winner.parameters.fast}`).waitFor();
       const [download] = await Promise.all([tab.waitForEvent('download'), tab.getByRole('button', { name: 'All points (CSV)' }).click()]);
       const lines = readFileSync((await download.path())!, 'utf8').trim().split('\r\n');
@@ -231,7 +231,7 @@ for (const store of STORES) {
       await tab.getByRole('table', { name: /^Trades/ }).waitFor();
       await tab.getByRole('link', { name: 'Search for better parameters' }).tap();
       await searched(tab);
-      await tab.getByRole('button', { name: 'Show the Pine script' }).tap();
+      await tab.getByRole('button', { name: 'Show Pine script' }).tap();
       await tab.getByLabel('Pine script').getByText('//@version=6').waitFor();
       const fits = await tab.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
       assert.ok(fits, 'nothing is beside the screen');

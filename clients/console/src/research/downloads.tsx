@@ -52,7 +52,7 @@ export function Downloads({ job, item }: { job: string; item: JobItem }) {
       <div className="fields downloads">
         <NumberField label="Rank" title="1 is the winner" value={rank} onCommit={(rank) => setRank(/^[1-9]\d{0,3}$/.test(rank) ? rank : '1')} />
         <button type="button" className="primary" disabled={busy !== undefined} onClick={show}>
-          Show the Pine script
+          Show Pine script
         </button>
         {(Object.keys(FORMATS) as Format[]).map((format) => (
           <button key={format} type="button" className="secondary" disabled={busy !== undefined} onClick={() => download(format)}>

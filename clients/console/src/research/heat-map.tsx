@@ -3,7 +3,7 @@ import { useMemo, useState } from 'react';
 import { count } from '../format';
 import { SelectField } from './fields';
 import { number, OBJECTIVES } from './figures';
-import { inWords } from './parameters';
+import { inWords, variedIn } from './parameters';
 import type { Point, Results, Value } from './types';
 
 /** The number of cells of a side above which values share cells, and the number of colours. */
@@ -30,10 +30,7 @@ function axisOf(name: string, points: Point[]): Axis {
 const short = (value: number) => String(Number(value.toPrecision(4)));
 
 export function HeatMap({ results: { results: points, objective, kept, evaluations } }: { results: Results }) {
-  const names = useMemo(() => {
-    const all = Object.keys(points[0]?.parameters ?? {});
-    return all.filter((name) => new Set(points.map(({ parameters }) => parameters[name])).size > 1);
-  }, [points]);
+  const names = useMemo(() => variedIn(points), [points]);
   const [chosen, setChosen] = useState<{ x?: string; y?: string }>({});
   const [under, setUnder] = useState<Cell>();
   const x = chosen.x ?? names[0];

@@ -16,7 +16,7 @@ import { inWords } from './parameters';
 import { PointTable } from './point-table';
 import type { Job, JobItem, Results } from './types';
 import { isOver, useJob } from './use-job';
-import { Verdict } from './verdict';
+import { Verdict, Winner } from './verdict';
 
 /** The points that are read: all that the service keeps. */
 const POINTS = 1000;
@@ -128,10 +128,15 @@ function ItemView({ job, item, mayExport }: { job: Job; item: JobItem; mayExport
         {item.from && item.to && `, ${utc(item.from).slice(0, 10)} to ${utc(item.to).slice(0, 10)}`}; {counted(item.trials ?? 0, 'try', 'tries')}.{' '}
         <Link href={viewOf('strategies', { id: item.strategy })}>Rules and Pine script</Link>
       </p>
-      <Verdict item={item} objective={job.request.objective} />
-      {mayExport && <Downloads job={job.id} item={item} />}
+      <Verdict item={item} />
       {error && <Problem error={error} />}
-      {answer && <HeatMap results={answer} />}
+      <div className="winner-grid">
+        <div>
+          <Winner item={item} objective={job.request.objective} />
+          {mayExport && <Downloads job={job.id} item={item} />}
+        </div>
+        <div>{answer && <HeatMap results={answer} />}</div>
+      </div>
       {answer && <PointTable results={answer} job={job} item={item} align={request?.source ? request.align : undefined} />}
     </>
   );

@@ -2,9 +2,11 @@
 import { addressOf } from '../address';
 import { NumberField, SelectField } from './fields';
 import { numeric } from './settings';
-import type { Parameter, Value, Values } from './types';
+import type { Parameter, Point, Value, Values } from './types';
 
 const PREFIX = 'p.';
+/** The brackets that every strategy can have; 0 switches one off. */
+export const BRACKETS = ['stop_atr', 'target_atr'];
 
 /** The values that the address names and that differ from the defaults. */
 export function valuesOf(query: URLSearchParams, parameters: Parameter[]): Values {
@@ -32,10 +34,18 @@ export function backtestAddress(of: Record<string, string | undefined>, values: 
   return addressOf('backtest', { ...of, ...addressOfValues(values), ...settings });
 }
 
+/** Values in words, without brackets that are switched off. */
 export function inWords(values: Values): string {
   return Object.entries(values)
+    .filter(([name, value]) => !(BRACKETS.includes(name) && value === 0))
     .map(([name, value]) => `${name} ${value}`)
     .join(', ');
+}
+
+/** The parameters that have more than one value in these points. */
+export function variedIn(points: Point[]): string[] {
+  const all = Object.keys(points[0]?.parameters ?? {});
+  return all.filter((name) => new Set(points.map(({ parameters }) => parameters[name])).size > 1);
 }
 
 export function rangeInWords({ min, max, step, options }: Parameter): string {

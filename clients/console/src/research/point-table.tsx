@@ -3,7 +3,7 @@ import { useMemo, useState } from 'react';
 import { count } from '../format';
 import { Link } from '../link';
 import { COMPARED, number, OBJECTIVES, shown } from './figures';
-import { backtestAddress } from './parameters';
+import { backtestAddress, variedIn } from './parameters';
 import { settingsOfBody } from './settings';
 import type { Job, JobItem, Point, Results } from './types';
 
@@ -39,7 +39,7 @@ export function PointTable({ results, job, item, align }: { results: Results; jo
   const [order, setOrder] = useState<Order>({ by: 'rank' });
   const [all, setAll] = useState(false);
   const rows = useMemo(() => sorted(points, order), [points, order]);
-  const names = Object.keys(points[0]?.parameters ?? {});
+  const names = useMemo(() => variedIn(points), [points]);
   const settings = settingsOfBody(job.request.settings);
   const [from, to] = [item.from, item.to].map((time) => time && new Date(time).toISOString().slice(0, 10));
   const of = { strategy: item.strategy, symbol: item.symbol, timeframe: item.timeframe, align, from: from || undefined, to: to || undefined };

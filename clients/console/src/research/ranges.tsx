@@ -1,12 +1,11 @@
 /** The values of each parameter that a search tries, as the address holds them: `r.fast=5:50:5`, or `r.fast=10` for one value. */
 import { count } from '../format';
 import { NumberField } from './fields';
+import { BRACKETS } from './parameters';
 import { numeric } from './settings';
 import type { Parameter } from './types';
 
 const PREFIX = 'r.';
-/** The brackets that every strategy can have. A search leaves them out unless they are asked for. */
-const BRACKETS = ['stop_atr', 'target_atr'];
 
 /** What to try of a parameter: a range, all options of a choice, or one value. */
 export type Range = { parameter: Parameter; varies: boolean; min: string; max: string; step: string; fixed: string };
@@ -26,6 +25,7 @@ export function rangesOf(query: URLSearchParams, parameters: Parameter[]): Range
 /** The text of a range that has all values of the catalogue. */
 const ALL = 'all';
 
+/** True for a bracket that is off, which a search leaves out unless it is asked for. */
 function isBracket({ name, default: usual }: Parameter): boolean {
   return BRACKETS.includes(name) && Number(usual) === 0;
 }

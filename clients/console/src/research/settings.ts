@@ -1,4 +1,5 @@
 /** Capital, sizes and costs, as the address of a view holds them: in the form that the Pine route takes. */
+import { count } from '../format';
 
 export const DEFAULTS = {
   capital: '10000',
@@ -77,7 +78,7 @@ export function inWords(settings: Settings): string {
   const [commissionKind, commissionNumber] = kindOf(commission, COMMISSIONS);
   const costs = Number(commissionNumber) === 0 ? 'no commission' : `commission ${commissionNumber} ${COMMISSIONS[commissionKind]}`;
   const slippage = Number(slippage_ticks) === 0 ? 'no slippage' : `slippage ${slippage_ticks} ${slippage_ticks === '1' ? 'tick' : 'ticks'}`;
-  return `${capital} of capital, ${sizeNumber} ${SIZES[sizeKind]} an entry, ${costs}, ${slippage}, ${SIDES[sides as keyof typeof SIDES] ?? sides}`;
+  return `${count(Number(capital))} of capital, ${sizeNumber} ${SIZES[sizeKind]} an entry, ${costs}, ${slippage}, ${SIDES[sides as keyof typeof SIDES] ?? sides}`;
 }
 
 export function numeric(text: string): number | string {

@@ -60,11 +60,10 @@ function measuresOf({ deflated_sharpe: deflated, pbo, stability, walk_forward }:
   ];
 }
 
-export function Verdict({ item, objective }: { item: JobItem; objective: string }) {
-  const { winner, warnings = [], walk_forward } = item;
+/** Warnings and measures. */
+export function Verdict({ item }: { item: JobItem }) {
+  const { winner, warnings = [] } = item;
   if (!winner) return null;
-  const outside = walk_forward?.metrics ?? winner.out_of_sample;
-  const rows = rowsOf(objective);
   const measures = measuresOf(item);
   const doubts = measures.filter(({ good }) => good === false).length;
   return (
@@ -93,6 +92,17 @@ export function Verdict({ item, objective }: { item: JobItem; objective: string 
           </div>
         ))}
       </dl>
+    </>
+  );
+}
+
+/** The figures of the winner on the candles that were searched, beside those on other candles. */
+export function Winner({ item: { winner, walk_forward }, objective }: { item: JobItem; objective: string }) {
+  if (!winner) return null;
+  const outside = walk_forward?.metrics ?? winner.out_of_sample;
+  const rows = rowsOf(objective);
+  return (
+    <>
       <h2>The winner: {inWords(winner.parameters)}</h2>
       <div className="scroll narrow" tabIndex={0} role="region" aria-label="The winner">
         <table>
