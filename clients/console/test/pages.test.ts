@@ -12,7 +12,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const PAGES = {
   chart: '/console/chart?symbol=EURUSD&timeframe=H1',
   strategies: '/console/strategies?id=donchian',
-  backtest: '/console/backtest?symbol=EURUSD&commission=0.002',
+  backtest: '/console/backtest?symbol=EURUSD&p.fast=4&p.slow=12&commission=0.002',
   optimize: '/console/optimize?symbol=EURUSD',
   // The address of the job is known once it was started.
   job: '',
@@ -129,8 +129,8 @@ test('every page fits a width of 320 to 2560 pixels without scrolling sideways',
 });
 
 test('pictures of the views of research for the documentation', async () => {
-  const high = { viewport: { width: 1280, height: 940 } };
-  await screenshot(await open('strategies', { viewport: { width: 1280, height: 620 } }), 'research-strategy');
+  const high = { viewport: { width: 1120, height: 860 } };
+  await screenshot(await open('strategies', { viewport: { width: 1060, height: 480 } }), 'research-strategy');
   await screenshot(await open('backtest', high), 'research-backtest');
   const job = await open('job', high);
   await screenshot(job, 'research-winner');

@@ -73,7 +73,7 @@ for (const store of STORES) {
       const usual = await tested(request);
       await until(async () => (await figure(tab, 'Trades').innerText()) === count(usual.metrics.trades!), 'the trades are counted');
       assert.equal(await figure(tab, 'Sharpe').innerText(), usual.metrics.sharpe!.toFixed(2).replace('-', '−'));
-      assert.equal(await tab.getByRole('table', { name: /^Trades/ }).getAttribute('aria-rowcount'), String(usual.trades.length + 1));
+      assert.equal(await tab.getByRole('table', { name: 'Trades, the newest first' }).getAttribute('aria-rowcount'), String(usual.trades.length + 1));
       await seen(tab, 'No costs are counted');
       assert.equal(await tab.locator('.curve').count(), 2);
       await tab.getByLabel('fast').fill('5');
@@ -82,7 +82,7 @@ for (const store of STORES) {
       assert.notEqual(faster.metrics.trades, usual.metrics.trades);
       await until(async () => (await figure(tab, 'Trades').innerText()) === count(faster.metrics.trades!), 'the other parameter is tested');
       assert.equal(new URL(tab.url()).searchParams.get('p.fast'), '5');
-      await tab.locator('.settings summary').click();
+      await tab.locator('form .settings summary').click();
       await tab.getByLabel('Commission of each fill').fill('0.02');
       await tab.getByRole('button', { name: 'Run the test' }).click();
       const costly = await tested({ ...request, parameters: { fast: 5 }, settings: { commission: { percent: 0.02 } } });
@@ -95,7 +95,7 @@ for (const store of STORES) {
     test('a trade of the list is shown on the chart, which explains it', async () => {
       const tab = await console.open('/console/backtest?symbol=EURUSD');
       const { trades } = await tested({ strategy: 'sma-cross', symbol: 'EURUSD', timeframe: 'H1' });
-      const table = tab.getByRole('table', { name: /^Trades/ });
+      const table = tab.getByRole('table', { name: 'Trades, the newest first' });
       await table.locator('.rows-body .row').first().waitFor();
       const inView = () =>
         tab.locator('.chart').evaluate((element) => {
@@ -143,7 +143,8 @@ for (const store of STORES) {
     test('what the service refuses is said where it was chosen', async () => {
       const tab = await console.open('/console/backtest?symbol=EURUSD&p.fast=50&p.slow=20');
       await seen(tab, 'fast < slow');
-      await tab.goto(`${console.service.url}/console/backtest?symbol=EURUSD&from=2025-08-01&to=2025-08-01`);
+      const first = new Date(walk[0]!.timestamp).toISOString().slice(0, 10);
+      await tab.goto(`${console.service.url}/console/backtest?symbol=EURUSD&from=${first}&to=${first}`);
       await seen(tab, 'closed candles in that span');
     });
 
@@ -181,7 +182,7 @@ for (const store of STORES) {
       assert.equal(lines.length, results.length + 1);
       assert.match(lines[1]!, new RegExp(`^1,${winner.parameters.fast},${winner.parameters.slow},`));
 
-      await tab.getByRole('link', { name: 'Test rank 1', exact: true }).click();
+      await tab.getByRole('link', { name: 'test this, rank 1', exact: true }).click();
       const again = await tested({ strategy: 'sma-cross', parameters: { fast: winner.parameters.fast, slow: winner.parameters.slow }, symbol: 'EURUSD', timeframe: 'H1' });
       await until(async () => (await figure(tab, 'Trades').innerText()) === count(again.metrics.trades!), 'the winner is tested');
       await tab.goto(`${console.service.url}/console/optimize?jobs=all`);
@@ -228,7 +229,7 @@ for (const store of STORES) {
       const tab = await console.open('/console/strategies', [], { viewport: { width: 360, height: 780 }, hasTouch: true });
       await tab.getByRole('button', { name: 'Open everything' }).tap();
       await tab.getByRole('link', { name: 'Test it' }).tap();
-      await tab.getByRole('table', { name: /^Trades/ }).waitFor();
+      await tab.getByRole('table', { name: 'Trades, the newest first' }).waitFor();
       await tab.getByRole('link', { name: 'Search for better parameters' }).tap();
       await searched(tab);
       await tab.getByRole('button', { name: 'Show Pine script' }).tap();

@@ -16,6 +16,7 @@ import type { BacktestResult, Trade } from './types';
 
 export function BacktestReport({ result, tested, settings }: { result: BacktestResult; tested: Tested; settings: Settings }) {
   const chart = useRef<ChartHandle>(null);
+  const frame = useRef<HTMLDivElement>(null);
   const { metrics, trades, equity, assumptions, fingerprint, gaps } = result;
   const [, commission] = kindOf(settings.commission, COMMISSIONS);
   const hasCosts = Number(commission) > 0 || Number(settings.slippage_ticks) > 0;
@@ -30,6 +31,10 @@ export function BacktestReport({ result, tested, settings }: { result: BacktestR
     shownSeries.current = key;
     chart.current?.show(last);
   }, [result, isOfChart, last]);
+  const show = (time: number) => {
+    chart.current?.show(time);
+    frame.current?.scrollIntoView({ block: 'nearest' });
+  };
   return (
     <>
       <dl className="figures">
@@ -42,10 +47,12 @@ export function BacktestReport({ result, tested, settings }: { result: BacktestR
       </dl>
       {advice.length > 0 && <Warnings sentences={advice} />}
       <div className="result-grid">
-        <TradeChart ref={chart} tested={tested} trades={isOfChart ? trades : NO_TRADES} />
+        <div ref={frame}>
+          <TradeChart ref={chart} tested={tested} trades={isOfChart ? trades : NO_TRADES} />
+        </div>
         <EquityCurves equity={equity} capital={Number(settings.capital) || 0} />
       </div>
-      {trades.length > 0 && <TradeList trades={trades} precision={tested.precision} onShow={(time) => chart.current?.show(time)} />}
+      {trades.length > 0 && <TradeList trades={trades} precision={tested.precision} onShow={show} />}
       <PineOfTest result={result} settings={settings} />
       <h2>All figures</h2>
       <div className="figure-groups">

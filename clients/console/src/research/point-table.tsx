@@ -97,7 +97,7 @@ export function PointTable({ results, job, item, align }: { results: Results; jo
                   )),
                 )}
                 <td>
-                  <Link href={backtestAddress(of, point.parameters, settings)} aria-label={`Test rank ${point.rank}`}>
+                  <Link href={backtestAddress(of, point.parameters, settings)} aria-label={`test this, rank ${point.rank}`}>
                     test this
                   </Link>
                 </td>
