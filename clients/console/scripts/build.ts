@@ -22,7 +22,10 @@ export async function filesOf(): Promise<Map<string, Uint8Array>> {
     absWorkingDir: here('../../'),
     outdir: 'out',
     entryNames: 'assets/[name]-[hash]',
+    chunkNames: 'assets/[name]-[hash]',
     bundle: true,
+    // The views of research are in a file of their own, which is loaded when one of them is opened.
+    splitting: true,
     format: 'esm',
     minify: true,
     target: ['es2022', 'chrome123', 'firefox120', 'safari17.5'],
@@ -43,7 +46,8 @@ export async function filesOf(): Promise<Map<string, Uint8Array>> {
   for (const { path, contents } of outputFiles) {
     const name = `assets/${path.split(/[\\/]/).at(-1)}`;
     files.set(name, contents);
-    names.set(name.endsWith('.css') ? 'main.css' : 'main.js', name);
+    // The other files are parts that the script loads itself.
+    if (name.startsWith('assets/console-')) names.set(name.endsWith('.css') ? 'main.css' : 'main.js', name);
   }
   const icon = readFileSync(here('../src/icon.svg'));
   const hash = createHash('sha256').update(icon).digest('hex').slice(0, 8);

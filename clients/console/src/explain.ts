@@ -11,6 +11,15 @@ export function explain(error: CandlewickError): { title: string; advice: string
     case 'unreachable':
     case 'timed_out':
       return { title: 'No connection', advice: 'The service does not answer. Check your network, and whether it runs.' };
+    case 'research_disabled':
+    case 'research_off':
+    case 'queue_full':
+    case 'no_signals':
+    case 'no_results':
+    case 'unknown_job':
+    case 'unknown_strategy':
+    case 'unknown_series':
+      return { title: 'Not here', advice: error.detail };
     default:
       return {
         title: 'The service has a problem',

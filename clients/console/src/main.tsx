@@ -1,5 +1,6 @@
 import '../../web/chart/chart.css';
 import './console.css';
+import './research/research.css';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { useAddress } from './address';
@@ -9,6 +10,7 @@ import { ChartPage } from './chart-page';
 import { GapsPage } from './gaps-page';
 import { HealthPage } from './health-page';
 import { Link } from './link';
+import { BacktestView, OptimizeView, SignalsView, StrategiesView } from './research/lazy';
 import { SeriesPage } from './series-page';
 import { useSession, type Session } from './session';
 import { SignIn } from './sign-in';
@@ -19,6 +21,10 @@ export type ViewProps = { query: URLSearchParams; session: Session; signIn: Retu
 
 const VIEWS: Record<string, { name: string; view: (props: ViewProps) => React.ReactNode }> = {
   chart: { name: 'Chart', view: ChartPage },
+  strategies: { name: 'Strategies', view: StrategiesView },
+  backtest: { name: 'Backtest', view: BacktestView },
+  optimize: { name: 'Optimize', view: OptimizeView },
+  signals: { name: 'Signals', view: SignalsView },
   series: { name: 'Series', view: SeriesPage },
   gaps: { name: 'Gaps', view: GapsPage },
   changes: { name: 'Changes', view: ChangesPage },

@@ -23,29 +23,7 @@ export function SeriesFields(props: ReturnType<typeof useChosen> & { onChoose: (
   const { symbols, timeframes, chosen, onChoose } = props;
   return (
     <>
-      <label>
-        <span>Symbol</span>
-        <input
-          name="symbol"
-          list="symbols"
-          autoComplete="off"
-          spellCheck={false}
-          key={chosen.symbol}
-          defaultValue={chosen.symbol}
-          required
-          onChange={({ target }) => {
-            if (symbols.includes(target.value) && target.value !== chosen.symbol) onChoose({ symbol: target.value });
-          }}
-          onBlur={({ target }) => {
-            if (target.value && target.value !== chosen.symbol) onChoose({ symbol: target.value });
-          }}
-        />
-        <datalist id="symbols">
-          {symbols.slice(0, 500).map((it) => (
-            <option key={it} value={it} />
-          ))}
-        </datalist>
-      </label>
+      <SymbolField symbols={symbols} symbol={chosen.symbol} onChoose={(symbol) => onChoose({ symbol })} />
       <label>
         <span>Timeframe</span>
         <select name="timeframe" value={chosen.timeframe} onChange={({ target }) => onChoose({ timeframe: target.value })}>
@@ -55,5 +33,34 @@ export function SeriesFields(props: ReturnType<typeof useChosen> & { onChoose: (
         </select>
       </label>
     </>
+  );
+}
+
+/** A field for a symbol, which counts once it is that of a stored one or is left. */
+export function SymbolField({ symbols, symbol, onChoose }: { symbols: string[]; symbol: string; onChoose: (symbol: string) => void }) {
+  return (
+    <label>
+      <span>Symbol</span>
+      <input
+        name="symbol"
+        list="symbols"
+        autoComplete="off"
+        spellCheck={false}
+        key={symbol}
+        defaultValue={symbol}
+        required
+        onChange={({ target }) => {
+          if (symbols.includes(target.value) && target.value !== symbol) onChoose(target.value);
+        }}
+        onBlur={({ target }) => {
+          if (target.value && target.value !== symbol) onChoose(target.value);
+        }}
+      />
+      <datalist id="symbols">
+        {symbols.slice(0, 500).map((it) => (
+          <option key={it} value={it} />
+        ))}
+      </datalist>
+    </label>
   );
 }

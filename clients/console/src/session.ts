@@ -10,6 +10,11 @@ export type Session = {
   /** True if a browser may sign in without a credential. */
   development: boolean;
 };
+/** The name of the key that a session has for a scope. */
+export function keyOf({ credentials }: Session, scope: Scope): string | undefined {
+  return credentials.find((it) => it.scope === scope)?.name;
+}
+
 export type Entry = { credential: string } | { development: true };
 
 const ADDRESS = '/console/session';

@@ -41,7 +41,7 @@ export function SignIn(props: { session: Session; signIn: (entry: Entry) => Prom
           <p className="or muted">or with a key</p>
         </>
       )}
-      <label htmlFor="credential">Read token or maintenance key</label>
+      <label htmlFor="credential">Read token, maintenance key or research key</label>
       <input id="credential" name="credential" type="password" autoComplete="current-password" required />
       {error && (
         <p className="error" role="alert">
@@ -53,7 +53,8 @@ export function SignIn(props: { session: Session; signIn: (entry: Entry) => Prom
       </button>
       <p className="muted">
         A read token (<code>INTERNAL_API_TOKEN</code>) shows everything. A maintenance key (<code>MAINTENANCE_KEY</code>) corrects and
-        deletes as well. A service that made its keys itself wrote them to <code>candlewick.keys</code>.
+        deletes as well, and a research key (<code>RESEARCH_API_KEY</code>) starts optimizations. A service that made its keys itself wrote them to{' '}
+        <code>candlewick.keys</code>.
       </p>
     </form>
   );

@@ -35,10 +35,10 @@ for (const store of STORES) {
 
     test('only a key opens it, and the cookie is out of reach of scripts', async () => {
       const tab = await console.open('/', []);
-      await tab.getByLabel('Read token or maintenance key').fill('not-a-key-of-this-service');
+      await tab.getByLabel('Read token, maintenance key or research key').fill('not-a-key-of-this-service');
       await tab.getByRole('button', { name: 'Sign in', exact: true }).click();
       await seen(tab, 'No such key is known');
-      await tab.getByLabel('Read token or maintenance key').fill(READ_TOKEN);
+      await tab.getByLabel('Read token, maintenance key or research key').fill(READ_TOKEN);
       await tab.keyboard.press('Enter');
       await shows(tab, await newest(), 'the newest candles are on the chart');
       assert.equal(await tab.evaluate(() => document.cookie), '');
@@ -165,7 +165,7 @@ for (const store of STORES) {
       await shows(chart, await newest(), 'the newest page is on the chart');
       const tab = await console.open('/console/changes?do=correct&symbol=EURUSD&timeframe=H1');
       await tab.getByRole('heading', { name: 'This takes a maintenance key' }).waitFor();
-      await tab.getByLabel('Read token or maintenance key').fill(MAINTENANCE_KEY);
+      await tab.getByLabel('Read token, maintenance key or research key').fill(MAINTENANCE_KEY);
       await tab.keyboard.press('Enter');
       await tab.getByLabel('Opening time, UTC').fill(new Date(wrong.timestamp).toISOString().slice(0, 16));
       await tab.getByRole('button', { name: 'Find the candle' }).click();

@@ -4,13 +4,20 @@ import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { after, afterEach, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { screenshot, shows } from '../../web/test/browser.ts';
+import { charted, screenshot, shows } from '../../web/test/browser.ts';
 import { randomWalk, READ_TOKEN, until } from '../../web/test/support.ts';
-import { Console, end, forming, HOUR, MAINTENANCE_KEY, START, walk } from './support.ts';
+import { Console, end, forming, HOUR, MAINTENANCE_KEY, RESEARCH_KEY, START, walk } from './support.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PAGES = {
   chart: '/console/chart?symbol=EURUSD&timeframe=H1',
+  strategies: '/console/strategies?id=donchian',
+  backtest: '/console/backtest?symbol=EURUSD&p.fast=4&p.slow=12&commission=0.002',
+  optimize: '/console/optimize?symbol=EURUSD',
+  // The address of the job is known once it was started.
+  job: '',
+  jobs: '/console/optimize?jobs=all',
+  signals: '/console/signals',
   series: '/console/series',
   gaps: '/console/gaps?symbol=EURUSD&timeframe=H1&from=2025-07-01&to=2025-07-31',
   changes: '/console/changes',
@@ -22,6 +29,12 @@ const PAGES = {
 /** A text that a page shows once it is complete. */
 const COMPLETE: Record<keyof typeof PAGES, string | RegExp> = {
   chart: 'Live',
+  strategies: '//@version=6',
+  backtest: 'What the test assumes',
+  optimize: 'Start the search',
+  job: 'The best points',
+  jobs: 'sma-cross EURUSD H1',
+  signals: 'As of',
   series: /[\d,]+ candles, about/,
   gaps: 'Coverage',
   changes: 'bad tick',
@@ -51,14 +64,25 @@ before(async () => {
     body: JSON.stringify({ reason: 'bad tick', candles: [candle] }),
   });
   assert.equal(corrected.status, 200);
+  const search = {
+    name: 'sma-cross EURUSD H1',
+    items: [{ strategy: 'sma-cross', symbol: 'EURUSD', timeframe: 'H1', ranges: { fast: { min: 2, max: 30, step: 2 }, slow: { min: 32, max: 90, step: 3 } } }],
+    method: 'grid',
+    min_trades: 10,
+    settings: { commission: { percent: 0.002 } },
+  };
+  const { id } = await console.post<{ id: string }>('optimizations', search, RESEARCH_KEY);
+  await until(async () => (await console.read<{ state: string }>(`jobs/${id}`)).state === 'done', 'the search is over');
+  PAGES.job = `/console/optimize?job=${id}`;
 });
 after(() => console?.stop());
 afterEach(() => console.closeTabs());
 
 async function open(name: keyof typeof PAGES, options = {}): Promise<Page> {
-  const tab = await console.open(PAGES[name], [READ_TOKEN, MAINTENANCE_KEY], options);
+  const tab = await console.open(PAGES[name], [READ_TOKEN, MAINTENANCE_KEY, RESEARCH_KEY], options);
   await tab.getByText(COMPLETE[name]).first().waitFor();
   if (name === 'chart') await shows(tab, await console.stored('EURUSD', 'H1', 500), 'the candles are on the chart');
+  if (name === 'backtest') await until(async () => (await charted(tab)).length > 0, 'the candles of the test are on the chart');
   if (name === 'series') await until(async () => !(await tab.locator('.rows').innerText()).includes('…'), 'all are counted');
   return tab;
 }
@@ -102,6 +126,18 @@ test('every page fits a width of 320 to 2560 pixels without scrolling sideways',
       if (width === 2560) await screenshot(tab, `console-${name}-wide`);
     }
   }
+});
+
+test('pictures of the views of research for the documentation', async () => {
+  const high = { viewport: { width: 1120, height: 860 } };
+  await screenshot(await open('strategies', { viewport: { width: 1060, height: 480 } }), 'research-strategy');
+  await screenshot(await open('backtest', high), 'research-backtest');
+  const job = await open('job', high);
+  await screenshot(job, 'research-winner');
+  const map = job.getByRole('heading', { name: 'Sharpe over two parameters' });
+  await map.evaluate((element) => element.scrollIntoView());
+  await screenshot(job, 'research-map');
+  assert.ok(await map.isVisible());
 });
 
 test('what is stored is a table of strips, with the months of each series', async () => {

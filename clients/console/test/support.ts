@@ -7,6 +7,7 @@ import { randomWalk, READ_TOKEN, Service } from '../../web/test/support.ts';
 import type { Candle } from '../../web/lib/candlewick.ts';
 
 export const MAINTENANCE_KEY = 'maintenance-key-of-the-tests';
+export const RESEARCH_KEY = 'research-key-of-the-tests';
 export const HOUR = 3_600_000;
 /** Friday, in the summer of both New York and Europe. */
 export const START = Date.UTC(2025, 7, 1, 13);
@@ -48,6 +49,7 @@ export class Console {
     const database = store === 'postgres' ? await newDatabase() : undefined;
     const service = await Service.start({
       MAINTENANCE_KEY,
+      RESEARCH_API_KEY: RESEARCH_KEY,
       ...(database && { DATABASE_URL: database.url }),
       ...environment,
     });
@@ -97,9 +99,22 @@ export class Console {
 
   /** The answer of the API to the read token. */
   async read<Answer>(path: string): Promise<Answer> {
+    return JSON.parse(await this.readText(path));
+  }
+
+  async readText(path: string): Promise<string> {
     const response = await fetch(`${this.service.url}/api/v1/${path}`, { headers: { authorization: `Bearer ${READ_TOKEN}` } });
     assert.equal(response.status, 200, path);
-    return response.json() as Promise<Answer>;
+    return response.text();
+  }
+
+  /** The answer of the API to a body that is posted with the read token, or with another key. */
+  async post<Answer>(path: string, body: object, key = READ_TOKEN): Promise<Answer> {
+    const options = { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: JSON.stringify(body) };
+    const response = await fetch(`${this.service.url}/api/v1/${path}`, options);
+    const text = await response.text();
+    assert.ok(response.ok, `${path}: ${response.status} ${text}`);
+    return JSON.parse(text);
   }
 
   /** The newest candles that are stored. */

@@ -9,6 +9,7 @@ import { HistoryLoader } from './history-loader';
 import type { ShownFeed } from './status';
 import { showStudies } from './studies';
 import { axisTicks } from './time-axis';
+import { tradesAt, type ChartTrade } from './trades';
 import { midnight, openingTime, type Zone } from './zones';
 
 /** The chart's own element. Its property `chart` lets tests read what is drawn. */
@@ -21,6 +22,8 @@ export type ChartHandle = {
   goTo(date: string): void;
   /** The candles in view, by the times at which the first and the last of them open; undefined without candles. */
   inView(): Span | undefined;
+  /** Shows the candles around a time in epoch milliseconds. */
+  show(time: number): void;
 };
 
 /** Times in epoch milliseconds. */
@@ -37,25 +40,28 @@ type Props = {
   log: boolean;
   /** The changes to candles by their opening times. */
   changes: Map<number, string>;
+  /** The trades of a backtest in the order of their times. */
+  trades?: ChartTrade[];
   onFeed: (feed: ShownFeed) => void;
   onPlace: (place: Place) => void;
   ref?: Ref<ChartHandle>;
 };
 
 const CANDLES = 'candle_pane';
+const NO_TRADES: ChartTrade[] = [];
 /** The width of a candle with its gap, and the space at the right edge, in pixels. */
 const BAR = 8;
 const OFFSET = 48;
 
 export function CandleChart(props: Props) {
-  const { client, choice, zone, studies, log, changes, onFeed, onPlace, ref } = props;
+  const { client, choice, zone, studies, log, changes, trades = NO_TRADES, onFeed, onPlace, ref } = props;
   const { symbol, timeframe, source, precision } = choice;
   const host = useRef<Host>(null);
   const loader = useRef<CandleLoader>(null);
   const history = useRef<HistoryLoader>(null);
   // Read by callbacks of the chart, which is made only once.
-  const latest = useRef({ zone, changes, timeframe, studies });
-  latest.current = { zone, changes, timeframe, studies };
+  const latest = useRef({ zone, changes, trades, timeframe, studies });
+  latest.current = { zone, changes, trades, timeframe, studies };
 
   useEffect(() => {
     const element = host.current!;
@@ -95,7 +101,7 @@ export function CandleChart(props: Props) {
 
   useEffect(() => {
     restyle(host.current!.chart!, host.current!, latest.current);
-  }, [zone, changes, timeframe, studies, client, onFeed, onPlace]);
+  }, [zone, changes, trades, timeframe, studies, client, onFeed, onPlace]);
 
   useImperativeHandle(ref, () => {
     const chart = () => host.current!.chart!;
@@ -105,8 +111,8 @@ export function CandleChart(props: Props) {
       history.current = null;
       chart().setDataLoader(loader.current!);
     };
-    const goTo = (date: string) => {
-      const time = midnight(latest.current.zone, date);
+    const goTo = (date: string) => show(midnight(latest.current.zone, date));
+    const show = (time: number) => {
       const candles = chart().getDataList();
       if (candles.length > 0 && candles[0]!.timestamp <= time && time <= candles.at(-1)!.timestamp) {
         return centre(chart(), time);
@@ -131,7 +137,7 @@ export function CandleChart(props: Props) {
       const candles = chart().getDataList().slice(from, to);
       return candles.length > 0 ? { from: candles[0]!.timestamp, to: candles.at(-1)!.timestamp } : undefined;
     };
-    return { newest, goTo, inView };
+    return { newest, goTo, show, inView };
   }, [client, onFeed]);
 
   return (
@@ -146,7 +152,7 @@ export function CandleChart(props: Props) {
   );
 }
 
-type Latest = () => { zone: Zone; changes: Map<number, string>; timeframe: string; studies: string[] };
+type Latest = () => { zone: Zone; changes: Map<number, string>; trades: ChartTrade[]; timeframe: string; studies: string[] };
 
 function makeChart(element: Host, latest: Latest): Chart {
   const text = ({ timestamp }: { timestamp: number }) =>
@@ -203,6 +209,7 @@ function legendOf(chart: Chart): CandleTooltipLegendsCustomCallback {
       ...(percent ? [{ title: '', value: { text: percent, color } }] : []),
       ...(missing ? [{ title: '', value: { text: missingText(missing), color: annotations.colors.gap } }] : []),
       ...(changed ? [{ title: '', value: { text: changed, color: annotations.colors.change } }] : []),
+      ...tradesAt(annotations.trades, current.timestamp, precision).map((text) => ({ title: '', value: { text, color: annotations.colors.change } })),
     ];
   };
 }
@@ -216,11 +223,11 @@ function missingText(count: number): string {
   return count === 1 ? '1 candle is missing before' : `${count} candles are missing before`;
 }
 
-function restyle(chart: Chart, element: HTMLElement, { zone, changes, timeframe, studies }: ReturnType<Latest>): void {
+function restyle(chart: Chart, element: HTMLElement, { zone, changes, trades, timeframe, studies }: ReturnType<Latest>): void {
   const palette = paletteOf(element);
-  const { background, line, gap, change } = palette;
-  const colors = { background, line, gap, change };
-  annotate(chart, { zone, changes, minutes: minutesOf(timeframe), colors });
+  const { background, line, gap, change, up, down } = palette;
+  const colors = { background, line, gap, change, up, down };
+  annotate(chart, { zone, changes, trades, minutes: minutesOf(timeframe), colors });
   chart.setStyles(chartStyles(palette));
   showStudies(chart, studies, palette);
 }

@@ -1,7 +1,8 @@
-/** Draws what the chart library does not know: forming candles hollow, days, missing candles, and corrected candles. */
+/** Draws what the chart library does not know: forming candles hollow, days, missing candles, corrected candles, and trades. */
 import { registerIndicator, type Chart, type IndicatorDrawParams } from 'klinecharts';
 import { breaksIn } from './breaks';
 import { dividers, type View } from './time-axis';
+import { drawTrades, type ChartTrade } from './trades';
 import type { Zone } from './zones';
 
 /** The annotations of a chart, and the colours that they are drawn in. */
@@ -10,7 +11,9 @@ export type Annotations = {
   minutes: number;
   /** The changes to candles by their opening times. */
   changes: Map<number, string>;
-  colors: { background: string; line: string; gap: string; change: string };
+  /** The trades of a backtest in the order of their times. */
+  trades: ChartTrade[];
+  colors: { background: string; line: string; gap: string; change: string; up: string; down: string };
 };
 
 const known = new WeakMap<HTMLElement, Annotations>();
@@ -120,6 +123,7 @@ function drawMarks(drawing: Drawing): boolean {
       ctx.fill();
     }
   }
+  drawTrades(drawing, annotations.trades, view.x, colors);
   return true;
 }
 
