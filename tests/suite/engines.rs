@@ -236,7 +236,8 @@ mod timescale {
             let mut expected = app.database.closed().await;
 
             // Candles of two series, in two chunks.
-            let body = json!({"reason": "bad tick", "candles": [stored("SYM1", 1, "1.0841"), stored("SYM2", 9, "1.08410")]});
+            let body =
+                json!({"reason": "bad tick", "candles": [stored("SYM1", 1, "1.0841"), stored("SYM2", 9, "1.08410")]});
             let answer = correct(&app, &body).await;
             assert_eq!((answer.status.as_u16(), &answer.json()["records_corrected"]), (200, &json!(2)), "{answer:?}");
             for (symbol, n, low) in [("SYM1", 1, "1.0841"), ("SYM2", 9, "1.08410")] {
@@ -291,6 +292,43 @@ mod timescale {
             let kinds = "select kind || ' ' || sum(candles) from market_data_changes group by kind order by kind";
             let retained = format!("retention {deleted}");
             assert_eq!(app.database.rows(kinds).await, ["correction 3", "deletion 10", &*retained]);
+        });
+    }
+
+    /// A statement may take five seconds, also where TimescaleDB has no statistics yet.
+    #[test]
+    #[ignore = "needs TimescaleDB: make test-timescale"]
+    fn long_series_in_compressed_chunks_are_corrected_and_deleted_in_time() {
+        run(async {
+            let (start, count) = (NOW - 200_000 * 60, 100_000);
+            let app = TestApp::start_with(Database::Postgres(migrated(Engine::Timescale).await), |environment| {
+                environment.with("MAINTENANCE_KEY", format!("ops:{KEY_OF_OPS}"))
+            })
+            .await;
+            let Database::Postgres(database) = &app.database else { unreachable!() };
+            app.database.fill_minutes(start, count).await;
+            Engine::Timescale.convert(database).await;
+            database.execute(ENABLE_COLUMNSTORE).await;
+            database.execute(COMPRESS).await;
+            let TestApp { service, database } = app;
+            drop(service);
+            let app = TestApp::start_with(database, |environment| {
+                environment.with("MAINTENANCE_KEY", format!("ops:{KEY_OF_OPS}"))
+            })
+            .await;
+            let spread = (0..1000)
+                .map(|n| with(candle(start + n * 99 * 60), json!({"timeframe": "M1", "volume": 7, "complete": true})));
+            let body = json!({"reason": "bad tick", "candles": spread.collect::<Vec<_>>()});
+            let answer = correct(&app, &body).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.json()["records_corrected"], 1000);
+            let span = format!("symbol=EURUSD&timeframe=M1&from={start}&to={}", start + (count - 2) * 60);
+            let dry = delete(&app, &format!("{span}&dry_run=true")).await.json();
+            let confirm = dry["confirm"].as_str().unwrap();
+            let done = delete(&app, &format!("{span}&confirm={confirm}&reason=bad+feed")).await;
+            assert_eq!(done.status, 200, "{done:?}");
+            assert_eq!(done.json()["records_deleted"], count - 1);
+            assert_eq!(app.database.closed().await.len(), 1);
         });
     }
 

@@ -25,17 +25,22 @@ use crate::store::versions::BumpOnDrop;
 use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, unreadable};
 use candle::{Candle, Timestamp};
 
-/// Rows that another writer holds are waited for, and are then read as it leaves them. So do those of [`REMOVE`].
+/// Like [`REMOVE`], waits for rows that another writer holds, and reads them as that writer leaves them.
 static AMEND: LazyLock<String> = LazyLock::new(|| amend_in_one("for update of c", ""));
-static REMOVE: LazyLock<String> = LazyLock::new(|| remove_text("for update", ""));
+static REMOVE: LazyLock<String> = LazyLock::new(|| {
+    let closed = r#"using closed
+        where c.symbol = closed.symbol and c.timeframe = closed.timeframe and c."timestamp" = closed."timestamp""#;
+    remove_text("for update", closed)
+});
 
 /// Names the series and the times once more, because TimescaleDB decompresses only batches of rows that these conditions
 /// can meet, and would otherwise decompress every batch of the chunk.
 static AMEND_ON_HYPERTABLE: LazyLock<String> = LazyLock::new(|| {
     amend_in_one("", r#"and c.symbol = any ($17) and c.timeframe = any ($18) and c."timestamp" between $19 and $20"#)
 });
+/// The state that the transaction sees has no other rows in the span than those of the digest.
 static REMOVE_ON_HYPERTABLE: LazyLock<String> = LazyLock::new(|| {
-    remove_text("", r#"and c.symbol = $1 and c.timeframe = $2 and c."timestamp" >= $3 and c."timestamp" < $4"#)
+    remove_text("", r#"where c.symbol = $1 and c.timeframe = $2 and c."timestamp" >= $3 and c."timestamp" < $4"#)
 });
 
 static MATCHED: LazyLock<String> =
@@ -63,8 +68,8 @@ fn amend_in_one(lock: &str, bounds: &str) -> String {
     amend_text(&stored, include_str!("sql/amend_rows.sql")).replace("{bounds}", bounds)
 }
 
-fn remove_text(lock: &str, bounds: &str) -> String {
-    let text = include_str!("sql/remove.sql").replace("{rows}", &rows_of_span(lock)).replace("{bounds}", bounds);
+fn remove_text(lock: &str, closed: &str) -> String {
+    let text = include_str!("sql/remove.sql").replace("{rows}", &rows_of_span(lock)).replace("{closed}", closed);
     text.replace("{values}", values_of_rows())
 }
 
@@ -87,12 +92,7 @@ pub(super) async fn amend(
     let (corrections, engine) = (Arc::new(corrections), runner.engine()?);
     let amend = move |pool: Pool| async move {
         let _bump = bump;
-        write_with!(pool, Purpose::Write { by: None }, |connection| amend_rows(
-            connection,
-            engine,
-            &corrections,
-            &note
-        ))
+        write_with!(pool, Purpose::Write { by: None }, |connection| amend_rows(connection, engine, &corrections, &note))
     };
     let rows = runner.write(amend).await?;
     let mut amended = Amended { found: Vec::with_capacity(rows.len()), changes: Vec::new() };
@@ -155,12 +155,14 @@ pub(super) fn bound_corrections<'q>(
 }
 
 /// Begins a transaction that changes rows of a hypertable. Its plans are made for the values that are bound, because TimescaleDB
-/// chooses the batches that it decompresses by the constants of a plan. Their number has no other bound than the time for the
-/// statement.
+/// chooses the batches that it decompresses by the constants of a plan. It has no statistics of rows that were just decompressed, and
+/// would compare each of them with each candle in a nested loop. The number of decompressed rows has no other bound than the time
+/// for the statement.
 async fn begin_on_hypertable(connection: &mut PgConnection) -> sqlx::Result<Transaction<'_, Pg>> {
     const BEGIN: &str = "begin isolation level repeatable read";
     const SETTINGS: &str = "
         set local plan_cache_mode = force_custom_plan;
+        set local enable_nestloop = off;
         set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0";
     let mut transaction = connection.begin_with(BEGIN).await?;
     transaction.execute(SETTINGS).await?;

@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
-use super::changes::{Query, amend_text, bound_corrections, bound_span, end, matched_row, rows_of_span, values_of_rows};
+use super::changes::{
+    Query, amend_text, bound_corrections, bound_span, end, matched_row, rows_of_span, values_of_rows,
+};
 use super::rows::bind_values;
 use crate::store::changes::{Correction, MAX_RECORDED_CANDLES, Matched, Note, Span};
 use candle::Candle;

@@ -3,8 +3,7 @@
 with {rows}, confirmed as materialized (
     select 1 from summary where digest = $6 and closed + forming between 1 and $5 - 1
 ), removed as (
-    delete from market_data_candles c using closed
-    where c.symbol = closed.symbol and c.timeframe = closed.timeframe and c."timestamp" = closed."timestamp" {bounds}
+    delete from market_data_candles c {closed}
       and exists (select from confirmed)
 ), removed_forming as (
     delete from market_data_live_candles l using forming
