@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
+use candlewick::clock::Clock;
 use candlewick::store::StoreError;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::delivery::backups::{Backups, everything};
 use crate::engine::{Engine, prepare};
-use crate::harness::{Database, KEY, NOW, PgDatabase, TOKEN, TestApp, candle, plain_server, run, with};
+use crate::harness::{
+    Answer, Database, Environment, KEY, NOW, PgDatabase, TOKEN, TestApp, candle, plain_server, run, send, with,
+};
 use crate::program::{folder, output, program};
 
 /// An empty database with the tables of a service, not converted.
@@ -66,6 +70,11 @@ async fn answers(app: &TestApp) -> Vec<String> {
         "/api/v1/series?symbol=SYM7&symbol=SYM12",
         "/api/v1/candles?symbol=SYM3&timeframe=H1",
         "/api/v1/candles?symbol=SYM3&timeframe=H1&from=2025-03-01&to=2025-06-01",
+        "/api/v1/candles?symbol=SYM3&timeframe=MN1",
+        "/api/v1/export.csv?symbol=SYM3&timeframe=H1&from=2025-02-01&to=2025-09-01",
+        "/api/v1/gaps?symbol=SYM3&timeframe=D1&from=2025-01-05&to=2025-06-01",
+        "/api/v1/latest?symbol=SYM7&symbol=SYM12",
+        "/api/v1/udf/history?symbol=SYM3&resolution=60&from=1735689600&to=1767225600",
     ] {
         let answer = app.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
@@ -208,6 +217,142 @@ mod timescale {
             delete_older_h1(database);
             assert_eq!(counts(&app).await, ["D1 900", "M5 900"]);
         });
+    }
+
+    #[test]
+    #[ignore = "needs TimescaleDB: make test-timescale"]
+    fn history_is_corrected_and_deleted_on_compressed_chunks() {
+        run(async {
+            let database = migrated(Engine::Timescale).await;
+            database.execute(HISTORY).await;
+            Engine::Timescale.convert(&database).await;
+            database.execute(ENABLE_COLUMNSTORE).await;
+            database.execute(COMPRESS).await;
+            let app = TestApp::start_with(Database::Postgres(database), |environment| {
+                environment.with("MAINTENANCE_KEY", format!("ops:{KEY_OF_OPS}"))
+            })
+            .await;
+            let Database::Postgres(database) = &app.database else { unreachable!() };
+            let mut expected = app.database.closed().await;
+
+            // Candles of two series, in two chunks.
+            let body =
+                json!({"reason": "bad tick", "candles": [stored("SYM1", 1, "1.0841"), stored("SYM2", 9, "1.08410")]});
+            let answer = correct(&app, &body).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["records_corrected"]), (200, &json!(2)), "{answer:?}");
+            for (symbol, n, low) in [("SYM1", 1, "1.0841"), ("SYM2", 9, "1.08410")] {
+                let start = format!("{symbol} H1 {} ", day(n));
+                let row = expected.iter_mut().find(|row| row.starts_with(&start)).unwrap();
+                *row = row.replace(" 1.084 ", &format!(" {low} "));
+            }
+            assert_eq!(app.database.closed().await, expected);
+            let wrong = with(stored("SYM1", 2, "1.0840"), json!({"expect": {"low": "1.0841"}}));
+            let body = json!({"reason": "bad tick", "candles": [stored("SYM1", 3, "1.0841"), wrong]});
+            correct(&app, &body).await.problem(409, "conflict");
+            assert_eq!(app.database.closed().await, expected, "all or nothing");
+
+            // Of two that expect the same, one wins, also where both wait for the same compressed rows.
+            let race = |volume: i64| {
+                let fields = json!({"volume": volume, "expect": {"volume": 5}});
+                json!({"reason": "race", "candles": [with(stored("SYM3", 5, "1.084"), fields)]})
+            };
+            let (first, second) = (race(100), race(200));
+            let (one, other) = tokio::join!(correct(&app, &first), correct(&app, &second));
+            let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 409], "{one:?} {other:?}");
+
+            let span = format!("symbol=SYM4&timeframe=H1&from={}&to={}", day(3), day(12));
+            let dry = delete(&app, &format!("{span}&dry_run=true")).await.json();
+            assert_eq!(dry["matched"], 10, "{dry}");
+            let confirm = dry["confirm"].as_str().unwrap();
+            let done = delete(&app, &format!("{span}&confirm={confirm}&reason=bad+feed")).await;
+            assert_eq!((done.status.as_u16(), &done.json()["records_deleted"]), (200, &json!(10)), "{done:?}");
+            assert_eq!(counts(&app).await, ["D1 900", "H1 890", "M5 900"]);
+            let again = delete(&app, &format!("{span}&confirm={confirm}&reason=bad+feed")).await;
+            again.problem(409, "changed");
+            // The terminal posts one of them again, and the chunk is compressed once more.
+            assert_eq!(app.ingest(&[stored("SYM4", 5, "1.084")]).await, (1, 0, 0));
+            database.execute(COMPRESS).await;
+            assert_eq!(counts(&app).await, ["D1 900", "H1 891", "M5 900"]);
+
+            let retention = Environment::new("sqlite://unused.db").with("RETENTION", "M5:300d");
+            let clock = Clock::new(|| ::candle::Timestamp::from_seconds(NOW).unwrap());
+            let store = app.database.store().await;
+            let newer = format!(
+                "select symbol from market_data_candles
+                 where timeframe = 'M5' and timestamp >= to_timestamp({NOW}) - interval '300 days'"
+            );
+            let kept = app.database.rows(&newer).await.len() as u64;
+            let deleted = candlewick::retention::pass(&store, &retention.config().retention, &clock).await.unwrap();
+            assert_eq!(deleted, 900 - kept);
+            assert_eq!(counts(&app).await, ["D1 900".to_owned(), "H1 891".to_owned(), format!("M5 {kept}")]);
+            let compressed = "select count(*)::text from timescaledb_information.chunks where is_compressed";
+            assert_eq!(app.database.rows(compressed).await, ["11"], "no chunk was decompressed as a whole");
+            let kinds = "select kind || ' ' || sum(candles) from market_data_changes group by kind order by kind";
+            let retained = format!("retention {deleted}");
+            assert_eq!(app.database.rows(kinds).await, ["correction 3", "deletion 10", &*retained]);
+        });
+    }
+
+    /// A statement may take five seconds, also where TimescaleDB has no statistics yet.
+    #[test]
+    #[ignore = "needs TimescaleDB: make test-timescale"]
+    fn long_series_in_compressed_chunks_are_corrected_and_deleted_in_time() {
+        run(async {
+            let (start, count) = (NOW - 200_000 * 60, 100_000);
+            let app = TestApp::start_with(Database::Postgres(migrated(Engine::Timescale).await), |environment| {
+                environment.with("MAINTENANCE_KEY", format!("ops:{KEY_OF_OPS}"))
+            })
+            .await;
+            let Database::Postgres(database) = &app.database else { unreachable!() };
+            app.database.fill_minutes(start, count).await;
+            Engine::Timescale.convert(database).await;
+            database.execute(ENABLE_COLUMNSTORE).await;
+            database.execute(COMPRESS).await;
+            let TestApp { service, database } = app;
+            drop(service);
+            let app = TestApp::start_with(database, |environment| {
+                environment.with("MAINTENANCE_KEY", format!("ops:{KEY_OF_OPS}"))
+            })
+            .await;
+            let spread = (0..1000)
+                .map(|n| with(candle(start + n * 99 * 60), json!({"timeframe": "M1", "volume": 7, "complete": true})));
+            let body = json!({"reason": "bad tick", "candles": spread.collect::<Vec<_>>()});
+            let answer = correct(&app, &body).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.json()["records_corrected"], 1000);
+            let span = format!("symbol=EURUSD&timeframe=M1&from={start}&to={}", start + (count - 2) * 60);
+            let dry = delete(&app, &format!("{span}&dry_run=true")).await.json();
+            let confirm = dry["confirm"].as_str().unwrap();
+            let done = delete(&app, &format!("{span}&confirm={confirm}&reason=bad+feed")).await;
+            assert_eq!(done.status, 200, "{done:?}");
+            assert_eq!(done.json()["records_deleted"], count - 1);
+            assert_eq!(app.database.closed().await.len(), 1);
+        });
+    }
+
+    /// The time of the candles of [`HISTORY`] with this number, in seconds.
+    fn day(n: i64) -> i64 {
+        1_735_689_600 + n * 10 * 86_400
+    }
+
+    /// A candle of [`HISTORY`] in H1, with this low.
+    fn stored(symbol: &str, n: i64, low: &str) -> Value {
+        json!({"symbol": symbol, "timeframe": "H1", "timestamp": day(n), "open": "1.085", "high": "1.086", "low": low,
+               "close": "1.0855", "volume": n})
+    }
+
+    const KEY_OF_OPS: &str = "maintenance-key-for-tests";
+
+    async fn correct(app: &TestApp, body: &Value) -> Answer {
+        let request = app.request(Method::POST, "/api/v1/corrections").header("X-Maintenance-Key", KEY_OF_OPS);
+        send(request.body(body.to_string())).await
+    }
+
+    async fn delete(app: &TestApp, query: &str) -> Answer {
+        let request = app.request(Method::DELETE, &format!("/api/v1/candles?{query}"));
+        send(request.bearer_auth(KEY_OF_OPS)).await
     }
 
     /// Posts what is stored, on compressed chunks.

@@ -1,11 +1,18 @@
 //! Corrects and deletes stored candles, each time in one statement with the row that this adds to the record.
+//!
+//! TimescaleDB locks no row of a compressed chunk. On a hypertable the statement therefore runs in a transaction that sees one state
+//! of the rows, and that ends with a conflict, and is repeated, if another one has changed them meanwhile. On Citus a change is several
+//! statements ([`citus_changes`]).
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres as Pg, Row as _, Transaction};
 
+use super::citus_changes;
+use super::engine::Engine;
 use super::pool::{Pool, Purpose};
 use super::retry::{read_with, write_with};
 use super::rows::bind;
@@ -16,13 +23,26 @@ use crate::store::changes::{
 };
 use crate::store::versions::BumpOnDrop;
 use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, unreadable};
-use candle::Candle;
+use candle::{Candle, Timestamp};
 
-const AMEND: &str = include_str!("sql/amend.sql");
+/// Like [`REMOVE`], waits for rows that another writer holds, and reads them as that writer leaves them.
+static AMEND: LazyLock<String> = LazyLock::new(|| amend_in_one("for update of c", ""));
+static REMOVE: LazyLock<String> = LazyLock::new(|| {
+    let closed = r#"using closed
+        where c.symbol = closed.symbol and c.timeframe = closed.timeframe and c."timestamp" = closed."timestamp""#;
+    remove_text("for update", closed)
+});
 
-/// Rows that another writer holds are waited for, and are then read as it leaves them.
-static REMOVE: LazyLock<String> =
-    LazyLock::new(|| include_str!("sql/remove.sql").replace("{rows}", &rows_of_span("for update")));
+/// Names the series and the times once more, because TimescaleDB decompresses only batches of rows that these conditions
+/// can meet, and would otherwise decompress every batch of the chunk.
+static AMEND_ON_HYPERTABLE: LazyLock<String> = LazyLock::new(|| {
+    amend_in_one("", r#"and c.symbol = any ($17) and c.timeframe = any ($18) and c."timestamp" between $19 and $20"#)
+});
+/// The state that the transaction sees has no other rows in the span than those of the digest.
+static REMOVE_ON_HYPERTABLE: LazyLock<String> = LazyLock::new(|| {
+    remove_text("", r#"where c.symbol = $1 and c.timeframe = $2 and c."timestamp" >= $3 and c."timestamp" < $4"#)
+});
+
 static MATCHED: LazyLock<String> =
     LazyLock::new(|| format!("with {} select closed, forming, first, last, digest from summary", rows_of_span("")));
 
@@ -38,8 +58,29 @@ const RECORD_IMPORT: &str = "
     insert into market_data_changes (actor, kind, symbol, timeframe, first, last, candles, reason, detail)
     values ($1, 'import', $2, $3, $4, $5, $6, $7, jsonb_build_object('source', $8::text::jsonb))";
 
-fn rows_of_span(lock: &str) -> String {
+/// The statement that judges and records corrections, with those that read and replace candles.
+pub(super) fn amend_text(stored: &str, amended: &str) -> String {
+    include_str!("sql/amend.sql").replace("{stored}", stored).replace("{amended}", amended)
+}
+
+fn amend_in_one(lock: &str, bounds: &str) -> String {
+    let stored = include_str!("sql/amend_stored.sql").replace("{lock}", lock);
+    amend_text(&stored, include_str!("sql/amend_rows.sql")).replace("{bounds}", bounds)
+}
+
+fn remove_text(lock: &str, closed: &str) -> String {
+    let text = include_str!("sql/remove.sql").replace("{rows}", &rows_of_span(lock)).replace("{closed}", closed);
+    text.replace("{values}", values_of_rows())
+}
+
+/// The common table expressions for the rows of a span and for what they add up to.
+pub(super) fn rows_of_span(lock: &str) -> String {
     include_str!("sql/span_rows.sql").replace("{lock}", lock)
+}
+
+/// Selects the values of the rows of a span, for the record.
+pub(super) fn values_of_rows() -> &'static str {
+    include_str!("sql/removed_values.sql")
 }
 
 pub(super) async fn amend(
@@ -48,10 +89,10 @@ pub(super) async fn amend(
     note: Note,
     bump: BumpOnDrop,
 ) -> Result<Amended, StoreError> {
-    let corrections = Arc::new(corrections);
+    let (corrections, engine) = (Arc::new(corrections), runner.engine()?);
     let amend = move |pool: Pool| async move {
         let _bump = bump;
-        write_with!(pool, Purpose::Write { by: None }, |connection| amend_rows(connection, &corrections, &note))
+        write_with!(pool, Purpose::Write { by: None }, |connection| amend_rows(connection, engine, &corrections, &note))
     };
     let rows = runner.write(amend).await?;
     let mut amended = Amended { found: Vec::with_capacity(rows.len()), changes: Vec::new() };
@@ -66,18 +107,78 @@ pub(super) async fn amend(
 
 async fn amend_rows(
     connection: &mut PgConnection,
+    engine: Engine,
     corrections: &[Correction],
     note: &Note,
 ) -> sqlx::Result<Vec<PgRow>> {
     let candles: Vec<Candle> = corrections.iter().map(|correction| correction.candle.clone()).collect();
-    let mut query = bind(sqlx::query(AMEND), &candles);
+    match engine {
+        Engine::Plain => bound_corrections(&AMEND, &candles, corrections, note).fetch_all(connection).await,
+        Engine::Timescale => amend_on_hypertable(connection, &candles, corrections, note).await,
+        Engine::Citus => citus_changes::amend(connection, &candles, corrections, note).await,
+    }
+}
+
+async fn amend_on_hypertable(
+    connection: &mut PgConnection,
+    candles: &[Candle],
+    corrections: &[Correction],
+    note: &Note,
+) -> sqlx::Result<Vec<PgRow>> {
+    let keys = || candles.iter().map(|candle| &candle.key);
+    let symbols: BTreeSet<_> = keys().map(|key| key.symbol().as_str()).collect();
+    let timeframes: BTreeSet<_> = keys().map(|key| key.timeframe().name()).collect();
+    let query = bound_corrections(&AMEND_ON_HYPERTABLE, candles, corrections, note);
+    let query = query.bind(symbols.into_iter().collect::<Vec<_>>()).bind(timeframes.into_iter().collect::<Vec<_>>());
+    let time = |time: Option<Timestamp>| time.map(Timestamp::to_chrono);
+    let query = query.bind(time(keys().map(|key| key.time()).min())).bind(time(keys().map(|key| key.time()).max()));
+    let mut transaction = begin_on_hypertable(connection).await?;
+    let rows = query.fetch_all(&mut *transaction).await;
+    end(transaction, rows).await
+}
+
+/// Binds `$1` to `$16`.
+pub(super) fn bound_corrections<'q>(
+    statement: &'q str,
+    candles: &'q [Candle],
+    corrections: &'q [Correction],
+    note: &'q Note,
+) -> Query<'q> {
+    let mut query = bind(sqlx::query(statement), candles);
     for field in 0..4 {
         let expected = corrections.iter().map(|correction| correction.expected.prices[field]);
         query = query.bind(expected.map(|price| price.map(|price| price.to_string())).collect::<Vec<_>>());
     }
     let volumes = corrections.iter().map(|correction| correction.expected.volume.map(candle::Volume::get));
     let query = query.bind(volumes.collect::<Vec<_>>()).bind(&note.actor).bind(&note.reason);
-    query.bind(i32::try_from(MAX_STORED_VALUE_CHARS).unwrap_or(i32::MAX)).fetch_all(connection).await
+    query.bind(i32::try_from(MAX_STORED_VALUE_CHARS).unwrap_or(i32::MAX))
+}
+
+/// Begins a transaction that changes rows of a hypertable. Its plans are made for the values that are bound, because TimescaleDB
+/// chooses the batches that it decompresses by the constants of a plan. It has no statistics of rows that were just decompressed, and
+/// would compare each of them with each candle in a nested loop. The number of decompressed rows has no other bound than the time
+/// for the statement.
+async fn begin_on_hypertable(connection: &mut PgConnection) -> sqlx::Result<Transaction<'_, Pg>> {
+    const BEGIN: &str = "begin isolation level repeatable read";
+    const SETTINGS: &str = "
+        set local plan_cache_mode = force_custom_plan;
+        set local enable_nestloop = off;
+        set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0";
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    transaction.execute(SETTINGS).await?;
+    Ok(transaction)
+}
+
+/// Commits, or undoes what was done before a failure.
+pub(super) async fn end<T>(transaction: Transaction<'_, Pg>, result: sqlx::Result<T>) -> sqlx::Result<T> {
+    match result {
+        Ok(done) => transaction.commit().await.map(|()| done),
+        Err(error) => {
+            // The failure of the statement counts, and the connection is closed if it does not answer.
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
+    }
 }
 
 fn found(row: &PgRow) -> sqlx::Result<Found> {
@@ -92,9 +193,9 @@ fn found(row: &PgRow) -> sqlx::Result<Found> {
 
 pub(super) async fn matched(runner: &Runner, span: Span, most: usize) -> Result<Matched, StoreError> {
     let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| bound(sqlx::query(&MATCHED), &span, most).fetch_one(connection))
+        read_with!(pool, |connection| bound_span(sqlx::query(&MATCHED), &span, most).fetch_one(connection))
     };
-    decoded(&runner.on_primary(select).await?).map_err(unreadable)
+    matched_row(&runner.on_primary(select).await?).map_err(unreadable)
 }
 
 pub(super) async fn remove(
@@ -105,32 +206,60 @@ pub(super) async fn remove(
     note: Note,
     bump: BumpOnDrop,
 ) -> Result<Removal, StoreError> {
-    let kind: &'static str = kind.into();
+    let (kind, engine): (&'static str, _) = (kind.into(), runner.engine()?);
     let remove = move |pool: Pool| async move {
         let _bump = bump;
         write_with!(pool, Purpose::Write { by: None }, |connection| {
-            let query = bound(sqlx::query(&REMOVE), &span, most).bind(&confirm);
-            let query = query.bind(&note.actor).bind(kind).bind(&note.reason);
-            query.bind(i64::try_from(MAX_RECORDED_CANDLES).unwrap_or(i64::MAX)).fetch_one(connection)
+            remove_rows(connection, engine, (&span, most), &confirm, kind, &note)
         })
     };
-    let row = runner.write(remove).await?;
-    let matched = decoded(&row).map_err(unreadable)?;
-    Ok(match row.try_get(5).map_err(unreadable)? {
-        Some(change) => Removal::Removed { matched, change },
-        None => Removal::Kept(matched),
+    Ok(match runner.write(remove).await? {
+        (matched, Some(change)) => Removal::Removed { matched, change },
+        (matched, None) => Removal::Kept(matched),
     })
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-fn bound<'q>(query: Query<'q>, span: &'q Span, most: usize) -> Query<'q> {
-    let time = |millis| DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default();
-    let query = query.bind(span.key.symbol.as_str()).bind(span.key.timeframe.name());
-    query.bind(time(span.start)).bind(time(span.end)).bind(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
+async fn remove_rows(
+    connection: &mut PgConnection,
+    engine: Engine,
+    (span, most): (&Span, usize),
+    confirm: &str,
+    kind: &'static str,
+    note: &Note,
+) -> sqlx::Result<(Matched, Option<i64>)> {
+    let text = match engine {
+        Engine::Plain => &REMOVE,
+        Engine::Timescale => &REMOVE_ON_HYPERTABLE,
+        Engine::Citus => return citus_changes::remove(connection, (span, most), confirm, kind, note).await,
+    };
+    let query = bound_span(sqlx::query(text), span, most).bind(confirm).bind(&note.actor).bind(kind).bind(&note.reason);
+    let query = query.bind(i64::try_from(MAX_RECORDED_CANDLES).unwrap_or(i64::MAX));
+    let row = if engine == Engine::Timescale {
+        let mut transaction = begin_on_hypertable(connection).await?;
+        let row = query.fetch_one(&mut *transaction).await;
+        end(transaction, row).await?
+    } else {
+        query.fetch_one(connection).await?
+    };
+    Ok((matched_row(&row)?, row.try_get(5)?))
 }
 
-fn decoded(row: &PgRow) -> sqlx::Result<Matched> {
+pub(super) type Query<'q> = sqlx::query::Query<'q, Pg, sqlx::postgres::PgArguments>;
+
+/// Binds `$1` to `$5`.
+pub(super) fn bound_span<'q>(query: Query<'q>, span: &'q Span, most: usize) -> Query<'q> {
+    bound_times(query, span).bind(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
+}
+
+/// Binds `$1` to `$4`.
+pub(super) fn bound_times<'q>(query: Query<'q>, span: &'q Span) -> Query<'q> {
+    let time = |millis| DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default();
+    let query = query.bind(span.key.symbol.as_str()).bind(span.key.timeframe.name());
+    query.bind(time(span.start)).bind(time(span.end))
+}
+
+/// Decodes the first five columns of a row that says what a span holds.
+pub(super) fn matched_row(row: &PgRow) -> sqlx::Result<Matched> {
     let count = |column: usize| row.try_get::<i64, _>(column).map(|count| u64::try_from(count).unwrap_or_default());
     let time = |column: usize| {
         row.try_get::<Option<DateTime<Utc>>, _>(column).map(|time| time.map(|time| time.timestamp_millis()))

@@ -34,20 +34,6 @@ struct Distribution {
     fits: bool,
 }
 
-/// Checks that stored candles can be corrected and deleted on `engine`.
-///
-/// # Errors
-/// [`StoreError::Misconfigured`] on Citus, which changes rows and the record of changes in no one statement.
-pub(super) fn may_maintain(engine: Engine) -> Result<(), StoreError> {
-    match engine {
-        Engine::Plain | Engine::Timescale => Ok(()),
-        Engine::Citus => Err(StoreError::misconfigured(
-            "Citus distributes the tables, and there candlewick neither corrects nor deletes candles; unset \
-             MAINTENANCE_KEY and RETENTION, and change the tables with SQL (docs/operations/retention.md)",
-        )),
-    }
-}
-
 /// Finds the engine of the tables. Tables that are not made yet are plain.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ mod append;
 mod binary;
 mod changes;
 mod citus_append;
+mod citus_changes;
 mod citus_latest;
 mod citus_series;
 mod closing;

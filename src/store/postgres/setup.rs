@@ -68,9 +68,6 @@ async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: 
         check_tables(connection, mode).await?;
         access::check(connection, server.duties).await?;
         let engine = engine::find(connection).await?;
-        if server.duties.maintains {
-            engine::may_maintain(engine)?;
-        }
         let takes_copy = sqlx::query_scalar(TAKES_COPY).fetch_one(connection).await?;
         Ok(Prepared { engine, takes_copy })
     });

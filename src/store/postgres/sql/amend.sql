@@ -9,14 +9,7 @@ with asked as (
         as a(symbol, timeframe, "timestamp", open, high, low, close, volume,
              expected_open, expected_high, expected_low, expected_close, expected_volume, position)
 ), stored as materialized (
-    -- In the order of the key, as all writers lock them, so that two corrections never deadlock. A row that another correction
-    -- holds is waited for, and is then read as that correction leaves it.
-    select a.position, c.open, c.high, c.low, c.close, c.volume
-    from asked a
-        join market_data_candles c
-            on c.symbol = a.symbol and c.timeframe = a.timeframe and c."timestamp" = a."timestamp"
-    order by a.symbol collate "C", a.timeframe collate "C", a."timestamp"
-    for update of c
+    {stored}
 ), judged as materialized (
     select a.*, s.open as was_open, s.high as was_high, s.low as was_low, s.close as was_close, s.volume as was_volume,
            case
@@ -30,13 +23,7 @@ with asked as (
            end as outcome
     from asked a left join stored s on s.position = a.position
 ), amended as (
-    update market_data_candles c
-    set open = j.open, high = j.high, low = j.low, close = j.close, volume = j.volume
-    from judged j
-    where c.symbol = j.symbol and c.timeframe = j.timeframe and c."timestamp" = j."timestamp"
-      and j.outcome = 'amended'
-      and not exists (select from judged refused where refused.outcome in ('missing', 'other'))
-    returning j.position
+    {amended}
 ), recorded as (
     insert into market_data_changes (actor, kind, symbol, timeframe, first, last, candles, reason, detail)
     select $14, 'correction', j.symbol, j.timeframe, min(j."timestamp"), max(j."timestamp"), count(*), $15,

@@ -3,8 +3,7 @@
 with {rows}, confirmed as materialized (
     select 1 from summary where digest = $6 and closed + forming between 1 and $5 - 1
 ), removed as (
-    delete from market_data_candles c using closed
-    where c.symbol = closed.symbol and c.timeframe = closed.timeframe and c."timestamp" = closed."timestamp"
+    delete from market_data_candles c {closed}
       and exists (select from confirmed)
 ), removed_forming as (
     delete from market_data_live_candles l using forming
@@ -14,11 +13,7 @@ with {rows}, confirmed as materialized (
     insert into market_data_changes (actor, kind, symbol, timeframe, first, last, candles, reason, detail)
     select $7, $8, $1, $2, s.first, s.last, s.closed + s.forming, $9,
            case when s.closed + s.forming <= $10 then jsonb_build_object('before', (
-               select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-                          'timestamp', (extract(epoch from r."timestamp") * 1000)::bigint, 'open', r.open, 'high', r.high,
-                          'low', r.low, 'close', r.close, 'volume', r.volume,
-                          'complete', case when r.place = 1 then false end)) order by r."timestamp", r.place)
-               from rows r)) else '{}' end
+               {values})) else '{}' end
     from summary s where exists (select from confirmed)
     returning id
 )
