@@ -308,7 +308,7 @@ fn bare_stop(market: &Market, [middle, upper, lower]: &[Column; 3], index: &[f64
     let mut account = Account::new();
     // The position in units of the price, the price of its stop, and the value that the last bar ended with.
     let (mut position, mut stop_price, mut last) = (0.0, 0.0, 0.0);
-    // What the last close has ordered: a side, or 0 to leave.
+    // The order of the last close: a side, or 0 to leave, and the distance of the stop.
     let mut order: Option<(f64, f64)> = None;
     let prices = market.open().iter().zip(market.high()).zip(market.low()).zip(market.close());
     let bands = middle.iter().zip(upper.iter()).zip(lower.iter()).zip(index.iter().zip(range));

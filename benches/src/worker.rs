@@ -19,7 +19,7 @@ pub struct Worker {
     answers: BufReader<ChildStdout>,
 }
 
-/// What a command has done.
+/// The work of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Work {
     pub seconds: f64,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use hyper::StatusCode;
 
-use super::research::{crossings, in_turn, researching, store};
+use super::research::{crossings, researching, store};
 use super::{Bench, Contender, batches};
 use crate::bare::SqliteBatches;
 use crate::candles::{Random, TIMEFRAME, beginning, symbol};

@@ -8,7 +8,7 @@ const SEEDS: u64 = 50;
 /// The trials of each search by the two methods that learn.
 const TPE_TRIALS: usize = 200;
 const GENETIC_TRIALS: usize = 400;
-/// What a method may fall behind Optuna, as a part of what Optuna gains over points at random.
+/// The maximum that a method may be behind Optuna, as a part of what Optuna gains over points at random.
 const MAX_SHORTFALL: f64 = 0.05;
 /// Points and objectives that Optuna's TPE found; tests/oracle/searches.py writes them.
 const OPTUNA: &str = include_str!("optuna.csv");
