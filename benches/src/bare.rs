@@ -195,3 +195,36 @@ impl Client for SqliteBatches {
         true
     }
 }
+
+/// Fetches pages of a SQLite file and reads every column of their rows.
+pub struct SqlitePages<P> {
+    connection: rusqlite::Connection,
+    places: P,
+    candles: i64,
+}
+
+impl<P> SqlitePages<P> {
+    pub fn new(path: &std::path::Path, places: P, candles: i64) -> Self {
+        Self { connection: rusqlite::Connection::open(path).unwrap(), places, candles }
+    }
+}
+
+impl<P: Iterator<Item = Place> + Send + 'static> Client for SqlitePages<P> {
+    async fn step(&mut self) -> bool {
+        const SELECT: &str = "
+            select timestamp, open, high, low, close, volume from market_data_candles
+            where symbol = ?1 and timeframe = ?2 and timestamp < ?3 order by timestamp desc limit ?4";
+        let Some((symbol, before)) = self.places.next() else { return false };
+        tokio::task::block_in_place(|| {
+            let mut select = self.connection.prepare_cached(SELECT).unwrap();
+            let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(i64, [String; 4], i64)> {
+                Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?], row.get(5)?))
+            };
+            let rows = select.query_map((symbol, TIMEFRAME, before.timestamp_millis(), self.candles), row).unwrap();
+            let page: Vec<_> = rows.map(Result::unwrap).collect();
+            assert_eq!(page.len() as i64, self.candles);
+            std::hint::black_box(page);
+        });
+        true
+    }
+}

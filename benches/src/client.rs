@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::answer::Answer;
 use crate::candles::{self, Candle};
-use crate::contract::{KEY, Prepared, TOKEN};
+use crate::contract::{KEY, Prepared, RESEARCH_KEY, TOKEN};
 
 /// Room for the largest page.
 const WHOLE_PAGE: usize = 4 * 1024 * 1024;
@@ -54,6 +54,25 @@ pub fn list_again(query: &str, tag: &str) -> Prepared {
 /// A request for the newest candles of the series that `query` selects.
 pub fn latest(query: &str) -> Prepared {
     read("/api/v1/latest", query, "")
+}
+
+/// A request for a page of research.
+pub fn research(path: &str) -> Prepared {
+    Bytes::from(format!("GET {path} HTTP/1.1\r\nhost: bench\r\nx-api-key: {RESEARCH_KEY}\r\n\r\n"))
+}
+
+/// A post to a route of research.
+pub fn post_research(path: &str, body: &str) -> Prepared {
+    let length = body.len();
+    Bytes::from(format!(
+        "POST {path} HTTP/1.1\r\nhost: bench\r\nx-api-key: {RESEARCH_KEY}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    ))
+}
+
+/// A request to cancel a job.
+pub fn cancel(job: &str) -> Prepared {
+    Bytes::from(format!("DELETE /api/v1/jobs/{job} HTTP/1.1\r\nhost: bench\r\nx-api-key: {RESEARCH_KEY}\r\n\r\n"))
 }
 
 fn get_with(query: &str, header: &str) -> Prepared {
@@ -107,6 +126,11 @@ impl Connection {
     pub async fn send_expecting(&mut self, request: &Prepared, expected: StatusCode) {
         self.send(request).await.unwrap();
         self.expect(expected);
+    }
+
+    /// The body of the last answer, or the end of one that is longer than the buffer.
+    pub fn body(&self) -> &[u8] {
+        self.answer.body()
     }
 
     /// Panics with the body of the last answer, unless it has this status.

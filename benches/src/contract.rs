@@ -7,6 +7,9 @@ pub const KEY: &str = "bench-key-0123456789abcdef0123456789abcdef";
 /// The token that may read.
 pub const TOKEN: &str = "bench-token-fedcba9876543210fedcba9876543210";
 
+/// The key that may start jobs.
+pub const RESEARCH_KEY: &str = "bench-research-0123456789abcdef0123456789abc";
+
 /// The bytes of a request, which can be sent any number of times.
 pub type Prepared = Bytes;
 

@@ -22,6 +22,34 @@ pub fn run<L>(address: SocketAddr, lists: impl IntoIterator<Item = L>, expected:
 where
     L: IntoIterator<Item = Prepared>,
 {
+    drive(address, lists, expected, length, None)
+}
+
+/// As [`run`], with the time that each answer took.
+pub fn run_timed<L>(
+    address: SocketAddr,
+    lists: impl IntoIterator<Item = L>,
+    expected: StatusCode,
+    length: Duration,
+) -> (Done, Vec<Duration>)
+where
+    L: IntoIterator<Item = Prepared>,
+{
+    let mut times = Vec::new();
+    let done = drive(address, lists, expected, length, Some(&mut times));
+    (done, times)
+}
+
+fn drive<L>(
+    address: SocketAddr,
+    lists: impl IntoIterator<Item = L>,
+    expected: StatusCode,
+    length: Duration,
+    mut times: Option<&mut Vec<Duration>>,
+) -> Done
+where
+    L: IntoIterator<Item = Prepared>,
+{
     // The caller is a task, whose thread this takes for as long as it runs.
     tokio::task::block_in_place(|| {
         let mut poll = Poll::new().unwrap();
@@ -39,6 +67,9 @@ where
                 // The next answer is not waited for here, because it comes with an event of its own.
                 if connection.advance(expected) {
                     steps += 1;
+                    if let Some(times) = &mut times {
+                        times.push(connection.began.elapsed());
+                    }
                     if start.elapsed() >= length || !connection.next() {
                         open -= 1;
                     }
@@ -54,6 +85,8 @@ struct Connection<R> {
     requests: R,
     /// The part of the request that is not sent yet. `None` between the last answer and the end of the run.
     request: Option<Prepared>,
+    /// The time at which the last request was begun.
+    began: Instant,
     answer: Answer,
 }
 
@@ -64,13 +97,14 @@ impl<R: Iterator<Item = Prepared>> Connection<R> {
         stream.set_nonblocking(true).unwrap();
         let mut stream = TcpStream::from_std(stream);
         poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).unwrap();
-        Self { stream, requests, request: None, answer: Answer::new() }
+        Self { stream, requests, request: None, began: Instant::now(), answer: Answer::new() }
     }
 
     /// Begins the next request; false if there is none left.
     fn next(&mut self) -> bool {
         self.answer.clear();
         self.request = self.requests.next();
+        self.began = Instant::now();
         self.send();
         self.request.is_some()
     }

@@ -33,13 +33,17 @@ mod process;
 mod redis_server;
 mod rows;
 mod service;
+mod strategies;
 mod table;
+mod worker;
 
 use plan::Plan;
 
 /// The argument that makes this program the bare server, which hot pages are compared with. It runs in its own process,
 /// because the service does, too.
 const BARE_SERVER: &str = "bare-server";
+/// The argument that makes this program do work on strategies, in a process whose memory is measured.
+const WORKER: &str = "worker";
 
 #[tokio::main]
 async fn main() {
@@ -48,6 +52,11 @@ async fn main() {
         && first == BARE_SERVER
     {
         return bare_server::serve(page.as_ref(), coding).await;
+    }
+    if let [first, candles] = &arguments[..]
+        && first == WORKER
+    {
+        return strategies::serve(candles.as_ref());
     }
     let plan = Plan::from_environment();
     let chosen = plan.chosen(&rows::NAMES);

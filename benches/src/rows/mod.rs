@@ -5,12 +5,14 @@ mod export;
 mod growth;
 mod import;
 mod ingest;
+mod jobs;
 mod latest;
 mod limits;
 mod mixed;
 mod process;
 mod read;
 mod resample;
+mod research;
 mod series;
 
 use std::net::SocketAddr;
@@ -28,7 +30,7 @@ use crate::service::Service;
 use crate::table::{INFLUX, Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 42] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -62,6 +64,15 @@ pub const NAMES: [&str; 33] = [
     "mixed-10",
     "growth",
     "client",
+    "research-sweep",
+    "research-stops",
+    "research-threads",
+    "research-backtest",
+    "research-load",
+    "research-pages",
+    "research-jobs",
+    "research-beside",
+    "research-beside-all",
 ];
 
 /// The programs and databases that every row needs.
@@ -241,6 +252,15 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "mixed-10" => mixed::ten_times_as_fast(bench).await,
         "client" => client::measure(bench),
         "growth" => growth::measure(bench).await,
+        "research-sweep" => research::sweep(bench).await,
+        "research-stops" => research::stops(bench).await,
+        "research-threads" => research::threads(bench).await,
+        "research-backtest" => research::backtest(bench).await,
+        "research-load" => research::load(bench).await,
+        "research-pages" => research::pages(bench).await,
+        "research-jobs" => jobs::jobs(bench).await,
+        "research-beside" => jobs::beside_some(bench).await,
+        "research-beside-all" => jobs::beside_all(bench).await,
         _ => process::size(),
     }
 }
