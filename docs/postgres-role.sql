@@ -21,7 +21,8 @@ grant select, insert, update on market_data_newest_candles to candlewick_service
 grant select, insert on market_data_changes to candlewick_service;
 grant usage on sequence market_data_changes_id_seq to candlewick_service;
 grant select, insert, update, delete on research_jobs, research_items, research_files to candlewick_service;
-grant select, insert, update, delete on webhook_events to candlewick_service;
+grant select, insert, update, delete on research_signals to candlewick_service;
+grant select, insert, update, delete on webhook_events, webhook_marks, webhook_feeds to candlewick_service;
 -- The sequence of market_data_candles.id, if the table has one, under whatever name an adopted table gave it.
 do $$
 declare
@@ -45,4 +46,7 @@ create policy candlewick_service_login on market_data_changes to candlewick_serv
 create policy candlewick_service_login on research_jobs to candlewick_service using (true) with check (true);
 create policy candlewick_service_login on research_items to candlewick_service using (true) with check (true);
 create policy candlewick_service_login on research_files to candlewick_service using (true) with check (true);
+create policy candlewick_service_login on research_signals to candlewick_service using (true) with check (true);
 create policy candlewick_service_login on webhook_events to candlewick_service using (true) with check (true);
+create policy candlewick_service_login on webhook_marks to candlewick_service using (true) with check (true);
+create policy candlewick_service_login on webhook_feeds to candlewick_service using (true) with check (true);

@@ -35,7 +35,7 @@ use crate::research::{Jobs, Research, StartError};
 use crate::retention;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
-use crate::webhook;
+use crate::webhook::{self, Flusher, Watched};
 
 /// The time for which new connections are still accepted after the signal to stop, while `/health` reports it, so that
 /// nothing is refused that a proxy sends before it has noticed.
@@ -59,6 +59,8 @@ pub struct App {
     /// Works on jobs, and ends soon after the service begins to stop.
     worker: JoinHandle<()>,
     upkeep: JoinSet<()>,
+    /// Lets the webhook store what it knows of in memory alone.
+    webhook: Option<Flusher>,
     stopping: CancellationToken,
     ready: watch::Receiver<bool>,
     reloader: Reloader,
@@ -164,8 +166,9 @@ impl App {
         let states = (ready.clone(), stopping.clone());
         let (for_retention, live_clock) = (clock.clone(), clock.clone());
         let (service_clock, webhook_clock) = (clock.clone(), clock.clone());
-        let watched = query.clone();
+        let webhook_query = query.clone();
         let research = Research::start(&config.research, store.clone(), clock.clone())?;
+        let signal_watch = config.research.signals.as_deref().map(|setting| research.watch(setting)).transpose()?;
         let maintenance = Maintenance::new(store.clone(), clock);
         let live = Live::new(store.clone(), live_clock, &config.limits, stopping.clone());
         let jobs = Jobs::new(store.clone(), research.clone(), config.jobs, stopping.clone());
@@ -179,6 +182,10 @@ impl App {
             upkeep.spawn(live.clone().exchange_hints(ready.clone()));
         }
         upkeep.spawn(live.follow());
+        if let Some(watch) = signal_watch {
+            let watched = watch.run(ready.clone());
+            upkeep.spawn(async move { match watched.await {} });
+        }
         upkeep.spawn(research.maintain());
         upkeep.spawn(jobs.clone().maintain(ready.clone()));
         let worker = tokio::spawn(jobs.work(ready.clone()));
@@ -211,9 +218,14 @@ impl App {
                 std::future::pending::<()>().await;
             });
         }
+        let mut flusher = None;
         if let Some(webhook) = config.webhook.clone().filter(|_| serves) {
-            let parts = (store.clone(), ingest.clone(), watched);
-            let run = Box::pin(webhook::run(webhook, parts, webhook_clock, ready.clone()));
+            let watched =
+                Watched { signals: config.research.signals.is_some(), jobs: !config.research_keys.is_empty() };
+            let (handle, flush) = Flusher::new();
+            flusher = Some(handle);
+            let parts = (store.clone(), ingest.clone(), webhook_query);
+            let run = Box::pin(webhook::run((webhook, watched), parts, webhook_clock, ready.clone(), flush));
             upkeep.spawn(async move {
                 run.await;
                 std::future::pending::<()>().await;
@@ -232,6 +244,7 @@ impl App {
             housekeeping,
             worker,
             upkeep,
+            webhook: flusher,
             stopping,
             ready,
             reloader,
@@ -314,6 +327,8 @@ impl App {
             public.drain().await;
         }
         self.housekeeping.abort();
+        // Before the store has been reached there is nothing to be stored.
+        let webhook = self.webhook.take().filter(|_| *self.ready.borrow());
         let worker = &mut self.worker;
         let written = async {
             // Until here a job has had the time to be left to others.
@@ -322,6 +337,9 @@ impl App {
             }
             self.ingest.close().await;
             self.ingest.leave_newest().await;
+            if let Some(webhook) = webhook {
+                webhook.flush().await;
+            }
             self.store.close().await;
         };
         if timeout(CLOSE_TIMEOUT, written).await.is_err() {

@@ -15,7 +15,7 @@ use crate::errors;
 use crate::healthcheck::{ask, own_url};
 use crate::http::middleware::shared_limits;
 use crate::http::net::{listener, tls};
-use crate::research::Strategies;
+use crate::research::{self, Strategies};
 use crate::store::{Finding, Findings, Severity, Store};
 
 /// The maximum time for inspecting the database.
@@ -78,11 +78,24 @@ fn settings(variables: &Variables, examined: &Examined) -> Findings {
         let names = variables.ignored().join(", ");
         findings.fine(".env", format!("holds names that are not settings, perhaps for other programs: {names}"));
     }
-    if let Err(error) = Strategies::read(examined.config.research.strategies_dir.as_deref()) {
-        findings.must_change("strategies", error.to_string());
+    let research = &examined.config.research;
+    let mut watched = None;
+    match Strategies::read(research.strategies_dir.as_deref()) {
+        Ok(strategies) => match research::watched_signals(research.signals.as_deref(), &strategies) {
+            Ok(signals) => watched = signals,
+            Err(error) => findings.must_change("signals", error.to_string()),
+        },
+        Err(error) => findings.must_change("strategies", error.to_string()),
     }
     if findings.0.is_empty() {
         findings.fine("setting", "each value can be used, and no name looks misspelt");
+    }
+    match watched {
+        Some(signals) if research.threads == 0 => {
+            findings.warn("signals", format!("{signals}, but not by this replica, because RESEARCH_THREADS is 0"));
+        }
+        Some(signals) => findings.fine("signals", signals),
+        None => {}
     }
     findings
 }

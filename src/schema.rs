@@ -18,6 +18,8 @@ const DATE: &str = r"^[0-9]{4}-[01][0-9]-[0-3][0-9]$";
 const BROKER_DATE: &str = r"^[0-9]{4}\.[01][0-9]\.[0-3][0-9]$";
 /// A timeframe's name and a symbol. `Timeframe::parse` accepts other spellings too.
 const SERIES: &str = r"^(M([1-6]|10|12|15|20|30)|H([1-468]|12)|D1|W1|MN1):\S(.{0,62}\S)?$";
+/// An opening time in epoch milliseconds and a series.
+const PLACE: &str = r"^-?[0-9]{1,13}:(M([1-6]|10|12|15|20|30)|H([1-468]|12)|D1|W1|MN1):\S(.{0,62}\S)?$";
 /// A zone or an offset, with or without a time of day. A pattern cannot say which zones there are.
 const ALIGNMENT: &str =
     r"^([A-Za-z][A-Za-z0-9_+/-]*|[+-](0[0-9]|1[0-3]):(00|15|30|45)|[+-]14:00)(@([01][0-9]|2[0-3]):[0-5][0-9])?$";
@@ -61,6 +63,10 @@ pub struct WeekParameter;
 #[derive(Debug)]
 pub struct SeriesAfter;
 
+/// The parameter `after` of the history of signals.
+#[derive(Debug)]
+pub struct SignalAfter;
+
 /// A parameter that is `true` or `false`.
 #[derive(Debug)]
 pub struct Switch;
@@ -74,6 +80,12 @@ impl PartialSchema for Switch {
 impl PartialSchema for SeriesAfter {
     fn schema() -> RefOr<Schema> {
         string().pattern(Some(SERIES)).into()
+    }
+}
+
+impl PartialSchema for SignalAfter {
+    fn schema() -> RefOr<Schema> {
+        string().pattern(Some(PLACE)).into()
     }
 }
 
@@ -117,6 +129,7 @@ impl PartialSchema for WeekParameter {
 impl ToSchema for AlignParameter {}
 impl ToSchema for WeekParameter {}
 impl ToSchema for SeriesAfter {}
+impl ToSchema for SignalAfter {}
 impl ToSchema for Switch {}
 impl ToSchema for SymbolParameter {}
 impl ToSchema for TimeframeParameter {}

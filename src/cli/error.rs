@@ -73,7 +73,7 @@ impl CommandError {
             )
             | Self::App(
                 AppError::Certificate(_)
-                | AppError::Research(StartError::Strategies(_))
+                | AppError::Research(StartError::Strategies(_) | StartError::Signals(_))
                 | AppError::Store(StoreError::Misconfigured(_) | StoreError::Denied(_)),
             ) => true,
             Self::History(error) => error.must_change(),

@@ -83,7 +83,7 @@ pub struct Config {
     pub limits: Limits,
     /// The ages beyond which candles are deleted.
     pub retention: Retention,
-    /// The webhook that events about conflicts, changes and stale feeds go to, if there is one.
+    /// The webhook that events about candles, feeds, signals and jobs go to, if there is one.
     pub webhook: Option<WebhookConfig>,
     /// The descriptions of symbols for charts.
     pub symbols: Symbols,

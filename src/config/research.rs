@@ -23,6 +23,8 @@ pub struct ResearchConfig {
     pub memory_bytes: u64,
     /// The folder of the user's own strategies, if there is one.
     pub strategies_dir: Option<PathBuf>,
+    /// The signals whose history is kept, as the query string of `/api/v1/signals.csv`. It is parsed where strategies are known.
+    pub signals: Option<String>,
 }
 
 impl Reader<'_> {
@@ -31,6 +33,7 @@ impl Reader<'_> {
             threads: self.size("RESEARCH_THREADS", default_threads(), 0..=MAX_THREADS),
             memory_bytes: self.parsed("RESEARCH_MEMORY", DEFAULT_MEMORY_BYTES, memory),
             strategies_dir: self.variables.get("STRATEGIES_DIR").map(PathBuf::from),
+            signals: self.variables.get("SIGNALS").map(str::to_owned),
         }
     }
 }

@@ -42,7 +42,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// All variables, in the order in which `--help` prints them.
-pub const VARIABLES: [Variable; 49] = [
+pub const VARIABLES: [Variable; 50] = [
     secret("DATABASE_URL", "sqlite://candlewick.db", "sqlite://PATH or postgres://…; required outside development"),
     plain("DATABASE_MAX_CONNECTIONS", "10", "size of the connection pool"),
     secret("DATABASE_READ_URL", "", "postgres://… of a standby of DATABASE_URL, which then answers most reads"),
@@ -109,7 +109,7 @@ pub const VARIABLES: [Variable; 49] = [
         "",
         "ages beyond which candles are deleted, by timeframe, such as M1:2y,M5:18mo; all candles stay if empty",
     ),
-    secret("WEBHOOK_URL", "", "URL that conflicts, corrections, deletions and stale feeds are posted to"),
+    secret("WEBHOOK_URL", "", "URL that events about candles, feeds, signals and jobs are posted to"),
     secret(
         "WEBHOOK_SECRET",
         "",
@@ -121,6 +121,11 @@ pub const VARIABLES: [Variable; 49] = [
         "STRATEGIES_DIR",
         "",
         "folder of strategies of your own, each in a .toml or .json file, beside the catalogue",
+    ),
+    plain(
+        "SIGNALS",
+        "",
+        "signals whose history is kept, such as symbols=EURUSD,XAUUSD&timeframe=H1&strategies=ema-cross,donchian",
     ),
     plain("SYMBOLS_FILE", "", "JSON file with names, types, exchanges and sessions of symbols, for TradingView charts"),
     plain(

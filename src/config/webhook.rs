@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{SecretBox, SecretString};
+use ureq::http::Uri;
 use url::Url;
 
 use super::reader::Reader;
@@ -65,13 +66,15 @@ impl Reader<'_> {
     }
 }
 
-/// Errors quote nothing, because the URL may hold a token.
+/// The address as requests take it: encoded, because people write letters that a request line may not hold. Errors quote nothing,
+/// because the URL may hold a token.
 fn webhook_url(text: &str) -> Result<SecretString, String> {
     let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-    match url {
-        Some(_) => Ok(SecretString::from(text)),
-        None => Err("must be the URL that events are posted to, such as https://hooks.example.com/candles".to_owned()),
-    }
+    // The client of HTTP has rules of its own, which an event must not be the first to meet.
+    let url = url.map(String::from).filter(|url| url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some()));
+    url.map(SecretString::from).ok_or_else(|| {
+        "must be the URL that events are posted to, such as https://hooks.example.com/candles".to_owned()
+    })
 }
 
 fn webhook_secret(text: &str) -> Result<WebhookSecret, String> {

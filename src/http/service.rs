@@ -208,6 +208,7 @@ fn api() -> (OpenApiRouter<AppState>, Guards) {
         .routes(routes!(backtests::post))
         .routes(routes!(signals::post))
         .routes(routes!(signals::csv))
+        .routes(routes!(signals::history))
         .routes(routes!(export::csv))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::QueryError;
 use super::selection::{END_MILLISECOND, FIRST_MILLISECOND, Parameters, parse_limit};
-use crate::store::{Direction, Range, SeriesKey, Store, StoreError};
+use crate::store::{Direction, Range, SeriesKey, SeriesVersion, Store, StoreError};
 use crate::telemetry::spans::spawn_blocking;
 use crate::validation::FieldError;
 use candle::{EpochUnit, Rule, Symbol, Timeframe, ValueError, parse_bound};
@@ -27,6 +27,9 @@ pub(super) const DEFAULT_ZONE: &str = "America/New_York";
 /// The time for which a learned week is kept, and the maximum number of kept ones. Each takes some 30 KiB.
 const LEARNED_WEEK_TTL: Duration = Duration::from_hours(1);
 const MAX_LEARNED_WEEKS_KEPT: usize = 64;
+/// The time for which it is kept that a series has too little history, unless this process writes to the series. It is shorter,
+/// because an import by another process changes that at once.
+const TOO_LITTLE_TTL: Duration = Duration::from_mins(10);
 
 /// The periods in which candles are expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,7 +284,7 @@ impl SeriesPeriods {
         for opened in openings {
             presence.add(*opened, &mut grid);
         }
-        presence.learned().map_err(|weeks| QueryError::TooLittleHistory { weeks, needed: MIN_LEARNED_WEEKS })
+        presence.learned().map_err(too_little)
     }
 }
 
@@ -306,8 +309,29 @@ impl LearnedSession {
 
 /// A series, and the zone of its week.
 type SessionKey = (SeriesKey, String);
-/// A learned week, and the time at which it was learned.
-type KeptSession = (Instant, Arc<LearnedSession>);
+/// A learned week, or the number of weeks with candles if it is too small.
+type Learned = Result<Arc<LearnedSession>, u32>;
+
+/// Something that was learned.
+#[derive(Debug, Clone)]
+struct KeptSession {
+    /// The time at which it was learned.
+    at: Instant,
+    /// The version of the series before it was.
+    version: SeriesVersion,
+    learned: Learned,
+}
+
+impl KeptSession {
+    fn ttl(&self) -> Duration {
+        if self.learned.is_ok() { LEARNED_WEEK_TTL } else { TOO_LITTLE_TTL }
+    }
+
+    /// True if it still counts for a series with this version. A week stays what it was for an hour, whatever is written.
+    fn counts(&self, version: SeriesVersion) -> bool {
+        self.at.elapsed() < self.ttl() && (self.learned.is_ok() || self.version == version)
+    }
+}
 
 /// The learned weeks of the last hour. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -327,33 +351,46 @@ impl LearnedSessions {
         page_candles: usize,
     ) -> Result<Arc<LearnedSession>, QueryError> {
         let name = (key.clone(), zone.to_string());
-        if let Some(kept) = self.kept(&name) {
-            return Ok(kept);
+        let version = store.series_version(&key.symbol, key.timeframe);
+        if let Some(kept) = self.kept(&name, version) {
+            return outcome(kept);
         }
         let _learning = self.learning.lock().await;
-        if let Some(kept) = self.kept(&name) {
-            return Ok(kept);
+        if let Some(kept) = self.kept(&name, version) {
+            return outcome(kept);
         }
         let openings = openings(store, key, (learned_since(now), now), page_candles).await?;
         let (timeframe, zone) = (key.timeframe, zone.clone());
         let learn = move || {
             let months = || StoreError::internal("months have no place in the week");
             let periods = SeriesPeriods::new(timeframe, &zone, &openings).ok_or_else(months)?;
-            let week = periods.learn(now, &openings)?.week;
-            Ok::<_, QueryError>(Arc::new(LearnedSession { week, periods }))
+            match periods.learn(now, &openings) {
+                Ok(learned) => Ok(Ok(Arc::new(LearnedSession { week: learned.week, periods }))),
+                Err(QueryError::TooLittleHistory { weeks, .. }) => Ok(Err(weeks)),
+                Err(error) => Err(error),
+            }
         };
-        let session = spawn_blocking(learn).await.map_err(StoreError::internal)??;
+        let learned: Learned = spawn_blocking(learn).await.map_err(StoreError::internal)??;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, (learned, _)| learned.elapsed() < LEARNED_WEEK_TTL);
+        kept.retain(|_, kept| kept.at.elapsed() < kept.ttl());
         if kept.len() < MAX_LEARNED_WEEKS_KEPT {
-            kept.insert(name, (Instant::now(), Arc::clone(&session)));
+            kept.insert(name, KeptSession { at: Instant::now(), version, learned: learned.clone() });
         }
-        Ok(session)
+        drop(kept);
+        outcome(learned)
     }
 
-    fn kept(&self, name: &SessionKey) -> Option<Arc<LearnedSession>> {
+    fn kept(&self, name: &SessionKey, version: SeriesVersion) -> Option<Learned> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (learned, session) = kept.get(name)?;
-        (learned.elapsed() < LEARNED_WEEK_TTL).then(|| Arc::clone(session))
+        let session = kept.get(name).filter(|session| session.counts(version))?;
+        Some(session.learned.clone())
     }
+}
+
+fn outcome(learned: Learned) -> Result<Arc<LearnedSession>, QueryError> {
+    learned.map_err(too_little)
+}
+
+fn too_little(weeks: u32) -> QueryError {
+    QueryError::TooLittleHistory { weeks, needed: MIN_LEARNED_WEEKS }
 }

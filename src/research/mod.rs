@@ -7,9 +7,10 @@
 //! 5. [`numbers`]: how numbers are written.
 //! 6. [`pages`]: the answers about strategies.
 //! 7. [`mod@backtest`] and [`mod@signals`]: one run, and the view of today, kept for a moment by [`answers`].
-//! 8. [`viewer`]: whose jobs a caller sees.
-//! 9. [`jobs`]: searches that go on in the background.
-//! 10. [`command`]: the commands that list, print and test strategies.
+//! 8. [`signal_watch`] and [`signal_history`]: the signals that are watched, and pages of their history.
+//! 9. [`viewer`]: whose jobs a caller sees.
+//! 10. [`jobs`]: searches that go on in the background.
+//! 11. [`command`]: the commands that list, print and test strategies.
 
 mod answers;
 mod backtest;
@@ -20,6 +21,8 @@ mod jobs;
 pub(crate) mod numbers;
 mod pages;
 pub(crate) mod requests;
+mod signal_history;
+mod signal_watch;
 mod signals;
 mod strategies;
 mod threads;
@@ -44,11 +47,14 @@ use answers::{Answer, Answers};
 use backtest::BacktestRequest;
 use columns::Columns;
 use pages::StrategyPages;
-use signals::{Signals, SignalsRequest, SymbolError};
+use signal_watch::SignalWatch;
+use signals::{Signals, SignalsRequest, SymbolError, SymbolSignal};
 
 pub(crate) use command::{BacktestFlags, PineFlags, StrategiesFlags, backtest, pine, strategies as list};
 pub(crate) use jobs::{Jobs, JobsError, JobsQuery, JobsState, ResultsFormat, Started};
 pub(crate) use pages::StrategyPage;
+pub(crate) use signal_history::SignalsPage;
+pub(crate) use signal_watch::watched_signals;
 pub(crate) use strategies::Strategies;
 pub(crate) use threads::Threads;
 pub(crate) use viewer::Viewer;
@@ -126,6 +132,9 @@ pub enum StartError {
     /// Files of strategies cannot be used; the text has a line for each fault.
     #[error("{0}")]
     Strategies(String),
+    /// The setting of the signals that are watched cannot be used; the text shows one that can.
+    #[error("{0}")]
+    Signals(String),
     /// The system starts no more threads.
     #[error("cannot start the threads of research")]
     Threads(#[from] ThreadPoolBuildError),
@@ -171,6 +180,14 @@ impl Research {
             answers: Answers::default(),
             memory_bytes: config.memory_bytes,
         })))
+    }
+
+    /// The watch of the signals that a setting names.
+    ///
+    /// # Errors
+    /// [`StartError::Signals`] when it names none, or an unknown strategy.
+    pub(crate) fn watch(&self, setting: &str) -> Result<SignalWatch, StartError> {
+        SignalWatch::new(setting, self.clone()).map_err(StartError::Signals)
     }
 
     /// Removes what is too old to answer a request. Never returns.
@@ -270,6 +287,21 @@ impl Research {
             Ok(Answer { body: signals.csv().into(), skipped: skipped(signals.errors()) })
         };
         self.0.answers.get((format!("csv {}", request.canonical()), self.version_of(&request)), Box::pin(csv)).await
+    }
+
+    /// A page of the history of the signals that are watched.
+    ///
+    /// # Errors
+    /// When the parameters are invalid, or the store cannot be read.
+    pub(crate) async fn signal_history(&self, query: &str) -> Result<SignalsPage, ResearchError> {
+        signal_history::page(query, &self.0.store).await
+    }
+
+    /// The signals of the symbols of a request, and the symbols that have none.
+    async fn outcomes(&self, request: &SignalsRequest) -> Result<(Vec<SymbolSignal>, Vec<SymbolError>), ResearchError> {
+        let _turn = self.turn().await?;
+        let parts = (&self.0.store, &self.0.columns, &self.0.threads);
+        signals::outcomes(request, parts, self.0.clock.now().millis()).await
     }
 
     async fn ask(&self, request: &SignalsRequest) -> Result<Signals, ResearchError> {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use research::signal::{DEFAULT_STRATEGIES, HISTORY_BARS, TodaysSignal, Vote, todays_signal};
 use research::{Cache, Parameters, Settings, Side, Strategy};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use url::form_urlencoded;
 
 use super::body::{self, Faults, Object};
 use super::columns::{Columns, ColumnsRequest, Loaded};
@@ -114,6 +115,34 @@ impl SignalsRequest {
         Self { symbols, timeframe, strategies, settings: Settings::default() }.checked()
     }
 
+    /// Parses the setting of the signals that are watched, which is a query string that names symbols.
+    ///
+    /// # Errors
+    /// When it is not one, or names an unknown strategy.
+    pub(super) fn parse_setting(setting: &str, known: &Strategies) -> Result<Self, ResearchError> {
+        let names = ["symbols", "timeframe", "strategies"];
+        if let Some((name, _)) = form_urlencoded::parse(setting.as_bytes()).find(|(name, _)| !names.contains(&&**name))
+        {
+            let message = format!("{} is none of {}", name.escape_debug(), names.join(", "));
+            return Err(ResearchError::Invalid(message));
+        }
+        let request = Self::parse_query(setting, known)?;
+        if request.symbols().is_empty() {
+            return Err(ResearchError::Invalid("symbols is missing, which names the symbols to watch".to_owned()));
+        }
+        Ok(request)
+    }
+
+    /// The same request about some of its symbols.
+    pub(super) fn about(&self, symbols: Vec<Symbol>) -> Self {
+        Self { symbols: Some(symbols), ..self.clone() }
+    }
+
+    /// The ids of its strategies.
+    pub(super) fn strategy_ids(&self) -> impl Iterator<Item = &'static str> {
+        self.strategies.iter().map(|(strategy, _)| strategy.id())
+    }
+
     /// Refuses session rules on a timeframe of a day or longer.
     fn checked(self) -> Result<Self, ResearchError> {
         if let Some(timeframe) = self.timeframe {
@@ -135,7 +164,7 @@ impl SignalsRequest {
 
     /// A text that differs between requests with different answers.
     pub(super) fn canonical(&self) -> String {
-        let ids: Vec<_> = self.strategies.iter().map(|(strategy, _)| strategy.id()).collect();
+        let ids: Vec<_> = self.strategy_ids().collect();
         format!("{:?} {:?} {ids:?} {:?}", self.symbols, self.timeframe, self.settings)
     }
 
@@ -186,20 +215,27 @@ pub(crate) struct Signals {
     errors: Vec<SymbolError>,
 }
 
+/// The signal of a symbol.
 #[derive(Debug, Serialize)]
-struct SymbolSignal {
-    symbol: String,
-    timeframe: &'static str,
-    candle: i64,
-    close: Price,
-    signal: &'static str,
-    score: Number,
+pub(super) struct SymbolSignal {
+    pub(super) symbol: String,
+    #[serde(serialize_with = "timeframe_name")]
+    pub(super) timeframe: Timeframe,
+    pub(super) candle: i64,
+    pub(super) close: Price,
+    pub(super) signal: &'static str,
+    pub(super) score: Number,
     stale: bool,
-    votes: Vec<VoteAnswer>,
+    pub(super) votes: Vec<VoteAnswer>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn timeframe_name<S: Serializer>(timeframe: &Timeframe, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(timeframe.name())
 }
 
 #[derive(Debug, Serialize)]
-struct VoteAnswer {
+pub(super) struct VoteAnswer {
     strategy: String,
     position: &'static str,
     order: Option<&'static str>,
@@ -224,22 +260,10 @@ impl Signals {
     /// [`ResearchError::UnknownSeries`] if no symbol has a signal, and when the store cannot be read.
     pub(super) async fn ask(
         request: &SignalsRequest,
-        (store, columns, threads): (&Store, &Columns, &Threads),
+        parts: (&Store, &Columns, &Threads),
         now: i64,
     ) -> Result<Self, ResearchError> {
-        let series = series_of(request, store).await?;
-        let (candles, needed) = (request.candles()?, request.needed()?);
-        let at_once = threads.count().max(2);
-        let asker = Asker { request, columns, threads, candles, needed, now };
-        let outcomes = stream::iter(series).map(|asked| asker.ask(asked)).buffered(at_once);
-        let outcomes: Vec<Result<SymbolSignal, SymbolError>> = outcomes.try_collect().await?;
-        let (mut signals, mut errors) = (Vec::new(), Vec::new());
-        for outcome in outcomes {
-            match outcome {
-                Ok(signal) => signals.push(signal),
-                Err(error) => errors.push(error),
-            }
-        }
+        let (signals, errors) = outcomes(request, parts, now).await?;
         if signals.is_empty() && !errors.is_empty() {
             return Err(ResearchError::NoSignals(errors));
         }
@@ -261,7 +285,7 @@ impl Signals {
             };
             let cells = [
                 cell(&signal.symbol),
-                signal.timeframe.into(),
+                signal.timeframe.name().into(),
                 signal.candle.to_string().into(),
                 signal.close.text().into(),
                 signal.signal.into(),
@@ -275,6 +299,28 @@ impl Signals {
         }
         text
     }
+}
+
+/// Asks the strategies about each symbol at `now`, in epoch milliseconds. Returns the signals, and the symbols that have none.
+pub(super) async fn outcomes(
+    request: &SignalsRequest,
+    (store, columns, threads): (&Store, &Columns, &Threads),
+    now: i64,
+) -> Result<(Vec<SymbolSignal>, Vec<SymbolError>), ResearchError> {
+    let series = series_of(request, store).await?;
+    let (candles, needed) = (request.candles()?, request.needed()?);
+    let at_once = threads.count().max(2);
+    let asker = Asker { request, columns, threads, candles, needed, now };
+    let outcomes = stream::iter(series).map(|asked| asker.ask(asked)).buffered(at_once);
+    let outcomes: Vec<Result<SymbolSignal, SymbolError>> = outcomes.try_collect().await?;
+    let (mut signals, mut errors) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(signal) => signals.push(signal),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((signals, errors))
 }
 
 /// Asks about one symbol after the other.
@@ -319,7 +365,7 @@ impl SymbolSignal {
     fn of((symbol, timeframe): (String, Timeframe), signal: TodaysSignal, digits: u8, now: i64) -> Self {
         Self {
             symbol,
-            timeframe: timeframe.name(),
+            timeframe,
             candle: signal.candle,
             close: Price(signal.close, digits),
             signal: signal.advice.name(),
@@ -429,7 +475,10 @@ fn choose(stored: &[Timeframe], asked: Option<Timeframe>) -> Vec<Timeframe> {
 }
 
 /// The timeframes that are stored of each symbol.
-async fn stored(request: &SignalsRequest, store: &Store) -> Result<BTreeMap<Symbol, Vec<Timeframe>>, ResearchError> {
+pub(super) async fn stored(
+    request: &SignalsRequest,
+    store: &Store,
+) -> Result<BTreeMap<Symbol, Vec<Timeframe>>, ResearchError> {
     let mut symbols = request.symbols().to_vec();
     symbols.sort();
     let limit = crate::query::MAX_SERIES;

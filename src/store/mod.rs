@@ -15,6 +15,7 @@ mod precision;
 mod reading;
 mod resample;
 mod series;
+mod signals;
 pub mod sqlite;
 mod statistics;
 mod tails;
@@ -55,11 +56,12 @@ pub use jobs::{
     Lease, MAX_ATTEMPTS, NewFile, NewJob, SWEEP_ROWS, StoredFile,
 };
 pub use latest::{LatestCandle, LatestPage};
-pub use outbox::{ClaimedEvent, EVENT_RETENTION, NotedChange, OutboxEvent, Settlement};
+pub use outbox::{ClaimedEvent, EVENT_RETENTION, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
 pub use precision::Outliers;
 pub use reading::Reading;
 pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};
 pub use series::{Series, SeriesKey, SeriesPage, SeriesSelection};
+pub use signals::{NewSignal, SignalPlace, SignalsSelection, StoredSignal};
 pub use statistics::{CountedMonths, Month, MonthCount, NewestRows};
 pub use tails::{MAX_TAILS, RecordPlace, RecordedChange, RecordedChanges, SeriesTail};
 pub use versions::SeriesVersion;

@@ -1,9 +1,10 @@
 //! Events that wait for their delivery to a webhook, in the table `webhook_events`. An event is stored once, however many
-//! processes notice what it is about, and one process at a time tries to deliver it.
+//! processes notice what it is about, and one process at a time tries to deliver it. `webhook_marks` holds the times up to which
+//! there are events, and `webhook_feeds` what the last event about each feed said.
 
 use std::time::Duration;
 
-use super::{Database, Store, StoreError, either};
+use super::{Database, JobState, SeriesKey, Store, StoreError, either};
 
 /// The time for which delivered events and those that were given up are kept, so that none is stored a second time.
 pub const EVENT_RETENTION: Duration = Duration::from_hours(168);
@@ -28,6 +29,8 @@ pub struct ClaimedEvent {
     pub kind: String,
     /// JSON, as it is sent.
     pub body: String,
+    /// The series that it is about, as `TIMEFRAME:SYMBOL`, if it is about one.
+    pub series: Option<String>,
     /// The number of attempts, this one included.
     pub attempts: i32,
     /// Seconds since it was stored.
@@ -68,8 +71,36 @@ pub struct NotedChange {
     pub reason: String,
 }
 
+/// A job that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedJob {
+    /// Random.
+    pub id: String,
+    /// The name of the key that started it.
+    pub owner: String,
+    /// A name that people gave it.
+    pub name: Option<String>,
+    /// Done or failed.
+    pub state: JobState,
+    /// The time of its end, in epoch milliseconds.
+    pub finished: i64,
+}
+
+/// The content of the last event about a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldFeed {
+    /// The series.
+    pub key: SeriesKey,
+    /// False once the feed is fresh again.
+    pub is_stale: bool,
+    /// The time at which the newest candle was stored, in epoch milliseconds; `None` if there was no candle.
+    pub received: Option<i64>,
+    /// The number of events about the feed, this one included.
+    pub events: i64,
+}
+
 impl Store {
-    /// Stores events whose ids are not stored yet, and returns the number of these.
+    /// Stores events whose ids are not stored yet, and returns the number of these. They become due in their order.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -77,12 +108,13 @@ impl Store {
         self.measured("queue_events", async { either!(self, store => store.queue_events(events).await) }).await
     }
 
-    /// Takes the event that has been due for longest. For the time of `lease` no other process takes it.
+    /// Takes the event that has been due for longest, leaving out those about a series that is `busy`, as `TIMEFRAME:SYMBOL`. For the
+    /// time of `lease` no other process takes it.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn claim_event(&self, lease: Duration) -> Result<Option<ClaimedEvent>, StoreError> {
-        self.measured("claim_event", async { either!(self, store => store.claim_event(lease).await) }).await
+    pub async fn claim_event(&self, lease: Duration, busy: Vec<String>) -> Result<Option<ClaimedEvent>, StoreError> {
+        self.measured("claim_event", async { either!(self, store => store.claim_event(lease, busy).await) }).await
     }
 
     /// Notes the end of an attempt, unless another process has taken the event since.
@@ -103,20 +135,37 @@ impl Store {
         self.measured("prune_events", async { either!(self, store => store.prune_events(EVENT_RETENTION).await) }).await
     }
 
-    /// The bodies of the stored events of a kind, newest first, at most `most`.
+    /// The time up to which there are events about something of this kind, in epoch milliseconds, if it was noted before.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn events_of(&self, kind: &'static str, most: usize) -> Result<Vec<String>, StoreError> {
-        self.measured("events_of", async { either!(self, store => store.events_of(kind, most).await) }).await
+    pub async fn mark(&self, kind: &'static str) -> Result<Option<i64>, StoreError> {
+        self.measured("mark", async { either!(self, store => store.mark(kind).await) }).await
     }
 
-    /// The time at which the newest event of some kinds was stored, in epoch milliseconds, if any is stored.
+    /// Notes the time up to which there are events about something of this kind, in epoch milliseconds. It never moves back.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_mark(&self, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
+        self.measured("set_mark", async { either!(self, store => store.set_mark(kind, known_to).await) }).await
+    }
+
+    /// The content of the last event about each feed.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn newest_event(&self, kinds: [&'static str; 2]) -> Result<Option<i64>, StoreError> {
-        self.measured("newest_event", async { either!(self, store => store.newest_event(kinds).await) }).await
+    pub async fn told_feeds(&self) -> Result<Vec<ToldFeed>, StoreError> {
+        self.measured("told_feeds", async { either!(self, store => store.told_feeds().await) }).await
+    }
+
+    /// Stores an event about a feed together with what it says, and returns true, unless another process has stored one since
+    /// the number of the feed's events was read.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn tell_feed(&self, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+        self.measured("tell_feed", async { either!(self, store => store.tell_feed(told, event).await) }).await
     }
 
     /// The number of events that wait for their delivery.
@@ -135,12 +184,21 @@ impl Store {
         self.measured("now", async { either!(self, store => store.now().await) }).await
     }
 
-    /// The corrections and deletions since a time, in epoch milliseconds, in the order of times and numbers, at most `most`.
-    /// A change may become visible after others that have a later time.
+    /// The corrections and deletions after a place in the order of times, in epoch milliseconds, and numbers, at most `most`.
+    /// A change may become visible after others that have a later place.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn noted_changes(&self, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
-        self.measured("noted_changes", async { either!(self, store => store.noted_changes(since, most).await) }).await
+    pub async fn noted_changes(&self, after: (i64, i64), most: usize) -> Result<Vec<NotedChange>, StoreError> {
+        self.measured("noted_changes", async { either!(self, store => store.noted_changes(after, most).await) }).await
+    }
+
+    /// The jobs that are done or have failed, after a place in the order of the times of their ends, in epoch milliseconds, and
+    /// their ids, at most `most`. A job may become visible after others that have a later place.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn ended_jobs(&self, after: (i64, String), most: usize) -> Result<Vec<EndedJob>, StoreError> {
+        self.measured("ended_jobs", async { either!(self, store => store.ended_jobs(after, most).await) }).await
     }
 }

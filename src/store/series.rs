@@ -48,6 +48,13 @@ impl Ord for SeriesKey {
     }
 }
 
+impl SeriesKey {
+    /// The series of stored texts, if a request can name it.
+    pub(super) fn of_text(symbol: &str, timeframe: &str) -> Option<Self> {
+        Some(Self { symbol: Symbol::parse(symbol).ok()?, timeframe: Timeframe::named(timeframe)? })
+    }
+}
+
 impl PartialOrd for SeriesKey {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))

@@ -1,12 +1,15 @@
-//! Posts stored events, one after the other, and tries those again that the webhook did not take.
+//! Posts stored events, several at once, and tries those again that the webhook did not take. Events about one series are posted one
+//! after the other, in the order in which they were stored.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use metrics::gauge;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 use ureq::Agent;
 
@@ -20,6 +23,8 @@ use crate::telemetry::spans::spawn_blocking;
 
 /// The maximum time of an attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum number of attempts at once, so that one that takes long does not hold up all others.
+const MAX_ATTEMPTS_AT_ONCE: usize = 4;
 /// The time for which an event belongs to the process that tries to deliver it.
 const LEASE: Duration = Duration::from_secs(30);
 /// The pause between two looks for events that are due.
@@ -46,16 +51,23 @@ enum DeliveryError {
 
 /// The delivery of events to the webhook.
 pub(super) struct Delivery {
-    url: SecretString,
-    secret: WebhookSecret,
+    sender: Sender,
     store: Store,
-    clock: Clock,
-    agent: Agent,
     queued: Arc<Notify>,
     /// The last failure, so that one that repeats is logged once.
     failure: Option<String>,
-    /// The last deletion of old events.
-    pruned: Option<Instant>,
+    /// The last deletion of old events. The first one comes a while after the start, because the watch begins before the last events
+    /// that it stored.
+    pruned: Instant,
+}
+
+/// Posts events. Clones share its connections.
+#[derive(Clone)]
+struct Sender {
+    url: SecretString,
+    secret: WebhookSecret,
+    clock: Clock,
+    agent: Agent,
 }
 
 impl Delivery {
@@ -69,46 +81,57 @@ impl Delivery {
             .user_agent(concat!("candlewick/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        let (url, secret) = (config.url.clone(), config.secret.clone());
-        Self { url, secret, store, clock, agent, queued, failure: None, pruned: None }
+        let sender = Sender { url: config.url.clone(), secret: config.secret.clone(), clock, agent };
+        let pruned = Instant::now();
+        Self { sender, store, queued, failure: None, pruned }
     }
 
     /// Delivers events when they are due. Never returns.
     pub(super) async fn run(mut self) {
+        let mut attempts = FuturesUnordered::new();
+        // The series of the events that are being posted.
+        let mut busy: Vec<String> = Vec::new();
         loop {
-            if let Err(error) = self.look().await {
-                self.note_failure(format!("the database: {}", chain(&error)));
+            while attempts.len() < MAX_ATTEMPTS_AT_ONCE {
+                match self.next(&busy).await {
+                    Ok(Some(event)) => {
+                        busy.extend(event.series.clone());
+                        attempts.push(attempt(self.sender.clone(), event));
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.note_failure(format!("the database: {}", chain(&error)));
+                        break;
+                    }
+                }
             }
-            // The result does not matter: events may be due even if none was queued here.
-            let _ = timeout(LOOK_INTERVAL, self.queued.notified()).await;
+            tokio::select! {
+                Some((event, result)) = attempts.next() => {
+                    busy.retain(|series| event.series.as_ref() != Some(series));
+                    if let Err(error) = self.settle(&event, result).await {
+                        self.note_failure(format!("the database: {}", chain(&error)));
+                    }
+                }
+                // Events may be due even if none was queued here.
+                () = sleep(LOOK_INTERVAL) => {}
+                () = self.queued.notified() => {}
+            }
         }
     }
 
-    /// Delivers everything that is due.
-    async fn look(&mut self) -> Result<(), StoreError> {
-        let mut waiting = self.count_waiting().await?;
-        while waiting > 0
-            && let Some(event) = self.store.claim_event(LEASE).await?
-        {
-            let settlement = match self.attempt(&event).await {
-                Ok(()) => {
-                    self.note_success();
-                    WebhookEvents::Delivered.count(1);
-                    Settlement::Settled
-                }
-                Err(error) => self.failed(&event, &error),
-            };
-            self.store.settle_event(&event, settlement).await?;
-            waiting = self.count_waiting().await?;
+    /// The next event to post.
+    async fn next(&mut self, busy: &[String]) -> Result<Option<ClaimedEvent>, StoreError> {
+        if self.count_waiting().await? == 0 {
+            return Ok(None);
         }
-        Ok(())
+        self.store.claim_event(LEASE, busy.to_vec()).await
     }
 
     /// Counts the events that wait, and deletes old ones once in a while.
     async fn count_waiting(&mut self) -> Result<u64, StoreError> {
-        if self.pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNING_INTERVAL) {
+        if self.pruned.elapsed() >= PRUNING_INTERVAL {
             while self.store.prune_events().await? > 0 {}
-            self.pruned = Some(Instant::now());
+            self.pruned = Instant::now();
         }
         let waiting = self.store.waiting_events().await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
@@ -116,21 +139,17 @@ impl Delivery {
         Ok(waiting)
     }
 
-    async fn attempt(&self, event: &ClaimedEvent) -> Result<(), DeliveryError> {
-        let seconds = self.clock.now().seconds();
-        let signature = signature::sign(&self.secret, &event.id, seconds, &event.body);
-        let request = self.agent.post(self.url.expose_secret());
-        let request = request.header("content-type", "application/json").header("webhook-id", &event.id);
-        let request = request.header("webhook-timestamp", seconds.to_string()).header("webhook-signature", signature);
-        let body = event.body.clone();
-        let answer = spawn_blocking(move || request.send(body)).await;
-        match answer.map_err(|broken| DeliveryError::Unreachable(broken.into()))? {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(DeliveryError::Status(answer.status().as_u16())),
-            Err(ureq::Error::Timeout(_)) => Err(DeliveryError::TooLate),
-            Err(ureq::Error::Io(error)) => Err(DeliveryError::Unreachable(error.into())),
-            Err(error) => Err(DeliveryError::Unreachable(error.into())),
-        }
+    /// Notes the end of an attempt.
+    async fn settle(&mut self, event: &ClaimedEvent, result: Result<(), DeliveryError>) -> Result<(), StoreError> {
+        let settlement = match result {
+            Ok(()) => {
+                self.note_success();
+                WebhookEvents::Delivered.count(1);
+                Settlement::Settled
+            }
+            Err(error) => self.failed(event, &error),
+        };
+        self.store.settle_event(event, settlement).await
     }
 
     fn failed(&mut self, event: &ClaimedEvent, error: &DeliveryError) -> Settlement {
@@ -155,6 +174,30 @@ impl Delivery {
     fn note_success(&mut self) {
         if self.failure.take().is_some() {
             info!("the webhook takes events again");
+        }
+    }
+}
+
+async fn attempt(sender: Sender, event: ClaimedEvent) -> (ClaimedEvent, Result<(), DeliveryError>) {
+    let result = sender.post(&event).await;
+    (event, result)
+}
+
+impl Sender {
+    async fn post(&self, event: &ClaimedEvent) -> Result<(), DeliveryError> {
+        let seconds = self.clock.now().seconds();
+        let signature = signature::sign(&self.secret, &event.id, seconds, &event.body);
+        let request = self.agent.post(self.url.expose_secret());
+        let request = request.header("content-type", "application/json").header("webhook-id", &event.id);
+        let request = request.header("webhook-timestamp", seconds.to_string()).header("webhook-signature", signature);
+        let body = event.body.clone();
+        let answer = spawn_blocking(move || request.send(body)).await;
+        match answer.map_err(|broken| DeliveryError::Unreachable(broken.into()))? {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(DeliveryError::Status(answer.status().as_u16())),
+            Err(ureq::Error::Timeout(_)) => Err(DeliveryError::TooLate),
+            Err(ureq::Error::Io(error)) => Err(DeliveryError::Unreachable(error.into())),
+            Err(error) => Err(DeliveryError::Unreachable(error.into())),
         }
     }
 }

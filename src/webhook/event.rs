@@ -1,18 +1,22 @@
 //! The events that the webhook receives.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::ingest::SeriesConflicts;
-use crate::store::{NotedChange, OutboxEvent, SeriesKey};
+use crate::research::numbers::Number;
+use crate::store::{EndedJob, JobState, NotedChange, OutboxEvent, SeriesKey, StoredSignal, ToldFeed};
 use candle::Timestamp;
 
-/// The kind of the event of a feed that is stale.
-pub(super) const FEED_STALE: &str = "feed.stale";
+const FEED_STALE: &str = "feed.stale";
 const FEED_FRESH: &str = "feed.fresh";
 const CONFLICT: &str = "candles.conflict";
-pub(super) const CORRECTED: &str = "candles.corrected";
-pub(super) const DELETED: &str = "candles.deleted";
+const CORRECTED: &str = "candles.corrected";
+const DELETED: &str = "candles.deleted";
+const SIGNAL_CHANGED: &str = "signal.changed";
+const JOB_DONE: &str = "job.done";
+const JOB_FAILED: &str = "job.failed";
 
 /// The body of an event. Its order of fields is that of the specification Standard Webhooks.
 #[derive(Debug, Serialize)]
@@ -46,20 +50,34 @@ struct ConflictData<'a> {
 }
 
 /// The data of a stale feed, and of one that is fresh again.
-#[derive(Debug, Serialize, serde::Deserialize)]
-pub(super) struct FeedData {
-    pub(super) symbol: String,
-    pub(super) timeframe: String,
-    /// The time at which the newest candle was stored, in epoch milliseconds; absent if there has been none.
-    pub(super) received: Option<i64>,
+#[derive(Debug, Serialize)]
+struct FeedData<'a> {
+    symbol: &'a str,
+    timeframe: &'a str,
+    /// The time at which the newest candle was stored, in epoch milliseconds; null if there has been none.
+    received: Option<i64>,
     /// The time after which the feed is stale, in seconds.
-    pub(super) stale_after: u64,
+    stale_after: u64,
 }
 
-/// A stored event, as far as it is read back.
-#[derive(Debug, serde::Deserialize)]
-pub(super) struct StoredFeedEvent {
-    pub(super) data: FeedData,
+#[derive(Debug, Serialize)]
+struct SignalData<'a> {
+    symbol: &'a str,
+    timeframe: &'a str,
+    candle: i64,
+    /// With the digits of its series; null if somebody else has stored something that is not a number.
+    close: Option<Box<RawValue>>,
+    signal: &'a str,
+    previous: Option<&'a str>,
+    score: Number,
+}
+
+#[derive(Debug, Serialize)]
+struct JobData<'a> {
+    job: &'a str,
+    name: Option<&'a str>,
+    state: &'static str,
+    owner: &'a str,
 }
 
 /// An event about a correction or a deletion. Every process makes the same one of it.
@@ -96,26 +114,38 @@ pub(super) fn of_conflicts(
     event(CONFLICT, now.millis(), &data, &[process.to_owned(), number.to_string()])
 }
 
-/// An event about a feed that has been stale since it received its newest candle.
-pub(super) fn of_stale_feed(data: &FeedData, now: Timestamp) -> OutboxEvent {
-    event(FEED_STALE, now.millis(), data, &identity(data))
+/// An event about a feed that is stale, or is fresh again. Its number tells it from the others about the feed.
+pub(super) fn of_feed(told: &ToldFeed, stale_after_seconds: u64, now: Timestamp) -> OutboxEvent {
+    let (symbol, timeframe) = (told.key.symbol.as_str(), told.key.timeframe.name());
+    let data = FeedData { symbol, timeframe, received: told.received, stale_after: stale_after_seconds };
+    let received = told.received.map_or_else(String::new, |received| received.to_string());
+    let identity = [symbol.to_owned(), timeframe.to_owned(), received, told.events.to_string()];
+    match (told.is_stale, told.received) {
+        (false, Some(received)) => event(FEED_FRESH, received, &data, &identity),
+        _ => event(FEED_STALE, now.millis(), &data, &identity),
+    }
 }
 
-/// An event about a feed that was stale and has received a candle since.
-pub(super) fn of_fresh_feed(stale: &FeedData, received: i64) -> OutboxEvent {
-    let data = FeedData {
-        symbol: stale.symbol.clone(),
-        timeframe: stale.timeframe.clone(),
-        received: Some(received),
-        stale_after: stale.stale_after,
+/// An event about a signal that followed another one. Every process makes the same one of it.
+pub(super) fn of_signal(changed: &StoredSignal) -> OutboxEvent {
+    let data = SignalData {
+        symbol: &changed.symbol,
+        timeframe: &changed.timeframe,
+        candle: changed.candle,
+        close: RawValue::from_string(changed.close.clone()).ok(),
+        signal: &changed.signal,
+        previous: changed.previous.as_deref(),
+        score: Number(changed.score),
     };
-    event(FEED_FRESH, received, &data, &identity(stale))
+    let identity = [changed.symbol.clone(), changed.timeframe.clone(), changed.candle.to_string()];
+    event(SIGNAL_CHANGED, changed.at, &data, &identity)
 }
 
-/// A feed is stale once for each newest candle, whatever process notices it.
-fn identity(data: &FeedData) -> [String; 3] {
-    let received = data.received.map_or_else(String::new, |received| received.to_string());
-    [data.symbol.clone(), data.timeframe.clone(), received]
+/// An event about a job that is done or has failed. Every process makes the same one of it.
+pub(super) fn of_job(job: &EndedJob) -> OutboxEvent {
+    let kind = if job.state == JobState::Failed { JOB_FAILED } else { JOB_DONE };
+    let data = JobData { job: &job.id, name: job.name.as_deref(), state: job.state.name(), owner: &job.owner };
+    event(kind, job.finished, &data, std::slice::from_ref(&job.id))
 }
 
 /// `identity` and the kind decide the id, so that the same event is stored once.

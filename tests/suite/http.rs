@@ -305,12 +305,13 @@ fn the_openapi_document_is_complete() {
     let follows = ["200", "204", "400", "401", "403", "404", "429", "500", "503"];
     assert_eq!(statuses("get /api/v1/jobs/{id}/events"), follows);
     assert_eq!(statuses("get /api/v1/files/{id}"), ["200", "304", "400", "401", "403", "404", "429", "500", "503"]);
+    assert_eq!(statuses("get /api/v1/signals/history"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /api/v1/activity"), ["200", "400", "401", "403", "422", "429", "500", "503"]);
     assert_eq!(statuses("get /console/session"), ["200", "400", "403", "429", "500", "503"]);
     let sign_in = ["200", "400", "401", "403", "408", "413", "422", "429", "500", "503"];
     assert_eq!(statuses("post /console/session"), sign_in);
     assert_eq!(statuses("delete /console/session"), ["204", "400", "403", "429", "500", "503"]);
-    assert_eq!(operations.len(), 44);
+    assert_eq!(operations.len(), 45);
 
     let mut ids = std::collections::BTreeSet::new();
     for (name, operation) in &operations {

@@ -73,6 +73,7 @@ mod retention;
 mod series;
 mod serving;
 mod shared_limits;
+mod signals;
 mod sqlite_file;
 mod sqlite_neighbours;
 mod sqlite_start;

@@ -59,7 +59,8 @@ fn a_new_table_has_the_natural_key_and_no_index_on_id() {
             "_sqlx_migrations true false, market_data_candles true false, market_data_changes true false, \
              market_data_live_candles true false, \
              market_data_newest_candles true false, research_files true false, research_items true false, \
-             research_jobs true false, webhook_events true false"
+             research_jobs true false, research_signals true false, webhook_events true false, webhook_feeds true false, \
+             webhook_marks true false"
         );
     });
 }
@@ -182,6 +183,13 @@ fn supabase_roles_get_only_the_intended_grants() {
             ("authenticated", select("research_jobs"), Err(())),
             ("authenticated", select("research_items"), Err(())),
             ("authenticated", select("research_files"), Err(())),
+            ("anon", select("research_signals"), Err(())),
+            ("authenticated", select("research_signals"), Err(())),
+            ("authenticated", select("webhook_marks"), Err(())),
+            ("authenticated", select("webhook_feeds"), Err(())),
+            ("service_role", "delete from research_signals".into(), Ok(0)),
+            ("service_role", "delete from webhook_marks".into(), Ok(0)),
+            ("service_role", "delete from webhook_feeds".into(), Ok(0)),
             ("service_role", "update research_jobs set priority = 1".into(), Ok(0)),
             ("service_role", "delete from research_items".into(), Ok(0)),
             ("service_role", "delete from research_files".into(), Ok(0)),

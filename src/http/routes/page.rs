@@ -49,7 +49,7 @@ impl PageRoute {
 }
 
 const MORE_BEFORE: HeaderName = HeaderName::from_static("x-more-before");
-const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
+pub(crate) const MORE_AFTER: HeaderName = HeaderName::from_static("x-more-after");
 /// The header that names what an answer leaves out.
 pub(crate) const SKIPPED: HeaderName = HeaderName::from_static("x-skipped");
 /// The header of answers that no cache may keep.

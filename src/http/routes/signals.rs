@@ -1,4 +1,4 @@
-//! Signals of today: `/api/v1/run` and `/api/v1/signals.csv`.
+//! Signals of today, `/api/v1/run` and `/api/v1/signals.csv`, and the history of those that are watched, `/api/v1/signals/history`.
 
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
 use crate::http::middleware::admission::AdmissionControl;
-use crate::http::problem::{Problem, SignalFileProblems, SignalProblems};
+use crate::http::problem::{GetProblems, Problem, SignalFileProblems, SignalProblems};
 use crate::http::routes::backtests::SettingsBody;
 use crate::http::routes::batch_body::JsonBody;
-use crate::http::routes::page::{JSON, NOT_KEPT, SKIPPED};
+use crate::http::routes::page::{JSON, MORE_AFTER, NOT_KEPT, SKIPPED};
 use crate::research::Research;
+use crate::schema::{Bound, SignalAfter, SymbolParameter, TimeframeParameter};
 
 /// The symbols to ask about. A field that is not listed here is refused.
 #[derive(Debug, ToSchema)]
@@ -98,6 +99,33 @@ pub(crate) struct VoteAnswer {
     warmup_missing: usize,
 }
 
+/// A signal of the history.
+#[derive(Debug, ToSchema)]
+#[schema(as = PastSignal)]
+#[expect(dead_code, reason = "documents what research::signal_history serializes")]
+pub(crate) struct PastSignalAnswer {
+    #[schema(example = "EURUSD")]
+    symbol: String,
+    #[schema(example = "H1")]
+    timeframe: String,
+    /// Opening time of the closed candle at which the signal became this one, in epoch milliseconds.
+    #[schema(example = 1_754_092_800_000_i64)]
+    candle: i64,
+    /// Its close.
+    #[schema(example = 1.0862)]
+    close: f64,
+    /// `buy`, `sell` or `hold`.
+    #[schema(example = "buy")]
+    signal: String,
+    /// The mean of the positions after the pending orders: 1 for long, -1 for short, 0 for flat.
+    #[schema(example = 0.42)]
+    score: f64,
+    votes: Vec<VoteAnswer>,
+    /// The time at which it was stored, in epoch milliseconds.
+    #[schema(example = 1_754_096_402_310_i64)]
+    at: i64,
+}
+
 /// A symbol without a signal.
 #[derive(Debug, ToSchema)]
 #[schema(as = SignalError)]
@@ -163,6 +191,47 @@ pub(crate) async fn csv(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     csv_answer(&research, &admission, query.as_deref().unwrap_or_default()).await
+}
+
+/// Read the history of the signals that are watched
+///
+/// The operator names these in `SIGNALS`; without it the history is empty. A signal is computed when a candle has closed, and is added if it is
+/// another one than before. The votes name the strategies. Answers HEAD too.
+#[utoipa::path(
+    get, path = "/api/v1/signals/history", tag = "Research", operation_id = "get_signals_history",
+    security(("internal_token" = []), ("research_key" = []), ("bearer" = [])),
+    params(
+        ("symbol" = inline(Option<SymbolParameter>), Query, example = "EURUSD", description = "Only signals of this symbol."),
+        ("timeframe" = inline(Option<TimeframeParameter>), Query, example = "H1", description = "Only signals of this timeframe."),
+        ("from" = inline(Option<Bound>), Query, example = "2025-08-02T00:00:00Z", description = "The opening time of the first candle, inclusive."),
+        ("to" = inline(Option<Bound>), Query, example = "2025-08-03T00:00:00Z", description = "The opening time of the last candle, inclusive."),
+        ("after" = inline(Option<SignalAfter>), Query, example = "1754092800000:H1:EURUSD",
+         description = "Only signals after this one, `CANDLE:TIMEFRAME:SYMBOL`, as `link` sends it."),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "Maximum number of signals; 100 if absent."),
+    ),
+    responses(
+        (status = 200, description = "Signals, ascending by candle, symbol and timeframe.", body = [PastSignalAnswer],
+         headers(
+            ("cache-control" = String, description = "`private, no-store`."),
+            ("x-more-after" = bool, description = "Whether `link` leads to more."),
+            ("link" = String, description = "`rel=\"next\"` where there is more."),
+         )),
+        GetProblems,
+    )
+)]
+pub(crate) async fn history(
+    State(research): State<Research>,
+    State(admission): State<Arc<AdmissionControl>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let page = research.signal_history(query.as_deref().unwrap_or_default()).await?;
+    let mut headers = HeaderMap::with_capacity(24);
+    headers.insert(MORE_AFTER, HeaderValue::from_static(if page.after.is_some() { "true" } else { "false" }));
+    if let Some(after) = page.after {
+        let link = HeaderValue::try_from(format!("</api/v1/signals/history?{after}>; rel=\"next\""));
+        headers.insert(header::LINK, link.map_err(|error| Problem::internal(error.to_string()))?);
+    }
+    Ok((headers, [JSON], [NOT_KEPT], admission.reserve_response(page.body.into())?).into_response())
 }
 
 /// Answers with the signals as CSV.

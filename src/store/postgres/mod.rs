@@ -44,6 +44,7 @@ mod rows;
 mod runner;
 mod series;
 mod setup;
+mod signals;
 mod standby;
 mod statistics;
 mod tails;
@@ -62,9 +63,10 @@ use sqlx::postgres::PgConnectOptions;
 use super::digits::{CandleTable, CountedDigits};
 use super::hints::{Outbox, WrittenSeries};
 use super::latest::LatestRow;
-use super::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
+use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
+use super::signals::{NewSignal, SignalsSelection, StoredSignal};
 use super::statistics::StepCounts;
 use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
@@ -397,8 +399,12 @@ impl Postgres {
         outbox::queue(&self.0.runner, events).await
     }
 
-    pub(super) async fn claim_event(&self, lease: Duration) -> Result<Option<ClaimedEvent>, StoreError> {
-        outbox::claim(&self.0.runner, lease).await
+    pub(super) async fn claim_event(
+        &self,
+        lease: Duration,
+        busy: Vec<String>,
+    ) -> Result<Option<ClaimedEvent>, StoreError> {
+        outbox::claim(&self.0.runner, lease, busy).await
     }
 
     pub(super) async fn settle_event(
@@ -414,12 +420,20 @@ impl Postgres {
         outbox::prune(&self.0.runner, retention).await
     }
 
-    pub(super) async fn events_of(&self, kind: &'static str, most: usize) -> Result<Vec<String>, StoreError> {
-        outbox::of_kind(&self.0.runner, kind, most).await
+    pub(super) async fn mark(&self, kind: &'static str) -> Result<Option<i64>, StoreError> {
+        outbox::mark(&self.0.runner, kind).await
     }
 
-    pub(super) async fn newest_event(&self, kinds: [&'static str; 2]) -> Result<Option<i64>, StoreError> {
-        outbox::newest(&self.0.runner, kinds).await
+    pub(super) async fn set_mark(&self, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
+        outbox::set_mark(&self.0.runner, kind, known_to).await
+    }
+
+    pub(super) async fn told_feeds(&self) -> Result<Vec<ToldFeed>, StoreError> {
+        outbox::told_feeds(&self.0.runner).await
+    }
+
+    pub(super) async fn tell_feed(&self, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+        outbox::tell_feed(&self.0.runner, told, event).await
     }
 
     pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {
@@ -430,8 +444,24 @@ impl Postgres {
         outbox::now(&self.0.runner).await
     }
 
-    pub(super) async fn noted_changes(&self, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
-        outbox::noted(&self.0.runner, since, most).await
+    pub(super) async fn noted_changes(&self, after: (i64, i64), most: usize) -> Result<Vec<NotedChange>, StoreError> {
+        outbox::noted(&self.0.runner, after, most).await
+    }
+
+    pub(super) async fn ended_jobs(&self, after: (i64, String), most: usize) -> Result<Vec<EndedJob>, StoreError> {
+        outbox::ended(&self.0.runner, after, most).await
+    }
+
+    pub(super) async fn add_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        signals::add(&self.0.runner, signal).await
+    }
+
+    pub(super) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
+        signals::read(&self.0.runner, selection).await
+    }
+
+    pub(super) async fn changed_signals(&self, since: i64, most: usize) -> Result<Vec<StoredSignal>, StoreError> {
+        signals::changed(&self.0.runner, since, most).await
     }
 
     pub(super) async fn is_being_backed_up(&self) -> Result<bool, StoreError> {

@@ -1,7 +1,9 @@
 //! The events for a webhook.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -9,17 +11,28 @@ use super::pool::{Pool, Purpose};
 use super::read::at;
 use super::retry::{read_with, write_with};
 use super::runner::Runner;
-use crate::store::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
-use crate::store::{StoreError, unreadable};
+use crate::store::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
+use crate::store::{SeriesKey, StoreError, unreadable};
 
+/// Events of one statement are due in their order, although all of them have its time.
 const QUEUE: &str = "
-    insert into webhook_events (id, kind, body)
-    select * from unnest($1::text[], $2::text[], $3::text[]) on conflict (id) do nothing";
+    insert into webhook_events (id, kind, body, due_at)
+    select id, kind, body, now() - (count(*) over () - number) * interval '1 microsecond'
+    from unnest($1::text[], $2::text[], $3::text[]) with ordinality as events (id, kind, body, number)
+    on conflict (id) do nothing";
 
-const CLAIM: &str = "
-    update webhook_events set due_at = now() + make_interval(secs => $1), attempts = attempts + 1
-    where id = (select id from webhook_events where due_at <= now() order by due_at, id limit 1 for update skip locked)
-    returning id, kind, body, attempts, extract(epoch from now() - created_at)::bigint";
+/// The series of an event, if it is about one.
+const SERIES: &str = "(body::json #>> '{data,timeframe}') || ':' || (body::json #>> '{data,symbol}')";
+
+static CLAIM: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "update webhook_events set due_at = now() + make_interval(secs => $1), attempts = attempts + 1
+         where id = (
+             select id from webhook_events where due_at <= now() and coalesce({SERIES}, '') <> all($2::text[])
+             order by due_at, id limit 1 for update skip locked)
+         returning id, kind, body, {SERIES}, attempts, extract(epoch from now() - created_at)::bigint"
+    )
+});
 
 const SETTLE: &str = "
     update webhook_events
@@ -30,19 +43,40 @@ const PRUNE: &str = "
     delete from webhook_events where id in (
         select id from webhook_events where settled_at < now() - make_interval(secs => $1) limit 500)";
 
-const OF_KIND: &str = "select body from webhook_events where kind = $1 order by created_at desc limit $2";
+const MARK: &str = "select known_to from webhook_marks where kind = $1";
 
-const NEWEST: &str = "
-    select (extract(epoch from max(created_at)) * 1000)::bigint from webhook_events where kind = any($1::text[])";
+const SET_MARK: &str = "
+    insert into webhook_marks as marks (kind, known_to) values ($1, $2)
+    on conflict (kind) do update set known_to = greatest(marks.known_to, excluded.known_to)";
+
+const TOLD_FEEDS: &str = "select symbol::text, timeframe::text, is_stale, received, events from webhook_feeds";
+
+const TELL_FEED: &str = "
+    with told as (
+        insert into webhook_feeds as feeds (symbol, timeframe, is_stale, received, events) values ($1, $2, $3, $4, $5)
+        on conflict (symbol, timeframe) do update
+        set is_stale = excluded.is_stale, received = excluded.received, events = excluded.events
+        where feeds.events = excluded.events - 1
+        returning 1
+    )
+    insert into webhook_events (id, kind, body) select $6, $7, $8 from told on conflict (id) do nothing";
 
 const WAITING: &str = "select count(*) from webhook_events where due_at is not null";
 
-const NOW: &str = "select (extract(epoch from now()) * 1000)::bigint";
+const NOW: &str = "select floor(extract(epoch from now()) * 1000)::bigint";
 
+/// Times are cut to milliseconds, in which places are counted.
 const NOTED: &str = "
-    select id, (extract(epoch from at) * 1000)::bigint, actor, kind, symbol::text, timeframe::text,
-           (extract(epoch from first) * 1000)::bigint, (extract(epoch from last) * 1000)::bigint, candles, reason
-    from market_data_changes where at >= $1 and kind in ('correction', 'deletion') order by at, id limit $2";
+    select id, at, actor, kind, symbol::text, timeframe::text, first, last, candles, reason
+    from market_data_changes
+    where at >= $1 and (date_trunc('milliseconds', at), id) > ($1, $2) and kind in ('correction', 'deletion')
+    order by date_trunc('milliseconds', at), id limit $3";
+
+const ENDED: &str = "
+    select id::text, owner::text, name, state::text, finished_at
+    from research_jobs
+    where finished_at >= $1 and (date_trunc('milliseconds', finished_at), id) > ($1, $2) and state in ('done', 'failed')
+    order by date_trunc('milliseconds', finished_at), id limit $3";
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -59,10 +93,14 @@ pub(super) async fn queue(runner: &Runner, events: Vec<OutboxEvent>) -> Result<u
     Ok(runner.write(queue).await?.rows_affected())
 }
 
-pub(super) async fn claim(runner: &Runner, lease: Duration) -> Result<Option<ClaimedEvent>, StoreError> {
+pub(super) async fn claim(
+    runner: &Runner,
+    lease: Duration,
+    busy: Vec<String>,
+) -> Result<Option<ClaimedEvent>, StoreError> {
     let claim = move |pool: Pool| async move {
         write_with!(pool, Purpose::Write { by: None }, |connection| {
-            sqlx::query(CLAIM).bind(lease.as_secs_f64()).fetch_optional(connection)
+            sqlx::query(&CLAIM).bind(lease.as_secs_f64()).bind(&busy).fetch_optional(connection)
         })
     };
     runner.write(claim).await?.map(|row| claimed(&row).map_err(unreadable)).transpose()
@@ -73,8 +111,9 @@ fn claimed(row: &PgRow) -> sqlx::Result<ClaimedEvent> {
         id: row.try_get(0)?,
         kind: row.try_get(1)?,
         body: row.try_get(2)?,
-        attempts: row.try_get(3)?,
-        age_seconds: row.try_get(4)?,
+        series: row.try_get(3)?,
+        attempts: row.try_get(4)?,
+        age_seconds: row.try_get(5)?,
     })
 }
 
@@ -105,22 +144,54 @@ pub(super) async fn prune(runner: &Runner, retention: Duration) -> Result<u64, S
     Ok(runner.write(prune).await?.rows_affected())
 }
 
-pub(super) async fn of_kind(runner: &Runner, kind: &'static str, most: usize) -> Result<Vec<String>, StoreError> {
+pub(super) async fn mark(runner: &Runner, kind: &'static str) -> Result<Option<i64>, StoreError> {
     let select = move |pool: Pool| async move {
         read_with!(pool, |connection| {
-            sqlx::query_scalar::<_, String>(OF_KIND).bind(kind).bind(count(most)).fetch_all(connection)
+            sqlx::query_scalar::<_, DateTime<Utc>>(MARK).bind(kind).fetch_optional(connection)
         })
     };
-    runner.on_primary(select).await
+    Ok(runner.on_primary(select).await?.map(|known_to| known_to.timestamp_millis()))
 }
 
-pub(super) async fn newest(runner: &Runner, kinds: [&'static str; 2]) -> Result<Option<i64>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| {
-            sqlx::query_scalar::<_, Option<i64>>(NEWEST).bind(&kinds[..]).fetch_one(connection)
+pub(super) async fn set_mark(runner: &Runner, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
+    let upsert = move |pool: Pool| async move {
+        write_with!(pool, Purpose::Write { by: None }, |connection| {
+            sqlx::query(SET_MARK).bind(kind).bind(at(known_to)).execute(connection)
         })
     };
-    runner.on_primary(select).await
+    runner.write(upsert).await.map(drop)
+}
+
+pub(super) async fn told_feeds(runner: &Runner) -> Result<Vec<ToldFeed>, StoreError> {
+    let select =
+        move |pool: Pool| async move { read_with!(pool, |connection| sqlx::query(TOLD_FEEDS).fetch_all(connection)) };
+    let rows = runner.on_primary(select).await?;
+    // A series that no setting can name any more is nobody's.
+    Ok(rows
+        .iter()
+        .map(told_feed)
+        .collect::<sqlx::Result<Vec<_>>>()
+        .map_err(unreadable)?
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+fn told_feed(row: &PgRow) -> sqlx::Result<Option<ToldFeed>> {
+    let Some(key) = SeriesKey::of_text(row.try_get(0)?, row.try_get(1)?) else { return Ok(None) };
+    let received = row.try_get::<Option<DateTime<Utc>>, _>(3)?.map(|received| received.timestamp_millis());
+    Ok(Some(ToldFeed { key, is_stale: row.try_get(2)?, received, events: row.try_get(4)? }))
+}
+
+pub(super) async fn tell_feed(runner: &Runner, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+    let tell = move |pool: Pool| async move {
+        write_with!(pool, Purpose::Write { by: None }, |connection| {
+            let query = sqlx::query(TELL_FEED).bind(told.key.symbol.as_str()).bind(told.key.timeframe.name());
+            let query = query.bind(told.is_stale).bind(told.received.map(at)).bind(told.events);
+            query.bind(&event.id).bind(event.kind).bind(&event.body).execute(connection)
+        })
+    };
+    Ok(runner.write(tell).await?.rows_affected() == 1)
 }
 
 pub(super) async fn waiting(runner: &Runner) -> Result<u64, StoreError> {
@@ -139,9 +210,11 @@ async fn scalar(runner: &Runner, statement: &'static str) -> Result<i64, StoreEr
     runner.on_primary(select).await
 }
 
-pub(super) async fn noted(runner: &Runner, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
+pub(super) async fn noted(runner: &Runner, after: (i64, i64), most: usize) -> Result<Vec<NotedChange>, StoreError> {
     let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| sqlx::query(NOTED).bind(at(since)).bind(count(most)).fetch_all(connection))
+        read_with!(pool, |connection| {
+            sqlx::query(NOTED).bind(at(after.0)).bind(after.1).bind(count(most)).fetch_all(connection)
+        })
     };
     runner.on_primary(select).await?.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
 }
@@ -149,14 +222,36 @@ pub(super) async fn noted(runner: &Runner, since: i64, most: usize) -> Result<Ve
 fn change(row: &PgRow) -> sqlx::Result<NotedChange> {
     Ok(NotedChange {
         id: row.try_get(0)?,
-        at: row.try_get(1)?,
+        at: millis(row, 1)?,
         actor: row.try_get(2)?,
         kind: row.try_get(3)?,
         symbol: row.try_get(4)?,
         timeframe: row.try_get(5)?,
-        first: row.try_get(6)?,
-        last: row.try_get(7)?,
+        first: millis(row, 6)?,
+        last: millis(row, 7)?,
         candles: row.try_get(8)?,
         reason: row.try_get(9)?,
     })
+}
+
+pub(super) async fn ended(runner: &Runner, after: (i64, String), most: usize) -> Result<Vec<EndedJob>, StoreError> {
+    let select = move |pool: Pool| async move {
+        read_with!(pool, |connection| {
+            sqlx::query(ENDED).bind(at(after.0)).bind(&after.1).bind(count(most)).fetch_all(connection)
+        })
+    };
+    runner.on_primary(select).await?.iter().map(ended_job).collect()
+}
+
+fn ended_job(row: &PgRow) -> Result<EndedJob, StoreError> {
+    let read = || -> sqlx::Result<_> {
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get::<String, _>(3)?, millis(row, 4)?))
+    };
+    let (id, owner, name, state, finished) = read().map_err(unreadable)?;
+    Ok(EndedJob { id, owner, name, state: state.parse().map_err(unreadable)?, finished })
+}
+
+/// A time, cut to milliseconds.
+fn millis(row: &PgRow, column: usize) -> sqlx::Result<i64> {
+    row.try_get::<DateTime<Utc>, _>(column).map(|time| time.timestamp_millis())
 }

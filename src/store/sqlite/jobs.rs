@@ -331,7 +331,7 @@ fn state(row: &Row<'_>) -> rusqlite::Result<JobState> {
     parsed(&row.get::<_, String>("state")?)
 }
 
-fn parsed(state: &str) -> rusqlite::Result<JobState> {
+pub(super) fn parsed(state: &str) -> rusqlite::Result<JobState> {
     let unknown = |error| rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error));
     state.parse().map_err(unknown)
 }

@@ -21,6 +21,7 @@ mod resample;
 mod row_reader;
 mod series;
 mod service_lock;
+mod signals;
 mod statistics;
 mod tables;
 mod tails;
@@ -42,8 +43,9 @@ use tokio_util::task::TaskTracker;
 use super::digits::{CandleTable, CountedDigits};
 use super::error::sqlite_code;
 use super::latest::LatestRow;
-use super::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
+use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
+use super::signals::{NewSignal, SignalsSelection, StoredSignal};
 use super::statistics::StepCounts;
 use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
@@ -487,8 +489,12 @@ impl Sqlite {
         self.write(move |connection| outbox::queue(connection, &events)).await
     }
 
-    pub(super) async fn claim_event(&self, lease: Duration) -> Result<Option<ClaimedEvent>, StoreError> {
-        self.write(move |connection| outbox::claim(connection, lease)).await
+    pub(super) async fn claim_event(
+        &self,
+        lease: Duration,
+        busy: Vec<String>,
+    ) -> Result<Option<ClaimedEvent>, StoreError> {
+        self.write(move |connection| outbox::claim(connection, lease, &busy)).await
     }
 
     pub(super) async fn settle_event(
@@ -504,12 +510,20 @@ impl Sqlite {
         self.write(move |connection| outbox::prune(connection, retention)).await
     }
 
-    pub(super) async fn events_of(&self, kind: &'static str, most: usize) -> Result<Vec<String>, StoreError> {
-        self.list(move |connection| outbox::of_kind(connection, kind, most)).await
+    pub(super) async fn mark(&self, kind: &'static str) -> Result<Option<i64>, StoreError> {
+        self.list(move |connection| outbox::mark(connection, kind)).await
     }
 
-    pub(super) async fn newest_event(&self, kinds: [&'static str; 2]) -> Result<Option<i64>, StoreError> {
-        self.list(move |connection| outbox::newest(connection, kinds)).await
+    pub(super) async fn set_mark(&self, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
+        self.write(move |connection| outbox::set_mark(connection, kind, known_to)).await
+    }
+
+    pub(super) async fn told_feeds(&self) -> Result<Vec<ToldFeed>, StoreError> {
+        self.list(outbox::told_feeds).await
+    }
+
+    pub(super) async fn tell_feed(&self, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+        self.write(move |connection| outbox::tell_feed(connection, &told, &event)).await
     }
 
     pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {
@@ -520,8 +534,24 @@ impl Sqlite {
         self.list(outbox::now).await
     }
 
-    pub(super) async fn noted_changes(&self, since: i64, most: usize) -> Result<Vec<NotedChange>, StoreError> {
-        self.list(move |connection| outbox::noted(connection, since, most)).await
+    pub(super) async fn noted_changes(&self, after: (i64, i64), most: usize) -> Result<Vec<NotedChange>, StoreError> {
+        self.list(move |connection| outbox::noted(connection, after, most)).await
+    }
+
+    pub(super) async fn ended_jobs(&self, after: (i64, String), most: usize) -> Result<Vec<EndedJob>, StoreError> {
+        self.list(move |connection| outbox::ended(connection, &after, most)).await
+    }
+
+    pub(super) async fn add_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        self.write(move |connection| signals::add(connection, &signal)).await
+    }
+
+    pub(super) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
+        self.list(move |connection| signals::read(connection, &selection)).await
+    }
+
+    pub(super) async fn changed_signals(&self, since: i64, most: usize) -> Result<Vec<StoredSignal>, StoreError> {
+        self.list(move |connection| signals::changed(connection, since, most)).await
     }
 
     pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {

@@ -1,19 +1,32 @@
 //! The events for a webhook.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
-use crate::store::outbox::{ClaimedEvent, NotedChange, OutboxEvent, Settlement};
+use super::jobs::parsed;
+use crate::store::SeriesKey;
+use crate::store::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
 
 const QUEUE: &str = "insert into webhook_events (id, kind, body) values (?1, ?2, ?3) on conflict (id) do nothing";
 
 const NOW: &str = "select cast(unixepoch('subsec') * 1000 as integer)";
 
-const CLAIM: &str = "
-    update webhook_events set due_at = ?1 + ?2, attempts = attempts + 1
-    where id = (select id from webhook_events where due_at <= ?1 order by due_at, id limit 1)
-    returning id, kind, body, attempts, (?1 - created_at) / 1000";
+/// The series of an event, if it is about one.
+const SERIES: &str = "json_extract(body, '$.data.timeframe') || ':' || json_extract(body, '$.data.symbol')";
+
+/// Events that were stored together are due in the order of their rows.
+static CLAIM: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "update webhook_events set due_at = ?1 + ?2, attempts = attempts + 1
+         where id = (
+             select id from webhook_events
+             where due_at <= ?1 and coalesce({SERIES}, '') not in (select value from json_each(?3))
+             order by due_at, rowid limit 1)
+         returning id, kind, body, {SERIES}, attempts, (?1 - created_at) / 1000"
+    )
+});
 
 const SETTLE: &str = "
     update webhook_events set due_at = ?3 + ?4, settled_at = case when ?4 is null then ?3 end
@@ -22,15 +35,30 @@ const SETTLE: &str = "
 const PRUNE: &str = "
     delete from webhook_events where id in (select id from webhook_events where settled_at < ?1 limit 500)";
 
-const OF_KIND: &str = "select body from webhook_events where kind = ?1 order by created_at desc limit ?2";
+const MARK: &str = "select known_to from webhook_marks where kind = ?1";
 
-const NEWEST: &str = "select max(created_at) from webhook_events where kind in (?1, ?2)";
+const SET_MARK: &str = "
+    insert into webhook_marks (kind, known_to) values (?1, ?2)
+    on conflict (kind) do update set known_to = max(known_to, excluded.known_to)";
+
+const TOLD_FEEDS: &str = "select symbol, timeframe, is_stale, received, events from webhook_feeds";
+
+const TELL_FEED: &str = "
+    insert into webhook_feeds (symbol, timeframe, is_stale, received, events) values (?1, ?2, ?3, ?4, ?5)
+    on conflict (symbol, timeframe) do update
+    set is_stale = excluded.is_stale, received = excluded.received, events = excluded.events
+    where events = excluded.events - 1";
 
 const WAITING: &str = "select count(*) from webhook_events where due_at is not null";
 
 const NOTED: &str = "
     select id, at, actor, kind, symbol, timeframe, first, last, candles, reason from market_data_changes
-    where at >= ?1 and kind in ('correction', 'deletion') order by at, id limit ?2";
+    where at >= ?1 and (at, id) > (?1, ?2) and kind in ('correction', 'deletion') order by at, id limit ?3";
+
+const ENDED: &str = "
+    select id, owner, name, state, finished_at from research_jobs
+    where finished_at >= ?1 and (finished_at, id) > (?1, ?2) and state in ('done', 'failed')
+    order by finished_at, id limit ?3";
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -46,17 +74,23 @@ pub(super) fn queue(connection: &mut Connection, events: &[OutboxEvent]) -> rusq
     Ok(queued)
 }
 
-pub(super) fn claim(connection: &Connection, lease: Duration) -> rusqlite::Result<Option<ClaimedEvent>> {
-    let claimed = |row: &rusqlite::Row<'_>| {
+pub(super) fn claim(
+    connection: &Connection,
+    lease: Duration,
+    busy: &[String],
+) -> rusqlite::Result<Option<ClaimedEvent>> {
+    let claimed = |row: &Row<'_>| {
         Ok(ClaimedEvent {
             id: row.get(0)?,
             kind: row.get(1)?,
             body: row.get(2)?,
-            attempts: row.get(3)?,
-            age_seconds: row.get(4)?,
+            series: row.get(3)?,
+            attempts: row.get(4)?,
+            age_seconds: row.get(5)?,
         })
     };
-    connection.query_row(CLAIM, params![now(connection)?, millis(lease)], claimed).optional()
+    let values = params![now(connection)?, millis(lease), serde_json::Value::from(busy).to_string()];
+    connection.prepare_cached(&CLAIM)?.query_row(values, claimed).optional()
 }
 
 pub(super) fn settle(connection: &Connection, id: &str, attempts: i32, settlement: Settlement) -> rusqlite::Result<()> {
@@ -71,12 +105,33 @@ pub(super) fn prune(connection: &Connection, retention: Duration) -> rusqlite::R
     Ok(connection.execute(PRUNE, [now(connection)? - millis(retention)])? as u64)
 }
 
-pub(super) fn of_kind(connection: &Connection, kind: &str, most: usize) -> rusqlite::Result<Vec<String>> {
-    connection.prepare_cached(OF_KIND)?.query_map(params![kind, most], |row| row.get(0))?.collect()
+pub(super) fn mark(connection: &Connection, kind: &str) -> rusqlite::Result<Option<i64>> {
+    connection.prepare_cached(MARK)?.query_row([kind], |row| row.get(0)).optional()
 }
 
-pub(super) fn newest(connection: &Connection, kinds: [&str; 2]) -> rusqlite::Result<Option<i64>> {
-    connection.prepare_cached(NEWEST)?.query_row(kinds, |row| row.get(0))
+pub(super) fn set_mark(connection: &Connection, kind: &str, known_to: i64) -> rusqlite::Result<()> {
+    connection.execute(SET_MARK, params![kind, known_to]).map(drop)
+}
+
+pub(super) fn told_feeds(connection: &Connection) -> rusqlite::Result<Vec<ToldFeed>> {
+    let told = |row: &Row<'_>| {
+        let (symbol, timeframe): (String, String) = (row.get(0)?, row.get(1)?);
+        // A series that no setting can name any more is nobody's.
+        let Some(key) = SeriesKey::of_text(&symbol, &timeframe) else { return Ok(None) };
+        Ok(Some(ToldFeed { key, is_stale: row.get(2)?, received: row.get(3)?, events: row.get(4)? }))
+    };
+    let mut statement = connection.prepare_cached(TOLD_FEEDS)?;
+    statement.query_map([], told)?.filter_map(Result::transpose).collect()
+}
+
+pub(super) fn tell_feed(connection: &mut Connection, told: &ToldFeed, event: &OutboxEvent) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let ToldFeed { key, is_stale, received, events } = told;
+    let values = params![key.symbol.as_str(), key.timeframe.name(), is_stale, received, events];
+    let is_told = transaction.execute(TELL_FEED, values)? == 1
+        && transaction.execute(QUEUE, params![event.id, event.kind, event.body])? == 1;
+    transaction.commit()?;
+    Ok(is_told)
 }
 
 pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<u64> {
@@ -87,8 +142,8 @@ pub(super) fn now(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(NOW)?.query_row([], |row| row.get(0))
 }
 
-pub(super) fn noted(connection: &Connection, since: i64, most: usize) -> rusqlite::Result<Vec<NotedChange>> {
-    let change = |row: &rusqlite::Row<'_>| {
+pub(super) fn noted(connection: &Connection, (at, id): (i64, i64), most: usize) -> rusqlite::Result<Vec<NotedChange>> {
+    let change = |row: &Row<'_>| {
         Ok(NotedChange {
             id: row.get(0)?,
             at: row.get(1)?,
@@ -102,5 +157,17 @@ pub(super) fn noted(connection: &Connection, since: i64, most: usize) -> rusqlit
             reason: row.get(9)?,
         })
     };
-    connection.prepare_cached(NOTED)?.query_map(params![since, most], change)?.collect()
+    connection.prepare_cached(NOTED)?.query_map(params![at, id, most], change)?.collect()
+}
+
+pub(super) fn ended(
+    connection: &Connection,
+    (finished, id): &(i64, String),
+    most: usize,
+) -> rusqlite::Result<Vec<EndedJob>> {
+    let job = |row: &Row<'_>| {
+        let state = parsed(&row.get::<_, String>(3)?)?;
+        Ok(EndedJob { id: row.get(0)?, owner: row.get(1)?, name: row.get(2)?, state, finished: row.get(4)? })
+    };
+    connection.prepare_cached(ENDED)?.query_map(params![finished, id, most], job)?.collect()
 }

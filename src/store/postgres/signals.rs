@@ -1,0 +1,97 @@
+//! The history of signals.
+
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::pool::{Pool, Purpose};
+use super::read::at;
+use super::retry::{read_with, write_with};
+use super::runner::Runner;
+use crate::store::signals::{NewSignal, SignalsSelection, StoredSignal};
+use crate::store::{StoreError, unreadable};
+
+/// Of two processes that see the same newest signal, one adds the next: no two rows of a series follow the same one.
+const ADD: &str = "
+    with newest as (
+        select candle, signal from research_signals where symbol = $1 and timeframe = $2 order by candle desc limit 1
+    )
+    insert into research_signals (symbol, timeframe, candle, close, signal, score, votes, previous, follows)
+    select $1, $2, $3, $4, $5, $6, $7, (select signal from newest), coalesce((select candle from newest), '-infinity')
+    where not exists (select from newest where candle >= $3 or signal = $5)
+    on conflict do nothing";
+
+const COLUMNS: &str = "symbol::text, timeframe::text, candle, close, signal, score, votes, previous, at";
+
+static READ: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {COLUMNS} from research_signals
+         where candle >= $1 and candle < $2 and ($3::text is null or symbol = $3) and ($4::text is null or timeframe = $4)
+           and ($5::timestamptz is null or (candle, symbol, timeframe) > ($5, $6, $7))
+         order by candle, symbol, timeframe limit $8"
+    )
+});
+
+static CHANGED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {COLUMNS} from research_signals where at >= $1 and previous is not null
+         order by date_trunc('milliseconds', at), candle, symbol, timeframe limit $2"
+    )
+});
+
+pub(super) async fn add(runner: &Runner, signal: NewSignal) -> Result<bool, StoreError> {
+    let insert = move |pool: Pool| async move {
+        write_with!(pool, Purpose::Write { by: None }, |connection| {
+            let query = sqlx::query(ADD).bind(signal.key.symbol.as_str()).bind(signal.key.timeframe.name());
+            let query = query.bind(at(signal.candle)).bind(&signal.close).bind(signal.signal).bind(signal.score);
+            query.bind(&signal.votes).execute(connection)
+        })
+    };
+    Ok(runner.write(insert).await?.rows_affected() == 1)
+}
+
+pub(super) async fn read(runner: &Runner, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
+    let select = move |pool: Pool| async move {
+        read_with!(pool, |connection| {
+            let after = selection.after.as_ref();
+            let query = sqlx::query(&READ).bind(at(selection.start)).bind(at(selection.end));
+            let query = query.bind(selection.symbol.as_ref().map(candle::Symbol::as_str));
+            let query = query.bind(selection.timeframe.map(candle::Timeframe::name));
+            let query = query.bind(after.map(|after| at(after.candle)));
+            let query = query.bind(after.map(|after| after.key.symbol.as_str()));
+            let query = query.bind(after.map(|after| after.key.timeframe.name()));
+            query.bind(i64::try_from(selection.limit).unwrap_or(i64::MAX)).fetch_all(connection)
+        })
+    };
+    decoded(&runner.on_primary(select).await?)
+}
+
+pub(super) async fn changed(runner: &Runner, since: i64, most: usize) -> Result<Vec<StoredSignal>, StoreError> {
+    let select = move |pool: Pool| async move {
+        read_with!(pool, |connection| {
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            sqlx::query(&CHANGED).bind(at(since)).bind(most).fetch_all(connection)
+        })
+    };
+    decoded(&runner.on_primary(select).await?)
+}
+
+fn decoded(rows: &[PgRow]) -> Result<Vec<StoredSignal>, StoreError> {
+    rows.iter().map(signal).collect::<sqlx::Result<_>>().map_err(unreadable)
+}
+
+fn signal(row: &PgRow) -> sqlx::Result<StoredSignal> {
+    Ok(StoredSignal {
+        symbol: row.try_get(0)?,
+        timeframe: row.try_get(1)?,
+        candle: row.try_get::<DateTime<Utc>, _>(2)?.timestamp_millis(),
+        close: row.try_get(3)?,
+        signal: row.try_get(4)?,
+        score: row.try_get(5)?,
+        votes: row.try_get(6)?,
+        previous: row.try_get(7)?,
+        at: row.try_get::<DateTime<Utc>, _>(8)?.timestamp_millis(),
+    })
+}

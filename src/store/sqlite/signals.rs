@@ -1,0 +1,72 @@
+//! The history of signals.
+
+use std::sync::LazyLock;
+
+use rusqlite::{Connection, Row, params};
+
+use crate::store::signals::{NewSignal, SignalsSelection, StoredSignal};
+
+const ADD: &str = "
+    with newest as (
+        select candle, signal from research_signals where symbol = ?1 and timeframe = ?2 order by candle desc limit 1
+    )
+    insert into research_signals (symbol, timeframe, candle, close, signal, score, votes, previous)
+    select ?1, ?2, ?3, ?4, ?5, ?6, ?7, (select signal from newest)
+    where not exists (select 1 from newest where candle >= ?3 or signal = ?5)";
+
+const COLUMNS: &str = "symbol, timeframe, candle, close, signal, score, votes, previous, at";
+
+static READ: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {COLUMNS} from research_signals
+         where candle >= ?1 and candle < ?2 and (?3 is null or symbol = ?3) and (?4 is null or timeframe = ?4)
+           and (?5 is null or (candle, symbol, timeframe) > (?5, ?6, ?7))
+         order by candle, symbol, timeframe limit ?8"
+    )
+});
+
+static CHANGED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {COLUMNS} from research_signals where at >= ?1 and previous is not null
+         order by at, candle, symbol, timeframe limit ?2"
+    )
+});
+
+pub(super) fn add(connection: &Connection, signal: &NewSignal) -> rusqlite::Result<bool> {
+    let NewSignal { key, candle, close, signal, score, votes } = signal;
+    let values = params![key.symbol.as_str(), key.timeframe.name(), candle, close, signal, score, votes];
+    Ok(connection.prepare_cached(ADD)?.execute(values)? == 1)
+}
+
+pub(super) fn read(connection: &Connection, selection: &SignalsSelection) -> rusqlite::Result<Vec<StoredSignal>> {
+    let after = selection.after.as_ref();
+    let values = params![
+        selection.start,
+        selection.end,
+        selection.symbol.as_ref().map(candle::Symbol::as_str),
+        selection.timeframe.map(candle::Timeframe::name),
+        after.map(|after| after.candle),
+        after.map(|after| after.key.symbol.as_str()),
+        after.map(|after| after.key.timeframe.name()),
+        selection.limit
+    ];
+    connection.prepare_cached(&READ)?.query_map(values, decoded)?.collect()
+}
+
+pub(super) fn changed(connection: &Connection, since: i64, most: usize) -> rusqlite::Result<Vec<StoredSignal>> {
+    connection.prepare_cached(&CHANGED)?.query_map(params![since, most], decoded)?.collect()
+}
+
+fn decoded(row: &Row<'_>) -> rusqlite::Result<StoredSignal> {
+    Ok(StoredSignal {
+        symbol: row.get(0)?,
+        timeframe: row.get(1)?,
+        candle: row.get(2)?,
+        close: row.get(3)?,
+        signal: row.get(4)?,
+        score: row.get(5)?,
+        votes: row.get(6)?,
+        previous: row.get(7)?,
+        at: row.get(8)?,
+    })
+}
