@@ -105,7 +105,7 @@ pub(crate) struct VoteAnswer {
 pub(crate) struct SignalErrorAnswer {
     #[schema(example = "FOO")]
     symbol: String,
-    /// `unknown_series`, `too_few_candles` or `intraday_only`.
+    /// `unknown_series`, `too_few_candles`, `invalid_candle` or `intraday_only`.
     #[schema(example = "unknown_series")]
     code: String,
 }
