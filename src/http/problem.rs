@@ -49,6 +49,7 @@ pub(crate) enum Code {
     NoSignals,
     UseAJob,
     TooFewCandles,
+    InvalidCandle,
     IntradayOnly,
     ResearchDisabled,
     ResearchOff,
@@ -125,12 +126,17 @@ impl Code {
             Self::UseAJob => (
                 "use_a_job",
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "More than 200,000 candles, or more than 2 s of computing; jobs have no such limits.",
+                "More than 200,000 candles, or more than 2 s of computing or 5 s of reading; jobs have no such limits.",
             ),
             Self::TooFewCandles => (
                 "too_few_candles",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "There are fewer candles than the strategy needs; the detail says how many.",
+            ),
+            Self::InvalidCandle => (
+                "invalid_candle",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "A stored row of the series is not a candle; the detail names its time and what is wrong.",
             ),
             Self::IntradayOnly => (
                 "intraday_only",
@@ -245,6 +251,10 @@ impl Code {
                 "EURUSD H1 has 12 closed candles in that span, and sma-cross with these parameters needs at least 32; choose an \
                  earlier from, or shorter parameters."
             }
+            Self::InvalidCandle => {
+                "The candle of EURUSD H1 at 2026-03-04T09:00:00Z cannot be used, because its low is above its high; choose a span \
+                 without it, or ask the operator to correct it."
+            }
             Self::IntradayOnly => "Session-range reads the hour, so it needs a timeframe below D1, and D1 is not.",
             Self::ResearchDisabled => {
                 "No jobs can be started here, because the operator of the service has set no RESEARCH_API_KEY; backtests and \
@@ -254,7 +264,9 @@ impl Code {
             Self::UnknownJob => {
                 "There is no such job of this key; jobs are deleted some time after their end, which their field expires tells."
             }
-            Self::NoResults => "Item 0 of this job has no results; the job is running, so wait for its end.",
+            Self::NoResults => {
+                "Item 0 of this job has no results, because the job is running; wait for the end of the item."
+            }
             Self::UnknownFile => {
                 "There is no such file of this key; files are deleted together with their job or some time after they were \
                  made, so export it again."
@@ -415,6 +427,7 @@ impl From<JobsError> for Problem {
     fn from(error: JobsError) -> Self {
         let said = sentence(&error);
         let code = match error {
+            JobsError::Request(ResearchError::Store(error)) => return of_jobs(error),
             JobsError::Request(error) => return error.into(),
             JobsError::Randomness(_) | JobsError::Unreadable(_) => return Self::internal(chain(&error).to_string()),
             JobsError::UnknownJob => Code::UnknownJob,
@@ -427,6 +440,26 @@ impl From<JobsError> for Problem {
         };
         Self::new(code, said)
     }
+}
+
+/// The problem of a request about jobs that the store did not fulfil.
+fn of_jobs(error: StoreError) -> Problem {
+    let cause = chain(&error).to_string();
+    let problem = match error {
+        StoreError::Unanswered(_) => Problem::new(
+            Code::Unavailable,
+            "The database stopped answering while it was written, so it is not known whether this was done; send the same request \
+             again after Retry-After, which is safe, for a new job if it has an Idempotency-Key.",
+        ),
+        StoreError::ReadOnly(_) => Problem::new(
+            Code::Unavailable,
+            "Nothing was done, because the database behind this service is a read-only standby or is set to be only read; ask the \
+             service of its primary, or send the same request again once it can be written.",
+        ),
+        StoreError::ConstraintViolated(_) => return Problem::internal(cause),
+        other => return other.into(),
+    };
+    problem.caused_by(cause)
 }
 
 impl From<ResearchError> for Problem {
@@ -444,10 +477,12 @@ impl From<ResearchError> for Problem {
             ResearchError::UnknownStrategy { .. } => Code::UnknownStrategy,
             ResearchError::UnknownSeries(_) => Code::UnknownSeries,
             ResearchError::NoSignals(_) => Code::NoSignals,
-            ResearchError::TooManyCandles(_) | ResearchError::TooLong => Code::UseAJob,
+            ResearchError::TooManyCandles(_) | ResearchError::TooLong | ResearchError::TooLongToRead => Code::UseAJob,
             ResearchError::TooManySymbols(_) => Code::TooLarge,
             ResearchError::TooFewCandles(_) => Code::TooFewCandles,
+            ResearchError::UnusableCandle { .. } => Code::InvalidCandle,
             ResearchError::IntradayOnly(..) => Code::IntradayOnly,
+            ResearchError::Panicked(text) => return Self::internal(format!("panic: {text}")),
             ResearchError::Off => Code::ResearchOff,
             ResearchError::Busy => Code::Overloaded,
         };
@@ -666,6 +701,7 @@ impl IntoResponses for BacktestProblems {
             Code::UnsupportedEncoding,
             Code::InvalidValues,
             Code::TooFewCandles,
+            Code::InvalidCandle,
             Code::IntradayOnly,
             Code::Internal,
             Code::Unavailable,

@@ -30,6 +30,11 @@ impl Faults {
         self.0.is_empty()
     }
 
+    /// True if something is wrong at this place already.
+    pub(crate) fn is_at(&self, loc: &[PathSegment]) -> bool {
+        self.0.iter().any(|fault| fault.loc == loc)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::requests::SeriesRequest;
 use super::{ResearchError, Threads};
 use crate::query::FIRST_MILLISECOND;
-use crate::store::{Direction, PoolUse, Range, Reading, SeriesVersion, Store, StoreError, StoredCandles};
+use crate::store::{Direction, PoolUse, Range, Reading, SeriesKey, SeriesVersion, Store, StoreError, StoredCandles};
 
 /// The number of candles of a page.
 const PAGE_CANDLES: usize = 10_000;
@@ -128,7 +128,7 @@ impl Columns {
     ///
     /// # Errors
     /// [`ResearchError::UnknownSeries`] if nothing is stored, [`ResearchError::TooManyCandles`] if there are more than `max_bars`,
-    /// and when the store cannot be read.
+    /// [`ResearchError::UnusableCandle`] if a stored row is not a candle, and when the store cannot be read.
     pub(crate) async fn load(&self, request: ColumnsRequest) -> Result<Loaded, ResearchError> {
         let arrived = Instant::now();
         let (symbol, stored) = (request.series.key.symbol.clone(), request.series.stored());
@@ -180,7 +180,8 @@ impl Columns {
             return Err(ResearchError::UnknownSeries(request.series.key.clone()));
         }
         let period = request.series.key.timeframe.length().map(|seconds| seconds * 1000);
-        let market = self.compute(move || market(all, period)).await??;
+        let key = request.series.key.clone();
+        let market = self.compute(move || market(all, period, key)).await??;
         Ok(Loaded { market: Arc::new(market), first })
     }
 
@@ -243,10 +244,17 @@ impl Columns {
     }
 }
 
-fn market(page: Page, period: Option<i64>) -> Result<Market, ResearchError> {
+fn market(page: Page, period: Option<i64>, series: SeriesKey) -> Result<Market, ResearchError> {
     let grid = TickGrid::of_digits(page.digits.min(TickGrid::MAX_DIGITS));
     let bars = grid.and_then(|grid| Bars::new(page.prices, grid, period));
-    let bars = bars.map_err(|error| StoreError::internal(error.to_string()))?;
+    let bars = bars.map_err(|error| match error.fault() {
+        // Other programs may write rows of numbers that are not candles, which pages return as they are.
+        Some((millis, fault)) => {
+            let time = candle::format_millis(millis).unwrap_or_else(|| millis.to_string());
+            ResearchError::UnusableCandle { series, time, fault }
+        }
+        None => StoreError::internal(error.to_string()).into(),
+    })?;
     Ok(Market::new(bars, None))
 }
 

@@ -61,6 +61,8 @@ pub(crate) use viewer::Viewer;
 
 /// The maximum time that a backtest computes while its request waits.
 const COMPUTING_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum time that a backtest reads candles while its request waits.
+const LOADING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum time that a request waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The requests that are worked on at once for each thread, so that one reads candles while another computes.
@@ -103,18 +105,40 @@ pub(crate) enum ResearchError {
     /// A computation took longer than a request may.
     #[error("this takes longer than the 2 s that are left for an answer at once; shorten the span, or start a job")]
     TooLong,
+    /// Reading candles took longer than a request may.
+    #[error(
+        "reading the candles takes longer than the {} s that are left for an answer at once; shorten the span, or start a job",
+        LOADING_TIMEOUT.as_secs()
+    )]
+    TooLongToRead,
     /// More series are stored than one answer has signals for.
     #[error("more than {0} symbols are stored; name those that are wanted in symbols")]
     TooManySymbols(usize),
     /// There are too few candles.
     #[error("{0}")]
     TooFewCandles(String),
+    /// A stored candle, which another program has written, breaks a rule.
+    #[error(
+        "the candle of {} {} at {} cannot be used, because {fault}; choose a span without it, or ask the operator to correct it",
+        .series.symbol, .series.timeframe, .time
+    )]
+    UnusableCandle {
+        /// The series that was asked for.
+        series: SeriesKey,
+        /// The candle's opening time, as people read it.
+        time: String,
+        /// What is wrong with it, as in "its low is above its high".
+        fault: String,
+    },
     /// A session rule on candles that have no hours.
     #[error("{0} reads the hour, so it needs a timeframe below D1, and {1} is not")]
     IntradayOnly(String, Timeframe),
     /// This replica computes nothing.
     #[error("this replica computes nothing, because RESEARCH_THREADS is 0; ask another one")]
     Off,
+    /// A computation panicked with this message, which is for the log alone.
+    #[error("the computation broke off, which is a fault of the service; its log says more")]
+    Panicked(String),
     /// Too many requests compute.
     #[error("all threads of research are busy; send the request again after Retry-After")]
     Busy,
@@ -254,7 +278,8 @@ impl Research {
 
     async fn test(&self, request: BacktestRequest) -> Result<Answer, ResearchError> {
         let _turn = self.turn().await?;
-        let loaded = self.0.columns.load(request.columns()?).await?;
+        let loading = timeout(LOADING_TIMEOUT, self.0.columns.load(request.columns()?));
+        let loaded = loading.await.map_err(|_| ResearchError::TooLongToRead)??;
         let computed = self.0.threads.run(move || -> Result<Answer, ResearchError> {
             let body = request.test(&loaded)?.json().map_err(StoreError::internal)?;
             Ok(Answer { body: body.into(), skipped: None })

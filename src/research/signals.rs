@@ -339,8 +339,11 @@ impl Asker<'_> {
     async fn ask(&self, asked: Asked) -> Result<Result<SymbolSignal, SymbolError>, ResearchError> {
         let symbol = asked.symbol.to_string();
         let refused = |code| Ok(Err(SymbolError { symbol: symbol.clone(), code }));
-        let Some((timeframe, loaded)) = newest(&asked, self.columns, self.candles).await? else {
-            return refused(if asked.is_known { TOO_FEW } else { UNKNOWN });
+        let (timeframe, loaded) = match newest(&asked, self.columns, self.candles).await {
+            Ok(Some(newest)) => newest,
+            Ok(None) => return refused(if asked.is_known { TOO_FEW } else { UNKNOWN }),
+            Err(ResearchError::UnusableCandle { .. }) => return refused(INVALID_CANDLE),
+            Err(error) => return Err(error),
         };
         if loaded.market.len() < self.needed {
             return refused(TOO_FEW);
@@ -360,6 +363,7 @@ impl Asker<'_> {
 const UNKNOWN: &str = "unknown_series";
 const TOO_FEW: &str = "too_few_candles";
 const INTRADAY_ONLY: &str = "intraday_only";
+const INVALID_CANDLE: &str = "invalid_candle";
 
 impl SymbolSignal {
     fn of((symbol, timeframe): (String, Timeframe), signal: TodaysSignal, digits: u8, now: i64) -> Self {

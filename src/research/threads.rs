@@ -70,7 +70,7 @@ impl Threads {
     /// Runs `work` that a request waits for, in the span of the caller. Work is not begun if its request has ended.
     ///
     /// # Errors
-    /// [`ResearchError::Off`] where nothing is computed. A panic is [`StoreError::Internal`].
+    /// [`ResearchError::Off`] where nothing is computed, and [`ResearchError::Panicked`].
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -85,7 +85,7 @@ impl Threads {
             }
         });
         let result = receive.await.map_err(StoreError::internal)?;
-        Ok(result.map_err(|panic| StoreError::internal(format!("panic: {}", panic_text(&*panic))))?)
+        result.map_err(|panic| ResearchError::Panicked(panic_text(&*panic).to_owned()))
     }
 }
 
@@ -126,7 +126,8 @@ mod tests {
         let threads = Threads::start(1).unwrap();
         let panics = || assert!(std::env::args().count() == 0, "it breaks");
         let error = threads.run(panics).await.unwrap_err();
-        assert!(crate::errors::chain(&error).to_string().contains("it breaks"), "{error:?}");
+        assert!(matches!(&error, ResearchError::Panicked(text) if text == "it breaks"), "{error:?}");
+        assert!(!crate::errors::sentence(&error).contains("it breaks"), "the text is for the log alone");
         assert_eq!(threads.run(|| 2).await.unwrap(), 2);
     }
 

@@ -283,12 +283,13 @@ impl Store {
         self.measured("evaluations", async { either!(self, store => store.evaluations(job, item).await) }).await
     }
 
-    /// Claims the queued job that is next: of the highest priority, then the oldest. No two callers get the same one.
+    /// Claims the queued job that is next: of the highest priority, then the oldest. No two callers get the same one, and jobs with an
+    /// id in `except` are left to others.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn claim_job(&self, token: String) -> Result<Option<Job>, StoreError> {
-        self.measured("claim_job", async { either!(self, store => store.claim_job(token).await) }).await
+    pub async fn claim_job(&self, token: String, except: Vec<String>) -> Result<Option<Job>, StoreError> {
+        self.measured("claim_job", async { either!(self, store => store.claim_job(token, except).await) }).await
     }
 
     /// Queues the jobs whose lease has expired again, ends those that somebody cancelled or that were claimed too often, and returns the
@@ -365,11 +366,11 @@ impl Store {
             .await
     }
 
-    /// Keeps a file.
+    /// Keeps a file. Returns false, and writes nothing, if its job has expired or there is a file with its id that has not.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn add_file(&self, file: NewFile) -> Result<(), StoreError> {
+    pub async fn add_file(&self, file: NewFile) -> Result<bool, StoreError> {
         self.measured("add_file", async { either!(self, store => store.add_file(file).await) }).await
     }
 

@@ -56,7 +56,7 @@ pub struct Search {
     pub evaluations: usize,
     /// Evaluated sets, best first. The best of them are enough: the report says how many there are of all.
     pub ranked: Vec<Ranked>,
-    /// The objectives of all evaluated sets that have one, in any order.
+    /// The objectives of all evaluated sets that have one, in any order; with walk-forward, in all windows.
     pub objectives: Vec<f64>,
     /// The probability that the true Sharpe ratio of the winner is above what luck would show.
     pub deflated_sharpe: Option<f64>,
@@ -92,7 +92,7 @@ pub enum OutOfSample {
     Forward {
         /// The first bar that was kept from the search.
         from: usize,
-        /// Figures on these bars; `None` if they were too few to be run.
+        /// Figures on these bars; `None` if the set was not run on them, because they are too few or the set is not one of the best.
         metrics: Option<Box<Metrics>>,
     },
     /// Those after each of several windows.
@@ -160,7 +160,7 @@ impl Search {
             trials: result.trials,
             evaluations: result.evaluations,
             ranked: best.chain(others).collect(),
-            objectives: result.evaluated.iter().filter_map(|(_, score)| score.objective).collect(),
+            objectives: result.objectives.iter().copied().flatten().collect(),
             deflated_sharpe: result.deflated_sharpe,
             pbo: result.pbo,
             stability: result.stability,

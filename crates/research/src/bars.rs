@@ -268,6 +268,8 @@ pub enum BarsError {
     NotFinite {
         /// The bar.
         bar: usize,
+        /// Its time in epoch milliseconds.
+        time: i64,
         /// The column.
         column: ColumnName,
     },
@@ -275,6 +277,8 @@ pub enum BarsError {
     HighTooLow {
         /// The bar.
         bar: usize,
+        /// Its time in epoch milliseconds.
+        time: i64,
         /// The price above the high.
         column: ColumnName,
     },
@@ -282,6 +286,8 @@ pub enum BarsError {
     LowTooHigh {
         /// The bar.
         bar: usize,
+        /// Its time in epoch milliseconds.
+        time: i64,
         /// The price below the low.
         column: ColumnName,
     },
@@ -289,6 +295,8 @@ pub enum BarsError {
     NegativeVolume {
         /// The bar.
         bar: usize,
+        /// Its time in epoch milliseconds.
+        time: i64,
     },
     /// The tick is not a finite number above 0.
     Tick(f64),
@@ -313,10 +321,10 @@ impl fmt::Display for BarsError {
                     "bar {bar} (time {time}) does not begin after the bar before it; sort the bars and drop duplicates"
                 )
             }
-            Self::NotFinite { bar, column } => write!(f, "the {column} of bar {bar} is not a finite number"),
-            Self::HighTooLow { bar, column } => write!(f, "the {column} of bar {bar} is above its high"),
-            Self::LowTooHigh { bar, column } => write!(f, "the {column} of bar {bar} is below its low"),
-            Self::NegativeVolume { bar } => write!(f, "the volume of bar {bar} is below 0"),
+            Self::NotFinite { bar, column, .. } => write!(f, "the {column} of bar {bar} is not a finite number"),
+            Self::HighTooLow { bar, column, .. } => write!(f, "the {column} of bar {bar} is above its high"),
+            Self::LowTooHigh { bar, column, .. } => write!(f, "the {column} of bar {bar} is below its low"),
+            Self::NegativeVolume { bar, .. } => write!(f, "the volume of bar {bar} is below 0"),
             Self::Tick(tick) => write!(f, "a tick of {tick} is not a finite number above 0"),
             Self::Digits(digits) => {
                 write!(
@@ -334,6 +342,24 @@ impl fmt::Display for BarsError {
 
 impl std::error::Error for BarsError {}
 
+impl BarsError {
+    /// The time of the bar at fault in epoch milliseconds, and what is wrong with it, as in "its close is above its high". `None` if
+    /// the fault is not that of a bar.
+    #[must_use]
+    pub fn fault(&self) -> Option<(i64, String)> {
+        match self {
+            Self::TimeNotAscending { time, .. } => {
+                Some((*time, "it does not begin after the one before it".to_owned()))
+            }
+            Self::NotFinite { time, column, .. } => Some((*time, format!("its {column} is not a finite number"))),
+            Self::HighTooLow { time, column, .. } => Some((*time, format!("its {column} is above its high"))),
+            Self::LowTooHigh { time, column, .. } => Some((*time, format!("its {column} is below its low"))),
+            Self::NegativeVolume { time, .. } => Some((*time, "its volume is below 0".to_owned())),
+            Self::Length { .. } | Self::Tick(_) | Self::Digits(_) | Self::Period(_) => None,
+        }
+    }
+}
+
 fn check(columns: &Columns) -> Result<(), BarsError> {
     let prices = [
         (ColumnName::Open, &columns.open),
@@ -347,25 +373,26 @@ fn check(columns: &Columns) -> Result<(), BarsError> {
         return Err(BarsError::Length { column: *column, length: entries.len(), expected });
     }
     for bar in 0..expected {
-        if bar > 0 && columns.time[bar] <= columns.time[bar - 1] {
-            return Err(BarsError::TimeNotAscending { bar, time: columns.time[bar] });
+        let time = columns.time[bar];
+        if bar > 0 && time <= columns.time[bar - 1] {
+            return Err(BarsError::TimeNotAscending { bar, time });
         }
         if let Some((column, _)) = prices.iter().find(|(_, entries)| !entries[bar].is_finite()) {
-            return Err(BarsError::NotFinite { bar, column: *column });
+            return Err(BarsError::NotFinite { bar, time, column: *column });
         }
         let (high, low) = (columns.high[bar], columns.low[bar]);
         let inside =
             [(ColumnName::Low, low), (ColumnName::Open, columns.open[bar]), (ColumnName::Close, columns.close[bar])];
         for (column, price) in inside {
             if price > high {
-                return Err(BarsError::HighTooLow { bar, column });
+                return Err(BarsError::HighTooLow { bar, time, column });
             }
             if price < low {
-                return Err(BarsError::LowTooHigh { bar, column });
+                return Err(BarsError::LowTooHigh { bar, time, column });
             }
         }
         if columns.volume[bar] < 0.0 {
-            return Err(BarsError::NegativeVolume { bar });
+            return Err(BarsError::NegativeVolume { bar, time });
         }
     }
     Ok(())
@@ -397,12 +424,15 @@ mod tests {
         use ColumnName::{Close, Low, Open, Volume};
         assert_eq!(refusal(|c| c.volume.truncate(2)), BarsError::Length { column: Volume, length: 2, expected: 3 });
         assert_eq!(refusal(|c| c.time[1] = 10), BarsError::TimeNotAscending { bar: 1, time: 10 });
-        assert_eq!(refusal(|c| c.close[2] = f64::NAN), BarsError::NotFinite { bar: 2, column: Close });
-        assert_eq!(refusal(|c| c.volume[0] = f64::INFINITY), BarsError::NotFinite { bar: 0, column: Volume });
-        assert_eq!(refusal(|c| c.open[1] = 2.6), BarsError::HighTooLow { bar: 1, column: Open });
-        assert_eq!(refusal(|c| c.close[1] = 1.4), BarsError::LowTooHigh { bar: 1, column: Close });
-        assert_eq!(refusal(|c| c.low[0] = 1.6), BarsError::HighTooLow { bar: 0, column: Low });
-        assert_eq!(refusal(|c| c.volume[2] = -1.0), BarsError::NegativeVolume { bar: 2 });
+        assert_eq!(refusal(|c| c.close[2] = f64::NAN), BarsError::NotFinite { bar: 2, time: 30, column: Close });
+        assert_eq!(refusal(|c| c.volume[0] = f64::INFINITY), BarsError::NotFinite { bar: 0, time: 10, column: Volume });
+        assert_eq!(refusal(|c| c.open[1] = 2.6), BarsError::HighTooLow { bar: 1, time: 20, column: Open });
+        assert_eq!(refusal(|c| c.close[1] = 1.4), BarsError::LowTooHigh { bar: 1, time: 20, column: Close });
+        assert_eq!(refusal(|c| c.low[0] = 1.6), BarsError::HighTooLow { bar: 0, time: 10, column: Low });
+        assert_eq!(refusal(|c| c.volume[2] = -1.0), BarsError::NegativeVolume { bar: 2, time: 30 });
+        let fault = refusal(|c| c.low[0] = 1.6).fault();
+        assert_eq!(fault, Some((10, "its low is above its high".to_owned())));
+        assert_eq!(refusal(|c| c.volume.truncate(2)).fault(), None);
     }
 
     #[test]

@@ -64,6 +64,16 @@ pub struct EquityCurve {
     pub every: usize,
 }
 
+impl EquityCurve {
+    /// At most `max_points`, and at least 4, of the equity at the closes of bars that begin at `times`: the first and the last
+    /// close, and the lowest and the highest of each stretch between, so that no drawdown disappears.
+    #[must_use]
+    pub fn thinned(times: &[i64], equity: &[f64], max_points: usize) -> Self {
+        let count = times.len().min(equity.len());
+        thinned(&times[..count], &equity[..count], max_points.max(4))
+    }
+}
+
 impl Backtest<'_> {
     /// Runs the backtest. The cache changes the duration and nothing else.
     ///

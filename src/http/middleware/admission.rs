@@ -136,7 +136,12 @@ pub(crate) async fn admit(
 pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Problem> {
     const DETAIL: &str = "Writing the batch took too long, so it is not known whether it was stored; send the same batch \
                           again after Retry-After, which is safe.";
-    timeout(WORK_TIMEOUT, work).await.map_err(|_| timed_out(DETAIL))
+    in_time_or(DETAIL, work).await
+}
+
+/// Runs work that goes on even if its request is given up, within [`WORK_TIMEOUT`]. `detail` says what to do if it takes longer.
+pub(crate) async fn in_time_or<T>(detail: &'static str, work: impl Future<Output = T>) -> Result<T, Problem> {
+    timeout(WORK_TIMEOUT, work).await.map_err(|_| timed_out(detail))
 }
 
 /// A request that takes so long is a fault of the service, whatever caused it.

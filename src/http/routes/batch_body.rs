@@ -37,13 +37,27 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let MaxBodyBytes(max) = MaxBodyBytes::from_ref(state);
-        let reading = Reading::of(request, max, &Arc::<AdmissionControl>::from_ref(state)).await?;
+        let limits = Limits {
+            max,
+            if_too_large: "send it in parts",
+            if_too_slow: "send it again, with fewer candles if the line is slow",
+        };
+        let reading = Reading::of(request, limits, &Arc::<AdmissionControl>::from_ref(state)).await?;
         Ok(Self { bytes: reading.bytes, permits: reading.permits })
     }
 }
 
-/// The maximum number of bytes of a [`JsonBody`].
-const MAX_JSON_BYTES: usize = 1024 * 1024;
+/// The maximum size of a body, and what to do about one that is larger or slower.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    max: usize,
+    if_too_large: &'static str,
+    if_too_slow: &'static str,
+}
+
+/// The limits of a [`JsonBody`].
+const OF_JSON: Limits =
+    Limits { max: 1024 * 1024, if_too_large: "send a shorter one, or several requests", if_too_slow: "send it again" };
 
 /// The bytes of a request that is one JSON object. The Content-Type is ignored, as with a batch.
 #[derive(Debug)]
@@ -60,7 +74,7 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let reading = Reading::of(request, MAX_JSON_BYTES, &Arc::<AdmissionControl>::from_ref(state)).await?;
+        let reading = Reading::of(request, OF_JSON, &Arc::<AdmissionControl>::from_ref(state)).await?;
         Ok(Self { bytes: reading.bytes, permits: reading.permits })
     }
 }
@@ -71,7 +85,7 @@ fn announced_length(headers: &HeaderMap) -> u64 {
 
 /// A body that is being read.
 struct Reading {
-    max: usize,
+    limits: Limits,
     /// The announced length, or the maximum.
     expected: usize,
     bytes: Vec<u8>,
@@ -79,8 +93,8 @@ struct Reading {
 }
 
 impl Reading {
-    /// Reads the body of a request, of at most `max` bytes.
-    async fn of(request: Request, max: usize, admission: &AdmissionControl) -> Result<Self, Problem> {
+    /// Reads the body of a request.
+    async fn of(request: Request, limits: Limits, admission: &AdmissionControl) -> Result<Self, Problem> {
         let headers = request.headers();
         let only = |name, plain: &'static str| {
             headers
@@ -95,13 +109,14 @@ impl Reading {
             ));
         }
         let announced = announced_length(headers);
-        if announced > max as u64 {
-            return Err(too_large(max));
+        if announced > limits.max as u64 {
+            return Err(limits.too_large());
         }
         admission.expect_body(announced)?;
         // A body without a length may reach the maximum.
+        let max = limits.max;
         let expected = if announced == 0 { max } else { usize::try_from(announced).unwrap_or(max) };
-        let mut reading = Self { max, expected, bytes: Vec::new(), permits: Vec::new() };
+        let mut reading = Self { limits, expected, bytes: Vec::new(), permits: Vec::new() };
         reading.read(request.into_body(), admission).await?;
         Ok(reading)
     }
@@ -109,9 +124,8 @@ impl Reading {
     async fn read(&mut self, mut body: Body, admission: &AdmissionControl) -> Result<(), Problem> {
         let deadline = Instant::now() + BODY_TIMEOUT;
         loop {
-            let frame =
-                timeout_at(deadline, timeout(BODY_PAUSE_TIMEOUT, body.frame())).await.map_err(|_| too_slow())?;
-            let frame = match frame.map_err(|_| too_slow())? {
+            let frame = timeout_at(deadline, timeout(BODY_PAUSE_TIMEOUT, body.frame())).await;
+            let frame = match frame.ok().and_then(Result::ok).ok_or_else(|| self.limits.too_slow())? {
                 None => return Ok(()),
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => {
@@ -126,8 +140,8 @@ impl Reading {
 
     fn append(&mut self, data: &Bytes, admission: &AdmissionControl) -> Result<(), Problem> {
         let length = self.bytes.len() + data.len();
-        if length > self.max {
-            return Err(too_large(self.max));
+        if length > self.limits.max {
+            return Err(self.limits.too_large());
         }
         let taken = self.bytes.capacity();
         if length > taken {
@@ -153,13 +167,16 @@ fn reserve(bytes: &mut Vec<u8>, capacity: usize) -> Result<(), Problem> {
     bytes.try_reserve_exact(capacity - bytes.len()).map_err(|_| admission::no_memory_for_body())
 }
 
-fn too_large(max: usize) -> Problem {
-    Problem::new(Code::TooLarge, format!("The body is larger than the {max} bytes that are taken; send it in parts."))
-}
+impl Limits {
+    fn too_large(self) -> Problem {
+        let Self { max, if_too_large, .. } = self;
+        Problem::new(Code::TooLarge, format!("The body is larger than the {max} bytes that are taken; {if_too_large}."))
+    }
 
-fn too_slow() -> Problem {
-    const DETAIL: &str = "The body took longer than 10 s or paused for more than 5 s; send it again, with fewer candles if the line is slow.";
-    Problem::new(Code::TooSlow, DETAIL)
+    fn too_slow(self) -> Problem {
+        let advice = self.if_too_slow;
+        Problem::new(Code::TooSlow, format!("The body took longer than 10 s or paused for more than 5 s; {advice}."))
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::detach_on_drop::detach_on_drop;
 use crate::http::middleware::admission::{self, AdmissionControl};
@@ -16,6 +18,8 @@ use crate::http::problem::{ExportProblems, FileProblems, Problem};
 use crate::http::routes::batch_body::JsonBody;
 use crate::http::routes::page::{JSON, NOT_KEPT, names_tag};
 use crate::research::Jobs;
+
+const TOO_LONG: &str = "Making the file takes long, and goes on; send the same request again after Retry-After, which then finds the file.";
 
 /// A file to be made. A field that is not listed here is refused.
 #[derive(Debug, ToSchema)]
@@ -28,11 +32,11 @@ pub(crate) struct ExportBody {
     /// The place of an item in the job's request; 0 if absent.
     #[schema(required = false, minimum = 0, maximum = 499, example = 0)]
     item: u64,
-    /// The rank of the point whose parameters a script has; 1, the winner, if absent. A table has all ranks.
+    /// The rank of the point whose parameters a script or a report has; 1, the winner, if absent. A table has all ranks.
     #[schema(required = false, minimum = 1, maximum = 1000, example = 1)]
     rank: u64,
-    /// `pine` for a script for TradingView, or `csv` for a table of the results.
-    #[schema(example = "pine", pattern = "^(pine|csv)$")]
+    /// `pine` for a script for TradingView, `pdf` for a report of at most 12 pages, or `csv` for a table of the results.
+    #[schema(example = "pine", pattern = "^(pine|pdf|csv)$")]
     format: String,
 }
 
@@ -59,8 +63,9 @@ pub(crate) struct ExportAnswer {
 
 /// Make a file of results
 ///
-/// A script for TradingView of one of the ranked points, or a table of all of them. The same job gives the same bytes. The file is
-/// deleted after `RESEARCH_RETENTION`, or with its job.
+/// A script for TradingView or a report (PDF) of one of the ranked points, or a table of all of them. A report runs the point once more
+/// on the candles of the item. The same job gives the same bytes, and the same request the same file. It is deleted after
+/// `RESEARCH_RETENTION`, or with its job.
 #[utoipa::path(
     post, path = "/api/v1/exports", tag = "Research", operation_id = "post_export",
     security(("research_key" = []), ("bearer" = [])),
@@ -85,11 +90,25 @@ pub(crate) async fn post(
         let JsonBody { bytes, permits: _permits } = body;
         jobs.export(&bytes, &owner).await
     });
-    let exported = admission::in_time(work).await??;
+    let exported = admission::in_time_or(TOO_LONG, work).await??;
     let location = HeaderValue::try_from(&exported.href).map_err(|error| Problem::internal(error.to_string()))?;
     let body = serde_json::to_vec(&exported).map_err(|error| Problem::internal(error.to_string()))?;
     Ok((StatusCode::CREATED, [JSON], [NOT_KEPT], [(header::LOCATION, location)], body).into_response())
 }
+
+/// A report.
+#[derive(Debug)]
+pub(crate) struct PdfFile;
+
+impl PartialSchema for PdfFile {
+    fn schema() -> RefOr<Schema> {
+        // `binary` is OpenAPI 3.0's word for it, by which generators of clients tell bytes from text.
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).content_media_type("application/pdf").into()
+    }
+}
+
+impl ToSchema for PdfFile {}
 
 /// Download a file of results
 ///
@@ -105,6 +124,7 @@ pub(crate) async fn post(
         (status = 200, description = "The file.", content(
             (String = "text/plain"),
             (String = "text/csv"),
+            (PdfFile = "application/pdf"),
          ),
          headers(
             ("content-disposition" = String, description = "`attachment`, with the name of the file."),

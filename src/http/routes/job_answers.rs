@@ -310,11 +310,11 @@ pub(crate) struct ResultsAnswer {
     /// Points that are kept with all figures, at most 1,000.
     #[schema(example = 1000)]
     kept: usize,
-    /// Points evaluated; with walk-forward, in the last window.
+    /// Points evaluated, with walk-forward in all windows.
     #[schema(example = 1874)]
     evaluations: usize,
     results: Vec<EvaluatedAnswer>,
-    /// The objective of every evaluation, if it is asked for.
+    /// The objective of every evaluation, with walk-forward of all windows in turn, if it is asked for; of more than 500,000 the newest.
     #[schema(required = false)]
     objectives: Vec<Option<f64>>,
 }

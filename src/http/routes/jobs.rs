@@ -31,6 +31,9 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// The maximum number of characters of an idempotency key.
 const MAX_KEY_CHARS: usize = 200;
 
+const TOO_LONG: &str = "Queueing the job took too long, so it is not known whether it is queued; look at GET /api/v1/jobs, or send the same \
+                        request again with the same Idempotency-Key after Retry-After, which is safe.";
+
 /// A job that was started.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StartedJob)]
@@ -114,9 +117,9 @@ pub(crate) async fn post(
     // A job whose client has left meanwhile is queued all the same, and its key then finds it.
     let work = detach_on_drop(async move {
         let JsonBody { bytes, permits: _permits } = body;
-        jobs.start(&bytes, &owner, key).await
+        jobs.start(bytes, &owner, key).await
     });
-    let answer = StartedAnswer::from(admission::in_time(work).await??);
+    let answer = StartedAnswer::from(admission::in_time_or(TOO_LONG, work).await??);
     let location = HeaderValue::try_from(&answer.links.job).map_err(|error| Problem::internal(error.to_string()))?;
     let body = serde_json::to_vec(&answer).map_err(|error| Problem::internal(error.to_string()))?;
     Ok((StatusCode::ACCEPTED, [JSON], [NOT_KEPT], [(header::LOCATION, location)], body).into_response())
@@ -283,7 +286,8 @@ pub(crate) async fn events(
          description = "`rank`, or the name of a figure. Points for which it is not defined come last."),
         ("include" = Option<String>, Query, nullable = false, pattern = "^objectives$",
          description = "`objectives` adds the objective of every evaluation, in their order, with seven digits."),
-        ("Accept" = Option<String>, Header, nullable = false, example = "text/csv", description = "`text/csv` asks for CSV."),
+        ("Accept" = Option<String>, Header, nullable = false, example = "text/csv",
+         description = "`text/csv` asks for CSV, unless JSON has a higher `q`."),
     ),
     responses(
         (status = 200, description = "The points.", content(
@@ -305,7 +309,7 @@ pub(crate) async fn results(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wants_csv = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).any(names_csv);
+    let wants_csv = prefers_csv(&headers);
     let format = if wants_csv { ResultsFormat::Csv } else { ResultsFormat::Json };
     let query = query.unwrap_or_default();
     let body = jobs.results(&id, &query, identity.viewer().owner(), format).await?;
@@ -315,13 +319,67 @@ pub(crate) async fn results(
     Ok(([kind], [NOT_KEPT], vary, admission.reserve_response(body.into())?).into_response())
 }
 
-/// True if a list of media types names CSV.
-fn names_csv(accept: &str) -> bool {
-    let mut types = accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
-    types.any(|kind| kind.eq_ignore_ascii_case("text/csv"))
+/// True if a client names CSV and does not want JSON more (RFC 9110 section 12.5.1). `*/*` alone is JSON, because many programs send
+/// it with every request.
+fn prefers_csv(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<(&str, u16)> = values.flat_map(|value| value.split(',')).filter_map(weighted).collect();
+    let weight =
+        |kind: &str| accepted.iter().find(|(name, _)| name.eq_ignore_ascii_case(kind)).map(|(_, weight)| *weight);
+    let json = ["application/json", "application/*", "*/*"].into_iter().find_map(weight).unwrap_or_default();
+    weight("text/csv").is_some_and(|csv| csv > 0 && csv >= json)
+}
+
+/// A media type and its weight in thousandths; `None` where the weight is malformed.
+fn weighted(part: &str) -> Option<(&str, u16)> {
+    let mut parameters = part.split(';');
+    let name = parameters.next()?.trim();
+    let weight = parameters
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case("q"));
+    let Some((_, weight)) = weight else { return Some((name, 1000)) };
+    let weight: f32 = weight.trim().parse::<f32>().ok().filter(|weight| (0.0..=1.0).contains(weight))?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
+    let thousandths = (weight * 1000.0).round() as u16;
+    Some((name, thousandths))
 }
 
 fn answer(admission: &AdmissionControl, answer: &impl Serialize) -> Result<Response, Problem> {
     let body = serde_json::to_vec(answer).map_err(|error| Problem::internal(error.to_string()))?;
     Ok(([JSON], [NOT_KEPT], admission.reserve_response(body.into())?).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_is_for_clients_that_name_it_and_do_not_want_json_more() {
+        let prefers = |accept: &[&str]| {
+            let values = accept.iter().map(|value| (header::ACCEPT, HeaderValue::from_str(value).unwrap()));
+            prefers_csv(&values.collect())
+        };
+        for accept in [
+            &["text/csv"][..],
+            &["TEXT/CSV; charset=utf-8"],
+            &["application/json", "text/csv"],
+            &["application/json;q=0.5, text/csv;header=present;q=0.8"],
+            &["text/csv;q=0.001"],
+            &["text/csv, */*;q=0.8"],
+        ] {
+            assert!(prefers(accept), "{accept:?}");
+        }
+        for accept in [
+            &[][..],
+            &["*/*"],
+            &["text/*"],
+            &["text/csv;q=0"],
+            &["text/csv; Q=0.4, application/json; q=0.5"],
+            &["text/csv;q=0.9, */*"],
+            &["text/csv;q=2"],
+            &["text/csvx"],
+        ] {
+            assert!(!prefers(accept), "{accept:?}");
+        }
+    }
 }

@@ -133,7 +133,7 @@ pub(crate) struct PastSignalAnswer {
 pub(crate) struct SignalErrorAnswer {
     #[schema(example = "FOO")]
     symbol: String,
-    /// `unknown_series`, `too_few_candles` or `intraday_only`.
+    /// `unknown_series`, `too_few_candles`, `invalid_candle` or `intraday_only`.
     #[schema(example = "unknown_series")]
     code: String,
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::item::BestPoint;
 use super::progress::Progress;
+use super::request::WARNINGS;
 use super::{Jobs, JobsError, decompressed};
+use crate::research::Strategies;
 use crate::store::{Job, JobItem, JobState};
 
 /// A job in a list.
@@ -81,8 +83,13 @@ impl JobLine {
 }
 
 impl JobAnswer {
-    pub(super) fn of(job: &Job, progress: Arc<Progress>, items: &[JobItem]) -> Result<Self, JobsError> {
-        let request = request(job)?;
+    pub(super) fn of(
+        job: &Job,
+        progress: Arc<Progress>,
+        items: &[JobItem],
+        known: &Strategies,
+    ) -> Result<Self, JobsError> {
+        let StoredRequest { json: request, warnings } = request(job)?;
         let asked = request["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut answers = Vec::with_capacity(asked.len());
         for (number, of_request) in asked.iter().enumerate() {
@@ -94,14 +101,51 @@ impl JobAnswer {
         }
         let mut line = JobLine::of(job, progress);
         line.progress.items = Some(asked.len());
+        if job.state == JobState::Queued {
+            if line.warnings.is_empty() {
+                line.warnings = warnings;
+            }
+            line.warnings.extend(unknown_strategies(asked, known));
+        }
         Ok(Self { line, request, items: answers })
     }
 }
 
-/// The request of a job, as it was read when it came.
-pub(super) fn request(job: &Job) -> Result<Value, JobsError> {
+/// A request as it was read when it came.
+#[derive(Debug)]
+pub(super) struct StoredRequest {
+    /// The request, in a form that can be sent again.
+    pub(super) json: Value,
+    /// Sentences about what it left out.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The request of a job.
+pub(super) fn request(job: &Job) -> Result<StoredRequest, JobsError> {
     let bytes = decompressed(job.request.as_deref().unwrap_or_default())?;
-    serde_json::from_slice(&bytes).map_err(unreadable)
+    let mut json: Value = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let warnings = json.as_object_mut().and_then(|fields| fields.remove(WARNINGS)).unwrap_or_default();
+    let warnings = warnings.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    Ok(StoredRequest { json, warnings })
+}
+
+/// The number of items of a job.
+pub(super) fn item_count(job: &Job) -> Result<usize, JobsError> {
+    Ok(request(job)?.json["items"].as_array().map_or(0, Vec::len))
+}
+
+/// A sentence about strategies of a queued job that this process does not know.
+fn unknown_strategies(items: &[Value], known: &Strategies) -> Option<String> {
+    let mut ids: Vec<&str> = items.iter().filter_map(|item| item["strategy"].as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.retain(|id| known.find(id).is_err());
+    (!ids.is_empty()).then(|| {
+        format!(
+            "The process that answers does not know the strategies {}; the job waits for one whose STRATEGIES_DIR has them.",
+            ids.join(", ")
+        )
+    })
 }
 
 /// The summary of an item that is over.
@@ -137,14 +181,17 @@ impl Jobs {
         {
             return Ok(Arc::clone(&running.progress.borrow()));
         }
-        let mut progress = match &job.summary {
-            Some(summary) if !summary.is_empty() => {
-                serde_json::from_slice(&decompressed(summary)?).map_err(unreadable)?
-            }
-            _ => Progress::default(),
-        };
-        progress.done = job.done.unsigned_abs();
-        progress.total = job.total.unsigned_abs();
-        Ok(Arc::new(progress))
+        stored_progress(job)
     }
+}
+
+/// The progress in the row of a job.
+pub(super) fn stored_progress(job: &Job) -> Result<Arc<Progress>, JobsError> {
+    let mut progress = match &job.summary {
+        Some(summary) if !summary.is_empty() => serde_json::from_slice(&decompressed(summary)?).map_err(unreadable)?,
+        _ => Progress::default(),
+    };
+    progress.done = job.done.unsigned_abs();
+    progress.total = job.total.unsigned_abs();
+    Ok(Arc::new(progress))
 }

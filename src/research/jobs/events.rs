@@ -12,11 +12,12 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::debug;
 
-use super::answer::{raw, request};
+use super::answer::{item_count, raw};
 use super::item::BestPoint;
 use super::progress::Progress;
 use super::{Jobs, JobsError};
@@ -58,11 +59,13 @@ impl Jobs {
         last_event_id: Option<&str>,
     ) -> Result<Option<impl Stream<Item = Bytes> + Send + use<>>, JobsError> {
         let job = self.find(id, owner).await?;
-        let items = request(&job)?["items"].as_array().map_or(0, Vec::len);
+        let items = item_count(&job)?;
         let last: u64 = last_event_id.and_then(|last| last.trim().parse().ok()).unwrap_or_default();
         if job.state.is_over() && last >= last_number(items) {
             return Ok(None);
         }
+        // Before the job is read again, so that no change is missed.
+        let changes = self.0.changes.subscribe();
         let place = Arc::clone(&self.0.streams).try_acquire_owned().map_err(|_| JobsError::TooManyStreams)?;
         let mut comments = interval_at(Instant::now() + COMMENT_INTERVAL, COMMENT_INTERVAL);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,6 +78,7 @@ impl Jobs {
             progress_number: last % EVENTS_PER_ITEM,
             shown: None,
             next_look: Instant::now(),
+            changes,
             comments,
             phase: Phase::Greeting,
             _place: place,
@@ -83,6 +87,18 @@ impl Jobs {
             let bytes = following.next().await?;
             Some((bytes, following))
         })))
+    }
+}
+
+/// Returns once work on a job begins or ends in this process, or might have.
+async fn changed(changes: &mut broadcast::Receiver<String>, job: &str) {
+    loop {
+        match changes.recv().await {
+            Ok(changed) if changed != job => {}
+            // One that is too far behind looks at its job.
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 
@@ -108,6 +124,8 @@ struct Following {
     /// The progress that the client has been shown.
     shown: Option<Arc<Progress>>,
     next_look: Instant,
+    /// The ids of jobs on which work begins or ends here.
+    changes: broadcast::Receiver<String>,
     comments: Interval,
     phase: Phase,
     _place: OwnedSemaphorePermit,
@@ -133,6 +151,7 @@ impl Following {
                     return Some(Bytes::from_static(b": the service stops\n\n"));
                 }
                 _ = self.comments.tick() => return Some(Bytes::from_static(b": still there\n\n")),
+                () = changed(&mut self.changes, &self.id) => {}
                 () = tokio::time::sleep_until(next_look) => {}
             }
             match self.look().await {
@@ -167,6 +186,9 @@ impl Following {
             self.write_items(&mut text).await?;
         }
         if self.shown.as_ref() == Some(&now) {
+            if !text.is_empty() {
+                return Ok(text);
+            }
             // The sender goes when the work on the job ends; its row then says how.
             let changed = tokio::time::timeout(ROW_INTERVAL, progress.changed()).await;
             if matches!(changed, Ok(Err(_))) {

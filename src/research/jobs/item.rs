@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use rayon::ThreadPool;
 use research::optimization::{signals_of, space_of};
-use research::run::fingerprint;
+use research::run::{EquityCurve, fingerprint};
 use research::search::{
     Candidate, Item, ItemResult, Options, OutOfSample, Progress, Seed, Space, StopFlag, StopReason, Threads,
     WalkForward, WindowResult, optimize,
 };
-use research::{Cache, Market, Parameters, Strategy};
+use research::{Cache, Market, Parameters, Settings, Strategy};
 use serde::{Serialize, Serializer};
 
 use super::request::ItemRequest;
@@ -25,6 +25,10 @@ pub(crate) const MAX_KEPT: usize = 1_000;
 const MAX_CANDLES: usize = 10_000_000;
 /// The maximum number of walk-forward windows in a summary.
 const MAX_WINDOWS: usize = 1_000;
+/// The maximum number of points of a walk-forward curve that are kept, for the chart of a report.
+const MAX_CURVE_POINTS: usize = 500;
+/// The maximum number of objectives that are kept of the evaluations of all windows, the newest ones.
+const MAX_OBJECTIVES: usize = 500_000;
 
 /// The best point of an item so far.
 #[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
@@ -77,6 +81,14 @@ fn warm_up(item: &ItemRequest) -> usize {
     corners.iter().filter_map(of_corner).max().unwrap_or_default().max(defaults)
 }
 
+/// The candles on the tick grid of the settings.
+pub(super) fn market(loaded: &Loaded, settings: &Settings) -> Arc<Market> {
+    match settings.tick() {
+        None => Arc::clone(&loaded.market),
+        Some(tick) => Arc::new(Market::new(loaded.market.bars().clone(), Some(tick))),
+    }
+}
+
 /// An item and its candles.
 #[derive(Debug)]
 pub(super) struct ItemRun {
@@ -117,10 +129,18 @@ impl ItemRun {
             Ok(space) => space,
             Err(errors) => return Outcome::Failed(format!("{} of {}.", errors[0], item.strategy.id())),
         };
-        let market = match search.settings.tick() {
-            None => Arc::clone(&loaded.market),
-            Some(tick) => Arc::new(Market::new(loaded.market.bars().clone(), Some(tick))),
-        };
+        let market = market(loaded, &search.settings);
+        let out_of_sample = kept_out(search.out_of_sample, &market, &bars);
+        if let OutOfSample::Forward { from } = out_of_sample
+            && from < bars.start + MIN_PART_BARS
+        {
+            return Outcome::Failed(format!(
+                "{} {} has {} closed candles before forward_from, and a search needs at least {MIN_PART_BARS}; choose a later one.",
+                key.symbol,
+                key.timeframe,
+                from - bars.start
+            ));
+        }
         let searched = Item {
             market: &market,
             settings: &search.settings,
@@ -135,7 +155,7 @@ impl ItemRun {
                 seed: Seed { seed: search.seed, item: self.number as u64, window: 0 },
                 keep: MAX_KEPT,
             },
-            out_of_sample: kept_out(search.out_of_sample, &market, &bars),
+            out_of_sample,
         };
         let mut report_point = |progress: &Progress<'_>| {
             let best = progress.best.and_then(|(values, objective)| self.best_point(values, objective));
@@ -170,6 +190,18 @@ impl ItemRun {
         written().unwrap_or_else(|error| Outcome::Failed(crate::errors::to_sentence(&error.to_string())))
     }
 
+    /// The sentence about a part out of sample that holds too few candles for a run.
+    fn nothing_kept(&self, market: &Market) -> Option<&'static str> {
+        let bars = self.loaded.first..market.len();
+        match kept_out(self.search.out_of_sample, market, &bars) {
+            OutOfSample::Forward { from } if from + MIN_PART_BARS > bars.end => Some(
+                "Fewer than 2 candles were kept from the search, so that nothing shows how the winner does on candles that it was not \
+                 chosen on.",
+            ),
+            _ => None,
+        }
+    }
+
     fn summary<'r>(&'r self, market: &'r Market, result: &'r ItemResult) -> Summary<'r> {
         let times = market.bars().time();
         let walk_forward = result.walk_forward.as_ref().map(|walk| WalkSummary {
@@ -195,7 +227,13 @@ impl ItemRun {
             pbo: result.pbo.map(Number),
             stability: result.stability.map(Number),
             walk_forward,
-            warnings: self.warnings.iter().chain(&result.warnings).map(String::as_str).collect(),
+            warnings: self
+                .warnings
+                .iter()
+                .chain(&result.warnings)
+                .map(String::as_str)
+                .chain(self.nothing_kept(market))
+                .collect(),
         }
     }
 
@@ -214,6 +252,7 @@ impl ItemRun {
                 objective: objective(out_of_sample),
                 trades: out_of_sample.trades.trades,
             },
+            net_profit_percent: Number(out_of_sample.net_profit_percent),
             parameters: Point(self.item.strategy, values),
         }
     }
@@ -232,15 +271,27 @@ impl ItemRun {
     fn evaluations<'r>(&'r self, space: &'r Space<'_>, result: &'r ItemResult) -> Evaluations<'r> {
         #[expect(clippy::cast_possible_truncation, reason = "for a histogram, in which seven digits are enough")]
         let objective = |objective: f64| objective as f32;
+        let newest = result.objectives.len().saturating_sub(MAX_OBJECTIVES);
+        let curve = result.walk_forward.as_ref().map(|walk| {
+            let first = walk.windows.first().map_or(0, |window| window.window.out_of_sample.start);
+            let times = self.loaded.market.bars().time().get(first..).unwrap_or_default();
+            let curve = EquityCurve::thinned(times, &walk.equity, MAX_CURVE_POINTS);
+            curve.points.into_iter().map(|(time, equity)| (time, Number(equity))).collect()
+        });
         Evaluations {
             strategy: self.item.strategy.id(),
             parameters: space.parameters().iter().map(research::search::Parameter::name).collect(),
             objective: self.search.objective.name(),
             best: result.best.iter().enumerate().map(|(place, best)| self.candidate(place + 1, best)).collect(),
-            objectives: result.evaluated.iter().map(|(_, score)| score.objective.map(objective)).collect(),
+            evaluated: result.evaluations,
+            objectives: result.objectives[newest..].iter().map(|of| of.map(objective)).collect(),
+            curve,
         }
     }
 }
+
+/// The candles without which a part of them is neither searched nor run, because an order fills at the candle after its signal.
+const MIN_PART_BARS: usize = 2;
 
 /// The bars that are kept from the search.
 #[expect(
@@ -249,7 +300,7 @@ impl ItemRun {
     clippy::cast_sign_loss,
     reason = "a part of a count of bars, which is below 2^53"
 )]
-fn kept_out(asked: OutOfSampleRequest, market: &Market, bars: &Range<usize>) -> OutOfSample {
+pub(super) fn kept_out(asked: OutOfSampleRequest, market: &Market, bars: &Range<usize>) -> OutOfSample {
     match asked {
         OutOfSampleRequest::None => OutOfSample::None,
         OutOfSampleRequest::Forward(part) => {
@@ -330,6 +381,8 @@ struct WindowSummary<'r> {
     in_sample: WindowSide,
     out_of_sample: WindowSide,
     parameters: Point<'r>,
+    /// The winner's net profit after its search, in percent of the capital.
+    net_profit_percent: Number,
 }
 
 #[derive(Serialize)]
@@ -347,6 +400,10 @@ struct Evaluations<'r> {
     objective: &'static str,
     /// The best points, best first.
     best: Vec<CandidateAnswer<'r>>,
-    /// The objective of each evaluation, in their order.
+    /// The number of all evaluations.
+    evaluated: usize,
+    /// The objective of each evaluation, in their order; with walk-forward, of all windows in turn.
     objectives: Vec<Option<f32>>,
+    /// The joined curve of a walk-forward run, thinned out: times of candles, and the equity at their closes.
+    curve: Option<Vec<(i64, Number)>>,
 }

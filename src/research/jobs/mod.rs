@@ -11,13 +11,14 @@
 //! 5. [`worker`], [`run`] and [`writes`]: claiming jobs, working on one, and storing what it found.
 //! 6. [`answer`] and [`results`]: jobs and what they found, as JSON and CSV.
 //! 7. [`events`]: a stream of what happens to a job.
-//! 8. [`exports`]: files of results.
+//! 8. [`exports`] and [`pdf`]: files of results.
 //! 9. [`sweep`]: deleting what has expired.
 
 mod answer;
 mod events;
 mod exports;
 mod item;
+mod pdf;
 mod progress;
 mod queue;
 mod request;
@@ -28,12 +29,12 @@ mod sweep;
 mod worker;
 mod writes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use research::Cache;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Research, ResearchError};
@@ -113,6 +114,10 @@ struct Parts {
     streams: Arc<Semaphore>,
     /// The rows of the tables at the last count.
     counted: Mutex<JobCounts>,
+    /// The jobs that this process leaves to others, because it does not know their strategies, the newest last.
+    left: Mutex<VecDeque<String>>,
+    /// The ids of jobs on which work begins or ends here.
+    changes: broadcast::Sender<String>,
     stopping: CancellationToken,
 }
 
@@ -133,6 +138,10 @@ enum Stop {
     Shutdown,
     /// Another process has claimed the job.
     Lost,
+    /// The process does not know a strategy of the job.
+    Foreign,
+    /// The service failed, so that waiting does not help.
+    Fault,
 }
 
 impl Jobs {
@@ -147,6 +156,8 @@ impl Jobs {
             wake: Notify::new(),
             streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             counted: Mutex::default(),
+            left: Mutex::default(),
+            changes: broadcast::Sender::new(MAX_UNSEEN_CHANGES),
             stopping,
         }))
     }
@@ -161,6 +172,25 @@ impl Jobs {
             evaluations_per_second: rates.fold(0.0, |all, rate| all + rate),
             counts: *self.0.counted.lock().unwrap_or_else(PoisonError::into_inner),
         }
+    }
+
+    /// Lets streams know that work on a job has begun or ended here.
+    fn changed(&self, job: &str) {
+        // Nobody may listen.
+        let _ = self.0.changes.send(job.to_owned());
+    }
+
+    /// Leaves a job to other processes.
+    fn leave(&self, job: &str) {
+        let mut left = self.0.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() == MAX_LEFT {
+            left.pop_front();
+        }
+        left.push_back(job.to_owned());
+    }
+
+    fn left(&self) -> Vec<String> {
+        self.0.left.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
@@ -181,19 +211,28 @@ pub(crate) struct JobsState {
     pub(crate) counts: JobCounts,
 }
 
+/// The maximum number of jobs that are remembered to be left to other processes. One that is forgotten is claimed and left once more.
+const MAX_LEFT: usize = 1_000;
+/// The changes that a stream may be behind before it looks at its job all the same.
+const MAX_UNSEEN_CHANGES: usize = 64;
+
 /// The alphabet of ids: digits and lower-case letters without those that look alike (Crockford's base32).
 const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// The number of characters of an id, which hold 128 bits.
 const ID_CHARS: u32 = 26;
 
+/// 128 bits as 26 characters.
+fn id_of(bits: u128) -> String {
+    let five_bits = |place: u32| usize::try_from((bits >> (5 * (ID_CHARS - 1 - place))) & 31).unwrap_or_default();
+    let character = |place: u32| char::from(BASE32[five_bits(place)]);
+    (0..ID_CHARS).map(character).collect()
+}
+
 /// 128 random bits as 26 characters.
 fn random_id() -> Result<String, JobsError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| JobsError::Randomness(error.into()))?;
-    let bits = u128::from_be_bytes(bytes);
-    let five_bits = |place: u32| usize::try_from((bits >> (5 * (ID_CHARS - 1 - place))) & 31).unwrap_or_default();
-    let character = |place: u32| char::from(BASE32[five_bits(place)]);
-    Ok((0..ID_CHARS).map(character).collect())
+    Ok(id_of(u128::from_be_bytes(bytes)))
 }
 
 /// The level of compression, at which a megabyte takes some milliseconds.

@@ -44,8 +44,16 @@ impl Tracker {
         Self { began: Instant::now(), here: 0, over: 0, ahead: planned, progress }
     }
 
+    /// Goes on from the progress that the row of a job has.
+    pub(super) fn resumed(progress: Progress) -> Self {
+        Self { progress, ..Self::new(0, Vec::new()) }
+    }
+
+    /// Adds a sentence, unless it is there.
     pub(super) fn warn(&mut self, warning: String) {
-        self.progress.warnings.push(warning);
+        if !self.progress.warnings.contains(&warning) {
+            self.progress.warnings.push(warning);
+        }
     }
 
     /// An item of `planned` evaluations begins.

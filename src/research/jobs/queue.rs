@@ -1,5 +1,6 @@
 //! Starting, finding and cancelling jobs.
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
@@ -10,6 +11,7 @@ use crate::query::{END_MILLISECOND, FIRST_MILLISECOND, Parameters};
 use crate::research::requests::SeriesRequest;
 use crate::research::{ResearchError, body};
 use crate::store::{Direction, Job, JobAdded, JobState, JobsSelection, NewJob, Range};
+use crate::telemetry::spans::spawn_blocking;
 use candle::{Rule, ValueError};
 
 /// The number of jobs of a list, and its maximum.
@@ -61,6 +63,16 @@ impl JobsQuery {
     }
 }
 
+/// A request with its hash, and as it is stored.
+async fn packed(request: JobRequest) -> Result<(JobRequest, Vec<u8>, Vec<u8>), JobsError> {
+    let pack = move || {
+        let hash = Sha256::digest(request.json.to_string()).to_vec();
+        let packed = compressed(request.stored().to_string().as_bytes())?;
+        Ok((request, hash, packed))
+    };
+    spawn_blocking(pack).await.map_err(|error| JobsError::Unreadable(error.into()))?
+}
+
 impl Jobs {
     /// Queues the job that a body asks for, under the name of the key that sent it.
     ///
@@ -68,22 +80,22 @@ impl Jobs {
     /// When the request is invalid, the queue is full, the idempotency key came with another request, or the store does not answer.
     pub(crate) async fn start(
         &self,
-        body: &[u8],
+        body: Vec<u8>,
         owner: &str,
         idempotency: Option<String>,
     ) -> Result<Started, JobsError> {
         let config = &self.0.config;
-        let request = JobRequest::parse(body, self.0.research.strategies(), config.max_evaluations)?;
+        let request = self.parsed(body, config.max_evaluations).await?;
         self.check_series(&request).await?;
-        let json = request.json.to_string();
+        let (request, request_hash, packed) = packed(request).await?;
         let job = NewJob {
             id: random_id()?,
             owner: owner.to_owned(),
             name: request.name.clone(),
             idempotency,
             priority: request.priority,
-            request_hash: Sha256::digest(&json).to_vec(),
-            request: compressed(json.as_bytes())?,
+            request_hash,
+            request: packed,
             total: i64::try_from(request.planned()).unwrap_or(i64::MAX),
             max_queued: config.max_queued,
         };
@@ -103,6 +115,19 @@ impl Jobs {
         };
         let job = self.0.store.job(id, Some(owner.to_owned())).await?.ok_or(JobsError::UnknownJob)?;
         Ok(Started { id: job.id, state: job.state, position: job.position })
+    }
+
+    /// The request of a job, parsed again as it was when it came.
+    pub(super) async fn parsed_again(&self, json: &Value) -> Result<JobRequest, JobsError> {
+        // Without this process' own limit, because the one that took the job may allow more.
+        self.parsed(json.to_string().into_bytes(), usize::MAX).await
+    }
+
+    /// Parses a request, of which a large one takes some time.
+    async fn parsed(&self, body: Vec<u8>, max_evaluations: usize) -> Result<JobRequest, JobsError> {
+        let known = self.0.research.strategies().clone();
+        let parsed = spawn_blocking(move || JobRequest::parse(&body, &known, max_evaluations)).await;
+        Ok(parsed.map_err(|error| JobsError::Unreadable(error.into()))??)
     }
 
     /// Refuses a job on series of which nothing is stored.
@@ -135,7 +160,7 @@ impl Jobs {
     pub(crate) async fn get(&self, id: &str, owner: Option<&str>) -> Result<JobAnswer, JobsError> {
         let job = self.find(id, owner).await?;
         let items = self.0.store.job_items(id.to_owned()).await?;
-        JobAnswer::of(&job, self.progress_of(&job)?, &items)
+        JobAnswer::of(&job, self.progress_of(&job)?, &items, self.0.research.strategies())
     }
 
     /// Jobs, newest first. Without an owner, everybody's.

@@ -9,6 +9,7 @@ use super::search::{self, DEFAULT_FORWARD, OutOfSampleRequest, SearchRequest};
 use crate::research::body::{self, Faults, Object};
 use crate::research::requests::{self, SERIES_FIELDS, SeriesRequest};
 use crate::research::{ResearchError, Strategies};
+use crate::validation::PathSegment;
 use candle::{Rule, ValueError};
 
 /// The maximum number of items of a job.
@@ -45,9 +46,12 @@ pub(crate) struct JobRequest {
     pub(crate) name: Option<String>,
     /// Sentences for the reader of the job.
     pub(crate) warnings: Vec<String>,
-    /// The request with its defaults and with one entry for each item, in a form that parses to the same job.
+    /// The request with its defaults and with one entry for each item, in a form that parses to the same items.
     pub(crate) json: Value,
 }
+
+/// The field beside those of [`JobRequest::json`] that holds the warnings of a stored request.
+pub(super) const WARNINGS: &str = "warnings";
 
 /// A strategy and the candles to search on.
 #[derive(Debug, Clone)]
@@ -82,6 +86,15 @@ impl JobRequest {
         Ok(Self { items, search, priority, name, warnings: reading.warnings, json })
     }
 
+    /// The request as it is stored: with its warnings, because those about what was left out cannot be found from its items.
+    pub(super) fn stored(&self) -> Value {
+        let mut stored = self.json.clone();
+        if !self.warnings.is_empty() {
+            stored[WARNINGS] = self.warnings.clone().into();
+        }
+        stored
+    }
+
     /// The evaluations that the job will make, as far as that is known before its candles are.
     pub(crate) fn planned(&self) -> u64 {
         self.items.iter().map(|item| item.planned as u64).sum()
@@ -94,7 +107,8 @@ struct Listed {
     series: SeriesRequest,
     /// Its fields, from which it can be parsed again.
     fields: Map<String, Value>,
-    place: usize,
+    /// The place of its ranges in the body; that of its strategy if it has none.
+    place: Vec<PathSegment>,
 }
 
 struct Reading<'v> {
@@ -128,8 +142,9 @@ impl Reading<'_> {
         const ITEM_FIELDS: [&str; 7] = ["strategy", "ranges", "symbol", "timeframe", "source", "align", "week"];
         let mut listed = Vec::new();
         for (place, item) in self.values("items", items, MAX_ITEMS).iter().enumerate() {
-            let at = self.object.place("items").into_iter().chain([place.into()]).collect();
+            let at: Vec<PathSegment> = self.object.place("items").into_iter().chain([place.into()]).collect();
             let Some(object) = Object::of(item, at, &ITEM_FIELDS, &mut self.faults) else { continue };
+            let place = object.place("ranges");
             let strategy = requests::strategy(&object, self.known, &mut self.faults)?;
             let series = requests::series(&object, &mut self.faults);
             let (Some(strategy), Some(series)) = (strategy, series) else { continue };
@@ -161,7 +176,7 @@ impl Reading<'_> {
             let at = self.object.place("series").into_iter().chain([place.into()]).collect();
             let Some(object) = Object::of(value, at, &SERIES_FIELDS, &mut self.faults) else { continue };
             let Some(series) = requests::series(&object, &mut self.faults) else { continue };
-            for strategy in &strategies.chosen {
+            for (number, strategy) in strategies.chosen.iter().enumerate() {
                 if !requests::suits(strategy, series.key.timeframe) {
                     if !strategies.are_all {
                         requests::check_timeframe(strategy, series.key.timeframe)?;
@@ -173,7 +188,9 @@ impl Reading<'_> {
                 let mut fields: Map<String, Value> =
                     fields.map(|(name, value)| (name.to_owned(), value.clone())).collect();
                 fields.insert("strategy".to_owned(), strategy.id().into());
-                listed.push(Listed { strategy, series: series.clone(), fields, place: listed.len() });
+                let place = self.object.place("strategies").into_iter();
+                let place = place.chain((!strategies.are_all).then(|| number.into())).collect();
+                listed.push(Listed { strategy, series: series.clone(), fields, place });
             }
         }
         self.warn_of_left_out(&left_out);
@@ -236,10 +253,9 @@ impl Reading<'_> {
     fn checked(&mut self, listed: &[Listed], search: &SearchRequest) -> Vec<ItemRequest> {
         let mut items = Vec::new();
         for item in listed {
-            let place = self.object.place("items").into_iter().chain([item.place.into(), "ranges".into()]).collect();
             let ranges = match item.fields.get("ranges") {
                 Some(value) => {
-                    let Some(object) = Object::open(value, place, &mut self.faults) else { continue };
+                    let Some(object) = Object::open(value, item.place.clone(), &mut self.faults) else { continue };
                     ranges(&object, item.strategy, &mut self.faults)
                 }
                 None => Some(Vec::new()),
@@ -253,15 +269,11 @@ impl Reading<'_> {
     }
 
     fn planned(&mut self, item: &Listed, ranges: &[(String, Range)], search: &SearchRequest) -> Option<usize> {
-        let place = |end: Option<&str>| {
-            let place = self.object.place("items").into_iter().chain([item.place.into(), "ranges".into()]);
-            place.chain(end.map(Into::into)).collect::<Vec<_>>()
-        };
         let space = match space_of(item.strategy, ranges) {
             Ok(space) => space,
             Err(errors) => {
                 for error in errors {
-                    let at = place(Some(&error.name));
+                    let at = item.place.iter().cloned().chain([error.name.as_str().into()]).collect();
                     self.faults.add(at, Rule::OutOfRange.name(), format!("is refused: {}", error.message));
                 }
                 return None;
@@ -272,14 +284,20 @@ impl Reading<'_> {
         }
         let combinations = space.combinations();
         if combinations > search.max_evaluations as u64 {
+            let advice = if item.fields.contains_key("ranges") {
+                "choose larger steps, smaller ranges or another method"
+            } else {
+                "choose another method, or send items with ranges"
+            };
             let message = format!(
-                "make a grid of {combinations} combinations for {}, and at most {} are tried; choose larger steps, smaller \
-                 ranges or another method",
+                "make a grid of {combinations} combinations for {}, and at most {} are tried; {advice}",
                 item.strategy.id(),
                 search.max_evaluations
             );
-            let at = place(None);
-            self.faults.add(at, "grid_too_large", message);
+            // A strategy makes the same grid on each series.
+            if item.fields.contains_key("ranges") || !self.faults.is_at(&item.place) {
+                self.faults.add(item.place.clone(), "grid_too_large", message);
+            }
             return None;
         }
         usize::try_from(combinations).ok()

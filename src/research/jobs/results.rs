@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::answer::unreadable;
+use super::answer::{self, unreadable};
 use super::{Jobs, JobsError, decompressed};
 use crate::query::Parameters;
 use crate::research::{ResearchError, body};
-use crate::store::Job;
+use crate::store::{Job, JobState};
 use crate::telemetry::spans::spawn_blocking;
 use candle::{Rule, ValueError};
 
@@ -43,7 +43,12 @@ pub(super) struct Evaluations {
     pub(super) parameters: Vec<String>,
     pub(super) objective: String,
     pub(super) best: Vec<Evaluated>,
-    objectives: Vec<Option<f64>>,
+    /// The number of all evaluations.
+    evaluated: usize,
+    /// Their objectives, the newest 500,000 at most.
+    pub(super) objectives: Vec<Option<f64>>,
+    /// The joined curve of a walk-forward run.
+    pub(super) curve: Option<Vec<(i64, f64)>>,
 }
 
 /// One of the best points of an item.
@@ -123,9 +128,7 @@ impl Jobs {
     pub(super) async fn evaluations(&self, job: &Job, item: usize) -> Result<Evaluations, JobsError> {
         let place = i32::try_from(item).unwrap_or(i32::MAX);
         let Some(stored) = self.0.store.evaluations(job.id.clone(), place).await? else {
-            let advice = if job.state.is_over() { "it has no such item" } else { "wait for its end" };
-            let text = format!("item {item} of this job has no results; the job is {}, so {advice}", job.state.name());
-            return Err(JobsError::NoResult(text));
+            return Err(JobsError::NoResult(no_results(job.state, item, answer::item_count(job)?)));
         };
         let read = move || serde_json::from_slice(&decompressed(&stored)?).map_err(unreadable);
         let read = spawn_blocking(read).await;
@@ -138,6 +141,20 @@ impl Jobs {
         }
         Ok(evaluations)
     }
+}
+
+/// Why an item has no results, and what to do.
+fn no_results(state: JobState, item: usize, items: usize) -> String {
+    if item >= items {
+        return format!("this job has no item {item}; its {items} items are counted from 0");
+    }
+    let why = match state {
+        JobState::Queued => "the job is queued; wait for its end",
+        JobState::Running => "the job is running; wait for the end of the item",
+        JobState::Cancelled => "the job was cancelled before the item was over; start it again",
+        JobState::Done | JobState::Failed => "the job ended before the item was over; its error says why",
+    };
+    format!("item {item} of this job has no results, because {why}")
 }
 
 fn made(
@@ -165,7 +182,7 @@ fn made(
     }
     let chosen: Vec<&Evaluated> = sorted.into_iter().skip(query.offset).take(query.limit).collect();
     match format {
-        ResultsFormat::Csv => Ok(csv(&evaluations.parameters, &chosen).into_bytes()),
+        ResultsFormat::Csv => Ok(csv(evaluations, &chosen).into_bytes()),
         ResultsFormat::Json => {
             let answer = ResultsAnswer {
                 job: id,
@@ -173,7 +190,7 @@ fn made(
                 strategy: &evaluations.strategy,
                 objective: &evaluations.objective,
                 kept: evaluations.best.len(),
-                evaluations: evaluations.objectives.len(),
+                evaluations: evaluations.evaluated.max(evaluations.objectives.len()),
                 results: chosen,
                 objectives: query.with_objectives.then_some(&evaluations.objectives),
             };
@@ -182,14 +199,16 @@ fn made(
     }
 }
 
-/// A table by RFC 4180. Names of figures are those of the answers, with the part of the candles before them.
-pub(super) fn csv(parameters: &[String], rows: &[&Evaluated]) -> String {
+/// A table by RFC 4180. Names of figures are those of the answers, with the part of the candles before them. Its head does not depend
+/// on the rows.
+pub(super) fn csv(evaluations: &Evaluations, rows: &[&Evaluated]) -> String {
+    let parameters = &evaluations.parameters;
     let mut text = String::from("rank");
     for parameter in parameters {
         let _ = write!(text, ",{}", cell(parameter));
     }
     text.push_str(",objective,trades");
-    let figures: Vec<&String> = rows.first().map(|row| row.in_sample.keys().collect()).unwrap_or_default();
+    let figures: Vec<&String> = evaluations.best.first().map(|row| row.in_sample.keys().collect()).unwrap_or_default();
     for part in ["in_sample", "out_of_sample"] {
         for figure in &figures {
             let _ = write!(text, ",{part}_{figure}");

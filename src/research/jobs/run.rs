@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use research::search::{StopFlag, StopReason};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::answer::{self, unreadable};
+use super::answer::{self, StoredRequest, unreadable};
 use super::item::{self, BestPoint, ItemRun, Outcome};
 use super::progress::{Progress, Tracker};
 use super::request::{ItemRequest, JobRequest};
@@ -28,6 +29,9 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause before the store is asked again after it did not answer.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// The error of a job that the service failed on.
+const FAULT: &str = "The service failed on this job, which is a fault of it; its log says more.";
+
 /// Work on one job.
 struct Run {
     jobs: Jobs,
@@ -43,9 +47,18 @@ struct Registered {
     job: String,
 }
 
+impl Registered {
+    fn begin(jobs: &Jobs, job: &str, running: Running) -> Self {
+        jobs.running().insert(job.to_owned(), running);
+        jobs.changed(job);
+        Self { jobs: jobs.clone(), job: job.to_owned() }
+    }
+}
+
 impl Drop for Registered {
     fn drop(&mut self) {
         self.jobs.running().remove(&self.job);
+        self.jobs.changed(&self.job);
         self.jobs.0.wake.notify_one();
     }
 }
@@ -66,13 +79,13 @@ impl Jobs {
     /// Works on a job that was claimed with `token`, until it is over, another process has it, or the process stops.
     pub(super) async fn work_on(self, job: Job, token: String) {
         let lease = Lease { job: job.id.clone(), token: token.clone() };
-        let (published, progress) = watch::channel(Arc::default());
+        let stored = answer::stored_progress(&job).unwrap_or_default();
+        let (published, progress) = watch::channel(Arc::clone(&stored));
         let (stop_sender, stop) = watch::channel(None);
         let running = Running { token, progress, stop: stop_sender.clone() };
-        self.running().insert(job.id.clone(), running);
-        let _registered = Registered { jobs: self.clone(), job: job.id.clone() };
-        let mut run =
-            Run { jobs: self.clone(), lease: lease.clone(), tracker: Tracker::new(0, Vec::new()), published, stop };
+        let _registered = Registered::begin(&self, &job.id, running);
+        let tracker = Tracker::resumed(Arc::unwrap_or_clone(stored));
+        let mut run = Run { jobs: self.clone(), lease: lease.clone(), tracker, published, stop };
         let renewal = self.renew(&lease, &stop_sender);
         let ended = tokio::select! {
             ended = run.items(job) => ended,
@@ -118,11 +131,24 @@ impl Run {
         if job.cancel_requested {
             return Ok(Ended::Cancelled);
         }
-        let request = match self.request(&job) {
+        let request = match self.request(&job).await {
             Ok(request) => request,
-            Err(error) => return Ok(Ended::Failed(error)),
+            Err(JobsError::Request(ResearchError::UnknownStrategy { id, .. })) => {
+                warn!(
+                    job = job.id,
+                    strategy = id,
+                    "a job is left to other processes, because this one does not know its strategy; STRATEGIES_DIR names own ones"
+                );
+                return Err(Stop::Foreign);
+            }
+            Err(JobsError::Request(error)) => {
+                return Ok(Ended::Failed(format!("This process cannot work on the job: {}", sentence(&error))));
+            }
+            Err(error) => return Err(self.fault(&error, "the request of a job cannot be read")),
         };
+        let earlier = self.tracker.progress().warnings.clone();
         self.tracker = Tracker::new(request.planned(), request.warnings.clone());
+        earlier.into_iter().for_each(|warning| self.tracker.warn(warning));
         self.publish();
         let known = self.known_items().await?;
         let (mut results, mut first_error) = (0, None);
@@ -143,14 +169,9 @@ impl Run {
     }
 
     /// The request, parsed again as it was when it came.
-    fn request(&self, job: &Job) -> Result<JobRequest, String> {
-        let parsed = || -> Result<JobRequest, JobsError> {
-            let json = answer::request(job)?.to_string();
-            let research = &self.jobs.0.research;
-            // Without this process' own limit, because the one that took the job may allow more.
-            Ok(JobRequest::parse(json.as_bytes(), research.strategies(), usize::MAX)?)
-        };
-        parsed().map_err(|error| format!("This process cannot work on the job: {}", sentence(&error)))
+    async fn request(&self, job: &Job) -> Result<JobRequest, JobsError> {
+        let StoredRequest { json, warnings } = answer::request(job)?;
+        Ok(JobRequest { warnings, ..self.jobs.parsed_again(&json).await? })
     }
 
     /// Counts an item that an earlier process has finished. Returns its error, if it has no result.
@@ -190,8 +211,9 @@ impl Run {
                 (summary.to_string().into_bytes(), b"{}".to_vec(), 0, None, Some(error))
             }
         };
-        let packed = spawn_blocking(move || Some((compressed(&summary).ok()?, compressed(&evaluations).ok()?)));
-        let Some((summary, evaluations)) = packed.await.ok().flatten() else { return Err(Stop::Shutdown) };
+        let pack = move || -> Result<_, JobsError> { Ok((compressed(&summary)?, compressed(&evaluations)?)) };
+        let packed = spawn_blocking(pack).await.unwrap_or_else(|error| Err(JobsError::Unreadable(error.into())));
+        let (summary, evaluations) = packed.map_err(|error| self.fault(&error, "a result cannot be packed"))?;
         self.write(Write::EndItem { item: place(number), summary, evaluations }).await?;
         metrics::counter!(EVALUATIONS).increment(made);
         self.tracker.item_ends(made, best);
@@ -207,20 +229,27 @@ impl Run {
     ) -> Result<Outcome, Stop> {
         let loaded = match self.candles(request, item).await? {
             Ok(loaded) => loaded,
-            Err(error) => return Ok(Outcome::Failed(sentence(&error))),
+            Err(error) => return Ok(Outcome::Failed(self.why_not_loaded(&error))),
         };
-        let mut run = ItemRun { number, item: item.clone(), search: request.search, loaded, warnings: Vec::new() };
+        let pinned = begun.and_then(Pin::of);
+        let warnings = pinned.as_ref().map(|pinned| pinned.warnings.clone()).unwrap_or_default();
+        let mut run = ItemRun { number, item: item.clone(), search: request.search, loaded, warnings };
         let fingerprint = run.fingerprint();
-        if begun.and_then(pinned).is_some_and(|pinned| pinned != fingerprint) {
+        if pinned.is_some_and(|pinned| pinned.fingerprint != fingerprint) {
             let warning = format!(
                 "The candles of {} {} were changed after the search had begun, so it was begun again on those of now.",
                 item.series.key.symbol, item.series.key.timeframe
             );
+            if !run.warnings.contains(&warning) {
+                run.warnings.push(warning);
+            }
+        }
+        for warning in &run.warnings {
             self.tracker.warn(format!("Item {number}: {warning}"));
-            run.warnings.push(warning);
         }
         let pin = json!({"item": number, "fingerprint": fingerprint, "warnings": run.warnings}).to_string();
-        let Ok(pin) = compressed(pin.as_bytes()) else { return Err(Stop::Shutdown) };
+        let pin =
+            compressed(pin.as_bytes()).map_err(|error| self.fault(&error, "the pin of an item cannot be packed"))?;
         self.write(Write::BeginItem { item: place(number), summary: pin }).await?;
         self.search(run).await
     }
@@ -239,12 +268,41 @@ impl Run {
                 stop = self.stopped() => return Err(stop),
             };
             match loaded {
-                Err(ResearchError::Store(error) | ResearchError::Query(QueryError::Store(error))) => {
+                Err(ResearchError::Store(error) | ResearchError::Query(QueryError::Store(error)))
+                    if may_answer_later(&error) =>
+                {
                     self.pause(&error).await?;
                 }
                 other => return Ok(other),
             }
         }
+    }
+
+    /// The sentence about an item whose candles cannot be loaded.
+    fn why_not_loaded(&self, error: &ResearchError) -> String {
+        match error {
+            ResearchError::TooManyCandles(most) => {
+                format!(
+                    "There are more than {most} candles in that span, which is the most for an item; shorten the span."
+                )
+            }
+            // Its causes are for the operator.
+            ResearchError::Store(_) | ResearchError::Query(_) | ResearchError::Panicked(_) => {
+                error!(
+                    job = self.lease.job,
+                    cause = chain(error).to_string(),
+                    "the candles of an item cannot be loaded"
+                );
+                "The candles could not be loaded, which is a fault of the service; its log says more.".to_owned()
+            }
+            error => sentence(error),
+        }
+    }
+
+    /// Logs a failure that waiting does not end.
+    fn fault(&self, error: &dyn std::error::Error, what: &str) -> Stop {
+        error!(job = self.lease.job, cause = chain(error).to_string(), "{what}");
+        Stop::Fault
     }
 
     /// Runs a search on a thread of its own, whose evaluations run on those of the pool.
@@ -272,8 +330,9 @@ impl Run {
                     if let Some(stop) = stopped {
                         return Err(stop);
                     }
-                    let broken = || Outcome::Failed("The search broke off, which is a fault of the service.".to_owned());
-                    return Ok(outcome.unwrap_or_else(|_| broken()));
+                    // The thread has panicked, which the log says.
+                    let broken = || "The search broke off, which is a fault of the service; its log says more.".to_owned();
+                    return Ok(outcome.unwrap_or_else(|_| Outcome::Failed(broken())));
                 }
                 Ok(()) = reported.changed() => {
                     let report = reported.borrow_and_update().clone();
@@ -337,8 +396,11 @@ impl Run {
         }
     }
 
-    /// Waits before the store is asked again.
+    /// Waits before the store is asked again, if that can help.
     async fn pause(&self, error: &StoreError) -> Result<(), Stop> {
+        if !may_answer_later(error) {
+            return Err(self.fault(error, "the store failed on a job"));
+        }
         debug!(job = self.lease.job, cause = chain(error).to_string(), "a job waits for the store");
         tokio::select! {
             () = sleep(RETRY_DELAY) => Ok(()),
@@ -366,7 +428,11 @@ impl Run {
                 );
                 return;
             }
-            Ended::Left(Stop::Shutdown) => {
+            Ended::Left(stop @ (Stop::Shutdown | Stop::Foreign)) => {
+                if stop == Stop::Foreign {
+                    // Before it is queued again, so that this process does not claim it once more.
+                    self.jobs.leave(&self.lease.job);
+                }
                 if let Err(error) = self.jobs.0.store.release_lease(self.lease.clone()).await {
                     debug!(
                         job = self.lease.job,
@@ -379,6 +445,7 @@ impl Run {
             Ended::Cancelled | Ended::Left(Stop::Cancelled) => (JobState::Cancelled, None),
             Ended::Done(None) => (JobState::Done, None),
             Ended::Done(Some(error)) | Ended::Failed(error) => (JobState::Failed, Some(error)),
+            Ended::Left(Stop::Fault) => (JobState::Failed, Some(FAULT.to_owned())),
         };
         self.publish();
         let Ok(progress) = stored(self.tracker.progress()) else { return };
@@ -395,10 +462,25 @@ impl Run {
     }
 }
 
-/// The hash of the candles on which an item began.
-fn pinned(begun: &JobItem) -> Option<String> {
-    let pin: Value = serde_json::from_slice(&decompressed(&begun.summary).ok()?).ok()?;
-    pin["fingerprint"].as_str().map(str::to_owned)
+/// True if the store may answer later, so that a job waits for it.
+fn may_answer_later(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Internal(_) | StoreError::ConstraintViolated(_))
+}
+
+/// The candles on which an item began.
+#[derive(Debug, Deserialize)]
+struct Pin {
+    /// Their hash.
+    fingerprint: String,
+    /// Sentences that belong to the item's result.
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+impl Pin {
+    fn of(begun: &JobItem) -> Option<Self> {
+        serde_json::from_slice(&decompressed(&begun.summary).ok()?).ok()
+    }
 }
 
 fn place(number: usize) -> i32 {
@@ -411,5 +493,17 @@ fn count_end(state: JobState) {
         JobState::Failed => JobsEnded::Failed.count(1),
         JobState::Cancelled => JobsEnded::Cancelled.count(1),
         JobState::Queued | JobState::Running => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_waits_only_for_a_store_that_may_answer_later() {
+        assert!(may_answer_later(&StoreError::unavailable("away")));
+        assert!(may_answer_later(&StoreError::misconfigured("a standby of yesterday")));
+        assert!(!may_answer_later(&StoreError::internal("an answer cannot be interpreted")));
     }
 }

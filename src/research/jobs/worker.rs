@@ -93,6 +93,6 @@ impl Jobs {
             JobsError::Randomness(error) => StoreError::internal(error),
             other => StoreError::internal(other.to_string()),
         })?;
-        Ok(self.0.store.claim_job(token.clone()).await?.map(|job| (job, token)))
+        Ok(self.0.store.claim_job(token.clone(), self.left()).await?.map(|job| (job, token)))
     }
 }

@@ -62,7 +62,8 @@ static CLAIM: LazyLock<String> = LazyLock::new(|| {
          set state = 'running', started_at = coalesce(started_at, now()), attempts = attempts + 1, lease_token = $1,
              lease_until = now() + make_interval(secs => $2)
          where id = (
-             select id from research_jobs where state = 'queued' order by priority desc, created_at, id limit 1
+             select id from research_jobs where state = 'queued' and id <> all($3)
+             order by priority desc, created_at, id limit 1
              for update skip locked)
          returning {COLUMNS}, null::bigint as position, request"
     )
@@ -117,10 +118,14 @@ const ITEMS: &str = "select item, summary, evaluations is not null from research
 
 const EVALUATIONS: &str = "select evaluations from research_items where job_id = $1 and item = $2";
 
+const FORGET_FILE: &str = "delete from research_files where id = $1 and expires_at <= now()";
+
 const ADD_FILE: &str = "
     insert into research_files (id, job_id, owner, name, mime, sha256, body, expires_at)
     select $1, $2, $3, $4, $5, $6, $7,
-           least(now() + make_interval(secs => $8), (select expires_at from research_jobs where id = $2))";
+           least(now() + make_interval(secs => $8), (select expires_at from research_jobs where id = $2))
+    where coalesce((select expires_at from research_jobs where id = $2), 'infinity') > now()
+    on conflict (id) do nothing";
 
 const FILE: &str = "
     select name, mime, sha256, body from research_files
@@ -220,9 +225,9 @@ pub(super) async fn evaluations(runner: &Runner, job: String, item: i32) -> Resu
     Ok(found.flatten())
 }
 
-pub(super) async fn claim(runner: &Runner, token: String) -> Result<Option<Job>, StoreError> {
+pub(super) async fn claim(runner: &Runner, token: String, except: Vec<String>) -> Result<Option<Job>, StoreError> {
     let row = writing!(runner, |connection| {
-        sqlx::query(&CLAIM).bind(&token).bind(interval(LEASE)).fetch_optional(connection)
+        sqlx::query(&CLAIM).bind(&token).bind(interval(LEASE)).bind(&except).fetch_optional(connection)
     })?;
     row.as_ref().map(decoded).transpose()
 }
@@ -290,13 +295,15 @@ pub(super) async fn cancel(
     state.map(|state| state.parse().map_err(unreadable)).transpose()
 }
 
-pub(super) async fn add_file(runner: &Runner, file: NewFile) -> Result<(), StoreError> {
-    writing!(runner, |connection| {
+pub(super) async fn add_file(runner: &Runner, file: NewFile) -> Result<bool, StoreError> {
+    let id = file.id.clone();
+    writing!(runner, |connection| sqlx::query(FORGET_FILE).bind(&id).execute(connection))?;
+    let done = writing!(runner, |connection| {
         let query = sqlx::query(ADD_FILE).bind(&file.id).bind(&file.job).bind(&file.owner).bind(&file.name);
         let query = query.bind(&file.mime).bind(&file.sha256).bind(&file.body);
         query.bind(interval(file.retention)).execute(connection)
-    })
-    .map(drop)
+    })?;
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn file(runner: &Runner, id: String, owner: Option<String>) -> Result<Option<StoredFile>, StoreError> {

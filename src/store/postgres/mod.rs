@@ -496,8 +496,8 @@ impl Postgres {
         jobs::evaluations(&self.0.runner, job, item).await
     }
 
-    pub(super) async fn claim_job(&self, token: String) -> Result<Option<Job>, StoreError> {
-        jobs::claim(&self.0.runner, token).await
+    pub(super) async fn claim_job(&self, token: String, except: Vec<String>) -> Result<Option<Job>, StoreError> {
+        jobs::claim(&self.0.runner, token, except).await
     }
 
     pub(super) async fn requeue_expired(
@@ -539,7 +539,7 @@ impl Postgres {
         jobs::cancel(&self.0.runner, id, owner, retention).await
     }
 
-    pub(super) async fn add_file(&self, file: NewFile) -> Result<(), StoreError> {
+    pub(super) async fn add_file(&self, file: NewFile) -> Result<bool, StoreError> {
         jobs::add_file(&self.0.runner, file).await
     }
 

@@ -58,7 +58,9 @@ static CLAIM: LazyLock<String> = LazyLock::new(|| {
          set state = 'running', started_at = coalesce(started_at, {NOW}), attempts = attempts + 1, lease_token = ?1,
              lease_until = {NOW} + ?2
          where id = (
-             select id from research_jobs where state = 'queued' order by priority desc, created_at, id limit 1)
+             select id from research_jobs
+             where state = 'queued' and id not in (select value from json_each(?3))
+             order by priority desc, created_at, id limit 1)
          returning {COLUMNS}, null as position, request"
     )
 });
@@ -127,11 +129,16 @@ const ITEMS: &str = "select item, summary, evaluations is not null from research
 
 const EVALUATIONS: &str = "select evaluations from research_items where job_id = ?1 and item = ?2";
 
+static FORGET_FILE: LazyLock<String> =
+    LazyLock::new(|| format!("delete from research_files where id = ?1 and expires_at <= {NOW}"));
+
 static ADD_FILE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "insert into research_files (id, job_id, owner, name, mime, sha256, body, expires_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7,
-                 min({NOW} + ?8, coalesce((select expires_at from research_jobs where id = ?2), {NOW} + ?8)))"
+         select ?1, ?2, ?3, ?4, ?5, ?6, ?7,
+                min({NOW} + ?8, coalesce((select expires_at from research_jobs where id = ?2), {NOW} + ?8))
+         where coalesce((select expires_at from research_jobs where id = ?2), {NOW} + ?8) > {NOW}
+         on conflict (id) do nothing"
     )
 });
 
@@ -220,8 +227,8 @@ pub(super) fn evaluations(connection: &Connection, job: &str, item: i32) -> rusq
     Ok(found.flatten())
 }
 
-pub(super) fn claim(connection: &mut Connection, token: &str) -> rusqlite::Result<Option<Job>> {
-    connection.prepare_cached(&CLAIM)?.query_row((token, millis(LEASE)), decoded).optional()
+pub(super) fn claim(connection: &mut Connection, token: &str, except: &[String]) -> rusqlite::Result<Option<Job>> {
+    connection.prepare_cached(&CLAIM)?.query_row((token, millis(LEASE), json_list(except)), decoded).optional()
 }
 
 pub(super) fn requeue(
@@ -229,13 +236,11 @@ pub(super) fn requeue(
     own_tokens: &[String],
     retention: Duration,
 ) -> rusqlite::Result<usize> {
-    // Tokens are letters and digits.
-    let tokens = own_tokens.iter().map(|token| format!("\"{token}\"")).collect::<Vec<_>>().join(",");
     let values = named_params! {
         ":attempts": MAX_ATTEMPTS,
         ":retention": millis(retention),
         ":error": GIVEN_UP,
-        ":own_tokens": format!("[{tokens}]"),
+        ":own_tokens": json_list(own_tokens),
     };
     connection.prepare_cached(&REQUEUE)?.execute(values)
 }
@@ -295,10 +300,14 @@ pub(super) fn cancel(
     Ok(found)
 }
 
-pub(super) fn add_file(connection: &mut Connection, file: &NewFile) -> rusqlite::Result<()> {
+pub(super) fn add_file(connection: &mut Connection, file: &NewFile) -> rusqlite::Result<bool> {
     let NewFile { id, job, owner, name, mime, sha256, body, retention } = file;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.prepare_cached(&FORGET_FILE)?.execute([id])?;
     let values = params![id, job, owner, name, mime, sha256, body, millis(*retention)];
-    connection.prepare_cached(&ADD_FILE)?.execute(values).map(drop)
+    let added = transaction.prepare_cached(&ADD_FILE)?.execute(values)?;
+    transaction.commit()?;
+    Ok(added == 1)
 }
 
 pub(super) fn file(connection: &Connection, id: &str, owner: Option<&str>) -> rusqlite::Result<Option<StoredFile>> {
@@ -321,6 +330,12 @@ pub(super) fn delete_expired(connection: &mut Connection, expired: Expired) -> r
         Expired::Jobs => &DELETE_JOBS,
     };
     connection.prepare_cached(statement)?.execute([SWEEP_ROWS])
+}
+
+/// A JSON list of ids or tokens, which are letters and digits.
+fn json_list(texts: &[String]) -> String {
+    let quoted = texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(",");
+    format!("[{quoted}]")
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -404,8 +404,8 @@ impl Sqlite {
         self.read_row(move |connection| jobs::evaluations(connection, &job, item)).await
     }
 
-    pub(super) async fn claim_job(&self, token: String) -> Result<Option<Job>, StoreError> {
-        self.write_row(move |connection| jobs::claim(connection, &token)).await
+    pub(super) async fn claim_job(&self, token: String, except: Vec<String>) -> Result<Option<Job>, StoreError> {
+        self.write_row(move |connection| jobs::claim(connection, &token, &except)).await
     }
 
     pub(super) async fn requeue_expired(
@@ -451,7 +451,7 @@ impl Sqlite {
         self.write_row(move |connection| jobs::cancel(connection, &id, &owner, retention)).await
     }
 
-    pub(super) async fn add_file(&self, file: NewFile) -> Result<(), StoreError> {
+    pub(super) async fn add_file(&self, file: NewFile) -> Result<bool, StoreError> {
         self.write_row(move |connection| jobs::add_file(connection, &file)).await
     }
 

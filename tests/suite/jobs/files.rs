@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{begin, get, over, post, small, start};
 use crate::harness::{Database, RESEARCH_KEY, Service, StoreKind, both_store_kinds, run, send, with};
 
-async fn export(service: &Service, job: &str, change: Value) -> Value {
+pub(super) async fn export(service: &Service, job: &str, change: Value) -> Value {
     let answer = post(service, "/api/v1/exports", &with(json!({ "job": job, "format": "pine" }), change)).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.header("location"), answer.json()["href"].as_str());
@@ -30,10 +30,14 @@ fn scripts_and_tables_are_downloads(#[case] kind: StoreKind) {
         let fast = format!("fast = input.int({}, \"fast\"", item["winner"]["parameters"]["fast"]);
         assert!(file.body.contains(&fast) && file.body.contains("initial_capital = 5000"), "{}", file.body);
         assert!(file.body.contains("Equal trades need equal candles."));
-        // The same again has the same bytes under another address.
-        let again = export(&app, &id, json!({})).await;
-        assert_eq!((&again["sha256"], &again["bytes"]), (&made["sha256"], &made["bytes"]));
-        assert_ne!(again["href"], made["href"]);
+        // The same again is the same file, also for two requests at once.
+        assert_eq!(export(&app, &id, json!({})).await, made);
+        let both = tokio::join!(
+            export(&app, &id, json!({"format": "csv"})),
+            export(&app, &id, json!({"format": "csv", "rank": 5})),
+        );
+        assert_eq!(both.0, both.1, "a table has all ranks");
+        assert_eq!(app.database.rows("select name from research_files").await.len(), 2);
         let second = export(&app, &id, json!({"rank": 2})).await;
         assert_ne!(second["sha256"], made["sha256"]);
 
@@ -58,11 +62,10 @@ fn what_cannot_be_exported_is_refused(#[case] kind: StoreKind) {
         let refused = async |change: Value| {
             post(&app, "/api/v1/exports", &with(json!({ "job": id, "format": "pine" }), change)).await
         };
-        let detail = refused(json!({"format": "pdf"})).await.problem(422, "invalid_values");
-        assert!(detail.contains("pine") && detail.contains("csv"), "{detail}");
-        refused(json!({"format": "docx"})).await.problem(422, "invalid_values");
+        let detail = refused(json!({"format": "docx"})).await.problem(422, "invalid_values");
+        assert!(detail.contains("pine, pdf, csv"), "{detail}");
         refused(json!({"rang": 1})).await.problem(422, "invalid_values");
-        refused(json!({"item": 1})).await.problem(404, "no_results");
+        assert!(refused(json!({"item": 1})).await.problem(404, "no_results").contains("no item 1"));
         assert!(refused(json!({"rank": 19})).await.problem(404, "no_results").contains("18 ranked results"));
         refused(json!({"job": "0".repeat(26)})).await.problem(404, "unknown_job");
     });
@@ -83,5 +86,12 @@ fn a_file_that_has_expired_says_so(#[case] kind: StoreKind) {
         super::processes::execute(&app.database, &format!("update research_files set expires_at = {past}")).await;
         let detail = get(&app, &href).await.problem(404, "unknown_file");
         assert!(detail.contains("export it again"), "{detail}");
+        assert_eq!(export(&app, &id, json!({})).await["href"], href);
+        assert_eq!(get(&app, &href).await.status, 200);
+        // One of a job that has expired would be gone at once.
+        super::processes::execute(&app.database, &format!("update research_files set expires_at = {past}")).await;
+        super::processes::execute(&app.database, &format!("update research_jobs set expires_at = {past}")).await;
+        let again = post(&app, "/api/v1/exports", &json!({"job": id, "format": "pine"})).await;
+        assert!(again.problem(404, "unknown_job").contains("expires"), "{again:?}");
     });
 }

@@ -2,10 +2,14 @@
 
 mod events;
 mod files;
+mod large;
+mod own_strategies;
 mod processes;
+mod reports;
 mod routes;
 mod same_bytes;
 mod store;
+mod unusable_rows;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

@@ -1,11 +1,14 @@
 //! Starting, reading and cancelling jobs over HTTP.
 
+use candlewick::store::{JobProgress, Lease};
 use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use super::{begin, get, has_items, job, long, over, post, small, start, start_with};
-use crate::harness::{Answer, KEY, RESEARCH_KEY, Service, StoreKind, TOKEN, both_store_kinds, run, send, with};
+use crate::harness::{
+    Answer, Environment, KEY, RESEARCH_KEY, Service, StoreKind, TOKEN, both_store_kinds, run, send, with,
+};
 
 #[apply(both_store_kinds)]
 fn an_optimization_ends_with_ranked_results(#[case] kind: StoreKind) {
@@ -48,7 +51,8 @@ fn an_optimization_ends_with_ranked_results(#[case] kind: StoreKind) {
         all.sort_by(|one, other| other.total_cmp(one));
         assert_eq!(profits(by_profit["results"].as_array().unwrap()), all[1..3]);
         get(&app, &format!("/api/v1/jobs/{id}/results?sort=luck")).await.problem(422, "invalid_values");
-        get(&app, &format!("/api/v1/jobs/{id}/results?item=1")).await.problem(404, "no_results");
+        let no_item = get(&app, &format!("/api/v1/jobs/{id}/results?item=1")).await.problem(404, "no_results");
+        assert!(no_item.contains("no item 1"), "{no_item}");
 
         let csv = app.request(Method::GET, &format!("/api/v1/jobs/{id}/results")).header("Accept", "text/csv");
         let csv = send(csv.bearer_auth(TOKEN)).await;
@@ -56,6 +60,13 @@ fn an_optimization_ends_with_ranked_results(#[case] kind: StoreKind) {
         let lines: Vec<&str> = csv.body.split("\r\n").collect();
         assert!(lines[0].starts_with("rank,fast,slow,stop_atr,target_atr,objective,trades,in_sample_"), "{}", lines[0]);
         assert_eq!((lines.len(), lines[19]), (20, ""));
+        let beyond =
+            app.request(Method::GET, &format!("/api/v1/jobs/{id}/results?offset=18")).header("Accept", "text/csv");
+        let beyond = send(beyond.bearer_auth(TOKEN)).await;
+        assert_eq!(beyond.body, format!("{}\r\n", lines[0]), "the head does not depend on the rows");
+        let json = app.request(Method::GET, &format!("/api/v1/jobs/{id}/results"));
+        let json = send(json.header("Accept", "text/csv;q=0.5, application/json").bearer_auth(TOKEN)).await;
+        assert_eq!(json.header("content-type"), Some("application/json"));
     });
 }
 
@@ -76,6 +87,10 @@ fn candles_that_are_kept_from_the_search_judge_the_best(#[case] kind: StoreKind)
         let windows = walk["items"][0]["walk_forward"]["windows"].as_array().unwrap();
         assert_eq!((windows.len(), &walk["items"][0]["trials"]), (3, &json!(54)));
         assert_eq!(walk["priority"], 3);
+        let path = format!("/api/v1/jobs/{}/results?include=objectives", walk["id"].as_str().unwrap());
+        let results = get(&app, &path).await.json();
+        let objectives = results["objectives"].as_array().unwrap().len();
+        assert_eq!((objectives, &results["evaluations"]), (54, &json!(54)), "of all windows");
         let product = over(&app, &product).await;
         let items = product["items"].as_array().unwrap();
         assert!(items.len() > 90, "{}", items.len());
@@ -100,6 +115,11 @@ fn a_request_that_cannot_be_searched_is_refused_with_a_sentence(#[case] kind: St
         let fields: Vec<String> = refused(several).await.errors().into_iter().map(|(loc, _)| loc).collect();
         assert_eq!(fields.len(), 4, "{fields:?}");
         refused(item(json!({"ranges": {"fast": [1], "quick": [5]}}))).await.problem(422, "invalid_values");
+        let product = json!({"strategies": ["sma-cross", "donchian"], "method": "grid",
+                             "series": [{"symbol": "EURUSD", "timeframe": "H1"}, {"symbol": "EURUSD", "timeframe": "M1"}]});
+        let errors = post(&app, "/api/v1/optimizations", &product).await.errors();
+        let expected = [0, 1].map(|n| (format!(r#"["body","strategies",{n}]"#), "grid_too_large".to_owned()));
+        assert_eq!(errors, expected, "the places are those of the body that was sent");
         let items = vec![small()["items"][0].clone(); 501];
         assert!(refused(json!({ "items": items })).await.problem(422, "invalid_values").contains("501 values"));
         let series = vec![json!({"symbol": "EURUSD", "timeframe": "H1"}); 20];
@@ -195,7 +215,8 @@ fn a_running_job_that_is_cancelled_keeps_what_is_over(#[case] kind: StoreKind) {
         assert_eq!(over["state"], "cancelled");
         assert_eq!((&over["items"][0]["state"], &over["items"][1]["state"]), (&json!("done"), &json!("cancelled")));
         assert_eq!(get(&app, &format!("/api/v1/jobs/{id}/results")).await.status, 200);
-        get(&app, &format!("/api/v1/jobs/{id}/results?item=1")).await.problem(404, "no_results");
+        let item = get(&app, &format!("/api/v1/jobs/{id}/results?item=1")).await.problem(404, "no_results");
+        assert!(item.contains("cancelled before the item was over"), "{item}");
         assert_eq!(cancel().await.status, 200);
     });
 }
@@ -225,6 +246,47 @@ fn a_job_without_enough_candles_fails_with_a_sentence(#[case] kind: StoreKind) {
         let over = over(&app, &id).await;
         assert_eq!((&over["state"], &over["items"][0]["state"]), (&json!("failed"), &json!("failed")));
         assert!(over["error"].as_str().unwrap().contains("0 closed candles"), "{over}");
+    });
+}
+
+#[apply(both_store_kinds)]
+fn an_empty_part_of_the_candles_is_named(#[case] kind: StoreKind) {
+    run(async move {
+        let app = start(kind).await;
+        let from = async |from: &str| {
+            let id = begin(&app, &with(small(), json!({"out_of_sample": {"forward_from": from}}))).await;
+            over(&app, &id).await["items"][0].clone()
+        };
+        let late = from("2030-01-01").await;
+        let warnings = late["warnings"].to_string();
+        assert!(warnings.contains("Fewer than 2 candles were kept from the search"), "{late}");
+        assert_eq!((&late["state"], &late["winner"]["out_of_sample"]), (&json!("done"), &Value::Null));
+        let early = from("2010-01-01").await;
+        assert_eq!(early["state"], "failed");
+        assert!(early["error"].as_str().unwrap().contains("0 closed candles before forward_from"), "{early}");
+    });
+}
+
+#[apply(both_store_kinds)]
+fn a_cancelled_job_whose_process_has_left_it_keeps_its_progress(#[case] kind: StoreKind) {
+    run(async move {
+        let app = start_with(kind, |environment| environment.with("RESEARCH_THREADS", 0)).await;
+        let id = begin(&app, &small()).await;
+        let store = app.database.store().await;
+        let claimed = store.claim_job("left".to_owned(), Vec::new()).await.unwrap().unwrap();
+        let lease = Lease { job: claimed.id, token: "left".to_owned() };
+        let progress = JobProgress { done: 5, total: 18, summary: Vec::new() };
+        store.renew_lease(lease.clone(), progress).await.unwrap();
+        let cancel = app.request(Method::DELETE, &format!("/api/v1/jobs/{id}")).header("X-API-KEY", RESEARCH_KEY);
+        assert_eq!(send(cancel).await.status, 202);
+        store.release_lease(lease).await.unwrap();
+        store.close().await;
+        let environment =
+            Environment::new(&app.database.url()).with("RATE_LIMIT_RESEARCH", "off").with("RESEARCH_THREADS", 1);
+        let worker = Service::start(&environment).await;
+        let over = over(&worker, &id).await;
+        assert_eq!(over["state"], "cancelled");
+        assert_eq!((&over["progress"]["done"], &over["progress"]["total"]), (&json!(5), &json!(18)));
     });
 }
 

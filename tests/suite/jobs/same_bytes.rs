@@ -64,9 +64,10 @@ fn a_job_that_is_begun_again_finds_the_same_bytes(#[case] kind: StoreKind) {
         let id = begin(&app, request).await;
         // A process begins the job and dies, after the candles were changed that its second item had begun on.
         let store = app.database.store().await;
-        let claimed = store.claim_job("dead".to_owned()).await.unwrap().unwrap();
+        let claimed = store.claim_job("dead".to_owned(), Vec::new()).await.unwrap().unwrap();
         let lease = Lease { job: claimed.id, token: "dead".to_owned() };
-        let pin = zstd::encode_all(&br#"{"fingerprint":"0000000000000000"}"#[..], 3).unwrap();
+        let pin = br#"{"fingerprint":"0000000000000000","warnings":["An earlier process warned."]}"#;
+        let pin = zstd::encode_all(&pin[..], 3).unwrap();
         assert!(store.begin_item(lease.clone(), 1, pin).await.unwrap());
         store.renew_lease(lease.clone(), JobProgress::default()).await.unwrap();
         store.release_lease(lease).await.unwrap();
@@ -75,9 +76,11 @@ fn a_job_that_is_begun_again_finds_the_same_bytes(#[case] kind: StoreKind) {
             Environment::new(&app.database.url()).with("RESEARCH_THREADS", 1).with("RATE_LIMIT_RESEARCH", "off");
         let worker = Service::start(&environment).await;
         let restarted = over(&worker, &id).await;
-        let warning = restarted["items"][1]["warnings"][0].as_str().unwrap();
+        assert_eq!(restarted["items"][1]["warnings"][0], "An earlier process warned.");
+        let warning = restarted["items"][1]["warnings"][1].as_str().unwrap();
         assert!(warning.contains("were changed"), "{warning}");
-        assert!(restarted["warnings"][0].as_str().unwrap().starts_with("Item 1: "), "{restarted}");
+        assert_eq!(restarted["warnings"][0], "Item 1: An earlier process warned.");
+        assert!(restarted["warnings"][1].as_str().unwrap().starts_with("Item 1: The candles"), "{restarted}");
         let undisturbed = begin(&worker, request).await;
         let undisturbed = over(&worker, &undisturbed).await;
         assert_eq!(restarted["items"][0], undisturbed["items"][0]);

@@ -55,7 +55,7 @@ fn job(id: &str, owner: &str, priority: i32) -> NewJob {
 }
 
 async fn claim(store: &Store, token: &str) -> Option<Lease> {
-    let job = store.claim_job(token.to_owned()).await.unwrap()?;
+    let job = store.claim_job(token.to_owned(), Vec::new()).await.unwrap()?;
     assert_eq!(job.state, JobState::Running);
     Some(Lease { job: job.id, token: token.to_owned() })
 }
@@ -107,6 +107,15 @@ fn the_next_job_is_the_one_of_position_1(#[case] kind: StoreKind) {
             assert_eq!(claim(&store, expected).await.unwrap().job, expected);
         }
         assert_eq!(claim(&store, "none").await, None);
+        for id in ["d", "e"] {
+            store.add_job(job(id, "ana", 0)).await.unwrap();
+        }
+        let others = async |except: &[&str]| {
+            let except = except.iter().map(|id| (*id).to_owned()).collect();
+            store.claim_job("others".to_owned(), except).await.unwrap().map(|job| job.id)
+        };
+        assert_eq!(others(&["d", "e"]).await, None);
+        assert_eq!(others(&["d"]).await.as_deref(), Some("e"));
         store.close().await;
     });
 }
@@ -254,6 +263,19 @@ fn lists_are_newest_first_and_owners_see_their_own(#[case] kind: StoreKind) {
     });
 }
 
+fn file_of(job: &str) -> NewFile {
+    NewFile {
+        id: format!("file-of-{job}"),
+        job: job.to_owned(),
+        owner: "ana".to_owned(),
+        name: "a.pine".to_owned(),
+        mime: "text/plain".to_owned(),
+        sha256: vec![1; 32],
+        body: b"strategy".to_vec(),
+        retention: DAY,
+    }
+}
+
 #[apply(both_store_kinds)]
 fn what_has_expired_is_swept_in_parts(#[case] kind: StoreKind) {
     run(async move {
@@ -264,17 +286,9 @@ fn what_has_expired_is_swept_in_parts(#[case] kind: StoreKind) {
             for item in 0..(if id == "old" { 600 } else { 3 }) {
                 assert!(store.end_item(lease.clone(), item, b"s".to_vec(), b"e".to_vec()).await.unwrap());
             }
-            let file = NewFile {
-                id: format!("file-of-{id}"),
-                job: id.to_owned(),
-                owner: "ana".to_owned(),
-                name: "a.pine".to_owned(),
-                mime: "text/plain".to_owned(),
-                sha256: vec![1; 32],
-                body: b"strategy".to_vec(),
-                retention: DAY,
-            };
-            store.add_file(file).await.unwrap();
+            let file = file_of(id);
+            assert!(store.add_file(file.clone()).await.unwrap());
+            assert!(!store.add_file(file).await.unwrap(), "it is there");
             assert!(store.end_job(lease, done()).await.unwrap());
         }
         let file = async |id: &str, owner: Option<&str>| {
@@ -288,6 +302,8 @@ fn what_has_expired_is_swept_in_parts(#[case] kind: StoreKind) {
         let past = ago(&database, 1);
         execute(&database, &format!("update research_jobs set expires_at = {past} where id = 'old'")).await;
         let sweep = async |expired| store.delete_expired(expired).await.unwrap();
+        let of_old = NewFile { id: "late".to_owned(), ..file_of("old") };
+        assert!(!store.add_file(of_old).await.unwrap(), "its job has expired");
         assert_eq!(sweep(Expired::Jobs).await, 0, "a job goes after what belongs to it");
         assert_eq!(
             (sweep(Expired::Items).await, sweep(Expired::Items).await, sweep(Expired::Items).await),
@@ -300,6 +316,8 @@ fn what_has_expired_is_swept_in_parts(#[case] kind: StoreKind) {
         // A file may expire before its job.
         execute(&database, &format!("update research_files set expires_at = {past}")).await;
         assert_eq!(file("file-of-new", None).await, None);
+        assert!(store.add_file(file_of("new")).await.unwrap(), "it takes the place of the one that has expired");
+        execute(&database, &format!("update research_files set expires_at = {past}")).await;
         assert_eq!(sweep(Expired::Files).await, 1);
         store.close().await;
     });

@@ -26,7 +26,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, search: &Search) {
     deflated_sharpe(pen, search);
     pbo(pen, search);
     stability(pen, search);
-    let window = if search.is_walk_forward() { " of the last window" } else { "" };
+    let window = if search.is_walk_forward() { " in all windows" } else { "" };
     pen.part(&format!("Results of {}{window}", counted(search.objectives.len(), "evaluated set")), 190.0);
     let name = objective_name(search.objective);
     let finite: Vec<f64> = search.objectives.iter().copied().filter(|value| value.is_finite()).collect();

@@ -56,9 +56,13 @@ fn outside(report: &Report<'_>, search: &Search) -> Option<String> {
     match &search.out_of_sample {
         OutOfSample::None => None,
         OutOfSample::Forward { from, metrics } => {
+            let is_too_short = report.market.bars().len() < from.saturating_add(2);
             let from = time_of(report, *from).map_or_else(|| UNDEFINED.into(), date);
             let outcome = metrics.as_ref().map_or_else(
-                || "they are too few to be traded".to_owned(),
+                || {
+                    if is_too_short { "they are too few to be traded" } else { "these parameters were not run on them" }
+                        .to_owned()
+                },
                 |metrics| {
                     let (profit, sharpe) = figures(metrics);
                     let trades = counted(metrics.trades.trades, "trade");

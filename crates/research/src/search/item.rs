@@ -70,6 +70,8 @@ pub struct ItemResult {
     pub evaluations: usize,
     /// Points and scores in the order of their evaluation; with walk-forward, those of the last window.
     pub evaluated: Vec<(Point, Score)>,
+    /// The objective of each evaluated point, in the order of their evaluation; with walk-forward, those of all windows in turn.
+    pub objectives: Vec<Option<f64>>,
     /// The probability that the winner has skill; see [`deflated_sharpe`].
     pub deflated_sharpe: Option<f64>,
     /// The probability of backtest overfitting; see [`probability_of_overfitting`].
@@ -191,7 +193,7 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
         if windows.len() > MAX_WINDOWS {
             return Err(SearchError::TooManyWindows { windows: windows.len() });
         }
-        let (mut trials, mut evaluations) = (0, 0);
+        let (mut trials, mut evaluations, mut objectives) = (0, 0, Vec::new());
         let mut results: Vec<WindowResult> = Vec::new();
         let mut last = None;
         for (place, window) in windows.iter().enumerate() {
@@ -204,6 +206,7 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
             let found = self.search(&backtests, seed, &mut report_all)?;
             trials += found.trials;
             evaluations += found.evaluated.len();
+            objectives.extend(objectives_of(&found));
             let winner = found.best.first().map(|winner| (winner.values.clone(), winner.detail.clone()));
             let is_stopped = found.stopped.is_some();
             // The window whose search was stopped is not in `results`, because it was searched with less effort than
@@ -216,6 +219,7 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
         }
         let Some((found, backtests)) = last else { return Err(SearchError::TooFewBars) };
         let mut result = self.judged(found, &backtests, trials, evaluations);
+        result.objectives = objectives;
         if !results.is_empty() {
             result.walk_forward = Some(self.joined(results));
         }
@@ -258,6 +262,7 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
             best: Vec::new(),
             trials,
             evaluations,
+            objectives: objectives_of(&found).collect(),
             deflated_sharpe: None,
             pbo: None,
             stability: None,
@@ -349,6 +354,10 @@ impl<'a, F: Fn(&[f64]) -> Signals + Sync> Run<'a, F> {
             out_of_time: result.stopped == Some(StopReason::OutOfTime),
         });
     }
+}
+
+fn objectives_of<D>(found: &Found<D>) -> impl Iterator<Item = Option<f64>> {
+    found.evaluated.iter().map(|(_, score)| score.objective)
 }
 
 fn candidate(evaluation: Evaluation<Metrics>) -> Candidate {
