@@ -129,7 +129,7 @@ test('every page fits a width of 320 to 2560 pixels without scrolling sideways',
 });
 
 test('pictures of the views of research for the documentation', async () => {
-  const high = { viewport: { width: 1120, height: 860 } };
+  const high = { viewport: { width: 1120, height: 920 } };
   await screenshot(await open('strategies', { viewport: { width: 1060, height: 480 } }), 'research-strategy');
   await screenshot(await open('backtest', high), 'research-backtest');
   const job = await open('job', high);

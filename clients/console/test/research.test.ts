@@ -225,7 +225,7 @@ for (const store of STORES) {
       assert.equal(await tab.getByLabel('Strategy').inputValue(), 'ema-cross');
     });
 
-    test('on a phone, a newcomer gets from the sign-in to a script without a word to read', async () => {
+    test('on a phone, a newcomer gets from the sign-in to a script by taps alone', async () => {
       const tab = await console.open('/console/strategies', [], { viewport: { width: 360, height: 780 }, hasTouch: true });
       await tab.getByRole('button', { name: 'Open everything' }).tap();
       await tab.getByRole('link', { name: 'Test it' }).tap();

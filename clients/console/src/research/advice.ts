@@ -1,4 +1,4 @@
-/** What a reader of a backtest should know, in plain words. */
+/** Remarks on a backtest that its reader should know, in plain words. */
 import { counted } from '../format';
 import type { BacktestResult } from './types';
 

@@ -5,7 +5,7 @@ type Common = { label: string; title?: string };
 
 /**
  * A number that counts once it is left or entered, so that no request is made of half a number. `name` is for screen readers, where
- * the label alone says too little. A child stands beside the field.
+ * the label alone says too little. A child is shown beside the field.
  */
 export function NumberField(props: Common & { value: string; placeholder?: string; name?: string; onCommit: (value: string) => void; children?: ReactNode }) {
   const { label, title, value, placeholder, name, onCommit, children } = props;

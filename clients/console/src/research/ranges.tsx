@@ -7,7 +7,7 @@ import type { Parameter } from './types';
 
 const PREFIX = 'r.';
 
-/** What to try of a parameter: a range, all options of a choice, or one value. */
+/** The values to try of a parameter: a range, all options of a choice, or one value. */
 export type Range = { parameter: Parameter; varies: boolean; min: string; max: string; step: string; fixed: string };
 
 export function rangesOf(query: URLSearchParams, parameters: Parameter[]): Range[] {
@@ -48,7 +48,7 @@ function valuesOf({ parameter: { options }, varies, min, max, step, fixed }: Ran
   return options ?? { min: numeric(min), max: numeric(max), step: numeric(step) };
 }
 
-/** The number of values of a range; 1 while it cannot be told. */
+/** The number of values of a range; 1 while that is unknown. */
 function sizeOf({ parameter: { options }, varies, min, max, step }: Range): number {
   if (!varies) return 1;
   if (options) return options.length;

@@ -19,7 +19,7 @@ export const FIRST_STRATEGY = 'sma-cross';
 /** Where the days of built candles begin. */
 const ALIGNS = { utc: 'midnight UTC', ny17: '17:00 New York', 'Europe/Athens': 'midnight Athens' };
 
-/** What is chosen. Dates are like `2025-08-01`, and an empty one sets no bound. */
+/** The choices for a test. Dates are like `2025-08-01`, and an empty one sets no bound. */
 export type Tested = Choice & { align: string; from: string; to: string };
 export type ChosenSeries = { tested?: Tested; symbols: string[]; timeframes: string[]; isLoaded: boolean; error?: CandlewickError };
 
@@ -51,7 +51,7 @@ function testedOf(series: Series[], query: URLSearchParams): Tested | undefined 
   return { ...choice, align: query.get('align') ?? 'utc', from: from === ALL ? '' : (from ?? usual), to: query.get('to') ?? '' };
 }
 
-/** What an address says about the series and the span, for the address of another view. */
+/** The series and the span that an address names, for the address of another view. */
 export function chosenIn(query: URLSearchParams): Record<string, string | undefined> {
   return Object.fromEntries(['symbol', 'timeframe', 'align', 'from', 'to'].map((name) => [name, query.get(name) ?? undefined]));
 }

@@ -37,7 +37,7 @@ export function SettingsFields({ settings, onChange }: { settings: Settings; onC
         </NumberField>
         <NumberField
           label="Slippage, ticks"
-          title="Market and stop orders fill so many ticks worse; half of the spread can stand here"
+          title="Market and stop orders fill so many ticks worse; enter half of the spread to count it"
           value={slippage_ticks}
           onCommit={(slippage_ticks) => onChange({ slippage_ticks })}
         />

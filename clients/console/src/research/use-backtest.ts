@@ -3,7 +3,7 @@ import { CandlewickError } from '../../../web/lib/candlewick';
 import { addressOf, send } from '../api';
 import type { BacktestResult } from './types';
 
-/** A run that took at most so many milliseconds is repeated by itself when the request changes. */
+/** The maximum milliseconds of a run that is repeated by itself when the request changes. */
 const CHEAP = 1000;
 /** Milliseconds to wait for further changes. */
 const PAUSE = 250;

@@ -1,4 +1,4 @@
-/** What the winner of a search is worth: warnings in words, and the measures of overfitting. */
+/** The worth of the winner of a search: warnings in words, and the measures of overfitting. */
 import { counted } from '../format';
 import { Warnings } from './backtest-report';
 import { COMPARED, number, OBJECTIVES, shown } from './figures';
