@@ -20,7 +20,8 @@ const NOW: &str = "select cast(unixepoch('subsec') * 1000 as integer)";
 
 const CHANGES_SINCE: &str = "
     select at, id, kind, symbol, timeframe, first, last from market_data_changes
-    where (at, id) > (?1, ?2) and at >= ?1 and kind in ('correction', 'deletion', 'import') order by at, id";
+    where (at, id) > (?1, ?2) and at >= ?1 and kind in ('correction', 'deletion', 'retention', 'import')
+    order by at, id";
 
 /// The rows of each series, read at one moment, so that a candle that is closed in between is in one of the tables.
 pub(super) fn tails(connection: &Connection, keys: &[SeriesKey]) -> rusqlite::Result<Vec<Vec<TailRow>>> {
