@@ -313,6 +313,25 @@ fn a_stream_whose_newest_candle_is_deleted_goes_on_before_its_time(#[case] kind:
     });
 }
 
+/// The forming row of a candle stays in its table for a while, and its closed form is not among the newest three after a catch-up.
+#[apply(both_stores)]
+async fn a_closed_candle_is_not_followed_by_its_forming_state(app: TestApp) {
+    app.ingest(&[hour(9, json!({"complete": false, "volume": 5}))]).await;
+    let mut client = Client::open(&app, "series=H1:EURUSD").await;
+    assert_eq!(client.candle().await["volume"], 5);
+    let mut missed: Vec<_> = (5..=9).rev().map(|hours| hour(hours, json!({"volume": 6}))).collect();
+    missed.push(hour(4, json!({"complete": false, "volume": 7})));
+    app.ingest(&missed).await;
+    for hours in (4..=9).rev() {
+        assert_eq!(client.candle().await["timestamp"], millis(hours));
+    }
+    for volume in 8..11 {
+        app.ingest(&[hour(4, json!({"complete": false, "volume": volume}))]).await;
+        let state = client.candle().await;
+        assert_eq!((&state["timestamp"], &state["volume"]), (&millis(4).into(), &volume.into()), "{state}");
+    }
+}
+
 /// Deletions by age are one span for each pass that a client missed, and do not touch what its stream has sent.
 #[apply(both_store_kinds)]
 fn deletions_by_retention_reach_the_streams_of_every_service(#[case] kind: StoreKind) {
