@@ -57,6 +57,7 @@ pub struct Follower {
     volumes: BTreeMap<(usize, i64), (i64, bool)>,
     last_id: Option<String>,
     story: Story,
+    began: Instant,
 }
 
 impl Follower {
@@ -84,6 +85,7 @@ impl Follower {
             volumes: BTreeMap::new(),
             last_id: None,
             story: Story::default(),
+            began: Instant::now(),
         }
     }
 
@@ -100,16 +102,22 @@ impl Follower {
         }
     }
 
-    async fn connect(&mut self, replica: usize) -> Option<Response> {
-        // The position in the id, or else the candles that the client has.
-        let by_id = self.last_id.clone().filter(|_| self.random.below(10) > 0);
+    /// The series, with the newest candle that the client has of each if it is to go on from there.
+    fn query(&self, goes_on: bool) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for series in &self.series {
             let newest = self.known.get(series).and_then(|known| Some(*known.last_key_value()?.0));
-            let at = newest.filter(|_| by_id.is_none()).map(|newest| format!("@{}", newest * 1000));
+            let at = newest.filter(|_| goes_on).map(|newest| format!("@{}", newest * 1000));
             query.append_pair("series", &format!("M1{}:{}", at.unwrap_or_default(), symbol(*series)));
         }
-        let url = format!("{}/api/v1/live?{}", self.log.url(replica), query.finish());
+        query.finish()
+    }
+
+    async fn connect(&mut self, replica: usize) -> Option<Response> {
+        // The position in the id, or else the candles that the client has.
+        let by_id = self.last_id.clone().filter(|_| self.random.below(10) > 0);
+        let query = self.query(by_id.is_none());
+        let url = format!("{}/api/v1/live?{query}", self.log.url(replica));
         let request = by_id.iter().fold(self.http.get(url), |request, id| request.header("Last-Event-ID", id));
         let answer = request.bearer_auth(TOKEN).send().await;
         match answer {
@@ -210,12 +218,23 @@ impl Follower {
         let (opened, volume) = (candle["timestamp"].as_i64().unwrap() / 1000, candle["volume"].as_i64().unwrap());
         let is_closed = candle.get("complete").is_none();
         let known = self.known.entry(series).or_default();
-        if let Some((&newest, _)) = known.last_key_value() {
+        if let (Some((&first, _)), Some((&newest, _))) = (known.first_key_value(), known.last_key_value()) {
+            // A client that began with the newest candle also gets changes of candles before it.
+            if opened < first {
+                return (series, opened, volume);
+            }
             // After a reconnect, those since the position come again.
-            assert!(opened >= newest || known.contains_key(&opened), "a candle before the newest one: {data}");
+            assert!(
+                opened >= newest || known.contains_key(&opened),
+                "a candle before {newest}, the newest since {first}: {data}"
+            );
         }
         let (former, was_closed) = self.volumes.entry((series, opened)).or_insert((volume, is_closed));
-        assert!(*former <= volume && (is_closed || !*was_closed), "an older state than {former} came after it: {data}");
+        assert!(
+            *former <= volume && (is_closed || !*was_closed),
+            "an older state than {former} came after it, {:?} after the client began: {data}",
+            self.began.elapsed()
+        );
         (*former, *was_closed) = (volume, is_closed);
         known.insert(opened, fields(data));
         (series, opened, volume)

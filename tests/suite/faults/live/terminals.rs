@@ -18,8 +18,11 @@ pub const TERMINALS: usize = 5;
 const SERIES_OF_A_TERMINAL: usize = SERIES / TERMINALS;
 /// The maximum number of minutes that a terminal catches up on in a post.
 const MAX_MISSED: i64 = 200;
-/// One in this many posts is sent again later, when it is of no more use.
+/// One in this many posts is sent again after the next one, when it is of no more use.
 const AGAIN: usize = 8;
+/// The maximum age of a post that is sent again. Beyond 10 s a state with less volume replaces the stored one, and a statement may
+/// begin 4 s after its post has arrived.
+const MAX_AGE_AGAIN: Duration = Duration::from_secs(3);
 
 /// The symbol of a series. The first four are unusual.
 pub fn symbol(series: usize) -> String {
@@ -72,6 +75,15 @@ impl Log {
         urls[number % urls.len()].clone()
     }
 
+    fn acknowledge(&self, states: &[State]) {
+        let now = Instant::now();
+        let mut all = self.states.lock().unwrap();
+        for state in states {
+            all.get_mut(state).unwrap().acknowledged.get_or_insert(now);
+        }
+        self.acknowledged.fetch_add(states.len(), Ordering::Relaxed);
+    }
+
     /// Checks that a state which a client was sent can be in the database.
     pub fn check(&self, state: State) {
         let held = *self.held.lock().unwrap();
@@ -108,22 +120,19 @@ impl Terminal {
 
     /// Posts until this many states are acknowledged.
     pub async fn work(mut self, states: usize) {
-        let mut again = None;
+        let mut again: Option<(String, Instant)> = None;
         while self.posted < states {
             let (body, states) = self.next_post();
+            let posted = Instant::now();
             self.post(&body).await;
-            let now = Instant::now();
-            let mut all = self.log.states.lock().unwrap();
-            for state in &states {
-                all.get_mut(state).unwrap().acknowledged.get_or_insert(now);
-            }
-            drop(all);
-            self.log.acknowledged.fetch_add(states.len(), Ordering::Relaxed);
+            self.log.acknowledge(&states);
             self.posted += states.len();
-            if let Some(former) = again.take() {
-                self.post(&former).await;
+            if let Some((former, posted)) = again.take() {
+                if posted.elapsed() < MAX_AGE_AGAIN {
+                    self.try_to_post(&former).await;
+                }
             } else if self.random.below(AGAIN) == 0 {
-                again = Some(body);
+                again = Some((body, posted));
             }
             sleep(self.random.millis(0..30)).await;
         }
@@ -181,18 +190,21 @@ impl Terminal {
 
     /// Posts to one replica after the other until one has stored it.
     async fn post(&mut self, body: &str) {
-        loop {
-            let url = format!("{}/api/v1/candles", self.log.url(self.random.below(SERIES)));
-            let answer = self.http.post(url).header("X-API-KEY", KEY).body(body.to_owned()).send().await;
-            if let Ok(answer) = answer {
-                match answer.status().as_u16() {
-                    201 => return,
-                    503 => {}
-                    status => panic!("{status} {}", answer.text().await.unwrap_or_default()),
-                }
-            }
+        while !self.try_to_post(body).await {
             self.log.failed.fetch_add(1, Ordering::Relaxed);
             sleep(Duration::from_millis(20) + self.random.millis(0..80)).await;
+        }
+    }
+
+    /// Posts to a replica. Returns true if it has stored the candles.
+    async fn try_to_post(&mut self, body: &str) -> bool {
+        let url = format!("{}/api/v1/candles", self.log.url(self.random.below(SERIES)));
+        let answer = self.http.post(url).header("X-API-KEY", KEY).body(body.to_owned()).send().await;
+        let Ok(answer) = answer else { return false };
+        match answer.status().as_u16() {
+            201 => true,
+            503 => false,
+            status => panic!("{status} {}", answer.text().await.unwrap_or_default()),
         }
     }
 }
