@@ -18,7 +18,11 @@ const WHOLE_PAGE: usize = 4 * 1024 * 1024;
 
 /// A post of a batch.
 pub fn post(candles: &[Candle]) -> Prepared {
-    let body = candles::body(candles);
+    post_body(&candles::body(candles))
+}
+
+/// A post of a batch in JSON.
+pub fn post_body(body: &str) -> Prepared {
     let length = body.len();
     Bytes::from(format!(
         "POST /api/v1/candles HTTP/1.1\r\nhost: bench\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\n\

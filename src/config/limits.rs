@@ -18,6 +18,8 @@ pub struct Limits {
     pub max_exports: usize,
     /// The maximum number of live streams at once.
     pub max_streams: usize,
+    /// The maximum number of live streams of one key at once.
+    pub max_streams_per_key: usize,
     /// The time within which live streams look at what other processes have written. No variable sets it.
     pub look_interval: Duration,
 }
@@ -41,6 +43,12 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Reader<'_> {
     pub(super) fn limits(&mut self) -> Limits {
+        let max_streams = self.bounded(
+            "LIVE_MAX_STREAMS",
+            1_000,
+            1..=MAX_STREAMS,
+            "more streams would leave too few connections to everybody else",
+        );
         Limits {
             max_batch: self.bounded(
                 "MAX_BATCH",
@@ -66,11 +74,12 @@ impl Reader<'_> {
                 1..=MAX_EXPORTS,
                 "more exports at once would take more memory than the service promises to stay within",
             ),
-            max_streams: self.bounded(
-                "LIVE_MAX_STREAMS",
-                1_000,
-                1..=MAX_STREAMS,
-                "more streams would leave too few connections to everybody else",
+            max_streams,
+            max_streams_per_key: self.bounded(
+                "LIVE_MAX_STREAMS_PER_KEY",
+                max_streams,
+                1..=max_streams,
+                "all keys together have LIVE_MAX_STREAMS",
             ),
             look_interval: LOOK_INTERVAL,
         }

@@ -103,6 +103,11 @@ pub const VARIABLES: [Variable; 50] = [
     plain("MAX_LIMIT", "10000", "maximum number of candles in an answer"),
     plain("MAX_EXPORTS", "2", "maximum number of exports at once"),
     plain("LIVE_MAX_STREAMS", "1000", "maximum number of live streams at once"),
+    plain(
+        "LIVE_MAX_STREAMS_PER_KEY",
+        "",
+        "maximum number of live streams of one key at once; as many as of all keys if empty",
+    ),
     plain("LIVE_HINTS", "false", "whether services on one Postgres tell each other what they store, for live streams"),
     plain(
         "RETENTION",

@@ -495,7 +495,9 @@ impl From<LiveError> for Problem {
         let said = sentence(&error);
         match error {
             LiveError::Invalid(field_errors) => Self::invalid(said, field_errors),
-            LiveError::TooManyStreams(_) | LiveError::TooManySeries => Self::new(Code::Overloaded, said),
+            LiveError::TooManyStreams(_) | LiveError::TooManyStreamsOfKey(_) | LiveError::TooManySeries => {
+                Self::new(Code::Overloaded, said)
+            }
         }
     }
 }

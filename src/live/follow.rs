@@ -188,9 +188,11 @@ impl Follower<'_> {
         loop {
             let part = self.hub.store.changes_since(place, &keys).await?;
             now = now.or(Some(part.now));
-            for change in part.changes {
-                self.tell(&change).await?;
+            let new: Vec<_> = part.changes.iter().filter(|it| !self.told.contains_key(&it.place.id)).cloned().collect();
+            for change in &join_retention(new) {
+                self.tell(change).await?;
             }
+            self.told.extend(part.changes.iter().map(|change| (change.place.id, change.place.at)));
             match part.next {
                 Some(next) => place = next,
                 None => break,
@@ -205,24 +207,49 @@ impl Follower<'_> {
     }
 
     async fn tell(&mut self, change: &RecordedChange) -> Result<(), StoreError> {
-        if self.told.contains_key(&change.place.id) {
-            return Ok(());
-        }
         if let Some((key, kind)) = known(change)
             && let Some(series) = self.hub.get(&key)
         {
             let _guard = series.reading.write().await;
-            let newest = self.hub.store.newest_candles(&key, MAX_ENTRIES).await?;
-            let mut tail = Tail::clone(&series.state().tail);
-            tail.take(event::look(&series.names, &newest));
+            let (mut tail, is_looked_at) = {
+                let state = series.state();
+                (Tail::clone(&state.tail), state.looked.is_some())
+            };
+            // A change of older candles has changed nothing in the tail.
+            if !is_looked_at || change.last >= tail.complete_from() {
+                let newest = self.hub.store.newest_candles(&key, MAX_ENTRIES).await?;
+                tail.take(event::look(&series.names, &newest));
+            }
             tail.add_history(change.first, change.last, kind);
             let mut state = series.state();
             state.tail = Arc::new(tail);
             state.notify();
         }
-        self.told.insert(change.place.id, change.place.at);
         Ok(())
     }
+}
+
+/// The kind of the record's entries about deletions by age.
+const RETENTION: &str = "retention";
+
+/// Joins the deletions by age of each series into the last of them, because a pass deletes in slices, from the oldest candle on, and
+/// comes back every ten minutes.
+pub(super) fn join_retention(changes: Vec<RecordedChange>) -> Vec<RecordedChange> {
+    let mut joined: Vec<RecordedChange> = Vec::with_capacity(changes.len());
+    for mut change in changes {
+        let is_of_series = |other: &RecordedChange| {
+            other.kind == change.kind && (&other.symbol, &other.timeframe) == (&change.symbol, &change.timeframe)
+        };
+        if change.kind == RETENTION
+            && let Some(earlier) = joined.iter().position(is_of_series)
+        {
+            let earlier = joined.remove(earlier);
+            change.first = change.first.min(earlier.first);
+            change.last = change.last.max(earlier.last);
+        }
+        joined.push(change);
+    }
+    joined
 }
 
 /// The end of the years that requests reach, for a question that no entry of the record answers.
@@ -232,7 +259,7 @@ const MAX_TIME_MILLIS: i64 = 253_402_300_799_999;
 pub(super) fn known(change: &RecordedChange) -> Option<(SeriesKey, HistoryKind)> {
     let kind = match &*change.kind {
         "correction" => HistoryKind::Correction,
-        "deletion" => HistoryKind::Deletion,
+        "deletion" | RETENTION => HistoryKind::Deletion,
         "import" => HistoryKind::Import,
         _ => return None,
     };

@@ -36,6 +36,11 @@ pub enum LiveError {
     /// No more streams are opened now.
     #[error("as many live streams are open as LIVE_MAX_STREAMS ({0}) allows; try again later")]
     TooManyStreams(usize),
+    /// The key of the caller has its share of them.
+    #[error(
+        "this key has as many live streams open as LIVE_MAX_STREAMS_PER_KEY ({0}) allows; end one of them, or try again later"
+    )]
+    TooManyStreamsOfKey(usize),
     /// No more series are followed now.
     #[error("live streams follow {MAX_WATCHED_SERIES} series already, which is the maximum; try again later")]
     TooManySeries,
@@ -49,11 +54,10 @@ impl Live {
     /// Streams from `store` until `stopping` is cancelled, within the limits.
     #[must_use]
     pub fn new(store: Store, clock: Clock, limits: &Limits, stopping: CancellationToken) -> Self {
-        let bounds = (limits.max_streams, limits.look_interval);
-        Self(Arc::new(Hub::new(store, clock, bounds, stopping)))
+        Self(Arc::new(Hub::new(store, clock, limits, stopping)))
     }
 
-    /// Opens a stream for a query string. `last_event_id` is the position that a client sent in a header.
+    /// Opens a stream for a query string. `last_event_id` is the position that a client sent in a header, and `key` the name of its key.
     ///
     /// # Errors
     /// When the parameters are invalid, or too many streams are open or too many series followed.
@@ -61,9 +65,10 @@ impl Live {
         &self,
         query: &str,
         last_event_id: Option<&str>,
+        key: &Arc<str>,
     ) -> Result<impl Stream<Item = bytes::Bytes> + Send + use<>, LiveError> {
         let request = Request::parse(query, last_event_id).map_err(LiveError::Invalid)?;
-        stream::open(&self.0, &request)
+        stream::open(&self.0, &request, key)
     }
 
     /// Checks a query string without opening a stream.

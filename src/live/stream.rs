@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tracing::debug;
 
-use super::follow::{RECORD_OVERLAP_MILLIS, known};
+use super::follow::{RECORD_OVERLAP_MILLIS, join_retention, known};
 use super::hub::{Hub, Membership, Series};
 use super::request::Request;
 use super::{LiveError, event};
@@ -30,8 +30,12 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const FAREWELL_SPREAD_MILLIS: u64 = 1_000;
 
 /// Opens a stream.
-pub(super) fn open(hub: &Arc<Hub>, request: &Request) -> Result<impl Stream<Item = Bytes> + Send + use<>, LiveError> {
-    let member = hub.join(request.series.iter().map(|(key, _)| key))?;
+pub(super) fn open(
+    hub: &Arc<Hub>,
+    request: &Request,
+    key: &Arc<str>,
+) -> Result<impl Stream<Item = Bytes> + Send + use<>, LiveError> {
+    let member = hub.join(key, request.series.iter().map(|(key, _)| key))?;
     if request.record.is_some() {
         counter!(RESUMES).increment(1);
     }
@@ -231,25 +235,28 @@ impl Client {
     async fn missed_changes(&mut self, since: i64) -> Result<String, StoreError> {
         let keys: Vec<_> = self.member.series.iter().map(|series| series.key.clone()).collect();
         let mut place = RecordPlace { at: since.saturating_sub(RECORD_OVERLAP_MILLIS), id: i64::MAX };
-        let mut text = String::new();
+        let mut changes = Vec::new();
         loop {
             let part = self.member.hub.store.changes_since(place, &keys).await?;
-            for change in &part.changes {
-                let Some((key, kind)) = known(change) else { continue };
-                if let Some(index) = self.member.series.iter().position(|series| series.key == key) {
-                    let series = &self.member.series[index];
-                    if kind == HistoryKind::Deletion {
-                        self.cursors[index].forget_deleted(change.first, change.last);
-                    }
-                    let history = History { from: change.first, to: change.last, kind, revision: 0 };
-                    text.push_str(&event::history(&series.names, history));
-                    LiveEvents::History.count(1);
-                }
-            }
+            changes = join_retention(changes.into_iter().chain(part.changes).collect());
             match part.next {
                 Some(next) => place = next,
-                None => return Ok(text),
+                None => break,
             }
         }
+        let mut text = String::new();
+        for change in &changes {
+            let Some((key, kind)) = known(change) else { continue };
+            if let Some(index) = self.member.series.iter().position(|series| series.key == key) {
+                let series = &self.member.series[index];
+                if kind == HistoryKind::Deletion {
+                    self.cursors[index].forget_deleted(change.first, change.last);
+                }
+                let history = History { from: change.first, to: change.last, kind, revision: 0 };
+                text.push_str(&event::history(&series.names, history));
+                LiveEvents::History.count(1);
+            }
+        }
+        Ok(text)
     }
 }

@@ -72,7 +72,7 @@ pub struct RecordPlace {
 pub struct RecordedChange {
     /// The place of the entry.
     pub place: RecordPlace,
-    /// `correction`, `deletion` or `import`.
+    /// `correction`, `deletion`, `retention` or `import`.
     pub kind: String,
     /// The instrument, as it is stored.
     pub symbol: String,
@@ -209,7 +209,7 @@ impl Store {
         }
     }
 
-    /// Reads the corrections, deletions and imports of these series after a place of the record. A change may become visible
+    /// Reads the corrections, deletions (by retention too) and imports of these series after a place of the record. A change may become visible
     /// after others that have a later place, so ask from a minute before the last answer on.
     ///
     /// # Errors

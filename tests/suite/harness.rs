@@ -443,11 +443,18 @@ impl Service {
         let clock = Arc::new(AtomicI64::new(NOW));
         let seconds = Arc::clone(&clock);
         let clock_for_app = Clock::new(move || Timestamp::from_seconds(seconds.load(Ordering::SeqCst)).unwrap());
-        let app = App::start(config, clock_for_app, None).unwrap();
+        let (service, ready) = Self::launch_by(config, clock_for_app);
+        (Self { clock, ..service }, ready)
+    }
+
+    /// Like [`Self::launch_with`], by another clock, which the test cannot set.
+    pub fn launch_by(config: &Config, clock: Clock) -> (Self, tokio::sync::watch::Receiver<bool>) {
+        let app = App::start(config, clock, None).unwrap();
         let (address, ready) = (app.address(), app.readiness());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run_until(async { drop(stopped.await) }, std::future::pending()));
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let clock = Arc::new(AtomicI64::new(NOW));
         let service = Self { address, client, clock, stop: Some(stop), running: Some(running) };
         (service, ready)
     }

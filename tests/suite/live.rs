@@ -1,21 +1,19 @@
 //! Live streams: each client ends with exactly what the database holds, in order, whatever happens to its connections.
 
 mod hints;
+mod keys;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use candlewick::clock::Clock;
 use reqwest::{Method, Response};
 use rstest_reuse::apply;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{sleep, timeout};
 
 use crate::harness::{
-    Answer, Environment, KEY, NOW, Service, StoreKind, TOKEN, TableLock, TestApp, both_store_kinds, both_stores,
-    candle, run, send, with,
+    Answer, Environment, NOW, Service, StoreKind, TOKEN, TableLock, TestApp, both_store_kinds, both_stores, candle,
+    run, send, with,
 };
 use crate::proxies;
 
@@ -315,6 +313,69 @@ fn a_stream_whose_newest_candle_is_deleted_goes_on_before_its_time(#[case] kind:
     });
 }
 
+/// The forming row of a candle stays in its table for a while, and its closed form is not among the newest three after a catch-up.
+#[apply(both_stores)]
+async fn a_closed_candle_is_not_followed_by_its_forming_state(app: TestApp) {
+    app.ingest(&[hour(9, json!({"complete": false, "volume": 5}))]).await;
+    let mut client = Client::open(&app, "series=H1:EURUSD").await;
+    assert_eq!(client.candle().await["volume"], 5);
+    let mut missed: Vec<_> = (5..=9).rev().map(|hours| hour(hours, json!({"volume": 6}))).collect();
+    missed.push(hour(4, json!({"complete": false, "volume": 7})));
+    app.ingest(&missed).await;
+    for hours in (4..=9).rev() {
+        assert_eq!(client.candle().await["timestamp"], millis(hours));
+    }
+    for volume in 8..11 {
+        app.ingest(&[hour(4, json!({"complete": false, "volume": volume}))]).await;
+        let state = client.candle().await;
+        assert_eq!((&state["timestamp"], &state["volume"]), (&millis(4).into(), &volume.into()), "{state}");
+    }
+}
+
+/// Deletions by age are one span for each pass that a client missed, and do not touch what its stream has sent.
+#[apply(both_store_kinds)]
+fn deletions_by_retention_reach_the_streams_of_every_service(#[case] kind: StoreKind) {
+    run(async move {
+        let app = TestApp::start(kind.database().await).await;
+        let other = Service::start(&Environment::new(&app.database.url())).await;
+        app.database.fill_minutes(NOW - 50 * 86_400, 6_000).await;
+        app.database.fill_minutes(NOW - 20 * 60, 20).await;
+        let newest = (NOW - 60) * 1000;
+        let mut clients =
+            [Client::open(&app, "series=M1:EURUSD").await, Client::open(&other, "series=M1:EURUSD").await];
+        for client in &mut clients {
+            assert_eq!(client.candle().await["timestamp"], newest);
+        }
+        let before = clients[0].last_id.clone().unwrap();
+        let clock = Clock::new(|| candle::Timestamp::from_seconds(NOW).unwrap());
+        let retention = Environment::new("sqlite://unused.db").with("RETENTION", "M1:30d").config().retention;
+        let store = app.database.store().await;
+        assert_eq!(candlewick::retention::pass(&store, &retention, &clock).await.unwrap(), 6_000);
+        let (first, last) = ((NOW - 50 * 86_400) * 1000, (NOW - 50 * 86_400 + 5_999 * 60) * 1000);
+        for client in &mut clients {
+            // The pass deleted in two slices, which one look may find or two.
+            let mut spans = Vec::new();
+            while spans.last().is_none_or(|(_, to)| *to < last) {
+                let history = client.history().await;
+                assert_eq!((&history["symbol"], &history["kind"]), (&json!("EURUSD"), &json!("deletion")));
+                spans.push((history["from"].as_i64().unwrap(), history["to"].as_i64().unwrap()));
+            }
+            assert_eq!(spans[0].0, first, "{spans:?}");
+        }
+        app.ingest(&[with(candle(NOW), json!({"timeframe": "M1", "complete": false}))]).await;
+        for client in &mut clients {
+            assert_eq!(client.candle().await["timestamp"], NOW * 1000);
+        }
+        let mut back = Client::resume(&other, "series=M1:EURUSD", Some(&before)).await;
+        let expected = json!({"symbol": "EURUSD", "timeframe": "M1", "from": first, "to": last, "kind": "deletion"});
+        assert_eq!(back.next().await.unwrap().data, expected);
+        assert_eq!(
+            (back.candle().await["timestamp"].clone(), back.candle().await["timestamp"].clone()),
+            (newest.into(), (NOW * 1000).into())
+        );
+    });
+}
+
 #[apply(both_store_kinds)]
 fn a_service_that_stops_ends_its_streams_in_order(#[case] kind: StoreKind) {
     run(async move {
@@ -394,174 +455,6 @@ fn a_stream_outlasts_a_database_that_does_not_answer() {
         app.ingest(&[hour(1, json!({}))]).await;
         for client in [&mut client, &mut late] {
             assert_eq!(client.candle().await["timestamp"], millis(1));
-        }
-    });
-}
-
-/// The states that the writers have begun to send, and when: the volume of a state is its number.
-type Begun = Mutex<HashMap<(String, i64, i64), Instant>>;
-
-/// The states of a series that a client knows by opening time, as volume and whether the candle is closed.
-type Known = BTreeMap<i64, (i64, bool)>;
-
-const SYMBOLS: [&str; 4] = ["EURUSD", "A:B@C", "\"q\"", "ÄÖ"];
-
-fn query_of(symbols: &[&str]) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for symbol in symbols {
-        query.append_pair("series", &format!("M1:{symbol}"));
-    }
-    query.finish()
-}
-
-/// Notes an event, and checks that it may follow what was sent before.
-fn note(known: &mut HashMap<String, Known>, begun: &Begun, event: &Event) {
-    assert_eq!(event.name, "candle", "{event:?}");
-    let data = &event.data;
-    let symbol = data["symbol"].as_str().unwrap();
-    let (time, volume) = (data["timestamp"].as_i64().unwrap(), data["volume"].as_i64().unwrap());
-    let closed = data.get("complete").is_none();
-    assert!(begun.lock().unwrap().contains_key(&(symbol.to_owned(), time, volume)), "not posted yet: {data}");
-    let states = known.entry(symbol.to_owned()).or_default();
-    if let Some((&newest, _)) = states.last_key_value() {
-        // After a reconnect the newest one that the client knew by its position comes again.
-        assert!(time >= newest || states.contains_key(&time), "a candle before the newest one: {data}");
-    }
-    let state = states.entry(time).or_insert((volume, closed));
-    assert!(state.0 <= volume && (closed || !state.1), "{state:?} was followed by {data}");
-    *state = (volume, closed);
-}
-
-/// Reads streams until they have told everything of `truth`, which is there once all is written.
-async fn follow(
-    services: &[Service],
-    number: usize,
-    begun: &Begun,
-    truth: &Mutex<Option<HashMap<String, Known>>>,
-    is_over: &AtomicBool,
-) {
-    let mut random = number as u64 * 7919 + 1;
-    let mut below = |most: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % most
-    };
-    let symbols = &SYMBOLS[number % 2..];
-    let query = query_of(symbols);
-    let (mut known, mut last_id, mut connections) = (HashMap::new(), None::<String>, 0);
-    loop {
-        let service = &services[(number + connections) % services.len()];
-        connections += 1;
-        let mut client = Client::resume(service, &query, last_id.as_deref()).await;
-        if !is_over.load(Ordering::Relaxed) {
-            client.left = usize::try_from(below(6_000)).unwrap() + 1;
-        }
-        if below(4) == 0 {
-            // The client does not read for a while.
-            sleep(Duration::from_millis(below(400))).await;
-        }
-        loop {
-            // The client may have everything already when the truth becomes known.
-            let Ok(event) = timeout(Duration::from_millis(100), client.next()).await else {
-                if truth.lock().unwrap().as_ref().is_some_and(|truth| knows(&known, truth, symbols)) {
-                    return;
-                }
-                continue;
-            };
-            let Some(event) = event else { break };
-            note(&mut known, begun, &event);
-            if client.last_id.is_none() && client.left > 0 {
-                // Nothing says yet where it stands, so a new connection would begin anew. Bytes behind a cut are lost.
-                client.left = client.left.max(4_000);
-            }
-            let truth = truth.lock().unwrap();
-            if truth.as_ref().is_some_and(|truth| knows(&known, truth, symbols)) {
-                return;
-            }
-        }
-        if client.last_id.is_none() {
-            known.clear();
-        }
-        last_id = client.last_id;
-    }
-}
-
-/// True if every candle since the first one that the client got is known in its last state.
-fn knows(known: &HashMap<String, Known>, truth: &HashMap<String, Known>, symbols: &[&str]) -> bool {
-    symbols.iter().all(|symbol| {
-        let Some((Some(states), truth)) = truth.get(*symbol).map(|truth| (known.get(*symbol), truth)) else {
-            return false;
-        };
-        let first = states.first_key_value().map_or(i64::MAX, |(&first, _)| first);
-        truth.range(first..).eq(states) && !states.is_empty()
-    })
-}
-
-#[apply(both_store_kinds)]
-fn every_client_ends_with_what_the_database_holds(#[case] kind: StoreKind) {
-    const CANDLES: i64 = 30;
-    const STATES: i64 = 4;
-    const CLIENTS: usize = 8;
-    run(async move {
-        let database = kind.database().await;
-        let environment = Environment::new(&database.url());
-        let services = Arc::new([Service::start(&environment).await, Service::start(&environment).await]);
-        let (begun, truth, is_over) =
-            (Arc::new(Begun::default()), Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| {
-                let (services, begun, truth, is_over) =
-                    (Arc::clone(&services), Arc::clone(&begun), Arc::clone(&truth), Arc::clone(&is_over));
-                tokio::spawn(async move { follow(&*services, number, &begun, &truth, &is_over).await })
-            })
-            .collect();
-        for number in 0..CANDLES {
-            let opened = NOW + 60 * number;
-            services.iter().for_each(|service| service.set_clock(opened + 30));
-            let writers = SYMBOLS.iter().enumerate().map(|(index, symbol)| {
-                let (services, begun) = (Arc::clone(&services), Arc::clone(&begun));
-                tokio::spawn(async move {
-                    for state in 1..=STATES {
-                        let one = |opened: i64, volume: i64, complete: bool| {
-                            begun
-                                .lock()
-                                .unwrap()
-                                .entry((symbol.to_string(), opened * 1000, volume))
-                                .or_insert_with(Instant::now);
-                            with(
-                                candle(opened),
-                                json!({"symbol": symbol, "timeframe": "M1", "volume": volume, "complete": complete}),
-                            )
-                        };
-                        let mut candles = vec![one(opened, state, false)];
-                        if state == 1 && number > 0 {
-                            candles.insert(0, one(opened - 60, STATES + 1, true));
-                        }
-                        let service = &services[(index + usize::try_from(number + state).unwrap()) % 2];
-                        let request = service.request(Method::POST, "/api/v1/candles").header("X-API-KEY", KEY);
-                        let answer = send(request.body(json!({"candles": candles}).to_string())).await;
-                        assert_eq!(answer.status, 201, "{answer:?}");
-                    }
-                })
-            });
-            for writer in writers.collect::<Vec<_>>() {
-                writer.await.unwrap();
-            }
-        }
-        let mut held = HashMap::new();
-        for symbol in SYMBOLS {
-            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("symbol", symbol).finish();
-            let page = services[0].get(&format!("/api/v1/candles?{query}&timeframe=M1&limit=1000")).await.json();
-            let states = page.as_array().unwrap().iter().map(|candle| {
-                let number = |name: &str| candle[name].as_i64().unwrap();
-                (number("timestamp"), (number("volume"), candle.get("complete").is_none()))
-            });
-            held.insert(symbol.to_owned(), states.collect::<Known>());
-        }
-        assert!(held.values().all(|states| states.len() == usize::try_from(CANDLES).unwrap()), "{held:?}");
-        *truth.lock().unwrap() = Some(held);
-        is_over.store(true, Ordering::Relaxed);
-        for client in clients {
-            client.await.unwrap();
         }
     });
 }

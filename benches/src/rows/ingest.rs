@@ -15,7 +15,7 @@ use crate::postgres_server::{empty, settle};
 use crate::service::{self, Service};
 use crate::table::Line;
 
-const CONNECTIONS: usize = 4;
+pub const CONNECTIONS: usize = 4;
 const TERMINALS: usize = 64;
 /// The number of connections on which the bare clients that insert single rows are fastest.
 const BARE_TERMINALS: usize = 16;
@@ -27,7 +27,7 @@ const MAX_SINGLES_PER_SECOND: f64 = 60_000.0;
 
 /// Makes the batches of a round for each connection. A connection has its own series, and its batches continue those of
 /// the round before.
-fn work(bench: &Bench, round: usize, size: usize) -> Vec<Vec<Vec<Candle>>> {
+pub fn work(bench: &Bench, round: usize, size: usize) -> Vec<Vec<Vec<Candle>>> {
     let count = share(bench, MAX_ROWS_PER_SECOND / size as f64, CONNECTIONS);
     (0..CONNECTIONS).map(|series| batches(series, round * count, count, size)).collect()
 }
@@ -96,7 +96,7 @@ fn into_influx(bench: &Bench, influx: &Influx, work: &[Vec<Vec<Candle>>], a_post
 }
 
 /// The requests of each connection.
-fn posts(work: &[Vec<Vec<Candle>>], post: fn(&[Candle]) -> Prepared) -> Vec<Vec<Prepared>> {
+pub fn posts(work: &[Vec<Vec<Candle>>], post: fn(&[Candle]) -> Prepared) -> Vec<Vec<Prepared>> {
     work.iter().map(|batches| batches.iter().map(|candles| post(candles)).collect()).collect()
 }
 

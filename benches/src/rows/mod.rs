@@ -8,6 +8,7 @@ mod ingest;
 mod jobs;
 mod latest;
 mod limits;
+mod live;
 mod mixed;
 mod process;
 mod read;
@@ -30,7 +31,7 @@ use crate::service::Service;
 use crate::table::{INFLUX, Line, PEER, Reference, compared};
 
 /// The rows in the order of the table.
-pub const NAMES: [&str; 42] = [
+pub const NAMES: [&str; 43] = [
     "ingest-1000",
     "ingest-10000",
     "duplicates",
@@ -53,6 +54,7 @@ pub const NAMES: [&str; 42] = [
     "export-parquet",
     "series",
     "latest",
+    "live",
     "import-postgres",
     "import-sqlite",
     "import-first-pass",
@@ -242,6 +244,7 @@ pub async fn measure(bench: &mut Bench, name: &str) -> Vec<Line> {
         "export-parquet" => export::parquet(bench).await,
         "series" => series::measure(bench).await,
         "latest" => latest::measure(bench).await,
+        "live" => live::measure(bench).await,
         "import-postgres" => import::postgres(bench).await,
         "import-sqlite" => import::sqlite(bench),
         "import-first-pass" => import::first_pass(bench),

@@ -9,13 +9,14 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::http::middleware::credentials::{Caller, Credential, Credentials, Scope};
 use crate::http::middleware::keyed_limiter::AddressLimiter;
 use crate::http::middleware::misplaced::{self, Misplaced};
-use crate::http::middleware::session::{self, Session, WrongSession};
+use crate::http::middleware::session::{self, Grant, Session, WrongSession};
 use crate::http::middleware::shared_limits::{Bucket, SharedLimits};
 use crate::http::net::client_address::Client;
 use crate::http::problem::{Code, Problem};
@@ -25,8 +26,8 @@ use crate::telemetry::metrics::AuthFailures;
 /// The caller of a request, by the credentials that it presents.
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
-    /// The holder of a key. Where a request has an ingest key and a read token, the one that the route takes.
-    Known(Arc<Credential>),
+    /// The holder of a key, itself or by a session. Where a request has an ingest key and a read token, the one that the route takes.
+    Known(Arc<Credential>, Option<SessionEnd>),
     /// The request has no credential where one is read. The keyring can look for a valid key elsewhere in the request, at a
     /// limited rate for each client.
     Anonymous(Keyring, Client),
@@ -36,10 +37,51 @@ pub(crate) enum Identity {
     Misplaced(Arc<Misplaced>),
 }
 
+/// The end of the session that a credential was presented by.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionEnd {
+    /// In epoch seconds.
+    ends: i64,
+    clock: Clock,
+}
+
+/// The time for which an answer may go on to its caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Validity {
+    revoked: CancellationToken,
+    session: Option<SessionEnd>,
+}
+
+impl Validity {
+    /// Is cancelled once the caller's key is no longer accepted.
+    pub(crate) fn revoked(&self) -> &CancellationToken {
+        &self.revoked
+    }
+
+    /// True once the session has ended that the caller presented.
+    pub(crate) fn has_session_ended(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.ends <= session.clock.now().seconds())
+    }
+}
+
 impl Identity {
     /// True for a key of this scope.
     pub(crate) fn is_of(&self, scope: Scope) -> bool {
-        matches!(self, Self::Known(credential) if credential.scope == scope)
+        matches!(self, Self::Known(credential, _) if credential.scope == scope)
+    }
+
+    /// The time for which an answer may go on to the caller: none for callers that [`require`] refuses.
+    pub(crate) fn validity(&self) -> Validity {
+        match self {
+            Self::Known(credential, session) => {
+                Validity { revoked: credential.revoked().clone(), session: session.clone() }
+            }
+            Self::Anonymous(..) | Self::Unknown(_) | Self::Misplaced(_) => {
+                let revoked = CancellationToken::new();
+                revoked.cancel();
+                Validity { revoked, session: None }
+            }
+        }
     }
 
     /// The caller's view on jobs and files. Only a route that takes read tokens and research keys asks for it.
@@ -50,7 +92,7 @@ impl Identity {
     /// The name of the caller's key. Callers that [`require`] refuses share the empty one.
     pub(crate) fn name(&self) -> Arc<str> {
         match self {
-            Self::Known(credential) => Arc::clone(&credential.name),
+            Self::Known(credential, _) => Arc::clone(&credential.name),
             Self::Anonymous(..) | Self::Unknown(_) | Self::Misplaced(_) => Arc::default(),
         }
     }
@@ -133,9 +175,10 @@ impl Keyring {
         Self { sessions: Some(clock), ..self }
     }
 
-    /// Replaces the keys from the next request on.
+    /// Replaces the keys from the next request on, and ends the streams of those that are no longer accepted.
     pub(crate) fn replace(&self, accepted: Credentials) {
-        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accepted);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        *entries = Arc::new(accepted.replacing(&entries));
     }
 
     /// Tells that an operation which takes keys with one of `scopes` takes none, because it is for research keys alone and
@@ -211,11 +254,14 @@ impl Keyring {
         }
         let taken = scopes.iter().find_map(|scope| valid.iter().position(|entry| entry.scope == *scope)).unwrap_or(0);
         if !valid.is_empty() {
-            return Identity::Known(valid.swap_remove(taken));
+            return Identity::Known(valid.swap_remove(taken), None);
         }
         let session = if scopes.is_empty() { Ok(Session::default()) } else { self.session(client, headers) };
-        match session.map(|session| session.credential_for(scopes)) {
-            Ok(Some(credential)) => Identity::Known(credential),
+        match session.map(|session| session.grant_for(scopes).cloned()) {
+            Ok(Some(Grant { credential, ends })) => {
+                let end = self.sessions.clone().map(|clock| SessionEnd { ends, clock });
+                Identity::Known(credential, end)
+            }
             Ok(None) => Identity::Anonymous(self.clone(), client),
             Err(WrongSession) => Identity::Unknown(None),
         }
@@ -266,7 +312,7 @@ pub(crate) async fn require(
         return Problem::new(Code::ResearchDisabled, DETAIL).into_response();
     }
     let entry = match identity {
-        Identity::Known(entry) => entry,
+        Identity::Known(entry, _) => entry,
         Identity::Misplaced(misplaced) => return misplaced.refusal(),
         Identity::Unknown(holder) => return holder.map_or_else(unauthorized, |holder| holder.refusal()),
         Identity::Anonymous(keyring, client) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::ApiKey;
 use crate::http::middleware::session_key::SessionKey;
@@ -47,12 +48,18 @@ pub(crate) struct Credential {
     digest: [u8; 32],
     pub(crate) scope: Scope,
     session_key: Option<SessionKey>,
+    revoked: CancellationToken,
 }
 
 impl Credential {
     /// The key that signs sessions in which this credential was entered; `None` if it has no place in them.
     pub(crate) fn session_key(&self) -> Option<&SessionKey> {
         self.session_key.as_ref()
+    }
+
+    /// Is cancelled once the key is no longer accepted, or accepted for another use.
+    pub(crate) fn revoked(&self) -> &CancellationToken {
+        &self.revoked
     }
 
     /// The first 64 bits of the key's digest, by which replicas know that they mean the same key.
@@ -70,7 +77,8 @@ impl Credentials {
         let entry = |key: &ApiKey, scope: Scope| {
             let digest: [u8; 32] = Sha256::digest(key.secret.expose_secret()).into();
             let session_key = scope.in_console().map(|name| SessionKey::new(&digest, name));
-            Arc::new(Credential { name: key.name.as_str().into(), digest, scope, session_key })
+            let name = key.name.as_str().into();
+            Arc::new(Credential { name, digest, scope, session_key, revoked: CancellationToken::new() })
         };
         let kinds = [
             (ingest, Scope::Ingest),
@@ -79,6 +87,21 @@ impl Credentials {
             (research, Scope::Research),
         ];
         Self(kinds.into_iter().flat_map(|(keys, scope)| keys.iter().map(move |key| entry(key, scope))).collect())
+    }
+
+    /// These credentials in place of `former` ones, which are revoked unless the same key is accepted for the same use again, under
+    /// whatever name.
+    pub(crate) fn replacing(mut self, former: &Self) -> Self {
+        for former in &former.0 {
+            let is_same = |entry: &&mut Credential| (entry.digest, entry.scope) == (former.digest, former.scope);
+            // Nobody else has these entries yet.
+            let stays = self.0.iter_mut().filter_map(Arc::get_mut).find(is_same);
+            match stays {
+                Some(entry) => entry.revoked = former.revoked.clone(),
+                None => former.revoked.cancel(),
+            }
+        }
+        self
     }
 
     /// The credential that sessions call `name`, and its key.

@@ -65,7 +65,7 @@ impl Limiter {
         let Limiters { anonymous, shared, .. } = &*self.0;
         let mut of_wrong_keys = None;
         match identity {
-            Identity::Known(key) => return self.take_of(key).await,
+            Identity::Known(key, _) => return self.take_of(key).await,
             Identity::Anonymous(..) => {}
             Identity::Misplaced(misplaced) => misplaced.kind().count(1),
             Identity::Unknown(_) => of_wrong_keys = self.take_wrong_key(client).await?,

@@ -98,11 +98,11 @@ impl Session {
         &self.0
     }
 
-    /// The credential for a route that takes one of `scopes`, the preferred one first. If the session has none of them, any
-    /// credential, whose scope the route then refuses.
-    pub(crate) fn credential_for(&self, scopes: &[Scope]) -> Option<Arc<Credential>> {
+    /// The grant for a route that takes one of `scopes`, the preferred one first. If the session has none of them, any grant, whose
+    /// scope the route then refuses.
+    pub(crate) fn grant_for(&self, scopes: &[Scope]) -> Option<&Grant> {
         let of = |scope: &Scope| self.0.iter().find(|grant| grant.credential.scope == *scope);
-        scopes.iter().find_map(of).or(self.0.first()).map(|grant| Arc::clone(&grant.credential))
+        scopes.iter().find_map(of).or(self.0.first())
     }
 
     /// The header that gives a browser this session in place of the one that it has. A session without grants signs it out.

@@ -1,24 +1,21 @@
 //! Jobs of research: starting one, reading and cancelling them, and what they found.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::detach_on_drop::detach_on_drop;
 use crate::http::middleware::admission::{self, AdmissionControl};
 use crate::http::middleware::auth::Identity;
-use crate::http::net::connection::EndsItself;
 use crate::http::problem::{JobListProblems, JobProblems, JobStartProblems, Problem, ResultProblems};
 use crate::http::routes::batch_body::JsonBody;
+use crate::http::routes::event_stream;
 use crate::http::routes::job_answers::{JobAnswer, JobLineAnswer, OptimizationBody, ResultsAnswer};
 use crate::http::routes::page::{JSON, NOT_KEPT};
 use crate::research::{Jobs, JobsQuery, ResultsFormat, Started};
@@ -27,7 +24,6 @@ use candle::{Rule, ValueError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The maximum number of characters of an idempotency key.
 const MAX_KEY_CHARS: usize = 200;
 
@@ -254,20 +250,10 @@ pub(crate) async fn events(
     let Some(events) = jobs.events(&id, identity.viewer().owner(), last_event_id).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let body = if method == Method::HEAD {
-        Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
-    } else {
-        Body::from_stream(events.map(Ok::<_, Infallible>))
-    };
-    let value = HeaderValue::from_static;
-    let headers = [
-        (header::CONTENT_TYPE, value("text/event-stream")),
-        (header::CACHE_CONTROL, value("no-cache, no-transform")),
-        (X_ACCEL_BUFFERING, value("no")),
-    ];
-    let mut response = (headers, body).into_response();
-    response.extensions_mut().insert(EndsItself);
-    Ok(response)
+    if method == Method::HEAD {
+        return Ok(event_stream::head());
+    }
+    Ok(event_stream::answer(events, identity.validity()))
 }
 
 /// Read the results of an item

@@ -1,23 +1,20 @@
 //! Live streams of candles: `/api/v1/live`.
 
-use std::convert::Infallible;
-
-use axum::body::{Body, Bytes};
+use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{self, HeaderName};
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method};
-use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt as _, stream};
+use axum::http::header::HeaderName;
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use utoipa::PartialSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::http::net::connection::EndsItself;
+use crate::http::middleware::auth::Identity;
 use crate::http::problem::{GetProblems, Problem};
+use crate::http::routes::event_stream;
 use crate::live::{Live, MAX_SERIES};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The series of a stream.
 #[derive(Debug)]
@@ -61,26 +58,17 @@ impl PartialSchema for SeriesParameter {
 )]
 pub(crate) async fn get(
     State(live): State<Live>,
+    Extension(identity): Extension<Identity>,
     RawQuery(parameters): RawQuery,
     method: Method,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let parameters = parameters.as_deref().unwrap_or_default();
-    let value = HeaderValue::from_static;
-    let mut headers = HeaderMap::with_capacity(24);
-    headers.insert(header::CONTENT_TYPE, value("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, value("no-cache, no-transform"));
-    headers.insert(X_ACCEL_BUFFERING, value("no"));
-    let mut extensions = Extensions::new();
-    extensions.insert(EndsItself);
-    let body = if method == Method::HEAD {
+    if method == Method::HEAD {
         Live::check(parameters)?;
-        Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
-    } else {
-        let last_event_id = request.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
-        Body::from_stream(live.open(parameters, last_event_id)?.map(Ok::<_, Infallible>))
-    };
-    let mut response = (headers, body).into_response();
-    response.extensions_mut().extend(extensions);
-    Ok(response)
+        return Ok(event_stream::head());
+    }
+    let last_event_id = request.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+    let events = live.open(parameters, last_event_id, &identity.name())?;
+    Ok(event_stream::answer(events, identity.validity()))
 }

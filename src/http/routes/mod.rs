@@ -9,6 +9,7 @@ pub(crate) mod changes;
 pub(crate) mod console;
 pub(crate) mod corrections;
 pub(crate) mod docs;
+mod event_stream;
 pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod freshness;

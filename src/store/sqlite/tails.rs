@@ -12,15 +12,21 @@ const CLOSED: &str = "
     select timestamp, concat_ws(' ', open, high, low, close, volume, 1) from market_data_candles
     where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4 order by timestamp desc limit ?5";
 
+/// A forming row stays for a while after its closed form is stored, which need not be among the newest closed ones.
 const FORMING: &str = "
-    select timestamp, concat_ws(' ', open, high, low, close, volume, 0) from market_data_live_candles
-    where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4 order by timestamp desc limit ?5";
+    select timestamp, concat_ws(' ', open, high, low, close, volume, 0) from market_data_live_candles l
+    where symbol = ?1 and timeframe = ?2 and timestamp >= ?3 and timestamp < ?4
+        and not exists (
+            select 1 from market_data_candles c
+            where c.symbol = l.symbol and c.timeframe = l.timeframe and c.timestamp = l.timestamp)
+    order by timestamp desc limit ?5";
 
 const NOW: &str = "select cast(unixepoch('subsec') * 1000 as integer)";
 
 const CHANGES_SINCE: &str = "
     select at, id, kind, symbol, timeframe, first, last from market_data_changes
-    where (at, id) > (?1, ?2) and at >= ?1 and kind in ('correction', 'deletion', 'import') order by at, id";
+    where (at, id) > (?1, ?2) and at >= ?1 and kind in ('correction', 'deletion', 'retention', 'import')
+    order by at, id";
 
 /// The rows of each series, read at one moment, so that a candle that is closed in between is in one of the tables.
 pub(super) fn tails(connection: &Connection, keys: &[SeriesKey]) -> rusqlite::Result<Vec<Vec<TailRow>>> {

@@ -10,6 +10,7 @@
 mod batch;
 pub mod database_server;
 mod disconnects;
+mod live;
 mod load;
 mod oracle;
 mod report;
@@ -53,6 +54,11 @@ pub struct Random(u64);
 impl Random {
     fn of(name: &str) -> Self {
         name.bytes().fold(Self(*SEED), |random, byte| Self(mix(random.0 ^ u64::from(byte))))
+    }
+
+    /// Other numbers, which follow from these.
+    fn fork(&mut self) -> Self {
+        Self(self.next())
     }
 
     fn next(&mut self) -> u64 {

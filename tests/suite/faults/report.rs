@@ -80,11 +80,11 @@ pub fn left_out(scenario: &str, reason: &str) {
 }
 
 /// Bypasses the capture of a test's output, which is shown only if the test fails.
-fn say(line: &str) {
+pub fn say(line: &str) {
     std::io::stderr().write_all(format!("faults: {line}\n").as_bytes()).unwrap();
 }
 
-fn add_to_table(row: &str) {
+pub fn add_to_table(row: &str) {
     let Some(path) = std::env::var_os("CANDLEWICK_FAULTS_TABLE") else { return };
     let mut table = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
     if table.metadata().unwrap().len() == 0 {
