@@ -127,7 +127,7 @@ pub(crate) enum ResearchError {
         series: SeriesKey,
         /// The candle's opening time, as people read it.
         time: String,
-        /// What is wrong with it, as in "its low is above its high".
+        /// The rule that it breaks, as in "its low is above its high".
         fault: String,
     },
     /// A session rule on candles that have no hours.
