@@ -21,8 +21,8 @@ use research::search::{
     Backtests, Found, Item, ItemResult, Method, Options, OutOfSample, Seed, StopFlag, Threads, optimize, search,
 };
 use research::{
-    Bars, Cache, Column, Columns, Commission, Formula, Market, Objective, Settings, Size, Strategy, TickGrid, Value, catalogue,
-    pine,
+    Bars, Cache, Column, Columns, Commission, Formula, Market, Objective, Settings, Size, Strategy, TickGrid, Value,
+    catalogue, pine,
 };
 
 use crate::worker::Work;
@@ -111,13 +111,7 @@ fn lists(ranges: &Ranges<'_>) -> Vec<(String, Range)> {
 
 fn options(sets: usize) -> Options {
     // All of them are kept, with all figures.
-    Options {
-        method: Method::Grid,
-        max_evaluations: sets,
-        min_trades: MIN_TRADES,
-        seed: Seed::default(),
-        keep: sets,
-    }
+    Options { method: Method::Grid, max_evaluations: sets, min_trades: MIN_TRADES, seed: Seed::default(), keep: sets }
 }
 
 fn count(ranges: &Ranges<'_>) -> usize {
@@ -178,8 +172,7 @@ fn single(market: &Market, fast: f64, slow: f64) -> Work {
     let [fast, slow] = [fast, slow].map(|length| length.to_string());
     let began = Instant::now();
     let parameters = strategy.parameters_of([("fast", &*fast), ("slow", &*slow)]).unwrap();
-    let test =
-        Backtest { strategy, parameters: &parameters, market, bars: 0..market.len(), settings: &settings };
+    let test = Backtest { strategy, parameters: &parameters, market, bars: 0..market.len(), settings: &settings };
     let result = black_box(test.run(&Cache::new(0)).unwrap());
     Work { seconds: began.elapsed().as_secs_f64(), trades: result.trades.len() }
 }
@@ -189,8 +182,7 @@ fn pdf(market: &Market, ranges: &Ranges<'_>) -> Work {
     let (strategy, settings) = (strategy("sma-cross"), settings());
     let (_, found, search) = optimized(market, &settings, ranges);
     let parameters = strategy.parameters_from(&found.best[0].values).unwrap();
-    let test =
-        Backtest { strategy, parameters: &parameters, market, bars: 0..market.len(), settings: &settings };
+    let test = Backtest { strategy, parameters: &parameters, market, bars: 0..market.len(), settings: &settings };
     let (backtest, equity) = test.run_with_equity(&Cache::new(CACHE_BYTES)).unwrap();
     let script = pine::script(strategy, &parameters, &settings, &[]).unwrap();
     let report = Report {
@@ -304,7 +296,13 @@ fn bare_stops(market: &Market, [lengths, multiples, rsi_lengths, stops]: [&[f64]
 }
 
 /// Entries outside the bands, exits in the middle or at the stop, all at the next open or at the price of the stop.
-fn bare_stop(market: &Market, [middle, upper, lower]: &[Column; 3], index: &[f64], range: &[f64], stop: f64) -> Account {
+fn bare_stop(
+    market: &Market,
+    [middle, upper, lower]: &[Column; 3],
+    index: &[f64],
+    range: &[f64],
+    stop: f64,
+) -> Account {
     let mut account = Account::new();
     // The position in units of the price, the price of its stop, and the value that the last bar ended with.
     let (mut position, mut stop_price, mut last) = (0.0, 0.0, 0.0);

@@ -59,9 +59,9 @@ impl Worker {
     pub fn work(&mut self, command: &str) -> Work {
         writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
         let answer = self.answer();
-        let work = answer.split_once(' ').and_then(|(seconds, trades)| {
-            Some(Work { seconds: seconds.parse().ok()?, trades: trades.parse().ok()? })
-        });
+        let work = answer
+            .split_once(' ')
+            .and_then(|(seconds, trades)| Some(Work { seconds: seconds.parse().ok()?, trades: trades.parse().ok()? }));
         work.unwrap_or_else(|| panic!("{command} was answered with {answer:?}"))
     }
 

@@ -29,7 +29,7 @@ const JOBS: usize = 3;
 /// The posts that are prepared for a second.
 const MAX_POSTS_PER_SECOND: f64 = 500.0;
 /// A job that makes no progress in this time has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Starts a job with these fields, and returns its id.
@@ -53,7 +53,8 @@ pub(super) fn finished(address: SocketAddr, job: &str) {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let path = format!("/api/v1/jobs/{job}/events");
         write!(stream, "GET {path} HTTP/1.1\r\nhost: bench\r\nx-api-key: {RESEARCH_KEY}\r\n\r\n").unwrap();
-        let mut lines = BufReader::new(stream).lines().map(|line| line.expect("the stream goes on until the job is over"));
+        let mut lines =
+            BufReader::new(stream).lines().map(|line| line.expect("the stream goes on until the job is over"));
         lines.find(|line| line == "event: done").expect("the stream ends with the event");
         let data = lines.next().unwrap_or_default();
         assert!(data.contains(r#""state":"done""#), "{data}");
@@ -191,8 +192,9 @@ async fn long_jobs(service: &Service) -> Vec<String> {
     let mut jobs = Vec::new();
     let item = format!(r#"{{"strategy":"donchian","symbol":"{}","timeframe":"{TIMEFRAME}"}}"#, symbol(JOBS_SERIES));
     for seed in 0..JOBS {
-        let fields =
-            format!(r#""items":[{item}],"method":"random","max_evaluations":100000,"out_of_sample":null,"seed":{seed}"#);
+        let fields = format!(
+            r#""items":[{item}],"method":"random","max_evaluations":100000,"out_of_sample":null,"seed":{seed}"#
+        );
         jobs.push(start_job(service.address, &fields).await);
     }
     let evaluate = |list: &str| list.matches(r#""state":"running""#).count() == JOBS && !list.contains(r#""done":0,"#);

@@ -140,7 +140,7 @@ pub async fn sweep(bench: &Bench) -> Vec<Line> {
     if let Some(vectorbt) = &vectorbt {
         let (here, there) = (ours.peak_memory(), vectorbt.peak_memory());
         let name = format!("memory of {SETS} crossings, beside vectorbt's of {there:.0} MiB for 100 at once");
-        lines.push(measured(&name, "of it", &[here / there], Some(0.1)));
+        lines.push(measured(&name, "% of it", &[100.0 * here / there], Some(10.0)));
     }
     let mut judged = Vec::new();
     for _ in 0..bench.plan.rounds {
@@ -270,7 +270,7 @@ pub async fn backtest(bench: &Bench) -> Vec<Line> {
     let mut later = 0;
     let [http, by_backtesting] = in_turn(bench, ["over HTTP", "backtesting.py"], async |side| {
         if side == 1 {
-            return python.as_mut().map(|python| 1.0 / python.work("single 10 30").seconds);
+            return python.as_mut().map(|python| LONG as f64 / python.work("single 10 30").seconds);
         }
         let (began, mut seconds, mut count) = (Instant::now(), 0.0, 0);
         while count == 0 || began.elapsed() < bench.plan.length {
@@ -282,16 +282,16 @@ pub async fn backtest(bench: &Bench) -> Vec<Line> {
                 count += 1;
             }
         }
-        Some(f64::from(count) / seconds)
+        Some((count * LONG) as f64 / seconds)
     })
     .await;
     let name = format!("one backtest of {LONG} candles, all included");
     let mut all = vec![measured(&format!("{name}, in the crate"), "ms", &in_crate, Some(10.0))];
     let over_http = format!("{name}, over HTTP");
-    let times: Vec<f64> = http.iter().map(|rate| 1_000.0 / rate).collect();
+    let times: Vec<f64> = http.iter().map(|rate| LONG as f64 / rate * 1_000.0).collect();
     all.push(measured(&over_http, "ms", &times, None).with_memory(service.peak_memory()));
     let reference = Reference { name: BACKTESTING, target: Some(300.0), rates: by_backtesting };
-    all.extend(lines(&over_http, "backtests/s", &http, [reference]));
+    all.extend(lines(&over_http, "candles/s", &http, [reference]));
     all
 }
 
@@ -384,7 +384,7 @@ pub async fn pages(bench: &Bench) -> Vec<Line> {
     all
 }
 
-/// An item of 20 crossings on the stored series, without its closing brace.
+/// The items of a job with one of 20 crossings on the stored series.
 pub(super) fn crossings() -> String {
     format!(
         r#""items":[{{"strategy":"sma-cross","symbol":"{}","timeframe":"{TIMEFRAME}","ranges":{{"fast":[5,10,15,20],"slow":[50,100,150,200,250]}}}}]"#,
