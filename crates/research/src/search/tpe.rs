@@ -16,7 +16,9 @@ use super::{
 use crate::metrics::normal_cdf;
 
 const STARTUP_POINTS: usize = 10;
-const BATCH: usize = 32;
+/// The points between two looks at the results. With 32, two hundred trials look only seven times and find worse points than Optuna,
+/// which looks after each one; with 8 they find about the same, and eight threads are busy.
+const BATCH: usize = 8;
 const CANDIDATES: usize = 24;
 /// The share and the maximum number of points that count as good.
 const GOOD_SHARE: f64 = 0.1;
