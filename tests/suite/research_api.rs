@@ -215,7 +215,9 @@ async fn a_backtest_that_cannot_be_run_is_refused_with_everything_that_is_wrong(
     malformed("[1]").await.problem(400, "malformed");
     app.database.fill_minutes(1_500_000_000, 200_001).await;
     let long = post(&app, BACKTESTS, &cross(json!({"timeframe": "M1"}))).await;
-    assert!(long.problem(413, "use_a_job").contains("200000"), "{long:?}");
+    // On a busy machine the time for reading is over before the count is known.
+    let detail = long.problem(413, "use_a_job");
+    assert!(detail.contains("200000") || detail.contains("Reading the candles takes longer"), "{long:?}");
 }
 
 #[apply(both_store_kinds)]

@@ -94,7 +94,7 @@ impl Jobs {
 async fn changed(changes: &mut broadcast::Receiver<String>, job: &str) {
     loop {
         match changes.recv().await {
-            Ok(changed) if changed != job => {}
+            Ok(other) if other != job => {}
             // One that is too far behind looks at its job.
             Ok(_) | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,

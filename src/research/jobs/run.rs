@@ -148,7 +148,9 @@ impl Run {
         };
         let earlier = self.tracker.progress().warnings.clone();
         self.tracker = Tracker::new(request.planned(), request.warnings.clone());
-        earlier.into_iter().for_each(|warning| self.tracker.warn(warning));
+        for warning in earlier {
+            self.tracker.warn(warning);
+        }
         self.publish();
         let known = self.known_items().await?;
         let (mut results, mut first_error) = (0, None);

@@ -23,7 +23,7 @@ use crate::store::changes::{
 };
 use crate::store::versions::BumpOnDrop;
 use crate::store::{MAX_STORED_VALUE_CHARS, StoreError, unreadable};
-use candle::{Candle, Timestamp};
+use candle::{Candle, Key, Timestamp};
 
 /// Like [`REMOVE`], waits for rows that another writer holds, and reads them as that writer leaves them.
 static AMEND: LazyLock<String> = LazyLock::new(|| amend_in_one("for update of c", ""));
@@ -131,7 +131,7 @@ async fn amend_on_hypertable(
     let query = bound_corrections(&AMEND_ON_HYPERTABLE, candles, corrections, note);
     let query = query.bind(symbols.into_iter().collect::<Vec<_>>()).bind(timeframes.into_iter().collect::<Vec<_>>());
     let time = |time: Option<Timestamp>| time.map(Timestamp::to_chrono);
-    let query = query.bind(time(keys().map(|key| key.time()).min())).bind(time(keys().map(|key| key.time()).max()));
+    let query = query.bind(time(keys().map(Key::time).min())).bind(time(keys().map(Key::time).max()));
     let mut transaction = begin_on_hypertable(connection).await?;
     let rows = query.fetch_all(&mut *transaction).await;
     end(transaction, rows).await

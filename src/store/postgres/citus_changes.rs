@@ -97,7 +97,7 @@ async fn amend_rows(
         }
     }
     let judge = bound_corrections(&JUDGE, candles, corrections, note).bind(&stored.positions);
-    let judge = stored.prices.iter().fold(judge, |query, prices| query.bind(prices));
+    let judge = stored.prices.iter().fold(judge, Query::bind);
     let rows = judge.bind(&stored.volumes).fetch_all(&mut *connection).await?;
     let is_recorded = rows.first().map(|row| row.try_get::<Option<Vec<i64>>, _>(7)).transpose()?.flatten().is_some();
     if !is_recorded {
