@@ -147,11 +147,20 @@ FAKE
 echo "$*" >>calls
 case " $* " in *' cp '*) echo 'MT5_API_KEY=generated' >"${@: -1}" ;; *' logs '*) echo 'the log' ;; esac
 FAKE
+    # The page of the image answers, unless PAGE is curl's exit code.
+    cat >bin/curl <<'FAKE'
+#!/usr/bin/env bash
+exit "${PAGE:-0}"
+FAKE
+    chmod +x bin/curl
     REVISION=0123 SMOKE=1 run scripts/smoke-image
     [ "$status" -eq 1 ]
     [[ $output == *'the log'* ]]
     [ "$(cat asked)" = '0123 generated staging http://127.0.0.1:8000' ]
     [[ $(tail -n 1 calls) == *' down --volumes' ]]
+    REVISION=0123 SMOKE=0 PAGE=7 run scripts/smoke-image
+    [ "$status" -eq 7 ]
+    [[ $output == *'the log'* ]]
     REVISION=0123 SMOKE=0 run scripts/smoke-image
     [ "$status" -eq 0 ]
     [[ $output != *'the log'* ]]

@@ -305,7 +305,7 @@ async fn check(name: &'static str, form: &'static Form, store: Store, replicas: 
 
     check_outage(&stories, faults.outage);
     let last = checker.memory();
-    tell(name, form, &log, &stories, &faults, (&last, took));
+    print_figures(name, form, &log, &stories, &faults, (&last, took));
     for (first, last) in faults.memory.iter().zip(&last) {
         if let (Some(first), Some(last)) = (first, last) {
             assert!(*last <= first + MAX_GROWTH_KIB, "a replica grew from {first} to {last} KiB");
@@ -317,7 +317,7 @@ async fn check(name: &'static str, form: &'static Form, store: Store, replicas: 
 }
 
 /// Prints the figures of a run.
-fn tell(
+fn print_figures(
     name: &str,
     form: &Form,
     log: &Log,
@@ -329,7 +329,7 @@ fn tell(
     let delays = delays(log, stories, faults.outage);
     let of = |part: usize| delays.get((delays.len() * part / 100).min(delays.len().saturating_sub(1)));
     let mebibytes = |all: &[Option<u64>]| {
-        let each = all.iter().map(|kib| kib.map_or("?".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0)));
+        let each = all.iter().map(|kib| kib.map_or("?".to_owned(), |kib| (kib / 1024).to_string()));
         each.collect::<Vec<_>>().join(", ")
     };
     let figures = format!(
