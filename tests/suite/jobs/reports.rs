@@ -129,11 +129,9 @@ fn a_report_says_that_candles_were_changed_since(#[case] kind: StoreKind) {
         }
         // Without the candles there is no report, but a script.
         super::processes::execute(&app.database, "delete from market_data_candles").await;
-        // A post, so that they are read again.
-        assert_eq!(
-            app.ingest(&[with(candles()[0].clone(), json!({"symbol": "EURUSD", "timeframe": "H4"}))]).await.0,
-            1
-        );
+        // A post after them, so that they are read again.
+        let newer = with(candles()[899].clone(), json!({"timestamp": crate::harness::NOW - 3600}));
+        assert_eq!(app.ingest(&[newer]).await.0, 1);
         let refused = post(&app, "/api/v1/exports", &json!({"job": id, "format": "pdf", "rank": 2})).await;
         assert!(refused.problem(404, "no_results").contains("export pine or csv instead"), "{refused:?}");
         export(&app, &id, json!({"rank": 2})).await;
