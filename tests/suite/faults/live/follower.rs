@@ -17,6 +17,9 @@ use crate::harness::TOKEN;
 /// The candles of a series by their opening times in epoch seconds, each as text from its timestamp on.
 pub type Candles = BTreeMap<i64, Box<str>>;
 
+/// The maximum number of candles that a stream sends after a gap.
+const MAX_SENT_AGAIN: i64 = 1_000;
+
 /// The candles of every series that the database holds, once all is written.
 pub type Truth = Mutex<Option<Vec<Candles>>>;
 
@@ -40,6 +43,8 @@ pub struct Story {
     pub events: usize,
     /// Spans of late candles, which a stream may name in vain after a gap.
     pub late: usize,
+    /// Spans of more candles than a stream sends after a gap, which a client has to read as pages.
+    pub missed: usize,
     pub watches: Vec<Watch>,
 }
 
@@ -54,6 +59,8 @@ pub struct Follower {
     is_steady: bool,
     series: Vec<usize>,
     known: BTreeMap<usize, Candles>,
+    /// The spans that a stream left to pages, by the opening times of their first and last candles in epoch seconds.
+    missed: BTreeMap<usize, Vec<(i64, i64)>>,
     volumes: BTreeMap<(usize, i64), (i64, bool)>,
     last_id: Option<String>,
     story: Story,
@@ -82,6 +89,7 @@ impl Follower {
             is_steady,
             series,
             known: BTreeMap::new(),
+            missed: BTreeMap::new(),
             volumes: BTreeMap::new(),
             last_id: None,
             story: Story::default(),
@@ -195,8 +203,7 @@ impl Follower {
         }
         let (Some(name), Some(data)) = (field("event"), field("data")) else { return };
         if name == "history" {
-            assert!(data.contains(r#""kind":"late""#), "nothing else is changed here: {data}");
-            self.story.late += 1;
+            self.note_history(&data);
             return;
         }
         self.story.events += 1;
@@ -210,13 +217,37 @@ impl Follower {
         }
     }
 
+    /// Notes a span to read again: of late candles, or of more candles than a stream sends after a gap.
+    fn note_history(&mut self, data: &str) {
+        let event: Value = serde_json::from_str(data).unwrap();
+        if event["kind"] == "late" {
+            self.story.late += 1;
+            return;
+        }
+        assert_eq!(event["kind"], "missed", "nothing else is changed here: {data}");
+        let [from, to] = ["from", "to"].map(|end| event[end].as_i64().unwrap() / 1000);
+        assert!(to - from >= MAX_SENT_AGAIN * 60, "a stream sends as many: {data}");
+        let series = self.series_of(&event);
+        self.missed.entry(series).or_default().push((from, to));
+        self.story.missed += 1;
+    }
+
+    fn series_of(&self, event: &Value) -> usize {
+        let name = event["symbol"].as_str().unwrap();
+        self.series.iter().copied().find(|series| symbol(*series) == name).unwrap()
+    }
+
+    fn is_missed(&self, series: usize, opened: i64) -> bool {
+        self.missed.get(&series).is_some_and(|spans| spans.iter().any(|(from, to)| (from..=to).contains(&&opened)))
+    }
+
     /// Notes a candle, and checks that it may follow what was sent before.
     fn note(&mut self, data: &str) -> State {
         let candle: Value = serde_json::from_str(data).unwrap();
-        let symbol_of = candle["symbol"].as_str().unwrap();
-        let series = self.series.iter().copied().find(|series| symbol(*series) == symbol_of).unwrap();
+        let series = self.series_of(&candle);
         let (opened, volume) = (candle["timestamp"].as_i64().unwrap() / 1000, candle["volume"].as_i64().unwrap());
         let is_closed = candle.get("complete").is_none();
+        let is_missed = self.is_missed(series, opened);
         let known = self.known.entry(series).or_default();
         if let (Some((&first, _)), Some((&newest, _))) = (known.first_key_value(), known.last_key_value()) {
             // A client that began with the newest candle also gets changes of candles before it.
@@ -225,7 +256,7 @@ impl Follower {
             }
             // After a reconnect, those since the position come again.
             assert!(
-                opened >= newest || known.contains_key(&opened),
+                opened >= newest || known.contains_key(&opened) || is_missed,
                 "a candle before {newest}, the newest since {first}: {data}"
             );
         }
@@ -240,14 +271,17 @@ impl Follower {
         (series, opened, volume)
     }
 
-    /// True if the client has every candle since its first one of each series, in the last state.
+    /// True if the client has every candle since its first one of each series, in the last state, but for those that it was to
+    /// read as pages.
     fn knows_all(&self) -> bool {
         let truth = self.truth.lock().unwrap();
         truth.as_ref().is_some_and(|truth| {
             self.series.iter().all(|series| {
                 let Some(known) = self.known.get(series) else { return false };
                 let first = known.first_key_value().map_or(i64::MAX, |(&first, _)| first);
-                !known.is_empty() && truth[*series].range(first..).eq(known)
+                let is_sent = |opened: &i64| !self.is_missed(*series, *opened);
+                let expected = truth[*series].range(first..).filter(|(opened, _)| is_sent(opened));
+                !known.is_empty() && expected.eq(known.iter().filter(|(opened, _)| is_sent(opened)))
             })
         })
     }

@@ -334,7 +334,7 @@ fn print_figures(
     };
     let figures = format!(
         "{} states into {SERIES} series through {} replicas in {:.0} s, {} posts failed; {} clients, {} connections, {} cuts, {} stalls, \
-         {} resumes, {} ends, {} events, {} late spans; {} kills and {} stops of replicas; database away {:.1} s; from 201 to client p50 {:.0?}, \
+         {} resumes, {} ends, {} events, {} late and {} missed spans; {} kills and {} stops of replicas; database away {:.1} s; from 201 to client p50 {:.0?}, \
          p99 {:.0?}, longest {:.0?} of {}; memory after half {} MiB, at the end {} MiB",
         log.acknowledged.load(Ordering::Relaxed),
         last.len(),
@@ -348,6 +348,7 @@ fn print_figures(
         sum(|story| story.ends),
         sum(|story| story.events),
         sum(|story| story.late),
+        sum(|story| story.missed),
         faults.kills,
         faults.stops,
         (faults.outage[1] - faults.outage[0]).as_secs_f64(),
