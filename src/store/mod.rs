@@ -56,7 +56,7 @@ pub use jobs::{
     Lease, MAX_ATTEMPTS, NewFile, NewJob, SWEEP_ROWS, StoredFile,
 };
 pub use latest::{LatestCandle, LatestPage};
-pub use outbox::{ClaimedEvent, EVENT_RETENTION, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
+pub use outbox::{ClaimedEvent, EVENT_RETENTION, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
 pub use precision::Outliers;
 pub use reading::Reading;
 pub use resample::{ResampleRange, Resampled, ResampledBucket, Sum};

@@ -88,7 +88,7 @@ pub struct EndedJob {
 
 /// The content of the last event about a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToldFeed {
+pub struct ReportedFeed {
     /// The series.
     pub key: SeriesKey,
     /// False once the feed is fresh again.
@@ -155,8 +155,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn told_feeds(&self) -> Result<Vec<ToldFeed>, StoreError> {
-        self.measured("told_feeds", async { either!(self, store => store.told_feeds().await) }).await
+    pub async fn reported_feeds(&self) -> Result<Vec<ReportedFeed>, StoreError> {
+        self.measured("reported_feeds", async { either!(self, store => store.reported_feeds().await) }).await
     }
 
     /// Stores an event about a feed together with what it says, and returns true, unless another process has stored one since
@@ -164,8 +164,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn tell_feed(&self, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
-        self.measured("tell_feed", async { either!(self, store => store.tell_feed(told, event).await) }).await
+    pub async fn report_feed(&self, reported: ReportedFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+        self.measured("report_feed", async { either!(self, store => store.report_feed(reported, event).await) }).await
     }
 
     /// The number of events that wait for their delivery.

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ingest::SeriesConflicts;
 use crate::research::numbers::Number;
-use crate::store::{EndedJob, JobState, NotedChange, OutboxEvent, SeriesKey, StoredSignal, ToldFeed};
+use crate::store::{EndedJob, JobState, NotedChange, OutboxEvent, ReportedFeed, SeriesKey, StoredSignal};
 use candle::Timestamp;
 
 const FEED_STALE: &str = "feed.stale";
@@ -115,12 +115,12 @@ pub(super) fn of_conflicts(
 }
 
 /// An event about a feed that is stale, or is fresh again. Its number tells it from the others about the feed.
-pub(super) fn of_feed(told: &ToldFeed, stale_after_seconds: u64, now: Timestamp) -> OutboxEvent {
-    let (symbol, timeframe) = (told.key.symbol.as_str(), told.key.timeframe.name());
-    let data = FeedData { symbol, timeframe, received: told.received, stale_after: stale_after_seconds };
-    let received = told.received.map_or_else(String::new, |received| received.to_string());
-    let identity = [symbol.to_owned(), timeframe.to_owned(), received, told.events.to_string()];
-    match (told.is_stale, told.received) {
+pub(super) fn of_feed(reported: &ReportedFeed, stale_after_seconds: u64, now: Timestamp) -> OutboxEvent {
+    let (symbol, timeframe) = (reported.key.symbol.as_str(), reported.key.timeframe.name());
+    let data = FeedData { symbol, timeframe, received: reported.received, stale_after: stale_after_seconds };
+    let received = reported.received.map_or_else(String::new, |received| received.to_string());
+    let identity = [symbol.to_owned(), timeframe.to_owned(), received, reported.events.to_string()];
+    match (reported.is_stale, reported.received) {
         (false, Some(received)) => event(FEED_FRESH, received, &data, &identity),
         _ => event(FEED_STALE, now.millis(), &data, &identity),
     }

@@ -16,7 +16,7 @@ use crate::config::WebhookConfig;
 use crate::errors::chain;
 use crate::ingest::ConflictTally;
 use crate::query::{Query, QueryError};
-use crate::store::{OutboxEvent, SeriesKey, Store, StoreError, ToldFeed};
+use crate::store::{OutboxEvent, ReportedFeed, SeriesKey, Store, StoreError};
 use crate::telemetry::metrics::WebhookEvents;
 
 /// The pause between two looks.
@@ -224,21 +224,22 @@ impl Watch {
         if self.config.feeds.is_empty() {
             return Ok(());
         }
-        let told = self.store.told_feeds().await?;
-        let told: HashMap<SeriesKey, ToldFeed> = told.into_iter().map(|feed| (feed.key.clone(), feed)).collect();
+        let reported = self.store.reported_feeds().await?;
+        let reported: HashMap<SeriesKey, ReportedFeed> =
+            reported.into_iter().map(|feed| (feed.key.clone(), feed)).collect();
         for (timeframe, symbol) in &self.config.feeds {
             let key = SeriesKey { symbol: symbol.clone(), timeframe: *timeframe };
             let feed = self.query.feed(&key, self.config.stale_after).await?;
-            let before = told.get(&key);
+            let before = reported.get(&key);
             let was_stale = before.is_some_and(|before| before.is_stale);
             // Trading time is learned anew once in a while, which makes no feed fresh.
             let is_fresh_again =
                 !feed.is_stale && was_stale && before.and_then(|before| before.received) < feed.received;
             if is_fresh_again || (feed.is_stale && !was_stale) {
                 let events = before.map_or(0, |before| before.events) + 1;
-                let told = ToldFeed { key, is_stale: feed.is_stale, received: feed.received, events };
-                let event = event::of_feed(&told, self.config.stale_after.as_secs(), self.clock.now());
-                self.count_queued(u64::from(self.store.tell_feed(told, event).await?));
+                let reported = ReportedFeed { key, is_stale: feed.is_stale, received: feed.received, events };
+                let event = event::of_feed(&reported, self.config.stale_after.as_secs(), self.clock.now());
+                self.count_queued(u64::from(self.store.report_feed(reported, event).await?));
             }
         }
         Ok(())

@@ -116,7 +116,7 @@ async fn ingest_beside(bench: &Bench, streaming: &Service, without: &Service, st
         sides.rotate_left(round % 2);
         for (service, rates, has_streams) in sides {
             let requests = prepare(bench, round).await;
-            // So many that they go on for longer than the measurement.
+            // There are more of them than the measurement takes.
             let count = (2.0 * bench.plan.length.as_secs_f64() / PACE.as_secs_f64()).ceil() as usize;
             let posting = tokio::spawn({
                 let (mut states, address) = (States(states.0), service.address);

@@ -181,6 +181,9 @@ for (const store of STORES) {
       const lines = readFileSync((await download.path())!, 'utf8').trim().split('\r\n');
       assert.equal(lines.length, results.length + 1);
       assert.match(lines[1]!, new RegExp(`^1,${winner.parameters.fast},${winner.parameters.slow},`));
+      const [report] = await Promise.all([tab.waitForEvent('download'), tab.getByRole('button', { name: 'Report (PDF)' }).click()]);
+      assert.equal(report.suggestedFilename(), 'sma-cross-EURUSD-H1.pdf');
+      assert.equal(readFileSync((await report.path())!).subarray(0, 5).toString(), '%PDF-');
 
       await tab.getByRole('link', { name: 'test this, rank 1', exact: true }).click();
       const again = await tested({ strategy: 'sma-cross', parameters: { fast: winner.parameters.fast, slow: winner.parameters.slow }, symbol: 'EURUSD', timeframe: 'H1' });

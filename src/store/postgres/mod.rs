@@ -63,7 +63,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::digits::{CandleTable, CountedDigits};
 use super::hints::{Outbox, WrittenSeries};
 use super::latest::LatestRow;
-use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
+use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::signals::{NewSignal, SignalsSelection, StoredSignal};
@@ -428,12 +428,12 @@ impl Postgres {
         outbox::set_mark(&self.0.runner, kind, known_to).await
     }
 
-    pub(super) async fn told_feeds(&self) -> Result<Vec<ToldFeed>, StoreError> {
-        outbox::told_feeds(&self.0.runner).await
+    pub(super) async fn reported_feeds(&self) -> Result<Vec<ReportedFeed>, StoreError> {
+        outbox::reported_feeds(&self.0.runner).await
     }
 
-    pub(super) async fn tell_feed(&self, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
-        outbox::tell_feed(&self.0.runner, told, event).await
+    pub(super) async fn report_feed(&self, reported: ReportedFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+        outbox::report_feed(&self.0.runner, reported, event).await
     }
 
     pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {

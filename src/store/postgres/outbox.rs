@@ -11,7 +11,7 @@ use super::pool::{Pool, Purpose};
 use super::read::at;
 use super::retry::{read_with, write_with};
 use super::runner::Runner;
-use crate::store::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
+use crate::store::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
 use crate::store::{SeriesKey, StoreError, unreadable};
 
 /// Events of one statement are due in their order, although all of them have its time.
@@ -49,17 +49,17 @@ const SET_MARK: &str = "
     insert into webhook_marks as marks (kind, known_to) values ($1, $2)
     on conflict (kind) do update set known_to = greatest(marks.known_to, excluded.known_to)";
 
-const TOLD_FEEDS: &str = "select symbol::text, timeframe::text, is_stale, received, events from webhook_feeds";
+const REPORTED_FEEDS: &str = "select symbol::text, timeframe::text, is_stale, received, events from webhook_feeds";
 
-const TELL_FEED: &str = "
-    with told as (
+const REPORT_FEED: &str = "
+    with reported as (
         insert into webhook_feeds as feeds (symbol, timeframe, is_stale, received, events) values ($1, $2, $3, $4, $5)
         on conflict (symbol, timeframe) do update
         set is_stale = excluded.is_stale, received = excluded.received, events = excluded.events
         where feeds.events = excluded.events - 1
         returning 1
     )
-    insert into webhook_events (id, kind, body) select $6, $7, $8 from told on conflict (id) do nothing";
+    insert into webhook_events (id, kind, body) select $6, $7, $8 from reported on conflict (id) do nothing";
 
 const WAITING: &str = "select count(*) from webhook_events where due_at is not null";
 
@@ -162,9 +162,10 @@ pub(super) async fn set_mark(runner: &Runner, kind: &'static str, known_to: i64)
     runner.write(upsert).await.map(drop)
 }
 
-pub(super) async fn told_feeds(runner: &Runner) -> Result<Vec<ToldFeed>, StoreError> {
-    let select =
-        move |pool: Pool| async move { read_with!(pool, |connection| sqlx::query(TOLD_FEEDS).fetch_all(connection)) };
+pub(super) async fn reported_feeds(runner: &Runner) -> Result<Vec<ReportedFeed>, StoreError> {
+    let select = move |pool: Pool| async move {
+        read_with!(pool, |connection| sqlx::query(REPORTED_FEEDS).fetch_all(connection))
+    };
     let rows = runner.on_primary(select).await?;
     // A series that no setting can name any more is nobody's.
     Ok(rows
@@ -177,17 +178,21 @@ pub(super) async fn told_feeds(runner: &Runner) -> Result<Vec<ToldFeed>, StoreEr
         .collect())
 }
 
-fn told_feed(row: &PgRow) -> sqlx::Result<Option<ToldFeed>> {
+fn told_feed(row: &PgRow) -> sqlx::Result<Option<ReportedFeed>> {
     let Some(key) = SeriesKey::of_text(row.try_get(0)?, row.try_get(1)?) else { return Ok(None) };
     let received = row.try_get::<Option<DateTime<Utc>>, _>(3)?.map(|received| received.timestamp_millis());
-    Ok(Some(ToldFeed { key, is_stale: row.try_get(2)?, received, events: row.try_get(4)? }))
+    Ok(Some(ReportedFeed { key, is_stale: row.try_get(2)?, received, events: row.try_get(4)? }))
 }
 
-pub(super) async fn tell_feed(runner: &Runner, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+pub(super) async fn report_feed(
+    runner: &Runner,
+    reported: ReportedFeed,
+    event: OutboxEvent,
+) -> Result<bool, StoreError> {
     let tell = move |pool: Pool| async move {
         write_with!(pool, Purpose::Write { by: None }, |connection| {
-            let query = sqlx::query(TELL_FEED).bind(told.key.symbol.as_str()).bind(told.key.timeframe.name());
-            let query = query.bind(told.is_stale).bind(told.received.map(at)).bind(told.events);
+            let query = sqlx::query(REPORT_FEED).bind(reported.key.symbol.as_str()).bind(reported.key.timeframe.name());
+            let query = query.bind(reported.is_stale).bind(reported.received.map(at)).bind(reported.events);
             query.bind(&event.id).bind(event.kind).bind(&event.body).execute(connection)
         })
     };

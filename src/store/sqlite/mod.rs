@@ -43,7 +43,7 @@ use tokio_util::task::TaskTracker;
 use super::digits::{CandleTable, CountedDigits};
 use super::error::sqlite_code;
 use super::latest::LatestRow;
-use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
+use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
 use super::signals::{NewSignal, SignalsSelection, StoredSignal};
 use super::statistics::StepCounts;
@@ -518,12 +518,12 @@ impl Sqlite {
         self.write(move |connection| outbox::set_mark(connection, kind, known_to)).await
     }
 
-    pub(super) async fn told_feeds(&self) -> Result<Vec<ToldFeed>, StoreError> {
-        self.list(outbox::told_feeds).await
+    pub(super) async fn reported_feeds(&self) -> Result<Vec<ReportedFeed>, StoreError> {
+        self.list(outbox::reported_feeds).await
     }
 
-    pub(super) async fn tell_feed(&self, told: ToldFeed, event: OutboxEvent) -> Result<bool, StoreError> {
-        self.write(move |connection| outbox::tell_feed(connection, &told, &event)).await
+    pub(super) async fn report_feed(&self, reported: ReportedFeed, event: OutboxEvent) -> Result<bool, StoreError> {
+        self.write(move |connection| outbox::report_feed(connection, &reported, &event)).await
     }
 
     pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 
 use super::jobs::parsed;
 use crate::store::SeriesKey;
-use crate::store::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, Settlement, ToldFeed};
+use crate::store::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
 
 const QUEUE: &str = "insert into webhook_events (id, kind, body) values (?1, ?2, ?3) on conflict (id) do nothing";
 
@@ -41,9 +41,9 @@ const SET_MARK: &str = "
     insert into webhook_marks (kind, known_to) values (?1, ?2)
     on conflict (kind) do update set known_to = max(known_to, excluded.known_to)";
 
-const TOLD_FEEDS: &str = "select symbol, timeframe, is_stale, received, events from webhook_feeds";
+const REPORTED_FEEDS: &str = "select symbol, timeframe, is_stale, received, events from webhook_feeds";
 
-const TELL_FEED: &str = "
+const REPORT_FEED: &str = "
     insert into webhook_feeds (symbol, timeframe, is_stale, received, events) values (?1, ?2, ?3, ?4, ?5)
     on conflict (symbol, timeframe) do update
     set is_stale = excluded.is_stale, received = excluded.received, events = excluded.events
@@ -113,25 +113,29 @@ pub(super) fn set_mark(connection: &Connection, kind: &str, known_to: i64) -> ru
     connection.execute(SET_MARK, params![kind, known_to]).map(drop)
 }
 
-pub(super) fn told_feeds(connection: &Connection) -> rusqlite::Result<Vec<ToldFeed>> {
-    let told = |row: &Row<'_>| {
+pub(super) fn reported_feeds(connection: &Connection) -> rusqlite::Result<Vec<ReportedFeed>> {
+    let reported = |row: &Row<'_>| {
         let (symbol, timeframe): (String, String) = (row.get(0)?, row.get(1)?);
         // A series that no setting can name any more is nobody's.
         let Some(key) = SeriesKey::of_text(&symbol, &timeframe) else { return Ok(None) };
-        Ok(Some(ToldFeed { key, is_stale: row.get(2)?, received: row.get(3)?, events: row.get(4)? }))
+        Ok(Some(ReportedFeed { key, is_stale: row.get(2)?, received: row.get(3)?, events: row.get(4)? }))
     };
-    let mut statement = connection.prepare_cached(TOLD_FEEDS)?;
-    statement.query_map([], told)?.filter_map(Result::transpose).collect()
+    let mut statement = connection.prepare_cached(REPORTED_FEEDS)?;
+    statement.query_map([], reported)?.filter_map(Result::transpose).collect()
 }
 
-pub(super) fn tell_feed(connection: &mut Connection, told: &ToldFeed, event: &OutboxEvent) -> rusqlite::Result<bool> {
+pub(super) fn report_feed(
+    connection: &mut Connection,
+    reported: &ReportedFeed,
+    event: &OutboxEvent,
+) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let ToldFeed { key, is_stale, received, events } = told;
+    let ReportedFeed { key, is_stale, received, events } = reported;
     let values = params![key.symbol.as_str(), key.timeframe.name(), is_stale, received, events];
-    let is_told = transaction.execute(TELL_FEED, values)? == 1
+    let is_reported = transaction.execute(REPORT_FEED, values)? == 1
         && transaction.execute(QUEUE, params![event.id, event.kind, event.body])? == 1;
     transaction.commit()?;
-    Ok(is_told)
+    Ok(is_reported)
 }
 
 pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<u64> {

@@ -1,6 +1,6 @@
 -- The database's time, and the corrections, deletions (by retention too) and imports of some series after a place of the record, the
--- first $3 of them.
-select (extract(epoch from clock.now) * 1000)::bigint, (extract(epoch from c.at) * 1000)::bigint, c.id, c.kind, c.symbol::text,
+-- first $3 of them. Times are cut to milliseconds, because places in the record are compared at that precision.
+select (extract(epoch from clock.now) * 1000)::bigint, floor(extract(epoch from c.at) * 1000)::bigint, c.id, c.kind, c.symbol::text,
        c.timeframe::text, (extract(epoch from c.first) * 1000)::bigint, (extract(epoch from c.last) * 1000)::bigint
 from (select now() as now) clock
 left join lateral (
