@@ -16,6 +16,7 @@ export function useJob(id: string): { job?: Job; live?: Live; error?: Candlewick
   useEffect(() => {
     const stay = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let state: JobState | undefined;
     const set = (changed: { job?: Job; live?: Live; error?: CandlewickError }) => {
       if (stay.signal.aborted) return;
       setKnown((known) => ({ ...(known.of === id ? known : { of: id }), error: undefined, ...changed }));
@@ -24,6 +25,7 @@ export function useJob(id: string): { job?: Job; live?: Live; error?: Candlewick
       try {
         const job = await read<Job>(`jobs/${id}`, {}, stay.signal);
         set({ job });
+        state = job.state;
         return isOver(job.state);
       } catch (error) {
         if (stay.signal.aborted) return true;
@@ -37,7 +39,11 @@ export function useJob(id: string): { job?: Job; live?: Live; error?: Candlewick
       if (!(await load()) && !stay.signal.aborted) timer = setTimeout(poll, INTERVAL);
     };
     const events = new EventSource(`${API}/jobs/${id}/events`);
-    events.addEventListener('progress', ({ data }) => set({ live: JSON.parse(data) }));
+    events.addEventListener('progress', ({ data }) => {
+      set({ live: JSON.parse(data) });
+      // No event says that a job has left the queue, but its first progress does.
+      if (state === 'queued') void load();
+    });
     events.addEventListener('item', () => void load());
     events.addEventListener('done', () => {
       events.close();
