@@ -13,7 +13,7 @@ use crate::validation::FieldError;
 /// The media type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
-/// An answer that is not a success. [`super::middleware::access_log`] writes its body, because that needs the request's
+/// An answer that is not a success. [`crate::http::middleware::access_log`] writes its body, because that needs the request's
 /// id.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
