@@ -294,6 +294,8 @@ test('a corrected candle has a mark, and the line above the chart says why', asy
 test('a daily candle that opened on the evening before is labelled with its opening time', async () => {
   const day = { ...end, timestamp: Date.UTC(2025, 6, 31, 22) };
   await service.post('JP225', 'D1', [day]);
+  // The list of series may be a second old, and a symbol that it lacks is shown in hours.
+  await until(async () => (await (await fetch(`${page.url}/api/series`)).text()).includes('JP225'), 'the series is listed');
   await open('/?symbol=EURUSD&timeframe=H1');
   await shows([...walk.slice(-499), forming], 'the newest page is on the chart');
   await tab.evaluate(() => {
