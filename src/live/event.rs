@@ -35,6 +35,6 @@ pub(super) fn states(names: &str, candles: &StoredCandles) -> Vec<State> {
 }
 
 /// The candles that a look found, as events.
-pub(super) fn look(names: &str, tail: &SeriesTail) -> live::Look {
-    live::Look { states: states(names, &tail.candles), complete_from: tail.complete_from }
+pub(super) fn snapshot(names: &str, tail: &SeriesTail) -> live::Snapshot {
+    live::Snapshot { states: states(names, &tail.candles), complete_from: tail.complete_from }
 }

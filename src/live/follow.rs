@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use live::{HistoryKind, Look, MAX_ENTRIES, Tail};
+use live::{HistoryKind, MAX_ENTRIES, Snapshot, Tail};
 use metrics::counter;
 use tokio::sync::RwLockWriteGuard;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -21,8 +21,6 @@ use candle::{Symbol, Timeframe};
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// A look that is due takes along every series whose last one is so long ago, so that all are read together.
 const COMPANY_AGE: Duration = Duration::from_millis(600);
-/// The minimum time between two looks at one series: a client reads at most four states a second.
-const MIN_INTERVAL: Duration = Duration::from_millis(250);
 /// From the end of a write to a look at it, so that the writes of many terminals at the turn of a minute are seen by one.
 const WRITE_PAUSE: Duration = Duration::from_millis(5);
 /// The record is read again from so long before the last look, because a change gets its time before it becomes visible.
@@ -72,9 +70,9 @@ impl Follower<'_> {
     fn next_look(&self) -> Option<Instant> {
         let due = |series: &Arc<Series>| {
             let state = series.state();
-            let Some(looked) = state.looked else { return Instant::now() };
+            let (Some(last), Some(next)) = (state.pace.last(), state.pace.next()) else { return Instant::now() };
             let is_early = state.is_awaited() || state.version != Some(self.version(&series.key));
-            looked + if is_early { MIN_INTERVAL } else { self.hub.look_interval }
+            if is_early { next } else { last + self.hub.look_interval }
         };
         self.hub.followed().iter().map(due).min()
     }
@@ -96,15 +94,16 @@ impl Follower<'_> {
     async fn look(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
         let followed = self.hub.followed();
-        let age = |series: &Series| series.state().looked.map(|looked| now.saturating_duration_since(looked));
+        let age = |series: &Series| series.state().pace.last().map(|last| now.saturating_duration_since(last));
         let is_full = followed.iter().any(|series| age(series).is_none_or(|age| age >= self.hub.look_interval));
         let is_due = |series: &&Arc<Series>| {
             let Some(age) = age(series) else { return true };
             let is_early = || {
                 let state = series.state();
-                state.is_awaited() || state.version != Some(self.version(&series.key))
+                let is_allowed = state.pace.next().is_none_or(|next| next <= now);
+                is_allowed && (state.is_awaited() || state.version != Some(self.version(&series.key)))
             };
-            (is_full && age >= COMPANY_AGE) || (age >= MIN_INTERVAL && is_early())
+            (is_full && age >= COMPANY_AGE) || is_early()
         };
         let due: Vec<_> = followed.iter().filter(is_due).cloned().collect();
         for (key, (first, last)) in self.hub.store.take_added().into_iter().chain(self.hub.take_hinted()) {
@@ -135,8 +134,8 @@ impl Follower<'_> {
         counter!(LOOKS).increment(1);
         let tails = self.hub.store.tails(&keys).await?;
         for (((series, found), version), guard) in due.iter().zip(&tails).zip(versions).zip(guards) {
-            let look = event::look(&series.names, found);
-            self.publish(series, look, (began, version), guard).await?;
+            let snapshot = event::snapshot(&series.names, found);
+            self.publish(series, snapshot, (began, version), guard).await?;
         }
         Ok(())
     }
@@ -145,7 +144,7 @@ impl Follower<'_> {
     async fn publish(
         &mut self,
         series: &Series,
-        look: Look,
+        snapshot: Snapshot,
         (began, version): (Instant, SeriesVersion),
         _guard: RwLockWriteGuard<'_, ()>,
     ) -> Result<(), StoreError> {
@@ -154,11 +153,11 @@ impl Follower<'_> {
         let known_from = tail.complete_from();
         let reaches_back = added.is_some_and(|(first, _)| tail.newest().is_some_and(|newest| first < newest));
         // More candles came than the look holds, or some that are older than those it holds.
-        let mut is_changed = if tail.has_hole_before(&look) || reaches_back {
+        let mut is_changed = if tail.has_hole_before(&snapshot) || reaches_back {
             let newest = self.hub.store.newest_candles(&series.key, MAX_ENTRIES).await?;
-            tail.take(event::look(&series.names, &newest))
+            tail.take(event::snapshot(&series.names, &newest))
         } else {
-            tail.take(look)
+            tail.take(snapshot)
         };
         if let Some((first, last)) = added.filter(|(first, _)| reaches_back && *first < known_from) {
             tail.add_history(first, last, HistoryKind::Late);
@@ -167,7 +166,7 @@ impl Follower<'_> {
         self.added.remove(&series.key);
         let mut state = series.state();
         state.tail = Arc::new(tail);
-        state.looked = Some(began);
+        state.pace.take(began);
         state.version = Some(version);
         state.hinted.take_if(|hinted| *hinted <= began);
         let was_wanted = state.wanted.take_if(|wanted| *wanted <= began).is_some();
@@ -213,12 +212,12 @@ impl Follower<'_> {
             let _guard = series.reading.write().await;
             let (mut tail, is_looked_at) = {
                 let state = series.state();
-                (Tail::clone(&state.tail), state.looked.is_some())
+                (Tail::clone(&state.tail), state.pace.last().is_some())
             };
             // A change of older candles has changed nothing in the tail.
             if !is_looked_at || change.last >= tail.complete_from() {
                 let newest = self.hub.store.newest_candles(&key, MAX_ENTRIES).await?;
-                tail.take(event::look(&series.names, &newest));
+                tail.take(event::snapshot(&series.names, &newest));
             }
             tail.add_history(change.first, change.last, kind);
             let mut state = series.state();

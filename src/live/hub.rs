@@ -11,6 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
 use super::{LiveError, event};
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -68,9 +69,9 @@ pub(super) struct Series {
 #[derive(Debug, Default)]
 pub(super) struct SeriesState {
     pub(super) tail: Arc<Tail>,
-    /// The beginning of the last look that succeeded.
-    pub(super) looked: Option<Instant>,
-    /// The version before that look.
+    /// The times of the looks that succeeded.
+    pub(super) pace: Pace,
+    /// The version before the last look.
     pub(super) version: Option<SeriesVersion>,
     /// A stream waits for a look that begins at this time or later.
     pub(super) wanted: Option<Instant>,

@@ -8,6 +8,7 @@
 mod event;
 mod follow;
 mod hub;
+mod pace;
 mod request;
 mod stream;
 

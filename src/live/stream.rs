@@ -148,7 +148,7 @@ impl Client {
             let series = Arc::clone(&self.member.series[index]);
             let tail = {
                 let state = series.state();
-                if !self.cursors[index].has_begun() && state.looked.is_none_or(|looked| looked < self.member.joined) {
+                if !self.cursors[index].has_begun() && state.pace.last().is_none_or(|last| last < self.member.joined) {
                     continue;
                 }
                 Arc::clone(&state.tail)

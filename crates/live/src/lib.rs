@@ -11,4 +11,4 @@ mod tail;
 
 pub use cursor::{Cursor, Next, Start};
 pub use position::Position;
-pub use tail::{Entry, History, HistoryKind, Look, MAX_ENTRIES, State, Tail};
+pub use tail::{Entry, History, HistoryKind, MAX_ENTRIES, Snapshot, State, Tail};

@@ -18,7 +18,7 @@ pub struct State {
 
 /// The newest candles of a series, as one look found them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct Snapshot {
     /// Ascending, one for each time.
     pub states: Vec<State>,
     /// No candle that opened then or later is missing from `states`, in epoch milliseconds; `i64::MIN` if there is no other candle.
@@ -86,7 +86,7 @@ pub struct History {
 #[derive(Debug, Clone, Default)]
 pub struct Tail {
     revision: u64,
-    /// `None` until the first look.
+    /// `None` until the first snapshot.
     complete_from: Option<i64>,
     entries: Vec<Entry>,
     histories: Vec<History>,
@@ -117,30 +117,30 @@ impl Tail {
         self.entries.last().map(|entry| entry.state.time)
     }
 
-    /// No candle that opened then or later is missing here. Nothing is known before the first look.
+    /// No candle that opened then or later is missing here. Nothing is known before the first snapshot.
     #[must_use]
     pub fn complete_from(&self) -> i64 {
         self.complete_from.unwrap_or(i64::MAX)
     }
 
-    /// True if candles may lie between those that are known and those of `look`, because more came than it holds.
+    /// True if candles may lie between those that are known and those of `snapshot`, because more came than it holds.
     #[must_use]
-    pub fn has_hole_before(&self, look: &Look) -> bool {
-        self.complete_from.is_some() && look.complete_from > self.newest().unwrap_or(i64::MIN)
+    pub fn has_hole_before(&self, snapshot: &Snapshot) -> bool {
+        self.complete_from.is_some() && snapshot.complete_from > self.newest().unwrap_or(i64::MIN)
     }
 
     /// Takes in a look that began after the one before it had ended. Returns true if a state is new or changed. Candles that are not
     /// stored any more are dropped.
-    pub fn take(&mut self, look: Look) -> bool {
-        let continues = self.complete_from.is_some() && !self.has_hole_before(&look);
+    pub fn take(&mut self, snapshot: Snapshot) -> bool {
+        let continues = self.complete_from.is_some() && !self.has_hole_before(&snapshot);
         let revision = self.revision + 1;
         let mut is_changed = false;
         let known = std::mem::take(&mut self.entries);
         let (mut entries, mut known) = if continues {
             let (older, known): (Vec<_>, Vec<_>) =
-                known.into_iter().partition(|entry| entry.state.time < look.complete_from);
+                known.into_iter().partition(|entry| entry.state.time < snapshot.complete_from);
             // States of the look from before its `complete_from` replace those of the same times.
-            let is_seen = |entry: &Entry| look.states.iter().any(|state| state.time == entry.state.time);
+            let is_seen = |entry: &Entry| snapshot.states.iter().any(|state| state.time == entry.state.time);
             let (seen, older): (Vec<_>, Vec<_>) = older.into_iter().partition(is_seen);
             (older, seen.into_iter().chain(known).collect::<Vec<_>>().into_iter().peekable())
         } else {
@@ -148,7 +148,7 @@ impl Tail {
         };
         // A state before the tail may be old, so it gets revision 0, which counts as known to every client.
         let known_from = if continues { self.complete_from() } else { i64::MIN };
-        for state in look.states {
+        for state in snapshot.states {
             while known.next_if(|entry| entry.state.time < state.time).is_some() {}
             let entry = match known.next_if(|entry| entry.state.time == state.time) {
                 Some(entry) if entry.state == state => entry,
@@ -162,7 +162,7 @@ impl Tail {
         }
         entries.sort_by_key(|entry| entry.state.time);
         let mut complete_from =
-            if continues { self.complete_from().min(look.complete_from) } else { look.complete_from };
+            if continues { self.complete_from().min(snapshot.complete_from) } else { snapshot.complete_from };
         let dropped = entries.len().saturating_sub(MAX_ENTRIES);
         entries.drain(..dropped);
         if dropped > 0 {

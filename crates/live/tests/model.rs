@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use live::{Cursor, HistoryKind, Look, MAX_ENTRIES, Next, Position, Start, State, Tail};
+use live::{Cursor, HistoryKind, MAX_ENTRIES, Next, Position, Snapshot, Start, State, Tail};
 use proptest::prelude::*;
 
 /// The newest rows of a look that is not a page of the whole tail.
@@ -13,12 +13,12 @@ const ROWS: usize = 3;
 /// The stored candles: the version of each by its opening time.
 type Stored = BTreeMap<i64, u64>;
 
-fn look(stored: &Stored, most: usize) -> Look {
+fn look(stored: &Stored, most: usize) -> Snapshot {
     let newest = stored.iter().rev().take(most);
     let mut states: Vec<_> = newest.map(|(&time, version)| State { time, text: version.to_string().into() }).collect();
     states.reverse();
     let complete_from = if stored.len() < most { i64::MIN } else { states[0].time };
-    Look { states, complete_from }
+    Snapshot { states, complete_from }
 }
 
 /// Takes in what the follower reads.
