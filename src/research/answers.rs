@@ -1,5 +1,5 @@
-//! Answers that were computed within the last second, as pages are kept. The version of the series is part of their key, so that
-//! writes of this process are seen at once.
+//! Answers that were computed within the last second, as pages are kept. The version of the series is part of the key of a computed
+//! one, so that writes of this process are seen at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +22,23 @@ const CAPACITY_BYTES: u64 = 8 << 20;
 /// The bytes that an answer takes besides its body.
 const ENTRY_BYTES: u64 = 512;
 
-/// The request of an answer in a form of its own, and the version of its series.
-pub(crate) type AnswerKey = (String, SeriesVersion);
+/// The question of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum AnswerKey {
+    /// A request in a form of its own, and the version of its series.
+    Computed(String, SeriesVersion),
+    /// The id of a job that is over, and its owner if the answer is for the owner alone.
+    Job(String, Option<String>),
+}
+
+impl AnswerKey {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Computed(request, _) => request.len(),
+            Self::Job(id, owner) => id.len() + owner.as_ref().map_or(0, String::len),
+        }
+    }
+}
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -35,7 +50,7 @@ pub(crate) struct Answer {
 
 /// Answers by their keys. Clones share them.
 #[derive(Clone)]
-pub(super) struct Answers(Arc<Cache<AnswerKey, Entry, Weight>>);
+pub(crate) struct Answers(Arc<Cache<AnswerKey, Entry, Weight>>);
 
 #[derive(Clone)]
 struct Entry {
@@ -48,7 +63,7 @@ struct Weight;
 
 impl Weighter<AnswerKey, Entry> for Weight {
     fn weight(&self, key: &AnswerKey, entry: &Entry) -> u64 {
-        (key.0.len() + entry.answer.body.len()) as u64 + ENTRY_BYTES
+        (key.bytes() + entry.answer.body.len()) as u64 + ENTRY_BYTES
     }
 }
 
@@ -79,12 +94,22 @@ impl Answers {
         make: impl Future<Output = Result<Answer, ResearchError>>,
     ) -> Result<Answer, ResearchError> {
         let began = Instant::now();
-        if let Some(entry) = self.0.get(&key).filter(|entry| entry.began + ANSWER_TTL >= began) {
-            return Ok(entry.answer);
+        if let Some(answer) = self.recent(&key, began) {
+            return Ok(answer);
         }
         let answer = make.await?;
-        self.0.insert(key, Entry { began, answer: answer.clone() });
+        self.keep(key, began, answer.clone());
         Ok(answer)
+    }
+
+    /// The answer for `key` that is not too old at `now`.
+    pub(crate) fn recent(&self, key: &AnswerKey, now: Instant) -> Option<Answer> {
+        self.0.get(key).filter(|entry| entry.began + ANSWER_TTL >= now).map(|entry| entry.answer)
+    }
+
+    /// Keeps an answer whose computation began at this time.
+    pub(crate) fn keep(&self, key: AnswerKey, began: Instant, answer: Answer) {
+        self.0.insert(key, Entry { began, answer });
     }
 
     /// Removes answers that are too old. Never returns.

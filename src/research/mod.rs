@@ -43,7 +43,7 @@ use crate::store::{SeriesKey, Store, StoreError};
 use crate::validation::FieldError;
 use candle::Timeframe;
 
-use answers::{Answer, Answers};
+use answers::{Answer, AnswerKey, Answers};
 use backtest::BacktestRequest;
 use columns::Columns;
 use pages::StrategyPages;
@@ -68,7 +68,7 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The requests that are worked on at once for each thread, so that one reads candles while another computes.
 const REQUESTS_A_THREAD: usize = 2;
 
-/// Why a request was not answered, or a command failed.
+/// The reason for which a request was not answered, or a command failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ResearchError {
     /// A value that was given is not valid, or files of strategies are not; the text has a line for each.
@@ -150,7 +150,7 @@ pub(crate) enum ResearchError {
     Query(#[from] QueryError),
 }
 
-/// Why research cannot be started.
+/// The reason for which research cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Files of strategies cannot be used; the text has a line for each fault.
@@ -234,6 +234,11 @@ impl Research {
         &self.0.columns
     }
 
+    /// The answers that are kept for a moment.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
+    }
+
     /// The bytes of memory that the indicators of all jobs may take together.
     pub(crate) fn indicator_bytes(&self) -> u64 {
         self.0.memory_bytes / 2
@@ -273,7 +278,7 @@ impl Research {
         let key = &request.series.key;
         let version = self.0.store.series_version(&key.symbol, request.series.stored());
         let canonical = request.canonical();
-        self.0.answers.get((canonical, version), Box::pin(self.test(request))).await
+        self.0.answers.get(AnswerKey::Computed(canonical, version), Box::pin(self.test(request))).await
     }
 
     async fn test(&self, request: BacktestRequest) -> Result<Answer, ResearchError> {
@@ -298,7 +303,8 @@ impl Research {
             let body = serde_json::to_vec(&signals).map_err(StoreError::internal)?;
             Ok(Answer { body: body.into(), skipped: None })
         };
-        self.0.answers.get((format!("json {}", request.canonical()), self.version_of(&request)), Box::pin(json)).await
+        let key = AnswerKey::Computed(format!("json {}", request.canonical()), self.version_of(&request));
+        self.0.answers.get(key, Box::pin(json)).await
     }
 
     /// The signals that a query string asks for, as CSV. Symbols that have none are skipped.
@@ -311,7 +317,8 @@ impl Research {
             let signals = self.ask(&request).await?;
             Ok(Answer { body: signals.csv().into(), skipped: skipped(signals.errors()) })
         };
-        self.0.answers.get((format!("csv {}", request.canonical()), self.version_of(&request)), Box::pin(csv)).await
+        let key = AnswerKey::Computed(format!("csv {}", request.canonical()), self.version_of(&request));
+        self.0.answers.get(key, Box::pin(csv)).await
     }
 
     /// A page of the history of the signals that are watched.

@@ -185,7 +185,8 @@ pub(crate) async fn get(
     Extension(identity): Extension<Identity>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    answer(&admission, &jobs.get(&id, identity.viewer().owner()).await?)
+    let body = jobs.get(&id, identity.viewer().owner()).await?;
+    Ok(([JSON], [NOT_KEPT], admission.reserve_response(body)?).into_response())
 }
 
 /// Cancel a job

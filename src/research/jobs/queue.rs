@@ -1,13 +1,16 @@
 //! Starting, finding and cancelling jobs.
 
+use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::answer::{JobAnswer, JobLine};
 use super::request::JobRequest;
 use super::{Jobs, JobsError, Stop, compressed, random_id};
 use crate::query::{END_MILLISECOND, FIRST_MILLISECOND, Parameters};
+use crate::research::answers::{Answer, AnswerKey};
 use crate::research::requests::SeriesRequest;
 use crate::research::{ResearchError, body};
 use crate::store::{Direction, Job, JobAdded, JobState, JobsSelection, NewJob, Range};
@@ -153,14 +156,26 @@ impl Jobs {
         Ok(())
     }
 
-    /// The job with this id. Without an owner, anybody's.
+    /// The job with this id, as the bytes of an answer. Without an owner, anybody's. That of a job that is over is kept for a moment.
     ///
     /// # Errors
     /// When there is no such job, or the store does not answer.
-    pub(crate) async fn get(&self, id: &str, owner: Option<&str>) -> Result<JobAnswer, JobsError> {
+    pub(crate) async fn get(&self, id: &str, owner: Option<&str>) -> Result<Bytes, JobsError> {
+        let began = Instant::now();
+        let answers = self.0.research.answers();
+        let key = AnswerKey::Job(id.to_owned(), owner.map(str::to_owned));
+        if let Some(answer) = answers.recent(&key, began) {
+            return Ok(answer.body);
+        }
         let job = self.find(id, owner).await?;
         let items = self.0.store.job_items(id.to_owned()).await?;
-        JobAnswer::of(&job, self.progress_of(&job)?, &items, self.0.research.strategies())
+        let answer = JobAnswer::of(&job, self.progress_of(&job)?, &items, self.0.research.strategies())?;
+        let body = serde_json::to_vec(&answer).map_err(|error| JobsError::Unreadable(error.into()))?;
+        let body = Bytes::from(body);
+        if job.state.is_over() {
+            answers.keep(key, began, Answer { body: body.clone(), skipped: None });
+        }
+        Ok(body)
     }
 
     /// Jobs, newest first. Without an owner, everybody's.
