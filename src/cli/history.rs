@@ -5,7 +5,7 @@ use std::path::Path;
 use super::arguments::DatabaseFlags;
 use super::database::database_config;
 use super::error::CommandError;
-use super::output::{VOICE, complain, print};
+use super::output::{PRINTER, complain, print};
 use crate::clock::Clock;
 use crate::config::{Config, Variables};
 use crate::history::{
@@ -90,7 +90,7 @@ pub(super) async fn show_retention(variables: &Variables) -> Result<(), CommandE
 /// Turns how a command ended into its exit code. It has said everything itself.
 fn ended(ended: Ended) -> Result<(), CommandError> {
     match ended {
-        Ended::Well => Ok(()),
+        Ended::Succeeded => Ok(()),
         Ended::Failed => Err(CommandError::Reported(Severity::Unavailable)),
         Ended::MustChange => Err(CommandError::Reported(Severity::MustChange)),
     }
@@ -109,14 +109,14 @@ pub(super) async fn import_history(flags: &ImportFlags, database: DatabaseFlags)
     let _log = telemetry::init_on_stderr();
     let (signal, _force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
     let sink = if flags.dry_run { None } else { Some(history_sink(&flags.service, database).await?) };
-    ended(history::import(flags, sink, &Clock::system(), history::stop_on(signal), VOICE).await?)
+    ended(history::import(flags, sink, &Clock::system(), history::stop_on(signal), PRINTER).await?)
 }
 
 pub(super) async fn verify_history(flags: &VerifyFlags, database: DatabaseFlags) -> Result<(), CommandError> {
     let _log = telemetry::init_on_stderr();
     let (signal, _force) = shutdown::shutdown_requests().map_err(CommandError::Signals)?;
     let source = history_source(&flags.service, database).await?;
-    ended(history::verify(flags, source, &Clock::system(), history::stop_on(signal), VOICE).await?)
+    ended(history::verify(flags, source, &Clock::system(), history::stop_on(signal), PRINTER).await?)
 }
 
 pub(super) async fn correct_history(flags: &CorrectFlags, database: DatabaseFlags) -> Result<(), CommandError> {
@@ -125,5 +125,5 @@ pub(super) async fn correct_history(flags: &CorrectFlags, database: DatabaseFlag
     let mut config = database_config(&Variables::from_process(&database.flags()))?;
     config.maintains = true;
     let source = Source::maintained(&config).await?;
-    ended(history::correct(flags, source, &Clock::system(), history::stop_on(signal), VOICE).await?)
+    ended(history::correct(flags, source, &Clock::system(), history::stop_on(signal), PRINTER).await?)
 }

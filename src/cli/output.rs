@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::error::CommandError;
-use crate::history::Voice;
+use crate::history::Printer;
 
 /// Writes a line. A reader that closes the pipe early is not a failure.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
@@ -19,9 +19,9 @@ pub(super) fn complain(message: &str) {
 }
 
 /// Writes what a command says while it runs. A reader that closes the pipe early is not a failure.
-pub(super) const VOICE: Voice = Voice {
-    say: |text| {
+pub(super) const PRINTER: Printer = Printer {
+    print: |text| {
         let _ = writeln!(io::stdout(), "{text}");
     },
-    complain,
+    print_error: complain,
 };

@@ -54,7 +54,7 @@ pub struct MarketSession {
     pub hours: String,
     /// The zone of the IANA database by whose clock they are given.
     pub timezone: String,
-    /// Where its trading days begin; `None` if that differs from day to day.
+    /// The start of its trading days; `None` if that differs from day to day.
     pub alignment: Option<Alignment>,
 }
 

@@ -11,7 +11,7 @@ use super::first_reading::FileError;
 use super::import_flags::FileFlags;
 use super::numbers::grouped;
 use super::open::inputs;
-use super::session::{Ended, Session, Voice};
+use super::session::{Ended, Printer, Session};
 use super::verify::{Comparison, file};
 use super::{HistoryError, Source};
 use crate::clock::Clock;
@@ -38,12 +38,12 @@ pub(crate) async fn correct(
     source: Source,
     clock: &Clock,
     stop: Arc<AtomicBool>,
-    voice: Voice,
+    printer: Printer,
 ) -> Result<Ended, HistoryError> {
     let settings = Arc::new(flags.file.settings().map_err(HistoryError::Flag)?);
     let note = flags.note()?;
     let session =
-        Session { settings, now: clock.now(), stop, is_silent: false, voice, nothing: "nothing was corrected" };
+        Session { settings, now: clock.now(), stop, is_silent: false, printer, nothing: "nothing was corrected" };
     let mut found = Vec::new();
     for path in &flags.file.files {
         let name = path.display().to_string();
@@ -61,7 +61,7 @@ pub(crate) async fn correct(
     let Source::Database { store, .. } = &source else {
         return Err(HistoryError::Usage("correct works on the database; over HTTP, use POST /api/v1/corrections"));
     };
-    let ended = decide(store, found, flags.confirm.as_deref().zip(note), voice).await;
+    let ended = decide(store, found, flags.confirm.as_deref().zip(note), printer).await;
     source.close().await;
     ended
 }
@@ -70,7 +70,7 @@ async fn decide(
     store: &Store,
     mut found: Vec<Correction>,
     order: Option<(&str, Note)>,
-    voice: Voice,
+    printer: Printer,
 ) -> Result<Ended, HistoryError> {
     found.sort_by(|one, other| one.candle.key.cmp(&other.candle.key));
     if let Some(pair) = found.windows(2).find(|pair| pair[0].candle.key == pair[1].candle.key) {
@@ -83,15 +83,15 @@ async fn decide(
         )));
     }
     if found.is_empty() {
-        (voice.say)("no stored candle differs from these files; nothing was corrected");
-        return Ok(Ended::Well);
+        (printer.print)("no stored candle differs from these files; nothing was corrected");
+        return Ok(Ended::Succeeded);
     }
     let (digest, count) = (digest(&found), grouped(found.len() as u64));
     let Some((confirm, note)) = order else {
-        (voice.say)(&format!(
+        (printer.print)(&format!(
             "would correct {count} candles\nnothing was corrected; to go on, add   --confirm {digest} --reason \"…\""
         ));
-        return Ok(Ended::Well);
+        return Ok(Ended::Succeeded);
     };
     if confirm != digest {
         return Err(HistoryError::Refused(format!(
@@ -111,8 +111,8 @@ async fn decide(
         }
         corrected += part.len() as u64;
     }
-    (voice.say)(&format!("corrected {count} candles"));
-    Ok(Ended::Well)
+    (printer.print)(&format!("corrected {count} candles"));
+    Ok(Ended::Succeeded)
 }
 
 /// The first 12 hexadecimal digits of the SHA-256 of the keys, the stored and the new values.

@@ -58,7 +58,7 @@ pub(crate) struct Deleted {
 }
 
 /// A confirmed deletion, with everything that it needs.
-struct Order<'f> {
+struct ConfirmedDeletion<'f> {
     confirm: &'f str,
     note: Note,
     backup: Option<&'f Path>,
@@ -84,14 +84,14 @@ impl DeleteFlags {
         }
     }
 
-    fn order(&self) -> Result<Option<Order<'_>>, HistoryError> {
+    fn confirmed(&self) -> Result<Option<ConfirmedDeletion<'_>>, HistoryError> {
         let (Some(confirm), Some(reason)) = (&self.confirm, &self.reason) else { return Ok(None) };
         if self.backup.is_none() && !self.no_backup {
             return Err(HistoryError::Usage("--confirm needs --backup FILE.csv, or --no-backup"));
         }
         let invalid = |error| HistoryError::Invalid(vec![FieldError::new(["query".into(), "reason".into()], error)]);
         let note = Note { actor: crate::config::user(), reason: parse_reason(reason).map_err(invalid)? };
-        Ok(Some(Order { confirm, note, backup: self.backup.as_deref() }))
+        Ok(Some(ConfirmedDeletion { confirm, note, backup: self.backup.as_deref() }))
     }
 }
 
@@ -100,14 +100,14 @@ pub(crate) async fn delete(source: &Source, place: &str, flags: &DeleteFlags) ->
     let Source::Database { store, .. } = source else {
         return Err(HistoryError::Usage("delete works on the database; over HTTP, use DELETE /api/v1/candles"));
     };
-    let (span, order) = (flags.span()?, flags.order()?);
+    let (span, confirmed) = (flags.span()?, flags.confirmed()?);
     let found = survey(store, &span).await?;
     let name = format!("{} {} in {place}", span.key.symbol, span.key.timeframe);
     if found.closed + found.forming == 0 {
         return Ok(Deleted { report: format!("there are no candles of {name} in that span; nothing was deleted\n") });
     }
     let counts = format!("{} closed and {} forming candles of {name}", grouped(found.closed), grouped(found.forming));
-    let Some(order) = order else {
+    let Some(confirmed) = confirmed else {
         return Ok(Deleted {
             report: format!(
                 "would delete {counts}\nnothing was deleted; to go on, add   --confirm {} --reason \"…\" --backup FILE.csv   \
@@ -116,21 +116,21 @@ pub(crate) async fn delete(source: &Source, place: &str, flags: &DeleteFlags) ->
             ),
         });
     };
-    if order.confirm != found.digest {
+    if confirmed.confirm != found.digest {
         return Err(HistoryError::Refused(format!(
             "the candles are not those of --confirm {} any more: there are {counts}, and nothing was deleted; look at them \
              again, and confirm {}",
-            order.confirm, found.digest
+            confirmed.confirm, found.digest
         )));
     }
-    let mut backup = order.backup.map(Backup::create).transpose()?;
+    let mut backup = confirmed.backup.map(Backup::create).transpose()?;
     let mut deleted = 0;
     for (slice, matched) in &found.slices {
         if let Some(backup) = &mut backup {
             backup.add(source, slice, matched.candles()).await?;
         }
         let kind = RemovalKind::Deletion;
-        match store.remove(slice.clone(), SLICE_CANDLES, matched.digest.clone(), kind, order.note.clone()).await? {
+        match store.remove(slice.clone(), SLICE_CANDLES, matched.digest.clone(), kind, confirmed.note.clone()).await? {
             Removal::Removed { matched, .. } => deleted += matched.candles(),
             Removal::Kept(_) => {
                 return Err(HistoryError::Refused(format!(
@@ -141,7 +141,7 @@ pub(crate) async fn delete(source: &Source, place: &str, flags: &DeleteFlags) ->
             }
         }
     }
-    let kept = order.backup.map(|path| format!("; they are in {}", path.display())).unwrap_or_default();
+    let kept = confirmed.backup.map(|path| format!("; they are in {}", path.display())).unwrap_or_default();
     Ok(Deleted { report: format!("deleted {counts}{kept}\n") })
 }
 

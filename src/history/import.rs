@@ -19,7 +19,7 @@ use super::numbers::{counted, grouped};
 use super::open::{Input, inputs};
 use super::progress::{Progress, span};
 use super::reading::{Plan, Reading, Source, read};
-use super::session::{Ended, Session, Voice};
+use super::session::{Ended, Printer, Session};
 use super::sink::{Additions, BATCH_CANDLES, Sink, Stored};
 use super::{HistoryError, report};
 use crate::clock::Clock;
@@ -38,7 +38,7 @@ pub(crate) async fn import(
     mut sink: Option<Sink>,
     clock: &Clock,
     stop: Arc<AtomicBool>,
-    voice: Voice,
+    printer: Printer,
 ) -> Result<Ended, HistoryError> {
     let settings = Arc::new(flags.file.settings().map_err(HistoryError::Flag)?);
     let bad_file = match flags.bad_lines() {
@@ -49,7 +49,7 @@ pub(crate) async fn import(
         BadLines::Refuse | BadLines::Skip => None,
     };
     let session =
-        Session { settings, now: clock.now(), stop, is_silent: flags.json, voice, nothing: "nothing was imported" };
+        Session { settings, now: clock.now(), stop, is_silent: flags.json, printer, nothing: "nothing was imported" };
     let mut command = Command {
         session,
         one_pass: flags.one_pass,
@@ -63,11 +63,11 @@ pub(crate) async fn import(
     }
     if flags.json {
         let ended = match ended {
-            Ended::Well => "done",
+            Ended::Succeeded => "done",
             Ended::Failed if command.session.is_stopped() => "interrupted",
             Ended::Failed | Ended::MustChange => "failed",
         };
-        (voice.say)(&json!({ "ended": ended, "files": command.reports }).to_string());
+        (printer.print)(&json!({ "ended": ended, "files": command.reports }).to_string());
     }
     Ok(ended)
 }
@@ -100,7 +100,7 @@ enum Failure {
 
 impl Command {
     async fn all(&mut self, flags: &ImportFlags, sink: &mut Option<Sink>) -> Ended {
-        let mut ended = Ended::Well;
+        let mut ended = Ended::Succeeded;
         let mut is_first = true;
         for path in &flags.file.files {
             let inputs = match inputs(path, flags.file.member.as_deref()) {
@@ -152,7 +152,7 @@ impl Command {
             let candles = format!("{} to store{refused}", counted(counts.read, "candle", "candles"));
             self.session.say(&format!("{}; nothing was stored, because of --dry-run", outline(&counts, &candles)));
             self.reports.push(report_of(&checked.plan, &counts, None, "dry run"));
-            return Ended::Well;
+            return Ended::Succeeded;
         };
         let (plan, source) = (checked.plan, checked.source);
         let total = checked.reader.as_ref().map(|reader| reader.counts().candles);
@@ -169,7 +169,7 @@ impl Command {
         let note = Note { actor: crate::config::user(), reason: format!("import of {shown}") };
         let detail = json!({ "file": name, "dialect": plan.reader.rows().layout().name(), "zone": zone_of(plan) });
         if let Err(error) = sink.record(&written.additions, &note, &detail.to_string()).await {
-            (self.session.voice.complain)(&format!(
+            (self.session.printer.print_error)(&format!(
                 "warning: the import is not in the record of changes: {}",
                 chain(&error)
             ));
@@ -178,7 +178,7 @@ impl Command {
 
     fn stopped_early(&mut self, input: &Input) -> Ended {
         let text = "interrupted; nothing of it was imported";
-        (self.session.voice.complain)(&format!("{}: {text}", input.name()));
+        (self.session.printer.print_error)(&format!("{}: {text}", input.name()));
         self.reports.push(json!({ "file": input.name(), "ended": "interrupted" }));
         Ended::Failed
     }
@@ -259,7 +259,7 @@ impl Command {
         let took = span(elapsed.as_secs());
         let done = stored.added + stored.same + stored.conflicting + stored.forming;
         let (word, ended) = match &failure {
-            None => ("done", Ended::Well),
+            None => ("done", Ended::Succeeded),
             Some(Failure::Stopped) => ("interrupted", Ended::Failed),
             Some(Failure::Sink(error)) => {
                 ("failed", if error.must_change() { Ended::MustChange } else { Ended::Failed })
@@ -281,7 +281,7 @@ impl Command {
                     grouped(stored.added),
                     grouped(stored.same)
                 );
-                (self.session.voice.complain)(&text);
+                (self.session.printer.print_error)(&text);
             }
             Some(Failure::Sink(error)) => {
                 let text = format!(
@@ -290,7 +290,7 @@ impl Command {
                     plan.input.name(),
                     chain(&error)
                 );
-                (self.session.voice.complain)(&text);
+                (self.session.printer.print_error)(&text);
             }
             Some(Failure::File(error)) => {
                 let text = format!(
@@ -299,7 +299,7 @@ impl Command {
                     error.text(),
                     counted(stored.added, "candle", "candles")
                 );
-                (self.session.voice.complain)(&text);
+                (self.session.printer.print_error)(&text);
             }
         }
         if stored.conflicting > 0 {

@@ -45,7 +45,7 @@ pub(crate) use gaps::{gaps_json, gaps_table};
 pub(crate) use import::import;
 pub(crate) use import_flags::{ImportFlags, PostFlags, VerifyFlags};
 pub(crate) use remote::Remote;
-pub(crate) use session::{Ended, Voice, stop_on};
+pub(crate) use session::{Ended, Printer, stop_on};
 pub(crate) use sink::Sink;
 pub(crate) use source::Source;
 pub(crate) use verify::verify;

@@ -14,7 +14,7 @@ use candle::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
     /// Everything succeeded.
-    Well,
+    Succeeded,
     /// Something failed or differs, or the command was interrupted.
     Failed,
     /// Somebody has to change a flag or a file.
@@ -23,11 +23,11 @@ pub(crate) enum Ended {
 
 /// The outputs of a command: results go to standard output, mistakes to standard error.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Voice {
+pub(crate) struct Printer {
     /// Writes a text to standard output.
-    pub(crate) say: fn(&str),
+    pub(crate) print: fn(&str),
     /// Writes a text to standard error.
-    pub(crate) complain: fn(&str),
+    pub(crate) print_error: fn(&str),
 }
 
 /// The parts that are the same for all files of a command.
@@ -39,7 +39,7 @@ pub(super) struct Session {
     pub(super) stop: Arc<AtomicBool>,
     /// True if only an object in JSON is printed.
     pub(super) is_silent: bool,
-    pub(super) voice: Voice,
+    pub(super) printer: Printer,
     /// The end of a refusal, which says that nothing happened.
     pub(super) nothing: &'static str,
 }
@@ -51,7 +51,7 @@ impl Session {
 
     pub(super) fn say(&self, text: &str) {
         if !self.is_silent {
-            (self.voice.say)(text);
+            (self.printer.print)(text);
         }
     }
 
@@ -60,7 +60,7 @@ impl Session {
         let text = error.text();
         // A text about a flag has the flag as its subject.
         let separator = if text.starts_with('-') { ": " } else { " " };
-        (self.voice.complain)(&format!("error: {name}{separator}{text}; {}", self.nothing));
+        (self.printer.print_error)(&format!("error: {name}{separator}{text}; {}", self.nothing));
         Ended::MustChange
     }
 

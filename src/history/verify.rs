@@ -16,7 +16,7 @@ use super::numbers::grouped;
 use super::open::{Input, inputs};
 use super::progress::Progress;
 use super::reading::{Source as FileSource, read};
-use super::session::{Ended, Session, Voice};
+use super::session::{Ended, Printer, Session};
 use super::source::ExportFailure;
 use super::{HistoryError, Source, report};
 use crate::clock::Clock;
@@ -52,12 +52,12 @@ pub(crate) async fn verify(
     source: Source,
     clock: &Clock,
     stop: Arc<AtomicBool>,
-    voice: Voice,
+    printer: Printer,
 ) -> Result<Ended, HistoryError> {
     let settings = Arc::new(flags.file.settings().map_err(HistoryError::Flag)?);
     let session =
-        Session { settings, now: clock.now(), stop, is_silent: flags.json, voice, nothing: "nothing was compared" };
-    let mut ended = Ended::Well;
+        Session { settings, now: clock.now(), stop, is_silent: flags.json, printer, nothing: "nothing was compared" };
+    let mut ended = Ended::Succeeded;
     let mut reports = Vec::new();
     for path in &flags.file.files {
         let texts = match inputs(path, flags.file.member.as_deref()) {
@@ -71,7 +71,7 @@ pub(crate) async fn verify(
             match file(&session, &source, &input, Comparison::default()).await? {
                 Ok(compared) => {
                     let all_same = compared.differ == 0 && compared.missing == 0;
-                    ended = ended.max(if all_same { Ended::Well } else { Ended::Failed });
+                    ended = ended.max(if all_same { Ended::Succeeded } else { Ended::Failed });
                     reports.push(json!({
                         "file": input.name(),
                         "same": compared.same,
@@ -90,7 +90,7 @@ pub(crate) async fn verify(
     }
     source.close().await;
     if flags.json {
-        (voice.say)(&json!({ "files": reports }).to_string());
+        (printer.print)(&json!({ "files": reports }).to_string());
     }
     Ok(ended)
 }

@@ -1,4 +1,4 @@
-//! Where a read goes, decided before it begins, so that the age of its answer is known.
+//! The database that a read goes to. It is chosen before the read begins, so that the age of the answer is known.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -122,7 +122,7 @@ impl Alignment {
         let parsed = parse_zone(zone)?;
         let day_start = match time {
             None => 0,
-            Some(time) => parse_time_of_day(time).ok_or_else(|| AlignmentError::NotATimeOfDay(shown(&parsed)))?,
+            Some(time) => parse_time_of_day(time).ok_or_else(|| AlignmentError::NotATimeOfDay(zone_name(&parsed)))?,
         };
         Ok(Self { zone: parsed, day_start })
     }
@@ -142,7 +142,7 @@ impl fmt::Display for Alignment {
         if self.day_start == SEVENTEEN && self.zone.name() == Some(NEW_YORK) {
             return f.write_str("ny17");
         }
-        f.write_str(&shown(&self.zone))?;
+        f.write_str(&zone_name(&self.zone))?;
         if self.day_start == 0 {
             return Ok(());
         }
@@ -194,7 +194,7 @@ pub(crate) fn parse_zone(text: &str) -> Result<Zone, AlignmentError> {
         let seconds = seconds.ok_or(AlignmentError::NotAnOffset)?;
         return Ok(Zone::Fixed(if sign == '-' { -seconds } else { seconds }));
     }
-    Zone::named(text).ok_or_else(|| AlignmentError::UnknownZone(text.to_owned(), meant(text)))
+    Zone::named(text).ok_or_else(|| AlignmentError::UnknownZone(text.to_owned(), similar_zone(text)))
 }
 
 /// Parses `HH:MM` into seconds.
@@ -207,8 +207,8 @@ fn parse_time_of_day(text: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(hours * 3600 + minutes * 60)
 }
 
-/// The zone as [`parse_zone`] reads it back.
-pub(crate) fn shown(zone: &Zone) -> String {
+/// The name of a zone as [`parse_zone`] reads it back.
+pub(crate) fn zone_name(zone: &Zone) -> String {
     match zone {
         Zone::Fixed(0) => "utc".to_owned(),
         Zone::Fixed(seconds) => {
@@ -220,7 +220,7 @@ pub(crate) fn shown(zone: &Zone) -> String {
 }
 
 /// The zone that was probably meant: the one whose name, or whose city, is most similar to the text.
-fn meant(text: &str) -> Option<String> {
+fn similar_zone(text: &str) -> Option<String> {
     const MIN_SIMILARITY: f64 = 0.8;
     if !is_shown(text) {
         return None;

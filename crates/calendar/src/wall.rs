@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::alignment::{AlignmentError, NEW_YORK, parse_zone, shown};
+use crate::alignment::{AlignmentError, NEW_YORK, parse_zone, zone_name};
 use crate::zone::{Segment, Zone};
 
 /// A clock whose readings are converted to instants: the clock of a zone, or that of most foreign-exchange brokers,
@@ -134,7 +134,7 @@ impl fmt::Display for WallClock {
         if self.ahead != 0 {
             return f.write_str("ny+7");
         }
-        f.write_str(&shown(&self.zone))
+        f.write_str(&zone_name(&self.zone))
     }
 }
 

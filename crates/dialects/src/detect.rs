@@ -137,7 +137,7 @@ fn fit(dialect: &'static Dialect, shape: &Shape, delimiter: u8, lines: &[&[u8]])
     let volumes_are_whole = columns.volume.is_some_and(|volume| {
         rows().filter_map(Result::ok).all(|fields| fields.get(volume).iter().all(u8::is_ascii_digit))
     });
-    if !told_apart(dialect, time, volumes_are_whole) {
+    if !fits_values(dialect, time, volumes_are_whole) {
         return None;
     }
     let order = dialect.day_first.then_some(DayMonth::DayFirst);
@@ -156,7 +156,7 @@ fn fit(dialect: &'static Dialect, shape: &Shape, delimiter: u8, lines: &[&[u8]])
 }
 
 /// Distinguishes dialects that have the same header.
-fn told_apart(dialect: &Dialect, time: Option<FileTime>, volumes_are_whole: bool) -> bool {
+fn fits_values(dialect: &Dialect, time: Option<FileTime>, volumes_are_whole: bool) -> bool {
     let is_millis = |time: FileTime| time.form.date == DateForm::Epoch;
     match dialect.name {
         // Exports of candlewick are in ISO 8601 unless numbers were requested, and their volumes are whole.

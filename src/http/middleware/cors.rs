@@ -1,4 +1,4 @@
-//! Where a request may come from: the hosts that are served, TLS in production, and the origins whose pages may call (CORS).
+//! The origins of requests that are accepted: the hosts that are served, TLS in production, and the origins whose pages may call (CORS).
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -31,7 +31,7 @@ pub(crate) struct BacktestBody {
     /// A shorter stored timeframe from which the candles are built, as with `GET /api/v1/candles`.
     #[schema(required = false, example = "M1")]
     source: String,
-    /// Where the days of built candles begin; only with `source`.
+    /// The start of the days of built candles; only with `source`.
     #[schema(required = false, example = "utc")]
     align: String,
     /// Weekday with which weeks of built candles begin; only with `source`.
@@ -59,7 +59,7 @@ pub(crate) struct SettingsBody {
     /// Money at the start, above 0; 10000 if absent.
     #[schema(required = false, value_type = f64, example = 10_000.0)]
     capital: String,
-    /// How large an entry is: one of `percent_of_equity` (above 0, at most 100), `fixed` (a quantity) and `cash` (money); 10 percent
+    /// The unit of the size of an entry: one of `percent_of_equity` (above 0, at most 100), `fixed` (a quantity) and `cash` (money); 10 percent
     /// of the equity if absent.
     #[schema(required = false, value_type = Object, example = json!({"percent_of_equity": 10}))]
     size: String,

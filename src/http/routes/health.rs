@@ -283,7 +283,7 @@ macro_rules! live_route {
 live_route!(live, "/health/live", "Does the process run?");
 live_route!(healthz, "/healthz", "Does the process run? (alias of `/health/live`)");
 
-/// How is the service?
+/// The health of the service
 #[utoipa::path(
     get, path = "/api/v1/health/detailed", tag = "Health", operation_id = "detailed_health",
     security(("internal_token" = []), ("bearer" = [])),

@@ -76,7 +76,7 @@ pub(crate) struct OptimizationItem {
     /// A shorter stored timeframe from which the candles are built, as with `GET /api/v1/candles`.
     #[schema(required = false, example = "M1")]
     source: String,
-    /// Where the days of built candles begin; only with `source`.
+    /// The start of the days of built candles; only with `source`.
     #[schema(required = false, example = "utc")]
     align: String,
     /// Weekday with which weeks of built candles begin; only with `source`.
@@ -142,7 +142,7 @@ pub(crate) struct JobLineAnswer {
     best: Vec<BestAnswer>,
     /// Sentences about the job; those about an item's result are in the item.
     warnings: Vec<String>,
-    /// Why the job failed; null if it did not.
+    /// The reason for which the job failed; null if it did not.
     #[schema(required = true)]
     error: Option<String>,
 }
@@ -234,7 +234,7 @@ pub(crate) struct ItemAnswer {
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
     #[schema(example = "done")]
     state: String,
-    /// Why it failed.
+    /// The reason for which it failed.
     #[schema(required = false)]
     error: String,
     /// Candles that were traded.

@@ -76,7 +76,7 @@ pub(crate) struct LatestAnswer {
             ("cache-control" = String, description = "`private, no-cache`."),
             ("vary" = String, description = "`accept-encoding` and `origin`."),
             ("content-encoding" = String, description = "`zstd` or `gzip`; absent on a plain answer."),
-            ("x-more-after" = bool, description = "Whether `link` leads to more."),
+            ("x-more-after" = bool, description = "True if `link` leads to more."),
             ("link" = String, description = "`rel=\"next\"` where there may be more."),
          )),
         (status = 304, description = "Nothing changed since the answer with the given ETag.",

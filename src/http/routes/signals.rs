@@ -213,7 +213,7 @@ pub(crate) async fn csv(
         (status = 200, description = "Signals, ascending by candle, symbol and timeframe.", body = [PastSignalAnswer],
          headers(
             ("cache-control" = String, description = "`private, no-store`."),
-            ("x-more-after" = bool, description = "Whether `link` leads to more."),
+            ("x-more-after" = bool, description = "True if `link` leads to more."),
             ("link" = String, description = "`rel=\"next\"` where there is more."),
          )),
         GetProblems,

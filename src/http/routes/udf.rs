@@ -390,7 +390,7 @@ pub(crate) async fn search(
         ("resolution" = inline(HistoryResolution), Query, example = "60", description = "Minutes, or a day. Charts build weeks and months from days."),
         ("from" = Option<i64>, Query, nullable = false, example = 1_754_215_200, description = "The first time in epoch seconds; required without `countback`."),
         ("to" = i64, Query, example = 1_754_265_660, description = "The last time in epoch seconds, inclusive; exclusive with `countback`."),
-        ("countback" = Option<u64>, Query, nullable = false, description = "How many bars before `to`. It outranks `from`."),
+        ("countback" = Option<u64>, Query, nullable = false, description = "The number of bars before `to`. It outranks `from`."),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "An ETag of an earlier answer."),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, example = "gzip",
          description = "`zstd` and `gzip` are served, and `zstd` if both have the same weight. Answers below 1 KiB stay plain."),
@@ -401,7 +401,7 @@ pub(crate) async fn search(
          headers(
             ("etag" = String, description = "Weak tag of this answer; absent on errors."),
             ("content-encoding" = String, description = "`zstd` or `gzip`; absent on a plain answer."),
-            ("x-more-before" = bool, description = "Whether earlier bars are asked for than one answer holds."),
+            ("x-more-before" = bool, description = "True if earlier bars are asked for than one answer holds."),
             ("link" = String, description = "`rel=\"prev\"` where there are."),
             ("x-skipped" = String, description = "Opening times in epoch milliseconds of stored rows that are left out, as with `GET /api/v1/candles`."),
          )),
@@ -432,7 +432,7 @@ pub(crate) async fn history(
         (status = 200, description = "A mark for each candle that was corrected, or one for a correction of more than 20 candles or a deletion.", body = MarksAnswer,
          headers(
             ("etag" = String, description = "Weak tag of this answer; absent on errors."),
-            ("x-more-before" = bool, description = "Whether there are more than 500 changes, of which the last ones are answered."),
+            ("x-more-before" = bool, description = "True if there are more than 500 changes, of which the last ones are answered."),
             ("link" = String, description = "`rel=\"prev\"` where there are."),
          )),
         UdfResponses,
@@ -462,7 +462,7 @@ pub(crate) async fn marks(
         (status = 200, description = "The marks of `GET /api/v1/udf/marks`, with the reasons of the changes.", body = TimescaleMarksAnswer,
          headers(
             ("etag" = String, description = "Weak tag of this answer; absent on errors."),
-            ("x-more-before" = bool, description = "Whether there are more than 500 changes, of which the last ones are answered."),
+            ("x-more-before" = bool, description = "True if there are more than 500 changes, of which the last ones are answered."),
             ("link" = String, description = "`rel=\"prev\"` where there are."),
          )),
         UdfResponses,

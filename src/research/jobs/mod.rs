@@ -46,7 +46,7 @@ pub(crate) use events::MAX_EVENT_STREAMS;
 pub(crate) use queue::{JobsQuery, Started};
 pub(crate) use results::ResultsFormat;
 
-/// Why a request about jobs was not answered.
+/// The reason for which a request about jobs was not answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JobsError {
     /// The request cannot be used.
@@ -129,7 +129,7 @@ struct Running {
     stop: watch::Sender<Option<Stop>>,
 }
 
-/// Why this process stops working on a job.
+/// The reason for which this process stops working on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     /// Somebody cancelled it.

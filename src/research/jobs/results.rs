@@ -143,7 +143,7 @@ impl Jobs {
     }
 }
 
-/// Why an item has no results, and what to do.
+/// The reason for which an item has no results, and the way to get them.
 fn no_results(state: JobState, item: usize, items: usize) -> String {
     if item >= items {
         return format!("this job has no item {item}; its {items} items are counted from 0");

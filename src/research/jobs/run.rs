@@ -63,7 +63,7 @@ impl Drop for Registered {
     }
 }
 
-/// How work on a job has ended.
+/// The end of the work on a job.
 enum Ended {
     /// All items are over. With an error, none of them has a result.
     Done(Option<String>),

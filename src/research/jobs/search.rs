@@ -1,4 +1,4 @@
-//! How the items of a job are searched: method, objective, bounds, and the candles that are kept from the search.
+//! The search of the items of a job: method, objective, bounds, and the candles that are kept from the search.
 
 use research::search::{Method, WalkForward};
 use research::{Objective, Settings};
@@ -16,7 +16,7 @@ const DEFAULT_EVALUATIONS: usize = 2_000;
 const DEFAULT_MIN_TRADES: usize = 30;
 pub(super) const DEFAULT_FORWARD: f64 = 0.25;
 
-/// How all items are searched.
+/// The search that all items have in common.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SearchRequest {
     pub(crate) method: Method,

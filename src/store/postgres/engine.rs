@@ -25,7 +25,7 @@ struct Extensions {
     has_timescale: bool,
 }
 
-/// How Citus distributes the tables.
+/// The distribution of the tables over the servers of Citus.
 #[derive(FromRow)]
 struct Distribution {
     /// The number of our two tables that Citus manages.

@@ -30,7 +30,7 @@ pub enum Expected {
 }
 pub use Expected::{Bare, Closed, Problem, Taken};
 
-/// How a proxy may differ. It may always answer with a 4xx if the service refuses or ends the request.
+/// The differences that a proxy may show. It may always answer with a 4xx if the service refuses or ends the request.
 enum Behind {
     AsAlways,
     /// The proxy repairs the request before it passes it on, and the service answers thus.
