@@ -8,7 +8,7 @@
 //! [`research`](mod@research) tests strategies; [`http`] serves them all; [`first_contact`] connects to the store and [`housekeeping`] keeps it
 //! ready; [`app`] assembles the service; [`shutdown`] and [`reload`] handle the signals to stop and to read keys again;
 //! [`webhook`] posts events;
-//! [`history`] writes series into files and reports their gaps; [`demo`] invents a market; [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
+//! [`history`] holds the commands that read files into the store, write series into files, report gaps, and correct or delete; [`demo`] invents a market; [`healthcheck`] asks a running service for its health and [`check`] reports the problems that a start would have;
 //! [`cli`] runs the commands. Imports point from the end of this list to its beginning.
 
 pub mod app;
