@@ -2,7 +2,7 @@
 //!
 //! In reading order: the crate [`candle`] defines candles; [`errors`] formats errors; [`clock`] gives the time;
 //! [`config`] reads flags and the environment; [`telemetry`] writes the log, counts and reports failures;
-//! [`deadline`] bounds the work on a post and [`detach_on_drop`] finishes work whose caller has gone; [`store`] keeps candles in Postgres or SQLite;
+//! [`deadline`] bounds the work on a post, [`detach_on_drop`] finishes work whose caller has gone, and [`places`] shares places between clients; [`store`] keeps candles in Postgres or SQLite;
 //! [`validation`] describes the errors of a request and [`schema`] its valid values; [`ingest`] stores batches and
 //! [`query`] reads pages; [`live`] streams what is new; [`maintain`] corrects and deletes, and [`retention`] deletes what is old;
 //! [`research`](mod@research) tests strategies; [`http`] serves them all; [`first_contact`] connects to the store and [`housekeeping`] keeps it
@@ -28,6 +28,7 @@ pub mod http;
 pub mod ingest;
 pub mod live;
 pub mod maintain;
+mod places;
 pub mod query;
 mod reload;
 pub mod research;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use live::Tail;
 use metrics::gauge;
-use tokio::sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{Notify, RwLock, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::{LiveError, event};
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::places::{NoPlace, Place, Places};
 use crate::store::{SeriesKey, SeriesVersion, Store, WrittenSeries};
 use crate::telemetry::metrics::{SERIES_WATCHED, STREAMS_ACTIVE, Shed};
 
@@ -29,11 +30,10 @@ pub(super) struct Hub {
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) stopping: CancellationToken,
-    places: Arc<Semaphore>,
+    /// The open streams, by the name of their key.
+    places: Places<Arc<str>>,
     max_streams: usize,
     max_streams_per_key: usize,
-    /// The number of streams of each key, by its name.
-    streams_of_keys: Mutex<HashMap<Arc<str>, usize>>,
     pub(super) catch_ups: Arc<Semaphore>,
     series: Mutex<HashMap<SeriesKey, Followed>>,
     /// The database's time up to which streams know the record of changes, in epoch milliseconds; `i64::MIN` before the
@@ -108,10 +108,9 @@ impl Hub {
             store,
             clock,
             stopping,
-            places: Arc::new(Semaphore::new(max_streams)),
+            places: Places::new(max_streams, max_streams_per_key),
             max_streams,
             max_streams_per_key,
-            streams_of_keys: Mutex::default(),
             catch_ups: Arc::new(Semaphore::new(MAX_CATCH_UPS)),
             series: Mutex::default(),
             record: AtomicI64::new(i64::MIN),
@@ -176,11 +175,13 @@ impl Hub {
         holder: &Arc<str>,
         keys: impl ExactSizeIterator<Item = &'k SeriesKey> + Clone,
     ) -> Result<Membership, LiveError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+        let place = self.places.take(Some(Arc::clone(holder))).map_err(|reason| {
             Shed::Streams.count(1);
-            LiveError::TooManyStreams(self.max_streams)
+            match reason {
+                NoPlace::All => LiveError::TooManyStreams(self.max_streams),
+                NoPlace::Share => LiveError::TooManyStreamsOfKey(self.max_streams_per_key),
+            }
         })?;
-        let share = self.take_share(holder)?;
         let joined = Instant::now();
         let number = self.streams.fetch_add(1, Ordering::Relaxed);
         let listener = Arc::new(Notify::new());
@@ -213,23 +214,7 @@ impl Hub {
         drop(all);
         gauge!(STREAMS_ACTIVE).increment(1);
         self.wake.notify_one();
-        Ok(Membership { hub: Arc::clone(self), number, listener, series, joined, _place: place, _share: share })
-    }
-
-    /// Counts a stream of a key until the result is dropped.
-    fn take_share(self: &Arc<Self>, holder: &Arc<str>) -> Result<Share, LiveError> {
-        let mut streams = self.streams_of_keys();
-        let count = streams.entry(Arc::clone(holder)).or_default();
-        if *count >= self.max_streams_per_key {
-            Shed::Streams.count(1);
-            return Err(LiveError::TooManyStreamsOfKey(self.max_streams_per_key));
-        }
-        *count += 1;
-        Ok(Share { hub: Arc::clone(self), holder: Arc::clone(holder) })
-    }
-
-    fn streams_of_keys(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
-        self.streams_of_keys.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Membership { hub: Arc::clone(self), number, listener, series, joined, _place: place })
     }
 
     fn leave(&self, number: u64, series: &[Arc<Series>]) {
@@ -261,27 +246,7 @@ pub(super) struct Membership {
     pub(super) series: Vec<Arc<Series>>,
     /// Only a look that began after this time holds everything that the client can know.
     pub(super) joined: Instant,
-    _place: OwnedSemaphorePermit,
-    _share: Share,
-}
-
-/// One of the streams that a key may have.
-#[derive(Debug)]
-struct Share {
-    hub: Arc<Hub>,
-    holder: Arc<str>,
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut streams = self.hub.streams_of_keys();
-        if let Some(count) = streams.get_mut(&self.holder) {
-            *count -= 1;
-            if *count == 0 {
-                streams.remove(&self.holder);
-            }
-        }
-    }
+    _place: Place<Arc<str>>,
 }
 
 impl Drop for Membership {

@@ -85,7 +85,7 @@ export type CandlesQuery = {
   timeframe: string;
   /** A shorter stored timeframe from which candles are built; minutes and hours have to be a multiple of it. */
   source?: string;
-  /** Where the days of built candles begin: `utc` (default), `ny17`, a zone such as `Europe/Athens`, an offset such as `+03:00`, or one of these with a time, such as `America/New_York@17:00`. Only with `source`. */
+  /** The start of the days of built candles: `utc` (default), `ny17`, a zone such as `Europe/Athens`, an offset such as `+03:00`, or one of these with a time, such as `America/New_York@17:00`. Only with `source`. */
   align?: string;
   /**
    * Weekday of the trading date with which weeks of built candles begin; `monday` if absent. Only with `source`.

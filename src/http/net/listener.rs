@@ -1,10 +1,8 @@
 //! Accepts connections: the address, TLS, and the limits on their number.
 
-use std::collections::HashMap;
 use std::future::Ready;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum_server::accept::Accept;
@@ -20,6 +18,7 @@ use crate::http::net::client_address::{Proxies, group};
 use crate::http::net::connection::{Connection, Deadlines, Watched};
 use crate::http::net::preface::RefuseHttp2;
 use crate::http::timeouts::IDLE_TIMEOUT;
+use crate::places::{NoPlace, Place, Places};
 use crate::telemetry::metrics::{CONNECTIONS, ConnectionsRefused};
 
 /// The maximum number of open connections.
@@ -87,18 +86,11 @@ pub(crate) async fn serve(
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionLimiter {
     listener: &'static str,
-    most: usize,
     proxies: Proxies,
     deadlines: Deadlines,
     stopping: CancellationToken,
-    open: Arc<Mutex<Open>>,
-}
-
-/// The number of open connections, in total and by the group of their address.
-#[derive(Debug, Default)]
-struct Open {
-    all: usize,
-    each: HashMap<IpAddr, usize>,
+    /// The open connections, by the group of their address.
+    open: Places<IpAddr>,
 }
 
 impl ConnectionLimiter {
@@ -106,25 +98,18 @@ impl ConnectionLimiter {
     /// Streams end once `stopping` is cancelled.
     pub(crate) fn new(listener: &'static str, most: usize, proxies: Proxies, stopping: CancellationToken) -> Self {
         gauge!(CONNECTIONS, "listener" => listener).set(0);
-        Self { listener, most, proxies, deadlines: Deadlines::DEFAULT, stopping, open: Arc::default() }
+        let open = Places::new(most, MAX_CONNECTIONS_PER_ADDRESS);
+        Self { listener, proxies, deadlines: Deadlines::DEFAULT, stopping, open }
     }
 
     fn admit(&self, peer: IpAddr) -> Result<ConnectionPermit, ConnectionsRefused> {
         let group = (!self.proxies.trusts(peer)).then(|| group(peer.to_canonical()));
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.all >= self.most {
-            return Err(ConnectionsRefused::All);
-        }
-        if let Some(group) = group {
-            let each = open.each.entry(group).or_default();
-            if *each >= MAX_CONNECTIONS_PER_ADDRESS {
-                return Err(ConnectionsRefused::Address);
-            }
-            *each += 1;
-        }
-        open.all += 1;
+        let place = self.open.take(group).map_err(|reason| match reason {
+            NoPlace::All => ConnectionsRefused::All,
+            NoPlace::Share => ConnectionsRefused::Address,
+        })?;
         gauge!(CONNECTIONS, "listener" => self.listener).increment(1);
-        Ok(ConnectionPermit { listener: self.listener, group, open: Arc::clone(&self.open) })
+        Ok(ConnectionPermit { listener: self.listener, _place: place })
     }
 }
 
@@ -149,22 +134,11 @@ impl<S> Accept<TcpStream, S> for ConnectionLimiter {
 /// A connection's place among the open ones, given back when it is dropped.
 pub(crate) struct ConnectionPermit {
     listener: &'static str,
-    group: Option<IpAddr>,
-    open: Arc<Mutex<Open>>,
+    _place: Place<IpAddr>,
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.all -= 1;
-        if let Some(group) = self.group
-            && let Some(each) = open.each.get_mut(&group)
-        {
-            *each -= 1;
-            if *each == 0 {
-                open.each.remove(&group);
-            }
-        }
         gauge!(CONNECTIONS, "listener" => self.listener).decrement(1);
     }
 }

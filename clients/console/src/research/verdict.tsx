@@ -43,7 +43,7 @@ function measuresOf({ deflated_sharpe: deflated, pbo, stability, walk_forward }:
       is(stability, (it) => it >= STABLE),
       'its neighbours do nearly as well',
       'the winner stands alone among its neighbours',
-      'The median objective one step beside the winner by its own; above 0.5 is acceptable',
+      'The median objective one step beside the winner, divided by its own; above 0.5 is acceptable',
     ),
     ...(walk_forward
       ? [
@@ -53,7 +53,7 @@ function measuresOf({ deflated_sharpe: deflated, pbo, stability, walk_forward }:
             is(efficiency, (it) => it >= STABLE),
             'much of the result is kept on new candles',
             'little of the result is kept on new candles',
-            'The objective on new candles by the one on the candles that were searched; above 0.5 is acceptable',
+            'The objective on new candles divided by the one on the candles that were searched; above 0.5 is acceptable',
           ),
         ]
       : []),
