@@ -41,13 +41,15 @@ failed() {
     esac
 }
 
-# Prints pg_dump's arguments for both tables and the record of changes, as the login's search path finds them, and for all partitions of the closed
-# candles, none of which pg_dump includes by itself. The names are quoted, so that pg_dump does not take them for patterns.
+# Prints pg_dump's arguments for both tables, the record of changes and the history of signals, as the login's search path finds
+# them, and for all partitions of the closed candles, none of which pg_dump includes by itself. The names are quoted, so that
+# pg_dump does not take them for patterns.
 tables_to_dump() {
     ask_postgres "set lock_timeout = '60s';
         select format('--table=%I.%I', nspname, relname)
         from pg_class c join pg_namespace n on n.oid = relnamespace
-        where c.oid in ('market_data_candles'::regclass, 'market_data_live_candles'::regclass, to_regclass('market_data_changes'))
+        where c.oid in ('market_data_candles'::regclass, 'market_data_live_candles'::regclass, to_regclass('market_data_changes'),
+                to_regclass('research_signals'))
             or c.oid in (select relid from pg_partition_tree('market_data_candles'))
         order by 1"
 }
@@ -71,7 +73,7 @@ dump_tables() {
     local listed tables errors
     listed=$(tables_to_dump) || die 'no backup was made: the tables of candlewick could not be found; psql said why above'
     mapfile -t tables <<<"$listed"
-    # Dumps both tables, closed and forming, from one snapshot. The rows name the table and not its partitions, so that a
+    # Dumps all of them from one snapshot. The rows name the table and not its partitions, so that a
     # restore can put them into other partitions. pg_dump fails if row-level security would hide rows from the login.
     errors=$(pg_dump --format=custom --encoding=UTF8 --no-password --lock-wait-timeout=60s --strict-names \
         --load-via-partition-root "${tables[@]}" --file="$1" 2>&1) ||
@@ -82,8 +84,8 @@ dump_tables() {
         die 'no backup was made: a partition of market_data_candles came or went meanwhile; start another one'
 }
 
-# Writes the rows of both tables, closed and forming, from one snapshot, as compressed COPY statements. It fails if row-level
-# security would hide rows from the login.
+# Writes the rows of both tables, of the record of changes and of the history of signals from one snapshot, as compressed COPY
+# statements. It fails if row-level security would hide rows from the login.
 copy_rows() {
     local errors
     errors=$({ psql -X -q -w -A -t -v ON_ERROR_STOP=1 <<'SQL' | gzip >"$1"; } 2>&1
@@ -110,6 +112,12 @@ select to_regclass('market_data_changes') is not null as has_changes \gset
 \if :has_changes
 \qecho COPY market_data_changes (id, at, actor, kind, symbol, timeframe, first, last, candles, reason, detail) FROM stdin;
 copy (select id, at, actor, kind, symbol, timeframe, first, last, candles, reason, detail from market_data_changes) to stdout;
+\qecho '\\.'
+\endif
+select to_regclass('research_signals') is not null as has_signals \gset
+\if :has_signals
+\qecho COPY research_signals (symbol, timeframe, candle, close, signal, score, votes, previous, follows, at) FROM stdin;
+copy (select symbol, timeframe, candle, close, signal, score, votes, previous, follows, at from research_signals) to stdout;
 \qecho '\\.'
 \endif
 commit;

@@ -110,13 +110,13 @@ starts_with() { cmp -s -n "$(printf %b "$2" | wc -c)" -- "$1" <(printf %b "$2");
 # shellcheck disable=SC2034  # restore.sh uses both
 readonly PG_DUMP=PGDMP GZIP='\0037\0213'
 
-# Prints the rows of a backup as COPY statements for our two tables and the record of changes, and nothing else that a dump may contain. The statements do
-# not name a schema, so that the rows go to the tables that the service sees. Each partition has its own statement. Fails unless
-# both tables are in the backup completely.
+# Prints the rows of a backup as COPY statements for our two tables, the record of changes and the history of signals, and nothing
+# else that a dump may contain. The statements do not name a schema, so that the rows go to the tables that the service sees. Each
+# partition has its own statement. Fails unless both tables are in the backup completely.
 dumped_rows() {
     if starts_with "$1" "$GZIP"; then gzip -dc -- "$1"; else pg_restore --data-only --file=- -- "$1"; fi | LC_ALL=C awk '
         inside { print; if ($0 == "\\.") inside = 0; next }
-        /^COPY [^ ]*market_data_(candles|live_candles|changes) \(/ {
+        /^COPY [^ ]*(market_data_(candles|live_candles|changes)|research_signals) \(/ {
             sub(/^COPY ([^ ]*[.])?/, "COPY ")
             print
             inside = 1

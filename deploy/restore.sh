@@ -38,6 +38,13 @@ do $$ begin
     if exists (select 1 from market_data_candles) or exists (select 1 from market_data_live_candles) then
         raise exception 'the tables are no longer empty';
     end if;
+    -- A release without a history of signals has no such table, and its backups have no such rows.
+    if to_regclass('research_signals') is not null then
+        lock table research_signals in share row exclusive mode;
+        if exists (select 1 from research_signals) then
+            raise exception 'the table research_signals holds signals already';
+        end if;
+    end if;
 end $$;
 SQL
     dumped_rows "$backup" || return

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use candle::{Symbol, Timeframe};
+use candlewick::store::{NewSignal, SeriesKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -106,7 +108,7 @@ pub async fn migrate(database: &Database) {
     service.stop().await.unwrap();
 }
 
-/// Every column of every row of both tables.
+/// Every column of every row of both tables and of the history of signals.
 pub async fn everything(database: &Database) -> Vec<String> {
     let columns = "symbol, timeframe, timestamp, open, high, low, close, volume";
     let mut rows = Vec::new();
@@ -119,7 +121,34 @@ pub async fn everything(database: &Database) -> Vec<String> {
             Database::Postgres(_) => database.rows(&format!("select r::text from {table} r order by 1")).await,
         });
     }
+    let signals = match database {
+        Database::Sqlite(_) => {
+            "select json_array(symbol, timeframe, candle, close, signal, score, votes, previous, at)
+             from research_signals order by 1"
+        }
+        Database::Postgres(_) => "select r::text from research_signals r order by 1",
+    };
+    rows.extend(database.rows(signals).await);
     rows
+}
+
+/// Stores a first signal and one that follows it, for each symbol that a format might not keep.
+pub async fn fill_signals(database: &Database) {
+    let store = database.store().await;
+    for symbol in SYMBOLS {
+        for (candle, signal) in [(NOW - 7200, "buy"), (NOW - 3600, "hold")] {
+            let signal = NewSignal {
+                key: SeriesKey { symbol: Symbol::parse(symbol).unwrap(), timeframe: Timeframe::H1 },
+                candle: candle * 1000,
+                close: "1.0860".to_owned(),
+                signal,
+                score: 0.1 + 0.2,
+                votes: json!([{"strategy": symbol}]).to_string(),
+            };
+            assert!(store.add_signal(signal).await.unwrap());
+        }
+    }
+    store.close().await;
 }
 
 /// Symbols that a format might not keep.
@@ -185,6 +214,7 @@ pub async fn travels(source: Database, target: Database) {
     app.ingest(&[candle(NOW - 3600)]).await;
     let years = (2005..2025).map(|year| with(candle(format!("{year}-01-01T00:00:00Z")), json!({"symbol": "AFTER"})));
     assert_eq!(app.ingest(&years.collect::<Vec<_>>()).await, (20, 0, 0));
+    fill_signals(&app.database).await;
     let expected_answers = answers(&app).await;
     let expected = everything(&app.database).await;
     let file = backups.make(&app.database.url());

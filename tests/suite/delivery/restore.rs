@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rstest_reuse::apply;
 
-use super::backups::{Backups, Group, empty_like, everything, fill, fill_much, migrate, travels};
+use super::backups::{Backups, Group, empty_like, everything, fill, fill_much, fill_signals, migrate, travels};
 use super::script;
 use crate::engine::{Engine, leave_out_on};
 use crate::harness::{Database, NOW, PgDatabase, TestApp, both_stores, candle, eventually, plain_server, run};
@@ -44,6 +44,27 @@ async fn a_restore_requires_an_empty_database(app: TestApp) {
     let (code, said) = backups.restore(&other.url(), &file);
     assert_eq!(code, 1);
     assert!(said.contains(reason), "{said}");
+}
+
+#[test]
+fn a_restore_adds_no_signals_to_others() {
+    run(async {
+        let app = TestApp::start(Database::postgres().await).await;
+        let Some(backups) = Backups::of(&app.database) else { return };
+        fill(&app).await;
+        fill_signals(&app.database).await;
+        let file = backups.make(&app.database.url());
+        let target = empty_like(&app.database).await;
+        fill_signals(&target).await;
+        let before = everything(&target).await;
+        let (code, said) = backups.restore(&target.url(), &file);
+        assert_eq!(code, 1, "{said}");
+        assert!(
+            said.contains("research_signals holds signals already") && said.contains("nothing was restored"),
+            "{said}"
+        );
+        assert_eq!(everything(&target).await, before);
+    });
 }
 
 #[apply(both_stores)]
