@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use candle::{Symbol, Timeframe};
+use candlewick::store::{RecordPlace, SeriesKey};
 use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ use crate::harness::{
     Answer, Database, Environment, KEY, NOW, PgDatabase, Service, StoreKind, TOKEN, TableLock, TestApp,
     both_store_kinds, candle, eventually, plain_server, run, send, with,
 };
+use crate::jobs::processes::execute;
 use crate::program::{Serving, folder};
 
 const HOUR: i64 = 3600;
@@ -47,6 +50,41 @@ async fn changes(service: &Service, query: &str) -> Value {
 /// The number of rows in the record, from the database.
 async fn recorded(database: &Database) -> usize {
     database.rows("select kind from market_data_changes").await.len()
+}
+
+#[apply(both_store_kinds)]
+fn the_record_is_followed_in_parts_without_a_gap(#[case] kind: StoreKind) {
+    run(async move {
+        let app = start(kind).await;
+        // Several entries a millisecond, of which the thousandth, where a part ends, is in the second half of one.
+        let insert = match kind {
+            StoreKind::Sqlite => {
+                "with recursive n(n) as (select 1 union all select n + 1 from n where n < 2500)
+                 insert into market_data_changes (at, actor, kind, symbol, timeframe, first, last, candles, reason, detail)
+                 select 1772625600000 + (6 + n) / 10, 'ops', 'correction', 'EURUSD', 'H1', n, n, 1, 'wrong', '{}' from n"
+            }
+            StoreKind::Postgres => {
+                "insert into market_data_changes (at, actor, kind, symbol, timeframe, first, last, candles, reason, detail)
+                 select timestamptz '2026-03-04 12:00Z' + (6 + n) * interval '0.1 milliseconds', 'ops', 'correction', 'EURUSD',
+                        'H1', to_timestamp(n / 1000.0), to_timestamp(n / 1000.0), 1, 'wrong', '{}'
+                 from generate_series(1, 2500) n"
+            }
+        };
+        execute(&app.database, insert).await;
+        let store = app.database.store().await;
+        let keys = [SeriesKey { symbol: Symbol::parse("EURUSD").unwrap(), timeframe: Timeframe::H1 }];
+        let (mut place, mut seen) = (RecordPlace { at: NOW * 1000 - 1, id: i64::MAX }, Vec::new());
+        loop {
+            let part = store.changes_since(place, &keys).await.unwrap();
+            seen.extend(part.changes.iter().map(|change| change.first));
+            match part.next {
+                Some(next) => place = next,
+                None => break,
+            }
+        }
+        assert_eq!(seen, (1..=2500).collect::<Vec<_>>());
+        store.close().await;
+    });
 }
 
 /// The parameters that select the hours from `first` to `last` hours ago.

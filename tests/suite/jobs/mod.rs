@@ -4,7 +4,7 @@ mod events;
 mod files;
 mod large;
 mod own_strategies;
-mod processes;
+pub mod processes;
 mod reports;
 mod routes;
 mod same_bytes;
@@ -23,7 +23,7 @@ const HOUR: i64 = 3600;
 const CANDLES: i64 = 900;
 
 /// Closed candles of EURUSD H1 whose price wanders.
-fn candles() -> Vec<Value> {
+pub fn candles() -> Vec<Value> {
     let mut state = 11_u64;
     let mut points = 10_800_i64;
     let price = |points: i64| format!("{}.{:04}", points / 10_000, points % 10_000);

@@ -12,7 +12,7 @@ use crate::harness::{
 use crate::program::{Serving, folder, output, program};
 use crate::proxy::Proxy;
 
-pub(super) async fn execute(database: &Database, sql: &str) {
+pub async fn execute(database: &Database, sql: &str) {
     match database {
         Database::Sqlite(_) => {
             SqliteConnection::connect(&database.url()).await.unwrap().execute(sql).await.unwrap();
@@ -21,7 +21,7 @@ pub(super) async fn execute(database: &Database, sql: &str) {
     }
 }
 
-async fn expire_leases(database: &Database) {
+pub async fn expire_leases(database: &Database) {
     let past = match database {
         Database::Sqlite(_) => "1",
         Database::Postgres(_) => "now() - interval '1 second'",
