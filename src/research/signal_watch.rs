@@ -1,5 +1,5 @@
 //! Keeps the history of the signals that `SIGNALS` names: computes a signal when a closed candle comes, and stores it if it is another
-//! one than before.
+//! one than before. A candle that is corrected while it is the newest one, or one of the last before it, is evaluated again.
 //!
 //! Every process with threads watches. The same candles give the same signal, and the store takes each change of it once.
 
@@ -81,10 +81,24 @@ struct Seen {
     timeframe: Option<Timeframe>,
     /// The newest closed candle that was looked at, in epoch milliseconds.
     newest: Option<i64>,
+    /// The newest closed candles at the last look, with their values.
+    tail: Option<String>,
+    change: Change,
     /// The timeframes that are stored, if one of them is chosen.
     stored: Vec<Timeframe>,
     /// The reason for which it has no signal, which is logged when it changes.
     error: Option<&'static str>,
+}
+
+/// What happened to candles whose signal is known.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    #[default]
+    None,
+    /// This look is the first that sees them changed. Columns that were read up to a second ago may lack the change.
+    Seen,
+    /// The look before saw it too, so that columns have it, and the signal may replace the one that was found before.
+    Settled,
 }
 
 /// The newest closed candles of symbols, in epoch milliseconds; `None` where it is not known.
@@ -151,19 +165,22 @@ impl SignalWatch {
         Ok(())
     }
 
-    /// The symbols whose newest closed candle was not looked at yet.
-    async fn newly_closed(&self) -> Result<Newest, StoreError> {
+    /// The symbols whose newest closed candle was not looked at yet, or whose newest candles were changed.
+    async fn newly_closed(&mut self) -> Result<Newest, StoreError> {
         let series = |(symbol, seen): (&Symbol, &Seen)| {
-            seen.timeframe.map(|timeframe| (SeriesKey { symbol: symbol.clone(), timeframe }, seen.newest))
+            seen.timeframe.map(|timeframe| SeriesKey { symbol: symbol.clone(), timeframe })
         };
-        let (keys, seen): (Vec<_>, Vec<_>) = self.symbols.iter().filter_map(series).unzip();
+        let keys: Vec<_> = self.symbols.iter().filter_map(series).collect();
         let mut found = Newest::new();
-        for (keys, seen) in keys.chunks(MAX_TAILS).zip(seen.chunks(MAX_TAILS)) {
+        for keys in keys.chunks(MAX_TAILS) {
             let tails = self.research.0.store.tails(keys).await?;
-            for ((key, seen), tail) in keys.iter().zip(seen).zip(tails) {
+            for (key, tail) in keys.iter().zip(tails) {
                 let closed = tail.candles.range(0..tail.candles.len()).filter(|candle| candle.closed);
-                let newest = closed.map(|candle| candle.time).last();
-                if newest.is_some() && newest != *seen {
+                let closed: Vec<_> = closed.map(|candle| (candle.time, candle.prices, candle.volume)).collect();
+                let newest = closed.last().map(|(time, ..)| *time);
+                let Some(seen) = self.symbols.get_mut(&key.symbol).filter(|_| newest.is_some()) else { continue };
+                seen.compare(format!("{closed:?}"));
+                if newest != seen.newest || seen.change == Change::Settled {
                     found.insert(key.symbol.clone(), newest);
                 }
             }
@@ -186,7 +203,7 @@ impl SignalWatch {
         Ok(())
     }
 
-    /// Stores a signal, if it is another one than before.
+    /// Stores a signal, if it is another one than before, or its candle was corrected and has another one since.
     async fn note(&mut self, signal: SymbolSignal, wanted: &Newest) -> Result<(), ResearchError> {
         let Some((symbol, seen)) = find(&mut self.symbols, &signal.symbol) else { return Ok(()) };
         let new = NewSignal {
@@ -197,21 +214,31 @@ impl SignalWatch {
             score: signal.score.0,
             votes: serde_json::to_string(&signal.votes).map_err(StoreError::internal)?,
         };
-        if self.research.0.store.add_signal(new).await? {
-            info!(
-                symbol = signal.symbol,
-                timeframe = signal.timeframe.name(),
-                signal = signal.signal,
-                "a signal was added to the history"
-            );
-        }
-        seen.error = None;
         // Candles that were read up to a second ago may lack the newest one. Then the next look computes it.
         let expected = wanted.get(&symbol).copied().flatten().filter(|_| seen.timeframe == Some(signal.timeframe));
-        if expected.is_none_or(|expected| signal.candle >= expected) {
+        let is_newest = expected.is_none_or(|expected| signal.candle >= expected);
+        let is_corrected = is_newest && seen.change == Change::Settled;
+        let store = &self.research.0.store;
+        let noted = if store.add_signal(new.clone()).await? {
+            Some("a signal was added to the history")
+        } else if is_corrected && store.correct_signal(new).await? {
+            Some("a signal of the history was replaced, because candles were corrected")
+        } else {
+            None
+        };
+        if let Some(noted) = noted {
+            info!(symbol = signal.symbol, timeframe = signal.timeframe.name(), signal = signal.signal, "{noted}");
+        }
+        seen.error = None;
+        if seen.newest != Some(signal.candle) || is_corrected {
+            seen.change = Change::None;
+        }
+        if is_newest {
             seen.newest = Some(signal.candle);
         }
-        seen.timeframe = Some(signal.timeframe);
+        if seen.timeframe != Some(signal.timeframe) {
+            (seen.timeframe, seen.tail) = (Some(signal.timeframe), None);
+        }
         Ok(())
     }
 
@@ -220,9 +247,23 @@ impl SignalWatch {
         let Some((symbol, seen)) = find(&mut self.symbols, symbol) else { return };
         // The next candle may be the one that was missing.
         (seen.timeframe, seen.newest) = (timeframe, wanted.get(&symbol).copied().flatten());
+        seen.change = Change::None;
         if seen.error.replace(code) != Some(code) {
             warn!(symbol = symbol.as_str(), code, "a symbol of SIGNALS has no signal");
         }
+    }
+}
+
+impl Seen {
+    /// Compares the newest closed candles with those of the look before.
+    fn compare(&mut self, tail: String) {
+        let is_same = self.tail.as_ref().is_none_or(|before| *before == tail);
+        self.change = match self.change {
+            _ if !is_same => Change::Seen,
+            Change::Seen => Change::Settled,
+            change => change,
+        };
+        self.tail = Some(tail);
     }
 }
 

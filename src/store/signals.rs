@@ -1,5 +1,5 @@
-//! The history of the signals that are watched, in the table `research_signals`. A row is added when the signal of a series changes,
-//! and stays as it is.
+//! The history of the signals that are watched, in the table `research_signals`. A row is added when the signal of a series changes.
+//! It stays as it is, unless the candle is corrected that it is about while no later row follows it.
 
 use super::{Database, SeriesKey, Store, StoreError, either};
 use candle::{Symbol, Timeframe};
@@ -38,9 +38,9 @@ pub struct StoredSignal {
     pub score: f64,
     /// The votes: a JSON array.
     pub votes: String,
-    /// The signal before; `None` for the first of a series.
+    /// The signal before, or the one that it was before its candle was corrected; `None` for the first of a series.
     pub previous: Option<String>,
-    /// The time at which it was stored, in epoch milliseconds.
+    /// The time at which it was stored or corrected, in epoch milliseconds.
     pub at: i64,
 }
 
@@ -78,6 +78,15 @@ impl Store {
     /// When the database cannot be written.
     pub async fn add_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
         self.measured("add_signal", async { either!(self, store => store.add_signal(signal).await) }).await
+    }
+
+    /// Replaces the newest signal of a series in the history, and returns true, if it is about the same candle and is another signal.
+    /// The one that it was becomes the signal before. Of two processes that find the same, one succeeds.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn correct_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        self.measured("correct_signal", async { either!(self, store => store.correct_signal(signal).await) }).await
     }
 
     /// Signals of the history, ascending by their places.

@@ -126,7 +126,8 @@ pub(super) fn of_feed(reported: &ReportedFeed, stale_after_seconds: u64, now: Ti
     }
 }
 
-/// An event about a signal that followed another one. Every process makes the same one of it.
+/// An event about a signal that followed another one. Every process makes the same one of it. Its time tells a corrected one from the
+/// one that it was.
 pub(super) fn of_signal(changed: &StoredSignal) -> OutboxEvent {
     let data = SignalData {
         symbol: &changed.symbol,
@@ -137,7 +138,8 @@ pub(super) fn of_signal(changed: &StoredSignal) -> OutboxEvent {
         previous: changed.previous.as_deref(),
         score: Number(changed.score),
     };
-    let identity = [changed.symbol.clone(), changed.timeframe.clone(), changed.candle.to_string()];
+    let (candle, at) = (changed.candle.to_string(), changed.at.to_string());
+    let identity = [changed.symbol.clone(), changed.timeframe.clone(), candle, at];
     event(SIGNAL_CHANGED, changed.at, &data, &identity)
 }
 

@@ -88,6 +88,46 @@ fn each_change_of_a_watched_signal_is_kept(#[case] kind: StoreKind) {
 }
 
 #[apply(both_store_kinds)]
+fn a_corrected_candle_is_evaluated_again(#[case] kind: StoreKind) {
+    run(async move {
+        let watching = |environment: Environment| {
+            let signals = "symbols=EURUSD&timeframe=D1&strategies=sma-cross";
+            environment.with("SIGNALS", signals).with("MAINTENANCE_KEY", "ops:maintenance-key-for-tests")
+        };
+        let app = TestApp::start_with(kind.database().await, watching).await;
+        let entries = async || history(&app, "").await.as_array().unwrap().clone();
+        let signals = async || {
+            let signals = entries().await.into_iter();
+            signals
+                .map(|entry| format!("{} {}", entry["candle"], entry["signal"].as_str().unwrap()))
+                .collect::<Vec<_>>()
+        };
+        let correct = async |candle: Value| {
+            let body = json!({"reason": "a wrong digit", "candles": [candle]}).to_string();
+            let request = app.request(Method::POST, "/api/v1/corrections").bearer_auth("maintenance-key-for-tests");
+            assert_eq!(send(request.body(body)).await.status, 200);
+        };
+        app.ingest(&falling_days()).await;
+        let first = format!("{} sell", opened(NEWEST));
+        eventually(async || signals().await == [&*first]).await;
+        app.ingest(&[day(NEWEST - 1, 30_000, json!({}))]).await;
+        let [sell, buy] = ["sell", "buy"].map(|signal| format!("{} {signal}", opened(NEWEST - 1)));
+        eventually(async || signals().await == [&*first, &*buy]).await;
+        let before = entries().await;
+
+        correct(day(NEWEST - 1, 5_000, json!({}))).await;
+        eventually(async || signals().await == [&*first, &*sell]).await;
+        let corrected = entries().await;
+        assert_eq!(corrected[0], before[0]);
+        assert_eq!(corrected[1]["close"].to_string(), "0.5003");
+        assert!(corrected[1]["at"].as_i64() > before[1]["at"].as_i64(), "{corrected:?}");
+        assert_eq!(corrected[1]["votes"][0]["order"], Value::Null);
+        correct(day(NEWEST - 1, 30_000, json!({}))).await;
+        eventually(async || signals().await == [&*first, &*buy]).await;
+    });
+}
+
+#[apply(both_store_kinds)]
 fn a_timeframe_is_chosen_for_each_symbol_if_none_is_named(#[case] kind: StoreKind) {
     run(async move {
         let database = kind.database().await;
@@ -136,6 +176,25 @@ fn of_processes_that_find_the_next_signal_at_once_one_stores_it(#[case] kind: St
         assert!(!store.add_signal(signal("EURUSD", 500_000, "buy")).await.unwrap());
         assert!(!store.add_signal(signal("EURUSD", 9_000_000, "hold")).await.unwrap());
         assert!(store.add_signal(signal("GBPUSD", 9_000_000, "hold")).await.unwrap());
+        // The newest one alone is replaced, by another signal at the same candle.
+        let candles = match kind {
+            StoreKind::Sqlite => {
+                "select cast(candle as text) from research_signals where symbol = 'EURUSD' order by candle"
+            }
+            StoreKind::Postgres => {
+                "select (extract(epoch from candle) * 1000)::bigint::text from research_signals where symbol = 'EURUSD' order by candle"
+            }
+        };
+        let candles: Vec<i64> = database.rows(candles).await.iter().map(|candle| candle.parse().unwrap()).collect();
+        let (second, newest) = (candles[1], candles[2]);
+        let correcting = (0..20).map(|_| store.correct_signal(signal("EURUSD", newest, "buy")));
+        let corrected = futures_util::future::join_all(correcting).await;
+        assert_eq!(corrected.into_iter().filter(|corrected| *corrected.as_ref().unwrap()).count(), 1);
+        for candle in [second, newest + 1, newest] {
+            assert!(!store.correct_signal(signal("EURUSD", candle, "buy")).await.unwrap());
+        }
+        let rows = "select signal || ' ' || coalesce(previous, '') from research_signals where symbol = 'EURUSD' order by candle";
+        assert_eq!(database.rows(rows).await, ["buy ", "sell buy", "buy hold"]);
     });
 }
 

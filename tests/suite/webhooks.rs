@@ -379,12 +379,21 @@ fn a_signal_that_changes_is_told_once(#[case] kind: StoreKind) {
         let expected = json!({"symbol": "EURUSD", "timeframe": "D1", "candle": candle, "close": changed["close"],
                               "signal": "buy", "previous": "sell", "score": 1});
         assert_eq!(changed, expected);
+        // A correction takes it back.
+        let body = json!({"reason": "a wrong digit", "candles": [day(2, 3_000)]}).to_string();
+        let request = second.request(Method::POST, "/api/v1/corrections").bearer_auth(MAINTENANCE);
+        assert_eq!(send(request.body(body)).await.status, 200);
+        eventually(async || receiver.of("signal.changed").len() == 2).await;
+        let changed = receiver.of("signal.changed").remove(1);
+        let expected =
+            with(expected, json!({"close": changed["close"], "signal": "sell", "previous": "buy", "score": -1}));
+        assert_eq!((changed["close"].to_string(), changed), ("0.3003".to_owned(), expected));
         for mut service in [app.service, second] {
             service.stop().await.unwrap();
         }
-        assert_eq!(app.database.rows("select signal from research_signals order by candle").await, ["sell", "buy"]);
+        assert_eq!(app.database.rows("select signal from research_signals order by candle").await, ["sell", "sell"]);
         let events = "select kind from webhook_events where kind = 'signal.changed'";
-        assert_eq!(app.database.rows(events).await, ["signal.changed"]);
+        assert_eq!(app.database.rows(events).await, ["signal.changed"; 2]);
     });
 }
 

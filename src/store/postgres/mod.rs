@@ -456,6 +456,10 @@ impl Postgres {
         signals::add(&self.0.runner, signal).await
     }
 
+    pub(super) async fn correct_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        signals::correct(&self.0.runner, signal).await
+    }
+
     pub(super) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
         signals::read(&self.0.runner, selection).await
     }

@@ -23,6 +23,12 @@ const ADD: &str = "
     where not exists (select from newest where candle >= $3 or signal = $5)
     on conflict do nothing";
 
+/// In the last row, `previous` becomes the signal that it was, which is what readers have seen.
+const CORRECT: &str = "
+    update research_signals set close = $4, signal = $5, score = $6, votes = $7, previous = signal, at = now()
+    where symbol = $1 and timeframe = $2 and candle = $3 and signal <> $5
+        and not exists (select from research_signals r where r.symbol = $1 and r.timeframe = $2 and r.candle > $3)";
+
 const COLUMNS: &str = "symbol::text, timeframe::text, candle, close, signal, score, votes, previous, at";
 
 static READ: LazyLock<String> = LazyLock::new(|| {
@@ -42,14 +48,23 @@ static CHANGED: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(super) async fn add(runner: &Runner, signal: NewSignal) -> Result<bool, StoreError> {
-    let insert = move |pool: Pool| async move {
+    write(runner, ADD, signal).await
+}
+
+pub(super) async fn correct(runner: &Runner, signal: NewSignal) -> Result<bool, StoreError> {
+    write(runner, CORRECT, signal).await
+}
+
+/// Runs a statement that writes a row at most, and returns true if it did.
+async fn write(runner: &Runner, statement: &'static str, signal: NewSignal) -> Result<bool, StoreError> {
+    let write = move |pool: Pool| async move {
         write_with!(pool, Purpose::Write { by: None }, |connection| {
-            let query = sqlx::query(ADD).bind(signal.key.symbol.as_str()).bind(signal.key.timeframe.name());
+            let query = sqlx::query(statement).bind(signal.key.symbol.as_str()).bind(signal.key.timeframe.name());
             let query = query.bind(at(signal.candle)).bind(&signal.close).bind(signal.signal).bind(signal.score);
             query.bind(&signal.votes).execute(connection)
         })
     };
-    Ok(runner.write(insert).await?.rows_affected() == 1)
+    Ok(runner.write(write).await?.rows_affected() == 1)
 }
 
 pub(super) async fn read(runner: &Runner, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {

@@ -546,6 +546,10 @@ impl Sqlite {
         self.write(move |connection| signals::add(connection, &signal)).await
     }
 
+    pub(super) async fn correct_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        self.write(move |connection| signals::correct(connection, &signal)).await
+    }
+
     pub(super) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
         self.list(move |connection| signals::read(connection, &selection)).await
     }

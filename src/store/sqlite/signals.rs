@@ -14,6 +14,13 @@ const ADD: &str = "
     select ?1, ?2, ?3, ?4, ?5, ?6, ?7, (select signal from newest)
     where not exists (select 1 from newest where candle >= ?3 or signal = ?5)";
 
+/// In the last row, `previous` becomes the signal that it was, which is what readers have seen.
+const CORRECT: &str = "
+    update research_signals
+    set close = ?4, signal = ?5, score = ?6, votes = ?7, previous = signal, at = cast(unixepoch('subsec') * 1000 as integer)
+    where symbol = ?1 and timeframe = ?2 and candle = ?3 and signal <> ?5
+        and not exists (select 1 from research_signals r where r.symbol = ?1 and r.timeframe = ?2 and r.candle > ?3)";
+
 const COLUMNS: &str = "symbol, timeframe, candle, close, signal, score, votes, previous, at";
 
 static READ: LazyLock<String> = LazyLock::new(|| {
@@ -33,9 +40,18 @@ static CHANGED: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(super) fn add(connection: &Connection, signal: &NewSignal) -> rusqlite::Result<bool> {
+    write(connection, ADD, signal)
+}
+
+pub(super) fn correct(connection: &Connection, signal: &NewSignal) -> rusqlite::Result<bool> {
+    write(connection, CORRECT, signal)
+}
+
+/// Runs a statement that writes a row at most, and returns true if it did.
+fn write(connection: &Connection, statement: &str, signal: &NewSignal) -> rusqlite::Result<bool> {
     let NewSignal { key, candle, close, signal, score, votes } = signal;
     let values = params![key.symbol.as_str(), key.timeframe.name(), candle, close, signal, score, votes];
-    Ok(connection.prepare_cached(ADD)?.execute(values)? == 1)
+    Ok(connection.prepare_cached(statement)?.execute(values)? == 1)
 }
 
 pub(super) fn read(connection: &Connection, selection: &SignalsSelection) -> rusqlite::Result<Vec<StoredSignal>> {
