@@ -1,14 +1,17 @@
 //! Research over HTTP: strategies, backtests and signals of today.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Database, Environment, KEY, NOW, RESEARCH_KEY, Service, StoreKind, TOKEN, TestApp, both_store_kinds,
-    both_stores, candle, eventually, run, send, with,
+    Answer, Database, Environment, KEY, NOW, PgDatabase, RESEARCH_KEY, Service, StoreKind, TOKEN, TestApp,
+    both_store_kinds, both_stores, candle, eventually, plain_server, run, send, with,
 };
 use crate::program::{folder, output, program};
+use crate::proxy::{Link, Proxy};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
@@ -218,6 +221,32 @@ async fn a_backtest_that_cannot_be_run_is_refused_with_everything_that_is_wrong(
     // On a busy machine the time for reading is over before the count is known.
     let detail = long.problem(413, "use_a_job");
     assert!(detail.contains("200000") || detail.contains("Reading the candles takes longer"), "{long:?}");
+}
+
+#[test]
+fn a_backtest_whose_candles_take_too_long_to_read_is_one_for_a_job() {
+    run(async {
+        let database = PgDatabase::create(&plain_server()).await;
+        let mut proxy = Proxy::to(&database).await;
+        proxy.up().await;
+        let service = Service::start(&Environment::new(&proxy.url(&database))).await;
+        let database = Database::Postgres(database);
+        database.fill_minutes(1_500_000_000, 60_000).await;
+        // A page of 10,000 candles comes in many pieces. Each page is here before the store gives up, and all of them are not.
+        proxy.set(Link::Delayed(Duration::from_millis(50)));
+        let slow = post(&service, BACKTESTS, &cross(json!({"timeframe": "M1"}))).await;
+        let detail = slow.problem(413, "use_a_job");
+        assert!(detail.contains("Reading the candles takes longer than the 5 s"), "{detail}");
+        proxy.set(Link::Open);
+        let fast = post(
+            &service,
+            BACKTESTS,
+            &cross(json!({"timeframe": "M1", "from": 1_500_000_000_000_i64,
+                                                           "to": 1_500_060_000_000_i64})),
+        )
+        .await;
+        assert_eq!(fast.status, 200, "{fast:?}");
+    });
 }
 
 #[apply(both_store_kinds)]
