@@ -98,18 +98,14 @@ impl Market {
 impl Prices {
     /// `None` if rounding changes no price.
     fn rounded(bars: &Bars, ticks: Steps) -> Option<Self> {
+        // Compared before anything is copied, because copies of all prices take two thirds of the memory of the bars.
+        let is_same = |prices: &[f64]| prices.iter().copied().eq(prices.iter().map(|&price| ticks.nearest(price)));
+        if [bars.open(), bars.high(), bars.low(), bars.close()].into_iter().all(is_same) {
+            return None;
+        }
         let round = |prices: &[f64]| prices.iter().map(|&price| ticks.nearest(price)).collect::<Vec<_>>();
-        let rounded = Self {
-            open: round(bars.open()),
-            high: round(bars.high()),
-            low: round(bars.low()),
-            close: round(bars.close()),
-        };
-        let is_same = rounded.open == bars.open()
-            && rounded.high == bars.high()
-            && rounded.low == bars.low()
-            && rounded.close == bars.close();
-        (!is_same).then_some(rounded)
+        let (open, high) = (round(bars.open()), round(bars.high()));
+        Some(Self { open, high, low: round(bars.low()), close: round(bars.close()) })
     }
 }
 
