@@ -63,6 +63,9 @@ impl Drop for Registered {
     }
 }
 
+/// Gets the evaluations made and planned, and the best point so far.
+type Report<'r> = dyn FnMut(u64, u64, Option<BestPoint>) + 'r;
+
 /// The end of the work on a job.
 enum Ended {
     /// All items are over. With an error, none of them has a result.
@@ -253,7 +256,12 @@ impl Run {
         let pin =
             compressed(pin.as_bytes()).map_err(|error| self.fault(&error, "the pin of an item cannot be packed"))?;
         self.write(Write::BeginItem { item: place(number), summary: pin }).await?;
-        self.search(run).await
+        let jobs = self.jobs.clone();
+        let search = move |stop: &StopFlag, report: &mut Report<'_>| match jobs.0.research.threads().searches() {
+            Some(pool) => run.run(pool, &jobs.0.cache, stop, report),
+            None => Outcome::Cancelled,
+        };
+        self.search(search).await
     }
 
     /// The candles of an item. Waits for a store that does not answer.
@@ -307,19 +315,18 @@ impl Run {
         Stop::Fault
     }
 
-    /// Runs a search on a thread of its own, whose evaluations run on those of the pool.
-    async fn search(&mut self, run: ItemRun) -> Result<Outcome, Stop> {
+    /// Runs a search on a thread of its own, whose evaluations run on those of the pool. A panic ends the search alone.
+    async fn search(
+        &mut self,
+        search: impl FnOnce(&StopFlag, &mut Report<'_>) -> Outcome + Send + 'static,
+    ) -> Result<Outcome, Stop> {
         let flag = Arc::new(StopFlag::default());
         let (reports, mut reported) = watch::channel(None);
         let (done, mut result) = oneshot::channel();
-        let (jobs, stop_flag) = (self.jobs.clone(), Arc::clone(&flag));
+        let stop_flag = Arc::clone(&flag);
         let started = crate::research::Threads::spawn("search-item", move || {
             let mut report = |done, total, best| _ = reports.send(Some((done, total, best)));
-            let outcome = match jobs.0.research.threads().searches() {
-                Some(pool) => run.run(pool, &jobs.0.cache, &stop_flag, &mut report),
-                None => Outcome::Cancelled,
-            };
-            let _ = done.send(outcome);
+            let _ = done.send(search(&stop_flag, &mut report));
         });
         if let Err(error) = started {
             return Ok(Outcome::Failed(format!("The system started no thread for the search: {error}.")));
@@ -501,6 +508,65 @@ fn count_end(state: JobState) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::config::{DatabaseConfig, JobsConfig, ResearchConfig};
+    use crate::research::Research;
+    use crate::store::Store;
+
+    /// Jobs that work with two threads on a store that is never asked.
+    fn jobs() -> Jobs {
+        let store = Store::open(&DatabaseConfig::new("sqlite://nowhere/at/all")).unwrap();
+        let config = ResearchConfig { threads: 2, memory_bytes: 1 << 20, strategies_dir: None, signals: None };
+        let research = Research::start(&config, store.clone(), Clock::system()).unwrap();
+        let hour = Duration::from_hours(1);
+        let config =
+            JobsConfig { at_once: 2, max_evaluations: 10, max_queued: 1, max_item_time: hour, retention: hour };
+        Jobs::new(store, research, config, tokio_util::sync::CancellationToken::new())
+    }
+
+    fn run(jobs: &Jobs, job: &str) -> (Run, watch::Sender<Option<Stop>>) {
+        let (stopping, stop) = watch::channel(None);
+        let run = Run {
+            jobs: jobs.clone(),
+            lease: Lease { job: job.to_owned(), token: "token".to_owned() },
+            tracker: Tracker::resumed(Progress::default()),
+            published: watch::channel(Arc::default()).0,
+            stop,
+        };
+        (run, stopping)
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_search_fails_its_item_alone() {
+        let jobs = jobs();
+        let pool = jobs.0.research.threads();
+        let ((mut broken, _broken), (mut other, _other)) = (run(&jobs, "broken"), run(&jobs, "other"));
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (of_broken, of_other) = (pool.clone(), pool.clone());
+        // On the threads of the pool, as an evaluation is, while another search uses them.
+        let breaks = move |_: &StopFlag, _: &mut Report<'_>| {
+            of_broken.searches().unwrap().install(|| assert!(std::env::args().count() == 0, "it breaks"));
+            Outcome::Cancelled
+        };
+        let goes_on = move |_: &StopFlag, _: &mut Report<'_>| {
+            of_other.searches().unwrap().install(move || released.recv().unwrap());
+            Outcome::Failed("It went on.".to_owned())
+        };
+        let broken = async {
+            let outcome = broken.search(breaks).await;
+            release.send(()).unwrap();
+            outcome
+        };
+        let (broken, other) = tokio::join!(broken, other.search(goes_on));
+        let failed = |outcome| match outcome {
+            Ok(Outcome::Failed(sentence)) => sentence,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(failed(broken), "The search broke off, which is a fault of the service; its log says more.");
+        assert_eq!(failed(other), "It went on.");
+        // Each thread of the pool answers.
+        assert_eq!(pool.searches().unwrap().broadcast(|thread| thread.index()), [0, 1]);
+    }
 
     #[test]
     fn a_job_waits_only_for_a_store_that_may_answer_later() {
