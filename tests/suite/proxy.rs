@@ -137,7 +137,7 @@ impl Proxy {
         self.controls.cuts.subscribe().wait_for(|cuts| *cuts >= enough).await.unwrap();
     }
 
-    pub fn cuts_so_far(&self) -> usize {
+    fn cuts_so_far(&self) -> usize {
         *self.controls.cuts.borrow()
     }
 }

@@ -12,6 +12,7 @@ use crate::harness::TableLock;
 #[test]
 fn the_table_is_locked() {
     on_postgres("table locked", async |scenario, _| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             let lock = TableLock::take(scenario.postgres()).await;
@@ -25,6 +26,7 @@ fn the_table_is_locked() {
 #[test]
 fn no_connection_is_left() {
     on_postgres("max_connections used up", async |scenario, server| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             let mut watch = server.connect().await;
@@ -47,6 +49,7 @@ fn no_connection_is_left() {
 #[test]
 fn the_disk_of_the_server_is_full() {
     on_a_small_disk("server's disk full", async |scenario, server, disk| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             disk.fill();

@@ -12,6 +12,7 @@ use crate::proxy::Link;
 #[test]
 fn everything_at_once() {
     on_a_link("several at once", ENOUGH, async |scenario, server, proxy| {
+        scenario.start_jobs().await;
         scenario.broken = Broken::Anything;
         for _ in 0..rounds(1, 8) {
             scenario.random_point().await;

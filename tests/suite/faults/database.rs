@@ -9,6 +9,7 @@ use super::scenario::{on_a_pair, on_postgres};
 #[test]
 fn the_server_crashes_and_is_started_again() {
     on_postgres("server stopped (immediate)", async |scenario, server| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(1, 4) {
             scenario.random_point().await;
             server.stop("immediate");
@@ -22,6 +23,7 @@ fn the_server_crashes_and_is_started_again() {
 #[test]
 fn the_server_restarts() {
     on_postgres("server restarted (fast)", async |scenario, server| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(2, 10) {
             scenario.random_point().await;
             server.stop("fast");
@@ -34,6 +36,7 @@ fn the_server_restarts() {
 #[test]
 fn a_session_of_the_server_is_killed() {
     on_postgres("one backend killed", async |scenario, server| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(2, 10) {
             scenario.random_point().await;
             // The server ends all other sessions too, and recovers.
@@ -47,6 +50,7 @@ fn a_session_of_the_server_is_killed() {
 #[test]
 fn the_server_ends_every_session() {
     on_postgres("all backends terminated", async |scenario, server| {
+        scenario.start_jobs().await;
         let mut watch = server.connect().await;
         for _ in 0..rounds(3, 30) {
             scenario.random_point().await;
@@ -59,6 +63,7 @@ fn the_server_ends_every_session() {
 #[test]
 fn the_server_freezes() {
     on_postgres("server frozen (SIGSTOP)", async |scenario, server| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(1, 3) {
             scenario.random_point().await;
             let frozen = server.freeze().await;
@@ -72,6 +77,7 @@ fn the_server_freezes() {
 #[test]
 fn a_standby_takes_over() {
     on_a_pair("primary lost, standby promoted", async |scenario, primary, standby, proxy| {
+        scenario.start_jobs().await;
         scenario.random_point().await;
         primary.stop("immediate");
         scenario.lasts(200..1000, 3000).await;

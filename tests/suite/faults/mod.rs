@@ -2,7 +2,7 @@
 //! single machine can arrange, and the database shows afterwards whether the service kept its guarantees.
 //!
 //! A test is a [`scenario`]: [`load`] posts [`batch`]es and records every answer, the test causes a fault and ends it,
-//! and the [`oracle`] compares the answers with the stored rows.
+//! and the [`oracle`] compares the answers with the stored rows. Most scenarios also start [`jobs`] of research.
 //!
 //! `CANDLEWICK_FAULTS=full` makes every scenario run longer and cause more faults. `CANDLEWICK_FAULTS_SEED` repeats a
 //! run's choices, though not the machine's timing.
@@ -10,6 +10,7 @@
 mod batch;
 pub mod database_server;
 mod disconnects;
+mod jobs;
 mod live;
 mod load;
 mod oracle;

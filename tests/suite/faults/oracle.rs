@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::batch::Batch;
+use super::jobs::is_of_jobs;
 use super::load::{Answer, Attempt, DEADLINE, client, post};
 use super::report::Figures;
 use crate::harness::{Database, eventually};
@@ -39,7 +40,7 @@ struct Known {
 pub struct Complaints(Vec<String>);
 
 impl Complaints {
-    fn add(&mut self, complaint: String) {
+    pub(super) fn add(&mut self, complaint: String) {
         self.0.push(complaint);
     }
 
@@ -136,9 +137,10 @@ fn longest_gap(attempts: &[Attempt]) -> Duration {
     ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
+/// The candles of the load.
 fn by_symbol(rows: Vec<String>) -> BTreeMap<String, Vec<String>> {
     let mut symbols: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in rows {
+    for row in rows.into_iter().filter(|row| !is_of_jobs(row)) {
         let symbol = row.split(' ').next().unwrap_or_default();
         symbols.entry(symbol.to_owned()).or_default().push(row);
     }

@@ -22,12 +22,15 @@ pub struct Figures {
     pub partial: usize,
     pub wrong: usize,
     pub phantom: usize,
+    pub jobs: usize,
+    /// The attempts at jobs beyond the first of each.
+    pub jobs_begun_again: usize,
     pub longest_gap: Duration,
     pub heals: Vec<Duration>,
     pub longest_request: Duration,
 }
 
-const HEADINGS: [&str; 15] = [
+const HEADINGS: [&str; 17] = [
     "scenario",
     "faults",
     "requests",
@@ -39,6 +42,8 @@ const HEADINGS: [&str; 15] = [
     "partial",
     "wrong",
     "phantom",
+    "jobs",
+    "jobs begun again",
     "longest gap",
     "healed in (median)",
     "healed in (longest)",
@@ -63,6 +68,8 @@ impl Figures {
         let counts = [self.faults, self.requests, self.acknowledged, self.refused, self.unknown];
         values.extend(counts.iter().map(ToString::to_string));
         let counts = [self.stored_all_the_same, self.lost, self.partial, self.wrong, self.phantom];
+        values.extend(counts.iter().map(ToString::to_string));
+        let counts = [self.jobs, self.jobs_begun_again];
         values.extend(counts.iter().map(ToString::to_string));
         values.extend([self.longest_gap, self.median_heal(), self.slowest_heal(), self.longest_request].map(seconds));
         let told: Vec<String> =

@@ -11,12 +11,13 @@ use tokio::time::{sleep, timeout};
 use super::batch::Batch;
 use super::database_server::DatabaseServer;
 use super::disconnects::come_and_leave;
+use super::jobs::JobLoad;
 use super::load::{Answer, Load, client, post};
 use super::oracle::{Broken, judge};
 use super::report::{Figures, left_out};
 use super::small_disk::SmallDisk;
 use super::{Random, full};
-use crate::harness::{Database, KEY, PgDatabase, TOKEN, run_within};
+use crate::harness::{Database, KEY, PgDatabase, RESEARCH_KEY, TOKEN, run_within};
 use crate::pgbouncer::PgBouncer;
 use crate::program::{Serving, folder};
 use crate::proxy::Proxy;
@@ -28,9 +29,9 @@ const HEALS_AT_ALL: Duration = Duration::from_secs(10);
 
 /// Fewer connections than the load uses at once, so that requests wait for one.
 pub const FEW: &str = "4";
-/// As many connections as the load uses at once, because an unanswered statement holds one for longer than a recovery
+/// As many connections as the load and the jobs use at once, because an unanswered statement holds one for longer than a recovery
 /// may take.
-pub const ENOUGH: &str = "12";
+pub const ENOUGH: &str = "18";
 
 pub struct Scenario {
     pub random: Random,
@@ -38,6 +39,7 @@ pub struct Scenario {
     pub figures: Figures,
     /// The possible effects of a broken connection in this scenario.
     pub broken: Broken,
+    jobs: Option<JobLoad>,
     service: Option<Serving>,
     service_folder: TempDir,
     /// The address of the database for the service.
@@ -151,7 +153,7 @@ async fn postgres(name: &str, place: &Path) -> Option<(DatabaseServer, PgDatabas
 
 /// The time after which a scenario counts as hanging.
 fn limit() -> Duration {
-    Duration::from_secs(if full() { 300 } else { 120 })
+    Duration::from_secs(if full() { 300 } else { 180 })
 }
 
 impl Scenario {
@@ -168,6 +170,7 @@ impl Scenario {
             load,
             figures,
             broken: Broken::Never,
+            jobs: None,
             service,
             service_folder,
             service_url,
@@ -179,6 +182,17 @@ impl Scenario {
     pub fn postgres(&self) -> &PgDatabase {
         let Database::Postgres(database) = &self.database else { panic!("the scenario is not on PostgreSQL") };
         database
+    }
+
+    /// Has the service work on jobs from now on. Returns once it has ended one that no fault has disturbed.
+    pub async fn start_jobs(&mut self) {
+        self.jobs = Some(JobLoad::start(&self.load.log.url, &self.database).await);
+    }
+
+    /// True if a candle of a batch is stored.
+    pub async fn has_stored(&self, batch: Batch) -> bool {
+        let rows = format!("select symbol from market_data_candles where symbol = '{}' limit 1", batch.symbol());
+        !self.database.rows(&rows).await.is_empty()
     }
 
     /// The database is on this server from now on.
@@ -244,12 +258,21 @@ impl Scenario {
     }
 
     async fn end(&mut self) {
+        let jobs = match self.jobs.take() {
+            Some(jobs) => Some(jobs.stop().await),
+            None => None,
+        };
         let attempts = self.load.stop().await;
         let service = self.service.as_ref().expect("it runs");
-        let complaints = judge(attempts, &self.database, &service.url, self.broken, &mut self.figures).await;
+        let mut complaints = judge(attempts, &self.database, &service.url, self.broken, &mut self.figures).await;
+        let had_jobs = jobs.is_some();
+        if let Some(jobs) = jobs {
+            jobs.judge(&self.database, &service.url, self.broken, &mut self.figures, &mut complaints).await;
+        }
         self.figures.tell();
         complaints.are_none(self.figures.scenario);
         assert!(self.figures.faults > 0 && self.figures.acknowledged > 0, "{:?}", self.figures);
+        assert!(!had_jobs || self.figures.jobs > 0, "{:?}", self.figures);
         if full() {
             assert!(self.figures.slowest_heal() <= HEALS_WITHIN, "{:?}", self.figures);
         }
@@ -260,6 +283,9 @@ fn serve(folder: &TempDir, database_url: &str, connections: &str) -> Serving {
     let variables = [
         ("MT5_API_KEY", KEY),
         ("INTERNAL_API_TOKEN", TOKEN),
+        ("RESEARCH_API_KEY", RESEARCH_KEY),
+        ("RESEARCH_THREADS", "1"),
+        ("RATE_LIMIT_RESEARCH", "off"),
         ("PORT", "0"),
         ("DATABASE_URL", database_url),
         ("DATABASE_MAX_CONNECTIONS", connections),

@@ -7,6 +7,7 @@ use super::scenario::on_postgres;
 #[test]
 fn the_service_is_killed() {
     on_postgres("service killed", async |scenario, _| {
+        scenario.start_jobs().await;
         scenario.broken = Broken::Anything;
         for round in 0..rounds(3, 20) {
             scenario.random_point().await;
@@ -27,6 +28,7 @@ fn the_service_is_killed() {
 #[test]
 fn the_service_is_stopped() {
     on_postgres("service stopped", async |scenario, _| {
+        scenario.start_jobs().await;
         scenario.broken = Broken::NotAccepted;
         for _ in 0..rounds(2, 10) {
             scenario.random_point().await;

@@ -11,6 +11,7 @@ use super::small_disk::SmallDisk;
 #[test]
 fn the_service_is_killed() {
     on_sqlite("SQLite: service killed", None, async |scenario| {
+        scenario.start_jobs().await;
         scenario.broken = Broken::Anything;
         for _ in 0..rounds(3, 20) {
             scenario.random_point().await;
@@ -29,6 +30,7 @@ fn the_disk_is_full() {
         Err(reason) => return left_out(NAME, &reason),
     };
     on_sqlite(NAME, Some(disk.path()), async |scenario| {
+        scenario.start_jobs().await;
         for _ in 0..rounds(2, 6) {
             scenario.random_point().await;
             disk.fill();
