@@ -99,8 +99,7 @@ const NODES: &str =
 const DISTRIBUTE: &str = "
     set citus.shard_count = 4;
     select create_distributed_table('market_data_candles', 'symbol');
-    select create_distributed_table('market_data_live_candles', 'symbol', colocate_with => 'market_data_candles');
-    select create_reference_table('market_data_newest_candles')";
+    select create_distributed_table('market_data_live_candles', 'symbol', colocate_with => 'market_data_candles')";
 const MAKE_HYPERTABLE: &str = "
     select create_hypertable('market_data_candles', by_range('timestamp', interval '1 month'),
                              create_default_indexes => false, migrate_data => true)";

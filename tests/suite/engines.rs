@@ -2,16 +2,19 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use candlewick::clock::Clock;
-use candlewick::store::StoreError;
+use candlewick::store::{Store, StoreError};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
 use crate::delivery::backups::{Backups, everything};
 use crate::engine::{Engine, prepare};
 use crate::harness::{
-    Answer, Database, Environment, KEY, NOW, PgDatabase, TOKEN, TestApp, candle, plain_server, run, send, with,
+    Answer, Database, Environment, KEY, NOW, PgDatabase, TOKEN, TestApp, candle, eventually, plain_server, run, send,
+    with,
 };
 use crate::program::{folder, output, program};
 
@@ -26,9 +29,12 @@ async fn migrated(engine: Engine) -> PgDatabase {
 
 /// The report of `candlewick check`.
 fn check(database: &PgDatabase) -> String {
+    check_at(&database.url)
+}
+
+fn check_at(url: &str) -> String {
     let folder = folder();
-    let settings =
-        [("DATABASE_URL", &*database.url), ("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
+    let settings = [("DATABASE_URL", url), ("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
     let (_, printed, _) = output(program(folder.path(), &settings).arg("check"));
     printed
 }
@@ -112,6 +118,29 @@ async fn counts(app: &TestApp) -> Vec<String> {
     app.database.rows(counts).await
 }
 
+/// The time of the candles of [`HISTORY`] with this number, in seconds.
+fn day(n: i64) -> i64 {
+    1_735_689_600 + n * 10 * 86_400
+}
+
+/// A candle of [`HISTORY`] in H1, with this low.
+fn stored(symbol: &str, n: i64, low: &str) -> Value {
+    json!({"symbol": symbol, "timeframe": "H1", "timestamp": day(n), "open": "1.085", "high": "1.086", "low": low,
+           "close": "1.0855", "volume": n})
+}
+
+const KEY_OF_OPS: &str = "maintenance-key-for-tests";
+
+async fn correct(app: &TestApp, body: &Value) -> Answer {
+    let request = app.request(Method::POST, "/api/v1/corrections").header("X-Maintenance-Key", KEY_OF_OPS);
+    send(request.body(body.to_string())).await
+}
+
+async fn delete(app: &TestApp, query: &str) -> Answer {
+    let request = app.request(Method::DELETE, &format!("/api/v1/candles?{query}"));
+    send(request.bearer_auth(KEY_OF_OPS)).await
+}
+
 mod citus {
     use super::*;
 
@@ -157,6 +186,266 @@ mod citus {
             let Database::Postgres(database) = &app.database else { unreachable!() };
             delete_older_h1(database);
             assert_eq!(counts(&app).await, ["D1 900", "M5 900"]);
+        });
+    }
+
+    /// Closed candles of two symbols whose shards are on different workers.
+    const ON_TWO_WORKERS: &str = "
+        select distinct on (nodename, nodeport) symbol, shard_name, nodename, nodeport
+        from (select 'SYM' || n as symbol, get_shard_id_for_distribution_column('market_data_candles', 'SYM' || n) as shard
+              from generate_series(1, 30) n) symbols
+            join citus_shards on shardid = shard
+        order by nodename, nodeport, symbol";
+
+    /// A symbol, and the worker that has its closed candles.
+    struct Placed {
+        symbol: String,
+        shard: String,
+        worker: String,
+    }
+
+    impl Placed {
+        /// Connects to the database on the worker, with the right to change shards by their names.
+        async fn connect(&self) -> PgConnection {
+            const MANUAL: &str =
+                "set citus.enable_manual_changes_to_shards = on; set citus.enable_ddl_propagation = off";
+            let mut connection = PgConnection::connect(&self.worker).await.unwrap();
+            connection.execute(MANUAL).await.unwrap();
+            connection
+        }
+
+        /// Has the worker run `body` when it prepares to commit a change of the symbol's closed candles.
+        async fn before_prepare(&self, body: &str) {
+            let statement = format!(
+                "create or replace function before_prepare() returns trigger language plpgsql
+                     as $$ begin {body}; return null; end $$;
+                 create constraint trigger before_prepare after update or delete on {}
+                     deferrable initially deferred for each row execute function before_prepare()",
+                self.shard
+            );
+            self.connect().await.execute(&*statement).await.unwrap();
+        }
+
+        async fn forget(&self) {
+            self.connect().await.execute("drop function before_prepare cascade").await.unwrap();
+        }
+    }
+
+    /// A service that may change history, with [`HISTORY`] on distributed tables, and two symbols on different workers.
+    async fn on_two_workers() -> (TestApp, [Placed; 2]) {
+        let database = migrated(Engine::Citus).await;
+        Engine::Citus.convert(&database).await;
+        database.execute(HISTORY).await;
+        let rows = database.connect().await.fetch_all(ON_TWO_WORKERS).await.unwrap();
+        let placed = rows.iter().map(|row| {
+            let mut worker = url::Url::parse(&database.url).unwrap();
+            worker.set_host(Some(row.get("nodename"))).unwrap();
+            worker.set_port(Some(u16::try_from(row.get::<i32, _>("nodeport")).unwrap())).unwrap();
+            Placed { symbol: row.get("symbol"), shard: row.get("shard_name"), worker: worker.into() }
+        });
+        let placed: Vec<_> = placed.collect();
+        let app = TestApp::start_with(Database::Postgres(database), |environment| {
+            environment.with("MAINTENANCE_KEY", format!("ops:{KEY_OF_OPS}"))
+        })
+        .await;
+        let placed = placed.try_into().unwrap_or_else(|_| panic!("the cluster has two workers"));
+        (app, placed)
+    }
+
+    /// A correction of a candle of both symbols.
+    fn correction([one, other]: &[Placed; 2], low: &str) -> Value {
+        json!({"reason": "bad tick", "candles": [stored(&one.symbol, 1, low), stored(&other.symbol, 1, low)]})
+    }
+
+    /// The lows that [`correction`] changes, and how many candles the record says were changed or deleted.
+    async fn state(app: &TestApp, [one, other]: &[Placed; 2]) -> (Vec<String>, Vec<String>) {
+        let lows = format!(
+            "select symbol || ' ' || low from market_data_candles
+             where symbol in ('{}', '{}') and timeframe = 'H1' and timestamp = to_timestamp({}) order by symbol = '{}'",
+            one.symbol,
+            other.symbol,
+            day(1),
+            other.symbol
+        );
+        let record = "select symbol || ' ' || kind || ' ' || candles from market_data_changes order by symbol";
+        (app.database.rows(&lows).await, app.database.rows(record).await)
+    }
+
+    /// The state before a correction.
+    fn untouched([one, other]: &[Placed; 2]) -> (Vec<String>, Vec<String>) {
+        (vec![format!("{} 1.084", one.symbol), format!("{} 1.084", other.symbol)], Vec::new())
+    }
+
+    fn corrected([one, other]: &[Placed; 2], low: &str) -> (Vec<String>, Vec<String>) {
+        let mut record = vec![format!("{} correction 1", one.symbol), format!("{} correction 1", other.symbol)];
+        record.sort();
+        (vec![format!("{} {low}", one.symbol), format!("{} {low}", other.symbol)], record)
+    }
+
+    /// Returns once no worker has a transaction that is prepared and neither committed nor undone. Citus asks the workers for such
+    /// transactions each minute by itself.
+    async fn settled(app: &TestApp, placed: &[Placed; 2]) {
+        const PREPARED: &str = "select count(*) from pg_prepared_xacts where database = current_database()";
+        let deadline = Instant::now() + Duration::from_mins(1);
+        eventually(async || {
+            assert!(Instant::now() < deadline, "a transaction stays prepared");
+            app.database.rows("select recover_prepared_transactions()::text").await;
+            let mut left = 0;
+            for place in placed {
+                left += sqlx::query_scalar::<_, i64>(PREPARED).fetch_one(&mut place.connect().await).await.unwrap();
+            }
+            left == 0
+        })
+        .await;
+    }
+
+    /// One of the servers cannot commit.
+    #[test]
+    #[ignore = "needs Citus: make test-citus"]
+    fn a_change_that_one_worker_refuses_changes_nothing_on_any() {
+        run(async {
+            let (app, placed) = on_two_workers().await;
+            let span = |place: &Placed| format!("symbol={}&timeframe=H1&from={}&to={}", place.symbol, day(3), day(12));
+            let before = app.database.closed().await;
+            for place in &placed {
+                place.before_prepare("raise disk_full").await;
+                let answer = correct(&app, &correction(&placed, "1.0841")).await;
+                assert!(answer.status.is_server_error(), "{answer:?}");
+                let dry = delete(&app, &format!("{}&dry_run=true", span(place))).await.json();
+                let confirmed = format!("{}&confirm={}&reason=bad+feed", span(place), dry["confirm"].as_str().unwrap());
+                let answer = delete(&app, &confirmed).await;
+                assert!(answer.status.is_server_error(), "{answer:?}");
+                assert_eq!(app.database.closed().await, before);
+                assert_eq!(state(&app, &placed).await, untouched(&placed));
+                settled(&app, &placed).await;
+                place.forget().await;
+            }
+            let answer = correct(&app, &correction(&placed, "1.0841")).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(state(&app, &placed).await, corrected(&placed, "1.0841"));
+        });
+    }
+
+    /// Sends a request that changes candles of the second symbol, and holds its commit between the two phases: the first worker has
+    /// prepared it, and the second waits.
+    async fn between_the_phases(
+        app: &TestApp,
+        placed: &[Placed; 2],
+        request: impl Future<Output = Answer>,
+        fault: impl AsyncFnOnce(&TestApp, &mut PgConnection),
+    ) -> Answer {
+        const LOCK: i64 = 19;
+        const PREPARED: &str = "select count(*) from pg_prepared_xacts where database = current_database()";
+        const WAITING: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+            and database = (select oid from pg_database where datname = current_database())";
+        let [first, second] = placed;
+        second.before_prepare(&format!("perform pg_advisory_xact_lock({LOCK})")).await;
+        let (mut first, mut gate) = (first.connect().await, second.connect().await);
+        sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(&mut gate).await.unwrap();
+        let faulty = async {
+            eventually(async || sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut gate).await.unwrap() > 0).await;
+            eventually(async || sqlx::query_scalar::<_, i64>(PREPARED).fetch_one(&mut first).await.unwrap() > 0).await;
+            fault(app, &mut first).await;
+            sqlx::query("select pg_advisory_unlock($1)").bind(LOCK).execute(&mut gate).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(request, faulty);
+        settled(app, placed).await;
+        second.forget().await;
+        answer
+    }
+
+    /// Ends the connection that commits, as a crash of the coordinator would.
+    async fn end_the_commit(app: &TestApp) {
+        const END: &str = "
+            select pg_terminate_backend(pid)::text from pg_stat_activity
+            where datname = current_database() and application_name like 'candlewick%' and query ilike 'commit%'
+              and state = 'active'";
+        assert_eq!(app.database.rows(END).await, ["true"]);
+    }
+
+    #[test]
+    #[ignore = "needs Citus: make test-citus"]
+    fn a_change_is_undone_everywhere_if_the_coordinator_fails_before_it_commits() {
+        run(async {
+            let (app, placed) = on_two_workers().await;
+            let before = app.database.closed().await;
+            let body = correction(&placed, "1.0841");
+            let answer =
+                between_the_phases(&app, &placed, correct(&app, &body), async |app, _| end_the_commit(app).await).await;
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert_eq!(state(&app, &placed).await, untouched(&placed));
+            assert_eq!(app.database.closed().await, before);
+
+            // All rows of a deletion are on one worker, and the record is on the coordinator.
+            let span = format!("symbol={}&timeframe=H1&from={}&to={}", placed[1].symbol, day(3), day(12));
+            let dry = delete(&app, &format!("{span}&dry_run=true")).await.json();
+            let confirmed = format!("{span}&confirm={}&reason=bad+feed", dry["confirm"].as_str().unwrap());
+            let request = delete(&app, &confirmed);
+            let answer = between_the_phases(&app, &placed, request, async |app, _| end_the_commit(app).await).await;
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert_eq!(state(&app, &placed).await, untouched(&placed));
+            assert_eq!(app.database.closed().await, before);
+
+            let answer = correct(&app, &body).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(state(&app, &placed).await, corrected(&placed, "1.0841"));
+            assert_eq!(delete(&app, &confirmed).await.json()["records_deleted"], 10);
+        });
+    }
+
+    #[test]
+    #[ignore = "needs Citus: make test-citus"]
+    fn a_change_is_made_everywhere_if_a_worker_fails_after_it_has_prepared() {
+        run(async {
+            let (app, placed) = on_two_workers().await;
+            let body = correction(&placed, "1.0841");
+            let answer = between_the_phases(&app, &placed, correct(&app, &body), async |_, worker| {
+                let end = "select pg_terminate_backend(pid) from pg_stat_activity
+                    where datname = current_database() and application_name like 'citus_internal%' and state = 'idle'";
+                assert!(!worker.fetch_all(end).await.unwrap().is_empty());
+            })
+            .await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(state(&app, &placed).await, corrected(&placed, "1.0841"));
+        });
+    }
+
+    /// A worker has the distributed tables and none of the others.
+    #[test]
+    #[ignore = "needs Citus: make test-citus"]
+    fn a_service_on_a_worker_is_refused() {
+        run(async {
+            let database = migrated(Engine::Citus).await;
+            let worker = |database: &PgDatabase| {
+                let mut url = url::Url::parse(&database.workers[0]).unwrap();
+                url.set_path(&database.name);
+                String::from(url)
+            };
+            let tables = "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'";
+            let place = url::Url::parse(&database.url).unwrap();
+            let place = format!(
+                "name the coordinator in DATABASE_URL, which this worker knows as {}:{}",
+                place.host_str().unwrap(),
+                place.port().unwrap()
+            );
+            // Before the tables are distributed, and afterwards.
+            for step in 0..2 {
+                if step == 1 {
+                    Engine::Citus.convert(&database).await;
+                }
+                let mut connection = PgConnection::connect(&worker(&database)).await.unwrap();
+                let before: i64 = sqlx::query_scalar(tables).fetch_one(&mut connection).await.unwrap();
+                let store = Store::open(&Environment::new(&worker(&database)).config().database).unwrap();
+                for migrate in [true, false] {
+                    let Err(StoreError::Misconfigured(said)) = store.prepare(migrate).await else { panic!("{step}") };
+                    assert!(said.to_string().ends_with(&place), "{said}");
+                }
+                store.close().await;
+                let after: i64 = sqlx::query_scalar(tables).fetch_one(&mut connection).await.unwrap();
+                assert_eq!(after, before, "no table was made");
+            }
+            let report = check_at(&worker(&database));
+            assert!(report.contains("the database is a worker of Citus"), "{report}");
         });
     }
 }
@@ -330,29 +619,6 @@ mod timescale {
             assert_eq!(done.json()["records_deleted"], count - 1);
             assert_eq!(app.database.closed().await.len(), 1);
         });
-    }
-
-    /// The time of the candles of [`HISTORY`] with this number, in seconds.
-    fn day(n: i64) -> i64 {
-        1_735_689_600 + n * 10 * 86_400
-    }
-
-    /// A candle of [`HISTORY`] in H1, with this low.
-    fn stored(symbol: &str, n: i64, low: &str) -> Value {
-        json!({"symbol": symbol, "timeframe": "H1", "timestamp": day(n), "open": "1.085", "high": "1.086", "low": low,
-               "close": "1.0855", "volume": n})
-    }
-
-    const KEY_OF_OPS: &str = "maintenance-key-for-tests";
-
-    async fn correct(app: &TestApp, body: &Value) -> Answer {
-        let request = app.request(Method::POST, "/api/v1/corrections").header("X-Maintenance-Key", KEY_OF_OPS);
-        send(request.body(body.to_string())).await
-    }
-
-    async fn delete(app: &TestApp, query: &str) -> Answer {
-        let request = app.request(Method::DELETE, &format!("/api/v1/candles?{query}"));
-        send(request.bearer_auth(KEY_OF_OPS)).await
     }
 
     /// Posts what is stored, on compressed chunks.

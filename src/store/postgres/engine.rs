@@ -64,6 +64,31 @@ pub(super) async fn find(connection: &mut PgConnection) -> Result<Engine, StoreE
     Ok(Engine::Plain)
 }
 
+/// Refuses a worker of Citus. It has the distributed tables, but none of the ordinary ones, which are on the coordinator: the record of
+/// changes, jobs, signals, webhooks and the list of migrations. Migrations would make a second set of them.
+///
+/// # Errors
+/// [`StoreError::Misconfigured`] on a worker.
+pub(super) async fn refuse_worker(connection: &mut PgConnection, setting: &str) -> Result<(), StoreError> {
+    const HAS_CITUS: &str = "select exists (select from pg_extension where extname = 'citus')";
+    // The coordinator's group has the number 0. A server that belongs to no cluster is in that group, too.
+    const COORDINATOR: &str = "
+        select (select format('%s:%s', nodename, nodeport) from pg_dist_node where groupid = 0 and noderole = 'primary')
+        from pg_dist_local_group where groupid <> 0";
+    if !sqlx::query_scalar::<_, bool>(HAS_CITUS).fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    let Some(coordinator) = sqlx::query_scalar::<_, Option<String>>(COORDINATOR).fetch_optional(connection).await?
+    else {
+        return Ok(());
+    };
+    let known = coordinator.map(|place| format!(", which this worker knows as {place}")).unwrap_or_default();
+    Err(StoreError::misconfigured(format!(
+        "the database is a worker of Citus, which has no tables for jobs, webhooks, signals and the record of changes; name the \
+         coordinator in {setting}{known}"
+    )))
+}
+
 /// The advice if Citus distributes only one of the tables, or one of them otherwise than by symbol.
 const NOT_COLOCATED: &str = "Citus must distribute market_data_candles and market_data_live_candles both by their symbol, \
      and keep equal symbols together. Undo it for a table that is distributed: select undistribute_table('TABLE'); then run: \

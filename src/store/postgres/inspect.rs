@@ -36,6 +36,7 @@ pub(super) async fn inspect(server: Server<'_>, may_migrate: bool, clock: &Clock
         }
         look.clock(clock).await?;
         let mode = setup::check_server(look.connection).await?;
+        engine::refuse_worker(look.connection, server.setting).await?;
         match mode.restriction() {
             None => look.findings.fine("writing", "the database can be written"),
             Some(restriction) => look.findings.warn("writing", restriction),

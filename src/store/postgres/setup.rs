@@ -57,6 +57,7 @@ async fn prepare_on(connection: &mut PgConnection, server: Server<'_>, migrate: 
         from pg_class where oid = 'market_data_candles'::regclass";
     let mode = in_time(async {
         let mode = check_server(connection).await?;
+        engine::refuse_worker(connection, server.setting).await?;
         adopt::check(connection).await?;
         Ok(mode)
     })
