@@ -20,7 +20,12 @@ fn script(name: &str, programs: &[PathBuf], variables: &[(&str, &str)]) -> Comma
 
 /// The command lines of all processes, as everybody on the machine can read them.
 fn command_lines() -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    command_lines_of(|_| true)
+}
+
+/// The command lines of the processes whose folders in /proc are `wanted`.
+fn command_lines_of(wanted: impl Fn(&Path) -> bool) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|process| process.path());
+    let lines = processes.filter(|path| wanted(path)).filter_map(|path| std::fs::read(path.join("cmdline")).ok());
     lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| !line.is_empty()).collect()
 }

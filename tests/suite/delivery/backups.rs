@@ -12,7 +12,7 @@ use candlewick::store::{NewSignal, SeriesKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::script;
+use super::{command_lines_of, script};
 use crate::harness::{Database, Environment, NOW, Service, TestApp, candle, eventually, leave_out, with};
 use crate::program::{folder, output};
 
@@ -252,6 +252,17 @@ pub struct Group(pub(super) Child);
 impl Group {
     pub fn spawn(command: &mut Command) -> Self {
         Self(command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// The command lines of its processes.
+    pub fn command_lines(&self) -> Vec<String> {
+        let group = self.0.id().to_string();
+        command_lines_of(|process| {
+            // The group is the third field after the name, which is in brackets (Linux: proc(5)).
+            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+            let after_name = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+            after_name.split_whitespace().nth(2) == Some(&group)
+        })
     }
 
     pub fn runs(&mut self) -> bool {
