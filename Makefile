@@ -19,10 +19,10 @@ test:
 	scripts/with-programs scripts/with-postgres $(CARGO_TEST)
 
 # The tests that are about Postgres as a store, on tables that Citus distributes or that TimescaleDB keeps.
-engine_tests := case_2_postgres engines:: delivery::backup delivery::restore
+engine_tests := case_2_postgres delivery::backup delivery::restore
 test-citus test-timescale: test-%:
 	scripts/with-engine $* scripts/with-programs scripts/with-postgres \
-		$(CARGO_TEST) --test suite -- $(engine_tests) --include-ignored
+		$(CARGO_TEST) --test suite -- $(engine_tests) engines::$*:: --include-ignored
 
 # The attack tests alone, with floods that need thousands of open files. They run one at a time, because each of them measures.
 abuse:
