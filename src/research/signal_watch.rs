@@ -90,7 +90,7 @@ struct Seen {
     error: Option<&'static str>,
 }
 
-/// What happened to candles whose signal is known.
+/// The state of the newest candles since the last signal.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Change {
     #[default]

@@ -126,7 +126,7 @@ pub(super) fn of_feed(reported: &ReportedFeed, stale_after_seconds: u64, now: Ti
     }
 }
 
-/// An event about a signal that followed another one. Every process makes the same one of it. Its time tells a corrected one from the
+/// An event about a signal that followed another one. Every process makes the same one of it. Its time distinguishes a corrected one from the
 /// one that it was.
 pub(super) fn of_signal(changed: &StoredSignal) -> OutboxEvent {
     let data = SignalData {

@@ -145,7 +145,7 @@ async fn is_over(client: &Client, url: &str, id: &str) -> bool {
     ["done", "failed", "cancelled"].contains(&job["state"].as_str().unwrap_or_default())
 }
 
-/// What a job has found, without its id.
+/// The results of a job, without its id.
 async fn found(client: &Client, url: &str, id: &str) -> String {
     let mut found = job(client, url, id).await.unwrap_or_default()["items"].to_string();
     for item in 0..ITEMS {
