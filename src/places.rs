@@ -42,7 +42,7 @@ impl<K> Clone for Places<K> {
 }
 
 impl<K: Eq + Hash + Clone> Places<K> {
-    /// `max` places, of which each holder gets at most `max_of_holder`.
+    /// `max` places, and each holder gets at most `max_of_holder`.
     pub(crate) fn new(max: usize, max_of_holder: usize) -> Self {
         let taken = Taken { all: 0, of_holders: HashMap::new() };
         Self { max, max_of_holder, taken: Arc::new(Mutex::new(taken)) }
