@@ -295,8 +295,18 @@ fn fields(candle: &str) -> Box<str> {
 /// Reads what the database holds of a series.
 pub async fn read_all(url: &str, series: usize) -> Candles {
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("symbol", &symbol(series)).finish();
-    let request = Client::new().get(format!("{url}/api/v1/candles?{query}&timeframe=M1&limit=10000"));
-    let page = request.bearer_auth(TOKEN).send().await.unwrap().text().await.unwrap();
+    let client = Client::new();
+    let page = loop {
+        let request = client.get(format!("{url}/api/v1/candles?{query}&timeframe=M1&limit=10000"));
+        let answer = request.bearer_auth(TOKEN).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        if status == 200 {
+            break text;
+        }
+        // The database may have come back a moment ago.
+        assert_eq!(status, 503, "{text}");
+    };
     let candles: Vec<&RawValue> = serde_json::from_str(&page).unwrap();
     let opened =
         |candle: &RawValue| serde_json::from_str::<Value>(candle.get()).unwrap()["timestamp"].as_i64().unwrap() / 1000;
