@@ -35,3 +35,22 @@ impl SignIns {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_address_gets_all_places_and_all_together_get_no_more() {
+        let sign_ins = SignIns::default();
+        let take = |address: u8| sign_ins.0.take(Some(IpAddr::from([203, 0, 113, address]))).ok();
+        let mut places: Vec<Place<IpAddr>> = (0..4).map(|_| take(1).unwrap()).collect();
+        assert!(take(1).is_none());
+        for address in 2..=8 {
+            places.extend((0..4).map(|_| take(address).unwrap()));
+        }
+        assert!(take(9).is_none(), "all places are taken");
+        drop(places.pop());
+        assert!(take(9).is_some(), "a place that was given back can be taken");
+    }
+}
