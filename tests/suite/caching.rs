@@ -15,13 +15,11 @@ use crate::harness::{
     eventually, plain_server, run, send, with,
 };
 use crate::program::folder;
-use crate::telemetry::start_for;
+use crate::telemetry::start;
 
 const HOUR: i64 = 3600;
 /// The maximum age of a page.
 const FRESH: Duration = Duration::from_secs(1);
-/// The maximum time that a process runs.
-const LIFETIME: Duration = Duration::from_mins(1);
 const PATH: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 
 fn times(answer: &Answer) -> Vec<i64> {
@@ -209,7 +207,7 @@ async fn readings(admin: &str) -> u64 {
 fn concurrent_requests_for_a_page_share_one_query() {
     run(async {
         let (database, folder) = (PgDatabase::create(&plain_server()).await, folder());
-        let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url)]);
+        let (serving, admin) = start(folder.path(), &[("DATABASE_URL", &database.url)]);
         let client = reqwest::Client::new();
         let page = || send(client.get(format!("{}{PATH}", serving.url)).bearer_auth(TOKEN));
         let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);
@@ -237,7 +235,7 @@ fn concurrent_requests_for_a_page_share_one_query() {
 fn an_unchanged_page_costs_no_query() {
     run(async {
         let folder = folder();
-        let (serving, admin) = start_for(LIFETIME, folder.path(), &[]);
+        let (serving, admin) = start(folder.path(), &[]);
         let client = reqwest::Client::new();
         let page = || client.get(format!("{}{PATH}", serving.url)).bearer_auth(TOKEN);
         let post = client.post(format!("{}/api/v1/candles", serving.url)).header("X-API-KEY", KEY);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
 use std::task::Poll;
-use std::time::Duration;
 
 use candle::Timestamp;
 use candlewick::clock::Clock;
@@ -21,8 +20,8 @@ use sqlx::{Connection, Executor};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Database, Environment, KEY, NOW, PgDatabase, StoreKind, TableLock, TestApp, both_store_kinds, both_stores, candle,
-    eventually, send, with,
+    Database, Environment, KEY, NOW, PgDatabase, StoreKind, TEST_TIMEOUT, TableLock, TestApp, both_store_kinds,
+    both_stores, candle, eventually, send, with,
 };
 
 const HOUR: i64 = 3600;
@@ -52,7 +51,7 @@ fn on_one_thread(kind: StoreKind, test: impl AsyncFnOnce(&Stage)) {
         stage.ingest.close().await;
         store.close().await;
     };
-    runtime.block_on(async { tokio::time::timeout(Duration::from_mins(2), test).await.expect("the test ends") });
+    runtime.block_on(async { tokio::time::timeout(TEST_TIMEOUT, test).await.expect("the test ends") });
 }
 
 impl Stage {

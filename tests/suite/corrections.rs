@@ -319,9 +319,15 @@ fn large_deletions_record_their_number_alone_and_have_a_limit(#[case] kind: Stor
     run(async move {
         let app = start(kind).await;
         app.database.fill_minutes(NOW - 200_000 * 60, 101_200).await;
+        // So many candles can take longer than a statement may, where the machine is busy. Nothing is deleted then.
         let minutes = async |query: &str| {
             let path = format!("/api/v1/candles?symbol=EURUSD&timeframe=M1&{query}");
-            send(app.request(Method::DELETE, &path).bearer_auth(MAINTENANCE)).await
+            loop {
+                let answer = send(app.request(Method::DELETE, &path).bearer_auth(MAINTENANCE)).await;
+                if answer.status != 503 {
+                    return answer;
+                }
+            }
         };
         let detail = minutes(&format!("from=0&to={NOW}&dry_run=true")).await.problem(413, "too_large");
         assert!(detail.contains("candlewick delete"), "{detail}");

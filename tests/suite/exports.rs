@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::process::Command;
-use std::time::Duration;
 
 use reqwest::Method;
 use rstest_reuse::apply;
@@ -12,8 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::{
-    Answer, Database, KEY, NOW, Service, TOKEN, TestApp, both_stores, candle, eventually, program_of, run, run_within,
-    send, with,
+    Answer, Database, KEY, NOW, Service, TOKEN, TestApp, both_stores, candle, eventually, program_of, run, send, with,
 };
 use crate::program::{Serving, folder, output};
 
@@ -320,7 +318,7 @@ fn a_stop_breaks_exports_off() {
 
 #[test]
 fn an_export_that_nobody_takes_ends() {
-    run_within(Duration::from_mins(3), async {
+    run(async {
         let app = TestApp::start_with(Database::sqlite(), |environment| environment.with("MAX_EXPORTS", 1)).await;
         fill(&app.database, MANY).await;
         let stalled = begun(&app, "csv", QUERY).await;
@@ -340,11 +338,11 @@ fn an_export_that_nobody_takes_ends() {
 fn memory_stays_flat() {
     /// The maximum that an export may take above the idle service.
     const MOST: u64 = 32 * 1024 * 1024;
-    run_within(Duration::from_mins(4), async {
+    run(async {
         let (own, database) = (folder(), Database::sqlite());
         let url = database.url();
         let keys = [("PORT", "0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN), ("DATABASE_URL", &url)];
-        let mut serving = Serving::start_for(Duration::from_mins(4), own.path(), &keys);
+        let mut serving = Serving::start(own.path(), &keys);
         serving.is_ready();
         // Three row groups.
         fill(&database, MANY).await;

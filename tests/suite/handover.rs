@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::abuse::wire::Door;
-use crate::harness::{Database, KEY, PgDatabase, TOKEN, plain_server, run_within};
+use crate::harness::{Database, KEY, PgDatabase, TOKEN, plain_server, run};
 use crate::program::{Serving, folder, output, program};
 use crate::proxies::Proxy;
 
@@ -35,12 +35,12 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_handover_behind_caddy_loses_no_request() {
-    run_within(Duration::from_mins(3), async { hands_over("Caddy").await });
+    run(async { hands_over("Caddy").await });
 }
 
 #[test]
 fn a_handover_behind_nginx_loses_no_request() {
-    run_within(Duration::from_mins(3), async { hands_over("nginx").await });
+    run(async { hands_over("nginx").await });
 }
 
 async fn hands_over(name: &'static str) {
@@ -95,7 +95,7 @@ fn version(folder: &std::path::Path, database_url: &str) -> Serving {
         ("RATE_LIMIT_INGEST", "off"),
         ("RATE_LIMIT_QUERY", "off"),
     ];
-    let serving = Serving::start_for(Duration::from_secs(170), folder, &variables);
+    let serving = Serving::start(folder, &variables);
     let port = serving.url.rsplit(':').next().unwrap();
     let (code, _, said) = wait_healthy(folder, port);
     assert_eq!(code, 0, "{said}");

@@ -14,12 +14,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::harness::{KEY, PgDatabase, TOKEN, candle, plain_server, program_of, run_within, send, with};
+use crate::harness::{KEY, PgDatabase, TOKEN, candle, plain_server, program_of, run, send, with};
 use crate::program::{Serving, folder};
-use crate::telemetry::start_for;
+use crate::telemetry::start;
 
 /// The time limit of the whole test.
-const LIFETIME: Duration = Duration::from_mins(3);
 /// The time limit until Prometheus knows what a test waits for.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause between two queries.
@@ -32,12 +31,12 @@ fn monitoring(path: &str) -> PathBuf {
 #[test]
 fn rules_and_dashboard_use_only_existing_metrics() {
     let Some(program) = program_of("TEST_PROMETHEUS") else { return };
-    run_within(LIFETIME, async {
+    run(async {
         let database = PgDatabase::create(&plain_server()).await;
         let own = folder();
         // Nothing listens there, so the limits are not shared, and the rules see that.
         let variables = [("DATABASE_URL", &*database.url), ("RATE_LIMIT_REDIS_URL", "redis://127.0.0.1:1")];
-        let (serving, admin) = start_for(LIFETIME, own.path(), &variables);
+        let (serving, admin) = start(own.path(), &variables);
         fail_once(&serving, &database).await;
         let prometheus = Prometheus::start(&program, admin.trim_start_matches("http://")).await;
 

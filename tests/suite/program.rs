@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::harness::{KEY, RESEARCH_KEY, TOKEN};
+use crate::harness::{KEY, RESEARCH_KEY, TEST_TIMEOUT, TOKEN};
 
 /// The program in a folder of its own, with nothing but `variables` in its environment.
 pub fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
@@ -42,7 +42,7 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
-        Self::start_for(Duration::from_mins(1), folder, variables)
+        Self::start_for(TEST_TIMEOUT, folder, variables)
     }
 
     /// Starts a process that may run for `lifetime` before its watchdog kills it.
@@ -59,12 +59,12 @@ impl Serving {
             .current_dir(folder)
             .env_clear()
             .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Self::of(Duration::from_mins(1), &mut limited)
+        Self::of(TEST_TIMEOUT, &mut limited)
     }
 
     /// Starts a process with `arguments`.
     pub fn with_arguments(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::of(Duration::from_mins(1), program(folder, variables).args(arguments))
+        Self::of(TEST_TIMEOUT, program(folder, variables).args(arguments))
     }
 
     fn of(lifetime: Duration, command: &mut Command) -> Self {

@@ -1,7 +1,5 @@
 //! The list of stored series, and its cost.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
@@ -10,15 +8,13 @@ use tokio::task::JoinSet;
 
 use crate::harness::{
     Answer, Database, KEY, NOW, PgDatabase, TOKEN, TableLock, TestApp, both_stores, candle, eventually, plain_server,
-    run, run_within, send, with,
+    run, send, with,
 };
 use crate::program::folder;
-use crate::telemetry::start_for;
+use crate::telemetry::start;
 
 const HOUR: i64 = 3600;
 const PATH: &str = "/api/v1/series";
-/// The maximum time that a process runs.
-const LIFETIME: Duration = Duration::from_mins(1);
 
 /// Runs a statement as another program that writes into the database.
 async fn execute(database: &Database, sql: &str) {
@@ -382,7 +378,7 @@ fn a_flood_of_lists_uses_bounded_memory() {
         const MEMORY: &str = "process_resident_memory_bytes";
         let database = Database::sqlite();
         let Database::Sqlite(folder) = &database else { unreachable!() };
-        let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url())]);
+        let (serving, admin) = start(folder.path(), &[("DATABASE_URL", &database.url())]);
         execute(&database, &many(true, 100_000, NUMBERED, "H1")).await;
         let list = |n: u64| {
             let path = format!("{}{PATH}?limit={}", serving.url, 10_000 - n);
@@ -404,7 +400,7 @@ fn a_flood_of_lists_uses_bounded_memory() {
 fn precision_outliers_are_logged_once() {
     run(async {
         let folder = folder();
-        let (mut serving, _) = start_for(LIFETIME, folder.path(), &[]);
+        let (mut serving, _) = start(folder.path(), &[]);
         let client = reqwest::Client::new();
         let time = |n: i64| 1_754_215_200 - n * HOUR;
         let price = |price: &str, n: i64| {
@@ -440,9 +436,9 @@ const LISTS_READ: &str = r#"db_client_operation_duration_seconds_count{db_operat
 
 #[test]
 fn reading_a_list_stops_when_its_client_disconnects() {
-    run_within(Duration::from_mins(1), async {
+    run(async {
         let (database, folder) = (PgDatabase::create(&plain_server()).await, folder());
-        let (serving, admin) = start_for(LIFETIME, folder.path(), &[("DATABASE_URL", &database.url)]);
+        let (serving, admin) = start(folder.path(), &[("DATABASE_URL", &database.url)]);
         database.execute(&many(false, 5_000, NUMBERED, "H1")).await;
         let client = reqwest::Client::new();
         let list = |query: &str| send(client.get(format!("{}{PATH}?{query}", serving.url)).header("X-API-KEY", KEY));

@@ -11,7 +11,7 @@ use crate::harness::{Answer, Database, Environment, KEY, Service, TOKEN, eventua
 use crate::program::{Serving, folder, output, program};
 use crate::proxy::{Link, Proxy};
 use crate::redis_server::RedisServer;
-use crate::telemetry::{scrape, start_for};
+use crate::telemetry::{scrape, start};
 
 const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
 const SECOND_TOKEN: &str = "second-read-token-for-tests";
@@ -304,7 +304,7 @@ fn a_flushed_redis_forgets_and_each_replica_remembers_its_own_requests() {
 
 /// A program whose limits are shared, and the address of its metrics.
 fn serve(folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
-    start_for(Duration::from_secs(100), folder, &[&[("RATE_LIMIT_ANONYMOUS", "off")], variables].concat())
+    start(folder, &[&[("RATE_LIMIT_ANONYMOUS", "off")], variables].concat())
 }
 
 async fn details(serving: &Serving) -> Value {

@@ -1,7 +1,6 @@
 //! Reads on a standby (`DATABASE_READ_URL`): what was posted is in the next page, whatever the standby does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use candlewick::config::{Config, Variables};
 use candlewick::store::{Store, StoreError};
@@ -9,7 +8,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::faults::database_server::DatabaseServer;
-use crate::harness::{Environment, NOW, PgDatabase, Service, candle, eventually, run, run_within};
+use crate::harness::{Environment, NOW, PgDatabase, Service, candle, eventually, run};
 use crate::postgres::prepare;
 use crate::standby::{at, server};
 
@@ -100,7 +99,7 @@ async fn gaps(service: &Service) -> Value {
 /// The routes whose reads go to the standby, each of which leads there by itself.
 #[test]
 fn every_long_read_goes_to_the_standby() {
-    run_within(Duration::from_mins(5), async {
+    run(async {
         let Some(pair) = Pair::start().await else { return };
         // A file of these takes longer than it takes to look at the standby's position.
         let fill = "insert into market_data_candles (symbol, timeframe, timestamp, open, high, low, close, volume)

@@ -17,14 +17,9 @@ use crate::harness::{Answer, KEY, PgDatabase, TOKEN, TableLock, candle, eventual
 use crate::program::{Serving, folder};
 
 /// A running program with a second listener, and where that is.
-fn start(folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
-    start_for(Duration::from_mins(1), folder, variables)
-}
-
-/// Like [`start`], for a test that takes longer.
-pub fn start_for(lifetime: Duration, folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
+pub fn start(folder: &Path, variables: &[(&str, &str)]) -> (Serving, String) {
     let own = [("PORT", "0"), ("ADMIN_ADDR", "127.0.0.1:0"), ("MT5_API_KEY", KEY), ("INTERNAL_API_TOKEN", TOKEN)];
-    let mut serving = Serving::start_for(lifetime, folder, &[&own[..], variables].concat());
+    let mut serving = Serving::start(folder, &[&own[..], variables].concat());
     let admin = serving.printed.lines().find_map(|line| line.split_once("admin=")).expect("the admin address").1;
     let admin = format!("http://{}", admin.split_whitespace().next().unwrap());
     serving.is_ready();

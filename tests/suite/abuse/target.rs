@@ -1,7 +1,6 @@
 //! The target of the attacks: the built program, with rows that no attack may change and a log that is read to its end.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -11,9 +10,6 @@ use super::wire::Door;
 use crate::harness::{Database, KEY, TOKEN, candle, send, with};
 use crate::program::{Serving, folder, kill};
 use crate::proxies::{self, Proxy};
-
-/// The time after which the service is killed. It disconnects the slowest clients sooner, by time-outs of up to 35 s.
-const HANGS: Duration = Duration::from_secs(110);
 
 pub struct Target {
     pub address: SocketAddr,
@@ -45,7 +41,7 @@ impl Target {
             // machine.
             ("DATABASE_MAX_CONNECTIONS", "1"),
         ];
-        let mut serving = Serving::start_for(HANGS, folder.path(), &[&always, variables].concat());
+        let mut serving = Serving::start(folder.path(), &[&always, variables].concat());
         serving.is_ready();
         let address = serving.url.trim_start_matches("http://").parse().unwrap();
         let process = Process { pid: serving.child.id(), ended: false };

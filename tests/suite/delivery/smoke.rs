@@ -46,7 +46,7 @@ impl Deployed {
         for (name, value) in &variables[3..5] {
             fs::write(folder.path().join(name.to_lowercase()), format!("{value}\n")).unwrap();
         }
-        let mut serving = Serving::start_for(std::time::Duration::from_secs(110), folder.path(), &variables);
+        let mut serving = Serving::start(folder.path(), &variables);
         serving.is_ready();
         Self { environment, serving, database, folder }
     }
