@@ -16,8 +16,7 @@ pub const IDEMPOTENCY: Duration = Duration::from_hours(24);
 pub const SWEEP_ROWS: i64 = 500;
 
 /// The error of a job that was claimed [`MAX_ATTEMPTS`] times.
-pub(super) const GIVEN_UP: &str =
-    "The job was begun 3 times, and each time the process that worked on it ended before the job did.";
+pub(super) const GIVEN_UP: &str = "The job was begun 3 times, and each time the process that worked on it ended, or lost the database, before the job was done.";
 
 /// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]

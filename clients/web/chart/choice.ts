@@ -22,10 +22,12 @@ export function choose(series: Series[], symbol: string | null, timeframe: strin
   return { symbol: chosenSymbol, timeframe: chosen, source, precision: known?.price_precision ?? USUAL_PRECISION, stored };
 }
 
-/** The series of another symbol in the same timeframe, if it has that or a shorter one. */
+/** The series of another symbol, in the same timeframe if it has that or a shorter one, or if the list does not have the symbol yet. */
 export function chooseSymbol(series: Series[], symbol: string, timeframe: string): Choice {
-  const { usual, others } = offered(timeframesOf(series, symbol));
-  return choose(series, symbol, [...usual, ...others].includes(timeframe) ? timeframe : null)!;
+  const stored = timeframesOf(series, symbol);
+  const { usual, others } = offered(stored);
+  const keeps = stored.length === 0 || [...usual, ...others].includes(timeframe);
+  return choose(series, symbol, keeps ? timeframe : null)!;
 }
 
 /** The timeframes that are stored or can be built: the usual and stored ones, and the others. */

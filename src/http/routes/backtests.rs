@@ -59,7 +59,7 @@ pub(crate) struct SettingsBody {
     /// Money at the start, above 0; 10000 if absent.
     #[schema(required = false, value_type = f64, example = 10_000.0)]
     capital: String,
-    /// The unit of the size of an entry: one of `percent_of_equity` (above 0, at most 100), `fixed` (a quantity) and `cash` (money); 10 percent
+    /// The size of an entry: one of `percent_of_equity` (above 0, at most 100), `fixed` (a quantity) and `cash` (money); 10 percent
     /// of the equity if absent.
     #[schema(required = false, value_type = Object, example = json!({"percent_of_equity": 10}))]
     size: String,

@@ -11,12 +11,12 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres as Pg, Row as _, Transaction};
 
+use super::Postgres;
 use super::citus_changes;
 use super::engine::Engine;
 use super::pool::{Pool, Purpose};
 use super::retry::{read_with, write_with};
 use super::rows::bind;
-use super::runner::Runner;
 use crate::store::changes::{
     Amended, Change, ChangesSelection, Correction, Found, Imported, MAX_RECORDED_CANDLES, Matched, Note, Removal,
     RemovalKind, Span,
@@ -58,6 +58,125 @@ const RECORD_IMPORT: &str = "
     insert into market_data_changes (actor, kind, symbol, timeframe, first, last, candles, reason, detail)
     values ($1, 'import', $2, $3, $4, $5, $6, $7, jsonb_build_object('source', $8::text::jsonb))";
 
+impl Postgres {
+    pub(in crate::store) async fn amend(
+        &self,
+        corrections: Vec<Correction>,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Amended, StoreError> {
+        let (corrections, engine) = (Arc::new(corrections), self.0.runner.engine()?);
+        let amend = move |pool: Pool| async move {
+            let _bump = bump;
+            write_with!(pool, Purpose::Write { by: None }, |connection| amend_rows(
+                connection,
+                engine,
+                &corrections,
+                &note
+            ))
+        };
+        let rows = self.0.runner.write(amend).await?;
+        let mut amended = Amended { found: Vec::with_capacity(rows.len()), changes: Vec::new() };
+        for row in &rows {
+            amended.found.push(found(row).map_err(unreadable)?);
+        }
+        if let Some(row) = rows.first() {
+            amended.changes = row.try_get::<Option<Vec<i64>>, _>(7).map_err(unreadable)?.unwrap_or_default();
+        }
+        Ok(amended)
+    }
+
+    pub(in crate::store) async fn matched(&self, span: Span, most: usize) -> Result<Matched, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| bound_span(sqlx::query(&MATCHED), &span, most).fetch_one(connection))
+        };
+        matched_row(&self.0.runner.on_primary(select).await?).map_err(unreadable)
+    }
+
+    pub(in crate::store) async fn remove(
+        &self,
+        span: Span,
+        most: usize,
+        confirm: String,
+        kind: RemovalKind,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Removal, StoreError> {
+        let (kind, engine): (&'static str, _) = (kind.into(), self.0.runner.engine()?);
+        let remove = move |pool: Pool| async move {
+            let _bump = bump;
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                remove_rows(connection, engine, (&span, most), &confirm, kind, &note)
+            })
+        };
+        Ok(match self.0.runner.write(remove).await? {
+            (matched, Some(change)) => Removal::Removed { matched, change },
+            (matched, None) => Removal::Kept(matched),
+        })
+    }
+
+    pub(in crate::store) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
+        let record = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                let time = |millis| DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default();
+                let query = sqlx::query(RECORD_IMPORT).bind(&note.actor);
+                let query = query.bind(imported.key.symbol.as_str()).bind(imported.key.timeframe.name());
+                let query = query.bind(time(imported.first)).bind(time(imported.last));
+                let query = query.bind(i64::try_from(imported.added).unwrap_or(i64::MAX)).bind(&note.reason);
+                query.bind(&imported.detail).execute(connection)
+            })
+        };
+        self.0.runner.write(record).await.map(drop)
+    }
+
+    pub(in crate::store) async fn is_being_backed_up(&self) -> Result<bool, StoreError> {
+        let ask = |pool: Pool| async move {
+            read_with!(pool, |connection| sqlx::query_scalar::<_, bool>(BACKED_UP).fetch_one(connection))
+        };
+        self.0.runner.on_primary(ask).await
+    }
+
+    pub(in crate::store) async fn changes(
+        &self,
+        selection: ChangesSelection,
+        max_bytes: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| {
+                let query = sqlx::query(CHANGES).bind(selection.after);
+                let query = query.bind(i64::try_from(selection.limit).unwrap_or(i64::MAX));
+                let query = query.bind(selection.symbol.as_ref().map(candle::Symbol::as_str));
+                let query = query.bind(selection.timeframe.map(candle::Timeframe::name));
+                query.bind(i64::try_from(max_bytes).unwrap_or(i64::MAX)).fetch_all(connection)
+            })
+        };
+        let rows = self.0.runner.on_primary(select).await?;
+        rows.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
+    }
+
+    pub(in crate::store) async fn changes_within(
+        &self,
+        span: Span,
+        (most, max_candles): (usize, usize),
+    ) -> Result<Vec<Change>, StoreError> {
+        let select = move |pool: Pool| {
+            let span = span.clone();
+            async move {
+                read_with!(pool, |connection| {
+                    let time = |millis| DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default();
+                    let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+                    let query =
+                        sqlx::query(CHANGES_WITHIN).bind(span.key.symbol.as_str()).bind(span.key.timeframe.name());
+                    let query = query.bind(time(span.start)).bind(time(span.end));
+                    query.bind(number(most)).bind(number(max_candles)).fetch_all(connection)
+                })
+            }
+        };
+        let rows = self.0.runner.on_primary(select).await?;
+        rows.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
+    }
+}
+
 /// The statement that judges and records corrections, with those that read and replace candles.
 pub(super) fn amend_text(stored: &str, amended: &str) -> String {
     include_str!("sql/amend.sql").replace("{stored}", stored).replace("{amended}", amended)
@@ -81,28 +200,6 @@ pub(super) fn rows_of_span(lock: &str) -> String {
 /// Selects the values of the rows of a span, for the record.
 pub(super) fn values_of_rows() -> &'static str {
     include_str!("sql/removed_values.sql")
-}
-
-pub(super) async fn amend(
-    runner: &Runner,
-    corrections: Vec<Correction>,
-    note: Note,
-    bump: BumpOnDrop,
-) -> Result<Amended, StoreError> {
-    let (corrections, engine) = (Arc::new(corrections), runner.engine()?);
-    let amend = move |pool: Pool| async move {
-        let _bump = bump;
-        write_with!(pool, Purpose::Write { by: None }, |connection| amend_rows(connection, engine, &corrections, &note))
-    };
-    let rows = runner.write(amend).await?;
-    let mut amended = Amended { found: Vec::with_capacity(rows.len()), changes: Vec::new() };
-    for row in &rows {
-        amended.found.push(found(row).map_err(unreadable)?);
-    }
-    if let Some(row) = rows.first() {
-        amended.changes = row.try_get::<Option<Vec<i64>>, _>(7).map_err(unreadable)?.unwrap_or_default();
-    }
-    Ok(amended)
 }
 
 async fn amend_rows(
@@ -191,34 +288,6 @@ fn found(row: &PgRow) -> sqlx::Result<Found> {
     })
 }
 
-pub(super) async fn matched(runner: &Runner, span: Span, most: usize) -> Result<Matched, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| bound_span(sqlx::query(&MATCHED), &span, most).fetch_one(connection))
-    };
-    matched_row(&runner.on_primary(select).await?).map_err(unreadable)
-}
-
-pub(super) async fn remove(
-    runner: &Runner,
-    (span, most): (Span, usize),
-    confirm: String,
-    kind: RemovalKind,
-    note: Note,
-    bump: BumpOnDrop,
-) -> Result<Removal, StoreError> {
-    let (kind, engine): (&'static str, _) = (kind.into(), runner.engine()?);
-    let remove = move |pool: Pool| async move {
-        let _bump = bump;
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            remove_rows(connection, engine, (&span, most), &confirm, kind, &note)
-        })
-    };
-    Ok(match runner.write(remove).await? {
-        (matched, Some(change)) => Removal::Removed { matched, change },
-        (matched, None) => Removal::Kept(matched),
-    })
-}
-
 async fn remove_rows(
     connection: &mut PgConnection,
     engine: Engine,
@@ -265,66 +334,6 @@ pub(super) fn matched_row(row: &PgRow) -> sqlx::Result<Matched> {
         row.try_get::<Option<DateTime<Utc>>, _>(column).map(|time| time.map(|time| time.timestamp_millis()))
     };
     Ok(Matched { closed: count(0)?, forming: count(1)?, first: time(2)?, last: time(3)?, digest: row.try_get(4)? })
-}
-
-pub(super) async fn is_being_backed_up(runner: &Runner) -> Result<bool, StoreError> {
-    let ask = |pool: Pool| async move {
-        read_with!(pool, |connection| sqlx::query_scalar::<_, bool>(BACKED_UP).fetch_one(connection))
-    };
-    runner.on_primary(ask).await
-}
-
-pub(super) async fn record_import(runner: &Runner, imported: Imported, note: Note) -> Result<(), StoreError> {
-    let record = move |pool: Pool| async move {
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            let time = |millis| DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default();
-            let query = sqlx::query(RECORD_IMPORT).bind(&note.actor);
-            let query = query.bind(imported.key.symbol.as_str()).bind(imported.key.timeframe.name());
-            let query = query.bind(time(imported.first)).bind(time(imported.last));
-            let query = query.bind(i64::try_from(imported.added).unwrap_or(i64::MAX)).bind(&note.reason);
-            query.bind(&imported.detail).execute(connection)
-        })
-    };
-    runner.write(record).await.map(drop)
-}
-
-pub(super) async fn changes(
-    runner: &Runner,
-    selection: ChangesSelection,
-    max_bytes: usize,
-) -> Result<Vec<Change>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| {
-            let query = sqlx::query(CHANGES).bind(selection.after);
-            let query = query.bind(i64::try_from(selection.limit).unwrap_or(i64::MAX));
-            let query = query.bind(selection.symbol.as_ref().map(candle::Symbol::as_str));
-            let query = query.bind(selection.timeframe.map(candle::Timeframe::name));
-            query.bind(i64::try_from(max_bytes).unwrap_or(i64::MAX)).fetch_all(connection)
-        })
-    };
-    let rows = runner.on_primary(select).await?;
-    rows.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
-}
-
-pub(super) async fn changes_within(
-    runner: &Runner,
-    span: Span,
-    (most, max_candles): (usize, usize),
-) -> Result<Vec<Change>, StoreError> {
-    let select = move |pool: Pool| {
-        let span = span.clone();
-        async move {
-            read_with!(pool, |connection| {
-                let time = |millis| DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default();
-                let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-                let query = sqlx::query(CHANGES_WITHIN).bind(span.key.symbol.as_str()).bind(span.key.timeframe.name());
-                let query = query.bind(time(span.start)).bind(time(span.end));
-                query.bind(number(most)).bind(number(max_candles)).fetch_all(connection)
-            })
-        }
-    };
-    let rows = runner.on_primary(select).await?;
-    rows.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
 }
 
 fn change(row: &PgRow) -> sqlx::Result<Change> {

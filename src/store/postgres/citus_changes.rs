@@ -52,7 +52,7 @@ const RECORD: &str = "
 /// shards has Citus prepare the commit on all servers first.
 const PREPARE_COMMIT: &str = r#"delete from market_data_live_candles where "timestamp" = timestamptz '-infinity'"#;
 
-/// Like the statement of [`super::changes::amend`], and returns the same rows.
+/// Like the statement of [`super::Postgres::amend`], and returns the same rows.
 pub(super) async fn amend(
     connection: &mut PgConnection,
     candles: &[Candle],
@@ -112,7 +112,7 @@ async fn amend_rows(
     Ok(rows)
 }
 
-/// Like the statement of [`super::changes::remove`]: returns what is stored, and the id of the record's row if it was deleted.
+/// Like the statement of [`super::Postgres::remove`]: returns what is stored, and the id of the record's row if it was deleted.
 /// If a candle appears in the span meanwhile, nothing is deleted.
 pub(super) async fn remove(
     connection: &mut PgConnection,

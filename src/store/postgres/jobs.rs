@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
+use super::Postgres;
 use super::pool::{Pool, Purpose};
 use super::retry::{read_with, write_with};
-use super::runner::Runner;
 use crate::store::jobs::{
     Expired, GIVEN_UP, IDEMPOTENCY, Job, JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection,
     LEASE, Lease, MAX_ATTEMPTS, NewFile, NewJob, SWEEP_ROWS, StoredFile, seconds,
@@ -169,25 +169,181 @@ macro_rules! reading {
     }};
 }
 
-pub(super) async fn add(runner: &Runner, job: NewJob) -> Result<JobAdded, StoreError> {
-    if let Some(key) = job.idempotency.clone() {
-        let owner = job.owner.clone();
-        writing!(runner, |connection| {
-            let query = sqlx::query(FORGET_KEY).bind(&owner).bind(&key);
-            query.bind(interval(IDEMPOTENCY)).execute(connection)
+impl Postgres {
+    pub(in crate::store) async fn add_job(&self, job: NewJob) -> Result<JobAdded, StoreError> {
+        if let Some(key) = job.idempotency.clone() {
+            let owner = job.owner.clone();
+            writing!(self.0.runner, |connection| {
+                let query = sqlx::query(FORGET_KEY).bind(&owner).bind(&key);
+                query.bind(interval(IDEMPOTENCY)).execute(connection)
+            })?;
+        }
+        let (owner, key, hash) = (job.owner.clone(), job.idempotency.clone(), job.request_hash.clone());
+        let added = writing!(self.0.runner, |connection| insert(connection, &job))?;
+        if added {
+            return Ok(JobAdded::Queued);
+        }
+        let Some(key) = key else { return Ok(JobAdded::Full) };
+        let known = reading!(self.0.runner, |connection| {
+            let query = sqlx::query_as::<_, (String, bool)>(BY_KEY).bind(&owner).bind(&key);
+            query.bind(&hash).fetch_optional(connection)
         })?;
+        Ok(known.map_or(JobAdded::Full, |(id, is_same)| JobAdded::Known { id, is_same }))
     }
-    let (owner, key, hash) = (job.owner.clone(), job.idempotency.clone(), job.request_hash.clone());
-    let added = writing!(runner, |connection| insert(connection, &job))?;
-    if added {
-        return Ok(JobAdded::Queued);
+
+    pub(in crate::store) async fn job(&self, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
+        let row =
+            reading!(self.0.runner, |connection| sqlx::query(&JOB).bind(&id).bind(&owner).fetch_optional(connection))?;
+        row.as_ref().map(decoded).transpose()
     }
-    let Some(key) = key else { return Ok(JobAdded::Full) };
-    let known = reading!(runner, |connection| {
-        let query = sqlx::query_as::<_, (String, bool)>(BY_KEY).bind(&owner).bind(&key);
-        query.bind(&hash).fetch_optional(connection)
-    })?;
-    Ok(known.map_or(JobAdded::Full, |(id, is_same)| JobAdded::Known { id, is_same }))
+
+    pub(in crate::store) async fn jobs(&self, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
+        let rows = reading!(self.0.runner, |connection| {
+            let query = sqlx::query(&JOBS).bind(&selection.owner).bind(selection.state.map(JobState::name));
+            let limit = i64::try_from(selection.limit).unwrap_or(i64::MAX);
+            query.bind(&selection.before).bind(limit).fetch_all(connection)
+        })?;
+        rows.iter().map(decoded).collect()
+    }
+
+    pub(in crate::store) async fn job_items(&self, job: String) -> Result<Vec<JobItem>, StoreError> {
+        let rows = reading!(self.0.runner, |connection| {
+            sqlx::query_as::<_, (i32, Vec<u8>, bool)>(ITEMS).bind(&job).fetch_all(connection)
+        })?;
+        Ok(rows.into_iter().map(|(item, summary, is_over)| JobItem { item, summary, is_over }).collect())
+    }
+
+    pub(in crate::store) async fn evaluations(&self, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = reading!(self.0.runner, |connection| {
+            sqlx::query_scalar::<_, Option<Vec<u8>>>(EVALUATIONS).bind(&job).bind(item).fetch_optional(connection)
+        })?;
+        Ok(found.flatten())
+    }
+
+    pub(in crate::store) async fn claim_job(
+        &self,
+        token: String,
+        except: Vec<String>,
+    ) -> Result<Option<Job>, StoreError> {
+        let row = writing!(self.0.runner, |connection| {
+            sqlx::query(&CLAIM).bind(&token).bind(interval(LEASE)).bind(&except).fetch_optional(connection)
+        })?;
+        row.as_ref().map(decoded).transpose()
+    }
+
+    pub(in crate::store) async fn requeue_expired(
+        &self,
+        own_tokens: Vec<String>,
+        retention: Duration,
+    ) -> Result<u64, StoreError> {
+        let done = writing!(self.0.runner, |connection| {
+            let query = sqlx::query(REQUEUE).bind(&own_tokens).bind(i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX));
+            query.bind(interval(retention)).bind(GIVEN_UP).execute(connection)
+        })?;
+        Ok(done.rows_affected())
+    }
+
+    pub(in crate::store) async fn renew_lease(
+        &self,
+        lease: Lease,
+        progress: JobProgress,
+    ) -> Result<Option<bool>, StoreError> {
+        writing!(self.0.runner, |connection| {
+            let query = sqlx::query_scalar::<_, bool>(RENEW).bind(&lease.job).bind(&lease.token).bind(interval(LEASE));
+            query.bind(progress.done).bind(progress.total).bind(&progress.summary).fetch_optional(connection)
+        })
+    }
+
+    pub(in crate::store) async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        writing!(self.0.runner, |connection| sqlx::query(RELEASE)
+            .bind(&lease.job)
+            .bind(&lease.token)
+            .execute(connection))
+        .map(drop)
+    }
+
+    pub(in crate::store) async fn keep_item(
+        &self,
+        lease: Lease,
+        item: i32,
+        summary: Vec<u8>,
+        evaluations: Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        let done = writing!(self.0.runner, |connection| {
+            let query = sqlx::query(KEEP_ITEM).bind(&lease.job).bind(&lease.token).bind(interval(LEASE));
+            query.bind(item).bind(&summary).bind(&evaluations).execute(connection)
+        })?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub(in crate::store) async fn end_job(&self, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
+        let done = writing!(self.0.runner, |connection| {
+            let query = sqlx::query(END).bind(&lease.job).bind(&lease.token).bind(end.state.name()).bind(&end.error);
+            let query = query.bind(end.progress.done).bind(end.progress.total).bind(&end.progress.summary);
+            query.bind(interval(end.retention)).execute(connection)
+        })?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub(in crate::store) async fn cancel_job(
+        &self,
+        id: String,
+        owner: String,
+        retention: Duration,
+    ) -> Result<Option<JobState>, StoreError> {
+        let (of_id, of_owner) = (id.clone(), owner.clone());
+        let cancelled = writing!(self.0.runner, |connection| {
+            let query = sqlx::query_scalar::<_, String>(CANCEL).bind(&of_id).bind(&of_owner);
+            query.bind(interval(retention)).fetch_optional(connection)
+        })?;
+        let state = match cancelled {
+            Some(state) => Some(state),
+            None => reading!(self.0.runner, |connection| {
+                sqlx::query_scalar::<_, String>(STATE).bind(&id).bind(&owner).fetch_optional(connection)
+            })?,
+        };
+        state.map(|state| state.parse().map_err(unreadable)).transpose()
+    }
+
+    pub(in crate::store) async fn add_file(&self, file: NewFile) -> Result<bool, StoreError> {
+        let id = file.id.clone();
+        writing!(self.0.runner, |connection| sqlx::query(FORGET_FILE).bind(&id).execute(connection))?;
+        let done = writing!(self.0.runner, |connection| {
+            let query = sqlx::query(ADD_FILE).bind(&file.id).bind(&file.job).bind(&file.owner).bind(&file.name);
+            let query = query.bind(&file.mime).bind(&file.sha256).bind(&file.body);
+            query.bind(interval(file.retention)).execute(connection)
+        })?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub(in crate::store) async fn file(
+        &self,
+        id: String,
+        owner: Option<String>,
+    ) -> Result<Option<StoredFile>, StoreError> {
+        let found = reading!(self.0.runner, |connection| {
+            let query = sqlx::query_as::<_, (String, String, Vec<u8>, Vec<u8>)>(FILE);
+            query.bind(&id).bind(&owner).fetch_optional(connection)
+        })?;
+        Ok(found.map(|(name, mime, sha256, body)| StoredFile { name, mime, sha256, body }))
+    }
+
+    pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        let (queued, running, files, bytes) =
+            reading!(self.0.runner, |connection| sqlx::query_as::<_, (i64, i64, i64, i64)>(COUNTS)
+                .fetch_one(connection))?;
+        Ok(JobCounts { queued, running, files, bytes })
+    }
+
+    pub(in crate::store) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {
+        let statement = match expired {
+            Expired::Items => DELETE_ITEMS,
+            Expired::Files => DELETE_FILES,
+            Expired::Jobs => DELETE_JOBS,
+        };
+        let done = writing!(self.0.runner, |connection| sqlx::query(statement).bind(SWEEP_ROWS).execute(connection))?;
+        Ok(done.rows_affected())
+    }
 }
 
 async fn insert(connection: &mut PgConnection, job: &NewJob) -> sqlx::Result<bool> {
@@ -195,139 +351,6 @@ async fn insert(connection: &mut PgConnection, job: &NewJob) -> sqlx::Result<boo
     let query = query.bind(job.priority).bind(&job.request).bind(&job.request_hash).bind(job.total);
     let max_queued = i64::try_from(job.max_queued).unwrap_or(i64::MAX);
     Ok(query.bind(max_queued).execute(connection).await?.rows_affected() == 1)
-}
-
-pub(super) async fn job(runner: &Runner, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
-    let row = reading!(runner, |connection| sqlx::query(&JOB).bind(&id).bind(&owner).fetch_optional(connection))?;
-    row.as_ref().map(decoded).transpose()
-}
-
-pub(super) async fn jobs(runner: &Runner, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
-    let rows = reading!(runner, |connection| {
-        let query = sqlx::query(&JOBS).bind(&selection.owner).bind(selection.state.map(JobState::name));
-        let limit = i64::try_from(selection.limit).unwrap_or(i64::MAX);
-        query.bind(&selection.before).bind(limit).fetch_all(connection)
-    })?;
-    rows.iter().map(decoded).collect()
-}
-
-pub(super) async fn items(runner: &Runner, job: String) -> Result<Vec<JobItem>, StoreError> {
-    let rows = reading!(runner, |connection| {
-        sqlx::query_as::<_, (i32, Vec<u8>, bool)>(ITEMS).bind(&job).fetch_all(connection)
-    })?;
-    Ok(rows.into_iter().map(|(item, summary, is_over)| JobItem { item, summary, is_over }).collect())
-}
-
-pub(super) async fn evaluations(runner: &Runner, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
-    let found = reading!(runner, |connection| {
-        sqlx::query_scalar::<_, Option<Vec<u8>>>(EVALUATIONS).bind(&job).bind(item).fetch_optional(connection)
-    })?;
-    Ok(found.flatten())
-}
-
-pub(super) async fn claim(runner: &Runner, token: String, except: Vec<String>) -> Result<Option<Job>, StoreError> {
-    let row = writing!(runner, |connection| {
-        sqlx::query(&CLAIM).bind(&token).bind(interval(LEASE)).bind(&except).fetch_optional(connection)
-    })?;
-    row.as_ref().map(decoded).transpose()
-}
-
-pub(super) async fn requeue(runner: &Runner, own_tokens: Vec<String>, retention: Duration) -> Result<u64, StoreError> {
-    let done = writing!(runner, |connection| {
-        let query = sqlx::query(REQUEUE).bind(&own_tokens).bind(i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX));
-        query.bind(interval(retention)).bind(GIVEN_UP).execute(connection)
-    })?;
-    Ok(done.rows_affected())
-}
-
-pub(super) async fn renew(runner: &Runner, lease: Lease, progress: JobProgress) -> Result<Option<bool>, StoreError> {
-    writing!(runner, |connection| {
-        let query = sqlx::query_scalar::<_, bool>(RENEW).bind(&lease.job).bind(&lease.token).bind(interval(LEASE));
-        query.bind(progress.done).bind(progress.total).bind(&progress.summary).fetch_optional(connection)
-    })
-}
-
-pub(super) async fn release(runner: &Runner, lease: Lease) -> Result<(), StoreError> {
-    writing!(runner, |connection| sqlx::query(RELEASE).bind(&lease.job).bind(&lease.token).execute(connection))
-        .map(drop)
-}
-
-pub(super) async fn keep_item(
-    runner: &Runner,
-    lease: Lease,
-    item: i32,
-    summary: Vec<u8>,
-    evaluations: Option<Vec<u8>>,
-) -> Result<bool, StoreError> {
-    let done = writing!(runner, |connection| {
-        let query = sqlx::query(KEEP_ITEM).bind(&lease.job).bind(&lease.token).bind(interval(LEASE));
-        query.bind(item).bind(&summary).bind(&evaluations).execute(connection)
-    })?;
-    Ok(done.rows_affected() == 1)
-}
-
-pub(super) async fn end(runner: &Runner, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
-    let done = writing!(runner, |connection| {
-        let query = sqlx::query(END).bind(&lease.job).bind(&lease.token).bind(end.state.name()).bind(&end.error);
-        let query = query.bind(end.progress.done).bind(end.progress.total).bind(&end.progress.summary);
-        query.bind(interval(end.retention)).execute(connection)
-    })?;
-    Ok(done.rows_affected() == 1)
-}
-
-pub(super) async fn cancel(
-    runner: &Runner,
-    id: String,
-    owner: String,
-    retention: Duration,
-) -> Result<Option<JobState>, StoreError> {
-    let (of_id, of_owner) = (id.clone(), owner.clone());
-    let cancelled = writing!(runner, |connection| {
-        let query = sqlx::query_scalar::<_, String>(CANCEL).bind(&of_id).bind(&of_owner);
-        query.bind(interval(retention)).fetch_optional(connection)
-    })?;
-    let state = match cancelled {
-        Some(state) => Some(state),
-        None => reading!(runner, |connection| {
-            sqlx::query_scalar::<_, String>(STATE).bind(&id).bind(&owner).fetch_optional(connection)
-        })?,
-    };
-    state.map(|state| state.parse().map_err(unreadable)).transpose()
-}
-
-pub(super) async fn add_file(runner: &Runner, file: NewFile) -> Result<bool, StoreError> {
-    let id = file.id.clone();
-    writing!(runner, |connection| sqlx::query(FORGET_FILE).bind(&id).execute(connection))?;
-    let done = writing!(runner, |connection| {
-        let query = sqlx::query(ADD_FILE).bind(&file.id).bind(&file.job).bind(&file.owner).bind(&file.name);
-        let query = query.bind(&file.mime).bind(&file.sha256).bind(&file.body);
-        query.bind(interval(file.retention)).execute(connection)
-    })?;
-    Ok(done.rows_affected() == 1)
-}
-
-pub(super) async fn file(runner: &Runner, id: String, owner: Option<String>) -> Result<Option<StoredFile>, StoreError> {
-    let found = reading!(runner, |connection| {
-        let query = sqlx::query_as::<_, (String, String, Vec<u8>, Vec<u8>)>(FILE);
-        query.bind(&id).bind(&owner).fetch_optional(connection)
-    })?;
-    Ok(found.map(|(name, mime, sha256, body)| StoredFile { name, mime, sha256, body }))
-}
-
-pub(super) async fn counts(runner: &Runner) -> Result<JobCounts, StoreError> {
-    let (queued, running, files, bytes) =
-        reading!(runner, |connection| sqlx::query_as::<_, (i64, i64, i64, i64)>(COUNTS).fetch_one(connection))?;
-    Ok(JobCounts { queued, running, files, bytes })
-}
-
-pub(super) async fn delete_expired(runner: &Runner, expired: Expired) -> Result<u64, StoreError> {
-    let statement = match expired {
-        Expired::Items => DELETE_ITEMS,
-        Expired::Files => DELETE_FILES,
-        Expired::Jobs => DELETE_JOBS,
-    };
-    let done = writing!(runner, |connection| sqlx::query(statement).bind(SWEEP_ROWS).execute(connection))?;
-    Ok(done.rows_affected())
 }
 
 /// Seconds, as `make_interval` takes them.

@@ -4,7 +4,8 @@
 //! [`inspect`] makes the same checks and changes nothing. [`pool`] lends connections, for which requests wait less
 //! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`runner`] runs statements on them
 //! to their end: those of [`posting`], [`closing`], [`changes`] and [`jobs`], which write, and of [`lists`], [`read`] and [`resample`], which
-//! read. [`hints`] tells other processes what was written. This file puts the parts together.
+//! read. [`hints`] tells other processes what was written. This file puts the parts together; the operations on jobs, signals, events and
+//! changes stand in their own modules.
 
 mod abandoned;
 mod access;
@@ -54,7 +55,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use coalescer::{Limits, Size};
 use secrecy::ExposeSecret as _;
@@ -63,18 +64,14 @@ use sqlx::postgres::PgConnectOptions;
 use super::digits::{CandleTable, CountedDigits};
 use super::hints::{Outbox, WrittenSeries};
 use super::latest::LatestRow;
-use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
 use super::reading::ReadServer;
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
-use super::signals::{NewSignal, SignalsSelection, StoredSignal};
 use super::statistics::StepCounts;
 use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
 use super::{
-    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Expired, Findings, Grouping, Imported, Job,
-    JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection, Lease, Matched, Missing, NewFile,
-    NewJob, Note, PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored,
-    StoredCandles, StoredFile,
+    Appended, DueCandle, Findings, Grouping, Missing, PoolUse, Range, ResampleRange, Resampled, StoreError, Stored,
+    StoredCandles,
 };
 use crate::clock::Clock;
 use crate::config::DatabaseConfig;
@@ -364,203 +361,6 @@ impl Postgres {
         let select =
             move |pool: Pool| async move { read_with!(pool, |connection| compare::read(connection, &candles)) };
         compare::stored(&self.0.runner.on_primary(select).await?)
-    }
-
-    pub(super) async fn amend(
-        &self,
-        corrections: Vec<Correction>,
-        note: Note,
-        bump: BumpOnDrop,
-    ) -> Result<Amended, StoreError> {
-        changes::amend(&self.0.runner, corrections, note, bump).await
-    }
-
-    pub(super) async fn matched(&self, span: Span, most: usize) -> Result<Matched, StoreError> {
-        changes::matched(&self.0.runner, span, most).await
-    }
-
-    pub(super) async fn remove(
-        &self,
-        span: Span,
-        most: usize,
-        confirm: String,
-        kind: RemovalKind,
-        note: Note,
-        bump: BumpOnDrop,
-    ) -> Result<Removal, StoreError> {
-        changes::remove(&self.0.runner, (span, most), confirm, kind, note, bump).await
-    }
-
-    pub(super) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
-        changes::record_import(&self.0.runner, imported, note).await
-    }
-
-    pub(super) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
-        outbox::queue(&self.0.runner, events).await
-    }
-
-    pub(super) async fn claim_event(
-        &self,
-        lease: Duration,
-        busy: Vec<String>,
-    ) -> Result<Option<ClaimedEvent>, StoreError> {
-        outbox::claim(&self.0.runner, lease, busy).await
-    }
-
-    pub(super) async fn settle_event(
-        &self,
-        id: String,
-        attempts: i32,
-        settlement: Settlement,
-    ) -> Result<(), StoreError> {
-        outbox::settle(&self.0.runner, id, attempts, settlement).await
-    }
-
-    pub(super) async fn prune_events(&self, retention: Duration) -> Result<u64, StoreError> {
-        outbox::prune(&self.0.runner, retention).await
-    }
-
-    pub(super) async fn mark(&self, kind: &'static str) -> Result<Option<i64>, StoreError> {
-        outbox::mark(&self.0.runner, kind).await
-    }
-
-    pub(super) async fn set_mark(&self, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
-        outbox::set_mark(&self.0.runner, kind, known_to).await
-    }
-
-    pub(super) async fn reported_feeds(&self) -> Result<Vec<ReportedFeed>, StoreError> {
-        outbox::reported_feeds(&self.0.runner).await
-    }
-
-    pub(super) async fn report_feed(&self, reported: ReportedFeed, event: OutboxEvent) -> Result<bool, StoreError> {
-        outbox::report_feed(&self.0.runner, reported, event).await
-    }
-
-    pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {
-        outbox::waiting(&self.0.runner).await
-    }
-
-    pub(super) async fn now(&self) -> Result<i64, StoreError> {
-        outbox::now(&self.0.runner).await
-    }
-
-    pub(super) async fn noted_changes(&self, after: (i64, i64), most: usize) -> Result<Vec<NotedChange>, StoreError> {
-        outbox::noted(&self.0.runner, after, most).await
-    }
-
-    pub(super) async fn ended_jobs(&self, after: (i64, String), most: usize) -> Result<Vec<EndedJob>, StoreError> {
-        outbox::ended(&self.0.runner, after, most).await
-    }
-
-    pub(super) async fn add_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
-        signals::add(&self.0.runner, signal).await
-    }
-
-    pub(super) async fn correct_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
-        signals::correct(&self.0.runner, signal).await
-    }
-
-    pub(super) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
-        signals::read(&self.0.runner, selection).await
-    }
-
-    pub(super) async fn changed_signals(&self, since: i64, most: usize) -> Result<Vec<StoredSignal>, StoreError> {
-        signals::changed(&self.0.runner, since, most).await
-    }
-
-    pub(super) async fn is_being_backed_up(&self) -> Result<bool, StoreError> {
-        changes::is_being_backed_up(&self.0.runner).await
-    }
-
-    pub(super) async fn changes(
-        &self,
-        selection: ChangesSelection,
-        max_bytes: usize,
-    ) -> Result<Vec<Change>, StoreError> {
-        changes::changes(&self.0.runner, selection, max_bytes).await
-    }
-
-    pub(super) async fn add_job(&self, job: NewJob) -> Result<JobAdded, StoreError> {
-        jobs::add(&self.0.runner, job).await
-    }
-
-    pub(super) async fn job(&self, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
-        jobs::job(&self.0.runner, id, owner).await
-    }
-
-    pub(super) async fn jobs(&self, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
-        jobs::jobs(&self.0.runner, selection).await
-    }
-
-    pub(super) async fn job_items(&self, job: String) -> Result<Vec<JobItem>, StoreError> {
-        jobs::items(&self.0.runner, job).await
-    }
-
-    pub(super) async fn evaluations(&self, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
-        jobs::evaluations(&self.0.runner, job, item).await
-    }
-
-    pub(super) async fn claim_job(&self, token: String, except: Vec<String>) -> Result<Option<Job>, StoreError> {
-        jobs::claim(&self.0.runner, token, except).await
-    }
-
-    pub(super) async fn requeue_expired(
-        &self,
-        own_tokens: Vec<String>,
-        retention: Duration,
-    ) -> Result<u64, StoreError> {
-        jobs::requeue(&self.0.runner, own_tokens, retention).await
-    }
-
-    pub(super) async fn renew_lease(&self, lease: Lease, progress: JobProgress) -> Result<Option<bool>, StoreError> {
-        jobs::renew(&self.0.runner, lease, progress).await
-    }
-
-    pub(super) async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        jobs::release(&self.0.runner, lease).await
-    }
-
-    pub(super) async fn keep_item(
-        &self,
-        lease: Lease,
-        item: i32,
-        summary: Vec<u8>,
-        evaluations: Option<Vec<u8>>,
-    ) -> Result<bool, StoreError> {
-        jobs::keep_item(&self.0.runner, lease, item, summary, evaluations).await
-    }
-
-    pub(super) async fn end_job(&self, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
-        jobs::end(&self.0.runner, lease, end).await
-    }
-
-    pub(super) async fn cancel_job(
-        &self,
-        id: String,
-        owner: String,
-        retention: Duration,
-    ) -> Result<Option<JobState>, StoreError> {
-        jobs::cancel(&self.0.runner, id, owner, retention).await
-    }
-
-    pub(super) async fn add_file(&self, file: NewFile) -> Result<bool, StoreError> {
-        jobs::add_file(&self.0.runner, file).await
-    }
-
-    pub(super) async fn file(&self, id: String, owner: Option<String>) -> Result<Option<StoredFile>, StoreError> {
-        jobs::file(&self.0.runner, id, owner).await
-    }
-
-    pub(super) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
-        jobs::counts(&self.0.runner).await
-    }
-
-    pub(super) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {
-        jobs::delete_expired(&self.0.runner, expired).await
-    }
-
-    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
-        changes::changes_within(&self.0.runner, span, limits).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

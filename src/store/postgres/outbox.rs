@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::Postgres;
 use super::pool::{Pool, Purpose};
 use super::read::at;
 use super::retry::{read_with, write_with};
@@ -78,32 +79,146 @@ const ENDED: &str = "
     where finished_at >= $1 and (date_trunc('milliseconds', finished_at), id) > ($1, $2) and state in ('done', 'failed')
     order by date_trunc('milliseconds', finished_at), id limit $3";
 
+impl Postgres {
+    pub(in crate::store) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
+        let queue = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                let column = |value: fn(&OutboxEvent) -> &str| events.iter().map(value).collect::<Vec<_>>();
+                let query = sqlx::query(QUEUE).bind(column(|event| &event.id)).bind(column(|event| event.kind));
+                query.bind(column(|event| &event.body)).execute(connection)
+            })
+        };
+        Ok(self.0.runner.write(queue).await?.rows_affected())
+    }
+
+    pub(in crate::store) async fn claim_event(
+        &self,
+        lease: Duration,
+        busy: Vec<String>,
+    ) -> Result<Option<ClaimedEvent>, StoreError> {
+        let claim = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                sqlx::query(&CLAIM).bind(lease.as_secs_f64()).bind(&busy).fetch_optional(connection)
+            })
+        };
+        self.0.runner.write(claim).await?.map(|row| claimed(&row).map_err(unreadable)).transpose()
+    }
+
+    pub(in crate::store) async fn settle_event(
+        &self,
+        id: String,
+        attempts: i32,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        let pause = match settlement {
+            Settlement::Settled => None,
+            Settlement::Again(pause) => Some(pause.as_secs_f64()),
+        };
+        let settle = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                sqlx::query(SETTLE).bind(&id).bind(attempts).bind(pause).execute(connection)
+            })
+        };
+        self.0.runner.write(settle).await.map(drop)
+    }
+
+    pub(in crate::store) async fn prune_events(&self, retention: Duration) -> Result<u64, StoreError> {
+        let prune = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                sqlx::query(PRUNE).bind(retention.as_secs_f64()).execute(connection)
+            })
+        };
+        Ok(self.0.runner.write(prune).await?.rows_affected())
+    }
+
+    pub(in crate::store) async fn mark(&self, kind: &'static str) -> Result<Option<i64>, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| {
+                sqlx::query_scalar::<_, DateTime<Utc>>(MARK).bind(kind).fetch_optional(connection)
+            })
+        };
+        Ok(self.0.runner.on_primary(select).await?.map(|known_to| known_to.timestamp_millis()))
+    }
+
+    pub(in crate::store) async fn set_mark(&self, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
+        let upsert = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                sqlx::query(SET_MARK).bind(kind).bind(at(known_to)).execute(connection)
+            })
+        };
+        self.0.runner.write(upsert).await.map(drop)
+    }
+
+    pub(in crate::store) async fn reported_feeds(&self) -> Result<Vec<ReportedFeed>, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| sqlx::query(REPORTED_FEEDS).fetch_all(connection))
+        };
+        let rows = self.0.runner.on_primary(select).await?;
+        // A series that no setting can name any more is nobody's.
+        Ok(rows
+            .iter()
+            .map(reported_feed)
+            .collect::<sqlx::Result<Vec<_>>>()
+            .map_err(unreadable)?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    pub(in crate::store) async fn report_feed(
+        &self,
+        reported: ReportedFeed,
+        event: OutboxEvent,
+    ) -> Result<bool, StoreError> {
+        let report = move |pool: Pool| async move {
+            write_with!(pool, Purpose::Write { by: None }, |connection| {
+                let query =
+                    sqlx::query(REPORT_FEED).bind(reported.key.symbol.as_str()).bind(reported.key.timeframe.name());
+                let query = query.bind(reported.is_stale).bind(reported.received.map(at)).bind(reported.events);
+                query.bind(&event.id).bind(event.kind).bind(&event.body).execute(connection)
+            })
+        };
+        Ok(self.0.runner.write(report).await?.rows_affected() == 1)
+    }
+
+    pub(in crate::store) async fn waiting_events(&self) -> Result<u64, StoreError> {
+        let number = scalar(&self.0.runner, WAITING).await?;
+        Ok(u64::try_from(number).unwrap_or_default())
+    }
+
+    pub(in crate::store) async fn now(&self) -> Result<i64, StoreError> {
+        scalar(&self.0.runner, NOW).await
+    }
+
+    pub(in crate::store) async fn noted_changes(
+        &self,
+        after: (i64, i64),
+        most: usize,
+    ) -> Result<Vec<NotedChange>, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| {
+                sqlx::query(NOTED).bind(at(after.0)).bind(after.1).bind(count(most)).fetch_all(connection)
+            })
+        };
+        self.0.runner.on_primary(select).await?.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
+    }
+
+    pub(in crate::store) async fn ended_jobs(
+        &self,
+        after: (i64, String),
+        most: usize,
+    ) -> Result<Vec<EndedJob>, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| {
+                sqlx::query(ENDED).bind(at(after.0)).bind(&after.1).bind(count(most)).fetch_all(connection)
+            })
+        };
+        self.0.runner.on_primary(select).await?.iter().map(ended_job).collect()
+    }
+}
+
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) async fn queue(runner: &Runner, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
-    let queue = move |pool: Pool| async move {
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            let column = |value: fn(&OutboxEvent) -> &str| events.iter().map(value).collect::<Vec<_>>();
-            let query = sqlx::query(QUEUE).bind(column(|event| &event.id)).bind(column(|event| event.kind));
-            query.bind(column(|event| &event.body)).execute(connection)
-        })
-    };
-    Ok(runner.write(queue).await?.rows_affected())
-}
-
-pub(super) async fn claim(
-    runner: &Runner,
-    lease: Duration,
-    busy: Vec<String>,
-) -> Result<Option<ClaimedEvent>, StoreError> {
-    let claim = move |pool: Pool| async move {
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            sqlx::query(&CLAIM).bind(lease.as_secs_f64()).bind(&busy).fetch_optional(connection)
-        })
-    };
-    runner.write(claim).await?.map(|row| claimed(&row).map_err(unreadable)).transpose()
 }
 
 fn claimed(row: &PgRow) -> sqlx::Result<ClaimedEvent> {
@@ -117,95 +232,10 @@ fn claimed(row: &PgRow) -> sqlx::Result<ClaimedEvent> {
     })
 }
 
-pub(super) async fn settle(
-    runner: &Runner,
-    id: String,
-    attempts: i32,
-    settlement: Settlement,
-) -> Result<(), StoreError> {
-    let pause = match settlement {
-        Settlement::Settled => None,
-        Settlement::Again(pause) => Some(pause.as_secs_f64()),
-    };
-    let settle = move |pool: Pool| async move {
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            sqlx::query(SETTLE).bind(&id).bind(attempts).bind(pause).execute(connection)
-        })
-    };
-    runner.write(settle).await.map(drop)
-}
-
-pub(super) async fn prune(runner: &Runner, retention: Duration) -> Result<u64, StoreError> {
-    let prune = move |pool: Pool| async move {
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            sqlx::query(PRUNE).bind(retention.as_secs_f64()).execute(connection)
-        })
-    };
-    Ok(runner.write(prune).await?.rows_affected())
-}
-
-pub(super) async fn mark(runner: &Runner, kind: &'static str) -> Result<Option<i64>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| {
-            sqlx::query_scalar::<_, DateTime<Utc>>(MARK).bind(kind).fetch_optional(connection)
-        })
-    };
-    Ok(runner.on_primary(select).await?.map(|known_to| known_to.timestamp_millis()))
-}
-
-pub(super) async fn set_mark(runner: &Runner, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
-    let upsert = move |pool: Pool| async move {
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            sqlx::query(SET_MARK).bind(kind).bind(at(known_to)).execute(connection)
-        })
-    };
-    runner.write(upsert).await.map(drop)
-}
-
-pub(super) async fn reported_feeds(runner: &Runner) -> Result<Vec<ReportedFeed>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| sqlx::query(REPORTED_FEEDS).fetch_all(connection))
-    };
-    let rows = runner.on_primary(select).await?;
-    // A series that no setting can name any more is nobody's.
-    Ok(rows
-        .iter()
-        .map(told_feed)
-        .collect::<sqlx::Result<Vec<_>>>()
-        .map_err(unreadable)?
-        .into_iter()
-        .flatten()
-        .collect())
-}
-
-fn told_feed(row: &PgRow) -> sqlx::Result<Option<ReportedFeed>> {
+fn reported_feed(row: &PgRow) -> sqlx::Result<Option<ReportedFeed>> {
     let Some(key) = SeriesKey::of_text(row.try_get(0)?, row.try_get(1)?) else { return Ok(None) };
     let received = row.try_get::<Option<DateTime<Utc>>, _>(3)?.map(|received| received.timestamp_millis());
     Ok(Some(ReportedFeed { key, is_stale: row.try_get(2)?, received, events: row.try_get(4)? }))
-}
-
-pub(super) async fn report_feed(
-    runner: &Runner,
-    reported: ReportedFeed,
-    event: OutboxEvent,
-) -> Result<bool, StoreError> {
-    let tell = move |pool: Pool| async move {
-        write_with!(pool, Purpose::Write { by: None }, |connection| {
-            let query = sqlx::query(REPORT_FEED).bind(reported.key.symbol.as_str()).bind(reported.key.timeframe.name());
-            let query = query.bind(reported.is_stale).bind(reported.received.map(at)).bind(reported.events);
-            query.bind(&event.id).bind(event.kind).bind(&event.body).execute(connection)
-        })
-    };
-    Ok(runner.write(tell).await?.rows_affected() == 1)
-}
-
-pub(super) async fn waiting(runner: &Runner) -> Result<u64, StoreError> {
-    let number = scalar(runner, WAITING).await?;
-    Ok(u64::try_from(number).unwrap_or_default())
-}
-
-pub(super) async fn now(runner: &Runner) -> Result<i64, StoreError> {
-    scalar(runner, NOW).await
 }
 
 async fn scalar(runner: &Runner, statement: &'static str) -> Result<i64, StoreError> {
@@ -213,15 +243,6 @@ async fn scalar(runner: &Runner, statement: &'static str) -> Result<i64, StoreEr
         read_with!(pool, |connection| sqlx::query_scalar::<_, i64>(statement).fetch_one(connection))
     };
     runner.on_primary(select).await
-}
-
-pub(super) async fn noted(runner: &Runner, after: (i64, i64), most: usize) -> Result<Vec<NotedChange>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| {
-            sqlx::query(NOTED).bind(at(after.0)).bind(after.1).bind(count(most)).fetch_all(connection)
-        })
-    };
-    runner.on_primary(select).await?.iter().map(change).collect::<sqlx::Result<_>>().map_err(unreadable)
 }
 
 fn change(row: &PgRow) -> sqlx::Result<NotedChange> {
@@ -237,15 +258,6 @@ fn change(row: &PgRow) -> sqlx::Result<NotedChange> {
         candles: row.try_get(8)?,
         reason: row.try_get(9)?,
     })
-}
-
-pub(super) async fn ended(runner: &Runner, after: (i64, String), most: usize) -> Result<Vec<EndedJob>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| {
-            sqlx::query(ENDED).bind(at(after.0)).bind(&after.1).bind(count(most)).fetch_all(connection)
-        })
-    };
-    runner.on_primary(select).await?.iter().map(ended_job).collect()
 }
 
 fn ended_job(row: &PgRow) -> Result<EndedJob, StoreError> {

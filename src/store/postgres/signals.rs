@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::Postgres;
 use super::pool::{Pool, Purpose};
 use super::read::at;
 use super::retry::{read_with, write_with};
@@ -47,12 +48,44 @@ static CHANGED: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn add(runner: &Runner, signal: NewSignal) -> Result<bool, StoreError> {
-    write(runner, ADD, signal).await
-}
+impl Postgres {
+    pub(in crate::store) async fn add_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        write(&self.0.runner, ADD, signal).await
+    }
 
-pub(super) async fn correct(runner: &Runner, signal: NewSignal) -> Result<bool, StoreError> {
-    write(runner, CORRECT, signal).await
+    pub(in crate::store) async fn correct_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        write(&self.0.runner, CORRECT, signal).await
+    }
+
+    pub(in crate::store) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| {
+                let after = selection.after.as_ref();
+                let query = sqlx::query(&READ).bind(at(selection.start)).bind(at(selection.end));
+                let query = query.bind(selection.symbol.as_ref().map(candle::Symbol::as_str));
+                let query = query.bind(selection.timeframe.map(candle::Timeframe::name));
+                let query = query.bind(after.map(|after| at(after.candle)));
+                let query = query.bind(after.map(|after| after.key.symbol.as_str()));
+                let query = query.bind(after.map(|after| after.key.timeframe.name()));
+                query.bind(i64::try_from(selection.limit).unwrap_or(i64::MAX)).fetch_all(connection)
+            })
+        };
+        decoded(&self.0.runner.on_primary(select).await?)
+    }
+
+    pub(in crate::store) async fn changed_signals(
+        &self,
+        since: i64,
+        most: usize,
+    ) -> Result<Vec<StoredSignal>, StoreError> {
+        let select = move |pool: Pool| async move {
+            read_with!(pool, |connection| {
+                let most = i64::try_from(most).unwrap_or(i64::MAX);
+                sqlx::query(&CHANGED).bind(at(since)).bind(most).fetch_all(connection)
+            })
+        };
+        decoded(&self.0.runner.on_primary(select).await?)
+    }
 }
 
 /// Runs a statement that writes a row at most, and returns true if it did.
@@ -65,32 +98,6 @@ async fn write(runner: &Runner, statement: &'static str, signal: NewSignal) -> R
         })
     };
     Ok(runner.write(write).await?.rows_affected() == 1)
-}
-
-pub(super) async fn read(runner: &Runner, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| {
-            let after = selection.after.as_ref();
-            let query = sqlx::query(&READ).bind(at(selection.start)).bind(at(selection.end));
-            let query = query.bind(selection.symbol.as_ref().map(candle::Symbol::as_str));
-            let query = query.bind(selection.timeframe.map(candle::Timeframe::name));
-            let query = query.bind(after.map(|after| at(after.candle)));
-            let query = query.bind(after.map(|after| after.key.symbol.as_str()));
-            let query = query.bind(after.map(|after| after.key.timeframe.name()));
-            query.bind(i64::try_from(selection.limit).unwrap_or(i64::MAX)).fetch_all(connection)
-        })
-    };
-    decoded(&runner.on_primary(select).await?)
-}
-
-pub(super) async fn changed(runner: &Runner, since: i64, most: usize) -> Result<Vec<StoredSignal>, StoreError> {
-    let select = move |pool: Pool| async move {
-        read_with!(pool, |connection| {
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
-            sqlx::query(&CHANGED).bind(at(since)).bind(most).fetch_all(connection)
-        })
-    };
-    decoded(&runner.on_primary(select).await?)
 }
 
 fn decoded(rows: &[PgRow]) -> Result<Vec<StoredSignal>, StoreError> {

@@ -1,15 +1,19 @@
 //! Corrects and deletes stored candles, each time in one transaction with the row that this adds to the record.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 
+use super::Sqlite;
+use crate::store::StoreError;
 use crate::store::changes::{
     Amended, Change, ChangesSelection, Correction, Expected, Found, Imported, MAX_RECORDED_CANDLES, Matched, Note,
     Removal, RemovalKind, Span,
 };
 use crate::store::series::SeriesKey;
+use crate::store::versions::BumpOnDrop;
 use candle::{Candle, Key, OhlcField, Price};
 
 const STORED: &str = "
@@ -88,6 +92,65 @@ impl From<&Candle> for StoredRow {
     }
 }
 
+impl Sqlite {
+    pub(in crate::store) async fn amend(
+        &self,
+        corrections: Vec<Correction>,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Amended, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let amend = move |connection: &mut Connection| amend(connection, &corrections, &note);
+        let work = async move {
+            let _bump = bump;
+            shared.writer.run(amend).await
+        };
+        self.run(work).await
+    }
+
+    pub(in crate::store) async fn matched(&self, span: Span, most: usize) -> Result<Matched, StoreError> {
+        self.list(move |connection| matched(connection, &span, most)).await
+    }
+
+    pub(in crate::store) async fn remove(
+        &self,
+        span: Span,
+        most: usize,
+        confirm: String,
+        kind: RemovalKind,
+        note: Note,
+        bump: BumpOnDrop,
+    ) -> Result<Removal, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let remove = move |connection: &mut Connection| remove(connection, (&span, most), &confirm, kind, &note);
+        let work = async move {
+            let _bump = bump;
+            shared.writer.run(remove).await
+        };
+        self.run(work).await
+    }
+
+    pub(in crate::store) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
+        self.write(move |connection| record_import(connection, &imported, &note)).await
+    }
+
+    pub(in crate::store) async fn changes(
+        &self,
+        selection: ChangesSelection,
+        max_bytes: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        self.list(move |connection| changes(connection, &selection, max_bytes)).await
+    }
+
+    pub(in crate::store) async fn changes_within(
+        &self,
+        span: Span,
+        limits: (usize, usize),
+    ) -> Result<Vec<Change>, StoreError> {
+        self.list(move |connection| changes_within(connection, &span, limits)).await
+    }
+}
+
 fn json<'r>(rows: impl IntoIterator<Item = &'r StoredRow>) -> String {
     let mut text = String::from("[");
     for row in rows {
@@ -100,7 +163,7 @@ fn json<'r>(rows: impl IntoIterator<Item = &'r StoredRow>) -> String {
     text
 }
 
-pub(super) fn amend(connection: &mut Connection, corrections: &[Correction], note: &Note) -> rusqlite::Result<Amended> {
+fn amend(connection: &mut Connection, corrections: &[Correction], note: &Note) -> rusqlite::Result<Amended> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut amended = Amended { found: Vec::new(), changes: Vec::new() };
     let mut replaced: Vec<(&Key, StoredRow, StoredRow)> = Vec::new();
@@ -207,11 +270,11 @@ fn digest(span: &Span, rows: &[StoredRow]) -> String {
     hex::encode(&hash.finalize()[..6])
 }
 
-pub(super) fn matched(connection: &Connection, span: &Span, most: usize) -> rusqlite::Result<Matched> {
+fn matched(connection: &Connection, span: &Span, most: usize) -> rusqlite::Result<Matched> {
     span_rows(connection, span, most).map(|(_, matched)| matched)
 }
 
-pub(super) fn remove(
+fn remove(
     connection: &mut Connection,
     (span, most): (&Span, usize),
     confirm: &str,
@@ -238,7 +301,7 @@ pub(super) fn remove(
     Ok(Removal::Removed { matched, change })
 }
 
-pub(super) fn record_import(connection: &mut Connection, imported: &Imported, note: &Note) -> rusqlite::Result<()> {
+fn record_import(connection: &mut Connection, imported: &Imported, note: &Note) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let detail = format!(r#"{{"source":{}}}"#, imported.detail);
     let span = (imported.first, imported.last, imported.added);
@@ -246,11 +309,7 @@ pub(super) fn record_import(connection: &mut Connection, imported: &Imported, no
     transaction.commit()
 }
 
-pub(super) fn changes(
-    connection: &Connection,
-    selection: &ChangesSelection,
-    max_bytes: usize,
-) -> rusqlite::Result<Vec<Change>> {
+fn changes(connection: &Connection, selection: &ChangesSelection, max_bytes: usize) -> rusqlite::Result<Vec<Change>> {
     let symbol = selection.symbol.as_ref().map(candle::Symbol::as_str);
     let timeframe = selection.timeframe.map(candle::Timeframe::name);
     let limit = i64::try_from(selection.limit).unwrap_or(i64::MAX);
@@ -267,7 +326,7 @@ pub(super) fn changes(
     Ok(changes)
 }
 
-pub(super) fn changes_within(
+fn changes_within(
     connection: &Connection,
     span: &Span,
     (most, max_candles): (usize, usize),

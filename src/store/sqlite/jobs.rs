@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, named_params, params};
 
+use super::Sqlite;
+use crate::store::StoreError;
 use crate::store::jobs::{
     Expired, GIVEN_UP, IDEMPOTENCY, Job, JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection,
     LEASE, Lease, MAX_ATTEMPTS, NewFile, NewJob, SWEEP_ROWS, StoredFile,
@@ -179,7 +181,101 @@ static DELETE_JOBS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-pub(super) fn add(connection: &mut Connection, job: &NewJob) -> rusqlite::Result<JobAdded> {
+impl Sqlite {
+    pub(in crate::store) async fn add_job(&self, job: NewJob) -> Result<JobAdded, StoreError> {
+        self.write(move |connection| add(connection, &job)).await
+    }
+
+    pub(in crate::store) async fn job(&self, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
+        self.list(move |connection| job(connection, &id, owner.as_deref())).await
+    }
+
+    pub(in crate::store) async fn jobs(&self, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
+        self.list(move |connection| jobs(connection, &selection)).await
+    }
+
+    pub(in crate::store) async fn job_items(&self, job: String) -> Result<Vec<JobItem>, StoreError> {
+        self.list(move |connection| items(connection, &job)).await
+    }
+
+    pub(in crate::store) async fn evaluations(&self, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
+        self.list(move |connection| evaluations(connection, &job, item)).await
+    }
+
+    pub(in crate::store) async fn claim_job(
+        &self,
+        token: String,
+        except: Vec<String>,
+    ) -> Result<Option<Job>, StoreError> {
+        self.write(move |connection| claim(connection, &token, &except)).await
+    }
+
+    pub(in crate::store) async fn requeue_expired(
+        &self,
+        own_tokens: Vec<String>,
+        retention: Duration,
+    ) -> Result<u64, StoreError> {
+        let requeued = self.write(move |connection| requeue(connection, &own_tokens, retention)).await?;
+        Ok(requeued as u64)
+    }
+
+    pub(in crate::store) async fn renew_lease(
+        &self,
+        lease: Lease,
+        progress: JobProgress,
+    ) -> Result<Option<bool>, StoreError> {
+        self.write(move |connection| renew(connection, &lease, &progress)).await
+    }
+
+    pub(in crate::store) async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        self.write(move |connection| release(connection, &lease)).await
+    }
+
+    pub(in crate::store) async fn keep_item(
+        &self,
+        lease: Lease,
+        item: i32,
+        summary: Vec<u8>,
+        evaluations: Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| keep_item(connection, &lease, item, &summary, evaluations.as_deref())).await
+    }
+
+    pub(in crate::store) async fn end_job(&self, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
+        self.write(move |connection| finish(connection, &lease, &end)).await
+    }
+
+    pub(in crate::store) async fn cancel_job(
+        &self,
+        id: String,
+        owner: String,
+        retention: Duration,
+    ) -> Result<Option<JobState>, StoreError> {
+        self.write(move |connection| cancel(connection, &id, &owner, retention)).await
+    }
+
+    pub(in crate::store) async fn add_file(&self, file: NewFile) -> Result<bool, StoreError> {
+        self.write(move |connection| add_file(connection, &file)).await
+    }
+
+    pub(in crate::store) async fn file(
+        &self,
+        id: String,
+        owner: Option<String>,
+    ) -> Result<Option<StoredFile>, StoreError> {
+        self.list(move |connection| file(connection, &id, owner.as_deref())).await
+    }
+
+    pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        self.list(counts).await
+    }
+
+    pub(in crate::store) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {
+        Ok(self.write(move |connection| delete_expired(connection, expired)).await? as u64)
+    }
+}
+
+fn add(connection: &mut Connection, job: &NewJob) -> rusqlite::Result<JobAdded> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(key) = &job.idempotency {
         transaction.prepare_cached(&FORGET_KEY)?.execute(params![job.owner, key, millis(IDEMPOTENCY)])?;
@@ -206,36 +302,32 @@ pub(super) fn add(connection: &mut Connection, job: &NewJob) -> rusqlite::Result
     Ok(if added == 1 { JobAdded::Queued } else { JobAdded::Full })
 }
 
-pub(super) fn job(connection: &Connection, id: &str, owner: Option<&str>) -> rusqlite::Result<Option<Job>> {
+fn job(connection: &Connection, id: &str, owner: Option<&str>) -> rusqlite::Result<Option<Job>> {
     connection.prepare_cached(&JOB)?.query_row((id, owner), decoded).optional()
 }
 
-pub(super) fn jobs(connection: &Connection, selection: &JobsSelection) -> rusqlite::Result<Vec<Job>> {
+fn jobs(connection: &Connection, selection: &JobsSelection) -> rusqlite::Result<Vec<Job>> {
     let (state, limit) = (selection.state.map(JobState::name), i64::try_from(selection.limit).unwrap_or(i64::MAX));
     let mut statement = connection.prepare_cached(&JOBS)?;
     statement.query_map((&selection.owner, state, &selection.before, limit), decoded)?.collect()
 }
 
-pub(super) fn items(connection: &Connection, job: &str) -> rusqlite::Result<Vec<JobItem>> {
+fn items(connection: &Connection, job: &str) -> rusqlite::Result<Vec<JobItem>> {
     let mut statement = connection.prepare_cached(ITEMS)?;
     let item = |row: &Row<'_>| Ok(JobItem { item: row.get(0)?, summary: row.get(1)?, is_over: row.get(2)? });
     statement.query_map([job], item)?.collect()
 }
 
-pub(super) fn evaluations(connection: &Connection, job: &str, item: i32) -> rusqlite::Result<Option<Vec<u8>>> {
+fn evaluations(connection: &Connection, job: &str, item: i32) -> rusqlite::Result<Option<Vec<u8>>> {
     let found = connection.prepare_cached(EVALUATIONS)?.query_row((job, item), |row| row.get(0)).optional()?;
     Ok(found.flatten())
 }
 
-pub(super) fn claim(connection: &mut Connection, token: &str, except: &[String]) -> rusqlite::Result<Option<Job>> {
+fn claim(connection: &mut Connection, token: &str, except: &[String]) -> rusqlite::Result<Option<Job>> {
     connection.prepare_cached(&CLAIM)?.query_row((token, millis(LEASE), json_list(except)), decoded).optional()
 }
 
-pub(super) fn requeue(
-    connection: &mut Connection,
-    own_tokens: &[String],
-    retention: Duration,
-) -> rusqlite::Result<usize> {
+fn requeue(connection: &mut Connection, own_tokens: &[String], retention: Duration) -> rusqlite::Result<usize> {
     let values = named_params! {
         ":attempts": MAX_ATTEMPTS,
         ":retention": millis(retention),
@@ -245,21 +337,17 @@ pub(super) fn requeue(
     connection.prepare_cached(&REQUEUE)?.execute(values)
 }
 
-pub(super) fn renew(
-    connection: &mut Connection,
-    lease: &Lease,
-    progress: &JobProgress,
-) -> rusqlite::Result<Option<bool>> {
+fn renew(connection: &mut Connection, lease: &Lease, progress: &JobProgress) -> rusqlite::Result<Option<bool>> {
     let JobProgress { done, total, summary } = progress;
     let values = params![lease.job, lease.token, millis(LEASE), done, total, summary];
     connection.prepare_cached(&RENEW)?.query_row(values, |row| row.get(0)).optional()
 }
 
-pub(super) fn release(connection: &mut Connection, lease: &Lease) -> rusqlite::Result<()> {
+fn release(connection: &mut Connection, lease: &Lease) -> rusqlite::Result<()> {
     connection.prepare_cached(RELEASE)?.execute((&lease.job, &lease.token)).map(drop)
 }
 
-pub(super) fn keep_item(
+fn keep_item(
     connection: &mut Connection,
     lease: &Lease,
     item: i32,
@@ -276,7 +364,7 @@ pub(super) fn keep_item(
     Ok(true)
 }
 
-pub(super) fn end(connection: &mut Connection, lease: &Lease, end: &JobEnd) -> rusqlite::Result<bool> {
+fn finish(connection: &mut Connection, lease: &Lease, end: &JobEnd) -> rusqlite::Result<bool> {
     let JobProgress { done, total, summary } = &end.progress;
     let values =
         params![lease.job, lease.token, end.state.name(), end.error, done, total, summary, millis(end.retention)];
@@ -284,7 +372,7 @@ pub(super) fn end(connection: &mut Connection, lease: &Lease, end: &JobEnd) -> r
 }
 
 /// Returns the state after that.
-pub(super) fn cancel(
+fn cancel(
     connection: &mut Connection,
     id: &str,
     owner: &str,
@@ -300,7 +388,7 @@ pub(super) fn cancel(
     Ok(found)
 }
 
-pub(super) fn add_file(connection: &mut Connection, file: &NewFile) -> rusqlite::Result<bool> {
+fn add_file(connection: &mut Connection, file: &NewFile) -> rusqlite::Result<bool> {
     let NewFile { id, job, owner, name, mime, sha256, body, retention } = file;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.prepare_cached(&FORGET_FILE)?.execute([id])?;
@@ -310,20 +398,20 @@ pub(super) fn add_file(connection: &mut Connection, file: &NewFile) -> rusqlite:
     Ok(added == 1)
 }
 
-pub(super) fn file(connection: &Connection, id: &str, owner: Option<&str>) -> rusqlite::Result<Option<StoredFile>> {
+fn file(connection: &Connection, id: &str, owner: Option<&str>) -> rusqlite::Result<Option<StoredFile>> {
     let file =
         |row: &Row<'_>| Ok(StoredFile { name: row.get(0)?, mime: row.get(1)?, sha256: row.get(2)?, body: row.get(3)? });
     connection.prepare_cached(&FILE)?.query_row((id, owner), file).optional()
 }
 
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<JobCounts> {
+fn counts(connection: &Connection) -> rusqlite::Result<JobCounts> {
     let counts = |row: &Row<'_>| {
         Ok(JobCounts { queued: row.get(0)?, running: row.get(1)?, files: row.get(2)?, bytes: row.get(3)? })
     };
     connection.prepare_cached(COUNTS)?.query_row((), counts)
 }
 
-pub(super) fn delete_expired(connection: &mut Connection, expired: Expired) -> rusqlite::Result<usize> {
+fn delete_expired(connection: &mut Connection, expired: Expired) -> rusqlite::Result<usize> {
     let statement = match expired {
         Expired::Items => &DELETE_ITEMS,
         Expired::Files => &DELETE_FILES,

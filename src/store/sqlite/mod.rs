@@ -1,6 +1,7 @@
 //! Candles in a SQLite file: one connection writes, several read candles, two build candles, two read lists of
 //! series, one counts candles, and one probes. [`writer`] has the first of these, on which [`append`] writes; [`read`], [`resample`] and
-//! [`series`] read on the others. This file puts the parts together.
+//! [`series`] read on the others. This file puts the parts together; the operations on jobs, signals, events and changes stand in their
+//! own modules.
 //!
 //! The connections that write, that build candles and that read lists are rusqlite's, because sqlx runs each statement
 //! on a thread of the connection's own, and half of the time was spent waiting for that thread.
@@ -43,17 +44,13 @@ use tokio_util::task::TaskTracker;
 use super::digits::{CandleTable, CountedDigits};
 use super::error::sqlite_code;
 use super::latest::LatestRow;
-use super::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
 use super::series::{Position, Sample, SeriesKey, SeriesRow};
-use super::signals::{NewSignal, SignalsSelection, StoredSignal};
 use super::statistics::StepCounts;
 use super::tails::{RecordPlace, RecordedChange, SeriesTail};
 use super::versions::BumpOnDrop;
 use super::{
-    Amended, Appended, Change, ChangesSelection, Correction, DueCandle, Expired, Findings, Grouping, Imported, Job,
-    JobAdded, JobCounts, JobEnd, JobItem, JobProgress, JobState, JobsSelection, Lease, Matched, NewFile, NewJob, Note,
-    PoolUse, Range, Removal, RemovalKind, ResampleRange, Resampled, Span, StoreError, Stored, StoredCandles,
-    StoredFile, finished, not_prepared,
+    Appended, DueCandle, Findings, Grouping, PoolUse, Range, ResampleRange, Resampled, StoreError, Stored,
+    StoredCandles, finished, not_prepared,
 };
 use crate::config::MissingFolder;
 use crate::telemetry::panic_text;
@@ -232,9 +229,7 @@ impl Sqlite {
     }
 
     pub(super) async fn count_digits(&self, range: Range, table: CandleTable) -> Result<CountedDigits, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let count = move |connection: &rusqlite::Connection| digits::count(connection, &range, table);
-        self.read(async move { shared.series_reader.run(count).await }).await
+        self.list(move |connection| digits::count(connection, &range, table)).await
     }
 
     pub(super) async fn rows_after(&self, position: Position, most: usize) -> Result<Vec<SeriesRow>, StoreError> {
@@ -258,15 +253,11 @@ impl Sqlite {
     }
 
     pub(super) async fn latest_after(&self, position: Position, most: usize) -> Result<Vec<LatestRow>, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let after = move |connection: &rusqlite::Connection| latest::after(connection, position, most);
-        self.read(async move { shared.series_reader.run(after).await }).await
+        self.list(move |connection| latest::after(connection, position, most)).await
     }
 
     pub(super) async fn latest_of(&self, keys: Vec<SeriesKey>) -> Result<Vec<LatestRow>, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let of = move |connection: &rusqlite::Connection| latest::of(connection, &keys);
-        self.read(async move { shared.series_reader.run(of).await }).await
+        self.list(move |connection| latest::of(connection, &keys)).await
     }
 
     /// Counts the candles of a series by month, at most `most` months from `start` on.
@@ -277,9 +268,7 @@ impl Sqlite {
     }
 
     pub(super) async fn tails(&self, keys: Vec<SeriesKey>) -> Result<Vec<SeriesTail>, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let of = move |connection: &rusqlite::Connection| tails::tails(connection, &keys);
-        let rows = self.read(async move { shared.series_reader.run(of).await }).await?;
+        let rows = self.list(move |connection| tails::tails(connection, &keys)).await?;
         rows.into_iter().map(SeriesTail::of_rows).collect()
     }
 
@@ -289,9 +278,7 @@ impl Sqlite {
         keys: Vec<SeriesKey>,
         limit: usize,
     ) -> Result<(i64, Vec<RecordedChange>), StoreError> {
-        let shared = Arc::clone(&self.0);
-        let read = move |connection: &rusqlite::Connection| tails::changes_since(connection, after, &keys, limit);
-        self.read(async move { shared.series_reader.run(read).await }).await
+        self.list(move |connection| tails::changes_since(connection, after, &keys, limit)).await
     }
 
     pub(super) async fn newest(&self) -> Result<Vec<(String, i64)>, StoreError> {
@@ -300,268 +287,25 @@ impl Sqlite {
     }
 
     pub(super) async fn keep_newest(&self, rows: Vec<(&'static str, i64)>) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.0);
-        self.run(async move { shared.writer.run(move |connection| newest::keep(connection, &rows)).await }).await
+        self.write(move |connection| newest::keep(connection, &rows)).await
     }
 
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let deleted = self.run(async move { shared.writer.run(closing::delete_hidden).await }).await?;
+        let deleted = self.write(closing::delete_hidden).await?;
         Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
     }
 
     pub(super) async fn close_due(&self, now: Timestamp) -> Result<Vec<DueCandle>, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let close = move |connection: &mut rusqlite::Connection| closing::close_due(connection, now.millis());
-        self.run(async move { shared.writer.run(close).await }).await
+        self.write(move |connection| closing::close_due(connection, now.millis())).await
     }
 
     pub(super) async fn keep_closing_times(&self, batch: Arc<Batch>) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.0);
-        let keep = move |connection: &mut rusqlite::Connection| closing::keep_times(connection, &batch);
-        self.run(async move { shared.writer.run(keep).await }).await
+        self.write(move |connection| closing::keep_times(connection, &batch)).await
     }
 
     pub(super) async fn stored_otherwise(&self, candles: Vec<Candle>) -> Result<Vec<Stored>, StoreError> {
         let readers = self.0.readers.clone();
         self.read(async move { compare::stored(&readers, &candles).await }).await
-    }
-
-    pub(super) async fn amend(
-        &self,
-        corrections: Vec<Correction>,
-        note: Note,
-        bump: BumpOnDrop,
-    ) -> Result<Amended, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let amend = move |connection: &mut rusqlite::Connection| changes::amend(connection, &corrections, &note);
-        let work = async move {
-            let _bump = bump;
-            shared.writer.run(amend).await
-        };
-        self.run(work).await
-    }
-
-    pub(super) async fn matched(&self, span: Span, most: usize) -> Result<Matched, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let matched = move |connection: &rusqlite::Connection| changes::matched(connection, &span, most);
-        self.read(async move { shared.series_reader.run(matched).await }).await
-    }
-
-    pub(super) async fn remove(
-        &self,
-        span: Span,
-        most: usize,
-        confirm: String,
-        kind: RemovalKind,
-        note: Note,
-        bump: BumpOnDrop,
-    ) -> Result<Removal, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let remove = move |connection: &mut rusqlite::Connection| {
-            changes::remove(connection, (&span, most), &confirm, kind, &note)
-        };
-        let work = async move {
-            let _bump = bump;
-            shared.writer.run(remove).await
-        };
-        self.run(work).await
-    }
-
-    pub(super) async fn record_import(&self, imported: Imported, note: Note) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.0);
-        let record = move |connection: &mut rusqlite::Connection| changes::record_import(connection, &imported, &note);
-        self.run(async move { shared.writer.run(record).await }).await
-    }
-
-    pub(super) async fn changes(
-        &self,
-        selection: ChangesSelection,
-        max_bytes: usize,
-    ) -> Result<Vec<Change>, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let read = move |connection: &rusqlite::Connection| changes::changes(connection, &selection, max_bytes);
-        self.read(async move { shared.series_reader.run(read).await }).await
-    }
-
-    pub(super) async fn add_job(&self, job: NewJob) -> Result<JobAdded, StoreError> {
-        self.write_row(move |connection| jobs::add(connection, &job)).await
-    }
-
-    pub(super) async fn job(&self, id: String, owner: Option<String>) -> Result<Option<Job>, StoreError> {
-        self.read_row(move |connection| jobs::job(connection, &id, owner.as_deref())).await
-    }
-
-    pub(super) async fn jobs(&self, selection: JobsSelection) -> Result<Vec<Job>, StoreError> {
-        self.read_row(move |connection| jobs::jobs(connection, &selection)).await
-    }
-
-    pub(super) async fn job_items(&self, job: String) -> Result<Vec<JobItem>, StoreError> {
-        self.read_row(move |connection| jobs::items(connection, &job)).await
-    }
-
-    pub(super) async fn evaluations(&self, job: String, item: i32) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read_row(move |connection| jobs::evaluations(connection, &job, item)).await
-    }
-
-    pub(super) async fn claim_job(&self, token: String, except: Vec<String>) -> Result<Option<Job>, StoreError> {
-        self.write_row(move |connection| jobs::claim(connection, &token, &except)).await
-    }
-
-    pub(super) async fn requeue_expired(
-        &self,
-        own_tokens: Vec<String>,
-        retention: Duration,
-    ) -> Result<u64, StoreError> {
-        let requeued = self.write_row(move |connection| jobs::requeue(connection, &own_tokens, retention)).await?;
-        Ok(requeued as u64)
-    }
-
-    pub(super) async fn renew_lease(&self, lease: Lease, progress: JobProgress) -> Result<Option<bool>, StoreError> {
-        self.write_row(move |connection| jobs::renew(connection, &lease, &progress)).await
-    }
-
-    pub(super) async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        self.write_row(move |connection| jobs::release(connection, &lease)).await
-    }
-
-    pub(super) async fn keep_item(
-        &self,
-        lease: Lease,
-        item: i32,
-        summary: Vec<u8>,
-        evaluations: Option<Vec<u8>>,
-    ) -> Result<bool, StoreError> {
-        let keep = move |connection: &mut rusqlite::Connection| {
-            jobs::keep_item(connection, &lease, item, &summary, evaluations.as_deref())
-        };
-        self.write_row(keep).await
-    }
-
-    pub(super) async fn end_job(&self, lease: Lease, end: JobEnd) -> Result<bool, StoreError> {
-        self.write_row(move |connection| jobs::end(connection, &lease, &end)).await
-    }
-
-    pub(super) async fn cancel_job(
-        &self,
-        id: String,
-        owner: String,
-        retention: Duration,
-    ) -> Result<Option<JobState>, StoreError> {
-        self.write_row(move |connection| jobs::cancel(connection, &id, &owner, retention)).await
-    }
-
-    pub(super) async fn add_file(&self, file: NewFile) -> Result<bool, StoreError> {
-        self.write_row(move |connection| jobs::add_file(connection, &file)).await
-    }
-
-    pub(super) async fn file(&self, id: String, owner: Option<String>) -> Result<Option<StoredFile>, StoreError> {
-        self.read_row(move |connection| jobs::file(connection, &id, owner.as_deref())).await
-    }
-
-    pub(super) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
-        self.read_row(jobs::counts).await
-    }
-
-    pub(super) async fn delete_expired(&self, expired: Expired) -> Result<u64, StoreError> {
-        Ok(self.write_row(move |connection| jobs::delete_expired(connection, expired)).await? as u64)
-    }
-
-    /// Reads a few rows.
-    async fn read_row<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let shared = Arc::clone(&self.0);
-        self.read(async move { shared.series_reader.run(work).await }).await
-    }
-
-    /// Writes a few rows.
-    async fn write_row<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let shared = Arc::clone(&self.0);
-        self.run(async move { shared.writer.run(work).await }).await
-    }
-
-    pub(super) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
-        self.write(move |connection| outbox::queue(connection, &events)).await
-    }
-
-    pub(super) async fn claim_event(
-        &self,
-        lease: Duration,
-        busy: Vec<String>,
-    ) -> Result<Option<ClaimedEvent>, StoreError> {
-        self.write(move |connection| outbox::claim(connection, lease, &busy)).await
-    }
-
-    pub(super) async fn settle_event(
-        &self,
-        id: String,
-        attempts: i32,
-        settlement: Settlement,
-    ) -> Result<(), StoreError> {
-        self.write(move |connection| outbox::settle(connection, &id, attempts, settlement)).await
-    }
-
-    pub(super) async fn prune_events(&self, retention: Duration) -> Result<u64, StoreError> {
-        self.write(move |connection| outbox::prune(connection, retention)).await
-    }
-
-    pub(super) async fn mark(&self, kind: &'static str) -> Result<Option<i64>, StoreError> {
-        self.list(move |connection| outbox::mark(connection, kind)).await
-    }
-
-    pub(super) async fn set_mark(&self, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
-        self.write(move |connection| outbox::set_mark(connection, kind, known_to)).await
-    }
-
-    pub(super) async fn reported_feeds(&self) -> Result<Vec<ReportedFeed>, StoreError> {
-        self.list(outbox::reported_feeds).await
-    }
-
-    pub(super) async fn report_feed(&self, reported: ReportedFeed, event: OutboxEvent) -> Result<bool, StoreError> {
-        self.write(move |connection| outbox::report_feed(connection, &reported, &event)).await
-    }
-
-    pub(super) async fn waiting_events(&self) -> Result<u64, StoreError> {
-        self.list(outbox::waiting).await
-    }
-
-    pub(super) async fn now(&self) -> Result<i64, StoreError> {
-        self.list(outbox::now).await
-    }
-
-    pub(super) async fn noted_changes(&self, after: (i64, i64), most: usize) -> Result<Vec<NotedChange>, StoreError> {
-        self.list(move |connection| outbox::noted(connection, after, most)).await
-    }
-
-    pub(super) async fn ended_jobs(&self, after: (i64, String), most: usize) -> Result<Vec<EndedJob>, StoreError> {
-        self.list(move |connection| outbox::ended(connection, &after, most)).await
-    }
-
-    pub(super) async fn add_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
-        self.write(move |connection| signals::add(connection, &signal)).await
-    }
-
-    pub(super) async fn correct_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
-        self.write(move |connection| signals::correct(connection, &signal)).await
-    }
-
-    pub(super) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
-        self.list(move |connection| signals::read(connection, &selection)).await
-    }
-
-    pub(super) async fn changed_signals(&self, since: i64, most: usize) -> Result<Vec<StoredSignal>, StoreError> {
-        self.list(move |connection| signals::changed(connection, since, most)).await
-    }
-
-    pub(super) async fn changes_within(&self, span: Span, limits: (usize, usize)) -> Result<Vec<Change>, StoreError> {
-        let shared = Arc::clone(&self.0);
-        let read = move |connection: &rusqlite::Connection| changes::changes_within(connection, &span, limits);
-        self.read(async move { shared.series_reader.run(read).await }).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -603,7 +347,7 @@ impl Sqlite {
         self.run(async move { shared.writer.run(work).await }).await
     }
 
-    /// Runs `work` on a connection that reads lists.
+    /// Runs `work` on a connection that reads lists, and whatever else is small.
     async fn list<T: Send + 'static>(
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,

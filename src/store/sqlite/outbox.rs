@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
+use super::Sqlite;
 use super::jobs::parsed;
-use crate::store::SeriesKey;
 use crate::store::outbox::{ClaimedEvent, EndedJob, NotedChange, OutboxEvent, ReportedFeed, Settlement};
+use crate::store::{SeriesKey, StoreError};
 
 const QUEUE: &str = "insert into webhook_events (id, kind, body) values (?1, ?2, ?3) on conflict (id) do nothing";
 
@@ -60,11 +61,82 @@ const ENDED: &str = "
     where finished_at >= ?1 and (finished_at, id) > (?1, ?2) and state in ('done', 'failed')
     order by finished_at, id limit ?3";
 
+impl Sqlite {
+    pub(in crate::store) async fn queue_events(&self, events: Vec<OutboxEvent>) -> Result<u64, StoreError> {
+        self.write(move |connection| queue(connection, &events)).await
+    }
+
+    pub(in crate::store) async fn claim_event(
+        &self,
+        lease: Duration,
+        busy: Vec<String>,
+    ) -> Result<Option<ClaimedEvent>, StoreError> {
+        self.write(move |connection| claim(connection, lease, &busy)).await
+    }
+
+    pub(in crate::store) async fn settle_event(
+        &self,
+        id: String,
+        attempts: i32,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        self.write(move |connection| settle(connection, &id, attempts, settlement)).await
+    }
+
+    pub(in crate::store) async fn prune_events(&self, retention: Duration) -> Result<u64, StoreError> {
+        self.write(move |connection| prune(connection, retention)).await
+    }
+
+    pub(in crate::store) async fn mark(&self, kind: &'static str) -> Result<Option<i64>, StoreError> {
+        self.list(move |connection| mark(connection, kind)).await
+    }
+
+    pub(in crate::store) async fn set_mark(&self, kind: &'static str, known_to: i64) -> Result<(), StoreError> {
+        self.write(move |connection| set_mark(connection, kind, known_to)).await
+    }
+
+    pub(in crate::store) async fn reported_feeds(&self) -> Result<Vec<ReportedFeed>, StoreError> {
+        self.list(reported_feeds).await
+    }
+
+    pub(in crate::store) async fn report_feed(
+        &self,
+        reported: ReportedFeed,
+        event: OutboxEvent,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| report_feed(connection, &reported, &event)).await
+    }
+
+    pub(in crate::store) async fn waiting_events(&self) -> Result<u64, StoreError> {
+        self.list(waiting).await
+    }
+
+    pub(in crate::store) async fn now(&self) -> Result<i64, StoreError> {
+        self.list(now).await
+    }
+
+    pub(in crate::store) async fn noted_changes(
+        &self,
+        after: (i64, i64),
+        most: usize,
+    ) -> Result<Vec<NotedChange>, StoreError> {
+        self.list(move |connection| noted(connection, after, most)).await
+    }
+
+    pub(in crate::store) async fn ended_jobs(
+        &self,
+        after: (i64, String),
+        most: usize,
+    ) -> Result<Vec<EndedJob>, StoreError> {
+        self.list(move |connection| ended(connection, &after, most)).await
+    }
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-pub(super) fn queue(connection: &mut Connection, events: &[OutboxEvent]) -> rusqlite::Result<u64> {
+fn queue(connection: &mut Connection, events: &[OutboxEvent]) -> rusqlite::Result<u64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut queued = 0;
     for OutboxEvent { id, kind, body } in events {
@@ -74,11 +146,7 @@ pub(super) fn queue(connection: &mut Connection, events: &[OutboxEvent]) -> rusq
     Ok(queued)
 }
 
-pub(super) fn claim(
-    connection: &Connection,
-    lease: Duration,
-    busy: &[String],
-) -> rusqlite::Result<Option<ClaimedEvent>> {
+fn claim(connection: &Connection, lease: Duration, busy: &[String]) -> rusqlite::Result<Option<ClaimedEvent>> {
     let claimed = |row: &Row<'_>| {
         Ok(ClaimedEvent {
             id: row.get(0)?,
@@ -93,7 +161,7 @@ pub(super) fn claim(
     connection.prepare_cached(&CLAIM)?.query_row(values, claimed).optional()
 }
 
-pub(super) fn settle(connection: &Connection, id: &str, attempts: i32, settlement: Settlement) -> rusqlite::Result<()> {
+fn settle(connection: &Connection, id: &str, attempts: i32, settlement: Settlement) -> rusqlite::Result<()> {
     let pause = match settlement {
         Settlement::Settled => None,
         Settlement::Again(pause) => Some(millis(pause)),
@@ -101,19 +169,19 @@ pub(super) fn settle(connection: &Connection, id: &str, attempts: i32, settlemen
     connection.execute(SETTLE, params![id, attempts, now(connection)?, pause]).map(drop)
 }
 
-pub(super) fn prune(connection: &Connection, retention: Duration) -> rusqlite::Result<u64> {
+fn prune(connection: &Connection, retention: Duration) -> rusqlite::Result<u64> {
     Ok(connection.execute(PRUNE, [now(connection)? - millis(retention)])? as u64)
 }
 
-pub(super) fn mark(connection: &Connection, kind: &str) -> rusqlite::Result<Option<i64>> {
+fn mark(connection: &Connection, kind: &str) -> rusqlite::Result<Option<i64>> {
     connection.prepare_cached(MARK)?.query_row([kind], |row| row.get(0)).optional()
 }
 
-pub(super) fn set_mark(connection: &Connection, kind: &str, known_to: i64) -> rusqlite::Result<()> {
+fn set_mark(connection: &Connection, kind: &str, known_to: i64) -> rusqlite::Result<()> {
     connection.execute(SET_MARK, params![kind, known_to]).map(drop)
 }
 
-pub(super) fn reported_feeds(connection: &Connection) -> rusqlite::Result<Vec<ReportedFeed>> {
+fn reported_feeds(connection: &Connection) -> rusqlite::Result<Vec<ReportedFeed>> {
     let reported = |row: &Row<'_>| {
         let (symbol, timeframe): (String, String) = (row.get(0)?, row.get(1)?);
         // A series that no setting can name any more is nobody's.
@@ -124,11 +192,7 @@ pub(super) fn reported_feeds(connection: &Connection) -> rusqlite::Result<Vec<Re
     statement.query_map([], reported)?.filter_map(Result::transpose).collect()
 }
 
-pub(super) fn report_feed(
-    connection: &mut Connection,
-    reported: &ReportedFeed,
-    event: &OutboxEvent,
-) -> rusqlite::Result<bool> {
+fn report_feed(connection: &mut Connection, reported: &ReportedFeed, event: &OutboxEvent) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let ReportedFeed { key, is_stale, received, events } = reported;
     let values = params![key.symbol.as_str(), key.timeframe.name(), is_stale, received, events];
@@ -138,15 +202,15 @@ pub(super) fn report_feed(
     Ok(is_reported)
 }
 
-pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<u64> {
+fn waiting(connection: &Connection) -> rusqlite::Result<u64> {
     connection.prepare_cached(WAITING)?.query_row([], |row| row.get(0))
 }
 
-pub(super) fn now(connection: &Connection) -> rusqlite::Result<i64> {
+fn now(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(NOW)?.query_row([], |row| row.get(0))
 }
 
-pub(super) fn noted(connection: &Connection, (at, id): (i64, i64), most: usize) -> rusqlite::Result<Vec<NotedChange>> {
+fn noted(connection: &Connection, (at, id): (i64, i64), most: usize) -> rusqlite::Result<Vec<NotedChange>> {
     let change = |row: &Row<'_>| {
         Ok(NotedChange {
             id: row.get(0)?,
@@ -164,11 +228,7 @@ pub(super) fn noted(connection: &Connection, (at, id): (i64, i64), most: usize) 
     connection.prepare_cached(NOTED)?.query_map(params![at, id, most], change)?.collect()
 }
 
-pub(super) fn ended(
-    connection: &Connection,
-    (finished, id): &(i64, String),
-    most: usize,
-) -> rusqlite::Result<Vec<EndedJob>> {
+fn ended(connection: &Connection, (finished, id): &(i64, String), most: usize) -> rusqlite::Result<Vec<EndedJob>> {
     let job = |row: &Row<'_>| {
         let state = parsed(&row.get::<_, String>(3)?)?;
         Ok(EndedJob { id: row.get(0)?, owner: row.get(1)?, name: row.get(2)?, state, finished: row.get(4)? })

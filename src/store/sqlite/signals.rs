@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, Row, params};
 
+use super::Sqlite;
+use crate::store::StoreError;
 use crate::store::signals::{NewSignal, SignalsSelection, StoredSignal};
 
 const ADD: &str = "
@@ -39,11 +41,33 @@ static CHANGED: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-pub(super) fn add(connection: &Connection, signal: &NewSignal) -> rusqlite::Result<bool> {
+impl Sqlite {
+    pub(in crate::store) async fn add_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        self.write(move |connection| add(connection, &signal)).await
+    }
+
+    pub(in crate::store) async fn correct_signal(&self, signal: NewSignal) -> Result<bool, StoreError> {
+        self.write(move |connection| correct(connection, &signal)).await
+    }
+
+    pub(in crate::store) async fn signals(&self, selection: SignalsSelection) -> Result<Vec<StoredSignal>, StoreError> {
+        self.list(move |connection| read(connection, &selection)).await
+    }
+
+    pub(in crate::store) async fn changed_signals(
+        &self,
+        since: i64,
+        most: usize,
+    ) -> Result<Vec<StoredSignal>, StoreError> {
+        self.list(move |connection| changed(connection, since, most)).await
+    }
+}
+
+fn add(connection: &Connection, signal: &NewSignal) -> rusqlite::Result<bool> {
     write(connection, ADD, signal)
 }
 
-pub(super) fn correct(connection: &Connection, signal: &NewSignal) -> rusqlite::Result<bool> {
+fn correct(connection: &Connection, signal: &NewSignal) -> rusqlite::Result<bool> {
     write(connection, CORRECT, signal)
 }
 
@@ -54,7 +78,7 @@ fn write(connection: &Connection, statement: &str, signal: &NewSignal) -> rusqli
     Ok(connection.prepare_cached(statement)?.execute(values)? == 1)
 }
 
-pub(super) fn read(connection: &Connection, selection: &SignalsSelection) -> rusqlite::Result<Vec<StoredSignal>> {
+fn read(connection: &Connection, selection: &SignalsSelection) -> rusqlite::Result<Vec<StoredSignal>> {
     let after = selection.after.as_ref();
     let values = params![
         selection.start,
@@ -69,7 +93,7 @@ pub(super) fn read(connection: &Connection, selection: &SignalsSelection) -> rus
     connection.prepare_cached(&READ)?.query_map(values, decoded)?.collect()
 }
 
-pub(super) fn changed(connection: &Connection, since: i64, most: usize) -> rusqlite::Result<Vec<StoredSignal>> {
+fn changed(connection: &Connection, since: i64, most: usize) -> rusqlite::Result<Vec<StoredSignal>> {
     connection.prepare_cached(&CHANGED)?.query_map(params![since, most], decoded)?.collect()
 }
 

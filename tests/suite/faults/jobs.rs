@@ -25,8 +25,7 @@ const ITEMS: usize = 3;
 /// The pause between two requests of such a task.
 const TICK: Duration = Duration::from_millis(50);
 /// The error of a job that three processes have begun and not ended.
-const GIVEN_UP: &str =
-    "The job was begun 3 times, and each time the process that worked on it ended before the job did.";
+const GIVEN_UP: &str = "The job was begun 3 times, and each time the process that worked on it ended, or lost the database, before the job was done.";
 
 /// Small items, because the threads that search yield to all other tests. Many jobs meet a fault in all that the store does for them.
 fn request() -> Value {
