@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::event;
 use super::hub::{Hub, Series};
+use super::pace::Reasons;
 use crate::errors::chain;
 use crate::store::{MAX_TAILS, RecordPlace, RecordedChange, SeriesKey, SeriesVersion, StoreError};
 use crate::telemetry::metrics::LOOKS;
@@ -70,9 +71,9 @@ impl Follower<'_> {
     fn next_look(&self) -> Option<Instant> {
         let due = |series: &Arc<Series>| {
             let state = series.state();
-            let (Some(last), Some(next)) = (state.pace.last(), state.pace.next()) else { return Instant::now() };
-            let is_early = state.is_awaited() || state.version != Some(self.version(&series.key));
-            if is_early { next } else { last + self.hub.look_interval }
+            let Some(last) = state.pace.last() else { return Instant::now() };
+            let reasons = state.reasons(self.version(&series.key));
+            if reasons.any() { state.pace.next(reasons).unwrap_or(last) } else { last + self.hub.look_interval }
         };
         self.hub.followed().iter().map(due).min()
     }
@@ -100,8 +101,8 @@ impl Follower<'_> {
             let Some(age) = age(series) else { return true };
             let is_early = || {
                 let state = series.state();
-                let is_allowed = state.pace.next().is_none_or(|next| next <= now);
-                is_allowed && (state.is_awaited() || state.version != Some(self.version(&series.key)))
+                let reasons = state.reasons(self.version(&series.key));
+                reasons.any() && state.pace.next(reasons).is_none_or(|next| next <= now)
             };
             (is_full && age >= COMPANY_AGE) || is_early()
         };
@@ -166,10 +167,13 @@ impl Follower<'_> {
         self.added.remove(&series.key);
         let mut state = series.state();
         state.tail = Arc::new(tail);
-        state.pace.take(began);
+        let is_written = state.version.is_some_and(|looked_at| looked_at != version);
         state.version = Some(version);
-        state.hinted.take_if(|hinted| *hinted <= began);
+        let was_hinted = state.hinted.take_if(|hinted| *hinted <= began).is_some();
         let was_wanted = state.wanted.take_if(|wanted| *wanted <= began).is_some();
+        // A write that changes nothing here counts, too: it can be one of thousands.
+        let reasons = Reasons { is_state: is_changed || is_written || was_hinted, is_join: was_wanted };
+        state.pace.take(began, reasons);
         if is_changed || was_wanted {
             state.notify();
         }

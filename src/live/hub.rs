@@ -11,7 +11,7 @@ use tokio::sync::{Notify, RwLock, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Pace;
+use super::pace::{Pace, Reasons};
 use super::{LiveError, event};
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -87,9 +87,10 @@ impl Series {
 }
 
 impl SeriesState {
-    /// True if a look is due before the interval ends, because a stream waits for it or another process has written.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.wanted.is_some() || self.hinted.is_some()
+    /// The reasons for a look before the interval ends, where the series has this version now.
+    pub(super) fn reasons(&self, version: SeriesVersion) -> Reasons {
+        let is_written = self.version != Some(version);
+        Reasons { is_state: is_written || self.hinted.is_some(), is_join: self.wanted.is_some() }
     }
 
     pub(super) fn notify(&self) {

@@ -190,6 +190,8 @@ impl States {
             acknowledged.push((self.0, Instant::now()));
             due += PACE;
         }
+        // The first state of the next call keeps the pace, too.
+        tokio::time::sleep_until(due).await;
         acknowledged
     }
 }
