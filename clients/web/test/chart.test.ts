@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { breaksIn } from '../chart/breaks.ts';
-import { choose, matching, offered } from '../chart/choice.ts';
+import { choose, chooseSymbol, matching, offered } from '../chart/choice.ts';
 import { atr, bollinger, ema, macd, rsi, sma } from '../chart/indicators.ts';
 import { axisTicks, dividers, type View } from '../chart/time-axis.ts';
 import { midnight, openingTime, wallClock, ZONES, zoneOf } from '../chart/zones.ts';
@@ -151,6 +151,9 @@ test('a choice has a timeframe that is stored or can be built', () => {
   assert.deepEqual([source, timeframe, precision], ['M1', 'H4', 5]);
   assert.equal(choose(series, 'US30.cash', 'nonsense')!.timeframe, 'H4');
   assert.equal(choose([], null, null), undefined);
+  assert.equal(chooseSymbol(series, 'EURUSD', 'M15').timeframe, 'M15');
+  assert.equal(chooseSymbol(series, 'US30.cash', 'M15').timeframe, 'H4');
+  assert.equal(chooseSymbol(series, 'NEW', 'M15').timeframe, 'M15', 'the list does not have it yet');
   assert.deepEqual(offered(['M1', 'D1']).usual, ['M1', 'M5', 'M15', 'M30', 'H1', 'H4', 'D1', 'W1', 'MN1']);
   assert.ok(offered(['M1']).others.includes('H2') && offered(['M1']).others.includes('M3'));
   assert.deepEqual(offered(['H4'], 'M15').usual, ['M15', 'H4', 'D1', 'W1', 'MN1']);
