@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{CANDLES, DOT_SEGMENTS, over, over_host, start, status};
-use crate::harness::{TOKEN, TestApp, run, with};
+use super::{CANDLES, DOT_SEGMENTS, over, over_host, start};
+use crate::harness::{TOKEN, TestApp, run};
 use crate::proxies::Proxy;
 
 /// A service behind the shipped proxies, with the console.

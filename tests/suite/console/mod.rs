@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::abuse::wire::{self, Door};
-use crate::harness::{Answer, Database, Environment, Service, TestApp, send, with};
+use crate::harness::{Answer, Database, Environment, Service, TestApp, send};
 
 const MAINTENANCE: &str = "maintenance-key-for-tests";
 const CANDLES: &str = "/api/v1/candles?symbol=EURUSD&timeframe=H1";
