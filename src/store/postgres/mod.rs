@@ -5,7 +5,7 @@
 //! during an [`outage`]; connections whose statement was given up are [`abandoned`]. [`runner`] runs statements on them
 //! to their end: those of [`posting`], [`closing`], [`changes`] and [`jobs`], which write, and of [`lists`], [`read`] and [`resample`], which
 //! read. [`hints`] tells other processes what was written. This file puts the parts together; the operations on jobs, signals, events and
-//! changes stand in their own modules.
+//! changes are in their own modules.
 
 mod abandoned;
 mod access;

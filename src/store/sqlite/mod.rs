@@ -1,6 +1,6 @@
 //! Candles in a SQLite file: one connection writes, several read candles, two build candles, two read lists of
 //! series, one counts candles, and one probes. [`writer`] has the first of these, on which [`append`] writes; [`read`], [`resample`] and
-//! [`series`] read on the others. This file puts the parts together; the operations on jobs, signals, events and changes stand in their
+//! [`series`] read on the others. This file puts the parts together; the operations on jobs, signals, events and changes are in their
 //! own modules.
 //!
 //! The connections that write, that build candles and that read lists are rusqlite's, because sqlx runs each statement
