@@ -255,11 +255,11 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn release_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        writing!(self.0.runner, |connection| sqlx::query(RELEASE)
-            .bind(&lease.job)
-            .bind(&lease.token)
-            .execute(connection))
-        .map(drop)
+        let done = writing!(self.0.runner, |connection| {
+            let query = sqlx::query(RELEASE).bind(&lease.job);
+            query.bind(&lease.token).execute(connection)
+        });
+        done.map(drop)
     }
 
     pub(in crate::store) async fn keep_item(
