@@ -63,14 +63,20 @@ test('a live chart gets candles that form, close and begin, and sends no other r
   const chart = open();
   chart.show('EURUSD');
   await isLive(`H1@${end.timestamp}:EURUSD`);
-  const pages = asked('/candles').length;
   const page = walk.slice(-PAGE);
-  for (const volume of [10, 20]) {
+  const forms = async (volume: number) => {
     await service.post('EURUSD', 'H1', [later(1, { volume, complete: false })]);
     await until(holds(chart, [...page, later(1, { volume, complete: false })]), `it forms with ${volume} ticks`);
+  };
+  // Until the stream answers, the chart asks for pages.
+  let pages = -1;
+  for (let volume = 1; pages !== asked('/candles').length; volume++) {
+    pages = asked('/candles').length;
+    await forms(volume);
   }
-  await service.post('EURUSD', 'H1', [later(1, { volume: 30 }), later(2, { volume: 5, complete: false })]);
-  const closed = [...page, later(1, { volume: 30 }), later(2, { volume: 5, complete: false })];
+  for (const volume of [100, 200]) await forms(volume);
+  await service.post('EURUSD', 'H1', [later(1, { volume: 300 }), later(2, { volume: 5, complete: false })]);
+  const closed = [...page, later(1, { volume: 300 }), later(2, { volume: 5, complete: false })];
   await until(holds(chart, closed), 'one is closed and the next one forms');
   assert.deepEqual(chart.feeds.at(-1), { state: 'ok', last: closed.at(-1) });
   assert.ok(chart.feeds.every(({ state }) => ['loading', 'ok'].includes(state)));
