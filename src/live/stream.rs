@@ -22,6 +22,9 @@ use crate::telemetry::metrics::{LiveEvents, RESUMES};
 
 /// The maximum number of candles that are sent at once to a client that was away.
 const MAX_CATCH_UP: usize = 1_000;
+/// The number of candles after which the position moves within these, so that a client whose connection is cut again and again does
+/// not begin anew each time.
+const CATCH_UP_STEP: usize = 50;
 /// A comment is written so often, so that no proxy takes the connection for dead.
 const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 /// The time after which a stream tries again what the database did not answer.
@@ -44,7 +47,7 @@ pub(super) fn open(
     let cursors = cursors.map(|(series, start)| Cursor::new(start, series.state().tail.revision())).collect();
     let mut comments = interval_at(Instant::now() + COMMENT_INTERVAL, COMMENT_INTERVAL);
     comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let client = Client { member, cursors, unread_record: request.record };
+    let client = Client { member, cursors, unread_record: request.record, first_record: None };
     let connection = Connection { client, comments, phase: Phase::Greeting };
     Ok(stream::unfold(connection, async |mut connection| {
         let bytes = connection.next().await?;
@@ -102,6 +105,9 @@ struct Client {
     cursors: Vec<Cursor>,
     /// The record of changes has to be read from this time on, in epoch milliseconds, because the client was away.
     unread_record: Option<i64>,
+    /// The time up to which the client knows the record until every series has begun; later changes may wait behind candles that it
+    /// missed.
+    first_record: Option<i64>,
 }
 
 /// Events, and the permit for the memory of many.
@@ -136,6 +142,9 @@ impl Client {
     async fn pending(&mut self) -> Result<Option<Events>, StoreError> {
         // Read before the tails, so that a position never covers a change that was not sent.
         let record = self.member.hub.record();
+        if self.first_record.is_none() && record != i64::MIN {
+            self.first_record = Some(record);
+        }
         if let Some(since) = self.unread_record {
             let text = self.missed_changes(since).await?;
             self.unread_record = None;
@@ -192,9 +201,11 @@ impl Client {
         }
     }
 
-    /// Writes the position, once the client has something of every series.
+    /// Writes the position, once the client has a place in every series.
     fn write_id(&self, text: &mut String, record: i64) {
-        if record != i64::MIN && self.unread_record.is_none() && self.cursors.iter().all(Cursor::has_begun) {
+        let have_begun = self.cursors.iter().all(Cursor::has_begun);
+        let Some(record) = (if have_begun { Some(record) } else { self.first_record }) else { return };
+        if record != i64::MIN && self.unread_record.is_none() && self.cursors.iter().all(Cursor::has_place) {
             let newest = self.cursors.iter().map(Cursor::newest).collect();
             let _ = writeln!(text, "id: {}", Position { newest, record });
         }
@@ -225,9 +236,15 @@ impl Client {
         }
         drop(guard);
         self.write_histories(&mut text, (index, record), series, &tail);
+        let texts: Vec<_> = states.iter().map(|state| &*state.text).collect();
+        let mut steps: Vec<_> = texts.chunks(CATCH_UP_STEP).zip(states.chunks(CATCH_UP_STEP)).collect();
+        let (last, _) = steps.pop().unwrap_or_default();
+        for (texts, states) in steps {
+            self.cursors[index].reached(states.last().map_or(i64::MIN, |state| state.time));
+            self.write(&mut text, texts, Some(record));
+        }
         let is_moved = self.cursors[index].caught_up(&tail, newest);
-        let states: Vec<_> = states.iter().map(|state| &*state.text).collect();
-        self.write(&mut text, &states, is_moved.then_some(record));
+        self.write(&mut text, last, is_moved.then_some(record));
         Ok(Events { text, permit: Some(permit) })
     }
 

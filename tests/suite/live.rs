@@ -181,6 +181,29 @@ async fn a_stream_goes_on_from_a_candle_that_the_client_has(app: TestApp) {
 }
 
 #[apply(both_stores)]
+async fn a_client_that_is_cut_while_it_catches_up_goes_on_where_it_was(app: TestApp) {
+    let missed: Vec<Value> = (1..=400).rev().map(|hours| hour(hours, json!({}))).collect();
+    let others: Vec<Value> = missed.iter().map(|missed| with(missed.clone(), json!({"symbol": "GBPUSD"}))).collect();
+    app.ingest(&missed).await;
+    app.ingest(&others).await;
+    let query = format!("series=H1@{0}:EURUSD&series=H1@{0}:GBPUSD", millis(400));
+    let place = |event: &Event| (event.data["symbol"].to_string(), event.data["timestamp"].as_i64().unwrap());
+    let mut client = Client::open(&app, &query).await;
+    client.left = 30_000;
+    let mut seen = BTreeSet::new();
+    while let Some(event) = client.next().await {
+        seen.insert(place(&event));
+    }
+    assert!((100..400).contains(&seen.len()), "{}", seen.len());
+    let mut client = Client::resume(&app, &query, client.last_id.as_deref()).await;
+    let first = place(&client.next().await.unwrap());
+    assert!(seen.contains(&first) && first.1 > millis(400), "{first:?} of {}", seen.len());
+    while seen.len() < 800 {
+        seen.insert(place(&client.next().await.unwrap()));
+    }
+}
+
+#[apply(both_stores)]
 async fn a_hole_that_is_too_large_is_history(app: TestApp) {
     let candles: Vec<_> = (1..=1_002).rev().map(|hours| hour(hours, json!({}))).collect();
     app.ingest(&candles).await;

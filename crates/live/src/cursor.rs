@@ -49,6 +49,13 @@ impl Cursor {
         self.begun
     }
 
+    /// True if [`Self::newest`] is where a client that comes back goes on: not before a stream that begins with the newest candle
+    /// has sent that.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        self.begun || self.start != Start::Newest
+    }
+
     /// The newest opening time that the client has.
     #[must_use]
     pub fn newest(&self) -> Option<i64> {
@@ -94,6 +101,11 @@ impl Cursor {
     pub fn sent(&mut self, tail: &Tail) -> bool {
         self.seen_history = tail.revision();
         self.caught_up(tail, tail.newest())
+    }
+
+    /// Notes that everything was sent up to the opening time `newest`, and that more follows.
+    pub fn reached(&mut self, newest: i64) {
+        self.newest = self.newest.max(newest);
     }
 
     /// Notes that everything was sent up to the opening time `newest`, from what was stored when `tail` was current.
