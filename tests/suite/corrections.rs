@@ -319,7 +319,7 @@ fn large_deletions_record_their_number_alone_and_have_a_limit(#[case] kind: Stor
     run(async move {
         let app = start(kind).await;
         app.database.fill_minutes(NOW - 200_000 * 60, 101_200).await;
-        // So many candles can take longer than a statement may, where the machine is busy. Nothing is deleted then.
+        // Where the machine is busy, 100,000 candles can take longer than a statement may. Nothing is deleted then.
         let minutes = async |query: &str| {
             let path = format!("/api/v1/candles?symbol=EURUSD&timeframe=M1&{query}");
             loop {
