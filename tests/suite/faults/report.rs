@@ -55,7 +55,7 @@ impl Figures {
         self.heals.iter().max().copied().unwrap_or_default()
     }
 
-    fn median_heal(&self) -> Duration {
+    pub fn median_heal(&self) -> Duration {
         let mut heals = self.heals.clone();
         heals.sort();
         heals.get(heals.len() / 2).copied().unwrap_or_default()

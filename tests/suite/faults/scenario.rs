@@ -285,6 +285,7 @@ impl Scenario {
         assert!(!had_jobs || self.figures.jobs > 0, "{:?}", self.figures);
         if full() {
             assert!(self.figures.slowest_heal() <= self.heals_within, "{:?}", self.figures);
+            assert!(self.figures.median_heal() <= HEALS_WITHIN, "{:?}", self.figures);
         }
     }
 }
