@@ -18,6 +18,10 @@ use candle::{Rule, ValueError};
 pub(crate) const MAX_CANDLES: usize = 200_000;
 /// The maximum number of trades in an answer.
 pub(crate) const MAX_TRADES: usize = 10_000;
+/// The bytes that an answer, a trade and a point of equity seldom exceed, so that an answer is not copied while it grows.
+const ANSWER_BYTES: usize = 8 << 10;
+const TRADE_BYTES: usize = 224;
+const POINT_BYTES: usize = 32;
 
 /// A backtest that is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,7 +185,13 @@ impl Tested {
     /// # Errors
     /// Never, because all of it is text and numbers.
     pub(crate) fn json(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(self)
+        let (trades, points) = (self.result.trades.len().min(MAX_TRADES), self.result.equity.points.len());
+        let expected = ANSWER_BYTES
+            + if self.request.include.trades { trades * TRADE_BYTES } else { 0 }
+            + if self.request.include.equity { points * POINT_BYTES } else { 0 };
+        let mut bytes = Vec::with_capacity(expected);
+        serde_json::to_writer(&mut bytes, self)?;
+        Ok(bytes)
     }
 }
 

@@ -52,6 +52,13 @@ pub(crate) struct Loaded {
     pub(crate) first: usize,
 }
 
+impl Loaded {
+    /// The bytes of its bars in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.market.len() as u64 * BAR_BYTES
+    }
+}
+
 /// Reads columns. Clones share what is in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
@@ -81,7 +88,7 @@ struct Weight;
 
 impl Weighter<ColumnsKey, Entry> for Weight {
     fn weight(&self, _: &ColumnsKey, entry: &Entry) -> u64 {
-        entry.loaded.market.len() as u64 * BAR_BYTES + ENTRY_BYTES
+        entry.loaded.bytes() + ENTRY_BYTES
     }
 }
 

@@ -191,7 +191,7 @@ impl Research {
         let strategies = Strategies::read(config.strategies_dir.as_deref());
         let strategies = strategies.map_err(|error| StartError::Strategies(error.to_string()))?;
         let threads = Threads::start(config.threads)?;
-        // Half for candles, and half for indicators of jobs.
+        // Candles that are kept for a moment take at most half. Those of jobs leave less for the indicators of jobs.
         let columns = Columns::new(store.clone(), threads.clone(), config.memory_bytes / 2);
         Ok(Self(Arc::new(Parts {
             store,
@@ -239,9 +239,9 @@ impl Research {
         &self.0.answers
     }
 
-    /// The bytes of memory that the indicators of all jobs may take together.
-    pub(crate) fn indicator_bytes(&self) -> u64 {
-        self.0.memory_bytes / 2
+    /// The bytes of memory that candles and the indicators of all jobs may take together.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.0.memory_bytes
     }
 
     /// The list of strategies that a query string selects.

@@ -60,6 +60,17 @@ impl Cache {
         Self { columns }
     }
 
+    /// Changes the bytes that are kept at most. Columns beyond them are dropped at once.
+    pub fn set_max_bytes(&self, max_bytes: u64) {
+        self.columns.set_capacity(max_bytes);
+    }
+
+    /// The bytes that are kept at most.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        self.columns.capacity()
+    }
+
     /// The bytes that are kept now.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -5,7 +5,7 @@
 //! same bytes.
 //!
 //! 1. [`request`] and [`search`]: the body of a request, the items of a job, and how they are searched.
-//! 2. [`item`]: one item, from its candles to the JSON of its result.
+//! 2. [`item`]: one item, from its candles to the JSON of its result; [`indicators`]: what items share.
 //! 3. [`progress`]: how far a job is.
 //! 4. [`queue`]: starting, finding and cancelling jobs.
 //! 5. [`worker`], [`run`] and [`writes`]: claiming jobs, working on one, and storing what it found.
@@ -17,6 +17,7 @@
 mod answer;
 mod events;
 mod exports;
+mod indicators;
 mod item;
 mod pdf;
 mod progress;
@@ -33,13 +34,13 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use research::Cache;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Research, ResearchError};
 use crate::config::JobsConfig;
 use crate::store::{JobCounts, Store, StoreError};
+use indicators::Indicators;
 use progress::Progress;
 
 pub(crate) use events::MAX_EVENT_STREAMS;
@@ -104,8 +105,7 @@ struct Parts {
     store: Store,
     research: Research,
     config: JobsConfig,
-    /// Indicators of all items that run here.
-    cache: Cache,
+    indicators: Arc<Indicators>,
     /// The jobs that this process works on.
     running: Mutex<HashMap<String, Running>>,
     /// Wakes the worker.
@@ -150,7 +150,7 @@ impl Jobs {
         Self(Arc::new(Parts {
             store,
             config,
-            cache: Cache::new(research.indicator_bytes()),
+            indicators: Indicators::new(research.memory_bytes()),
             research,
             running: Mutex::default(),
             wake: Notify::new(),

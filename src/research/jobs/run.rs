@@ -257,8 +257,9 @@ impl Run {
             compressed(pin.as_bytes()).map_err(|error| self.fault(&error, "the pin of an item cannot be packed"))?;
         self.write(Write::BeginItem { item: place(number), summary: pin }).await?;
         let jobs = self.jobs.clone();
+        let counted = jobs.0.indicators.beside(run.loaded.bytes());
         let search = move |stop: &StopFlag, report: &mut Report<'_>| match jobs.0.research.threads().searches() {
-            Some(pool) => run.run(pool, &jobs.0.cache, stop, report),
+            Some(pool) => run.run(pool, counted.cache(), stop, report),
             None => Outcome::Cancelled,
         };
         self.search(search).await

@@ -220,6 +220,12 @@ impl<'a> Full<'a> {
     pub fn equity(&self) -> &[f64] {
         &self.equity
     }
+
+    /// The same trades and equity, without a copy.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Trade>, Vec<f64>) {
+        (self.trades, self.equity)
+    }
 }
 
 impl Sink for Full<'_> {
