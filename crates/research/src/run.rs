@@ -92,13 +92,13 @@ impl Backtest<'_> {
         let bound = self.strategy.bind(self.parameters)?;
         let bars = self.market.bars();
         let end = self.bars.end.min(bars.len());
-        let traded = self.bars.start.min(end)..end;
+        let range = self.bars.start.min(end)..end;
         let warmup_bars = bound.warm_up();
         let signals = bound.evaluate(bars, cache);
-        let mut full = Full::new(self.market, self.settings.capital(), traded.start);
-        let window = Window { bars: traded.clone(), closes_at_end: false };
+        let mut full = Full::new(self.market, self.settings.capital(), range.start);
+        let window = Window { bars: range.clone(), closes_at_end: false };
         let account = broker::run_fitting(self.market, &signals, self.settings, &window, &mut full);
-        let times = &bars.time()[traded.clone()];
+        let times = &bars.time()[range.clone()];
         let metrics = full.metrics(&account);
         let (trades, equity) = full.into_parts();
         let result = BacktestResult {
@@ -106,12 +106,12 @@ impl Backtest<'_> {
             trades,
             equity: thinned(times, &equity, MAX_EQUITY_POINTS),
             warmup_bars,
-            warmup_missing: warmup_bars.saturating_sub(traded.start),
+            warmup_missing: warmup_bars.saturating_sub(range.start),
             gaps: bars.period().map(|period| times.windows(2).filter(|pair| pair[1] - pair[0] != period).count()),
             fingerprint: fingerprint(&bars.slice(0..end)),
             assumptions: assumptions(self.settings, bars.tick()),
             account,
-            bars: traded,
+            bars: range,
         };
         Ok((result, equity))
     }
@@ -121,9 +121,9 @@ impl Backtest<'_> {
 #[must_use]
 pub fn fingerprint(bars: &crate::Bars) -> u64 {
     let mut hash = Xxh3::new();
-    update(&mut hash, bars.time(), |time| time.to_le_bytes());
+    update(&mut hash, bars.time(), i64::to_le_bytes);
     for column in [bars.open(), bars.high(), bars.low(), bars.close(), bars.volume()] {
-        update(&mut hash, column, |value| value.to_le_bytes());
+        update(&mut hash, column, f64::to_le_bytes);
     }
     hash.digest()
 }
